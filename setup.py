@@ -1,0 +1,62 @@
+"""Metadata of tfzoo; tools are configured in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+recipes = [f"tfzoo.configs.{p.name}" for p in sorted((here / "configs").iterdir()) if p.is_dir()]
+
+extras = {
+    # tf-agents itself is installed by `pip install --no-deps tf-agents==0.19.0`: its pins are stale
+    "rl": ["gymnasium[mujoco]>=1.2", "gin-config>=0.5", "gym==0.23.0", "cloudpickle", "pillow"],
+    "serve": ["tensorflow-serving-api>=2.21", "grpcio>=1.70"],
+    "plot": ["matplotlib>=3.8"],
+    "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
+    "video": ["av>=13"],
+    "jax": ["jax>=0.6"],
+    "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
+}
+extras["all"] = sorted({package for packages in extras.values() for package in packages})
+
+setup(
+    name="tfzoo",
+    version="0.1.0",
+    description="Ten published methods in TensorFlow and Keras 3, as one library",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=[*find_packages(include=["tfzoo", "tfzoo.*"]), "tfzoo.configs", *recipes],
+    package_dir={"tfzoo.configs": "configs"},
+    package_data={
+        "tfzoo": ["*/README.md", "weights/*"],
+        "tfzoo.configs": ["*.yaml"],
+        **{name: ["*.yaml"] for name in recipes},
+    },
+    entry_points={"console_scripts": ["tfzoo = tfzoo.cli:main"]},
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.12,<4",
+        "tensorflow-probability>=0.25",
+        "tf-keras>=2.21,<2.22",  # TFP imports it; tfzoo does not
+        "tensorflow-datasets>=4.9.9",
+        "tensorboard>=2.20",
+        "omegaconf>=2.3,<3",
+        "rich>=13",
+        "scikit-learn>=1.5",
+        "numpy>=1.26",
+        "psutil>=5.9",
+        *extras["serve"],  # `tfzoo demo` serves what it trained
+    ],
+    extras_require=extras,
+)

@@ -1,0 +1,58 @@
+"""A small recipe with dropout and its own data, for tests of the runner."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tfzoo.data import Datasets, eval_batches, train_stream
+from tfzoo.serving import Signature
+
+from tfzoo import registry
+from tfzoo.recipe import Recipe, RunConfig
+
+
+@dataclass(frozen=True)
+class ToyConfig(RunConfig):
+    dropout: float = 0.5
+    explode: bool = False
+
+
+@registry.task("toy.regression")
+class Toy(Recipe):
+    config_class = ToyConfig
+
+    def data_info(self, config):
+        return {"steps_per_epoch": 32 // config.batch_size}
+
+    def datasets(self, config):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(40, 3)).astype("float32")
+        if config.explode:
+            x[5] = np.inf
+        y = x[:, :1] * 2 + 1
+        train = tf.data.Dataset.from_tensor_slices((x[:32], y[:32]))
+        test = tf.data.Dataset.from_tensor_slices((x[32:], y[32:]))
+        stream = train_stream(train, count=32, batch_size=config.batch_size, seed=config.seed)
+        batches = eval_batches(test, batch_size=3)
+        return Datasets(stream, batches, batches, self.data_info(config))
+
+    def build(self, config, info):
+        model = keras.Sequential(
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(8, "tanh"),
+                keras.layers.Dropout(config.dropout),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        return model
+
+    def evaluate(self, model, datasets):
+        return {k: float(v) for k, v in model.evaluate(datasets.test, return_dict=True).items()}
+
+    def signatures(self, model):
+        spec = {"x": tf.TensorSpec([None, 3], tf.float32)}
+        examples = {"x": np.eye(4, 3, dtype="float32")}
+        return {"serving_default": Signature(lambda x: {"y": model(x)}, spec, examples)}

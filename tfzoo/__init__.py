@@ -1,0 +1,10 @@
+"""tfzoo: ten published methods in TensorFlow and Keras 3.
+
+Importing it registers every public layer, model, loss and metric with Keras, so that
+`keras.models.load_model` reads their files.
+"""
+
+from tfzoo.zoo import list_models, list_recipes, load
+
+__version__ = "0.1.0"
+__all__ = ["list_models", "list_recipes", "load"]

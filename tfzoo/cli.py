@@ -1,0 +1,131 @@
+"""The command `tfzoo`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tfzoo.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        0; 2 for a wrong input, with one line that says what; 1 for a run that failed;
+        128 + signal number for an interrupted one.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    words = _parser().parse_args(argv)
+    try:
+        return words.run(words) or 0
+    except InputError as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # `tfzoo list | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
+    except Exception as error:
+        code = _status(error)
+        if code is None:
+            raise
+        return _fail(error, code)
+
+
+def _status(error: Exception) -> int | None:
+    from tfzoo.callbacks import TrainingDiverged, TrainingInterrupted
+    from tfzoo.serving import ExportError
+
+    if isinstance(error, TrainingInterrupted):
+        return 128 + error.signum
+    return 1 if isinstance(error, (TrainingDiverged, ExportError)) else None
+
+
+def _fail(error: Exception | str, code: int) -> int:
+    print(f"tfzoo: {error}", file=sys.stderr)
+    return code
+
+
+def _command(name: str):
+    def run(words: argparse.Namespace) -> int | None:
+        from tfzoo import commands
+
+        return getattr(commands, name)(words)
+
+    return run
+
+
+def _experiment(kind: str):
+    def run(words: argparse.Namespace) -> int | None:
+        import tfzoo  # noqa: F401  registers the experiments
+        from tfzoo import registry
+
+        return registry.get_experiment(kind, words.name)(words.rest)
+
+    return run
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tfzoo", description="Ten published methods in TensorFlow and Keras 3."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, help: str, run) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(run=run)
+        return command
+
+    command = add("list", "lists recipes, or pretrained models", _command("show_list"))
+    command.add_argument("what", nargs="?", choices=["recipes", "models"], default="recipes")
+
+    command = add("train", "runs a recipe; the same command resumes it", _command("train"))
+    command.add_argument("recipe", help="a name of `tfzoo list`, or a YAML file")
+    command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. epochs=3")
+    command.add_argument("--run-dir", help="default: runs/<recipe>-<hash of the config>")
+    command.add_argument("--print-config", action="store_true", help="prints the config, ends")
+    command.add_argument("--dry-run", action="store_true", help="builds the model, ends")
+    command.add_argument("--no-export", action="store_true", help="writes no SavedModel")
+
+    target = "a run directory, a name of `tfzoo list models`, or a .keras file"
+    command = add("evaluate", "prints a trained model's test metrics", _command("evaluate"))
+    command.add_argument("model", help=target)
+    command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.path=F")
+    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+
+    command = add("export", "writes a SavedModel for TensorFlow Serving", _command("export"))
+    command.add_argument("model", help=target)
+    command.add_argument("--output", required=True, help="model folder; gets a new version in it")
+    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+    command.add_argument("--version", type=int, help="default: the next free number")
+
+    command = add("serve", "serves exported models over REST and gRPC", _command("serve"))
+    command.add_argument("directory", help="a model folder with versions, or a folder of such")
+    command.add_argument("--host", default="127.0.0.1", help="default: loopback only")
+    command.add_argument("--rest-port", type=int, default=8501)
+    command.add_argument("--grpc-port", type=int, default=8500)
+    command.add_argument("--model-name", help="default: the folder's name")
+
+    command = add("predict", "asks a trained model or a served one", _command("predict"))
+    command.add_argument("model", help=f"{target}, or http://HOST:PORT/v1/models/NAME")
+    command.add_argument("input", help=".npz or .json with inputs by name, .npy, image, or text")
+    command.add_argument("--signature", default="serving_default")
+    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+    command.add_argument("--output", help="an .npz for the outputs; default: print them")
+
+    for kind in ("study", "bench"):
+        text = "the paper's claim as an experiment" if kind == "study" else "time and memory"
+        command = add(kind, text, _experiment(kind))
+        command.add_argument("name", help="a method, e.g. aft")
+        command.add_argument("rest", nargs=argparse.REMAINDER, help=f"`tfzoo {kind} NAME -h`")
+
+    command = add("demo", "trains, exports, serves and queries a small model", _command("demo"))
+    command.add_argument("--output", default="tfzoo-demo", help="where everything is put")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""Dataclass <-> YAML <-> key=value overrides; the only file that knows OmegaConf."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from tfzoo.errors import InputError
+
+__all__ = ["MISSING", "check", "choices", "load", "parse", "read_yaml", "resolve", "to_yaml"]
+
+T = TypeVar("T")
+
+
+def check(condition: bool, key: str, value: Any, allowed: str) -> None:
+    """Raises `InputError` naming key, value and what is allowed unless `condition` holds."""
+    if not condition:
+        raise InputError(f"{key}={value!r}: must be {allowed}")
+
+
+def choices(key: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises `InputError` unless `value` is one of `allowed`."""
+    check(value in allowed, key, value, f"one of {', '.join(allowed)}")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping.
+
+    Raises:
+        InputError: the file is missing, unreadable, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"config {str(path)!r}: no such file")
+    try:
+        loaded = OmegaConf.load(path)
+    except Exception as error:  # the YAML library's and the codec's errors share no base
+        raise InputError(f"config {str(path)!r}: not YAML: {_one_line(error)}") from None
+    if not OmegaConf.is_dict(loaded):
+        raise InputError(f"config {str(path)!r}: must hold keys and values")
+    return loaded
+
+
+def parse(values: Any, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A YAML mapping with `key=value` overrides (dots reach into nested keys) laid over it.
+
+    Raises:
+        InputError: an override is not of the form `key=value`.
+    """
+    for word in overrides:
+        if not re.match(r"[A-Za-z_][\w.]*=", word):
+            raise InputError(f"override {word!r}: must be key=value, e.g. epochs=3 or model.dim=64")
+    try:
+        return OmegaConf.merge(values, OmegaConf.from_dotlist(list(overrides)))
+    except Exception as error:
+        raise InputError(f"overrides {' '.join(overrides)!r}: {_one_line(error)}") from None
+
+
+def resolve(config_class: type[T], values: Any) -> T:
+    """The frozen dataclass that `values` describe, types converted and ranges checked.
+
+    Raises:
+        InputError: a misspelt key, a wrong type, an unset field, or a value out of range.
+    """
+    schema = OmegaConf.structured(config_class)
+    try:
+        merged = OmegaConf.merge(schema, values)
+        missing = sorted(OmegaConf.missing_keys(merged))
+        if missing:
+            raise InputError(f"{missing[0]}: must be set, it has no default")
+        return OmegaConf.to_object(merged)
+    except InputError:
+        raise
+    except ConfigKeyError as error:
+        raise InputError(_unknown_key(config_class, error)) from None
+    except MissingMandatoryValue as error:
+        raise InputError(f"{error.full_key}: must be set, it has no default") from None
+    except OmegaConfBaseException as error:
+        if not error.full_key:
+            raise InputError(_one_line(error)) from None
+        value = OmegaConf.select(OmegaConf.create(values), error.full_key, default=None)
+        allowed = _type_of(config_class, error.full_key)
+        raise InputError(f"{error.full_key}={value!r}: must be {allowed}") from None
+
+
+def load(config_class: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """`resolve(config_class, parse(read_yaml(path), overrides))`."""
+    return resolve(config_class, parse(read_yaml(path), overrides))
+
+
+def to_yaml(config: Any) -> str:
+    """The YAML text of a config dataclass, every field written out."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _fields(config_class: type, key: str) -> tuple[type, str]:
+    """The dataclass that holds the last word of a dotted key, and that word."""
+    *parents, last = key.split(".")
+    for name in parents:
+        hints = {f.name: f.type for f in dataclasses.fields(config_class)}
+        found = _resolve_type(config_class, name) if name in hints else None
+        if not dataclasses.is_dataclass(found):
+            break
+        config_class = found
+    return config_class, last
+
+
+def _resolve_type(config_class: type, name: str) -> Any:
+    return typing.get_type_hints(config_class).get(name)
+
+
+def _unknown_key(config_class: type, error: ConfigKeyError) -> str:
+    key = error.full_key or str(error.key)
+    owner, last = _fields(config_class, key)
+    names = [f.name for f in dataclasses.fields(owner)]
+    near = difflib.get_close_matches(last, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{key}: no such key; {hint}allowed: {', '.join(names)}"
+
+
+def _type_of(config_class: type, key: str) -> str:
+    owner, last = _fields(config_class, key)
+    hint = _resolve_type(owner, last)
+    if hint is None:
+        return "a value of the type that the config declares"
+    text = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint)
+    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+    return words.get(text, f"of type {text}")

@@ -1,0 +1,95 @@
+"""One device, all local devices, or several machines: the same global batches on each."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from tfzoo.config import check
+from tfzoo.errors import InputError
+
+
+class _MultiWorker(tf.distribute.MultiWorkerMirroredStrategy):
+    """MultiWorkerMirroredStrategy with the `reduce` that Keras 3's `fit` asks for.
+
+    Keras reduces in two places that this strategy refuses: a whole batch before its symbolic
+    build, and `reduce("MEAN", scalar, axis=0)` of a loss that has no axis.
+    """
+
+    def reduce(self, reduce_op, value, axis=None):
+        """Reduces as the base class does, but for the two calls of Keras's `fit`."""
+        if isinstance(value, (tuple, list, dict)):  # a batch, only looked at for its shapes
+            return tf.nest.map_structure(lambda v: self.experimental_local_results(v)[0], value)
+        rank = self.experimental_local_results(value)[0].shape.rank
+        return super().reduce(reduce_op, value, axis=axis if rank else None)
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy | None:
+    """The strategy of a config's key `distribute`; None for one device.
+
+    A `multi_worker` strategy must be made before TensorFlow runs its first operation.
+
+    Raises:
+        InputError: `multi_worker` without the environment variable TF_CONFIG.
+    """
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(
+            [d.name.split("device:")[-1] for d in _devices()],
+            cross_device_ops=tf.distribute.ReductionToOneDevice()
+            if not tf.config.list_logical_devices("GPU")
+            else None,
+        )
+    if name == "multi_worker":
+        if "TF_CONFIG" not in os.environ:
+            raise InputError("distribute='multi_worker': needs the environment variable TF_CONFIG")
+        return _MultiWorker()
+    return None
+
+
+def _devices() -> list[tf.config.LogicalDevice]:
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+
+
+def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
+    """Whether this process is the one that writes files."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    return resolver is None or resolver.task_type in (None, "chief") or _first_worker(resolver)
+
+
+def _first_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> bool:
+    has_chief = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
+
+
+def share(
+    strategy: tf.distribute.Strategy | None, batches: tf.data.Dataset, batch_size: int
+) -> tf.data.Dataset:
+    """Splits a stream of global batches over the replicas, in order.
+
+    Replica r of R gets rows `[r * B/R, (r + 1) * B/R)` of every global batch of B rows, so that
+    the gradient is that of one device on the whole batch.
+
+    Raises:
+        InputError: `batch_size` is not divisible by the number of replicas.
+    """
+    if strategy is None:
+        return batches
+    replicas = strategy.num_replicas_in_sync
+    check(
+        batch_size % replicas == 0,
+        "batch_size",
+        batch_size,
+        f"divisible by the {replicas} devices that share it",
+    )
+
+    def local(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        rows = batch_size // context.num_input_pipelines
+        start = rows * context.input_pipeline_id
+
+        def part(*batch):
+            return tf.nest.map_structure(lambda x: x[start : start + rows], batch)
+
+        return batches.map(part).rebatch(batch_size // replicas, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(local)

@@ -1,0 +1,247 @@
+"""Runs a recipe: data -> model -> fit -> evaluate -> save -> export; resumes what was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfzoo import config as configs
+from tfzoo import registry, zoo
+from tfzoo.callbacks import Backup, EpochLine, Log, StopFlag
+from tfzoo.checkpoint import Checkpoints, state_variables
+from tfzoo.distribute import is_chief, make_strategy, share
+from tfzoo.environment import environment
+from tfzoo.errors import InputError
+from tfzoo.files import replacing, write_text
+from tfzoo.recipe import Recipe, RunConfig
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A recipe ready to run: its name, task and checked config."""
+
+    name: str
+    recipe: Recipe
+    config: RunConfig
+
+
+def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
+    """Finds a recipe by name (`aft/digits`) or YAML path and checks its config.
+
+    Raises:
+        InputError: no such recipe, or the config is wrong.
+    """
+    path = zoo.find_recipe(name_or_path)
+    values = configs.parse(configs.read_yaml(path), overrides)
+    if not values.get("task"):
+        raise InputError(f"{path}: task must be set, to one of {', '.join(registry.tasks())}")
+    recipe = registry.get_task(values["task"])()
+    name = name_or_path if not Path(name_or_path).is_file() else Path(name_or_path).stem
+    return Resolved(name, recipe, configs.resolve(recipe.config_class, values))
+
+
+@dataclass
+class Run:
+    """A run directory, and what a training needs from it.
+
+    A recipe whose training is one `fit` calls `fit`. One with a loop of its own calls `restore`
+    before it, `checkpoint` in it, and adds rows to `log`.
+
+    Attributes:
+        directory: where everything of the run lies.
+        config: the resolved config.
+        strategy: the `tf.distribute` strategy, or None.
+        log: rows for `log.csv`.
+        stop: has a `signum` once SIGINT or SIGTERM came.
+    """
+
+    directory: Path
+    config: RunConfig
+    strategy: tf.distribute.Strategy | None = None
+    stop: StopFlag = field(default_factory=StopFlag)
+
+    def __post_init__(self):
+        """Opens the log and the checkpoints."""
+        self.chief = is_chief(self.strategy)
+        self.checkpoints = Checkpoints(self.directory / "backup", self.chief)
+        self.log = Log(self.directory / "log.csv", self.chief)
+
+    def restore(self, *objects: Any) -> dict[str, Any]:
+        """Puts variables of models, optimizers, ... back and returns the saved position, or {}."""
+        position = self.checkpoints.restore(state_variables(*objects)) or {}
+        self.log.rows = position.pop("log", [])
+        return position
+
+    def checkpoint(self, step: int, *objects: Any, **position: Any) -> None:
+        """Saves the variables of models, optimizers, ... and a position of plain values."""
+        position |= {"step": step, "log": self.log.rows}
+        self.checkpoints.save(step, state_variables(*objects), position)
+
+    def fit(
+        self,
+        model: keras.Model,
+        datasets: Any,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> None:
+        """`model.fit` from where the run stands to `config.epochs`.
+
+        Raises:
+            TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+            TrainingDiverged: the loss is NaN or infinite.
+        """
+        config, stream = self.config, datasets.train
+        steps, step = stream.steps_per_epoch, self.restore(model).get("step", 0)
+        if step:
+            print(f"resuming after step {step} of {config.epochs * steps}", file=sys.stderr)
+        while step < config.epochs * steps:
+            epoch, done = divmod(step, steps)
+            last = epoch + 1 if done else config.epochs  # first finish a half epoch
+            backup = Backup(self.checkpoints, self.log, self.stop, steps, config.save_every, step)
+            model.fit(
+                share(self.strategy, stream.from_step(step), config.batch_size),
+                initial_epoch=epoch,
+                epochs=last,
+                steps_per_epoch=steps - done,
+                validation_data=datasets.validation,
+                shuffle=False,  # the stream is shuffled, by the config's seed
+                verbose=1 if sys.stderr.isatty() and self.chief else 0,
+                callbacks=[*callbacks, *self._reports(), backup],
+            )
+            step = last * steps
+
+    def _reports(self) -> list[keras.callbacks.Callback]:
+        if not self.chief:
+            return []
+        board = keras.callbacks.TensorBoard(str(self.directory / "tensorboard"), write_graph=False)
+        lines = [] if sys.stderr.isatty() else [EpochLine(self.config.epochs)]
+        return [board, *lines]
+
+
+def open_trained(
+    target: str, recipe: str | None = None, overrides: Sequence[str] = ()
+) -> tuple[keras.Model, Resolved]:
+    """A trained model together with the recipe that made it.
+
+    Args:
+        target: a run directory, the name of a package weight, or a `.keras` file.
+        recipe: name or YAML path of the recipe; needed for a bare `.keras` file.
+        overrides: laid over the recipe's config, e.g. another `data.path`.
+
+    Raises:
+        InputError: there is no such model, or its recipe is not known.
+    """
+    if (Path(target) / "config.yaml").is_file():
+        recipe = recipe or str(Path(target) / "config.yaml")
+    elif target in zoo.index():
+        recipe = recipe or zoo.index()[target]["recipe"]
+    model = zoo.load(target)
+    if recipe is None:
+        raise InputError(f"model {target!r}: give the recipe that made it by --recipe")
+    resolved = resolve(recipe, overrides)
+    name = target if target in zoo.index() else Path(target).stem
+    return model, Resolved(name, resolved.recipe, resolved.config)
+
+
+def run_directory(resolved: Resolved, root: str | Path = "runs") -> Path:
+    """`runs/<recipe>-<hash of the config>`: the same command finds the same directory."""
+    text = configs.to_yaml(resolved.config)
+    return Path(root) / f"{resolved.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def run_recipe(
+    resolved: Resolved,
+    directory: str | Path,
+    *,
+    export: bool = True,
+    report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
+) -> dict[str, float]:
+    """Trains, evaluates, saves and exports a recipe in a run directory; resumes if it must.
+
+    Leaves `config.yaml`, `environment.json`, `log.csv`, `tensorboard/`, `backup/`, `model.keras`,
+    `export/<name>/<version>/` and, last, `metrics.json` there.
+
+    Returns:
+        The test metrics.
+
+    Raises:
+        InputError: the directory holds a run of another config, or the data are not as needed.
+        TrainingInterrupted: SIGINT or SIGTERM came; the same call goes on.
+        TrainingDiverged: the loss became NaN or infinite.
+    """
+    from tfzoo import serving
+
+    config, recipe, directory = resolved.config, resolved.recipe, Path(directory)
+    finished = directory / "metrics.json"
+    _claim(directory, config)
+    if finished.is_file():
+        report(f"{directory}: finished already")
+        return json.loads(finished.read_text())["test"]
+    strategy = prepare(config)
+    run = Run(directory, config, strategy)
+    if run.chief:
+        write_text(directory / "config.yaml", configs.to_yaml(config))
+        write_text(directory / "environment.json", json.dumps(environment(config.seed), indent=2))
+    with run.stop.watching():
+        datasets = recipe.datasets(config)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = recipe.build(config, datasets.info)
+        recipe.train(model, datasets, run)
+    if not run.chief:
+        return {}
+    with replacing(directory / "model.keras") as aside:
+        model.save(aside)
+    if strategy:  # evaluate and export what a user will load, on one device
+        model = keras.models.load_model(directory / "model.keras")
+    metrics = recipe.evaluate(model, datasets)
+    if export:
+        target = directory / "export" / resolved.name.split("/")[-1]
+        if not any(target.glob("[0-9]*")):
+            text = configs.to_yaml(config)
+            serving.write(model, recipe.signatures(model), target, config_yaml=text)
+    result = {"test": metrics, "parameters": model.count_params()}
+    write_text(finished, json.dumps(result, indent=2))
+    return metrics
+
+
+def dry_run(resolved: Resolved) -> keras.Model:
+    """Builds the model from the data's description alone; trains nothing, downloads nothing."""
+    config = resolved.config
+    prepare(config)
+    return resolved.recipe.build(config, resolved.recipe.data_info(config))
+
+
+def prepare(config: RunConfig) -> tf.distribute.Strategy | None:
+    """Sets strategy, seed, determinism and precision of this process, in that order."""
+    keras.utils.clear_session()  # layer names count from 1, as in a fresh process
+    strategy = make_strategy(config.distribute)
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(config.precision)
+    return strategy
+
+
+def _claim(directory: Path, config: RunConfig) -> None:
+    """Refuses a directory that holds a run of another config."""
+    path = directory / "config.yaml"
+    if not path.is_file():
+        return
+    theirs, ours = path.read_text().splitlines(), configs.to_yaml(config).splitlines()
+    if theirs != ours:
+        changed = next(
+            (f"{a.strip()} there, {b.strip()} here" for a, b in zip(theirs, ours) if a != b),
+            "other keys",
+        )
+        raise InputError(
+            f"run directory {str(directory)!r}: holds a run of another config ({changed}); "
+            "choose another one"
+        )

@@ -1,0 +1,138 @@
+"""Recipes and pretrained models by name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfzoo.errors import InputError
+
+_HERE = Path(__file__).parent
+WEIGHTS = _HERE / "weights"
+
+
+def recipes_folder() -> Path:
+    """Where the recipes lie: `tfzoo/configs` in an installed wheel, `configs` in a checkout."""
+    inside = _HERE / "configs"
+    return inside if inside.is_dir() else _HERE.parent / "configs"
+
+
+def list_recipes() -> list[str]:
+    """Names of all recipes, e.g. `aft/digits`."""
+    root = recipes_folder()
+    return sorted(str(p.relative_to(root).with_suffix("")) for p in root.glob("*/*.yaml"))
+
+
+def find_recipe(name_or_path: str) -> Path:
+    """The YAML file of a recipe name, or the path itself.
+
+    Raises:
+        InputError: neither; the message has near matches.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InputError(f"recipe {name_or_path!r}: no such file")
+        return path
+    if name_or_path in list_recipes():
+        return recipes_folder() / f"{name_or_path}.yaml"
+    raise InputError(
+        f"recipe {name_or_path!r}: must be a YAML file's path or one of "
+        f"{', '.join(list_recipes())}{_near(name_or_path, list_recipes())}"
+    )
+
+
+def recipe_header(name: str) -> dict[str, str]:
+    """The header comment of a recipe: source, command, hardware, time, expected."""
+    header = {}
+    for line in find_recipe(name).read_text(encoding="utf-8").splitlines():
+        key, separator, text = line.lstrip("# ").partition(":")
+        if not line.startswith("#") or not separator:
+            break
+        header[key.strip()] = text.strip()
+    return header
+
+
+def index() -> dict[str, dict[str, Any]]:
+    """What is known of each package weight: file, sha256, recipe, metric, command, licence."""
+    path = WEIGHTS / "index.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def list_models() -> list[str]:
+    """Names of the pretrained models that `load` finds in the package."""
+    return sorted(name for name, entry in index().items() if (WEIGHTS / entry["file"]).is_file())
+
+
+def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
+    """Loads a trained model.
+
+    Args:
+        name_or_path: a name of `list_models()` (package weights), a local path to a `.keras`
+            file or to a run directory that has `model.keras`, or
+            `hf://owner/repository/path/to/model.keras` (needs `huggingface_hub` and a network).
+        sha256: if given, the file's digest must equal it; package weights are always checked.
+
+    Returns:
+        The model, compiled as it was saved.
+
+    Raises:
+        InputError: nothing is there (the message lists forms and near matches), or the digest
+            differs.
+    """
+    name = str(name_or_path)
+    if name.startswith("hf://"):
+        path = _download(name)
+    elif name in index():
+        entry = index()[name]
+        path, sha256 = WEIGHTS / entry["file"], sha256 or entry["sha256"]
+    else:
+        path = Path(name)
+        path = path / "model.keras" if path.is_dir() else path
+        if path.suffix != ".keras" or not path.is_file():
+            raise InputError(
+                f"model {name!r}: must be one of {', '.join(list_models()) or '(no weights yet)'}, "
+                "a path to a .keras file or run directory, or hf://owner/repository/file.keras"
+                f"{_near(name, list_models())}"
+            )
+    if sha256 is not None and (found := digest(path)) != sha256.lower():
+        raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {found}, must be {sha256}")
+    try:
+        return keras.models.load_model(path)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"model {name!r}: {str(path)!r} does not load: {first}") from error
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        state = hashlib.sha256()
+        while block := file.read(1 << 20):
+            state.update(block)
+        return state.hexdigest()
+
+
+def _download(name: str) -> Path:
+    owner, _, rest = name.removeprefix("hf://").partition("/")
+    repository, _, file = rest.partition("/")
+    if not (owner and repository and file.endswith(".keras")):
+        raise InputError(f"model {name!r}: must be hf://owner/repository/path/to/model.keras")
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError:
+        raise InputError(f"model {name!r}: needs `pip install huggingface_hub`") from None
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file))
+    except Exception as error:  # hub, network and cache errors share no base
+        raise InputError(f"model {name!r}: {str(error).splitlines()[0]}") from error
+
+
+def _near(name: str, names: list[str]) -> str:
+    found = difflib.get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(found)}?" if found else ""
