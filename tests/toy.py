@@ -1,5 +1,7 @@
 """A small recipe with dropout and its own data, for tests of the runner."""
 
+import os
+import time
 from dataclasses import dataclass
 
 import keras
@@ -16,6 +18,13 @@ from tfzoo.recipe import Recipe, RunConfig
 class ToyConfig(RunConfig):
     dropout: float = 0.5
     explode: bool = False
+
+
+class Pause(keras.callbacks.Callback):
+    """Makes steps slow, so that a test can hit one."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(float(os.environ.get("TOY_PAUSE", 0)))
 
 
 @registry.task("toy.regression")
@@ -48,6 +57,9 @@ class Toy(Recipe):
         )
         model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
         return model
+
+    def train(self, model, datasets, run):
+        run.fit(model, datasets, callbacks=[Pause()])
 
     def evaluate(self, model, datasets):
         return {k: float(v) for k, v in model.evaluate(datasets.test, return_dict=True).items()}

@@ -85,7 +85,7 @@ def resolve(config_class: type[T], values: Any) -> T:
         raise InputError(f"{error.full_key}: must be set, it has no default") from None
     except OmegaConfBaseException as error:
         if not error.full_key:
-            raise InputError(_one_line(error)) from None
+            raise InputError(_not_nested(config_class, values) or _one_line(error)) from None
         value = OmegaConf.select(OmegaConf.create(values), error.full_key, default=None)
         allowed = _type_of(config_class, error.full_key)
         raise InputError(f"{error.full_key}={value!r}: must be {allowed}") from None
@@ -103,6 +103,16 @@ def to_yaml(config: Any) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _not_nested(config_class: type, values: Any) -> str | None:
+    """The complaint about a plain value where a group of keys belongs, if that is what is wrong."""
+    for name, hint in typing.get_type_hints(config_class).items():
+        value = OmegaConf.create(values).get(name)
+        if dataclasses.is_dataclass(hint) and value is not None and not OmegaConf.is_dict(value):
+            names = ", ".join(f"{name}.{f.name}" for f in dataclasses.fields(hint))
+            return f"{name}={value!r}: must be keys below it: {names}"
+    return None
 
 
 def _fields(config_class: type, key: str) -> tuple[type, str]:

@@ -237,8 +237,9 @@ def _claim(directory: Path, config: RunConfig) -> None:
         return
     theirs, ours = path.read_text().splitlines(), configs.to_yaml(config).splitlines()
     if theirs != ours:
+        pairs = zip(theirs, ours, strict=False)
         changed = next(
-            (f"{a.strip()} there, {b.strip()} here" for a, b in zip(theirs, ours) if a != b),
+            (f"{a.strip()} there, {b.strip()} here" for a, b in pairs if a != b),
             "other keys",
         )
         raise InputError(

@@ -1,0 +1,21 @@
+"""Fixtures for all tests."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _plain_keras():
+    """Every test starts seeded, in float32."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_data_folder(tmp_path_factory):
+    """Prepared data go to a folder of the test run's, never to the user's."""
+    os.environ["TFDS_DATA_DIR"] = str(tmp_path_factory.getbasetemp() / "tfds")

@@ -1,0 +1,41 @@
+"""Helpers that several test files use."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+
+
+def load_cases():
+    """`CASES` of every `tests/<method>/cases.py`, by registered name."""
+    cases = {}
+    for path in sorted(TESTS.glob("*/cases.py")):
+        spec = importlib.util.spec_from_file_location(f"cases_{path.parent.name}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name, case in module.CASES.items():
+            cases[f"tfzoo.{path.parent.name}>{name}"] = case
+    return cases
+
+
+def start(*words, program="toy_cli.py", env=None, **keywords):
+    """Starts the command line, with the toy recipe registered, in a process of its own."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(env or {})}
+    return subprocess.Popen(
+        [sys.executable, str(TESTS / program), *map(str, words)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **keywords,
+    )
+
+
+def run(*words, timeout=240, **keywords):
+    """Runs the command line to its end: (exit status, stdout, stderr)."""
+    process = start(*words, **keywords)
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, err

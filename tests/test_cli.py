@@ -1,0 +1,101 @@
+"""The command line: wrong input is one line and status 2, never a traceback."""
+
+import json
+
+import pytest
+from support import run
+
+from tfzoo import zoo
+from tfzoo.cli import main
+
+
+def fails(capsys, *words):
+    status = main([str(w) for w in words])
+    out, err = capsys.readouterr()
+    assert status == 2, (status, out, err)
+    assert "Traceback" not in err and err.startswith("tfzoo: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_unknown_names_list_near_matches(capsys):
+    assert "did you mean aft/digits" in fails(capsys, "train", "aft/digit")
+    assert "no such file" in fails(capsys, "train", "nowhere.yaml")
+    assert "hf://" in fails(capsys, "evaluate", "aft/nonsense")
+    assert "must be one of aft" in fails(capsys, "study", "nonsense")
+    assert "must be one of aft" in fails(capsys, "bench", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("epoch=1", "did you mean 'epochs'"),
+        ("model.dim=wide", "model.dim='wide': must be a whole number"),
+        ("epochs=0", "epochs=0: must be at least 1"),
+        ("nonsense", "must be key=value"),
+        ("task=nonsense", "task='nonsense': must be one of aft.classifier"),
+        ("task=???", "task: must be set"),
+    ],
+)
+def test_wrong_overrides(capsys, override, words):
+    assert words in fails(capsys, "train", "aft/digits", override)
+
+
+def test_a_missing_data_file_is_named(capsys, tmp_path):
+    err = fails(
+        capsys, "train", "aft/enwik8", "data.path=/nowhere/enwik8", "--run-dir", tmp_path / "run"
+    )
+    assert "/nowhere/enwik8" in err
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_print_config_can_be_trained_from(capsys, tmp_path):
+    assert main(["train", "aft/digits", "epochs=2", "--print-config"]) == 0
+    text = capsys.readouterr().out
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    assert main(["train", str(path), "--print-config"]) == 0
+    assert capsys.readouterr().out == text
+    assert "epochs: 2" in text
+
+
+def test_list_shows_every_recipe(capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in zoo.list_recipes():
+        assert name.split("/")[1][:8] in out
+    assert main(["list", "models"]) == 0
+
+
+def test_every_recipe_has_its_five_header_lines():
+    for name in zoo.list_recipes():
+        header = zoo.recipe_header(name)
+        assert list(header) == ["source", "command", "hardware", "time", "expected"], name
+        assert header["command"] == f"tfzoo train {name}" or " data.path=" in header["command"]
+
+
+@pytest.mark.parametrize("name", zoo.list_recipes())
+def test_every_recipe_builds_without_its_data(name):
+    status, out, err = run("train", name, "--dry-run")
+    assert status == 0, err[-2000:]
+    assert "parameters; nothing was trained" in out
+
+
+def test_train_evaluate_predict_export_of_a_run(tmp_path):
+    folder = tmp_path / "run"
+    small = ["epochs=1", "steps_per_epoch=2"]
+    status, out, err = run("train", "aft/digits", *small, "--run-dir", folder)
+    assert status == 0, err
+    metrics = json.loads((folder / "metrics.json").read_text())["test"]
+    status, out, err = run("evaluate", folder)
+    assert status == 0, err
+    found = dict(line.split() for line in out.splitlines())
+    assert float(found["accuracy"]) == pytest.approx(metrics["accuracy"], abs=1e-5)
+    image = tmp_path / "image.json"
+    image.write_text(json.dumps({"images": [[[[3]] * 8] * 8]}))
+    status, out, err = run("predict", folder, image)
+    assert status == 0, err
+    assert sum(json.loads(out)["probabilities"][0]) == pytest.approx(1, abs=1e-5)
+    status, out, err = run("export", folder, "--output", tmp_path / "served")
+    assert status == 0 and (tmp_path / "served" / "1" / "saved_model.pb").is_file(), err
+    status, _, err = run("export", folder, "--output", tmp_path / "served", "--version", "1")
+    assert status != 0 and "Traceback" not in err

@@ -1,0 +1,103 @@
+"""Runs survive any end: the resumed one has the very weights of an uninterrupted one."""
+
+import json
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+import toy  # noqa: F401
+from support import run, start
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "toy.yaml"
+    path.write_text("task: toy.regression\nepochs: 3\nbatch_size: 4\nsave_every: 2\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(recipe, tmp_path_factory):
+    """A run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    status, out, err = run("train", recipe, "--run-dir", folder)
+    assert status == 0, err
+    return folder
+
+
+def weights(folder):
+    return [keras.ops.convert_to_numpy(v) for v in keras.models.load_model(folder / "model.keras").variables]
+
+
+def assert_same_weights(a, b):
+    for x, y in zip(weights(a), weights(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_run_leaves_what_it_promises(whole):
+    names = {p.name for p in whole.iterdir()}
+    assert names == {
+        "config.yaml", "environment.json", "log.csv", "tensorboard", "backup",
+        "model.keras", "metrics.json", "export",
+    }  # fmt: skip
+    assert json.loads((whole / "environment.json").read_text())["versions"]["keras"]
+    rows = (whole / "log.csv").read_text().splitlines()
+    assert len(rows) == 4 and rows[0].startswith("epoch,step,") and rows[3].startswith("3,24,")
+    assert (whole / "export" / "toy" / "1" / "saved_model.pb").is_file()
+
+
+def test_a_finished_run_says_so_and_trains_no_more(whole, recipe):
+    before = (whole / "model.keras").stat().st_mtime_ns
+    status, _, err = run("train", recipe, "--run-dir", whole)
+    assert status == 0 and "finished already" in err
+    assert (whole / "model.keras").stat().st_mtime_ns == before
+
+
+def test_another_config_is_refused(whole, recipe):
+    status, _, err = run("train", recipe, "seed=1", "--run-dir", whole)
+    assert status == 2 and "seed: 0 there, seed: 1 here" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_path):
+    folder = tmp_path / "run"
+    process = start(
+        "train", recipe, "--run-dir", folder, env={"TOY_PAUSE": "0.1"}
+    )  # slow enough to hit in the middle of an epoch
+    deadline = time.monotonic() + 120
+    while not (folder / "backup" / "0000000010.npz").exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(getattr(signal, name))
+    _, err = process.communicate(timeout=60)
+    if name == "SIGKILL":
+        assert process.returncode == -signal.SIGKILL
+    else:
+        assert process.returncode == 128 + getattr(signal, name), err
+        assert "the same command goes on" in err
+    assert not (folder / "model.keras").exists()
+    status, _, err = run("train", recipe, "--run-dir", folder)
+    assert status == 0, err
+    assert "resuming after step" in err
+    assert_same_weights(folder, whole)
+    assert (folder / "log.csv").read_text() == (whole / "log.csv").read_text()
+
+
+def test_a_diverging_run_names_the_step_and_keeps_the_last_good_state(recipe, tmp_path):
+    folder = tmp_path / "run"
+    words = ["train", recipe, "explode=true", "save_every=1", "--run-dir", folder]
+    status, _, err = run(*words)
+    assert status == 1 and "Traceback" not in err
+    assert "step " in err and ("loss is" in err or "NaN" in err)
+    for path in (folder / "backup").glob("*.npz"):
+        with np.load(path) as archive:
+            assert all(np.isfinite(archive[n]).all() for n in archive.files)
+    assert not (folder / "model.keras").exists()
+
+
+def test_dropout_differs_between_seeds(recipe, whole, tmp_path):
+    status, _, err = run("train", recipe, "seed=1", "--run-dir", tmp_path / "run", "--no-export")
+    assert status == 0, err
+    assert not np.array_equal(weights(tmp_path / "run")[0], weights(whole)[0])
+    assert not (tmp_path / "run" / "export").exists()

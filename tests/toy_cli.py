@@ -1,0 +1,18 @@
+"""The command line with the toy recipe registered."""
+
+import os
+import sys
+
+import toy  # noqa: F401
+
+from tfzoo.cli import main
+
+if os.environ.get("TOY_DEVICES"):
+    import tensorflow as tf
+
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * int(os.environ["TOY_DEVICES"]),
+    )
+
+sys.exit(main())
