@@ -50,6 +50,7 @@ setup(
         "tensorflow-probability>=0.25",
         "tf-keras>=2.21,<2.22",  # TFP imports it; tfzoo does not
         "tensorflow-datasets>=4.9.9",
+        "importlib_resources",  # TFDS imports it without saying so
         "tensorboard>=2.20",
         "omegaconf>=2.3,<3",
         "rich>=13",

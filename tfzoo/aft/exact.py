@@ -1,0 +1,118 @@
+"""The exact weighted average for keys and biases of any size, at O(T d) memory.
+
+The fast forms of `weighted.py` subtract one maximum from the keys and one from the biases. Where
+their product can underflow (a key that is huge only in the future, biases far apart), this form
+takes over: the maximum of every output position, found key by key, as in an online softmax. It
+costs O(T^2 d) element operations in both passes and keeps none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+HIDDEN = -1e30  # finite: minus infinity less itself would be NaN
+
+
+def exact_average(
+    key: Any, value: Any, logits: Any | None, visible: Any, block: int, pad: int, causal: bool
+) -> Any:
+    """`sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)`, element by element.
+
+    Args:
+        key: float32 [B, T, H, C] with C = 1 (one key a head) or the channels of `value`.
+        value: float32 [B, T, H, D].
+        logits: the bias in blocks, [H, N, block + 2 pad, block]: column `i` of block `n` is
+            `w[t, s]` for the key `s = n * block + i` and the queries from `n * block - pad` on;
+            N = 1 means that all blocks are alike. None is no bias. Other w are 0.
+        visible: float32 [B, T], 0 where a key is masked.
+        block: keys in a block.
+        pad: queries before and after a block that `logits` covers.
+        causal: keys after the query are left out.
+
+    Returns:
+        [B, T, H, D]; 0 where no key is visible.
+    """
+    if logits is None:
+        block, pad = 1, 0
+        logits = ops.zeros((key.shape[2], 1, 1, 1), "float32")
+    length, heads = ops.shape(key)[1], key.shape[2]
+    time = ops.arange(length)
+    rows = length + block + 2 * pad
+
+    def column(logits: Any, s: Any) -> Any:
+        """w[:, s] for all queries, [T, H]."""
+        n = s // block if logits.shape[1] != 1 else 0
+        part = ops.take(ops.take(logits, n, axis=1), s % block, axis=2)  # [H, R]
+        whole = ops.zeros((rows, heads), "float32")
+        whole = ops.slice_update(whole, (s // block * block, 0), ops.transpose(part))
+        return whole[pad : pad + length]
+
+    def scores(key: Any, logits: Any, visible: Any, s: Any) -> Any:
+        """K_s + w_ts, hidden where it does not count, [B, T, H, C]."""
+        found = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
+        seen = ops.take(visible, s, axis=1)[:, None, None, None] > 0
+        if causal:
+            seen = ops.logical_and(seen, (time >= s)[None, :, None, None])
+        return ops.where(seen, found, HIDDEN)
+
+    @ops.custom_gradient
+    def average(key: Any, value: Any, logits: Any, visible: Any) -> Any:
+        def weight(s: Any, top: Any) -> Any:
+            a = scores(key, logits, visible, s)
+            return ops.where(a > HIDDEN / 2, ops.exp(a - top), 0.0)
+
+        top = ops.fori_loop(
+            0,
+            length,
+            lambda s, top: ops.maximum(top, scores(key, logits, visible, s)),
+            ops.full_like(key, HIDDEN),
+        )
+
+        def add(s: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+            e = weight(s, top)
+            return sums[0] + e * ops.take(value, s, axis=1)[:, None], sums[1] + e
+
+        start = (ops.zeros_like(value), ops.zeros_like(key))
+        numerator, total = ops.fori_loop(0, length, add, start)
+        total = ops.where(total > 0, total, 1.0)
+        result = numerator / total
+
+        def gradient(*args: Any, upstream: Any = None) -> tuple[Any, ...]:
+            upstream = args[0] if upstream is None else upstream
+
+            def of_key(s: Any) -> tuple[Any, Any, Any]:
+                share = weight(s, top) / total * upstream  # [B, T, H, D]
+                pull = share * (ops.take(value, s, axis=1)[:, None] - result)
+                d_column = ops.zeros((rows, heads), "float32")
+                d_column = ops.slice_update(d_column, (pad, 0), ops.sum(pull, (0, 3)))
+                start = (s // block * block, 0)
+                d_part = ops.slice(d_column, start, (block + 2 * pad, heads))
+                d_key = ops.sum(pull, 1)
+                if key.shape[-1] == 1:
+                    d_key = ops.sum(d_key, -1, keepdims=True)
+                return d_key, ops.sum(share, 1), d_part
+
+            d_key, d_value, d_parts = ops.map(of_key, time)
+            return (
+                ops.swapaxes(d_key, 0, 1),
+                ops.swapaxes(d_value, 0, 1),
+                _gather_blocks(d_parts, logits, block),
+                ops.zeros_like(visible),
+            )
+
+        return result, gradient
+
+    return average(key, value, logits, visible)
+
+
+def _gather_blocks(parts: Any, logits: Any, block: int) -> Any:
+    """Per-key columns [T, R, H] back in the form of `logits`."""
+    length = ops.shape(parts)[0]
+    short = -length % block
+    rest = ops.zeros((short, parts.shape[1], parts.shape[2]), "float32")
+    parts = ops.concatenate([parts, rest], axis=0)
+    parts = ops.reshape(parts, (-1, block, parts.shape[1], parts.shape[2]))  # [N, c, R, H]
+    found = ops.transpose(parts, (3, 0, 2, 1))
+    return ops.sum(found, 1, keepdims=True) if logits.shape[1] == 1 else found

@@ -1,0 +1,336 @@
+"""The Attention Free Transformer's operations as pure functions (arXiv:2105.14103, sec. 3).
+
+All take queries as projected: the sigmoid is inside. Exponentials and sums are float32 whatever the
+inputs' dtype; the result has the dtype of `value`. All run on TensorFlow and JAX, under XLA, with a
+free batch axis, and stay exact for keys and biases of any size (see `weighted.py`).
+
+A `mask` ([B, T], True = keep) leaves keys out; a query that sees no key at all gets 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from tfzoo.aft.weighted import banded_average, dense_average, plain_average
+
+BLOCK = 32
+"""Least block of positions that windowed forms work in: large enough for fast products."""
+
+DENSE_POSITIONS = 1024
+"""Up to so many positions a 2-D convolution is one product with its Toeplitz matrix."""
+
+CANCELLATION = -6.0
+"""Kernel weights below it lose over 3 of float32's 7 digits in `exp(w) - 1`."""
+
+
+def aft_full(
+    query: Any, key: Any, value: Any, position_bias: Any, causal: bool = False, mask: Any = None
+) -> Any:
+    """AFT-full, eq. 2: `sigmoid(Q_t) * sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)`.
+
+    Args:
+        query: [B, T, D], before the sigmoid.
+        key: [B, T, D].
+        value: [B, T, D].
+        position_bias: w, [T, T], query by key.
+        causal: sums run over s <= t only (footnote 2).
+        mask: [B, T], True = keep the key.
+
+    Returns:
+        [B, T, D].
+
+    Raises:
+        ValueError: shapes that do not fit together.
+    """
+    _check_sequence(query, key, value, mask)
+    _check_bias(position_bias, key)
+    key, value, visible = _prepared(key, value, mask, heads=1)
+    bias = ops.cast(position_bias, "float32")[None]
+    return _gated(query, dense_average(key, value, bias, visible, causal))
+
+
+def aft_simple(query: Any, key: Any, value: Any, causal: bool = False, mask: Any = None) -> Any:
+    """AFT-simple, eq. 5: AFT-full with w = 0, in linear time.
+
+    Args and Returns as in `aft_full`.
+
+    Raises:
+        ValueError: shapes that do not fit together.
+    """
+    _check_sequence(query, key, value, mask)
+    key, value, visible = _prepared(key, value, mask, heads=1)
+    return _gated(query, plain_average(key, value, visible, causal))
+
+
+def aft_local(
+    query: Any,
+    key: Any,
+    value: Any,
+    position_bias: Any,
+    window: int,
+    causal: bool = False,
+    mask: Any = None,
+) -> Any:
+    """AFT-local, eq. 4: w counts where |t - s| < window and is 0 elsewhere, never minus infinity.
+
+    Every position still sees every other. `window` 0 is AFT-simple, 1 the diagonal alone.
+
+    Args:
+        query: [B, T, D], before the sigmoid.
+        key: [B, T, D].
+        value: [B, T, D].
+        position_bias: w, [T, T], query by key; only the window is read.
+        window: s of the paper, at least 0.
+        causal: sums run over s <= t only.
+        mask: [B, T], True = keep the key.
+
+    Returns:
+        [B, T, D].
+
+    Raises:
+        ValueError: shapes that do not fit together, or a negative window.
+    """
+    _check_sequence(query, key, value, mask)
+    _check_bias(position_bias, key)
+    check_window(window)
+    block = window_block(window, key.shape[1])
+    length = ops.shape(key)[1]
+    # row t, column s -> block of the key, row inside its three blocks, column inside the block
+    blocks = (length + block - 1) // block
+    s = ops.reshape(ops.arange(blocks * block), (-1, 1, block))
+    first = ops.arange(blocks)[:, None, None] * block - block
+    t = first + ops.arange(3 * block)[None, :, None]
+    limit = length - 1
+    flat = ops.reshape(ops.cast(position_bias, "float32"), (-1,))
+    index = ops.clip(t, 0, limit) * length + ops.minimum(s, limit)
+    logits = ops.take(flat, index, axis=0)[None]
+    return local_from_blocks(query, key, value, logits, window, causal, mask)
+
+
+def local_from_factors(
+    query: Any, key: Any, value: Any, u: Any, v: Any, window: int, causal: bool, mask: Any = None
+) -> Any:
+    """AFT-local with w = u v^T (sec. 3.2), without ever making [T, T].
+
+    Args:
+        query: [B, T, D], before the sigmoid.
+        key: [B, T, D].
+        value: [B, T, D].
+        u: [T, d'], the queries' factor.
+        v: [T, d'], the keys' factor.
+        window: s of the paper.
+        causal: sums run over s <= t only.
+        mask: [B, T], True = keep the key.
+
+    Returns:
+        [B, T, D].
+    """
+    _check_sequence(query, key, value, mask)
+    block = window_block(window, key.shape[1])
+    u, v = (_blocks(ops.cast(x, "float32"), block) for x in (u, v))  # [N, c, d']
+    none = ops.zeros_like(u[:1])
+    around = ops.concatenate(
+        [ops.concatenate([none, u[:-1]], 0), u, ops.concatenate([u[1:], none], 0)], 1
+    )
+    logits = ops.matmul(around, ops.swapaxes(v, 1, 2))[None]  # [1, N, 3 c, c]
+    return local_from_blocks(query, key, value, logits, window, causal, mask)
+
+
+def local_from_blocks(
+    query: Any, key: Any, value: Any, logits: Any, window: int, causal: bool, mask: Any = None
+) -> Any:
+    """AFT-local with w in blocks, [1, N, 3 c, c] as `banded_average` takes it."""
+    key, value, visible = _prepared(key, value, mask, heads=1)
+    reach = (1 - window, window - 1)
+    return _gated(query, banded_average(key, value, logits, visible, reach, causal))
+
+
+def aft_conv(
+    query: Any, key: Any, value: Any, kernel: Any, causal: bool = False, mask: Any = None
+) -> Any:
+    """AFT-conv, eq. 6: heads share a key channel and a bias that depends on the offset alone.
+
+    The kernel's centre is offset 0: `w_ts = kernel[h, s - t + r]` with r = (size - 1) / 2, zero
+    outside, as TensorFlow's (cross-correlating) convolutions have it.
+
+    Args:
+        query: [B, T, D] or [B, H, W, D], before the sigmoid.
+        key: [B, T, heads] or [B, H, W, heads].
+        value: as `query`; D is a multiple of heads, channels of a head lie together.
+        kernel: w, [heads, size] or [heads, size, size], size odd.
+        causal: sums run over s <= t only; one-dimensional only.
+        mask: [B, T] or [B, H, W], True = keep the key.
+
+    Returns:
+        As `query`.
+
+    Raises:
+        ValueError: shapes that do not fit together, an even size, or causal in 2-D.
+    """
+    _check_conv(query, key, value, kernel, causal, mask)
+    kernel, heads = ops.cast(kernel, "float32"), kernel.shape[0]
+    if len(key.shape) == 3:
+        reach = kernel.shape[1] // 2
+        block = window_block(reach + 1, key.shape[1])
+        k, v, visible = _prepared(key, value, mask, heads)
+        logits = _toeplitz_block(kernel, block)
+        window = (0 if causal else -reach, reach)
+        return _gated(query, banded_average(k, v, logits, visible, window, causal))
+    shape = ops.shape(value)
+    flat = [ops.reshape(x, (shape[0], -1, x.shape[-1])) for x in (query, key, value)]
+    flat_mask = None if mask is None else ops.reshape(mask, (shape[0], -1))
+    k, v, visible = _prepared(flat[1], flat[2], flat_mask, heads)
+
+    def dense() -> Any:
+        return dense_average(k, v, _toeplitz_2d(kernel, shape[1], shape[2]), visible, False)
+
+    def convolved() -> Any:
+        return _convolved_average(k, v, kernel, visible, shape[1], shape[2])
+
+    height, width = key.shape[1:3]
+    if height is not None and width is not None and height * width <= DENSE_POSITIONS:
+        average = dense()
+    else:
+        calm = ops.logical_and(
+            ops.min(kernel) > CANCELLATION, ops.max(kernel) < 10 * -CANCELLATION
+        )
+        average = ops.cond(ops.stop_gradient(calm), convolved, dense)
+    return ops.reshape(_gated(flat[0], average), shape)
+
+
+def window_block(window: int, length: int | None) -> int:
+    """Block size for a window: its reach fits into the neighbouring block."""
+    block = max(BLOCK, window - 1)
+    return block if length is None or length >= block else max(length, window - 1, 1)
+
+
+def check_window(window: int) -> None:
+    """Raises ValueError unless `window` is a whole number of at least 0."""
+    if not isinstance(window, int) or window < 0:
+        raise ValueError(f"window={window!r}: must be a whole number of at least 0")
+
+
+def _convolved_average(
+    key: Any, value: Any, kernel: Any, visible: Any, height: Any, width: Any
+) -> Any:
+    """Eq. 6 as it stands: a depth-wise convolution with exp(w) - 1 plus the global sum."""
+    batch, heads, channels = ops.shape(value)[0], value.shape[2], value.shape[3]
+    hidden = ops.where(visible[:, :, None, None] > 0, key, -1e30)
+    e = ops.exp(hidden - ops.stop_gradient(ops.max(hidden, 1, keepdims=True)))
+    e = e * visible[:, :, None, None]
+    pairs = ops.concatenate([e * value, e], -1)  # [B, HW, h, d/h + 1]
+    total = ops.sum(pairs, 1, keepdims=True)
+    # a head's channels share its filter: they go to the batch axis
+    maps = ops.reshape(ops.transpose(pairs, (0, 3, 1, 2)), (-1, height, width, heads))
+    taps = ops.transpose(ops.expm1(kernel), (1, 2, 0))[..., None]  # [s, s, h, 1]
+    near = ops.depthwise_conv(maps, taps, padding="same", data_format="channels_last")
+    near = ops.reshape(near, (batch, channels + 1, -1, heads))
+    sums = ops.transpose(near, (0, 2, 3, 1)) + total
+    sums, norm = sums[..., :channels], sums[..., channels:]
+    return sums / ops.where(norm > 0, norm, 1.0)
+
+
+def _toeplitz_block(kernel: Any, block: int) -> Any:
+    """[h, s] -> [h, 1, 3 block, block] of w by (query, key)."""
+    size = kernel.shape[1]
+    offset = ops.arange(block)[None] + block - ops.arange(3 * block)[:, None]  # key - query
+    index = offset + size // 2
+    inside = ops.logical_and(index >= 0, index < size)
+    found = ops.take(kernel, ops.clip(index, 0, size - 1), axis=1)
+    return ops.where(inside, found, 0.0)[:, None]
+
+
+def _toeplitz_2d(kernel: Any, height: Any, width: Any) -> Any:
+    """[h, s, s] -> [h, H W, H W] of w by (query, key)."""
+    heads, size = kernel.shape[:2]
+    rows, columns = ops.arange(height), ops.arange(width)
+    down = rows[None] - rows[:, None] + size // 2  # [H, H], key - query
+    right = columns[None] - columns[:, None] + size // 2
+    inside = [ops.logical_and(x >= 0, x < size) for x in (down, right)]
+    down, right = (ops.clip(x, 0, size - 1) for x in (down, right))
+    index = down[:, None, :, None] * size + right[None, :, None, :]  # [H, W, H, W]
+    inside = ops.logical_and(inside[0][:, None, :, None], inside[1][None, :, None, :])
+    found = ops.take(ops.reshape(kernel, (heads, size * size)), index, axis=1)
+    found = ops.where(inside, found, 0.0)
+    return ops.reshape(found, (heads, height * width, height * width))
+
+
+def _blocks(x: Any, block: int) -> Any:
+    """[T, d] -> [N, block, d], zeros after the end."""
+    rest = ops.zeros((-ops.shape(x)[0] % block, x.shape[1]), x.dtype)
+    return ops.reshape(ops.concatenate([x, rest], 0), (-1, block, x.shape[1]))
+
+
+def _prepared(key: Any, value: Any, mask: Any, heads: int) -> tuple[Any, Any, Any]:
+    """float32 key [B, T, heads, C], value [B, T, heads, D / heads], visible [B, T]."""
+    key, value = ops.cast(key, "float32"), ops.cast(value, "float32")
+    batch, length = ops.shape(key)[:2]
+    per_head = key.shape[-1] // heads
+    key = ops.reshape(key, (batch, length, heads, per_head))
+    value = ops.reshape(value, (batch, length, heads, value.shape[-1] // heads))
+    visible = ops.ones((batch, length)) if mask is None else ops.cast(mask, "float32")
+    return key, value, visible
+
+
+def _gated(query: Any, average: Any) -> Any:
+    batch, length = ops.shape(average)[:2]
+    average = ops.reshape(average, (batch, length, query.shape[-1]))
+    gate = ops.sigmoid(ops.cast(query, "float32"))
+    return ops.cast(gate * average, query.dtype)
+
+
+def _check_sequence(query: Any, key: Any, value: Any, mask: Any) -> None:
+    shapes = {n: tuple(x.shape) for n, x in (("query", query), ("key", key), ("value", value))}
+    if any(len(s) != 3 for s in shapes.values()) or not _agree(*shapes.values()):
+        raise ValueError(f"query, key, value: must all be [B, T, D], are {shapes}")
+    _check_mask(mask, shapes["key"])
+
+
+def _check_mask(mask: Any, key: tuple[int | None, ...]) -> None:
+    if mask is not None and not (len(mask.shape) == len(key) - 1 and _agree(mask.shape, key[:-1])):
+        raise ValueError(f"mask {tuple(mask.shape)}: must be {key[:-1]}, one entry a key")
+
+
+def _check_bias(bias: Any, key: Any) -> None:
+    length = key.shape[1]
+    if len(bias.shape) != 2 or not _agree(bias.shape, (length, length)):
+        raise ValueError(
+            f"position_bias {tuple(bias.shape)}: must be [T, T] with T = {length} of the key"
+        )
+
+
+def _check_conv(query: Any, key: Any, value: Any, kernel: Any, causal: bool, mask: Any) -> None:
+    rank = len(key.shape)
+    shapes = [tuple(x.shape) for x in (query, key, value)]
+    if rank not in (3, 4) or not _agree(shapes[0], shapes[2]) or not _agree(*(
+        s[:-1] for s in shapes
+    )):
+        raise ValueError(
+            "query, key, value: must be [B, T, D], [B, T, heads], [B, T, D] or the same with "
+            f"[B, H, W, ...], are {shapes}"
+        )
+    heads, width = key.shape[-1], value.shape[-1]
+    if width % heads:
+        raise ValueError(f"value has {width} channels: must be divisible by the {heads} heads")
+    if kernel.shape[0] != heads or len(kernel.shape) != rank - 1:
+        raise ValueError(
+            f"kernel {tuple(kernel.shape)}: must be [{heads}{', size' * (rank - 2)}]"
+        )
+    sizes = set(kernel.shape[1:])
+    if len(sizes) != 1 or sizes.pop() % 2 == 0:
+        raise ValueError(f"kernel {tuple(kernel.shape)}: its size must be odd, the same both ways")
+    if causal and rank == 4:
+        raise ValueError("causal=True: must be False for [B, H, W, D], which has no order")
+    _check_mask(mask, shapes[1])
+
+
+def _agree(*shapes: Any) -> bool:
+    """Whether shapes are equal as far as both know their sizes."""
+    first = shapes[0]
+    return all(
+        len(s) == len(first)
+        and all(a is None or b is None or a == b for a, b in zip(first, s, strict=True))
+        for s in shapes[1:]
+    )

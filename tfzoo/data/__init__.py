@@ -1,0 +1,26 @@
+"""Data through TFDS: the project's own builders, training streams, augmentation.
+
+TensorFlow Datasets itself is imported when a builder is first asked for.
+"""
+
+from tfzoo.data import augment
+from tfzoo.data.config import DataConfig
+from tfzoo.data.pipeline import Datasets, TrainStream, eval_batches, train_stream
+from tfzoo.data.prepare import builder, register, split
+from tfzoo.data.text import byte_windows, eval_windows, read_bytes, train_windows
+
+__all__ = [
+    "DataConfig",
+    "Datasets",
+    "TrainStream",
+    "augment",
+    "builder",
+    "byte_windows",
+    "eval_batches",
+    "eval_windows",
+    "read_bytes",
+    "register",
+    "split",
+    "train_stream",
+    "train_windows",
+]

@@ -1,0 +1,1 @@
+"""Augmentation of images, a function of (image, seed) alone."""

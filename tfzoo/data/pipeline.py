@@ -1,0 +1,203 @@
+"""Training streams that can start at any step, and ordered batches for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.errors import InputError
+
+MapFn = Callable[[Any, tf.Tensor], Any]
+Lookup = Callable[[tf.Tensor, tf.Tensor], Any]
+
+_END = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class TrainStream:
+    """An endless stream of global batches, addressable by step.
+
+    Attributes:
+        steps_per_epoch: batches in an epoch.
+        make: `make(step)` is the stream from that step on.
+    """
+
+    steps_per_epoch: int
+    make: Callable[[int], tf.data.Dataset]
+
+    def from_step(self, step: int) -> tf.data.Dataset:
+        """The very batches of `from_step(0).skip(step)`, without making those before.
+
+        Raises:
+            ValueError: `step` is negative.
+        """
+        if step < 0:
+            raise ValueError(f"step={step}: must be at least 0")
+        return self.make(step)
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """What a recipe trains, chooses and reports on.
+
+    Attributes:
+        train: the training stream.
+        validation: finite batches that choices are made on.
+        test: finite batches that results are reported on.
+        info: counts and shapes that building the model needs; has `steps_per_epoch`.
+    """
+
+    train: TrainStream
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def train_stream(
+    examples: tf.data.Dataset | Lookup,
+    *,
+    batch_size: int,
+    seed: int,
+    count: int | None = None,
+    map_fn: MapFn | None = None,
+    batch_map_fn: MapFn | None = None,
+    steps_per_epoch: int | None = None,
+    shuffle_buffer: int | None = None,
+    repeats: int = 1,
+) -> TrainStream:
+    """Makes a training stream whose every batch follows from (seed, epoch, position).
+
+    Each epoch takes the examples in an order of its own, each once, and drops the last incomplete
+    batch. Examples come from memory, shuffled by a permutation, unless `shuffle_buffer` is given:
+    then they are read anew each epoch and shuffled through a buffer, and starting in the middle
+    of an epoch reads, but does not map, what comes before.
+
+    Args:
+        examples: a dataset; or a function `(index int64, epoch int64) -> example` of data that
+            are in memory already.
+        batch_size: examples in a (global) batch.
+        seed: fixes order and augmentation.
+        count: number of examples; may be None for a dataset that is held in memory.
+        map_fn: `(example, seed int32[2]) -> element` with a stateless seed of its own for each
+            example of each epoch.
+        batch_map_fn: the same for whole batches (mixup, cutmix).
+        steps_per_epoch: caps the epoch; None is one pass.
+        shuffle_buffer: examples in the buffer for a dataset too large for memory; None holds all.
+        repeats: neighbouring copies of an example, each with a seed of its own; an epoch keeps
+            its length, so it sees 1/repeats of the examples (repeated augmentation, 1902.05509).
+
+    Raises:
+        InputError: the split has fewer examples than a batch, or cannot be read.
+        ValueError: `count` is missing, or is not the dataset's.
+    """
+    if not callable(examples) and shuffle_buffer is None:
+        examples, count = _in_memory(examples, count)
+    if count is None:
+        raise ValueError("count: must be given, the examples are not held in memory")
+    if count < batch_size:
+        raise InputError(
+            f"batch_size={batch_size}: must be at most {count}, the number of training examples"
+        )
+    steps = min(count // batch_size, steps_per_epoch or count // batch_size)
+    per_epoch = steps * batch_size
+
+    def looked_up(start: int) -> tf.data.Dataset:
+        def element(position: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
+            epoch, i = position // per_epoch, position % per_epoch
+            index = _shuffled(i // repeats, count, _seed(seed, 0, epoch))
+            return examples(index, epoch), epoch, i
+
+        return tf.data.Dataset.range(start, _END).map(element, tf.data.AUTOTUNE)
+
+    def read(start: int) -> tf.data.Dataset:
+        def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            found = _shuffle(examples, shuffle_buffer, _seed(seed, 0, epoch))
+            if repeats > 1:
+                found = found.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(repeats))
+            return found.take(per_epoch).enumerate().map(lambda i, x: (x, epoch, i))
+
+        epochs = tf.data.Dataset.range(start // per_epoch, _END)
+        return epochs.flat_map(of_epoch).skip(start % per_epoch)
+
+    def make(step: int) -> tf.data.Dataset:
+        def element(x: Any, epoch: tf.Tensor, i: tf.Tensor) -> Any:
+            return x if map_fn is None else map_fn(x, _seed(seed, 1, epoch, i))
+
+        source = looked_up if callable(examples) else read
+        stream = source(step * batch_size).map(element, tf.data.AUTOTUNE)
+        stream = stream.batch(batch_size, drop_remainder=True)
+        if batch_map_fn is not None:
+            stream = stream.enumerate(step).map(
+                lambda i, batch: batch_map_fn(batch, _seed(seed, 2, i)), tf.data.AUTOTUNE
+            )
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        options = tf.data.Options()
+        options.deterministic = True
+        return stream.prefetch(tf.data.AUTOTUNE).apply(endless).with_options(options)
+
+    return TrainStream(steps, make)
+
+
+def eval_batches(
+    examples: tf.data.Dataset, *, batch_size: int, map_fn: Callable[[Any], Any] | None = None
+) -> tf.data.Dataset:
+    """Batches in the data's order, the last one perhaps smaller; nothing is dropped."""
+    if map_fn is not None:
+        examples = examples.map(map_fn, tf.data.AUTOTUNE)
+    return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def _in_memory(examples: tf.data.Dataset, count: int | None) -> tuple[Lookup, int]:
+    """Reads a whole dataset into tensors: a lookup by index, and the number of examples."""
+    try:
+        held = examples.batch(count or 2**31 - 1).get_single_element()
+    except tf.errors.DataLossError as error:
+        raise InputError(f"prepared data are broken, delete them: {error.message}") from None
+    except tf.errors.InvalidArgumentError as error:
+        if int(examples.take(1).reduce(0, lambda n, _: n + 1)) == 0:
+            raise InputError("the train split is empty: must have examples") from None
+        raise ValueError(f"examples: must fit one tensor, or shuffle_buffer: {error}") from None
+    found = int(tf.shape(tf.nest.flatten(held)[0])[0])
+    if count not in (None, found):
+        raise ValueError(f"count={count}: must be {found}, the dataset's")
+    return lambda index, epoch: tf.nest.map_structure(lambda x: x[index], held), found
+
+
+def _seed(seed: int, purpose: int, *numbers: tf.Tensor) -> tf.Tensor:
+    found = tf.constant([seed, purpose], tf.int32)
+    for number in numbers:
+        found = tf.random.experimental.stateless_fold_in(found, number)
+    return found
+
+
+def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
+    """Where a permutation of `range(count)` sends a position, without making the permutation.
+
+    `tf.random.experimental.index_shuffle` without its fixed four rounds, which leave neighbours
+    together more often than chance; eight do not.
+    """
+    return tf.raw_ops.RandomIndexShuffle(
+        index=position,
+        seed=tf.concat([seed, [0]], 0),
+        max_index=tf.constant(count - 1, tf.int64),
+        rounds=8,
+    )
+
+
+def _shuffle(examples: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+    """`examples.shuffle` with a seed that is a tensor, which the method does not take."""
+    specs = tf.nest.flatten(examples.element_spec)
+    variant = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(examples),
+        buffer_size=buffer_size,
+        seed=tf.cast(seed[0], tf.int64),
+        seed2=tf.cast(seed[1], tf.int64),
+        output_types=[spec.dtype for spec in specs],
+        output_shapes=[spec.shape for spec in specs],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(variant, examples.element_spec)

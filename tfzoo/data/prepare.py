@@ -1,0 +1,149 @@
+"""TFDS builders by name, prepared and checked before training starts."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tfzoo.data.config import DataConfig
+from tfzoo.errors import InputError
+
+_OURS = {
+    "tfzoo_digits": "tfzoo.data.digits",
+    "tfzoo_pydoc": "tfzoo.data.pydoc",
+    "enwik8": "tfzoo.data.enwik8",
+    "tfzoo_arrays": "tfzoo.data.arrays",
+    "tfzoo_image_folder": "tfzoo.data.image_folder",
+}
+
+
+def register() -> None:
+    """Registers the project's builders with TFDS, so that `tfds.load("tfzoo_digits")` works."""
+    for module in _OURS.values():
+        importlib.import_module(module)
+
+
+def builder(config: DataConfig) -> Any:
+    """The prepared TFDS builder of a config; downloads or generates the data on first use.
+
+    Preparation is TFDS's: made aside, renamed when complete. Processes that prepare the same data
+    at the same time wait for each other.
+
+    Returns:
+        A `tfds.core.DatasetBuilder`.
+
+    Raises:
+        InputError: no such data set, the source is missing or broken, or the download failed.
+    """
+    found = _find(config)
+    if not Path(str(found.data_dir)).exists():
+        with _alone(Path(str(found.data_dir))):
+            found = _find(config)  # another process may have prepared it meanwhile
+            _prepare(found)
+    empty = [s for s in found.info.splits if found.info.splits[s].num_examples == 0]
+    if empty:
+        raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
+    return found
+
+
+def split(found: Any, name: str, *, encoded: bool = False) -> Any:
+    """One split of a prepared builder, read in the order it was written.
+
+    Args:
+        found: what `builder` returned.
+        name: a split or a part of one, e.g. `"train[:90%]"`.
+        encoded: leave images as the bytes of their files, to be decoded in a stream's `map_fn`:
+            cheaper to shuffle, and to skip when a run resumes.
+
+    Returns:
+        A `tf.data.Dataset` of examples.
+
+    Raises:
+        InputError: the data set has no such split.
+    """
+    import tensorflow_datasets as tfds
+
+    splits = found.info.splits
+    if splits and name.split("[")[0].split("+")[0] not in splits:
+        raise InputError(
+            f"data.name={found.name!r}: has no split {name!r}; must be of {', '.join(splits)}"
+        )
+    images = [k for k, f in found.info.features.items() if isinstance(f, tfds.features.Image)]
+    return found.as_dataset(
+        split=name,
+        decoders={k: tfds.decode.SkipDecoding() for k in images} if encoded else None,
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        shuffle_files=False,
+    )
+
+
+def _find(config: DataConfig) -> Any:
+    """The builder, prepared or not."""
+    import tensorflow_datasets as tfds
+
+    keywords: dict[str, Any] = {"data_dir": config.data_dir}
+    module = importlib.import_module(_OURS[config.name]) if config.name in _OURS else None
+    if hasattr(module, "source"):
+        keywords["config"] = module.source(config)
+    _refuse("prefix_bytes", config, ["enwik8"])
+    _refuse("path", config, ["enwik8", "tfzoo_arrays", "tfzoo_image_folder"])
+    try:
+        return tfds.builder(config.name, **keywords)
+    except Exception as error:  # unknown names and unreadable metadata share no base
+        raise InputError(
+            f"data.name={config.name!r}: must be a TFDS data set or one of {', '.join(_OURS)}: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _refuse(key: str, config: DataConfig, takers: list[str]) -> None:
+    value = getattr(config, key)
+    if value is not None and config.name not in takers:
+        raise InputError(f"data.{key}={value!r}: must be null unless name is {' or '.join(takers)}")
+
+
+def _prepare(found: Any) -> None:
+    import tensorflow_datasets as tfds
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    try:
+        found.download_and_prepare()
+    except Exception as error:  # TFDS wraps what a generator or a download raises
+        raise _input_error(error) or InputError(
+            f"data.name={found.name!r}: could not be prepared in {str(found.data_dir)!r}: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One process at a time; the lock ends with the process, however it ends."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        file = (directory.parent / f".{directory.name}.lock").open("w")
+    except OSError as error:
+        raise InputError(
+            f"data.data_dir: {str(directory)!r} cannot be written: {error.strerror}"
+        ) from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _input_error(error: BaseException | None) -> InputError | None:
+    while error is not None:
+        if isinstance(error, InputError):
+            return InputError(str(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,46 @@
+"""Ordered byte text in TFDS: what `enwik8` and `tfzoo_pydoc` share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+_SEGMENT = 1 << 16
+
+
+class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A byte text cut into train/validation/test of 90/5/5 %, in order.
+
+    Features: `text` bytes, segments of 64 KiB; joined in order they are the split. The metadata
+    hold the whole text's `bytes` and `sha256`.
+    """
+
+    def text(self, manager: Any) -> bytes:
+        """The whole text."""
+        raise NotImplementedError
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict({"text": np.object_}),
+            metadata=tfds.core.MetadataDict(),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        text = memoryview(self.text(manager))  # a view: slices copy nothing
+        self.info.metadata.update(bytes=len(text), sha256=hashlib.sha256(text).hexdigest())
+        ends = [0, len(text) * 90 // 100, len(text) * 95 // 100, len(text)]
+        names = ("train", "validation", "test")
+        return {
+            name: self._generate_examples(text[start:end])
+            for name, start, end in zip(names, ends, ends[1:], strict=False)
+        }
+
+    def _generate_examples(self, text: memoryview) -> Iterator[tuple[int, dict]]:
+        for i, start in enumerate(range(0, len(text), _SEGMENT)):
+            yield i, {"text": bytes(text[start : start + _SEGMENT])}
