@@ -1,0 +1,402 @@
+"""AFT as Keras layers that take the place of `keras.layers.MultiHeadAttention`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.aft import decoding
+from tfzoo.aft import ops as aft
+from tfzoo.registry import serializable
+
+EPSILON = 1e-5
+"""Added to the variance of a reparametrised kernel."""
+
+
+class _AFT(keras.layers.Layer):
+    """What all AFT layers share: projections, masks, the call, decoding.
+
+    Args:
+        causal: a position sees itself and those before it only. `use_causal_mask=True` in a call
+            does the same for that call.
+        use_bias: whether the four projections have a bias.
+        kernel_initializer: for the projections.
+        bias_initializer: for their biases.
+        **keywords: `name`, `dtype`, ... of every Keras layer.
+    """
+
+    def __init__(
+        self,
+        causal: bool = False,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        self.causal = bool(causal)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.supports_masking = True
+
+    rank = 3
+
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """Makes the projections W^Q, W^K, W^V, W^O for the input's last axis."""
+        if len(query_shape) != self.rank or query_shape[-1] is None:
+            form = "[B, T, D]" if self.rank == 3 else "[B, H, W, D]"
+            raise ValueError(
+                f"{type(self).__name__} input {tuple(query_shape)}: must be {form}, D known"
+            )
+        dim = query_shape[-1]
+        self.dim = dim
+        value_shape = value_shape or query_shape
+        key_shape = key_shape or value_shape
+        self.query_dense = self._dense("query", dim, query_shape)
+        self.key_dense = self._dense("key", self._key_channels(dim), key_shape)
+        self.value_dense = self._dense("value", dim, value_shape)
+        self.output_dense = self._dense("output", dim, query_shape)
+
+    def _dense(self, name: str, units: int, shape: Any) -> keras.layers.Dense:
+        # a shared instance of an initializer would give every projection the same numbers
+        made = keras.layers.Dense(
+            units,
+            use_bias=self.use_bias,
+            kernel_initializer=self.kernel_initializer.clone(),
+            bias_initializer=self.bias_initializer.clone(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+        made.build(shape)
+        return made
+
+    def _key_channels(self, dim: int) -> int:
+        return dim
+
+    def call(
+        self,
+        query: Any,
+        value: Any = None,
+        key: Any = None,
+        query_mask: Any = None,
+        value_mask: Any = None,
+        key_mask: Any = None,
+        attention_mask: Any = None,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        """Mixes positions.
+
+        Args:
+            query: [B, T, D] ([B, H, W, D] in 2-D).
+            value: as `query`, the same by default: AFT is for self-attention.
+            key: as `value`, the same by default.
+            query_mask: Keras's implicit mask of `query`; leaves keys out when `value` is not given.
+            value_mask: of `value`.
+            key_mask: of `key`.
+            attention_mask: [B, T] or [B, 1, T], True = keep the key. AFT has no mask for each
+                pair of positions but the causal one.
+            use_causal_mask: see `causal`.
+
+        Returns:
+            As `query`; 0 before the output projection where a query sees no key.
+
+        Raises:
+            ValueError: shapes that do not fit together, or a mask for pairs.
+        """
+        self._check_length(query.shape)
+        masks = [_key_mask(attention_mask), value_mask, key_mask]
+        masks = [m for m in [*masks, query_mask if value is None else None] if m is not None]
+        mask = None
+        for found in masks:
+            found = ops.cast(found, "bool")
+            mask = found if mask is None else ops.logical_and(mask, found)
+        value = query if value is None else value
+        key = value if key is None else key
+        mixed = self._mix(
+            self.query_dense(query),
+            self.key_dense(key),
+            self.value_dense(value),
+            self.causal or bool(use_causal_mask),
+            mask,
+        )
+        return self.output_dense(mixed)
+
+    def compute_output_shape(self, query_shape: Any, *shapes: Any, **more: Any) -> Any:
+        """The shape of `query`."""
+        return query_shape
+
+    def initial_state(self, batch_size: Any) -> decoding.State:
+        """The decoding state before the first token (see `tfzoo.aft.decoding`)."""
+        heads, key_channels = self._heads()
+        ring = self._ring()
+        return decoding.initial_state(batch_size, ring, heads, key_channels, self.dim // heads)
+
+    def decode_step(self, x: Any, state: decoding.State, position: Any) -> tuple[Any, Any]:
+        """One position of the causal layer.
+
+        Args:
+            x: [B, D].
+            state: of the positions before, from `initial_state` or the last step.
+            position: int32 scalar, counted from 0.
+
+        Returns:
+            The output [B, D] and the new state; equal to the parallel form's at this position.
+        """
+        heads, key_channels = self._heads()
+        batch = ops.shape(x)[0]
+        query, key, value = (f(x) for f in (self.query_dense, self.key_dense, self.value_dense))
+        key = ops.reshape(ops.cast(key, "float32"), (batch, heads, key_channels))
+        value = ops.reshape(ops.cast(value, "float32"), (batch, heads, self.dim // heads))
+        ring = self._ring()
+        bias = self._slot_bias(position, decoding.slot_positions(ring, position)) if ring else None
+        average, state = decoding.step(state, key, value, bias, position)
+        gate = ops.sigmoid(ops.cast(query, "float32"))
+        mixed = gate * ops.reshape(average, (batch, self.dim))
+        return self.output_dense(ops.cast(mixed, self.compute_dtype)), state
+
+    def _check_length(self, shape: Any) -> None:
+        """Any length will do, where there is no bias for each position."""
+
+    def _heads(self) -> tuple[int, int]:
+        return 1, self.dim
+
+    def _ring(self) -> int:
+        return 0
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "causal": self.causal,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }
+
+
+@serializable("aft")
+class AFTSimple(_AFT):
+    """AFT-simple (arXiv:2105.14103, eq. 5): no position bias, linear time and memory."""
+
+    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+        return aft.aft_simple(query, key, value, causal, mask)
+
+
+class _PositionBias(_AFT):
+    """A layer with a bias w for each pair of positions up to a greatest length.
+
+    Args:
+        max_length: longest sequence T; shorter ones use the first rows of the bias.
+        bias_dim: d' of the factorisation w = u v^T (sec. 3.2).
+        factorized: False keeps w itself, [max_length, max_length].
+        bias_init_std: standard deviation of the initial u and v, or w. The paper draws from
+            N(0, 10^-2), read as a variance.
+        causal: a position sees itself and those before it only.
+        **keywords: `use_bias`, `kernel_initializer`, `bias_initializer`, and those of every layer.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        bias_dim: int = 128,
+        factorized: bool = True,
+        bias_init_std: float = 0.1,
+        causal: bool = False,
+        **keywords: Any,
+    ):
+        super().__init__(causal=causal, **keywords)
+        for name, number in (("max_length", max_length), ("bias_dim", bias_dim)):
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name}={number!r}: must be a whole number of at least 1")
+        if bias_init_std < 0:
+            raise ValueError(f"bias_init_std={bias_init_std!r}: must be at least 0")
+        self.max_length = max_length
+        self.bias_dim = bias_dim
+        self.factorized = bool(factorized)
+        self.bias_init_std = bias_init_std
+
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """Makes the projections and the position bias."""
+        super().build(query_shape, value_shape, key_shape)
+        self._check_length(query_shape)
+
+        def weight(name: str, columns: int) -> Any:
+            return self.add_weight(
+                (self.max_length, columns),
+                keras.initializers.RandomNormal(0.0, self.bias_init_std),
+                name=name,
+            )
+
+        if self.factorized:
+            self.u, self.v = weight("u", self.bias_dim), weight("v", self.bias_dim)
+        else:
+            self.w = weight("w", self.max_length)
+
+    def _check_length(self, shape: Any) -> None:
+        if shape[1] is not None and shape[1] > self.max_length:
+            raise ValueError(
+                f"input has {shape[1]} positions: must be at most max_length={self.max_length}"
+            )
+
+    def _slot_bias(self, position: Any, slots: Any) -> Any:
+        """w of a position with those in the ring, [1, ring]."""
+        slots = ops.clip(slots, 0, self.max_length - 1)
+        if self.factorized:
+            u = ops.cast(ops.take(self.u, position, axis=0), "float32")
+            found = ops.matmul(ops.cast(ops.take(self.v, slots, axis=0), "float32"), u)
+        else:
+            found = ops.take(ops.take(self.w, position, axis=0), slots, axis=0)
+        return ops.cast(found, "float32")[None]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("max_length", "bias_dim", "factorized", "bias_init_std")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@serializable("aft")
+class AFTFull(_PositionBias):
+    """AFT-full (arXiv:2105.14103, eq. 2): a bias for every pair of positions."""
+
+    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+        length = ops.shape(query)[1]
+        if self.factorized:
+            u, v = (ops.cast(x[:length], "float32") for x in (self.u, self.v))
+            bias = ops.matmul(u, ops.transpose(v))
+        else:
+            bias = self.w[:length, :length]
+        return aft.aft_full(query, key, value, bias, causal, mask)
+
+    def _ring(self) -> int:
+        return self.max_length
+
+
+@serializable("aft")
+class AFTLocal(_PositionBias):
+    """AFT-local (arXiv:2105.14103, eq. 4): a bias inside a window, 0 outside; linear in T.
+
+    Args:
+        max_length: longest sequence T.
+        window: s; the bias counts where |t - t'| < s. 0 is AFT-simple.
+        **keywords: those of `AFTFull`.
+    """
+
+    def __init__(self, max_length: int, window: int, **keywords: Any):
+        super().__init__(max_length, **keywords)
+        aft.check_window(window)
+        self.window = window
+
+    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+        length = ops.shape(query)[1]
+        if not self.factorized:
+            bias = self.w[:length, :length]
+            return aft.aft_local(query, key, value, bias, self.window, causal, mask)
+        u, v = self.u[:length], self.v[:length]
+        return aft.local_from_factors(query, key, value, u, v, self.window, causal, mask)
+
+    def _ring(self) -> int:
+        return min(self.window, self.max_length)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"window": self.window}
+
+
+class _Conv(_AFT):
+    """AFT-conv with reparametrised kernels (sec. 3.2): w <- gamma (w - mean) / std + beta.
+
+    gamma and beta start at 0, so that the layer starts as AFT-simple with a key a head.
+
+    Args:
+        num_heads: heads h; divides the input's last axis.
+        kernel_size: taps s of a kernel's side, odd.
+        **keywords: those of every AFT layer.
+    """
+
+    def __init__(self, num_heads: int, kernel_size: int, **keywords: Any):
+        super().__init__(**keywords)
+        if not isinstance(num_heads, int) or num_heads < 1:
+            raise ValueError(f"num_heads={num_heads!r}: must be a whole number of at least 1")
+        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size={kernel_size!r}: must be odd and at least 1")
+        self.num_heads = num_heads
+        self.kernel_size = kernel_size
+
+    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+        """Makes the projections (W^K to one channel a head) and the kernels."""
+        if query_shape[-1] is not None and query_shape[-1] % self.num_heads:
+            raise ValueError(
+                f"num_heads={self.num_heads}: must divide the input's {query_shape[-1]} channels"
+            )
+        super().build(query_shape, value_shape, key_shape)
+        shape = (self.num_heads,) + (self.kernel_size,) * (self.rank - 2)
+        self.w = self.add_weight(shape, keras.initializers.RandomNormal(0.0, 1.0), name="w")
+        self.gamma = self.add_weight((self.num_heads,), "zeros", name="gamma")
+        self.beta = self.add_weight((self.num_heads,), "zeros", name="beta")
+
+    def kernel(self) -> Any:
+        """The kernels in use, float32 [heads, size] or [heads, size, size]."""
+        w = ops.cast(self.w, "float32")
+        axes = tuple(range(1, len(w.shape)))
+        mean = ops.mean(w, axes, keepdims=True)
+        deviation = ops.sqrt(ops.mean(ops.square(w - mean), axes, keepdims=True) + EPSILON)
+        gamma, beta = (
+            ops.reshape(ops.cast(x, "float32"), (-1,) + (1,) * len(axes))
+            for x in (self.gamma, self.beta)
+        )
+        return gamma * (w - mean) / deviation + beta
+
+    def _key_channels(self, dim: int) -> int:
+        return self.num_heads
+
+    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+        return aft.aft_conv(query, key, value, self.kernel(), causal, mask)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("num_heads", "kernel_size")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@serializable("aft")
+class AFTConv1D(_Conv):
+    """AFT-conv (arXiv:2105.14103, eq. 6) over [B, T, D]; the causal form uses the kernel's past."""
+
+    def _heads(self) -> tuple[int, int]:
+        return self.num_heads, 1
+
+    def _ring(self) -> int:
+        return self.kernel_size // 2 + 1
+
+    def _slot_bias(self, position: Any, slots: Any) -> Any:
+        index = ops.clip(self.kernel_size // 2 - (position - slots), 0, self.kernel_size - 1)
+        return ops.take(self.kernel(), index, axis=1)
+
+
+@serializable("aft")
+class AFTConv2D(_Conv):
+    """AFT-conv (arXiv:2105.14103, eq. 6) over [B, H, W, D], any height and width."""
+
+    rank = 4
+
+    def __init__(self, num_heads: int, kernel_size: int, **keywords: Any):
+        super().__init__(num_heads, kernel_size, **keywords)
+        if self.causal:
+            raise ValueError("causal=True: must be False in 2-D, which has no order")
+
+    def initial_state(self, batch_size: Any) -> Any:
+        """Raises ValueError: there is no order to decode in."""
+        raise ValueError("AFTConv2D: cannot decode, two dimensions have no order")
+
+
+def _key_mask(mask: Any) -> Any:
+    if mask is None or len(mask.shape) == 2:
+        return mask
+    if len(mask.shape) == 3 and mask.shape[1] == 1:
+        return mask[:, 0]
+    raise ValueError(
+        f"attention_mask {tuple(mask.shape)}: must be [B, T] or [B, 1, T]; AFT has no mask for "
+        "each pair of positions (use_causal_mask does the causal one)"
+    )

@@ -1,0 +1,12 @@
+"""SavedModels for TensorFlow Serving: written, verified, served and asked.
+
+`grpc` and the serving stubs are imported when a server or a client is made, not before.
+"""
+
+from tfzoo.serving.errors import ExportError
+from tfzoo.serving.server import Server, serve
+from tfzoo.serving.signature import Signature
+from tfzoo.serving.verifier import verify
+from tfzoo.serving.writer import write
+
+__all__ = ["ExportError", "Server", "Signature", "serve", "verify", "write"]

@@ -1,0 +1,163 @@
+"""What a SavedModel answers: a function, its inputs, and rows to try it on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.errors import InputError
+
+ROWS = 4
+"""Example rows that a batched signature needs at least: enough to see rows mix."""
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """One named function of an export.
+
+    Attributes:
+        function: takes tensors by the names of `inputs`, returns a dict of tensors by name. It is
+            traced without AutoGraph: control flow by `keras.ops` or `tf`.
+        inputs: dtype and shape by name; axis 0 is None where `batched`.
+        examples: real values by name, of the inputs' dtypes; at least 4 rows where `batched`. They
+            verify the export and become TensorFlow Serving's warm-up requests.
+        batched: `f(concat(a, b)) == concat(f(a), f(b))` holds. Randomness obeys it by a seed per
+            row. TensorFlow Serving's batching may be turned on for such signatures only.
+        xla: compiles under XLA; string operations do not.
+        description: for who calls it; default: the function's docstring.
+
+    Raises:
+        ValueError: examples and inputs do not fit each other, or the flags do not fit them.
+    """
+
+    function: Callable[..., dict[str, Any]]
+    inputs: Mapping[str, tf.TensorSpec | keras.InputSpec]
+    examples: Mapping[str, np.ndarray]
+    batched: bool = True
+    xla: bool = True
+    description: str = ""
+
+    def __post_init__(self):
+        """Makes `inputs` named TensorSpecs and `examples` arrays, and checks both."""
+        specs = {name: _named(name, spec) for name, spec in self.inputs.items()}
+        if not specs:
+            raise ValueError("inputs={}: must name at least one input")
+        try:
+            check_names(specs, self.examples)
+            examples = {name: cast(spec, self.examples[name]) for name, spec in specs.items()}
+        except InputError as error:
+            raise ValueError(f"examples do not fit the inputs: {error}") from None
+        if self.batched:
+            for name, spec in specs.items():
+                if spec.shape.rank in (None, 0) or spec.shape[0] is not None:
+                    raise ValueError(
+                        f"input {name!r}: shape {spec.shape} must begin with None, or batched=False"
+                    )
+            rows = {name: len(value) for name, value in examples.items()}
+            if min(rows.values()) < ROWS or len(set(rows.values())) > 1:
+                raise ValueError(f"examples: rows {rows} must be equal and at least {ROWS}")
+        if self.xla and any(spec.dtype == tf.string for spec in specs.values()):
+            raise ValueError("xla=True: a string input cannot be compiled by XLA; say xla=False")
+        object.__setattr__(self, "inputs", specs)
+        object.__setattr__(self, "examples", examples)
+        if not self.description:
+            object.__setattr__(self, "description", inspect.getdoc(self.function) or "")
+
+    def __call__(self, **inputs: Any) -> dict[str, np.ndarray]:
+        """Runs the function eagerly on arrays.
+
+        Raises:
+            InputError: an input is missing, unknown, or of a wrong shape or dtype.
+        """
+        check_names(self.inputs, inputs)
+        tensors = {n: tf.constant(cast(spec, inputs[n])) for n, spec in self.inputs.items()}
+        outputs = self.function(**tensors)
+        if not isinstance(outputs, Mapping):
+            raise TypeError(f"a signature must return a dict of tensors, not {type(outputs)}")
+        return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+
+def _named(name: str, spec: tf.TensorSpec | keras.InputSpec) -> tf.TensorSpec:
+    if not name.isidentifier():
+        raise ValueError(f"input {name!r}: must be an identifier")
+    return tf.TensorSpec(spec.shape, spec.dtype or "float32", name)
+
+
+def check_names(specs: Mapping[str, tf.TensorSpec], given: Mapping[str, Any]) -> None:
+    """Checks that exactly the inputs of a signature are given.
+
+    Raises:
+        InputError: some are missing or unexpected.
+    """
+    missing, extra = sorted(specs.keys() - given.keys()), sorted(given.keys() - specs.keys())
+    if missing or extra:
+        parts = [f"missing {', '.join(missing)}"] if missing else []
+        parts += [f"unexpected {', '.join(map(str, extra))}"] if extra else []
+        raise InputError(f"inputs: {' and '.join(parts)}; must be {', '.join(specs)}")
+
+
+def check_shape(spec: tf.TensorSpec, shape: tuple[int, ...]) -> None:
+    """Checks an input's shape.
+
+    Raises:
+        InputError: it does not fit the signature.
+    """
+    if not spec.shape.is_compatible_with(shape):
+        raise InputError(f"input {spec.name!r}: shape {list(shape)} must be {_shape(spec)}")
+
+
+def check_dtype(spec: tf.TensorSpec, dtype: tf.DType) -> None:
+    """Checks that an input's dtype is the signature's.
+
+    Raises:
+        InputError: it is another.
+    """
+    if spec.dtype != dtype:
+        raise InputError(f"input {spec.name!r}: dtype {dtype.name} must be {spec.dtype.name}")
+
+
+def cast(spec: tf.TensorSpec, value: Any) -> np.ndarray:
+    """An input as an array of the signature's dtype, where nothing but precision is lost.
+
+    Raises:
+        InputError: wrong shape, or values of another kind or out of the dtype's range.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"input {spec.name!r}: {error}") from None
+    check_shape(spec, array.shape)
+    if spec.dtype == tf.string:
+        fits = array.dtype.kind in "SUO" or array.size == 0
+    elif spec.dtype.is_bool:
+        fits = array.dtype.kind == "b"
+    elif spec.dtype.is_integer:
+        fits = array.dtype.kind in "iu"
+        if fits and array.size:
+            low, high = _limits(spec.dtype)
+            if int(array.min()) < low or int(array.max()) > high:
+                raise InputError(f"input {spec.name!r}: values must be from {low} to {high}")
+    else:  # "V" is how numpy sees bfloat16
+        fits = array.dtype.kind in "iufV"
+    if not fits:
+        raise InputError(f"input {spec.name!r}: dtype {array.dtype} must be {spec.dtype.name}")
+    if spec.dtype == tf.string:
+        return tf.constant(array, tf.string).numpy() if array.size else array.astype(object)
+    return array.astype(spec.dtype.as_numpy_dtype)
+
+
+def _limits(dtype: tf.DType) -> tuple[int, int]:
+    limits = np.iinfo(dtype.as_numpy_dtype)
+    return int(limits.min), int(limits.max)
+
+
+def _shape(spec: tf.TensorSpec) -> str:
+    if spec.shape.rank is None:
+        return "any"
+    return "[" + ", ".join("any" if d is None else str(d) for d in spec.shape) + "]"

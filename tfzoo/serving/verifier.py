@@ -1,0 +1,149 @@
+"""Holds a written SavedModel against the functions it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.serving.errors import ExportError, first_line
+from tfzoo.serving.signature import Signature
+
+TOLERANCE = 1e-4
+"""Of an output's largest value: what another order of float32 summation may cost."""
+
+COARSE = 5e-2
+"""The same for models that compute in bfloat16 or float16."""
+
+
+def verify(
+    version_dir: str | Path, signatures: Mapping[str, Signature], *, tolerance: float = TOLERANCE
+) -> None:
+    """Reloads a SavedModel and compares every signature with its function on its examples.
+
+    Checked are: names of inputs and outputs, equal values (integers, booleans and strings exactly,
+    floats to the tolerance), finite values, the batching law where `batched`, and compilation by
+    XLA where `xla`. Under XLA, and in coarse precision, one row in four may differ: rounding can
+    turn a draw or a tie the other way, a wrong program turns them all.
+
+    Args:
+        version_dir: the SavedModel.
+        signatures: what was written, by name.
+        tolerance: relative to an output's largest value; above 1e-3 the model counts as coarse.
+
+    Raises:
+        ExportError: something is not as the signatures promise.
+    """
+    loaded = tf.saved_model.load(str(version_dir))
+    for name, signature in signatures.items():
+        if name not in loaded.signatures:
+            raise ExportError(f"signature {name!r}: not in the SavedModel")
+        try:
+            _Check(name, signature, loaded.signatures[name], tolerance).run()
+        except tf.errors.OpError as error:
+            raise ExportError(f"signature {name!r}: fails: {first_line(error)}") from error
+
+
+class _Check:
+    """The checks of one signature."""
+
+    def __init__(self, name: str, signature: Signature, served, tolerance: float):
+        self.name = name
+        self.signature = signature
+        self.served = served
+        self.tolerance = tolerance
+        self.coarse = tolerance > 1e-3
+
+    def run(self) -> None:
+        inputs = set(self.served.structured_input_signature[1])
+        if inputs != set(self.signature.inputs):
+            self._fail(f"inputs are {sorted(inputs)}, must be {sorted(self.signature.inputs)}")
+        found = self._call(self.served)
+        for output, value in found.items():
+            if _is_float(value) and not np.isfinite(value.astype("float64")).all():
+                self._fail(f"output {output!r} is not finite on the examples")
+        if self.signature.batched:
+            self._check_batching(found)
+        self._compare(found, self._eager(), "is not what the Keras model gives", self.coarse)
+        if self.signature.xla:
+            self._check_xla(found)
+
+    def _eager(self) -> dict[str, np.ndarray]:
+        return self.signature(**self.signature.examples)
+
+    def _call(self, function, rows: slice | None = None) -> dict[str, np.ndarray]:
+        values = self.signature.examples
+        part = values if rows is None else {k: v[rows] for k, v in values.items()}
+        tensors = {k: tf.constant(v, self.signature.inputs[k].dtype) for k, v in part.items()}
+        return {k: v.numpy() for k, v in function(**tensors).items()}
+
+    def _check_batching(self, whole: dict[str, np.ndarray]) -> None:
+        count = len(next(iter(self.signature.examples.values())))
+        for output, value in whole.items():
+            static = self.served.structured_outputs[output].shape
+            fixed = static.rank == 0 or (static.rank is not None and static[0] is not None)
+            if fixed or value.ndim == 0 or len(value) != count:
+                self._fail(f"output {output!r} of shape {static} has no free batch axis first")
+        one, rest = self._call(self.served, slice(0, 1)), self._call(self.served, slice(1, None))
+        try:
+            parts = {output: np.concatenate([one[output], rest[output]]) for output in whole}
+        except ValueError as error:
+            self._fail(f"batching changes the shape of the answer: {error}")
+        self._compare(parts, whole, "depends on the other rows of the batch", self.coarse)
+
+    def _check_xla(self, expected: dict[str, np.ndarray]) -> None:
+        compiled = tf.function(lambda **inputs: self.served(**inputs), jit_compile=True)
+        try:
+            found = self._call(compiled)
+        except (tf.errors.OpError, ValueError, NotImplementedError) as error:
+            self._fail(f"does not compile under XLA; say xla=False: {first_line(error)}")
+        self._compare(found, expected, "is another under XLA", lenient=True)
+
+    def _compare(
+        self,
+        found: dict[str, np.ndarray],
+        expected: dict[str, np.ndarray],
+        what: str,
+        lenient: bool,
+    ) -> None:
+        if found.keys() != expected.keys():
+            self._fail(f"outputs are {sorted(found)}, must be {sorted(expected)}")
+        for output, value in found.items():
+            wanted = expected[output]
+            if value.shape != wanted.shape or value.dtype != wanted.dtype:
+                self._fail(
+                    f"output {output!r} {what}: {value.dtype}{list(value.shape)} "
+                    f"against {wanted.dtype}{list(wanted.shape)}"
+                )
+            wrong = ~_agree(value, wanted, self.tolerance)
+            if lenient and self.signature.batched:
+                wrong = wrong.reshape(len(wrong), -1).any(axis=1)
+                failed = wrong.mean() > 0.25 if wrong.size else False
+            else:
+                failed = wrong.any()
+            if failed:
+                self._fail(f"output {output!r} {what}: {_difference(value, wanted)}")
+
+    def _fail(self, message: str) -> None:
+        raise ExportError(f"signature {self.name!r}: {message}")
+
+
+def _is_float(value: np.ndarray) -> bool:
+    return value.dtype.kind in "fV"  # "V" is how numpy sees bfloat16
+
+
+def _agree(value: np.ndarray, wanted: np.ndarray, tolerance: float) -> np.ndarray:
+    if not _is_float(value):
+        return np.asarray(value == wanted)
+    a, b = value.astype("float64"), wanted.astype("float64")
+    scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+    return np.isclose(a, b, rtol=tolerance, atol=tolerance * scale + 1e-7, equal_nan=True)
+
+
+def _difference(value: np.ndarray, wanted: np.ndarray) -> str:
+    if not _is_float(value):
+        return f"{int((value != wanted).sum())} of {value.size} values differ"
+    gap = np.abs(value.astype("float64") - wanted.astype("float64")).max()
+    return f"largest difference {gap:.3g}"

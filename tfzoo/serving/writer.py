@@ -1,0 +1,218 @@
+"""Writes SavedModels that TensorFlow Serving loads, complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import psutil
+import tensorflow as tf
+
+from tfzoo.errors import InputError
+from tfzoo.files import sync
+from tfzoo.serving.errors import ExportError, first_line
+from tfzoo.serving.signature import Signature
+from tfzoo.serving.verifier import COARSE, TOLERANCE, verify
+from tfzoo.serving.warmup import write_warmup
+
+ASIDE = ".tmp-"
+"""Prefix of an export in the making. TensorFlow Serving passes over names that are no number."""
+
+
+def write(
+    model: Any,
+    signatures: Mapping[str, Signature],
+    directory: str | Path,
+    *,
+    version: int | None = None,
+    config_yaml: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a new version of a model: a SavedModel that needs neither tfzoo nor Keras.
+
+    Built aside, reloaded and held against the functions on their examples (see `verify`), completed
+    by `assets.extra/` (warm-up requests, `config.yaml`, `signatures.json`, `metadata.json`),
+    flushed to the disk and renamed. Nothing is left where any of it fails.
+
+    Args:
+        model: the built Keras layer or model behind the signatures, or a list of them.
+        signatures: by name; `serving_default` must be one.
+        directory: the model's folder; its name is the model's name in TensorFlow Serving.
+        version: a number that is not there yet; default: the next after the largest, from 1.
+        config_yaml: the resolved config that made the model.
+        metadata: anything that JSON can hold.
+
+    Returns:
+        `<directory>/<version>`.
+
+    Raises:
+        InputError: the version exists already, or is no positive number.
+        ExportError: a signature does not hold what it promises, or the disk takes no more.
+    """
+    directory = Path(directory)
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError("SavedModels are written with KERAS_BACKEND=tensorflow only")
+    if "serving_default" not in signatures:
+        raise ExportError(f"signatures {list(signatures)}: 'serving_default' must be one of them")
+    if version is not None:
+        _check_free(directory, version)
+    try:
+        with _aside(directory) as folder:
+            _save(model, signatures, folder)
+            verify(folder, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
+            _write_extra(folder, directory.resolve().name, signatures, config_yaml, metadata or {})
+            _sync_all(folder)
+            return _publish(folder, directory, version)
+    except (OSError, tf.errors.OpError) as error:
+        raise ExportError(f"{directory}: not written: {first_line(error)}") from error
+
+
+def versions(directory: str | Path) -> dict[int, Path]:
+    """The versions in a model's folder, in order, as TensorFlow Serving sees them."""
+    folder = Path(directory)
+    found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    numbered = {int(p.name): p for p in found if p.name.isascii() and p.name.isdigit()}
+    return dict(sorted(numbered.items()))
+
+
+def _check_free(directory: Path, version: int) -> None:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise InputError(f"version={version!r}: must be a whole number from 1")
+    if version in versions(directory) or (directory / str(version)).exists():
+        raise InputError(
+            f"version={version}: is in {str(directory)!r} already and is never overwritten; "
+            "must be a free number"
+        )
+
+
+@contextlib.contextmanager
+def _aside(directory: Path) -> Iterator[Path]:
+    """A hidden folder next to the versions; gone afterwards, unless it was renamed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    mine = f"{ASIDE}{socket.gethostname()}-"
+    for left in directory.glob(f"{mine}*"):  # of processes that were killed
+        pid = left.name.removeprefix(mine).split("-")[0]
+        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = directory / f"{mine}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()  # not mkdtemp: its 0700 would shut out the server's user
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None:
+    archive = keras.export.ExportArchive()
+    for part in keras.tree.flatten(model):
+        archive.track(part)
+    for name, signature in signatures.items():
+        # positional with named specs: keeps the names, and `serving_default` may repeat a function
+        archive.add_endpoint(name, _by_position(signature), list(signature.inputs.values()))
+    archive.write_out(str(folder), verbose=False)
+
+
+def _by_position(signature: Signature):
+    def call(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = signature.function(**dict(zip(signature.inputs, values, strict=True)))
+        if not isinstance(outputs, Mapping):
+            raise ExportError(f"a signature must return a dict of tensors, not {type(outputs)}")
+        return {name: tf.identity(value, name) for name, value in outputs.items()}
+
+    return call
+
+
+def _is_coarse(model: Any) -> bool:
+    """Whether any layer computes in 16 bits."""
+    layers = [layer for part in keras.tree.flatten(model) for layer in _layers(part)]
+    return any(layer.compute_dtype in ("bfloat16", "float16") for layer in layers)
+
+
+def _layers(part: Any) -> list[keras.layers.Layer]:
+    if not isinstance(part, keras.layers.Layer):
+        return []
+    return [part, *part._flatten_layers(include_self=False)]
+
+
+def _write_extra(
+    folder: Path,
+    name: str,
+    signatures: Mapping[str, Signature],
+    config_yaml: str,
+    metadata: Mapping[str, Any],
+) -> None:
+    import tfzoo
+
+    extra = folder / "assets.extra"
+    extra.mkdir()
+    (extra / "config.yaml").write_text(config_yaml, encoding="utf-8")
+    loaded = tf.saved_model.load(str(folder)).signatures
+    table = {key: _describe(sig, loaded[key]) for key, sig in signatures.items()}
+    made_by = {"tfzoo": tfzoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
+    for file, content in (
+        ("signatures.json", table),
+        ("metadata.json", {"versions": made_by, **metadata}),
+    ):
+        (extra / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        write_warmup(extra, name, signatures)
+    except ImportError:
+        warnings.warn(
+            "no warm-up requests: pip install 'tfzoo[serve]' brings tensorflow-serving-api",
+            stacklevel=3,
+        )
+
+
+def _describe(signature: Signature, served: Any) -> dict[str, Any]:
+    def table(specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
+        return {
+            name: {
+                "dtype": spec.dtype.name,
+                "shape": spec.shape.as_list() if spec.shape.rank is not None else None,
+            }
+            for name, spec in sorted(specs.items())
+        }
+
+    return {
+        "description": signature.description,
+        "inputs": table(signature.inputs),
+        "outputs": table(served.structured_outputs),
+        "batched": signature.batched,
+        "xla": signature.xla,
+    }
+
+
+def _sync_all(folder: Path) -> None:
+    for root, _, files in os.walk(folder, topdown=False):
+        for file in files:
+            sync(Path(root, file))
+        sync(root)
+
+
+def _publish(folder: Path, directory: Path, version: int | None) -> Path:
+    """Renames to the version's place; two writers at once get two numbers."""
+    while True:
+        number = version or max(versions(directory), default=0) + 1
+        target = directory / str(number)
+        try:
+            target.mkdir()  # claims the number: a rename alone would replace an empty folder
+        except FileExistsError:
+            if version is not None:
+                _check_free(directory, version)
+            continue
+        try:
+            os.replace(folder, target)
+        except BaseException:
+            target.rmdir()
+            raise
+        sync(directory)
+        return target
