@@ -31,21 +31,23 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
     Returns:
         [B, T, H, D].
     """
-    seen = _past(ops.shape(bias)[1]) if causal else ops.ones_like(bias[0], "bool")
+    length = ops.shape(bias)[1]
+    seen = _past(length) if causal else ops.ones_like(bias[0], "bool")
 
     def fast() -> Any:
         shown = ops.where(seen, bias, HIDDEN)
         weight = ops.exp(shown - ops.stop_gradient(ops.max(shown, -1, keepdims=True)))  # [H, T, T]
         pairs = _pairs(key, value, visible)  # [B, T, H, E]
         if bias.shape[0] == 1:  # one product, whose weight gradient needs no [B, T, T]
-            sums = ops.tensordot(weight[0], pairs[:, :, 0], [[1], [1]])  # [T, B, E]
-            sums = ops.transpose(sums, (1, 0, 2))[:, :, None]
+            columns = ops.transpose(pairs[:, :, 0], (1, 0, 2))  # [T, B, E]
+            sums = ops.matmul(weight[0], ops.reshape(columns, (length, -1)))
+            sums = ops.reshape(sums, (length, -1, 1, pairs.shape[-1]))
+            sums = ops.swapaxes(sums, 0, 1)
         else:
             sums = ops.einsum("hts,bshe->bthe", weight, pairs)
         return _divide(sums, value.shape[-1])
 
     def exact() -> Any:
-        length = ops.shape(key)[1]
         return exact_average(key, value, bias[:, None], visible, length, 0, causal)
 
     spread = ops.max(ops.max(ops.where(seen, bias, HIDDEN), -1) - ops.min(

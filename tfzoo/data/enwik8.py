@@ -34,12 +34,17 @@ class Enwik8Config(tfds.core.BuilderConfig):
     prefix_bytes: int | None = None
 
 
+_WHOLE = Enwik8Config(name="download-whole")
+
+
 def source(config: DataConfig) -> Enwik8Config:
     """A builder config named after the content, so that two sources never share prepared data.
 
     Raises:
         InputError: the local file does not exist or cannot be read.
     """
+    if config.path is None and config.prefix_bytes is None:
+        return _WHOLE
     origin = "download"
     if config.path is not None:
         if not Path(config.path).is_file():
@@ -60,7 +65,7 @@ class Enwik8(TextBuilder):
 
     name = "enwik8"
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [Enwik8Config(name="download-whole")]
+    BUILDER_CONFIGS = [_WHOLE]
 
     def text(self, manager: Any) -> bytes:
         """The bytes that the config asks for."""

@@ -40,11 +40,12 @@ def builder(config: DataConfig) -> Any:
     Raises:
         InputError: no such data set, the source is missing or broken, or the download failed.
     """
-    found = _find(config)
-    if not Path(str(found.data_dir)).exists():
-        with _alone(Path(str(found.data_dir))):
-            found = _find(config)  # another process may have prepared it meanwhile
-            _prepare(found)
+    with _quiet():
+        found = _find(config)
+        if not Path(str(found.data_dir)).exists():
+            with _alone(Path(str(found.data_dir))):
+                found = _find(config)  # another process may have prepared it meanwhile
+                _prepare(found)
     empty = [s for s in found.info.splits if found.info.splits[s].num_examples == 0]
     if empty:
         raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
@@ -113,12 +114,26 @@ def _prepare(found: Any) -> None:
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        found.download_and_prepare()
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for a command's result
+            found.download_and_prepare()
     except Exception as error:  # TFDS wraps what a generator or a download raises
         raise _input_error(error) or InputError(
             f"data.name={found.name!r}: could not be prepared in {str(found.data_dir)!r}: "
             f"{_first_line(error)}"
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TFDS's remark, at each use, that a builder config is not one of its list."""
+    from absl import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -126,7 +127,7 @@ def _by_position(signature: Signature):
         outputs = signature.function(**dict(zip(signature.inputs, values, strict=True)))
         if not isinstance(outputs, Mapping):
             raise ExportError(f"a signature must return a dict of tensors, not {type(outputs)}")
-        return {name: tf.identity(value, name) for name, value in outputs.items()}
+        return {name: tf.convert_to_tensor(value) for name, value in outputs.items()}
 
     return call
 
@@ -201,18 +202,14 @@ def _sync_all(folder: Path) -> None:
 def _publish(folder: Path, directory: Path, version: int | None) -> Path:
     """Renames to the version's place; two writers at once get two numbers."""
     while True:
-        number = version or max(versions(directory), default=0) + 1
-        target = directory / str(number)
+        target = directory / str(version or max(versions(directory), default=0) + 1)
         try:
-            target.mkdir()  # claims the number: a rename alone would replace an empty folder
-        except FileExistsError:
+            os.rename(folder, target)  # refuses a folder that holds anything
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
             if version is not None:
                 _check_free(directory, version)
             continue
-        try:
-            os.replace(folder, target)
-        except BaseException:
-            target.rmdir()
-            raise
         sync(directory)
         return target

@@ -1,0 +1,34 @@
+"""TensorFlow Serving's messages for status and metadata; both fronts and REST's JSON use them."""
+
+from __future__ import annotations
+
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+from tfzoo.serving.servables import Servable
+
+AVAILABLE = get_model_status_pb2.ModelVersionStatus.State.Value("AVAILABLE")
+END = get_model_status_pb2.ModelVersionStatus.State.Value("END")
+UNKNOWN_ERROR = 2  # tensorflow.error.Code
+
+
+def status(states: dict[int, str | None]) -> get_model_status_pb2.GetModelStatusResponse:
+    """The status message of a model's versions; newest first, as TensorFlow Serving has it."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for version, problem in sorted(states.items(), reverse=True):
+        entry = response.model_version_status.add(version=version)
+        entry.state = AVAILABLE if problem is None else END
+        entry.status.error_code = 0 if problem is None else UNKNOWN_ERROR
+        entry.status.error_message = problem or ""
+    return response
+
+
+def metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """The metadata message of a version: its signatures."""
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    response.model_spec.name = servable.name
+    response.model_spec.version.value = servable.version
+    table = get_model_metadata_pb2.SignatureDefMap()
+    for name, signature in servable.signature_defs.items():
+        table.signature_def[name].CopyFrom(signature)
+    response.metadata["signature_def"].Pack(table)
+    return response
