@@ -7,9 +7,11 @@ from tfzoo.data import augment
 from tfzoo.data.config import DataConfig
 from tfzoo.data.pipeline import Datasets, TrainStream, eval_batches, train_stream
 from tfzoo.data.prepare import builder, register, split
+from tfzoo.data.splits import SPLITS, three_splits
 from tfzoo.data.text import byte_windows, eval_windows, read_bytes, train_windows
 
 __all__ = [
+    "SPLITS",
     "DataConfig",
     "Datasets",
     "TrainStream",
@@ -21,6 +23,7 @@ __all__ = [
     "read_bytes",
     "register",
     "split",
+    "three_splits",
     "train_stream",
     "train_windows",
 ]

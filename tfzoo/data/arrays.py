@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfzoo.data.config import DataConfig
+from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
 from tfzoo.zoo import digest
 
-_SPLITS = ("train", "validation", "test")
+Part = tuple[np.ndarray, np.ndarray]
+
+_NAMES = [f"{axis}_{split}" for axis in "xy" for split in SPLITS]
 _LAYOUT = "x and y, or x_train, y_train and, as far as there are any, x_validation, ..., y_test"
+_BROKEN = (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass
@@ -26,35 +31,36 @@ class ArraysConfig(tfds.core.BuilderConfig):
     path: str = ""
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
-    num_classes: int = 0
+    num_classes: int = 1
 
 
 def source(config: DataConfig) -> ArraysConfig:
-    """Reads and checks the file's form.
+    """Reads and checks the file; its builder config is named after the content.
 
     Raises:
         InputError: no path, no such file, not an `.npz`, a missing array, arrays that do not fit
             together, or labels that are no class numbers.
     """
     if config.path is None:
-        raise InputError("data.path: must be set to an .npz file for tfzoo_arrays")
+        raise InputError("data.path: must be set, to an .npz file, for tfzoo_arrays")
+    if not Path(config.path).is_file():
+        raise InputError(f"data.path={config.path!r}: no such file")
     parts = read_splits(config.path)
     x = parts["train"][0]
-    classes = 1 + max(int(y.max()) for _, y in parts.values())
     return ArraysConfig(
         name=f"file-{digest(config.path)[:12]}",
         path=config.path,
         shape=x.shape[1:],
         dtype=x.dtype.name,
-        num_classes=classes,
+        num_classes=1 + max(int(y.max()) for _, y in parts.values()),
     )
 
 
 class TfzooArrays(tfds.core.GeneratorBasedBuilder):
-    """Arrays `x` [N, ...] (images: [N, H, W, C]) with integer labels `y` [N] from an `.npz` file.
+    """Arrays `x` [N, ...] (images: [N, H, W, C]) with class numbers `y` [N] from an `.npz` file.
 
-    Features: `image` (the array's own dtype and shape), `label`. Splits not given are drawn from
-    the training examples: 10 % each, by a fixed seed.
+    Features: `image` (the array's own dtype and shape), `label`. Splits that the file lacks are
+    drawn from the training examples: 10 % each, by a fixed seed.
     """
 
     name = "tfzoo_arrays"
@@ -63,81 +69,90 @@ class TfzooArrays(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         form = self.builder_config
+        features = {
+            "image": tfds.features.Tensor(shape=form.shape, dtype=np.dtype(form.dtype)),
+            "label": tfds.features.ClassLabel(num_classes=form.num_classes),
+        }
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Tensor(shape=form.shape, dtype=np.dtype(form.dtype)),
-                    "label": tfds.features.ClassLabel(num_classes=form.num_classes),
-                }
-            ),
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
         )
 
     def _split_generators(self, manager: Any) -> dict[str, Iterator]:
         del manager
+        if not self.builder_config.path:
+            raise InputError("tfzoo_arrays: must be given a file, by tfzoo.data.DataConfig.path")
         parts = read_splits(self.builder_config.path)
-        return {name: self._generate_examples(*parts[name]) for name in _SPLITS}
+        return {name: self._generate_examples(*parts[name]) for name in SPLITS}
 
     def _generate_examples(self, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[int, dict]]:
         for i in range(len(x)):
             yield i, {"image": x[i], "label": int(y[i])}
 
 
-def read_splits(path: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_splits(path: str) -> dict[str, Part]:
     """(x, y) by split, checked; missing splits are drawn from the training examples.
 
     Raises:
         InputError: see `source`.
     """
-    if not Path(path).is_file():
-        raise InputError(f"data.path={path!r}: no such file")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"data.path={path!r}: must be an .npz of plain arrays: {error}") from None
-    if "x" in arrays and "y" in arrays:
-        arrays |= {"x_train": arrays["x"], "y_train": arrays["y"]}
-    if "x_train" not in arrays or "y_train" not in arrays:
-        raise InputError(f"data.path={path!r}: holds {', '.join(arrays)}; must hold {_LAYOUT}")
-    parts = {}
-    for name in _SPLITS:
-        if f"x_{name}" in arrays:
-            parts[name] = _checked(path, name, arrays)
-    missing = [name for name in _SPLITS if name not in parts]
+    arrays = _read(path)
+    parts = {s: _checked(path, s, arrays) for s in SPLITS if {f"x_{s}", f"y_{s}"} & arrays.keys()}
+    if "train" not in parts:
+        raise InputError(f"data.path={path!r}: has no x_train, y_train; must hold {_LAYOUT}")
     x, y = parts["train"]
-    order, held = np.random.RandomState(0).permutation(len(x)), max(1, len(x) // 10)
-    if len(x) <= held * len(missing):
+    rows = drawn(len(x), [name for name in SPLITS if name not in parts])
+    if rows is None:
         raise InputError(f"data.path={path!r}: {len(x)} training examples are too few to split")
-    for i, name in enumerate(missing):
-        rows = order[i * held : (i + 1) * held]
-        parts[name] = x[rows], y[rows]
-    kept = order[held * len(missing) :]
-    parts["train"] = x[kept], y[kept]
-    for name, (x_part, _) in parts.items():
-        if x_part.shape[1:] != x.shape[1:] or x_part.dtype != x.dtype:
+    parts |= {name: (x[part], y[part]) for name, part in rows.items()}
+    for name, (values, _) in parts.items():
+        if values.shape[1:] != x.shape[1:] or values.dtype != x.dtype:
             raise InputError(
-                f"data.path={path!r}: x_{name} is {x_part.dtype}{list(x_part.shape)}, must have "
-                f"the form of x_train, {x.dtype}{list(x.shape)}"
+                f"data.path={path!r}: x_{name} is {values.dtype}{list(values.shape[1:])}, must "
+                f"have the form of x_train, {x.dtype}{list(x.shape[1:])}"
             )
     return parts
 
 
-def _checked(path: str, name: str, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    def refuse(what: str) -> None:
-        raise InputError(f"data.path={path!r}: {what}")
+def _read(path: str) -> dict[str, np.ndarray]:
+    """The arrays by their names with split; `x`, `y` count as `x_train`, `y_train`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            known = [name for name in archive.files if name in ("x", "y", *_NAMES)]
+            other = [name for name in archive.files if name.startswith(("x_", "y_"))]
+            other = sorted(set(other) - set(known))
+            arrays = {name: archive[name] for name in known}
+    except _BROKEN as error:
+        raise InputError(f"data.path={path!r}: must be an .npz of plain arrays: {error}") from None
+    if other:
+        raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
+    for axis in "xy":
+        if axis in arrays and f"{axis}_train" in arrays:
+            raise InputError(f"data.path={path!r}: holds {axis} and {axis}_train; must hold one")
+        if axis in arrays:
+            arrays[f"{axis}_train"] = arrays.pop(axis)
+    return arrays
 
-    x, y = arrays[f"x_{name}"], arrays.get(f"y_{name}")
-    if y is None:
-        refuse(f"x_{name} is there, y_{name} is missing")
-    if x.ndim < 2 or len(x) != len(y):
-        refuse(f"x_{name} {list(x.shape)} and y_{name} {list(y.shape)} must have one length")
-    if len(x) == 0:
-        refuse(f"x_{name} is empty")
-    if x.dtype.kind not in "uif":
-        refuse(f"x_{name} has dtype {x.dtype}, must be numbers")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        refuse(f"x_{name} holds NaN or infinity")
-    if y.ndim != 1 or y.dtype.kind not in "ui" or y.min() < 0:
-        refuse(f"y_{name} is {y.dtype}{list(y.shape)}, must be class numbers from 0, [N]")
+
+def _checked(path: str, split: str, arrays: dict[str, np.ndarray]) -> Part:
+    def check(condition: bool, what: str) -> None:
+        if not condition:
+            raise InputError(f"data.path={path!r}: {what}")
+
+    for name in (f"x_{split}", f"y_{split}"):
+        check(name in arrays, f"has no {name}; must hold {_LAYOUT}")
+    x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    if y.ndim == 2 and y.shape[1] == 1:  # as keras.datasets gives them
+        y = y[:, 0]
+    check(x.ndim >= 2, f"x_{split} has shape {list(x.shape)}, must be [N, ...]")
+    check(
+        y.ndim == 1 and y.dtype.kind in "ui",
+        f"y_{split} is {y.dtype}{list(y.shape)}, must be whole numbers [N]",
+    )
+    check(len(x) == len(y), f"x_{split} has {len(x)} examples, y_{split} {len(y)}; must be equal")
+    check(x.size > 0, f"x_{split} {list(x.shape)} is empty")
+    check(x.dtype.kind in "uif", f"x_{split} has dtype {x.dtype}, must be numbers")
+    check(bool(np.isfinite(x).all()), f"x_{split} holds NaN or infinity, must be finite")
+    check(y.min() >= 0, f"y_{split} holds {y.min()}, must be class numbers from 0")
     return x, y

@@ -7,6 +7,7 @@ import dataclasses
 import gzip
 import hashlib
 import lzma
+import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -71,6 +72,7 @@ class Enwik8(TextBuilder):
         """The bytes that the config asks for."""
         path, length = self.builder_config.path, self.builder_config.prefix_bytes
         if path is None:
+            _reach(_URL)
             text = _read(manager.download(_URL), None)
             if hashlib.sha256(text).hexdigest() != _SHA256:
                 raise InputError(f"{_URL}: did not hold enwik8; must have sha256 {_SHA256}")
@@ -80,6 +82,16 @@ class Enwik8(TextBuilder):
         if len(text) < least:
             raise InputError(f"data.path={path!r}: has {len(text)} bytes, must have {least}")
         return text
+
+
+def _reach(url: str) -> None:
+    """Fails at once where TFDS would retry for minutes: without a network."""
+    try:
+        urllib.request.urlopen(url, timeout=30).close()
+    except OSError as error:
+        raise InputError(
+            f"data.path=None: {url} cannot be reached ({error}); must be a network or a local copy"
+        ) from None
 
 
 def _read(path: Any, length: int | None) -> bytes:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfzoo.data.config import DataConfig
+from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
 
-_SPLITS = ("train", "validation", "test")
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _LAYOUT = "folders class/image.png, or train/class/image.png, validation/..., test/..."
+_ALIASES = {"val": "validation"}
 
 
 @dataclasses.dataclass
@@ -31,15 +33,16 @@ def source(config: DataConfig) -> ImageFolderConfig:
     """Lists the folder; its builder config is named after names, sizes and times of its files.
 
     Raises:
-        InputError: no path, no such folder, another layout, or files that are no PNG or JPEG.
+        InputError: no path, no such folder, another layout, or files that are no images.
     """
     if config.path is None:
-        raise InputError("data.path: must be set to a folder for tfzoo_image_folder")
+        raise InputError("data.path: must be set, to a folder, for tfzoo_image_folder")
     found = list_images(config.path)
     state = hashlib.sha256()
-    for path in sorted(p for part in found.values() for p in part):
-        stat = path.stat()
-        state.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    for split, paths in found.items():
+        for path in paths:
+            stat = path.stat()
+            state.update(f"{split}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return ImageFolderConfig(
         name=f"folder-{state.hexdigest()[:12]}",
         path=config.path,
@@ -48,10 +51,10 @@ def source(config: DataConfig) -> ImageFolderConfig:
 
 
 class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
-    """PNG and JPEG images in one folder a class.
+    """Images in one folder a class, kept as the files are.
 
-    Features: `image` uint8 [H, W, 3], `label`. Without split folders, 10 % each are drawn for
-    validation and test, by a fixed seed.
+    Features: `image` uint8 [H, W, 3], `label`. Splits that the folder lacks are drawn from the
+    training images: 10 % each, by a fixed seed.
     """
 
     name = "tfzoo_image_folder"
@@ -59,37 +62,38 @@ class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
     BUILDER_CONFIGS = [ImageFolderConfig(name="none")]
 
     def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=list(self.builder_config.classes)),
+        }
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(None, None, 3)),
-                    "label": tfds.features.ClassLabel(names=list(self.builder_config.classes)),
-                }
-            ),
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
         )
 
     def _split_generators(self, manager: Any) -> dict[str, Iterator]:
         del manager
+        if not self.builder_config.path:
+            raise InputError("tfzoo_image_folder: must be given one, by tfzoo.data.DataConfig.path")
         found = list_images(self.builder_config.path)
-        return {name: self._generate_examples(found[name]) for name in _SPLITS}
+        return {name: self._generate_examples(found[name]) for name in SPLITS}
 
     def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict]]:
-        import tensorflow as tf
-
         for path in paths:
             try:
-                image = tf.io.decode_image(path.read_bytes(), 3, expand_animations=False).numpy()
+                content = path.read_bytes()
+                tf.io.decode_image(content, 3, expand_animations=False)
             except (OSError, tf.errors.InvalidArgumentError) as error:
-                first = str(error).splitlines()[0]
+                reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
                 raise InputError(
-                    f"data.path: {str(path)!r} is no readable image: {first}"
+                    f"data.path: {str(path)!r} must be a readable image: {reason.splitlines()[0]}"
                 ) from None
-            yield str(path), {"image": image, "label": path.parent.name}
+            yield str(path), {"image": io.BytesIO(content), "label": path.parent.name}
 
 
 def list_images(folder: str) -> dict[str, list[Path]]:
-    """Paths by split.
+    """Paths by split; missing splits are drawn from the training images.
 
     Raises:
         InputError: see `source`.
@@ -97,30 +101,39 @@ def list_images(folder: str) -> dict[str, list[Path]]:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"data.path={folder!r}: no such folder")
+    parts = {"train": root}
     if (root / "train").is_dir():
-        parts = {name: _images(root / name) for name in _SPLITS if (root / name).is_dir()}
-    else:
-        parts = {"train": _images(root)}
-    missing = [name for name in _SPLITS if name not in parts]
-    paths = parts["train"]
-    order, held = np.random.RandomState(0).permutation(len(paths)), max(1, len(paths) // 10)
-    if len(paths) <= held * len(missing):
+        parts = {_ALIASES.get(p.name, p.name): p for p in _folders(root)}
+        unknown = sorted(set(parts) - set(SPLITS))
+        if unknown:
+            raise InputError(
+                f"data.path={folder!r}: has {unknown[0]!r} beside 'train'; must hold {_LAYOUT}"
+            )
+    found = {name: _images(path) for name, path in parts.items()}
+    train = found["train"]
+    rows = drawn(len(train), [name for name in SPLITS if name not in found])
+    if rows is None:
         raise InputError(
-            f"data.path={folder!r}: has {len(paths)} training images, too few to split; "
-            f"must hold {_LAYOUT}"
+            f"data.path={folder!r}: has {len(train)} training images, too few; must hold {_LAYOUT}"
         )
-    for i, name in enumerate(missing):
-        parts[name] = [paths[j] for j in order[i * held : (i + 1) * held]]
-    parts["train"] = [paths[j] for j in order[held * len(missing) :]]
-    for name, part in parts.items():
-        if not part:
-            raise InputError(f"data.path={folder!r}: split {name!r} is empty")
-    return parts
+    return found | {name: [train[i] for i in part] for name, part in rows.items()}
 
 
-def _images(folder: Path) -> list[Path]:
-    files = sorted(p for p in folder.glob("*/*") if p.is_file() and not p.name.startswith("."))
-    for path in files:
-        if path.suffix.lower() not in _SUFFIXES:
+def _folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _images(root: Path) -> list[Path]:
+    """The images of all classes; complains of an empty folder and of other files."""
+    found = []
+    for folder in _folders(root):
+        files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        if not files:
+            raise InputError(f"data.path: {str(folder)!r} is empty; must hold images")
+        found += files
+    if not found:
+        raise InputError(f"data.path={str(root)!r}: has no images; must hold {_LAYOUT}")
+    for path in found:
+        if path.suffix.lower() not in _SUFFIXES or not path.is_file():
             raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(_SUFFIXES)}")
-    return files
+    return found

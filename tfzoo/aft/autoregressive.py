@@ -1,0 +1,308 @@
+"""Models that predict the next symbol: byte language model and image model (secs. 5.1, 5.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.aft.block import TransformerBlock, make_mixer
+from tfzoo.registry import serializable
+
+PADDING = -1
+NEWLINE = 10
+
+
+class _Autoregressive(keras.Model):
+    """What both share: embedding, positions, causal blocks, head, the decoding loop."""
+
+    def __init__(
+        self,
+        symbols: int,
+        max_length: int,
+        dim: int,
+        depth: int,
+        variant: str = "local",
+        window: int = 32,
+        bias_dim: int = 64,
+        factorized: bool = True,
+        num_heads: int = 4,
+        kernel_size: int = 11,
+        hidden_dim: int | None = None,
+        dropout: float = 0.0,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        self._shared = {
+            "dim": dim,
+            "depth": depth,
+            "variant": variant,
+            "window": window,
+            "bias_dim": bias_dim,
+            "factorized": factorized,
+            "num_heads": num_heads,
+            "kernel_size": kernel_size,
+            "hidden_dim": hidden_dim,
+            "dropout": dropout,
+        }
+        self.symbols, self.max_length, self.dim, self.variant = symbols, max_length, dim, variant
+        policy = {"dtype": self.dtype_policy}
+        self.blocks = [
+            TransformerBlock(
+                make_mixer(
+                    variant,
+                    dim=dim,
+                    max_length=max_length,
+                    causal=True,
+                    bias_dim=bias_dim,
+                    factorized=factorized,
+                    window=window,
+                    num_heads=num_heads,
+                    kernel_size=kernel_size,
+                ),
+                hidden_dim or 4 * dim,
+                dropout,
+                causal=True,
+                name=f"block{i}",
+                **policy,
+            )
+            for i in range(depth)
+        ]
+        self.dropout = keras.layers.Dropout(dropout, **policy)
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **policy)
+        self.head = keras.layers.Dense(symbols, name="head", dtype="float32")
+
+    def build(self, shape: Any) -> None:
+        """Makes all weights."""
+        if self.built:
+            return
+        small = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.embedding = self.add_weight((self.symbols, self.dim), small, name="embedding")
+        self.positions = self.add_weight(
+            (self.max_length, self.dim), small.clone(), name="positions"
+        )
+        inner = (None, None, self.dim)
+        for layer in (*self.blocks, self.norm, self.head):
+            layer.build(inner)
+        self.built = True
+
+    def _embed(self, tokens: Any) -> Any:
+        tokens = ops.clip(ops.cast(tokens, "int32"), 0, self.symbols - 1)
+        return ops.cast(ops.take(self.embedding, tokens, axis=0), self.compute_dtype)
+
+    def _logits(self, x: Any, training: bool | None) -> Any:
+        """[B, T, d] without positions -> [B, T, symbols]."""
+        x = x + ops.cast(self.positions[: ops.shape(x)[1]], x.dtype)
+        x = self.dropout(x, training=training)
+        for block in self.blocks:
+            x = block(x, training=training)
+        return self.head(self.norm(x))
+
+    def _first(self, batch: Any) -> Any:
+        """Decoding states of all blocks before the first symbol."""
+        if self.variant == "attention":
+            raise ValueError("variant='attention': the baseline does not decode; use an AFT variant")
+        return [block.initial_state(batch) for block in self.blocks]
+
+    def _next(self, x: Any, states: Any, position: Any) -> tuple[Any, Any]:
+        """[B, d] at a position -> logits [B, symbols] and the new states."""
+        x = x + ops.cast(ops.take(self.positions, position, axis=0), x.dtype)
+        new = []
+        for block, state in zip(self.blocks, states, strict=True):
+            x, state = block.decode_step(x, state, position)
+            new.append(state)
+        return self.head(self.norm(x)), new
+
+
+def gumbel(seed: tf.Tensor, length: int, symbols: int) -> tf.Tensor:
+    """Noise that follows from each row's own seed alone, int32 [B] -> float32 [B, length, symbols].
+
+    The largest of `logits + noise` is a draw from the softmax.
+    """
+
+    def row(one: tf.Tensor) -> tf.Tensor:
+        key = tf.stack([one, tf.zeros_like(one)])
+        tiny = 1e-20
+        u = tf.random.stateless_uniform([length, symbols], key, minval=tiny, alg="philox")
+        return -tf.math.log(-tf.math.log(u))
+
+    spec = tf.TensorSpec([length, symbols], tf.float32)
+    return tf.map_fn(row, tf.cast(seed, tf.int32), fn_output_signature=spec)
+
+
+@serializable("aft")
+class AFTLanguageModel(_Autoregressive):
+    """A causal language model over bytes (arXiv:2105.14103, sec. 5.2).
+
+    Args:
+        max_length: longest sequence T.
+        dim: width d.
+        depth: blocks.
+        variant: `full`, `simple`, `local`, `conv`, or `attention` for the baseline.
+        window: s of `local`.
+        bias_dim: d' of `full` and `local`.
+        factorized: False keeps their biases whole.
+        num_heads: of `conv` and `attention`.
+        kernel_size: of `conv`.
+        hidden_dim: width of the feed-forward layers; None is 4 `dim`.
+        dropout: in the blocks and on the embedding.
+        vocabulary: symbols.
+        **keywords: `name`, `dtype`, ...
+
+    Input: tokens int [B, T], T up to `max_length`. Output: logits float32 [B, T, vocabulary] of the
+    token after each.
+    """
+
+    def __init__(
+        self, max_length: int, dim: int, depth: int, vocabulary: int = 256, **keywords: Any
+    ):
+        super().__init__(vocabulary, max_length, dim, depth, **keywords)
+        self.build((None, max_length))
+
+    def call(self, tokens: Any, training: bool | None = None) -> Any:
+        """Tokens [B, T] -> logits [B, T, vocabulary]."""
+        if len(tokens.shape) != 2 or (tokens.shape[1] or 0) > self.max_length:
+            raise ValueError(
+                f"tokens {tuple(tokens.shape)}: must be [B, T], T at most {self.max_length}"
+            )
+        return self._logits(self._embed(tokens), training)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, T, vocabulary]."""
+        return (*shape, self.symbols)
+
+    def generate(
+        self, prompt: Any, length: Any, temperature: Any, seed: Any
+    ) -> tf.Tensor:
+        """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
+
+        Every row follows from its own prompt, length, temperature and seed alone.
+
+        Args:
+            prompt: int32 [B, P], P at most `max_length`; negative numbers after the end. An empty
+                prompt stands for a newline.
+            length: int32 [B], tokens to add; no more than fit into `max_length`.
+            temperature: float32 [B]; 0 takes the likeliest token.
+            seed: int32 [B].
+
+        Returns:
+            int32 [B, max_length]: the tokens added, -1 after them.
+        """
+        total = self.max_length
+        prompt = tf.cast(prompt, tf.int32)[:, :total]
+        batch = tf.shape(prompt)[0]
+        # tokens count up to the first negative number
+        given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
+        given = tf.maximum(given, 1)
+        fill = tf.fill([batch, total - tf.shape(prompt)[1]], PADDING)
+        tokens = tf.ensure_shape(tf.concat([prompt, fill], 1), [None, total])
+        start = tf.where(tokens[:, :1] < 0, NEWLINE, tokens[:, :1])
+        tokens = tf.concat([start, tokens[:, 1:]], 1)
+        length = tf.clip_by_value(tf.cast(length, tf.int32), 0, total - given)
+        end = tf.reduce_max(given + length)
+        noise = gumbel(seed, total, self.symbols)
+        heat = tf.cast(temperature, tf.float32)[:, None]
+
+        def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
+            logits, states = self._next(self._embed(tf.gather(tokens, t, axis=1)), states, t)
+            drawn = logits / tf.maximum(heat, 1e-6) + tf.gather(noise, t, axis=1)
+            best = tf.where(heat > 0, drawn, logits)
+            found = tf.argmax(best, -1, output_type=tf.int32)
+            column = tf.range(total)[None] == t + 1
+            open_ = column & (t + 1 >= given)[:, None]
+            return t + 1, tf.where(open_, found[:, None], tokens), states
+
+        _, tokens, _ = tf.while_loop(
+            lambda t, *_: t < end - 1, body, (tf.constant(0), tokens, self._first(batch))
+        )
+        index = tf.range(total)[None]
+        moved = tf.gather(tokens, tf.minimum(index + given[:, None], total - 1), batch_dims=1)
+        return tf.where(index < length[:, None], moved, PADDING)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        own = {"max_length": self.max_length, "vocabulary": self.symbols}
+        return super().get_config() | self._shared | own
+
+
+@serializable("aft")
+class AFTImageModel(_Autoregressive):
+    """An autoregressive model of images, sub-pixel by sub-pixel (arXiv:2105.14103, sec. 5.1).
+
+    Sub-pixels come row by row, the channels of a pixel together; embedding and head are the same
+    for all channels.
+
+    Args:
+        image_shape: (H, W, C); T = H W C.
+        levels: values of a sub-pixel, 0 to levels - 1.
+        dim: width d.
+        depth: blocks.
+        **keywords: those of `AFTLanguageModel` from `variant` on.
+
+    Input: images int [B, H, W, C]. Output: logits float32 [B, H, W, C, levels] of each sub-pixel
+    given those before it.
+    """
+
+    def __init__(
+        self, image_shape: Any, levels: int, dim: int, depth: int, **keywords: Any
+    ):
+        height, width, channels = (int(n) for n in image_shape)
+        super().__init__(levels, height * width * channels, dim, depth, **keywords)
+        self.image_shape = (height, width, channels)
+        self.build((None, *self.image_shape))
+
+    def build(self, shape: Any) -> None:
+        """Makes all weights."""
+        if not self.built:
+            small = keras.initializers.TruncatedNormal(stddev=0.02)
+            self.start = self.add_weight((1, self.dim), small, name="start")
+        super().build(shape)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Images [B, H, W, C] -> logits [B, H, W, C, levels]."""
+        if tuple(images.shape[1:]) != self.image_shape:
+            raise ValueError(f"images {tuple(images.shape)}: must be [B, *{self.image_shape}]")
+        tokens = ops.reshape(images, (-1, self.max_length))
+        x = self._embed(tokens[:, :-1])
+        start = ops.cast(self.start, x.dtype)[None]
+        start = ops.broadcast_to(start, (ops.shape(x)[0], 1, self.dim))
+        logits = self._logits(ops.concatenate([start, x], 1), training)
+        return ops.reshape(logits, (-1, *self.image_shape, self.symbols))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, H, W, C, levels]."""
+        return (*shape, self.symbols)
+
+    def sample(self, seed: Any) -> tf.Tensor:
+        """Draws images, on TensorFlow; each follows from its own seed alone.
+
+        Args:
+            seed: int32 [B].
+
+        Returns:
+            int32 [B, H, W, C].
+        """
+        noise = gumbel(seed, self.max_length, self.symbols)
+        batch = tf.shape(seed)[0]
+        tokens = tf.ensure_shape(tf.zeros([batch, self.max_length], tf.int32), [None, self.max_length])
+        start = tf.tile(tf.cast(self.start, self.compute_dtype), [batch, 1])
+
+        def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
+            before = self._embed(tf.gather(tokens, tf.maximum(t - 1, 0), axis=1))
+            x = tf.where(t == 0, start, before)
+            logits, states = self._next(x, states, t)
+            found = tf.argmax(logits + tf.gather(noise, t, axis=1), -1, output_type=tf.int32)
+            column = tf.range(self.max_length)[None] == t
+            return t + 1, tf.where(column, found[:, None], tokens), states
+
+        _, tokens, _ = tf.while_loop(
+            lambda t, *_: t < self.max_length, body, (tf.constant(0), tokens, self._first(batch))
+        )
+        return tf.reshape(tokens, [-1, *self.image_shape])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        own = {"image_shape": list(self.image_shape), "levels": self.symbols}
+        return super().get_config() | self._shared | own

@@ -1,0 +1,152 @@
+"""The transformer block, with whatever mixes the positions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tfzoo.aft.layers import AFTConv1D, AFTConv2D, AFTFull, AFTLocal, AFTSimple
+from tfzoo.registry import serializable
+
+VARIANTS = ("full", "simple", "local", "conv", "attention")
+
+
+def make_mixer(
+    variant: str,
+    *,
+    dim: int,
+    max_length: int,
+    causal: bool = False,
+    bias_dim: int = 128,
+    factorized: bool = True,
+    window: int = 32,
+    num_heads: int = 4,
+    kernel_size: int = 11,
+    rank: int = 1,
+) -> keras.layers.Layer:
+    """The layer that mixes positions.
+
+    Args:
+        variant: one of `VARIANTS`; `attention` is `keras.layers.MultiHeadAttention`, the baseline.
+        dim: width of the model.
+        max_length: longest sequence, for the position biases of `full` and `local`.
+        causal: a position sees itself and those before it only.
+        bias_dim: d' of `full` and `local`.
+        factorized: False keeps their biases whole.
+        window: s of `local`.
+        num_heads: of `conv` and `attention`.
+        kernel_size: of `conv`.
+        rank: 1 for sequences, 2 for images (`conv` only).
+
+    Raises:
+        ValueError: no such variant.
+    """
+    bias = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
+    if variant == "full":
+        return AFTFull(max_length, **bias, name="mixer")
+    if variant == "local":
+        return AFTLocal(max_length, window=window, **bias, name="mixer")
+    if variant == "simple":
+        return AFTSimple(causal=causal, name="mixer")
+    if variant == "conv" and rank == 2:
+        return AFTConv2D(num_heads, kernel_size, name="mixer")
+    if variant == "conv":
+        return AFTConv1D(num_heads, kernel_size, causal=causal, name="mixer")
+    if variant == "attention":
+        return keras.layers.MultiHeadAttention(num_heads, dim // num_heads, name="mixer")
+    raise ValueError(f"variant={variant!r}: must be one of {', '.join(VARIANTS)}")
+
+
+@serializable("aft")
+class TransformerBlock(keras.layers.Layer):
+    """Pre-norm block: `x + mixer(norm(x))`, then `x + ffn(norm(x))` with GELU.
+
+    Args:
+        mixer: an AFT layer or `keras.layers.MultiHeadAttention`.
+        hidden_dim: width of the feed-forward layer.
+        dropout: on both branches' outputs.
+        drop_path: chance that a branch is left out for an example (stochastic depth).
+        causal: passes `use_causal_mask` to the mixer.
+        **keywords: those of every Keras layer.
+    """
+
+    def __init__(
+        self,
+        mixer: keras.layers.Layer,
+        hidden_dim: int,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        causal: bool = False,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        self.mixer = mixer
+        self.hidden_dim = hidden_dim
+        self.dropout_rate = dropout
+        self.drop_path_rate = drop_path
+        self.causal = causal
+        self.supports_masking = True
+
+    def build(self, shape: Any) -> None:
+        """Makes norms, mixer and feed-forward layers."""
+        policy = {"dtype": self.dtype_policy}
+
+        def norm(name: str) -> keras.layers.Layer:
+            return keras.layers.LayerNormalization(epsilon=1e-6, name=name, **policy)
+
+        self.norm1, self.norm2 = norm("norm1"), norm("norm2")
+        self.expand = keras.layers.Dense(self.hidden_dim, "gelu", name="expand", **policy)
+        self.contract = keras.layers.Dense(shape[-1], name="contract", **policy)
+        self.dropout = keras.layers.Dropout(self.dropout_rate, **policy)
+        whole = (None,) + (1,) * (len(shape) - 1)  # one draw an example
+        self.drop_path = keras.layers.Dropout(self.drop_path_rate, noise_shape=whole, **policy)
+        for layer in (self.norm1, self.norm2, self.expand):
+            layer.build(shape)
+        self.contract.build((*shape[:-1], self.hidden_dim))
+        if not self.mixer.built:
+            attention = isinstance(self.mixer, keras.layers.MultiHeadAttention)
+            self.mixer.build(shape, shape) if attention else self.mixer.build(shape)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """[B, ..., D] -> the same."""
+        y = self.norm1(x)
+        y = self.mixer(y, y, use_causal_mask=self.causal)
+        x = x + self._drop(y, training)
+        return x + self._drop(self._feed_forward(x), training)
+
+    def _drop(self, y: Any, training: bool | None) -> Any:
+        return self.drop_path(self.dropout(y, training=training), training=training)
+
+    def _feed_forward(self, x: Any) -> Any:
+        return self.contract(self.expand(self.norm2(x)))
+
+    def initial_state(self, batch_size: Any) -> Any:
+        """The mixer's decoding state before the first token."""
+        return self.mixer.initial_state(batch_size)
+
+    def decode_step(self, x: Any, state: Any, position: Any) -> tuple[Any, Any]:
+        """One position, [B, D] -> [B, D], and the mixer's new state."""
+        y, state = self.mixer.decode_step(self.norm1(x), state, position)
+        x = x + y
+        return x + self._feed_forward(x), state
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The input's."""
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "mixer": keras.saving.serialize_keras_object(self.mixer),
+            "hidden_dim": self.hidden_dim,
+            "dropout": self.dropout_rate,
+            "drop_path": self.drop_path_rate,
+            "causal": self.causal,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TransformerBlock:
+        """Makes a block, its mixer included."""
+        mixer = keras.saving.deserialize_keras_object(config["mixer"])
+        return cls(**{**config, "mixer": mixer})

@@ -1,0 +1,173 @@
+"""Image classification with AFT (arXiv:2105.14103, sec. 5.3; DeiT's architecture)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.aft.block import TransformerBlock, make_mixer
+from tfzoo.registry import serializable
+
+
+@serializable("aft")
+class AFTClassifier(keras.Model):
+    """Patches, transformer blocks, class logits.
+
+    With `variant="conv"` there are neither positions nor a class token, blocks work on the grid of
+    patches, and the logits come from its mean: any image size will do whose sides are multiples of
+    the patch. Other variants take the size they were built for.
+
+    Args:
+        image_size: side of the square images it is built for.
+        patch_size: side of a patch; divides the image's.
+        num_classes: classes.
+        dim: width d.
+        depth: blocks.
+        variant: `full`, `simple`, `local`, `conv`, or `attention` for the baseline.
+        bias_dim: d' of `full` and `local`.
+        window: s of `local`.
+        num_heads: heads of `conv` and `attention`.
+        kernel_size: side of the kernels of `conv`.
+        mlp_ratio: width of the feed-forward layers as a multiple of `dim`.
+        dropout: in the blocks.
+        drop_path: stochastic depth, rising linearly from 0 to this in the last block.
+        channels: of the images.
+        pixel_mean: subtracted from raw pixels, one number or one for each channel.
+        pixel_std: then divided by.
+        **keywords: `name`, `dtype`, ...
+
+    Input: raw pixels [B, H, W, C], any number dtype. Output: logits float32 [B, num_classes].
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        patch_size: int,
+        num_classes: int,
+        dim: int,
+        depth: int,
+        variant: str = "full",
+        bias_dim: int = 128,
+        window: int = 32,
+        num_heads: int = 4,
+        kernel_size: int = 11,
+        mlp_ratio: float = 4.0,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        channels: int = 3,
+        pixel_mean: Any = 127.5,
+        pixel_std: Any = 127.5,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        if image_size % patch_size:
+            raise ValueError(f"patch_size={patch_size}: must divide image_size={image_size}")
+        self._config = {
+            "image_size": image_size,
+            "patch_size": patch_size,
+            "num_classes": num_classes,
+            "dim": dim,
+            "depth": depth,
+            "variant": variant,
+            "bias_dim": bias_dim,
+            "window": window,
+            "num_heads": num_heads,
+            "kernel_size": kernel_size,
+            "mlp_ratio": mlp_ratio,
+            "dropout": dropout,
+            "drop_path": drop_path,
+            "channels": channels,
+            "pixel_mean": pixel_mean,
+            "pixel_std": pixel_std,
+        }
+        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.patch_size, self.dim = patch_size, dim
+        self.grid = variant == "conv"
+        self.length = (image_size // patch_size) ** 2 + (not self.grid)
+        policy = {"dtype": self.dtype_policy}
+        self.patches = keras.layers.Conv2D(
+            dim, patch_size, strides=patch_size, name="patches", **policy
+        )
+        rates = np.linspace(0.0, drop_path, depth)
+        self.blocks = [
+            TransformerBlock(
+                make_mixer(
+                    variant,
+                    dim=dim,
+                    max_length=self.length,
+                    bias_dim=bias_dim,
+                    window=window,
+                    num_heads=num_heads,
+                    kernel_size=kernel_size,
+                    rank=2,
+                ),
+                int(dim * mlp_ratio),
+                dropout,
+                float(rate),
+                name=f"block{i}",
+                **policy,
+            )
+            for i, rate in enumerate(rates)
+        ]
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **policy)
+        self.head = keras.layers.Dense(num_classes, name="head", dtype="float32")
+        self.build((None, image_size, image_size, channels))
+
+    def build(self, shape: Any) -> None:
+        """Makes all weights."""
+        if self.built:
+            return
+        small = keras.initializers.TruncatedNormal(stddev=0.02)
+        if not self.grid:
+            self.class_token = self.add_weight((1, 1, self.dim), small.clone(), name="class_token")
+            self.positions = self.add_weight((1, self.length, self.dim), small, name="positions")
+        self.patches.build((None, None, None, self.channels))
+        side = self.image_size // self.patch_size
+        inner = (None, side, side, self.dim) if self.grid else (None, self.length, self.dim)
+        for block in self.blocks:
+            block.build(inner)
+        self.norm.build(inner)
+        self.head.build((None, self.dim))
+        self.built = True
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Raw pixels [B, H, W, C] -> logits [B, num_classes]."""
+        self._check(images.shape)
+        config = self._config
+        x = ops.cast(images, "float32")
+        x = (x - np.float32(config["pixel_mean"])) / np.float32(config["pixel_std"])
+        x = self.patches(ops.cast(x, self.compute_dtype))  # [B, H/p, W/p, d]
+        if not self.grid:
+            x = ops.reshape(x, (-1, self.length - 1, self.dim))
+            token = ops.cast(self.class_token, x.dtype)
+            token = ops.broadcast_to(token, (ops.shape(x)[0], 1, self.dim))
+            x = ops.concatenate([token, x], 1) + ops.cast(self.positions, x.dtype)
+        for block in self.blocks:
+            x = block(x, training=training)
+        x = self.norm(x)
+        return self.head(ops.mean(x, (1, 2)) if self.grid else x[:, 0])
+
+    def _check(self, shape: Any) -> None:
+        size, patch = self.image_size, self.patch_size
+        sides = shape[1:3]
+        wrong = (
+            any(s is not None and (s % patch or s == 0) for s in sides)
+            if self.grid
+            else any(s is not None and s != size for s in sides)
+        )
+        if len(shape) != 4 or shape[-1] != self.channels or wrong:
+            allowed = f"multiples of {patch}" if self.grid else f"{size}"
+            raise ValueError(
+                f"images {tuple(shape)}: must be [B, H, W, {self.channels}], H and W {allowed}"
+            )
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, num_classes]."""
+        return (shape[0], self.num_classes)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self._config

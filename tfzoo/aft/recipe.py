@@ -1,0 +1,277 @@
+"""AFT's tasks: image classification, byte language model, autoregressive image model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.aft import signatures
+from tfzoo.aft.autoregressive import AFTImageModel, AFTLanguageModel
+from tfzoo.aft.bits import BitsPerSymbol
+from tfzoo.aft.classifier import AFTClassifier
+from tfzoo.aft.config import ClassifierConfig, ImageModelConfig, TextConfig
+from tfzoo.data import augment, images
+from tfzoo.errors import InputError
+from tfzoo.optim import make_adamw
+from tfzoo.recipe import Recipe
+from tfzoo.registry import task
+
+# what a dry run must know of data that it does not prepare: train examples, classes, image shape
+_PUBLIC = {
+    "tfzoo_digits": (1197, 10, (8, 8, 1)),
+    "cifar10": (50_000, 10, (32, 32, 3)),
+    "imagenet2012": (1_281_167, 1000, (None, None, 3)),
+}
+_TEXT_BYTES = {"enwik8": 90_000_000, "tfzoo_pydoc": 400_000}
+
+
+@task("aft.classifier")
+class Classification(Recipe):
+    """Images to classes."""
+
+    config_class = ClassifierConfig
+
+    def data_info(self, config: ClassifierConfig) -> dict[str, Any]:
+        """Classes, channels and steps of a known data set, or of the user's prepared one."""
+        return _image_info(config)
+
+    def datasets(self, config: ClassifierConfig) -> data.Datasets:
+        """Images resized (and augmented for training) to `model.image_size`, labels one-hot."""
+        found = data.builder(config.data)
+        info = _builder_info(found, config)
+        classes, size = info["num_classes"], config.model.image_size
+        mixing = config.augment == "deit"
+
+        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+            image = _augmented(example["image"], seed, config)
+            return image, tf.one_hot(example["label"], classes)
+
+        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+            image = images.to_size(example["image"], size)
+            return image, tf.one_hot(example["label"], classes)
+
+        train_split, validation_split, test_split = data.three_splits(found)
+        train = data.split(found, train_split)
+        if config.repeats > 1:
+            train = train.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(config.repeats))
+        stream = data.train_stream(
+            train,
+            count=info["examples"] * config.repeats,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            map_fn=prepare,
+            batch_map_fn=augment.mixup_or_cutmix if mixing else None,
+            steps_per_epoch=info["steps_per_epoch"],
+            shuffle_buffer=min(info["examples"], 20_000),
+        )
+        validation, test = (
+            data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
+            for s in (validation_split, test_split)
+        )
+        return data.Datasets(stream, validation, test, info)
+
+    def build(self, config: ClassifierConfig, info: dict[str, Any]) -> keras.Model:
+        """An `AFTClassifier`, compiled with AdamW and (smoothed) cross-entropy."""
+        settings = asdict(config.model)
+        for name in ("pixel_mean", "pixel_std"):
+            values = settings[name]
+            settings[name] = values[0] if len(values) == 1 else values
+        model = AFTClassifier(
+            num_classes=info["num_classes"], channels=info["image_shape"][-1], **settings
+        )
+        smoothing = config.label_smoothing
+        model.compile(
+            make_adamw(config.optimizer, config.epochs * info["steps_per_epoch"]),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=config.jit_compile,
+        )
+        return model
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Accuracy, cross-entropy and number of test images."""
+        accuracy = keras.metrics.CategoricalAccuracy()
+        loss, count = keras.metrics.CategoricalCrossentropy(from_logits=True), 0
+        for x, labels in datasets.test:
+            logits = model(x, training=False)
+            accuracy.update_state(labels, logits)
+            loss.update_state(labels, logits)
+            count += len(x)
+        return {"accuracy": float(accuracy.result()), "loss": float(loss.result()), "count": count}
+
+    def signatures(self, model: keras.Model) -> dict[str, Any]:
+        """`serving_default(images)` and `bytes(encoded)`."""
+        return signatures.classifier(model)
+
+
+@task("aft.language_model")
+class LanguageModelling(Recipe):
+    """Bytes to the next byte."""
+
+    config_class = TextConfig
+
+    def data_info(self, config: TextConfig) -> dict[str, Any]:
+        """Steps of an epoch, from the text's usual size."""
+        size = config.data.prefix_bytes or _TEXT_BYTES.get(config.data.name, 1_000_000)
+        windows = size // config.model.max_length - 1
+        return {"steps_per_epoch": _steps(windows, config), "bytes": size}
+
+    def datasets(self, config: TextConfig) -> data.Datasets:
+        """Windows of `model.max_length` bytes and the bytes that follow each."""
+        found = data.builder(config.data)
+        length = config.model.max_length
+        text = {name: data.read_bytes(data.split(found, name)) for name in data.SPLITS}
+        stream = data.train_windows(
+            text["train"],
+            length=length,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            steps_per_epoch=config.steps_per_epoch,
+        )
+        validation, test = (
+            data.eval_windows(text[name], length=length, batch_size=config.batch_size)
+            for name in ("validation", "test")
+        )
+        info = {"steps_per_epoch": stream.steps_per_epoch, "bytes": len(text["train"])}
+        return data.Datasets(stream, validation, test, info)
+
+    def build(self, config: TextConfig, info: dict[str, Any]) -> keras.Model:
+        """An `AFTLanguageModel`, compiled with AdamW and cross-entropy."""
+        model = AFTLanguageModel(**asdict(config.model))
+        _compile_bits(model, config, info, "bits_per_byte")
+        return model
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Bits per byte of the test text, read in windows, and its length."""
+        return _evaluate_bits(model, datasets.test, "bits_per_byte")
+
+    def signatures(self, model: keras.Model) -> dict[str, Any]:
+        """`serving_default` and `score(tokens)`, `generate(prompt, ...)`."""
+        return signatures.language_model(model)
+
+
+@task("aft.image_model")
+class ImageModelling(Recipe):
+    """Sub-pixels to the next sub-pixel."""
+
+    config_class = ImageModelConfig
+
+    def data_info(self, config: ImageModelConfig) -> dict[str, Any]:
+        """Image shape and steps of a known data set, or of the user's prepared one."""
+        return _image_info(config)
+
+    def datasets(self, config: ImageModelConfig) -> data.Datasets:
+        """Images as integers, which are their own targets."""
+        found = data.builder(config.data)
+        info = _builder_info(found, config)
+
+        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+            image = example["image"]
+            if config.augment == "flip_shift":
+                flip, shift = tf.unstack(tf.random.split(seed, 2))
+                image = augment.shift_values(augment.flip(image, flip), shift)
+            return _pair(image)
+
+        train_split, validation_split, test_split = data.three_splits(found)
+        stream = data.train_stream(
+            data.split(found, train_split),
+            count=info["examples"],
+            batch_size=config.batch_size,
+            seed=config.seed,
+            map_fn=prepare,
+            steps_per_epoch=info["steps_per_epoch"],
+        )
+        validation, test = (
+            data.eval_batches(
+                data.split(found, s), batch_size=config.batch_size, map_fn=lambda x: _pair(x["image"])
+            )
+            for s in (validation_split, test_split)
+        )
+        return data.Datasets(stream, validation, test, info)
+
+    def build(self, config: ImageModelConfig, info: dict[str, Any]) -> keras.Model:
+        """An `AFTImageModel`, compiled with AdamW and cross-entropy."""
+        if None in info["image_shape"]:
+            raise InputError(f"data.name={config.data.name!r}: images must be of one size")
+        model = AFTImageModel(info["image_shape"], config.levels, **asdict(config.model))
+        _compile_bits(model, config, info, "bits_per_dim")
+        return model
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Bits per dimension of the test images, and the number of dimensions."""
+        return _evaluate_bits(model, datasets.test, "bits_per_dim")
+
+    def signatures(self, model: keras.Model) -> dict[str, Any]:
+        """`serving_default` and `bits_per_dim(images)`, `sample(seed)`."""
+        return signatures.image_model(model)
+
+
+def _pair(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    image = tf.cast(image, tf.int32)
+    return image, image
+
+
+def _augmented(image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig) -> tf.Tensor:
+    """A training image [S, S, C] of raw pixels, float32."""
+    size = config.model.image_size
+    if config.augment == "deit":
+        return images.deit(image, seed, size, config.model.pixel_mean, config.model.pixel_std)
+    image = images.to_size(image, size)
+    return images.shift(image, seed, max(1, size // 8)) if config.augment == "shift" else image
+
+
+def _compile_bits(model: keras.Model, config: Any, info: dict[str, Any], name: str) -> None:
+    model.compile(
+        make_adamw(config.optimizer, config.epochs * info["steps_per_epoch"]),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[BitsPerSymbol(name=name)],
+        jit_compile=config.jit_compile,
+    )
+
+
+def _evaluate_bits(model: keras.Model, test: tf.data.Dataset, name: str) -> dict[str, float]:
+    metric, count = BitsPerSymbol(), 0
+    score = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+    for x, y in test:
+        metric.update_state(y, score(x))
+        count += int(tf.size(y))
+    return {name: float(metric.result()), "count": count}
+
+
+def _image_info(config: Any) -> dict[str, Any]:
+    name = config.data.name
+    if name not in _PUBLIC:
+        return _builder_info(data.builder(config.data), config)
+    examples, classes, shape = _PUBLIC[name]
+    return _info(examples, classes, shape, config)
+
+
+def _builder_info(found: Any, config: Any) -> dict[str, Any]:
+    features = found.info.features
+    if "image" not in features or "label" not in features:
+        raise InputError(
+            f"data.name={config.data.name!r}: must have image and label, has {', '.join(features)}"
+        )
+    shape = features["image"].shape
+    if len(shape) != 3 or shape[-1] is None:
+        raise InputError(f"data.name={config.data.name!r}: images {shape}, must be [H, W, C]")
+    train = data.three_splits(found)[0]
+    return _info(found.info.splits[train].num_examples, features["label"].num_classes, shape, config)
+
+
+def _info(examples: int, classes: int, shape: Any, config: Any) -> dict[str, Any]:
+    return {
+        "steps_per_epoch": _steps(examples, config),
+        "examples": examples,
+        "num_classes": classes,
+        "image_shape": tuple(shape),
+    }
+
+
+def _steps(examples: int, config: Any) -> int:
+    whole = max(examples // config.batch_size, 1)
+    return min(whole, config.steps_per_epoch or whole)

@@ -1,0 +1,123 @@
+"""What AFT's exported models answer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.aft.bits import bits
+from tfzoo.data.images import to_size
+from tfzoo.serving import Signature
+
+_PROMPT = b"The Python language reference manual describes"
+
+
+def classifier(model: keras.Model) -> dict[str, Signature]:
+    """`serving_default(images)` takes raw pixels, `bytes(encoded)` PNG or JPEG files."""
+    size, channels = model.image_size, model.channels
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 17, (4, size, size, channels)).astype(np.uint8)
+
+    def answer(images: Any) -> dict[str, Any]:
+        probabilities = ops.softmax(ops.cast(model(images, training=False), "float32"))
+        classes = ops.argmax(probabilities, -1)
+        return {"probabilities": probabilities, "classes": ops.cast(classes, "int32")}
+
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(encoded, channels, expand_animations=False)
+        return to_size(tf.ensure_shape(image, [None, None, channels]), size)
+
+    def from_bytes(encoded: tf.Tensor) -> dict[str, Any]:
+        spec = tf.TensorSpec([size, size, channels], tf.float32)
+        return answer(tf.map_fn(decode, encoded, fn_output_signature=spec))
+
+    files = np.array([tf.io.encode_png(image).numpy() for image in images], object)
+    return {
+        "serving_default": Signature(
+            answer,
+            {"images": tf.TensorSpec([None, size, size, channels], tf.float32)},
+            {"images": images.astype(np.float32)},
+            description="raw pixels to class probabilities and the likeliest class",
+        ),
+        "bytes": Signature(
+            from_bytes,
+            {"encoded": tf.TensorSpec([None], tf.string)},
+            {"encoded": files},
+            xla=False,
+            description="PNG or JPEG files, resized, to class probabilities",
+        ),
+    }
+
+
+def language_model(model: keras.Model) -> dict[str, Signature]:
+    """`score(tokens)` (also `serving_default`) and `generate(prompt, length, temperature, seed)`."""
+    length = min(model.max_length, len(_PROMPT))
+    tokens = np.stack([np.roll(np.frombuffer(_PROMPT, np.uint8), i)[:length] for i in range(4)])
+    tokens = np.minimum(tokens, model.symbols - 1).astype(np.int32)
+
+    def score(tokens: Any) -> dict[str, Any]:
+        """bits_per_byte is of the tokens after the first, given those before each."""
+        logits = model(tokens, training=False)
+        code = bits(tokens[:, 1:], logits[:, :-1])
+        count = ops.maximum(ops.shape(code)[1], 1)
+        return {"logits": logits, "bits_per_byte": ops.sum(code, 1) / ops.cast(count, "float32")}
+
+    scoring = Signature(
+        score,
+        {"tokens": tf.TensorSpec([None, None], tf.int32)},
+        {"tokens": tokens},
+        description="bytes [B, T] to logits of the byte after each, and bits per byte",
+    )
+    found = {"serving_default": scoring, "score": scoring}
+    if model.variant == "attention":  # the baseline does not decode
+        return found
+    found["generate"] = Signature(
+        lambda prompt, length, temperature, seed: {
+            "tokens": model.generate(prompt, length, temperature, seed)
+        },
+        {
+            "prompt": tf.TensorSpec([None, None], tf.int32),
+            "length": tf.TensorSpec([None], tf.int32),
+            "temperature": tf.TensorSpec([None], tf.float32),
+            "seed": tf.TensorSpec([None], tf.int32),
+        },
+        {
+            "prompt": tokens[:, : max(length // 2, 1)],
+            "length": np.array([4, 1, 3, 2], np.int32),
+            "temperature": np.array([0.0, 0.7, 1.0, 0.0], np.float32),
+            "seed": np.arange(4, dtype=np.int32),
+        },
+        description="continues prompts (padded with -1); -1 after the tokens asked for",
+    )
+    return found
+
+
+def image_model(model: keras.Model) -> dict[str, Signature]:
+    """`bits_per_dim(images)` (also `serving_default`) and `sample(seed)`."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, model.symbols, (4, *model.image_shape)).astype(np.int32)
+
+    def score(images: Any) -> dict[str, Any]:
+        code = bits(images, model(images, training=False))
+        return {"bits_per_dim": ops.sum(code, (1, 2, 3)) / math.prod(model.image_shape)}
+
+    scoring = Signature(
+        score,
+        {"images": tf.TensorSpec([None, *model.image_shape], tf.int32)},
+        {"images": images},
+        description="integer images to bits per sub-pixel",
+    )
+    found = {"serving_default": scoring, "bits_per_dim": scoring}
+    if model.variant != "attention":
+        found["sample"] = Signature(
+            lambda seed: {"images": model.sample(seed)},
+            {"seed": tf.TensorSpec([None], tf.int32)},
+            {"seed": np.arange(4, dtype=np.int32)},
+            description="one image for each seed",
+        )
+    return found

@@ -1,0 +1,50 @@
+"""Images as classifiers want them: one size, raw pixels, augmented for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tfzoo.data import augment
+
+
+def to_size(image: tf.Tensor, size: int) -> tf.Tensor:
+    """The middle of an image as float32 [size, size, C] of raw pixels; unchanged if it fits."""
+    if image.shape[0] == size and image.shape[1] == size:
+        return tf.cast(image, tf.float32)
+    return tf.ensure_shape(augment.center_crop(image, size), [size, size, image.shape[-1]])
+
+
+def shift(image: tf.Tensor, seed: tf.Tensor, limit: int) -> tf.Tensor:
+    """Moves an image by up to `limit` pixels each way, its edge pixels repeated."""
+    offset = tf.random.stateless_uniform([2], seed, -limit, limit + 1, tf.int32)
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    rows = tf.clip_by_value(tf.range(height) + offset[0], 0, height - 1)
+    columns = tf.clip_by_value(tf.range(width) + offset[1], 0, width - 1)
+    moved = tf.gather(tf.gather(image, rows, axis=0), columns, axis=1)
+    return tf.ensure_shape(moved, image.shape)
+
+
+def deit(
+    image: tf.Tensor, seed: tf.Tensor, size: int, mean: Sequence[float], std: Sequence[float]
+) -> tf.Tensor:
+    """DeiT's augmentation of one image: random crop, flip, RandAugment 9/0.5, erasing 0.25.
+
+    Args:
+        image: uint8 [H, W, 3].
+        seed: int32 [2].
+        size: side of the result.
+        mean: of raw pixels, by channel; erased boxes are filled with noise about it.
+        std: of raw pixels, by channel.
+
+    Returns:
+        float32 [size, size, 3] of raw pixels.
+    """
+    crop, mirror, policy, erase = tf.unstack(tf.random.split(seed, 4))
+    image = augment.random_resized_crop(image, crop, size)
+    image = augment.flip(tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8), mirror)
+    image = augment.rand_augment(image, policy)
+    normal = (tf.cast(image, tf.float32) - tf.constant(mean)) / tf.constant(std)
+    image = augment.random_erasing(normal, erase) * tf.constant(std) + tf.constant(mean)
+    return tf.ensure_shape(image, [size, size, 3])
