@@ -99,6 +99,7 @@ class Run:
             TrainingDiverged: the loss is NaN or infinite.
         """
         config, stream = self.config, datasets.train
+        self._build_metrics(model, datasets)
         steps, step = stream.steps_per_epoch, self.restore(model).get("step", 0)
         if step:
             print(f"resuming after step {step} of {config.epochs * steps}", file=sys.stderr)
@@ -117,6 +118,16 @@ class Run:
                 callbacks=[*callbacks, *self._reports(), backup],
             )
             step = last * steps
+
+    def _build_metrics(self, model: keras.Model, datasets: Any) -> None:
+        """Makes the states of compiled metrics, so that a checkpoint finds them all.
+
+        Keras makes them in the first step, which is too late for a resumed half epoch; this is
+        what its `fit` calls under a strategy.
+        """
+        batch = next(iter(datasets.validation))
+        with self.strategy.scope() if self.strategy else contextlib.nullcontext():
+            model._symbolic_build(data_batch=batch)
 
     def _reports(self) -> list[keras.callbacks.Callback]:
         if not self.chief:

@@ -1,21 +1,29 @@
-"""Loads a SavedModel where neither tfzoo nor Keras can be imported, and runs its default."""
+"""Loads a SavedModel where neither tfzoo nor Keras is installed, and runs its default."""
 
 import sys
+from importlib.machinery import PathFinder
+
+BLOCKED = {"tfzoo", "keras", "tf_keras"}
 
 
-class Blocked:
+class Finder:
+    """Finds what is installed, but for the blocked; an editable install's finder is dropped."""
+
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if name.split(".")[0] in ("tfzoo", "keras", "tf_keras"):
-            raise ModuleNotFoundError(f"No module named {name!r} (blocked)")
+        return None if name.split(".")[0] in BLOCKED else PathFinder.find_spec(name, path, target)
 
 
-sys.meta_path.insert(0, Blocked)
+sys.meta_path[:] = [
+    Finder if finder is PathFinder else finder
+    for finder in sys.meta_path
+    if not getattr(finder, "__module__", "").startswith("__editable__")
+]
 
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-for name in ("keras", "tfzoo"):
+for name in BLOCKED:
     try:
         __import__(name)
     except ModuleNotFoundError:
@@ -24,4 +32,4 @@ for name in ("keras", "tfzoo"):
 loaded = tf.saved_model.load(sys.argv[1])
 x = np.load(sys.argv[2])
 np.save(sys.argv[3], loaded.signatures["serving_default"](x=tf.constant(x))["logits"].numpy())
-assert not {"keras", "tfzoo"} & set(sys.modules)
+assert not BLOCKED & set(sys.modules)

@@ -96,9 +96,9 @@ class ClassifierConfig(RunConfig):
         label_smoothing: of the targets.
     """
 
-    model: ClassifierModelConfig = field(default_factory=ClassifierModelConfig)
+    model: ClassifierModelConfig = MISSING
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = MISSING
     augment: str = "none"
     repeats: int = 1
     label_smoothing: float = 0.0
@@ -145,9 +145,9 @@ class TextConfig(RunConfig):
         data: see `tfzoo.data.DataConfig`; a data set of byte text.
     """
 
-    model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
+    model: LanguageModelConfig = MISSING
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = MISSING
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ class ImageModelConfig(RunConfig):
         augment: `none`, or `flip_shift`: mirrored, then one value of -10 to 10 added (sec. 5.1).
     """
 
-    model: MixerConfig = field(default_factory=MixerConfig)
+    model: MixerConfig = MISSING
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = MISSING
     levels: int = 256
     augment: str = "none"
 

@@ -70,9 +70,10 @@ def random_resized_crop(
     height, width = _sides(image)
     fits, h, w = _boxes(box, height, width, scale, ratio)
     first = tf.argmax(fits)  # of the attempts, the first that fits
-    least = tf.minimum(height, width)
-    h = tf.where(fits[first], h[first], tf.minimum(height, tf.cast(least / ratio[0], tf.int32)))
-    w = tf.where(fits[first], w[first], tf.minimum(width, tf.cast(least * ratio[1], tf.int32)))
+    least = tf.cast(tf.minimum(height, width), tf.float32)
+    tallest, widest = tf.cast(least / ratio[0], tf.int32), tf.cast(least * ratio[1], tf.int32)
+    h = tf.where(fits[first], h[first], tf.minimum(height, tallest))
+    w = tf.where(fits[first], w[first], tf.minimum(width, widest))
     y, x = _corner(place, height - h, width - w)
     return _resize(image[y : y + h, x : x + w], size, size)
 

@@ -11,9 +11,13 @@ from tfzoo.data import augment
 
 def to_size(image: tf.Tensor, size: int) -> tf.Tensor:
     """The middle of an image as float32 [size, size, C] of raw pixels; unchanged if it fits."""
+    image = tf.cast(image, tf.float32)
     if image.shape[0] == size and image.shape[1] == size:
-        return tf.cast(image, tf.float32)
-    return tf.ensure_shape(augment.center_crop(image, size), [size, size, image.shape[-1]])
+        return image
+    shape = tf.shape(image)
+    fits = tf.logical_and(shape[0] == size, shape[1] == size)
+    found = tf.cond(fits, lambda: image, lambda: augment.center_crop(image, size))
+    return tf.ensure_shape(found, [size, size, image.shape[-1]])
 
 
 def shift(image: tf.Tensor, seed: tf.Tensor, limit: int) -> tf.Tensor:

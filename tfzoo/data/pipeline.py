@@ -14,8 +14,6 @@ from tfzoo.errors import InputError
 MapFn = Callable[[Any, tf.Tensor], Any]
 Lookup = Callable[[tf.Tensor, tf.Tensor], Any]
 
-_END = np.iinfo(np.int64).max
-
 
 @dataclass(frozen=True)
 class TrainStream:
@@ -105,30 +103,25 @@ def train_stream(
     steps = min(count // batch_size, steps_per_epoch or count // batch_size)
     per_epoch = steps * batch_size
 
-    def looked_up(start: int) -> tf.data.Dataset:
-        def element(position: tf.Tensor) -> tuple[Any, tf.Tensor, tf.Tensor]:
-            epoch, i = position // per_epoch, position % per_epoch
-            index = _shuffled(i // repeats, count, _seed(seed, 0, epoch))
-            return examples(index, epoch), epoch, i
-
-        return tf.data.Dataset.range(start, _END).map(element, tf.data.AUTOTUNE)
-
-    def read(start: int) -> tf.data.Dataset:
-        def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            found = _shuffle(examples, shuffle_buffer, _seed(seed, 0, epoch))
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        order_seed = _seed(seed, 0, epoch)
+        if callable(examples):
+            order = tf.random.experimental.stateless_shuffle(tf.range(count), order_seed)
+            found = tf.data.Dataset.from_tensor_slices(tf.repeat(order, repeats))
+        else:
+            found = _shuffle(examples, shuffle_buffer, order_seed)
             if repeats > 1:
                 found = found.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(repeats))
-            return found.take(per_epoch).enumerate().map(lambda i, x: (x, epoch, i))
+        return found.take(per_epoch).enumerate().map(lambda i, x: (x, epoch, i))
 
-        epochs = tf.data.Dataset.range(start // per_epoch, _END)
-        return epochs.flat_map(of_epoch).skip(start % per_epoch)
+    def element(x: Any, epoch: tf.Tensor, i: tf.Tensor) -> Any:
+        x = examples(tf.cast(x, tf.int64), epoch) if callable(examples) else x
+        return x if map_fn is None else map_fn(x, _seed(seed, 1, epoch, i))
 
     def make(step: int) -> tf.data.Dataset:
-        def element(x: Any, epoch: tf.Tensor, i: tf.Tensor) -> Any:
-            return x if map_fn is None else map_fn(x, _seed(seed, 1, epoch, i))
-
-        source = looked_up if callable(examples) else read
-        stream = source(step * batch_size).map(element, tf.data.AUTOTUNE)
+        epoch, done = divmod(step, steps)
+        stream = tf.data.Dataset.range(epoch, np.iinfo(np.int64).max).flat_map(of_epoch)
+        stream = stream.skip(done * batch_size).map(element, tf.data.AUTOTUNE)
         stream = stream.batch(batch_size, drop_remainder=True)
         if batch_map_fn is not None:
             stream = stream.enumerate(step).map(
@@ -154,7 +147,7 @@ def eval_batches(
 def _in_memory(examples: tf.data.Dataset, count: int | None) -> tuple[Lookup, int]:
     """Reads a whole dataset into tensors: a lookup by index, and the number of examples."""
     try:
-        held = examples.batch(count or 2**31 - 1).get_single_element()
+        held = examples.batch(2**31 - 1).get_single_element()
     except tf.errors.DataLossError as error:
         raise InputError(f"prepared data are broken, delete them: {error.message}") from None
     except tf.errors.InvalidArgumentError as error:
@@ -172,20 +165,6 @@ def _seed(seed: int, purpose: int, *numbers: tf.Tensor) -> tf.Tensor:
     for number in numbers:
         found = tf.random.experimental.stateless_fold_in(found, number)
     return found
-
-
-def _shuffled(position: tf.Tensor, count: int, seed: tf.Tensor) -> tf.Tensor:
-    """Where a permutation of `range(count)` sends a position, without making the permutation.
-
-    `tf.random.experimental.index_shuffle` without its fixed four rounds, which leave neighbours
-    together more often than chance; eight do not.
-    """
-    return tf.raw_ops.RandomIndexShuffle(
-        index=position,
-        seed=tf.concat([seed, [0]], 0),
-        max_index=tf.constant(count - 1, tf.int64),
-        rounds=8,
-    )
 
 
 def _shuffle(examples: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -22,3 +24,16 @@ def three_splits(found: Any) -> tuple[str, str, str]:
         return "train", "validation", "test"
     reported = "test" if "test" in names and not hidden else "validation"
     return "train[:98%]", "train[98%:]", reported
+
+
+def drawn(count: int, missing: list[str]) -> dict[str, np.ndarray] | None:
+    """Fixed splits of a user's data that come without: indices below `count`, drawn once.
+
+    10 % for each missing split, the rest for train; None if there are too few.
+    """
+    held = max(1, count // 10)
+    if count <= held * len(missing):
+        return None
+    order = np.random.RandomState(0).permutation(count)  # numpy has frozen its stream
+    parts = {name: order[i * held : (i + 1) * held] for i, name in enumerate(missing)}
+    return parts | {"train": np.sort(order[held * len(missing) :])}

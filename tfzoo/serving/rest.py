@@ -65,7 +65,7 @@ class RestApp:
             self._idle.wait_for(lambda: self._running == 0, timeout)
 
     def _respond(self, request: Request) -> Response:
-        request.max_content_length = self._max_bytes
+        request.max_content_length = self._max_bytes + 1  # chunked bodies are cut off there
         try:
             return _json(self._answer(request))
         except RequestFailed as error:
@@ -90,7 +90,10 @@ class RestApp:
             )
         name, version = match["name"], match["version"] and int(match["version"])
         if request.method == "POST":
-            return self._predict(name, version, match["method"].lower(), request.get_data())
+            data = request.get_data()
+            if len(data) > self._max_bytes:
+                raise RequestEntityTooLarge
+            return self._predict(name, version, match["method"].lower(), data)
         if match["metadata"]:
             return _metadata(protocol.metadata(self._models.get(name, version)))
         states = protocol.status(self._models.states(name, version))

@@ -1,0 +1,197 @@
+"""Augmentation: what each function does, and that it follows from the seed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo.data import augment
+from tfzoo.data.randaugment import OPERATIONS
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (20, 24, 3), np.uint8)
+
+
+def seeds(count):
+    return [tf.constant([i, 7]) for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        augment.flip,
+        augment.shift_values,
+        lambda x, seed: augment.random_resized_crop(x, seed, 8),
+        augment.rand_augment,
+        lambda x, seed: augment.random_erasing(tf.cast(x, tf.float32), seed),
+    ],
+)
+def test_the_seed_decides(function):
+    compiled = tf.function(function)
+    found = [compiled(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
+    again = [function(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
+    np.testing.assert_allclose(found, again, atol=1)  # a graph may round otherwise
+    assert (found[0] == compiled(tf.constant(IMAGE), seeds(1)[0]).numpy()).all()
+    assert len({f.tobytes() for f in found}) > 1
+
+
+def test_flip():
+    found = [augment.flip(tf.constant(IMAGE), s).numpy() for s in seeds(60)]
+    kept = sum((f == IMAGE).all() for f in found)
+    mirrored = sum((f == IMAGE[:, ::-1]).all() for f in found)
+    assert kept + mirrored == 60 and 15 < kept < 45
+
+
+def test_shift_values():
+    shifts = set()
+    for seed in seeds(200):
+        found = augment.shift_values(tf.constant(IMAGE), seed).numpy().astype(int)
+        inner = (IMAGE > 10) & (IMAGE < 245)
+        shift = (found - IMAGE)[inner]
+        assert (shift == shift[0]).all()  # one draw for all sub-pixels
+        assert (found == np.clip(IMAGE.astype(int) + shift[0], 0, 255)).all()
+        shifts.add(int(shift[0]))
+    assert shifts == set(range(-10, 11))
+
+
+def test_random_resized_crop():
+    ramp = np.stack(np.broadcast_arrays(*np.indices((40, 60)), 0), -1).astype(np.float32)
+    spans = []
+    for seed in seeds(50):
+        found = augment.random_resized_crop(tf.constant(ramp), seed, 16)
+        assert found.shape == (16, 16, 3)
+        rows, columns = np.ptp(found[..., 0]) * 16 / 15, np.ptp(found[..., 1]) * 16 / 15
+        assert 0.07 < rows * columns / 2400 < 1.05
+        assert 0.6 < columns / rows < 1.6
+        spans.append(rows)
+    assert np.ptp(spans) > 10
+    tall = tf.zeros([100, 5, 3], tf.uint8)  # nothing fits: the largest middle part is taken
+    assert augment.random_resized_crop(tall, seeds(1)[0], 4, scale=(0.9, 1.0)).dtype == tf.uint8
+    whole = augment.random_resized_crop(
+        tf.constant(IMAGE[:20, :20]), seeds(1)[0], 20, (1, 1), (1, 1)
+    )
+    np.testing.assert_array_equal(whole, IMAGE[:20, :20])
+
+
+def test_center_crop():
+    image = tf.constant(np.pad(np.full((14, 14, 3), 9, np.uint8), ((1, 1), (5, 5), (0, 0))))
+    found = augment.center_crop(image, 14)
+    assert found.shape == (14, 14, 3) and (found.numpy() == 9).all()
+    assert augment.center_crop(tf.zeros([30, 50, 1]), 8).shape == (8, 8, 1)
+
+
+def test_normalize():
+    found = augment.normalize(tf.constant(IMAGE))
+    expected = (IMAGE / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_random_erasing():
+    image = np.full((20, 24, 3), 9.0, np.float32)
+    erased = 0
+    for seed in seeds(80):
+        changed = (augment.random_erasing(tf.constant(image), seed).numpy() != 9).all(-1)
+        if not changed.any():
+            continue
+        erased += 1
+        rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+        assert changed.sum() == np.ptp(rows) * np.ptp(columns) + np.ptp(rows) + np.ptp(columns) + 1
+        assert 0.01 < changed.mean() < 0.37
+    assert 8 < erased < 34
+
+
+IMAGES = RNG.normal(size=(6, 8, 8, 3)).astype(np.float32)
+LABELS = np.eye(6, dtype=np.float32)
+
+
+def test_mixup():
+    shares = []
+    for seed in seeds(200):
+        x, y = (t.numpy() for t in augment.mixup(tf.constant(IMAGES), tf.constant(LABELS), seed))
+        share = y[0, 0]
+        np.testing.assert_allclose(x, share * IMAGES + (1 - share) * IMAGES[::-1], atol=1e-5)
+        np.testing.assert_allclose(y.sum(1), 1, rtol=1e-5)
+        shares.append(share)
+    assert abs(np.mean(shares) - 0.5) < 0.08
+    np.testing.assert_allclose(np.var(shares), 1 / (4 * (2 * 0.8 + 1)), rtol=0.25)  # Beta's
+
+
+def test_cutmix():
+    kept = []
+    for seed in seeds(200):
+        x, y = (t.numpy() for t in augment.cutmix(tf.constant(IMAGES), tf.constant(LABELS), seed))
+        own, other = (x == IMAGES).all(-1), (x == IMAGES[::-1]).all(-1)
+        assert (own | other).all() and (own == own[0]).all()
+        np.testing.assert_allclose(y[0, 0], own[0].mean(), atol=1e-6)
+        np.testing.assert_allclose(y.sum(1), 1, rtol=1e-5)
+        kept.append(own[0].mean())
+    assert np.min(kept) < 0.3 and np.max(kept) > 0.9
+
+
+def test_mixup_or_cutmix_does_both():
+    batch = tf.constant(IMAGES), tf.constant(LABELS)
+    pasted = 0
+    for seed in seeds(40):
+        x = augment.mixup_or_cutmix(batch, seed)[0].numpy()
+        pasted += ((x == IMAGES).all(-1) | (x == IMAGES[::-1]).all(-1)).all()
+    assert 8 < pasted < 32
+    with pytest.raises(ValueError, match="labels: must be float"):
+        augment.mixup(batch[0], tf.range(6), seeds(1)[0])
+    with pytest.raises(ValueError, match="images: must be float"):
+        augment.cutmix(tf.cast(batch[0], tf.uint8), batch[1], seeds(1)[0])
+
+
+def pillow(name, image, level):
+    """The operation as Pillow does it."""
+    from PIL import Image, ImageEnhance, ImageOps
+
+    size, bilinear = image.size, Image.Resampling.BILINEAR
+
+    def affine(*matrix):
+        moved = image.transform(size, Image.Transform.AFFINE, matrix, bilinear)
+        return np.asarray(moved)
+
+    return {
+        "autocontrast": lambda: ImageOps.autocontrast(image),
+        "equalize": lambda: ImageOps.equalize(image),
+        "invert": lambda: ImageOps.invert(image),
+        "rotate": lambda: image.rotate(30 * level, bilinear),
+        "posterize": lambda: ImageOps.posterize(image, 4 - int(4 * level)),
+        "solarize": lambda: ImageOps.solarize(image, 256 - int(256 * level)),
+        "solarize_add": lambda: image.point(
+            lambda v: min(v + int(110 * level), 255) if v < 128 else v
+        ),
+        "color": lambda: ImageEnhance.Color(image).enhance(1 + 0.9 * level),
+        "contrast": lambda: ImageEnhance.Contrast(image).enhance(1 + 0.9 * level),
+        "brightness": lambda: ImageEnhance.Brightness(image).enhance(1 + 0.9 * level),
+        "sharpness": lambda: ImageEnhance.Sharpness(image).enhance(1 + 0.9 * level),
+        "shear_x": lambda: affine(1, 0.3 * level, 0, 0, 1, 0),
+        "shear_y": lambda: affine(1, 0, 0, 0.3 * level, 1, 0),
+        "translate_x": lambda: affine(1, 0, 0.45 * level * size[0], 0, 1, 0),
+        "translate_y": lambda: affine(1, 0, 0, 0, 1, 0.45 * level * size[1]),
+    }[name]()
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_are_pillows(name):
+    image = pytest.importorskip("PIL.Image")
+    smooth = np.clip(np.indices((32, 40)).sum(0)[..., None] * [2, 3, 1] + 20 + RNG.normal(size=(32, 40, 3)), 9, 250).astype(np.uint8)
+    for level in (0.25, 0.75):
+        expected = np.asarray(pillow(name, image.fromarray(smooth), level)).astype(float)
+        found = OPERATIONS[name](tf.constant(smooth, tf.float32), level, level)
+        found = np.clip(np.round(found), 0, 255)
+        geometric = name.startswith(("rotate", "shear", "translate"))
+        inside = expected.any(-1) if geometric else np.ones(expected.shape[:2], bool)
+        difference = np.abs(found - expected)[inside].max(-1)
+        # Pillow shears by pixel middles and fills with black: edges may differ
+        assert (difference <= 2).mean() > (0.85 if geometric else 0.999), difference
+
+
+def test_rand_augment_strength_and_range():
+    found = [augment.rand_augment(tf.constant(IMAGE), s).numpy() for s in seeds(40)]
+    assert all(f.dtype == np.uint8 and f.shape == IMAGE.shape for f in found)
+    unchanged = sum((f == IMAGE).all() for f in found)
+    assert 2 <= unchanged <= 20  # both operations skipped: one in four
+    off = augment.rand_augment(tf.constant(IMAGE), seeds(1)[0], probability=0.0)
+    np.testing.assert_array_equal(off, IMAGE)
+    with pytest.raises(ValueError, match="uint8"):
+        augment.rand_augment(tf.zeros([4, 4, 1], tf.uint8), seeds(1)[0])

@@ -1,0 +1,191 @@
+"""Training streams: order, resume, seeds; evaluation batches; byte windows."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.data import augment
+from tfzoo.errors import InputError
+
+COUNT, BATCH = 23, 4
+NUMBERS = {"memory": {}, "buffer": {"shuffle_buffer": 7, "count": COUNT}}
+
+
+def dataset():
+    return tf.data.Dataset.from_tensor_slices(
+        {"image": tf.reshape(tf.range(COUNT * 48) % 251, [COUNT, 4, 4, 3]), "id": tf.range(COUNT)}
+    )
+
+
+def augmented(example, seed):
+    image = augment.flip(tf.cast(example["image"], tf.uint8), seed)
+    image = tf.cast(augment.shift_values(image, seed), tf.float32)
+    return image + tf.random.stateless_normal([4, 4, 3], seed), tf.one_hot(example["id"], COUNT)
+
+
+def stream(kind="memory", **keywords):
+    keywords = {"batch_size": BATCH, "seed": 5, **NUMBERS[kind], **keywords}
+    return data.train_stream(dataset(), **keywords)
+
+
+def ids(made, batches, step=0):
+    found = made.from_step(step).take(batches).as_numpy_iterator()
+    return np.array([batch["id"] for batch in found])
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("keywords", [{}, {"steps_per_epoch": 3}, {"repeats": 3}])
+def test_a_stream_from_any_step_is_the_rest_of_the_stream(kind, keywords):
+    keywords = {"map_fn": augmented, "batch_map_fn": augment.mixup_or_cutmix, **keywords}
+    made = stream(kind, **keywords)
+    whole = list(made.from_step(0).take(13).as_numpy_iterator())
+    for step in (1, 3, 5, 7, 11):
+        rest = list(stream(kind, **keywords).from_step(step).take(13 - step).as_numpy_iterator())
+        for (x, y), (u, v) in zip(whole[step:], rest, strict=True):
+            np.testing.assert_array_equal(x, u)
+            np.testing.assert_array_equal(y, v)
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_an_epoch_sees_each_example_once_in_an_order_of_its_own(kind):
+    made = stream(kind)
+    assert made.steps_per_epoch == COUNT // BATCH
+    epochs = ids(made, 15).reshape(3, -1)
+    for epoch in epochs:
+        assert len(set(epoch)) == 20  # the incomplete batch is dropped
+    assert not (epochs[0] == epochs[1]).all() and not (epochs[1] == epochs[2]).all()
+    assert not (epochs[0] == ids(stream(kind, seed=6), 5).ravel()).all()
+    assert (epochs == ids(stream(kind), 15).reshape(3, -1)).all()
+
+
+def test_over_epochs_every_example_comes_first_equally_often():
+    made = stream(batch_size=COUNT)
+    first = ids(made, 600)[:, 0]
+    counts = np.bincount(first, minlength=COUNT)
+    expected = 600 / COUNT
+    assert ((counts - expected) ** 2 / expected).sum() < 48  # chi-square, 22 degrees, p = 0.001
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_repeated_augmentation_keeps_the_epochs_length(kind):
+    made = stream(kind, repeats=4, map_fn=lambda x, seed: {"id": x["id"], "seed": seed})
+    batches = list(made.from_step(0).take(5).as_numpy_iterator())
+    assert all(len(set(b["id"])) == 1 for b in batches)  # 4 copies side by side
+    assert len({b["id"][0] for b in batches}) == 5
+    assert len({tuple(s) for b in batches for s in b["seed"]}) == 20
+
+
+def test_seeds_differ_by_example_epoch_and_batch():
+    made = stream(map_fn=lambda x, seed: seed, batch_map_fn=lambda seeds, seed: (seeds, seed))
+    found = list(made.from_step(0).take(10).as_numpy_iterator())
+    assert len({tuple(s) for seeds, _ in found for s in seeds}) == 40
+    assert len({tuple(s) for _, s in found}) == 10
+
+
+def test_shapes_are_static_and_the_stream_endless():
+    found = stream(map_fn=augmented).from_step(2)
+    assert [s.shape for s in found.element_spec] == [(BATCH, 4, 4, 3), (BATCH, COUNT)]
+    assert found.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert found.options().deterministic
+
+
+def test_starting_late_costs_no_mapping_of_what_comes_before():
+    calls = []
+
+    def note(example):
+        calls.append(int(example))
+        return example
+
+    def counted(x, seed):
+        return tf.py_function(note, [x["id"]], tf.int32)
+
+    for kind in NUMBERS:
+        calls.clear()
+        made = stream(kind, map_fn=counted, batch_size=1)
+        next(iter(made.from_step(20)))
+        assert len(calls) < 20
+
+
+def test_refused():
+    with pytest.raises(InputError, match="batch_size=24: must be at most 23"):
+        stream(batch_size=24)
+    with pytest.raises(InputError, match="train split is empty"):
+        data.train_stream(dataset().take(0), batch_size=1, seed=0)
+    with pytest.raises(ValueError, match="count: must be given"):
+        data.train_stream(dataset(), batch_size=1, seed=0, shuffle_buffer=3)
+    for count in (22, 24):
+        with pytest.raises(ValueError, match=f"count={count}: must be"):
+            stream(count=count)
+    ragged = tf.data.Dataset.range(1, 4).map(lambda n: tf.zeros(n))
+    with pytest.raises(ValueError, match="shuffle_buffer"):
+        data.train_stream(ragged, batch_size=1, seed=0)
+    with pytest.raises(ValueError, match="step=-1"):
+        stream().from_step(-1)
+
+
+def test_broken_prepared_data(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for _ in range(9):
+            writer.write(b"record")
+    content = bytearray(path.read_bytes())
+    content[100] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="prepared data are broken"):
+        data.train_stream(tf.data.TFRecordDataset(str(path)), batch_size=1, seed=0)
+
+
+def test_eval_batches_drop_nothing_and_keep_the_order():
+    found = data.eval_batches(dataset(), batch_size=10, map_fn=lambda x: x["id"])
+    found = list(found.as_numpy_iterator())
+    assert [len(b) for b in found] == [10, 10, 3]
+    assert (np.concatenate(found) == np.arange(COUNT)).all()
+
+
+TEXT = np.random.default_rng(0).integers(0, 256, 1003, np.uint8)
+
+
+def test_training_windows_are_slices_at_the_epochs_offset():
+    made = data.train_windows(TEXT, length=10, batch_size=9, seed=1)
+    assert made.steps_per_epoch == 99 // 9
+    offsets = []
+    for epoch in range(4):
+        starts = []
+        for x, y in made.from_step(epoch * 11).take(11).as_numpy_iterator():
+            assert x.shape == y.shape == (9, 10) and x.dtype == y.dtype == np.int32
+            for a, b in zip(x, y, strict=True):
+                windows = np.lib.stride_tricks.sliding_window_view(TEXT, 10)
+                start = int(np.flatnonzero((windows == a).all(1))[0])
+                assert (TEXT[start + 1 : start + 11] == b).all()
+                starts.append(start)
+        assert len(set(starts)) == 99
+        assert len({s % 10 for s in starts}) == 1
+        offsets.append(starts[0] % 10)
+    assert len(set(offsets)) > 1
+
+
+def test_training_windows_resume():
+    made = data.train_windows(TEXT, length=10, batch_size=9, seed=1, steps_per_epoch=4)
+    whole = list(made.from_step(0).take(10).as_numpy_iterator())
+    for step in (3, 4, 9):
+        rest = list(made.from_step(step).take(10 - step).as_numpy_iterator())
+        assert all((a[0] == b[0]).all() for a, b in zip(whole[step:], rest, strict=True))
+
+
+@pytest.mark.parametrize("size", [11, 100, 101, 109])
+def test_evaluation_windows_predict_each_byte_once(size):
+    x, y = zip(*data.byte_windows(TEXT[:size], 10).as_numpy_iterator(), strict=True)
+    count = (size - 1) // 10
+    assert (np.concatenate(x) == TEXT[: count * 10]).all()
+    assert (np.concatenate(y) == TEXT[1 : count * 10 + 1]).all()
+    batches = list(data.eval_windows(TEXT[:size], length=10, batch_size=3).as_numpy_iterator())
+    assert sum(len(b[0]) for b in batches) == count
+
+
+def test_too_short_a_text():
+    with pytest.raises(InputError, match="has 20 bytes of text: must be at least 21"):
+        data.train_windows(TEXT[:20], length=10, batch_size=1, seed=0)
+    data.train_windows(TEXT[:21], length=10, batch_size=1, seed=0)
+    with pytest.raises(InputError, match="has 10 bytes of text: must be at least 11"):
+        data.byte_windows(TEXT[:10], 10)
