@@ -9,9 +9,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from tfzoo import data
@@ -135,7 +135,7 @@ def test_arrays_without_splits_are_split_disjointly(tmp_path):
 
 def picture(path, value, shape=(4, 5, 3)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    keras.utils.save_img(path, np.full(shape, value, np.uint8), scale=False)
+    path.write_bytes(tf.io.encode_png(np.full(shape, value, np.uint8)).numpy())
 
 
 def test_image_folder_with_and_without_splits(tmp_path):
@@ -206,6 +206,9 @@ def test_an_interrupted_preparation_is_not_used(tmp_path, monkeypatch):
         patch.setattr(TfzooDigits, "_generate_examples", cut_off)
         with pytest.raises(KeyboardInterrupt):
             data.builder(config)
+    killed = tmp_path / "tfzoo_digits" / "incomplete.ABCDEF_1.0.0"  # what a kill leaves
+    killed.mkdir()
+    (killed / "tfzoo_digits-train.tfrecord-00000-of-00001").write_bytes(b"half")
     assert len(examples(data.builder(config), "train")) == 1197
 
 

@@ -5,6 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data import DataConfig
@@ -80,7 +81,7 @@ X, Y = np.zeros((20, 3), np.float32), np.arange(20) % 2
         ("y_train is float32", {"x": X, "y": Y.astype(np.float32)}),
         ("y_train holds -1", {"x": X, "y": Y - 1}),
         ("x_train has shape", {"x": Y, "y": Y}),
-        ("x_train has dtype <U1, must be numbers|x_train has dtype", {"x": X.astype(str), "y": Y}),
+        ("x_train has dtype <U.*must be numbers", {"x": X.astype(str), "y": Y}),
         ("x_train holds NaN", {"x": X * np.nan, "y": Y}),
         ("must be an .npz of plain arrays", {"x": X.astype(object), "y": Y}),
         ("have the form of x_train", {"x": X, "y": Y, "x_test": X[:, :2], "y_test": Y}),
@@ -104,8 +105,6 @@ def test_broken_arrays_file(tmp_path):
 
 
 def test_image_folders(tmp_path):
-    import keras
-
     root = tmp_path / "images"
     config = {
         "name": "tfzoo_image_folder",
@@ -118,7 +117,8 @@ def test_image_folders(tmp_path):
         (root / name).mkdir()
         refused(f"{name}' is empty", **config)
         for i in range(3):
-            keras.utils.save_img(root / name / f"{i}.png", np.zeros((4, 4, 3)), scale=False)
+            black = tf.io.encode_png(np.zeros((4, 4, 3), np.uint8))
+            (root / name / f"{i}.png").write_bytes(black.numpy())
     (root / "a" / "notes.txt").write_text("x")
     refused("notes.txt' must be one of .png", **config)
     (root / "a" / "notes.txt").unlink()
@@ -132,5 +132,7 @@ def test_image_folders(tmp_path):
 
 def test_a_split_that_is_not_there(tmp_path):
     found = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
-    with pytest.raises(InputError, match="has no split 'trian.*; must be of train, validation, test"):
+    with pytest.raises(
+        InputError, match="has no split 'trian.*; must be of train, validation, test"
+    ):
         data.split(found, "trian[:9%]")

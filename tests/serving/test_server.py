@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
 
 from tfzoo import serving
 from tfzoo.errors import InputError
+from tfzoo.serving import servables
 from tfzoo.serving.client import GrpcClient, RequestError, RestClient
 
 WEIGHTS = np.arange(12, dtype="float32").reshape(3, 4) / 10 - 0.5
@@ -361,30 +362,37 @@ def test_a_new_version_takes_over_and_a_removed_one_steps_back(exported, tmp_pat
         assert factor() == 1
 
 
-def test_close_finishes_requests_at_hand_and_frees_the_ports(exported):
+def test_close_finishes_requests_at_hand_and_frees_the_ports(exported, monkeypatch):
     server = serving.serve(exported / "other", rest_port=0, grpc_port=0, backend="in-process")
     ports = {"rest_port": server.rest_port, "grpc_port": server.grpc_port}
-    client = RestClient(f"http://127.0.0.1:{server.rest_port}")
-    client.predict("other", {"x": X})
+    rest, stub = f"http://127.0.0.1:{server.rest_port}", f"127.0.0.1:{server.grpc_port}"
+    started, plain = threading.Semaphore(0), servables.Servable.run
+
+    def slow(*arguments):
+        started.release()
+        time.sleep(0.5)
+        return plain(*arguments)
+
+    monkeypatch.setattr(servables.Servable, "run", slow)
     answers = []
 
-    def work():
-        x = np.ones((20_000, 3), "float32")
-        answers.append(len(client.predict("other", {"x": x})["logits"]))
+    def ask_rest():
+        answers.append(http(f"{rest}/v1/models/other:predict", {"instances": X.tolist()})[0])
 
-    client.metadata("other")
-    thread = threading.Thread(target=work)
-    thread.start()
-    time.sleep(0.1)
+    def ask_grpc():
+        answers.append(GrpcClient(stub).predict("other", {"x": X})["logits"].shape)
+
+    threads = [threading.Thread(target=ask) for ask in (ask_rest, ask_grpc)]
+    [thread.start() for thread in threads]
+    assert started.acquire(timeout=30) and started.acquire(timeout=30)
     server.close()
     server.close()
-    thread.join(30)
-    assert answers == [20_000]
-    assert refused(client.status, "other").code == "UNAVAILABLE"
-    again = GrpcClient(f"127.0.0.1:{ports['grpc_port']}", timeout=5)
-    assert refused(again.status, "other").code == "UNAVAILABLE"
+    [thread.join(30) for thread in threads]
+    assert set(answers) == {200, (2, 4)}
+    assert refused(RestClient(rest).status, "other").code == "UNAVAILABLE"
+    assert refused(GrpcClient(stub, timeout=5).status, "other").code == "UNAVAILABLE"
     with serving.serve(exported / "other", backend="in-process", model_name="mine", **ports) as new:
-        assert new.models == ["mine"] and client.status("mine") == {1: "AVAILABLE"}
+        assert new.models == ["mine"] and RestClient(rest).status("mine") == {1: "AVAILABLE"}
 
 
 def test_a_port_that_is_taken(exported, server):

@@ -69,8 +69,11 @@ class TfzooArrays(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         form = self.builder_config
+        exact = tfds.features.Encoding.BYTES  # without it, float64 is stored as float32
         features = {
-            "image": tfds.features.Tensor(shape=form.shape, dtype=np.dtype(form.dtype)),
+            "image": tfds.features.Tensor(
+                shape=form.shape, dtype=np.dtype(form.dtype), encoding=exact
+            ),
             "label": tfds.features.ClassLabel(num_classes=form.num_classes),
         }
         return self.dataset_info_from_configs(

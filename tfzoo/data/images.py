@@ -46,8 +46,7 @@ def deit(
         float32 [size, size, 3] of raw pixels.
     """
     crop, mirror, policy, erase = tf.unstack(tf.random.split(seed, 4))
-    image = augment.random_resized_crop(image, crop, size)
-    image = augment.flip(tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8), mirror)
+    image = augment.flip(augment.random_resized_crop(image, crop, size), mirror)
     image = augment.rand_augment(image, policy)
     normal = (tf.cast(image, tf.float32) - tf.constant(mean)) / tf.constant(std)
     image = augment.random_erasing(normal, erase) * tf.constant(std) + tf.constant(mean)

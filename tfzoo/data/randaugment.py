@@ -118,11 +118,15 @@ def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 
 
 def affine(image: tf.Tensor, matrix: list[float | tf.Tensor]) -> tf.Tensor:
-    """Output (x, y) shows input (a x + b y + c, d x + e y + f), bilinear; outside is `FILL`."""
-    row = tf.stack([tf.cast(m, tf.float32) for m in [*matrix, 0.0, 0.0]])
+    """Output (x, y) shows input (a x + b y + c, d x + e y + f), bilinear; outside is `FILL`.
+
+    Coordinates as Pillow's: the middle of the first pixel is (0.5, 0.5).
+    """
+    a, b, c, d, e, f = (tf.cast(m, tf.float32) for m in matrix)
+    c, f = c + (a + b - 1.0) / 2.0, f + (d + e - 1.0) / 2.0  # TensorFlow's begin at middles
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=(image - FILL)[None],
-        transforms=row[None],
+        transforms=tf.stack([a, b, c, d, e, f, 0.0, 0.0])[None],
         output_shape=tf.shape(image)[:2],
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -135,7 +139,7 @@ def rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
     """Turns counter-clockwise around the middle."""
     angle = degrees * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
-    y, x = tf.unstack((tf.cast(tf.shape(image)[:2], tf.float32) - 1.0) / 2.0)
+    y, x = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32) / 2.0)
     return affine(image, [cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y])
 
 

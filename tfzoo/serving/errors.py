@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class ExportError(RuntimeError):
     """A model could not be written, or does not do what its signatures promise."""
@@ -22,6 +24,9 @@ class RequestFailed(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line that says something in an error's text; TensorFlow appends traces."""
-    lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
+    """What an error says, in one line; TensorFlow puts traces before and after it."""
+    text = re.sub(r"\{\{function_node [^}]*\}\}", "", str(getattr(error, "message", None) or error))
+    lines = [line.strip() for line in text.split("\t [[")[0].splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if lines[0].startswith("Graph execution error") else lines[0]

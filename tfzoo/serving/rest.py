@@ -7,7 +7,6 @@ import logging
 import re
 import socket
 import threading
-import time
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -45,24 +44,10 @@ class RestApp:
     def __init__(self, models: Models, max_bytes: int):
         self._models = models
         self._max_bytes = max_bytes
-        self._idle = threading.Condition()
-        self._running = 0
 
     def __call__(self, environ, start_response):
         """Answers one request."""
-        with self._idle:
-            self._running += 1
-        try:
-            return self._respond(Request(environ))(environ, start_response)
-        finally:
-            with self._idle:
-                self._running -= 1
-                self._idle.notify_all()
-
-    def wait_idle(self, timeout: float) -> None:
-        """Waits until no request is being answered."""
-        with self._idle:
-            self._idle.wait_for(lambda: self._running == 0, timeout)
+        return self._respond(Request(environ))(environ, start_response)
 
     def _respond(self, request: Request) -> Response:
         request.max_content_length = self._max_bytes + 1  # chunked bodies are cut off there
@@ -144,10 +129,36 @@ def _error(status: int, message: str) -> Response:
     return _json(json.dumps({"error": message}), status)
 
 
+class _InFlight:
+    """Counts what is being answered."""
+
+    def __init__(self):
+        self._changed = threading.Condition()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self, timeout: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._count == 0, timeout)
+
+
 class _Handler(WSGIRequestHandler):
     """Logs through `logging`, and lets go of clients that stall."""
 
     timeout = 60
+
+    def run_wsgi(self) -> None:
+        """Answers a request, and sends the answer."""
+        with self.server.in_flight:
+            super().run_wsgi()
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """Access lines are debug output."""
@@ -162,18 +173,18 @@ class RestServer:
     """
 
     def __init__(self, models: Models, host: str, port: int, max_bytes: int):
-        self._app = RestApp(models, max_bytes)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # bound here: Werkzeug ends the process where the port is taken
         with socket.create_server((host, port), family=family, backlog=128) as bound:
             self._server = make_server(
                 host,
                 bound.getsockname()[1],
-                self._app,
+                RestApp(models, max_bytes),
                 threaded=True,
                 request_handler=_Handler,
                 fd=bound.fileno(),
             )
+        self._server.in_flight = _InFlight()
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.1], daemon=True)
         self._thread.start()
@@ -181,7 +192,6 @@ class RestServer:
     def close(self, grace: float) -> None:
         """Takes no more requests, and waits for those being answered."""
         self._server.shutdown()
-        time.sleep(0)  # lets accepted connections reach the application
-        self._app.wait_idle(grace)
+        self._server.in_flight.wait(grace)
         self._server.server_close()
         self._thread.join()

@@ -44,7 +44,11 @@ class Servable:
         self._loaded = tf.saved_model.load(str(folder))  # kept: its variables live with it
 
     def inputs(self, signature_name: str) -> dict[str, tf.TensorSpec]:
-        """Inputs of a signature by name; None where there is no such signature."""
+        """Inputs of a signature, by name.
+
+        Raises:
+            RequestFailed: no such signature.
+        """
         return self._function(signature_name).structured_input_signature[1]
 
     def run(

@@ -148,7 +148,10 @@ def cast(spec: tf.TensorSpec, value: Any) -> np.ndarray:
     if not fits:
         raise InputError(f"input {spec.name!r}: dtype {array.dtype} must be {spec.dtype.name}")
     if spec.dtype == tf.string:
-        return tf.constant(array, tf.string).numpy() if array.size else array.astype(object)
+        try:
+            return tf.constant(array, tf.string).numpy() if array.size else array.astype(object)
+        except (TypeError, ValueError):
+            raise InputError(f"input {spec.name!r}: values must be str or bytes") from None
     return array.astype(spec.dtype.as_numpy_dtype)
 
 
