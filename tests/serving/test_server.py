@@ -59,6 +59,17 @@ def test_predict(client):
     assert found["classes"].dtype in (np.int32, np.int64)
 
 
+def test_both_clients_take_other_dtypes_where_nothing_is_lost(client):
+    whole = np.array([[1, 2, 3]])
+    for dtype in ("float64", "float32", "int64", "uint8"):
+        found = client.predict("dense", {"x": whole.astype(dtype)}, "logits")["logits"]
+        np.testing.assert_allclose(found, whole @ (2 * WEIGHTS), rtol=1e-5, atol=1e-6)
+    assert client.predict("dense", {"n": np.array([7])}, "small")["n"] == [7]
+    for wrong in (300, -1, 1.0, True):
+        code = refused(client.predict, "dense", {"n": np.array([wrong])}, "small").code
+        assert code in (400, "INVALID_ARGUMENT")
+
+
 def test_versions_and_models(client):
     for model, version, factor in (("dense", 1, 1), ("dense", 2, 2), ("dense", None, 2)):
         found = client.predict(model, {"x": X}, "logits", version)["logits"]

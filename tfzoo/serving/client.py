@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import urllib.error
 import urllib.parse
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.errors import InputError
+from tfzoo.serving.signature import cast
 
 Metadata = dict[str, dict[str, dict[str, dict[str, Any]]]]
 """signature -> "inputs" or "outputs" -> name -> {"dtype": "float32", "shape": [None, 3]}."""
@@ -151,17 +153,33 @@ class GrpcClient:
         signature_name: str = "serving_default",
         version: int | None = None,
     ) -> dict[str, np.ndarray]:
-        """Runs a signature; as `RestClient.predict`, but dtypes must be the signature's own.
+        """Runs a signature; see `RestClient.predict`.
+
+        gRPC takes the signature's own dtypes only. Where the server refuses others, they are cast
+        (as REST's JSON is) and sent again, if nothing but precision is lost.
 
         Raises:
             RequestError: the server refused, or could not be reached.
         """
+        arrays = {name: np.asarray(value) for name, value in inputs.items()}
+        try:
+            return self._predict(model, arrays, signature_name, version)
+        except RequestError as error:
+            if error.code != "INVALID_ARGUMENT":
+                raise
+            specs = self.metadata(model, version)[signature_name]["inputs"]
+            same_dtypes, arrays = _cast(specs, arrays)
+            if same_dtypes:
+                raise
+        return self._predict(model, arrays, signature_name, version)
+
+    def _predict(self, model, arrays, signature_name, version) -> dict[str, np.ndarray]:
         from tensorflow_serving.apis import predict_pb2
 
         request = _with_spec(predict_pb2.PredictRequest(), model, version)
         request.model_spec.signature_name = signature_name
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(np.asarray(value)))
+        for name, value in arrays.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         answer = self._ask(self._prediction.Predict, request)
         return {name: tf.make_ndarray(proto) for name, proto in answer.outputs.items()}
 
@@ -222,6 +240,19 @@ def _with_spec(request, model: str, version: int | None):
     if version is not None:
         request.model_spec.version.value = version
     return request
+
+
+def _cast(
+    specs: Mapping[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]
+) -> tuple[bool, dict[str, np.ndarray]]:
+    """Whether nothing changes, and the arrays in the dtypes of a signature."""
+    found = dict(arrays)
+    for name in arrays.keys() & specs.keys():
+        spec = tf.TensorSpec(specs[name]["shape"], specs[name]["dtype"], name)
+        if tf.as_dtype(arrays[name].dtype) != spec.dtype:
+            with contextlib.suppress(InputError):  # let the server say what is wrong with it
+                found[name] = cast(spec, arrays[name])
+    return all(found[name] is arrays[name] for name in arrays), found
 
 
 def _error_text(error: urllib.error.HTTPError) -> str:
