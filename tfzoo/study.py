@@ -210,7 +210,9 @@ def report(
     ]
     result = "\n".join(lines) + "\n"
     write_text(output / "table.md", result)
-    write_text(output / "study.json", json.dumps({"study": name, **made, **(extra or {})}, indent=2))
+    write_text(
+        output / "study.json", json.dumps({"study": name, **made, **(extra or {})}, indent=2)
+    )
     return result
 
 

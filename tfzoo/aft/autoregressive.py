@@ -103,7 +103,9 @@ class _Autoregressive(keras.Model):
     def _first(self, batch: Any) -> Any:
         """Decoding states of all blocks before the first symbol."""
         if self.variant == "attention":
-            raise ValueError("variant='attention': the baseline does not decode; use an AFT variant")
+            raise ValueError(
+                "variant='attention': the baseline does not decode; use an AFT variant"
+            )
         return [block.initial_state(batch) for block in self.blocks]
 
     def _next(self, x: Any, states: Any, position: Any) -> tuple[Any, Any]:
@@ -173,9 +175,7 @@ class AFTLanguageModel(_Autoregressive):
         """[B, T, vocabulary]."""
         return (*shape, self.symbols)
 
-    def generate(
-        self, prompt: Any, length: Any, temperature: Any, seed: Any
-    ) -> tf.Tensor:
+    def generate(self, prompt: Any, length: Any, temperature: Any, seed: Any) -> tf.Tensor:
         """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
 
         Every row follows from its own prompt, length, temperature and seed alone.
@@ -245,9 +245,7 @@ class AFTImageModel(_Autoregressive):
     given those before it.
     """
 
-    def __init__(
-        self, image_shape: Any, levels: int, dim: int, depth: int, **keywords: Any
-    ):
+    def __init__(self, image_shape: Any, levels: int, dim: int, depth: int, **keywords: Any):
         height, width, channels = (int(n) for n in image_shape)
         super().__init__(levels, height * width * channels, dim, depth, **keywords)
         self.image_shape = (height, width, channels)
@@ -286,7 +284,9 @@ class AFTImageModel(_Autoregressive):
         """
         noise = gumbel(seed, self.max_length, self.symbols)
         batch = tf.shape(seed)[0]
-        tokens = tf.ensure_shape(tf.zeros([batch, self.max_length], tf.int32), [None, self.max_length])
+        tokens = tf.ensure_shape(
+            tf.zeros([batch, self.max_length], tf.int32), [None, self.max_length]
+        )
         start = tf.tile(tf.cast(self.start, self.compute_dtype), [batch, 1])
 
         def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:

@@ -44,9 +44,7 @@ def slot_positions(ring: int, position: Any) -> Any:
     return position - ops.mod(position - slots, ring)
 
 
-def step(
-    state: State, key: Any, value: Any, bias: Any | None, position: Any
-) -> tuple[Any, State]:
+def step(state: State, key: Any, value: Any, bias: Any | None, position: Any) -> tuple[Any, State]:
     """Takes one position in and averages over it and all before.
 
     Args:

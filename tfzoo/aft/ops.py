@@ -193,9 +193,7 @@ def aft_conv(
     if height is not None and width is not None and height * width <= DENSE_POSITIONS:
         average = dense()
     else:
-        calm = ops.logical_and(
-            ops.min(kernel) > CANCELLATION, ops.max(kernel) < 10 * -CANCELLATION
-        )
+        calm = ops.logical_and(ops.min(kernel) > CANCELLATION, ops.max(kernel) < 10 * -CANCELLATION)
         average = ops.cond(ops.stop_gradient(calm), convolved, dense)
     return ops.reshape(_gated(flat[0], average), shape)
 
@@ -304,9 +302,11 @@ def _check_bias(bias: Any, key: Any) -> None:
 def _check_conv(query: Any, key: Any, value: Any, kernel: Any, causal: bool, mask: Any) -> None:
     rank = len(key.shape)
     shapes = [tuple(x.shape) for x in (query, key, value)]
-    if rank not in (3, 4) or not _agree(shapes[0], shapes[2]) or not _agree(*(
-        s[:-1] for s in shapes
-    )):
+    if (
+        rank not in (3, 4)
+        or not _agree(shapes[0], shapes[2])
+        or not _agree(*(s[:-1] for s in shapes))
+    ):
         raise ValueError(
             "query, key, value: must be [B, T, D], [B, T, heads], [B, T, D] or the same with "
             f"[B, H, W, ...], are {shapes}"
@@ -315,9 +315,7 @@ def _check_conv(query: Any, key: Any, value: Any, kernel: Any, causal: bool, mas
     if width % heads:
         raise ValueError(f"value has {width} channels: must be divisible by the {heads} heads")
     if kernel.shape[0] != heads or len(kernel.shape) != rank - 1:
-        raise ValueError(
-            f"kernel {tuple(kernel.shape)}: must be [{heads}{', size' * (rank - 2)}]"
-        )
+        raise ValueError(f"kernel {tuple(kernel.shape)}: must be [{heads}{', size' * (rank - 2)}]")
     sizes = set(kernel.shape[1:])
     if len(sizes) != 1 or sizes.pop() % 2 == 0:
         raise ValueError(f"kernel {tuple(kernel.shape)}: its size must be odd, the same both ways")

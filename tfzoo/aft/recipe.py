@@ -187,7 +187,9 @@ class ImageModelling(Recipe):
         )
         validation, test = (
             data.eval_batches(
-                data.split(found, s), batch_size=config.batch_size, map_fn=lambda x: _pair(x["image"])
+                data.split(found, s),
+                batch_size=config.batch_size,
+                map_fn=lambda x: _pair(x["image"]),
             )
             for s in (validation_split, test_split)
         )
@@ -260,7 +262,9 @@ def _builder_info(found: Any, config: Any) -> dict[str, Any]:
     if len(shape) != 3 or shape[-1] is None:
         raise InputError(f"data.name={config.data.name!r}: images {shape}, must be [H, W, C]")
     train = data.three_splits(found)[0]
-    return _info(found.info.splits[train].num_examples, features["label"].num_classes, shape, config)
+    return _info(
+        found.info.splits[train].num_examples, features["label"].num_classes, shape, config
+    )
 
 
 def _info(examples: int, classes: int, shape: Any, config: Any) -> dict[str, Any]:

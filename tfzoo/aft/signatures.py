@@ -55,7 +55,7 @@ def classifier(model: keras.Model) -> dict[str, Signature]:
 
 
 def language_model(model: keras.Model) -> dict[str, Signature]:
-    """`score(tokens)` (also `serving_default`) and `generate(prompt, length, temperature, seed)`."""
+    """`serving_default` and `score(tokens)`; `generate(prompt, length, temperature, seed)`."""
     length = min(model.max_length, len(_PROMPT))
     tokens = np.stack([np.roll(np.frombuffer(_PROMPT, np.uint8), i)[:length] for i in range(4)])
     tokens = np.minimum(tokens, model.symbols - 1).astype(np.int32)

@@ -50,9 +50,9 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
     def exact() -> Any:
         return exact_average(key, value, bias[:, None], visible, length, 0, causal)
 
-    spread = ops.max(ops.max(ops.where(seen, bias, HIDDEN), -1) - ops.min(
-        ops.where(seen, bias, -HIDDEN), -1
-    ))
+    spread = ops.max(
+        ops.max(ops.where(seen, bias, HIDDEN), -1) - ops.min(ops.where(seen, bias, -HIDDEN), -1)
+    )
     return ops.cond(_is_safe(key, visible, spread, causal), fast, exact)
 
 

@@ -117,9 +117,13 @@ def _save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None
     for part in keras.tree.flatten(model):
         archive.track(part)
     for name, signature in signatures.items():
-        # positional with named specs: keeps the names, and `serving_default` may repeat a function
-        archive.add_endpoint(name, _by_position(signature), list(signature.inputs.values()))
-    archive.write_out(str(folder), verbose=False)
+        # positional arguments take their names from the specs
+        specs = list(signature.inputs.values())
+        function = tf.function(_by_position(signature), input_signature=specs, autograph=False)
+        function.get_concrete_function()  # else Keras traces it, and TensorFlow once more
+        archive.add_endpoint(name, function)
+    no_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    archive.write_out(str(folder), options=no_gradients, verbose=False)
 
 
 def _by_position(signature: Signature):

@@ -1,0 +1,284 @@
+"""`tfzoo bench aft`: AFT layers against `keras.layers.MultiHeadAttention`, time and memory."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tfzoo import bench
+from tfzoo.bench import Result, Target
+from tfzoo.config import check
+
+DIM, HEADS, BATCH, WINDOW = 256, 8, 8, 32
+LAYERS = ("attention", "full", "local", "simple", "conv", "projections")
+TARGETS = {"full": 4.0, "local": 6.0, "simple": 8.0}
+BOTH_UP_TO = 2048
+"""Up to this length each alternative is timed with and without XLA; beyond, with what won."""
+
+
+def build_layer(name: str, length: int, jit: bool, causal: bool) -> Callable[[], None]:
+    """One forward and backward pass of a layer on [8, length, 256], gradients of all weights.
+
+    `projections` is what all share: four dense layers and nothing between.
+    """
+    import keras
+
+    keras.utils.set_random_seed(0)
+    layer = _layer(name, length, causal)
+    x = keras.random.normal((BATCH, length, DIM), seed=0)
+    call = _attend(layer, causal) if name == "attention" else layer
+    call(x[:, :8])
+    return _pass(layer, call, x, jit)
+
+
+def _layer(name: str, length: int, causal: bool) -> Any:
+    import keras
+
+    from tfzoo.aft import AFTConv1D, AFTFull, AFTLocal, AFTSimple
+
+    made = {
+        "attention": lambda: keras.layers.MultiHeadAttention(HEADS, DIM // HEADS),
+        "full": lambda: AFTFull(length, causal=causal),
+        "local": lambda: AFTLocal(length, WINDOW, causal=causal),
+        "simple": lambda: AFTSimple(causal=causal),
+        "conv": lambda: AFTConv1D(HEADS, 2 * WINDOW - 1, causal=causal),
+        "projections": lambda: keras.Sequential([keras.layers.Dense(DIM) for _ in range(4)]),
+    }
+    return made[name]()
+
+
+def _attend(layer: Any, causal: bool) -> Callable:
+    return lambda x: layer(x, x, use_causal_mask=causal)
+
+
+def _pass(layer: Any, call: Callable, x: Any, jit: bool) -> Callable[[], None]:
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def loss(trainable: Any, x: Any) -> Any:
+            with keras.StatelessScope(zip(layer.trainable_variables, trainable, strict=True)):
+                return keras.ops.sum(keras.ops.square(call(x)))
+
+        gradient = jax.jit(jax.grad(loss, argnums=(0, 1)))
+        values = [v.value for v in layer.trainable_variables]
+        return lambda: jax.block_until_ready(gradient(values, x))
+
+    import tensorflow as tf
+
+    weights = [v.value for v in layer.trainable_variables]
+
+    @tf.function(jit_compile=jit)
+    def both(x: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(call(x)))
+        return [tf.convert_to_tensor(g) for g in tape.gradient(loss, [x, *weights])]
+
+    return lambda: [g.numpy()[:1] for g in both(x)] and None
+
+
+def build_decoding(name: str, position: int, steps: int = 64) -> Callable[[], None]:
+    """`steps` tokens decoded from a position on, one call each, batch 8."""
+    import keras
+    import tensorflow as tf
+
+    layer = _layer(name, 8192, True)
+    x = keras.random.normal((BATCH, DIM), seed=0)
+    layer(x[:, None])
+    state = layer.initial_state(BATCH)
+    step = tf.function(layer.decode_step, jit_compile=True)
+    _, state = step(x, state, tf.constant(position))
+
+    def run() -> None:
+        held = state
+        for t in range(steps):
+            y, held = step(x, held, tf.constant(position + t))
+        y.numpy()
+
+    return run
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tfzoo bench aft", description=__doc__)
+    parser.add_argument("--lengths", default="256,512,1024,2048,4096,8192")
+    parser.add_argument("--causal", action="store_true", help="all layers causal")
+    parser.add_argument("--rounds", type=int, default=5, help="at most; fewer where one is long")
+    parser.add_argument("--output", default="benches/aft")
+    words = parser.parse_args(argv)
+    try:
+        lengths = sorted({int(n) for n in words.lengths.split(",")})
+    except ValueError:
+        lengths = [0]
+    check(min(lengths) >= 16, "--lengths", words.lengths, "comma-separated numbers from 16 up")
+    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
+
+    rows = layer_rows(lengths, words.causal, words.rounds)
+    rows += decoding_rows([p for p in (64, 512, 4096) if p < 4 * max(lengths)], words.rounds)
+    found = targets(rows)
+    bench.report("aft", rows, found, words.output)
+    plot(rows, Path(words.output) / "scaling.png")
+    show(rows, found)
+    print(f"written to {words.output}")
+
+
+def layer_rows(lengths: Sequence[int], causal: bool, rounds: int) -> list[dict[str, Any]]:
+    """Time and memory of each layer at each length, with its better setting."""
+    rows, best = [], dict.fromkeys(LAYERS, True)
+    with bench.workers(LAYERS) as made:
+        for length in lengths:
+            runs: dict[bool, dict[str, Result]] = {}
+            settings = (False, True) if length <= BOTH_UP_TO or length == lengths[0] else (None,)
+            for jit in settings:
+                chosen = {n: best[n] if jit is None else jit for n in LAYERS}
+                keywords = {
+                    n: {"name": n, "length": length, "jit": chosen[n], "causal": causal}
+                    for n in LAYERS
+                }
+                count = rounds if length <= 1024 else max(2, min(rounds, 3))
+                target = "tfzoo.aft.bench:build_layer"
+                runs[jit] = bench.compare(made, target, keywords, count)
+            for name in LAYERS:
+                jit = min(runs, key=lambda j: _time(runs[j][name]))  # noqa: B023
+                if jit is not None:
+                    best[name] = jit
+                result = runs[jit][name]
+                rows.append(_row("forward+backward", length, result, best[name], causal))
+                print(_line(rows[-1]), flush=True)
+    return rows
+
+
+def _time(result: Result) -> float:
+    return result.median if result.seconds else float("inf")
+
+
+def _row(kind: str, size: int, result: Result, jit: bool, causal: bool) -> dict[str, Any]:
+    peak = result.peak_bytes
+    return {
+        "kind": kind,
+        "layer": result.name,
+        "size": size,
+        "causal": causal,
+        "xla": jit,
+        "seconds": round(result.median, 6) if result.seconds else "",
+        "repetitions": len(result.seconds),
+        "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
+        "error": result.error,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    if row["error"]:
+        return f"{row['layer']:12} {row['size']:5}  {row['error']}"
+    memory = f"{row['peak_mib']:9} MiB" if row["peak_mib"] != "" else ""
+    xla = "XLA" if row["xla"] else ""
+    return f"{row['layer']:12} {row['size']:5}  {row['seconds'] * 1e3:10.2f} ms {memory} {xla}"
+
+
+def decoding_rows(positions: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """Milliseconds a token at several positions; not on JAX, whose loop is the user's."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return []
+    rows, names = [], ("simple", "local", "full")
+    cases = {f"{n}@{p}": {"name": n, "position": p} for n in names for p in positions}
+    with bench.workers(list(cases)) as made:
+        target = "tfzoo.aft.bench:build_decoding"
+        results = bench.compare(made, target, cases, max(rounds, 5) * 2, weigh=False)
+    for case, result in results.items():
+        name, position = case.split("@")
+        result = Result(name, [s / 64 for s in result.seconds], None, result.error)
+        rows.append(_row("decoding", int(position), result, True, True))
+        print(_line(rows[-1]), flush=True)
+    return rows
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
+    """The figures that the layers are meant to reach, as far as the rows tell."""
+    time = {(r["kind"], r["layer"], r["size"]): r["seconds"] for r in rows if r["seconds"] != ""}
+    memory = {(r["layer"], r["size"]): r["peak_mib"] for r in rows if r["peak_mib"] != ""}
+    found, passes = [], "forward+backward"
+    if (passes, "attention", 2048) in time:
+        for name, factor in TARGETS.items():
+            ratio = time[passes, "attention", 2048] / time[passes, name, 2048]
+            says = f"{name} at T=2048, times faster than attention"
+            found.append(Target(says, ratio, factor, True))
+    for name in ("simple", "local"):
+        sizes = [s for k, n, s in time if k == passes and n == name and s >= 1024]
+        if len(sizes) > 1:
+            growth = bench.slope(sizes, [time[passes, name, s] for s in sizes])
+            says = f"{name} growth exponent of time, T={min(sizes)} to {max(sizes)}"
+            found.append(Target(says, growth, 1.2, False))
+    for name in ("simple", "local"):
+        if ("decoding", name, 4096) in time:
+            ratio = time["decoding", name, 4096] / time["decoding", name, 64]
+            found.append(Target(f"{name} cost a token, position 4096 / 64", ratio, 1.2, False))
+    for name in ("full", "local", "simple", "conv"):
+        shares = [
+            mib / memory["attention", s]
+            for (n, s), mib in memory.items()
+            if n == name and s >= 1024 and memory.get(("attention", s))
+        ]
+        if shares:
+            says = f"{name} memory / attention's, worst from T=1024"
+            found.append(Target(says, max(shares), 1.0, False))
+    return found
+
+
+def show(rows: Sequence[dict[str, Any]], found: Sequence[Target]) -> None:
+    """Prints times, ratios to attention, memory, and the targets."""
+    import rich
+    from rich.table import Table
+
+    layers = [r for r in rows if r["kind"] == "forward+backward"]
+    sizes = sorted({r["size"] for r in layers})
+    table = Table("ms (times faster than attention) / MiB", *map(str, sizes))
+    by = {(r["layer"], r["size"]): r for r in layers}
+    for name in LAYERS:
+        cells = []
+        for size in sizes:
+            row, base = by[name, size], by["attention", size]
+            if row["seconds"] == "":
+                cells.append(row["error"])
+                continue
+            ratio = f" ({base['seconds'] / row['seconds']:.1f}x)" if base["seconds"] != "" else ""
+            cells.append(f"{row['seconds'] * 1e3:.1f}{ratio} / {row['peak_mib']}")
+        table.add_row(name, *cells)
+    rich.print(table)
+    for target in found:
+        print(target)
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Time and memory over length, log-log."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from tfzoo.study import save_figure
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    for axis, key, label in (
+        (axes[0], "seconds", "seconds, forward and backward"),
+        (axes[1], "peak_mib", "peak memory of a pass, MiB"),
+    ):
+        for name in LAYERS:
+            points = [
+                (r["size"], r[key])
+                for r in rows
+                if r["kind"] == "forward+backward" and r["layer"] == name and r[key] != ""
+            ]
+            axis.plot(*zip(*points, strict=True), marker="o", label=name)
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xlabel("length T")
+        axis.set_ylabel(label)
+    axes[0].legend(fontsize=8)
+    figure.suptitle(f"AFT layers and attention: d = {DIM}, batch {BATCH}, {HEADS} heads")
+    save_figure(figure, path)
