@@ -10,7 +10,7 @@ recipes = [f"tfzoo.configs.{p.name}" for p in sorted((here / "configs").iterdir(
 extras = {
     # tf-agents itself is installed by `pip install --no-deps tf-agents==0.19.0`: its pins are stale
     "rl": ["gymnasium[mujoco]>=1.2", "gin-config>=0.5", "gym==0.23.0", "cloudpickle", "pillow"],
-    "serve": ["tensorflow-serving-api>=2.21", "grpcio>=1.70"],
+    "serve": ["tensorflow-serving-api>=2.21", "grpcio>=1.70", "werkzeug>=3.0"],
     "plot": ["matplotlib>=3.8"],
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
     "video": ["av>=13"],

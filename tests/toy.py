@@ -55,7 +55,7 @@ class Toy(Recipe):
                 keras.layers.Dense(1),
             ]
         )
-        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        model.compile(keras.optimizers.SGD(0.02, momentum=0.9), "mse", metrics=["mae"])
         return model
 
     def train(self, model, datasets, run):

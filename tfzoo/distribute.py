@@ -10,11 +10,12 @@ from tfzoo.config import check
 from tfzoo.errors import InputError
 
 
-class _MultiWorker(tf.distribute.MultiWorkerMirroredStrategy):
-    """MultiWorkerMirroredStrategy with the `reduce` that Keras 3's `fit` asks for.
+class _KerasReduce:
+    """The `reduce` that Keras 3's `fit` asks for.
 
-    Keras reduces in two places that this strategy refuses: a whole batch before its symbolic
-    build, and `reduce("MEAN", scalar, axis=0)` of a loss that has no axis.
+    Keras reduces in two places that strategies refuse: a whole batch before its symbolic build
+    (whose parts may be of different lengths), and `reduce("MEAN", scalar, axis=0)` of a loss that
+    has no axis.
     """
 
     def reduce(self, reduce_op, value, axis=None):
@@ -23,6 +24,14 @@ class _MultiWorker(tf.distribute.MultiWorkerMirroredStrategy):
             return tf.nest.map_structure(lambda v: self.experimental_local_results(v)[0], value)
         rank = self.experimental_local_results(value)[0].shape.rank
         return super().reduce(reduce_op, value, axis=axis if rank else None)
+
+
+class _Mirrored(_KerasReduce, tf.distribute.MirroredStrategy):
+    pass
+
+
+class _MultiWorker(_KerasReduce, tf.distribute.MultiWorkerMirroredStrategy):
+    pass
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy | None:
@@ -34,7 +43,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
         InputError: `multi_worker` without the environment variable TF_CONFIG.
     """
     if name == "mirrored":
-        return tf.distribute.MirroredStrategy(
+        return _Mirrored(
             [d.name.split("device:")[-1] for d in _devices()],
             cross_device_ops=tf.distribute.ReductionToOneDevice()
             if not tf.config.list_logical_devices("GPU")

@@ -131,7 +131,7 @@ def test_a_version_taken_in_the_meantime_is_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "step", ["_save", "verify", "_write_extra", "write_warmup", "_sync_all", "sync"]
+    "step", ["_save", "check", "_write_extra", "write_warmup", "_sync_all", "sync"]
 )
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
     def full(*_, **__):
@@ -150,7 +150,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writer, "verify", interrupted)
+    monkeypatch.setattr(writer, "check", interrupted)
     with pytest.raises(KeyboardInterrupt):
         export(tmp_path / "m", lambda x: {"y": x})
     assert list((tmp_path / "m").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +38,11 @@ def verify(
     Raises:
         ExportError: something is not as the signatures promise.
     """
-    loaded = tf.saved_model.load(str(version_dir))
+    check(tf.saved_model.load(str(version_dir)), signatures, tolerance)
+
+
+def check(loaded: Any, signatures: Mapping[str, Signature], tolerance: float) -> None:
+    """Does what `verify` does, with a loaded SavedModel."""
     for name, signature in signatures.items():
         if name not in loaded.signatures:
             raise ExportError(f"signature {name!r}: not in the SavedModel")

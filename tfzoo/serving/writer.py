@@ -22,7 +22,7 @@ from tfzoo.errors import InputError
 from tfzoo.files import sync
 from tfzoo.serving.errors import ExportError, first_line
 from tfzoo.serving.signature import Signature
-from tfzoo.serving.verifier import COARSE, TOLERANCE, verify
+from tfzoo.serving.verifier import COARSE, TOLERANCE, check
 from tfzoo.serving.warmup import write_warmup
 
 ASIDE = ".tmp-"
@@ -69,8 +69,11 @@ def write(
     try:
         with _aside(directory) as folder:
             _save(model, signatures, folder)
-            verify(folder, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
-            _write_extra(folder, directory.resolve().name, signatures, config_yaml, metadata or {})
+            loaded = tf.saved_model.load(str(folder))
+            check(loaded, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
+            extra = folder / "assets.extra"
+            _write_extra(extra, loaded, signatures, config_yaml, metadata or {})
+            _write_warmup(extra, directory.resolve().name, signatures)
             _sync_all(folder)
             return _publish(folder, directory, version)
     except (OSError, tf.errors.OpError) as error:
@@ -118,10 +121,7 @@ def _save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None
         archive.track(part)
     for name, signature in signatures.items():
         # positional arguments take their names from the specs
-        specs = list(signature.inputs.values())
-        function = tf.function(_by_position(signature), input_signature=specs, autograph=False)
-        function.get_concrete_function()  # else Keras traces it, and TensorFlow once more
-        archive.add_endpoint(name, function)
+        archive.add_endpoint(name, _by_position(signature), list(signature.inputs.values()))
     no_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     archive.write_out(str(folder), options=no_gradients, verbose=False)
 
@@ -149,25 +149,26 @@ def _layers(part: Any) -> list[keras.layers.Layer]:
 
 
 def _write_extra(
-    folder: Path,
-    name: str,
+    extra: Path,
+    loaded: Any,
     signatures: Mapping[str, Signature],
     config_yaml: str,
     metadata: Mapping[str, Any],
 ) -> None:
     import tfzoo
 
-    extra = folder / "assets.extra"
     extra.mkdir()
     (extra / "config.yaml").write_text(config_yaml, encoding="utf-8")
-    loaded = tf.saved_model.load(str(folder)).signatures
-    table = {key: _describe(sig, loaded[key]) for key, sig in signatures.items()}
+    table = {key: _describe(sig, loaded.signatures[key]) for key, sig in signatures.items()}
     made_by = {"tfzoo": tfzoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
     for file, content in (
         ("signatures.json", table),
         ("metadata.json", {"versions": made_by, **metadata}),
     ):
         (extra / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_warmup(extra: Path, name: str, signatures: Mapping[str, Signature]) -> None:
     try:
         write_warmup(extra, name, signatures)
     except ImportError:

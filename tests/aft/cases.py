@@ -1,0 +1,81 @@
+"""One example of each of AFT's registered objects, for the conformance tests."""
+
+import numpy as np
+
+from tfzoo.aft import (
+    AFTClassifier,
+    AFTConv1D,
+    AFTConv2D,
+    AFTFull,
+    AFTImageModel,
+    AFTLanguageModel,
+    AFTLocal,
+    AFTSimple,
+    BitsPerSymbol,
+    TransformerBlock,
+)
+
+
+def floats(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def whole(limit, *shape):
+    return np.random.default_rng(0).integers(0, limit, shape).astype("int32")
+
+
+def sequence():
+    return floats(3, 6, 4)
+
+
+# adding a constant to a channel's keys changes no average: the key bias has no gradient
+KEY = ("key/bias",)
+
+CASES = {
+    "AFTFull": {
+        "make": lambda: AFTFull(8, bias_dim=2, causal=True),
+        "inputs": sequence,
+        "no_gradient": KEY,
+    },
+    "AFTLocal": {
+        "make": lambda: AFTLocal(8, window=2, bias_dim=2),
+        "inputs": sequence,
+        "no_gradient": KEY,
+    },
+    "AFTSimple": {
+        "make": lambda: AFTSimple(causal=True, use_bias=True),
+        "inputs": sequence,
+        "no_gradient": KEY,
+    },
+    "AFTConv1D": {
+        "make": lambda: AFTConv1D(2, 3, causal=True),
+        "inputs": sequence,
+        "no_gradient": KEY,
+    },
+    "AFTConv2D": {
+        "make": lambda: AFTConv2D(2, 3),
+        "inputs": lambda: floats(3, 4, 5, 4),
+        "no_gradient": KEY,
+    },
+    "TransformerBlock": {
+        "make": lambda: TransformerBlock(AFTFull(8, bias_dim=2), 8),
+        "inputs": sequence,
+        "no_gradient": KEY,
+    },
+    "AFTClassifier": {
+        "make": lambda: AFTClassifier(4, 2, 3, 8, 1, bias_dim=2, channels=1, pixel_mean=0.0),
+        "inputs": lambda: 100 * floats(3, 4, 4, 1),
+        "no_gradient": KEY,
+    },
+    "AFTLanguageModel": {
+        "make": lambda: AFTLanguageModel(8, 4, 1, vocabulary=5, window=2, bias_dim=2),
+        "inputs": lambda: whole(5, 3, 6),
+        "no_gradient": KEY,
+    },
+    "AFTImageModel": {
+        "make": lambda: AFTImageModel((2, 2, 1), 3, 4, 1, window=2, bias_dim=2),
+        "inputs": lambda: whole(3, 3, 2, 2, 1),
+        "no_gradient": KEY,
+    },
+    "BitsPerSymbol": {"make": lambda: BitsPerSymbol("bits_per_byte")},
+}
