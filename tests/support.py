@@ -9,14 +9,20 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 
+def load_module(path):
+    """A helper file of the tests, as a module."""
+    name = str(path).replace("/", "_").removesuffix(".py")
+    spec = importlib.util.spec_from_file_location(name, TESTS / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def load_cases():
     """`CASES` of every `tests/<method>/cases.py`, by registered name."""
     cases = {}
     for path in sorted(TESTS.glob("*/cases.py")):
-        spec = importlib.util.spec_from_file_location(f"cases_{path.parent.name}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        for name, case in module.CASES.items():
+        for name, case in load_module(path.relative_to(TESTS)).CASES.items():
             cases[f"tfzoo.{path.parent.name}>{name}"] = case
     return cases
 

@@ -38,7 +38,6 @@ def exact_average(
         block, pad = 1, 0
         logits = ops.zeros((key.shape[2], 1, 1, 1), "float32")
     length, heads = ops.shape(key)[1], key.shape[2]
-    time = ops.arange(length)
     rows = length + block + 2 * pad
 
     def column(logits: Any, s: Any) -> Any:
@@ -54,10 +53,10 @@ def exact_average(
         found = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
         seen = ops.take(visible, s, axis=1)[:, None, None, None] > 0
         if causal:
-            seen = ops.logical_and(seen, (time >= s)[None, :, None, None])
+            seen = ops.logical_and(seen, (ops.arange(length) >= s)[None, :, None, None])
         return ops.where(seen, found, HIDDEN)
 
-    @ops.custom_gradient
+    @ops.custom_gradient  # closes over sizes only: JAX allows no traced value here
     def average(key: Any, value: Any, logits: Any, visible: Any) -> Any:
         def weight(s: Any, top: Any) -> Any:
             a = scores(key, logits, visible, s)
@@ -94,7 +93,7 @@ def exact_average(
                     d_key = ops.sum(d_key, -1, keepdims=True)
                 return d_key, ops.sum(share, 1), d_part
 
-            d_key, d_value, d_parts = ops.map(of_key, time)
+            d_key, d_value, d_parts = ops.map(of_key, ops.arange(length))
             return (
                 ops.swapaxes(d_key, 0, 1),
                 ops.swapaxes(d_value, 0, 1),
