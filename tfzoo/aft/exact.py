@@ -108,10 +108,9 @@ def exact_average(
 
 def _gather_blocks(parts: Any, logits: Any, block: int) -> Any:
     """Per-key columns [T, R, H] back in the form of `logits`."""
-    length = ops.shape(parts)[0]
-    short = -length % block
-    rest = ops.zeros((short, parts.shape[1], parts.shape[2]), "float32")
+    length, rows, heads = ops.shape(parts)
+    rest = ops.zeros((-length % block, rows, heads), "float32")
     parts = ops.concatenate([parts, rest], axis=0)
-    parts = ops.reshape(parts, (-1, block, parts.shape[1], parts.shape[2]))  # [N, c, R, H]
+    parts = ops.reshape(parts, (-1, block, rows, heads))  # [N, c, R, H]
     found = ops.transpose(parts, (3, 0, 2, 1))
     return ops.sum(found, 1, keepdims=True) if logits.shape[1] == 1 else found
