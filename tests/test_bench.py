@@ -1,0 +1,82 @@
+"""The bench harness: turns, limits, ratios, targets. No timed assertions."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from tfzoo import bench
+from tfzoo.bench import Result, Target
+
+MEGABYTE = 2**20
+
+
+def build(kind, log=None):
+    """Built in the workers: notes its turns, fills memory, or fails."""
+    held = []
+
+    def step():
+        if log:
+            with open(log, "a") as file:
+                file.write(kind)
+        if kind == "large":
+            held.append(np.ones(300 * MEGABYTE // 8))
+            held.clear()
+        if kind == "growing":
+            held.append(np.ones(200 * MEGABYTE // 8))
+        if kind == "broken":
+            raise RuntimeError("no such kernel\nmore")
+
+    return step
+
+
+@pytest.fixture
+def path(monkeypatch):
+    """Workers find this file by its name."""
+    import os
+    from pathlib import Path
+
+    here = str(Path(__file__).parent)
+    paths = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", paths)
+
+
+def test_alternatives_take_turns(tmp_path, path):
+    log = tmp_path / "log"
+    keywords = {"a": {"kind": "a", "log": str(log)}, "b": {"kind": "b", "log": str(log)}}
+    with bench.workers(keywords) as made:
+        results = bench.compare(made, "test_bench:build", keywords, 3, weigh=False)
+    assert log.read_text() == "ab" + "ababab"  # once to build, then in turns
+    assert [len(r.seconds) for r in results.values()] == [3, 3]
+
+
+def test_memory_is_weighed_and_the_limit_kept(path):
+    kinds = {name: {"kind": name} for name in ("small", "large", "growing", "broken")}
+    with bench.workers(kinds, memory_limit=2**31) as made:
+        results = bench.compare(made, "test_bench:build", kinds, 8)
+    assert results["large"].peak_bytes > 250 * MEGABYTE
+    assert results["small"].peak_bytes < 100 * MEGABYTE
+    assert results["growing"].error == "out of memory (> 2.0 GiB)"
+    assert results["broken"].error == "no such kernel" and results["broken"].seconds == []
+
+
+def test_growth_exponents():
+    sizes = [256, 512, 1024]
+    assert bench.slope(sizes, [3.0 * n**1.5 for n in sizes]) == pytest.approx(1.5)
+
+
+def test_targets_and_report(tmp_path):
+    targets = [Target("fast", 5.0, 4.0, True), Target("small", 2.0, 1.0, False)]
+    assert [t.met for t in targets] == [True, False]
+    assert not Target("missing", float("nan"), 4.0, True).met
+    assert "NOT MET" in str(targets[1])
+    bench.report("test", [{"a": 1}, {"a": 2, "b": 3}], targets, tmp_path)
+    assert len(list(csv.DictReader((tmp_path / "results.csv").open()))) == 2
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert [t["met"] for t in written["targets"]] == [True, False] and written["processor"]
+
+
+def test_medians():
+    assert Result("a", [3.0, 1.0, 2.0]).median == 2.0
+    assert np.isnan(Result("a").median)
