@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import rich
-from rich.table import Table
+from rich.table import Column, Table
 
 from tfzoo import config as configs
 from tfzoo import runner, zoo
@@ -22,18 +22,18 @@ from tfzoo.files import replacing
 def show_list(words: argparse.Namespace) -> None:
     """`tfzoo list [recipes|models]`."""
     if words.what == "models":
-        table = Table("model", "MB", "recipe", "test metric", "licence")
+        table = Table(Column("model", no_wrap=True), "MB", "recipe", "test metric", "licence")
         for name in zoo.list_models():
             entry = zoo.index()[name]
             size = (zoo.WEIGHTS / entry["file"]).stat().st_size / 1e6
             table.add_row(name, f"{size:.2f}", entry["recipe"], entry["metric"], entry["licence"])
     else:
-        table = Table("recipe", "task", "source", "hardware", "time", "expected")
+        table = Table(Column("recipe", no_wrap=True), "task", "time", "expected", "source")
         for name in zoo.list_recipes():
             header = zoo.recipe_header(name)
             task = str(configs.read_yaml(zoo.find_recipe(name)).get("task"))
-            keys = ("source", "hardware", "time", "expected")
-            table.add_row(name, task, *(header.get(key, "") for key in keys))
+            time = f"{header.get('time', '')} ({header.get('hardware', '')})"
+            table.add_row(name, task, time, header.get("expected", ""), header.get("source", ""))
     rich.print(table)
 
 
