@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from support import run
 
+from support import run
 from tfzoo import zoo
 from tfzoo.cli import main
 

@@ -6,6 +6,7 @@ import socket
 import keras
 import numpy as np
 import pytest
+
 from support import run, start
 
 TEXT = "task: toy.regression\nepochs: 2\nbatch_size: 8\ndropout: 0.0\n"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support import TESTS
 
 PROGRAMS = re.findall(r"```python\n(.*?)```", (TESTS.parent / "README.md").read_text(), re.S)

@@ -7,8 +7,10 @@ import time
 import keras
 import numpy as np
 import pytest
+
 import toy  # noqa: F401
 from support import run, start
+
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):

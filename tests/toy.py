@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 import tensorflow as tf
-from tfzoo.data import Datasets, eval_batches, train_stream
-from tfzoo.serving import Signature
 
 from tfzoo import registry
+from tfzoo.data import Datasets, eval_batches, train_stream
 from tfzoo.recipe import Recipe, RunConfig
+from tfzoo.serving import Signature
 
 
 @dataclass(frozen=True)

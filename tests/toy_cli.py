@@ -4,7 +4,6 @@ import os
 import sys
 
 import toy  # noqa: F401
-
 from tfzoo.cli import main
 
 if os.environ.get("TOY_DEVICES"):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-from support import TESTS, load_module
 
+from support import TESTS, load_module
 from tfzoo.aft import AFTConv1D, AFTConv2D, AFTFull, AFTLocal, AFTSimple, aft_simple
 
 ref = load_module("aft/reference.py")

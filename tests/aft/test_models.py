@@ -178,9 +178,7 @@ def test_only_kernels_decay_and_a_loaded_optimizer_remembers(tmp_path):
 def test_a_loaded_model_trains_on_as_the_saved_one_would(tmp_path):
     tokens = RNG.integers(0, 11, (4, 10))
     model = language_model("local")
-    model.compile(
-        AdamW(0.01, 0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
+    model.compile(AdamW(0.01, 0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(tokens, tokens, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

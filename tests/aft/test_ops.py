@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-from support import load_module
 
+from support import load_module
 from tfzoo.aft import aft_conv, aft_full, aft_local, aft_simple, weighted
 
 ref = load_module("aft/reference.py")
@@ -187,7 +187,9 @@ def test_half_precision_keeps_its_dtype_and_stays_finite():
     for causal in (False, True):
         found = aft_full(q, k, v, ops.cast(W, "bfloat16"), causal)
         assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
-        expected = ref.aft(*(ops.convert_to_numpy(ops.cast(x, "float32")) for x in (q, k, v)), W, causal)
+        expected = ref.aft(
+            *(ops.convert_to_numpy(ops.cast(x, "float32")) for x in (q, k, v)), W, causal
+        )
         close(ops.cast(found, "float32"), expected, 0.05)
 
 

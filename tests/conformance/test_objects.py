@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from support import TESTS, load_cases
 
 import tfzoo  # noqa: F401  registers everything
+from support import TESTS, load_cases
 from tfzoo import registry
 
 CASES = load_cases()

@@ -9,8 +9,9 @@ import pytest
 import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf import wrappers_pb2 as wrappers
-from support import TESTS
 from tensorflow_serving.config import model_server_config_pb2
+
+from support import TESTS
 
 EXPORT = TESTS.parent / "export"
 WEIGHTS = np.arange(12, dtype="float32").reshape(3, 4) / 10 - 0.5
