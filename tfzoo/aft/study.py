@@ -133,6 +133,7 @@ def plot(rows: Sequence[study.Row], path: Path, kind: str) -> None:
             axes.axhline(found[name].mean, color=f"C{i + 1}", ls="--", label=name)
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xticks([s for s, _ in points], [str(s) for s, _ in points])
+    axes.set_xlim(left=-0.3)
     axes.set_xlabel("window s")
     axes.set_ylabel("test bits per byte")
     axes.set_title(f"Position bias of a byte language model ({kind}); mean and 95 % interval")
