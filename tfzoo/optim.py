@@ -10,7 +10,8 @@ import keras
 from tfzoo.config import check
 from tfzoo.registry import serializable
 
-KERNELS_ONLY = ("^(?!kernel$)",)
+# Keras hands over a bare name, or on TensorFlow "layer/kernel:0"
+KERNELS_ONLY = (r"^(?!(.*/)?kernel(:\d+)?$)",)
 """Excludes from weight decay whatever is no linear kernel: biases, norms, embeddings, positions."""
 
 
@@ -21,7 +22,7 @@ class AdamW(keras.optimizers.AdamW):
     Args:
         learning_rate: a number or a schedule.
         weight_decay: decoupled decay, times the learning rate, each step.
-        exclude: regular expressions; a variable whose name one of them finds is not decayed.
+        exclude: regular expressions; a variable whose path one of them finds is not decayed.
         **keywords: those of `keras.optimizers.AdamW`.
     """
 
