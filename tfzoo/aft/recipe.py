@@ -55,18 +55,15 @@ class Classification(Recipe):
             return image, tf.one_hot(example["label"], classes)
 
         train_split, validation_split, test_split = data.three_splits(found)
-        train = data.split(found, train_split)
-        if config.repeats > 1:
-            train = train.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(config.repeats))
-        stream = data.train_stream(
-            train,
-            count=info["examples"] * config.repeats,
+        stream = data.image_stream(
+            found,
+            train_split,
             batch_size=config.batch_size,
             seed=config.seed,
             map_fn=prepare,
             batch_map_fn=augment.mixup_or_cutmix if mixing else None,
             steps_per_epoch=info["steps_per_epoch"],
-            shuffle_buffer=min(info["examples"], 20_000),
+            repeats=config.repeats,
         )
         validation, test = (
             data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
@@ -177,9 +174,9 @@ class ImageModelling(Recipe):
             return _pair(image)
 
         train_split, validation_split, test_split = data.three_splits(found)
-        stream = data.train_stream(
-            data.split(found, train_split),
-            count=info["examples"],
+        stream = data.image_stream(
+            found,
+            train_split,
             batch_size=config.batch_size,
             seed=config.seed,
             map_fn=prepare,

@@ -5,6 +5,7 @@ TensorFlow Datasets itself is imported when a builder is first asked for.
 
 from tfzoo.data import augment
 from tfzoo.data.config import DataConfig
+from tfzoo.data.image_streams import image_stream
 from tfzoo.data.pipeline import Datasets, TrainStream, eval_batches, train_stream
 from tfzoo.data.prepare import builder, register, split
 from tfzoo.data.splits import SPLITS, three_splits
@@ -20,6 +21,7 @@ __all__ = [
     "byte_windows",
     "eval_batches",
     "eval_windows",
+    "image_stream",
     "read_bytes",
     "register",
     "split",

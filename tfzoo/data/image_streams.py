@@ -1,0 +1,46 @@
+"""The training stream of an image data set, small or large."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tfzoo.data.pipeline import MapFn, TrainStream, train_stream
+from tfzoo.data.prepare import split
+
+IN_MEMORY_BYTES = 2**30
+SHUFFLE_BUFFER = 20_000
+
+
+def image_stream(found: Any, split_name: str, *, map_fn: MapFn, **keywords: Any) -> TrainStream:
+    """`train_stream` of a split with a feature `image`.
+
+    Images of one size that fit `IN_MEMORY_BYTES` together are held in memory and shuffled by a
+    permutation; others pass through a buffer as the bytes of their files and are decoded after it.
+
+    Args:
+        found: a TFDS builder.
+        split_name: the split, or a part of one.
+        map_fn: `(example, seed int32[2]) -> element`, given decoded images.
+        **keywords: of `train_stream`.
+
+    Raises:
+        InputError: the split has fewer examples than a batch, or cannot be read.
+    """
+    import tensorflow_datasets as tfds
+
+    feature = found.info.features["image"]
+    count = found.info.splits[split_name].num_examples
+    fits = None not in feature.shape and count * math.prod(feature.shape) <= IN_MEMORY_BYTES
+    if fits or not isinstance(feature, tfds.features.Image):
+        buffer = None if fits else SHUFFLE_BUFFER
+        examples = split(found, split_name)
+        return train_stream(examples, count=count, map_fn=map_fn, shuffle_buffer=buffer, **keywords)
+
+    def decoded(example: Any, seed: Any) -> Any:
+        return map_fn({**example, "image": feature.decode_example(example["image"])}, seed)
+
+    examples = split(found, split_name, encoded=True)
+    return train_stream(
+        examples, count=count, map_fn=decoded, shuffle_buffer=SHUFFLE_BUFFER, **keywords
+    )
