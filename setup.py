@@ -51,6 +51,7 @@ setup(
         "tf-keras>=2.21,<2.22",  # TFP imports it; tfzoo does not
         "tensorflow-datasets>=4.9.9",
         "importlib_resources",  # TFDS imports it without saying so
+        "protobuf<=6.32; python_version < '3.11'",  # tensorflow-metadata's bound, said early
         "tensorboard>=2.20",
         "omegaconf>=2.3,<3",
         "rich>=13",
