@@ -14,60 +14,9 @@ import pytest
 import tensorflow as tf
 
 import tfzoo  # noqa: F401  registers everything
-from support import TESTS, load_cases
+from samples import CASES, LAYERS, NAMES, as_model, call, flat, inputs_of, is_a, perturbed
+from support import TESTS
 from tfzoo import registry
-
-CASES = load_cases()
-NAMES = [name for name in sorted(registry.objects) if not name.startswith("tfzoo.toy")]
-
-
-def _is(name, kind):
-    target = registry.objects[name]
-    return isinstance(target, type) and issubclass(target, kind)
-
-
-LAYERS = [n for n in NAMES if _is(n, keras.layers.Layer)]  # keras.Model is one
-OTHERS = [n for n in NAMES if n not in LAYERS]
-
-
-def _inputs(name):
-    values = CASES[name]["inputs"]()
-    return values if isinstance(values, tuple) else (values,)
-
-
-def _flat(outputs):
-    return [keras.ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
-
-
-def _perturbed(name, policy="float32"):
-    """A fresh object on its example input, its weights moved off any special start."""
-    keras.utils.set_random_seed(0)
-    keras.config.set_dtype_policy(policy)
-    try:
-        layer = CASES[name]["make"]()
-        layer(*_inputs(name))
-    finally:
-        keras.config.set_dtype_policy("float32")
-    rng = np.random.default_rng(1)
-    for weight in layer.trainable_weights:
-        value = keras.ops.convert_to_numpy(weight)
-        weight.assign(value + 0.1 * rng.normal(size=value.shape))
-    return layer
-
-
-def _as_model(name):
-    """The object as a `keras.Model` with a free batch axis."""
-    layer = _perturbed(name)
-    if isinstance(layer, keras.Model):
-        return layer
-    inputs = [keras.Input(x.shape[1:], dtype=x.dtype) for x in _inputs(name)]
-    return keras.Model(inputs, layer(*inputs))
-
-
-def _call(model, name, rows=slice(None)):
-    inputs = [x[rows] for x in _inputs(name)]
-    functional = not _is(name, keras.Model)
-    return _flat(model(inputs if functional and len(inputs) > 1 else inputs[0]))
 
 
 def test_every_object_has_a_case():
@@ -94,11 +43,11 @@ def reloaded(tmp_path_factory):
     """Every layer saved here and loaded in one fresh process that only imports tfzoo."""
     folder = tmp_path_factory.mktemp("keras")
     for i, name in enumerate(LAYERS):
-        model = _as_model(name)
+        model = as_model(name)
         model.save(folder / f"{i}.keras")
-        inputs = {f"in{k}": x for k, x in enumerate(_inputs(name))}
-        np.savez(folder / f"{i}.npz", functional=not _is(name, keras.Model), **inputs)
-        np.savez(folder / f"{i}.expected.npz", *_call(model, name))
+        inputs = {f"in{k}": x for k, x in enumerate(inputs_of(name))}
+        np.savez(folder / f"{i}.npz", functional=not is_a(name, keras.Model), **inputs)
+        np.savez(folder / f"{i}.expected.npz", *call(model, name))
     program = TESTS / "conformance" / "reload.py"
     done = subprocess.run([sys.executable, program, folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -118,10 +67,10 @@ def test_keras_file_loads_in_a_fresh_process(name, reloaded):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_mixed_precision_is_near_float32(name, policy):
-    exact, mixed = _perturbed(name), _perturbed(name, policy)
+    exact, mixed = perturbed(name), perturbed(name, policy)
     for a, b in zip(exact.weights, mixed.weights, strict=True):
         b.assign(a)
-    for a, b in zip(_flat(exact(*_inputs(name))), _flat(mixed(*_inputs(name))), strict=True):
+    for a, b in zip(flat(exact(*inputs_of(name))), flat(mixed(*inputs_of(name))), strict=True):
         assert np.isfinite(b.astype("float32")).all()
         scale = np.abs(a).max() + 1e-6
         assert np.abs(a - b.astype("float32")).max() < 0.1 * scale
@@ -129,17 +78,17 @@ def test_mixed_precision_is_near_float32(name, policy):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_xla_gives_the_same(name):
-    layer = _perturbed(name)
-    inputs = [tf.constant(x) for x in _inputs(name)]
+    layer = perturbed(name)
+    inputs = [tf.constant(x) for x in inputs_of(name)]
     compiled = tf.function(lambda *x: layer(*x), jit_compile=True)(*inputs)
-    for a, b in zip(_flat(layer(*inputs)), _flat(compiled), strict=True):
+    for a, b in zip(flat(layer(*inputs)), flat(compiled), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_batch_axis_is_free_and_rows_do_not_mix(name):
-    model = _as_model(name)
-    one, rest, whole = (_call(model, name, s) for s in (slice(1), slice(1, None), slice(None)))
+    model = as_model(name)
+    one, rest, whole = (call(model, name, s) for s in (slice(1), slice(1, None), slice(None)))
     for a, b, c in zip(one, rest, whole, strict=True):
         np.testing.assert_allclose(np.concatenate([a, b]), c, rtol=1e-4, atol=1e-5)
 
@@ -147,8 +96,8 @@ def test_batch_axis_is_free_and_rows_do_not_mix(name):
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_gradient_reaches_every_trainable_weight(name, jit):
-    layer = _perturbed(name)
-    inputs = [tf.constant(x) for x in _inputs(name)]
+    layer = perturbed(name)
+    inputs = [tf.constant(x) for x in inputs_of(name)]
     weights = [w.value for w in layer.trainable_weights]
 
     def gradients(*inputs):
@@ -174,11 +123,11 @@ def _ramp(x):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_saved_model_equals_keras(name, tmp_path):
-    model = _as_model(name)
+    model = as_model(name)
     archive = keras.export.ExportArchive()
     archive.track(model)
-    functional = not _is(name, keras.Model)
-    specs = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in _inputs(name)]
+    functional = not is_a(name, keras.Model)
+    specs = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in inputs_of(name)]
     archive.add_endpoint(
         "serve",
         lambda *x: keras.tree.flatten(model(list(x) if functional and len(x) > 1 else x[0])),
@@ -186,6 +135,6 @@ def test_saved_model_equals_keras(name, tmp_path):
     )
     archive.write_out(str(tmp_path), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path))
-    found = loaded.serve(*[tf.constant(x) for x in _inputs(name)])
-    for a, b in zip(_call(model, name), _flat(found), strict=True):
+    found = loaded.serve(*[tf.constant(x) for x in inputs_of(name)])
+    for a, b in zip(call(model, name), flat(found), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
