@@ -1,0 +1,192 @@
+"""Layers that hold all members of an ensemble at once (arXiv:2006.07678)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.collegial.ops import grouped_conv2d
+from tfzoo.registry import serializable
+
+PARAMETRIZATIONS = ("standard", "ntk")
+
+
+@serializable("collegial")
+class GroupConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D(groups=g)` with the same weights and results, fast to train on CPU.
+
+    A block of an ensemble with m members of width n is a grouped convolution with g = m groups of
+    n channels: filters [k n, (k+1) n) belong to member k.
+
+    Args:
+        filters: output channels, a multiple of `groups`.
+        kernel_size: height and width.
+        groups: g.
+        **keywords: those of `keras.layers.Conv2D`; `data_format` is `"channels_last"`.
+
+    Input: [B, H, W, C], C a multiple of `groups`. Output: [B, H', W', filters].
+
+    Raises:
+        ValueError: filters or channels are no multiple of `groups`; another data format.
+    """
+
+    def __init__(self, filters: int, kernel_size: Any, groups: int = 1, **keywords: Any):
+        if groups < 1 or filters % groups:
+            raise ValueError(f"groups={groups}: must divide filters={filters}")
+        if keywords.setdefault("data_format", "channels_last") != "channels_last":
+            raise ValueError(f"data_format={keywords['data_format']!r}: must be 'channels_last'")
+        if str(keywords.get("padding", "valid")).lower() not in ("valid", "same"):
+            raise ValueError(f"padding={keywords['padding']!r}: must be 'valid' or 'same'")
+        super().__init__(filters, kernel_size, groups=groups, **keywords)
+
+    def build(self, shape: Any) -> None:
+        """Makes kernel [height, width, C / g, filters] and bias."""
+        if shape[-1] is None or shape[-1] % self.groups:
+            raise ValueError(f"groups={self.groups}: must divide the input's {shape[-1]} channels")
+        super().build(shape)
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        """The convolution without bias and activation."""
+        return grouped_conv2d(inputs, kernel, self.strides, self.padding, self.dilation_rate)
+
+
+@serializable("collegial")
+class CollegialDense(keras.layers.Layer):
+    """m dense layers side by side, as one batched product: a block-diagonal matrix.
+
+    Args:
+        members: m.
+        units: outputs of each member.
+        activation: as in `keras.layers.Dense`.
+        use_bias: as in `keras.layers.Dense`.
+        parametrization: `"standard"`; or `"ntk"`: kernels start as standard normal numbers and the
+            product is scaled by `weight_scale / sqrt(inputs)`, biases by `bias_scale`.
+        weight_scale: of the NTK parametrisation; sqrt(2) keeps the size of ReLU activations.
+        bias_scale: of the NTK parametrisation.
+        kernel_initializer: default: He normal for one member, standard normal under `"ntk"`.
+        bias_initializer: default: zeros, standard normal under `"ntk"`.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [B, n], seen by all members, or [B, m, n], a row for each member. Output: [B, m, units].
+
+    Raises:
+        ValueError: an argument or the input's shape is not one of these.
+    """
+
+    def __init__(
+        self,
+        members: int,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        parametrization: str = "standard",
+        weight_scale: float = math.sqrt(2.0),
+        bias_scale: float = 0.0,
+        kernel_initializer: Any = None,
+        bias_initializer: Any = None,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        for name, value in (("members", members), ("units", units)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        if parametrization not in PARAMETRIZATIONS:
+            raise ValueError(
+                f"parametrization={parametrization!r}: must be one of {', '.join(PARAMETRIZATIONS)}"
+            )
+        self.members, self.units, self.use_bias = members, units, use_bias
+        self.parametrization = parametrization
+        self.weight_scale, self.bias_scale = weight_scale, bias_scale
+        self.activation = keras.activations.get(activation)
+        ntk = parametrization == "ntk"
+        normal = keras.initializers.RandomNormal(stddev=1.0)
+        self.kernel_initializer = keras.initializers.get(
+            kernel_initializer or (normal if ntk else MemberHeNormal())
+        )
+        self.bias_initializer = keras.initializers.get(
+            bias_initializer or (normal.clone() if ntk else "zeros")
+        )
+
+    def build(self, shape: Any) -> None:
+        """Makes kernel [m, n, units] and bias [m, units]."""
+        good = len(shape) == 2 or (len(shape) == 3 and shape[1] == self.members)
+        if not good or shape[-1] is None:
+            raise ValueError(f"input {tuple(shape)}: must be [B, n] or [B, {self.members}, n]")
+        self.kernel = self.add_weight(
+            (self.members, shape[-1], self.units), self.kernel_initializer, name="kernel"
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (self.members, self.units), self.bias_initializer, name="bias"
+            )
+
+    def call(self, x: Any) -> Any:
+        """[B, n] or [B, m, n] -> [B, m, units]."""
+        m, n, units = self.kernel.shape
+        kernel = ops.cast(self.kernel, self.compute_dtype)
+        if len(x.shape) == 2:  # one product: [B, n] [n, m units]
+            flat = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (n, m * units))
+            y = ops.reshape(ops.matmul(x, flat), (-1, m, units))
+        else:
+            y = ops.transpose(ops.matmul(ops.transpose(x, (1, 0, 2)), kernel), (1, 0, 2))
+        ntk = self.parametrization == "ntk"
+        if ntk:
+            y = y * (self.weight_scale / math.sqrt(n))
+        if self.use_bias:
+            bias = ops.cast(self.bias, y.dtype)
+            y = y + (bias * self.bias_scale if ntk else bias)
+        return self.activation(y)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, m, units]."""
+        return (shape[0], self.members, self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "members": self.members,
+            "units": self.units,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "parametrization": self.parametrization,
+            "weight_scale": self.weight_scale,
+            "bias_scale": self.bias_scale,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+        }
+
+
+@serializable("collegial")
+class MemberHeNormal(keras.initializers.Initializer):
+    """He's normal numbers for kernels [m, n, units]: variance 2 / n, n that of one member.
+
+    Args:
+        seed: whole number, `keras.random.SeedGenerator` or None.
+    """
+
+    def __init__(self, seed: Any = None):
+        self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        """Numbers of a shape [..., n, units]."""
+        return self._normal(shape, dtype) * math.sqrt(2.0 / shape[-2])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"seed": self._normal.get_config()["seed"]}
+
+
+@serializable("collegial")
+class Aggregate(keras.layers.Layer):
+    """F = m^(-1/2) sum_j F_j over the axis of the members: [B, m, ...] -> [B, ...]."""
+
+    def call(self, x: Any) -> Any:
+        """[B, m, ...] -> [B, ...]."""
+        return ops.sum(x, 1) / math.sqrt(x.shape[1])
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, ...]."""
+        return (shape[0], *shape[2:])

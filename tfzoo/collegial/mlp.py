@@ -1,0 +1,167 @@
+"""A fully connected ensemble whose members reach up to the output."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.collegial.layers import CollegialDense
+from tfzoo.registry import serializable
+
+
+@serializable("collegial")
+class CollegialMLP(keras.Model):
+    """m fully connected networks trained as one: F = m^(-1/2) sum_j F_j (arXiv:2006.07678).
+
+    Args:
+        input_shape: of one example, e.g. (64,) or (8, 8, 1); flattened.
+        outputs: k.
+        members: m.
+        width: n of each hidden layer of a member.
+        depth: hidden layers L.
+        activation: of the hidden layers.
+        parametrization: `"ntk"` or `"standard"`, see `CollegialDense`.
+        weight_scale: of the hidden layers, under `"ntk"`.
+        use_bias: biases in all layers.
+        bias_scale: of the biases, under `"ntk"`.
+        pixel_mean: subtracted from the input.
+        pixel_std: then divided by.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [B, *input_shape]. Output: [B, k], the aggregate.
+    """
+
+    def __init__(
+        self,
+        input_shape: Any,
+        outputs: int,
+        members: int,
+        width: int,
+        depth: int,
+        activation: str = "relu",
+        parametrization: str = "ntk",
+        weight_scale: float = math.sqrt(2.0),
+        use_bias: bool = False,
+        bias_scale: float = 0.1,
+        pixel_mean: float = 0.0,
+        pixel_std: float = 1.0,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        for name, value in (("outputs", outputs), ("width", width), ("depth", depth)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        self._settings = {
+            "input_shape": list(input_shape),
+            "outputs": outputs,
+            "members": members,
+            "width": width,
+            "depth": depth,
+            "activation": activation,
+            "parametrization": parametrization,
+            "weight_scale": weight_scale,
+            "use_bias": use_bias,
+            "bias_scale": bias_scale,
+            "pixel_mean": pixel_mean,
+            "pixel_std": pixel_std,
+        }
+        self.example_shape = tuple(int(n) for n in input_shape)
+        self.members, self.num_outputs = members, outputs
+        common = {
+            "use_bias": use_bias,
+            "parametrization": parametrization,
+            "bias_scale": bias_scale,
+            "dtype": self.dtype_policy,
+        }
+        self.hidden = [
+            CollegialDense(members, width, activation, weight_scale=weight_scale, **common)
+            for _ in range(depth)
+        ]
+        self.head = CollegialDense(members, outputs, weight_scale=1.0, name="head", **common)
+        self.build((None, *self.example_shape))
+
+    def build(self, shape: Any) -> None:
+        """Makes all weights."""
+        if self.built:
+            return
+        shape = (None, math.prod(self.example_shape))
+        for layer in (*self.hidden, self.head):
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def member_outputs(self, x: Any) -> Any:
+        """F_j of every member: [B, *input_shape] -> float32 [B, m, k]."""
+        if tuple(x.shape[1:]) != self.example_shape:
+            raise ValueError(f"input {tuple(x.shape)}: must be [B, *{self.example_shape}]")
+        settings = self._settings
+        x = ops.reshape(ops.cast(x, "float32"), (-1, math.prod(self.example_shape)))
+        x = ops.cast((x - settings["pixel_mean"]) / settings["pixel_std"], self.compute_dtype)
+        for layer in self.hidden:
+            x = layer(x)
+        return ops.cast(self.head(x), "float32")
+
+    def member_logits(self, x: Any) -> Any:
+        """sqrt(m) F_j, [B, m, k]: what the ensemble would say if all members were like member j.
+
+        Their mean over the members is the ensemble's output.
+        """
+        return self.member_outputs(x) * math.sqrt(self.members)
+
+    def call(self, x: Any) -> Any:
+        """[B, *input_shape] -> m^(-1/2) sum_j F_j, float32 [B, k]."""
+        return ops.sum(self.member_outputs(x), 1) / math.sqrt(self.members)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, k]."""
+        return (shape[0], self.num_outputs)
+
+    def member(self, index: int) -> CollegialMLP:
+        """One member as a network of its own, with a copy of its weights.
+
+        Raises:
+            IndexError: there is no such member.
+        """
+        rows = self._rows(index)
+        alone = CollegialMLP(**{**self._settings, "members": 1}, dtype=self.dtype_policy)
+        alone.set_weights([w[rows] for w in self.get_weights()])
+        return alone
+
+    def set_member(self, index: int, network: CollegialMLP) -> None:
+        """Gives one member the weights of a network of one member.
+
+        Raises:
+            IndexError: there is no such member.
+            ValueError: the weights' shapes differ.
+        """
+        rows = self._rows(index)
+        weights = self.get_weights()
+        for whole, part in zip(weights, network.get_weights(), strict=True):
+            if part.shape != whole[rows].shape:
+                raise ValueError(f"network: weight {part.shape}, must be {whole[rows].shape}")
+            whole[rows] = part
+        self.set_weights(weights)
+
+    def _rows(self, index: int) -> slice:
+        if not 0 <= index < self.members:
+            raise IndexError(f"index={index}: must be from 0 to {self.members - 1}")
+        return slice(index, index + 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self._settings
+
+
+def parameters(inputs: int, outputs: int, members: int, width: int, depth: int) -> int:
+    """Kernels of a `CollegialMLP` without biases."""
+    return members * (inputs * width + (depth - 1) * width**2 + width * outputs)
+
+
+def scaled_rows(x: np.ndarray, norm: float) -> np.ndarray:
+    """Rows of a length, float32 [N, n]."""
+    flat = np.asarray(x, np.float32).reshape(len(x), -1)
+    return flat * (norm / np.linalg.norm(flat, axis=1, keepdims=True))

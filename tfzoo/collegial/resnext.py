@@ -1,0 +1,198 @@
+"""ResNeXt whose blocks are collegial ensembles of bottlenecks (arXiv:2006.07678, 1611.05431)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfzoo.collegial.layers import GroupConv2D
+from tfzoo.registry import serializable
+
+IMAGENET_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+
+
+def stage_blocks(family: str, depth: int, stages: int) -> tuple[int, ...]:
+    """Blocks of each stage.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    if family == "imagenet":
+        if depth not in IMAGENET_BLOCKS:
+            known = ", ".join(map(str, IMAGENET_BLOCKS))
+            raise ValueError(f"depth={depth}: must be one of {known} for family='imagenet'")
+        return IMAGENET_BLOCKS[depth]
+    if family != "cifar":
+        raise ValueError(f"family={family!r}: must be 'cifar' or 'imagenet'")
+    blocks, rest = divmod(depth - 2, 3 * stages)
+    if blocks < 1 or rest:
+        raise ValueError(f"depth={depth}: must be 2 plus a multiple of {3 * stages}")
+    return (blocks,) * stages
+
+
+def member_width(base_width: int, filters: int) -> int:
+    """Channels of one member in a stage of so many output channels."""
+    return int(base_width * filters / 256)
+
+
+def count_kernels(
+    cardinality: int,
+    base_width: int,
+    family: str = "cifar",
+    depth: int = 29,
+    num_classes: int = 10,
+    stages: int = 3,
+    channels: int = 3,
+) -> int:
+    """Convolution kernels and classifier, without batch normalisation: the search's cost."""
+    stem = 7 if family == "imagenet" else 3
+    total, before = stem**2 * channels * 64, 64
+    for stage, blocks in enumerate(stage_blocks(family, depth, stages)):
+        filters = 256 * 2**stage
+        n = member_width(base_width, filters)
+        wide = cardinality * n
+        for _ in range(blocks):
+            total += before * wide + 9 * n * wide + wide * filters
+            total += before * filters if before != filters else 0
+            before = filters
+    return total + before * num_classes + num_classes
+
+
+@serializable("collegial")
+class CollegialResNeXt(keras.Model):
+    """ResNeXt; `cardinality` is the number m of members in each block, `base_width` their n.
+
+    The two 1x1 convolutions around a grouped 3x3 one are m bottlenecks of n channels side by side,
+    summed; He's initialisation by fan-in of the last gives the factor m^(-1/2).
+
+    Args:
+        num_classes: classes.
+        cardinality: m.
+        base_width: n in the first stage; doubles with each stage.
+        depth: layers; `cifar`: 2 + 3 stages x blocks (29); `imagenet`: 26, 50 or 101.
+        family: `"cifar"` (3x3 stem, no pooling) or `"imagenet"` (7x7 stem with stride, pooling).
+        stages: of the `cifar` family: 3, or 4 for images of 64x64.
+        channels: of the images.
+        pixel_mean: subtracted from raw pixels, one number or one for each channel.
+        pixel_std: then divided by.
+        name: of the model.
+        dtype: policy.
+
+    Input: raw pixels [B, H, W, channels], any size. Output: logits float32 [B, num_classes].
+
+    Raises:
+        ValueError: there is no such network.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        cardinality: int,
+        base_width: int,
+        depth: int = 29,
+        family: str = "cifar",
+        stages: int = 3,
+        channels: int = 3,
+        pixel_mean: Any = 127.5,
+        pixel_std: Any = 127.5,
+        name: str | None = None,
+        dtype: Any = None,
+        **keywords: Any,
+    ):
+        for key, value in (("cardinality", cardinality), ("base_width", base_width)):
+            if value < 1:
+                raise ValueError(f"{key}={value}: must be at least 1")
+        blocks = stage_blocks(family, depth, stages)
+        make = _Maker(dtype or keras.config.dtype_policy())
+        inputs = keras.Input((None, None, channels))
+        std = np.asarray(pixel_std, float)
+        mean = np.asarray(pixel_mean, float)
+        x = keras.layers.Rescaling(_plain(1 / std), _plain(-mean / std), dtype=make.dtype)(inputs)
+        if family == "imagenet":
+            x = make.normal(make.convolution(x, 64, 7, stride=2, name="stem"), "stem_norm")
+            x = keras.layers.ReLU(dtype=make.dtype)(x)
+            x = keras.layers.ZeroPadding2D(1, dtype=make.dtype)(x)  # pixels are at least 0 by now
+            x = keras.layers.MaxPooling2D(3, 2, dtype=make.dtype)(x)
+        else:
+            x = make.normal(make.convolution(x, 64, 3, name="stem"), "stem_norm")
+            x = keras.layers.ReLU(dtype=make.dtype)(x)
+        for stage, count in enumerate(blocks):
+            filters = 256 * 2**stage
+            wide = cardinality * member_width(base_width, filters)
+            for i in range(count):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = make.block(x, filters, wide, cardinality, stride, f"stage{stage}_block{i}")
+        x = keras.layers.GlobalAveragePooling2D(dtype=make.dtype)(x)
+        outputs = keras.layers.Dense(
+            num_classes, kernel_initializer="he_normal", name="head", dtype="float32"
+        )(x)
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **keywords)
+        self.channels, self.num_classes = channels, num_classes
+        self._settings = {
+            "num_classes": num_classes,
+            "cardinality": cardinality,
+            "base_width": base_width,
+            "depth": depth,
+            "family": family,
+            "stages": stages,
+            "channels": channels,
+            "pixel_mean": pixel_mean,
+            "pixel_std": pixel_std,
+            "dtype": keras.dtype_policies.serialize(make.dtype),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"name": self.name, "trainable": self.trainable, **self._settings}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CollegialResNeXt:
+        """The inverse of `get_config`."""
+        del custom_objects
+        return cls(**config)
+
+
+class _Maker:
+    """Layers as PyTorch makes them: padding on both sides, its batch normalisation."""
+
+    def __init__(self, dtype: Any):
+        self.dtype = keras.dtype_policies.get(dtype)
+
+    def convolution(
+        self, x: Any, filters: int, size: int, stride: int = 1, groups: int = 1, name: str = ""
+    ) -> Any:
+        if stride > 1 and size > 1:  # "same" would pad on one side only
+            x = keras.layers.ZeroPadding2D(size // 2, dtype=self.dtype)(x)
+        return GroupConv2D(
+            filters,
+            size,
+            groups,
+            strides=stride,
+            padding="same" if stride == 1 else "valid",
+            use_bias=False,
+            kernel_initializer="he_normal",
+            name=name,
+            dtype=self.dtype,
+        )(x)
+
+    def normal(self, x: Any, name: str) -> Any:
+        return keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, name=name, dtype=self.dtype
+        )(x)
+
+    def block(self, x: Any, filters: int, wide: int, groups: int, stride: int, name: str) -> Any:
+        y = self.convolution(x, wide, 1, name=f"{name}_reduce")
+        y = keras.layers.ReLU(dtype=self.dtype)(self.normal(y, f"{name}_reduce_norm"))
+        y = self.convolution(y, wide, 3, stride, groups, name=f"{name}_members")
+        y = keras.layers.ReLU(dtype=self.dtype)(self.normal(y, f"{name}_members_norm"))
+        y = self.normal(self.convolution(y, filters, 1, name=f"{name}_expand"), f"{name}_norm")
+        if x.shape[-1] != filters:
+            x = self.convolution(x, filters, 1, stride, name=f"{name}_shortcut")
+            x = self.normal(x, f"{name}_shortcut_norm")
+        return keras.layers.ReLU(dtype=self.dtype)(keras.layers.Add(dtype=self.dtype)([x, y]))
+
+
+def _plain(values: np.ndarray) -> float | list[float]:
+    return float(values) if values.ndim == 0 else [float(v) for v in values]
