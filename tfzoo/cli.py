@@ -116,8 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--recipe", help="the recipe that made a bare .keras file")
     command.add_argument("--output", help="an .npz for the outputs; default: print them")
 
-    for kind in ("study", "bench"):
-        text = "the paper's claim as an experiment" if kind == "study" else "time and memory"
+    texts = {
+        "study": "the paper's claim as an experiment",
+        "bench": "time and memory",
+        "search": "settings that a method's theory gives, without training",
+    }
+    for kind, text in texts.items():
         command = add(kind, text, _experiment(kind))
         command.add_argument("name", help="a method, e.g. aft")
         command.add_argument("rest", nargs=argparse.REMAINDER, help=f"`tfzoo {kind} NAME -h`")

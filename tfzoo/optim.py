@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -41,6 +41,84 @@ class AdamW(keras.optimizers.AdamW):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {"exclude": list(self.exclude)}
+
+
+@serializable("optim")
+class MomentumSGD(keras.optimizers.SGD):
+    """SGD with momentum and L2 decay inside the gradient, as PyTorch has it.
+
+    The buffer is b = momentum b + (g + weight_decay w) and the step -learning_rate b (or, with
+    Nesterov's, -learning_rate (g + weight_decay w + momentum b)). Keras's own `weight_decay` is
+    decoupled: the momentum does not accumulate it, so that the same number decays ten times less
+    at momentum 0.9. All trainable variables decay, biases and norms too.
+
+    Args:
+        learning_rate: a number or a schedule.
+        momentum: of the buffer.
+        coupled_decay: weight_decay.
+        **keywords: those of `keras.optimizers.SGD`, but `weight_decay`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.1,
+        momentum: float = 0.9,
+        coupled_decay: float = 0.0,
+        **keywords: Any,
+    ):
+        keywords.setdefault("name", "momentum_sgd")
+        super().__init__(learning_rate, momentum, **keywords)
+        self.coupled_decay = coupled_decay
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One variable's step."""
+        decay = keras.ops.cast(self.coupled_decay, variable.dtype)
+        super().update_step(gradient + decay * variable, variable, learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"coupled_decay": self.coupled_decay}
+
+
+@dataclass(frozen=True)
+class StepsConfig:
+    """The config's group `optimizer`: momentum SGD whose learning rate falls in steps.
+
+    Attributes:
+        learning_rate: the first.
+        drop_epochs: epochs after which it is multiplied by `drop_factor`.
+        drop_factor: see there.
+        momentum: of the gradients.
+        weight_decay: coupled L2 decay of all weights.
+    """
+
+    learning_rate: float = 0.1
+    drop_epochs: list[int] = field(default_factory=list)
+    drop_factor: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        rate, drops = self.learning_rate, self.drop_epochs
+        check(rate > 0, "optimizer.learning_rate", rate, "above 0")
+        good = list(drops) == sorted(set(drops)) and all(e >= 1 for e in drops)
+        check(good, "optimizer.drop_epochs", list(drops), "rising numbers from 1 up")
+        factor, momentum = self.drop_factor, self.momentum
+        check(0 < factor <= 1, "optimizer.drop_factor", factor, "above 0 and up to 1")
+        check(0 <= momentum < 1, "optimizer.momentum", momentum, "from 0 to below 1")
+        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
+
+
+def make_momentum_sgd(config: StepsConfig, steps_per_epoch: int) -> MomentumSGD:
+    """The optimizer of a config."""
+    rate: Any = config.learning_rate
+    if config.drop_epochs:
+        rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
+        # a boundary belongs to the steps before it
+        ends = [epoch * steps_per_epoch - 1 for epoch in config.drop_epochs]
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
+    return MomentumSGD(rate, config.momentum, config.weight_decay)
 
 
 @dataclass(frozen=True)

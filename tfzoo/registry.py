@@ -73,10 +73,10 @@ def get_task(name: str) -> type:
 
 
 def experiment(kind: str, name: str, target: str) -> None:
-    """Registers the entry of `tfzoo study NAME` or `tfzoo bench NAME`.
+    """Registers the entry of `tfzoo study NAME`, `tfzoo bench NAME` or `tfzoo search NAME`.
 
     Args:
-        kind: `"study"` or `"bench"`.
+        kind: `"study"`, `"bench"` or `"search"`.
         name: the method's name.
         target: `"module:function"`, imported when it is called for; the function takes the
             remaining command-line words.
@@ -90,15 +90,15 @@ def experiment(kind: str, name: str, target: str) -> None:
 
 
 def experiments(kind: str) -> list[str]:
-    """Names of the registered studies or benches."""
+    """Names of the registered studies, benches or searches."""
     return sorted(name for k, name in _experiments if k == kind)
 
 
 def get_experiment(kind: str, name: str) -> Callable[[list[str]], int | None]:
-    """The function of a study or bench.
+    """The function of a study, bench or search.
 
     Raises:
-        InputError: no such study or bench.
+        InputError: there is none of that name.
     """
     if (kind, name) not in _experiments:
         raise InputError(f"{kind} {name!r}: must be one of {', '.join(experiments(kind))}")

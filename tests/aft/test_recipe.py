@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
+from mocked import Mocked
 from tfzoo import data, runner
 from tfzoo.errors import InputError
 
@@ -46,39 +46,6 @@ PAPER = {
         "model.dim=8", "model.depth=2", "model.num_heads=8", "model.image_size=48",
     ],
 }  # fmt: skip
-
-
-class Mocked:
-    """What a recipe reads of a TFDS builder, over a few random images."""
-
-    def __init__(self, name, shape, classes, splits):
-        import tensorflow_datasets as tfds
-
-        self.name, self.shape, self.classes = name, shape, classes
-
-        class Split:
-            num_examples = 24
-
-        class Info:
-            features = tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=shape),
-                    "label": tfds.features.ClassLabel(num_classes=classes),
-                }
-            )
-
-        self.info = Info()
-        self.info.splits = dict.fromkeys([*splits, "train[:98%]", "train[98%:]"], Split)
-
-    def as_dataset(self, split, decoders=None, **keywords):
-        shape = [n or 40 for n in self.shape]
-        rng = np.random.default_rng(len(split))
-        images = rng.integers(0, 256, (24, *shape)).astype("uint8")
-        labels = rng.integers(0, self.classes, 24)
-        found = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
-        if decoders:
-            return found.map(lambda x: {**x, "image": tf.io.encode_jpeg(x["image"])})
-        return found.map(lambda x: {**x, "image": tf.ensure_shape(x["image"], self.shape)})
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -7,6 +7,8 @@ from tfzoo.collegial import (
     Aggregate,
     Collegial,
     CollegialDense,
+    CollegialMLP,
+    CollegialResNeXt,
     GroupConv2D,
     MemberHeNormal,
 )
@@ -25,6 +27,14 @@ CASES = {
     "CollegialDense": {
         "make": lambda: CollegialDense(3, 2, "tanh", parametrization="ntk", bias_scale=0.5),
         "inputs": lambda: floats(4, 3, 5),
+    },
+    "CollegialMLP": {
+        "make": lambda: CollegialMLP((4, 2), 3, members=2, width=5, depth=2, use_bias=True),
+        "inputs": lambda: floats(3, 4, 2),
+    },
+    "CollegialResNeXt": {
+        "make": lambda: CollegialResNeXt(3, 2, 4, depth=5, stages=1, channels=1),
+        "inputs": lambda: 100 * floats(3, 8, 8, 1),
     },
     "GroupConv2D": {
         "make": lambda: GroupConv2D(6, 3, groups=2, padding="same"),

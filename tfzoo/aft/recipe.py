@@ -16,60 +16,38 @@ from tfzoo.aft.classifier import AFTClassifier
 from tfzoo.aft.config import ClassifierConfig, ImageModelConfig, TextConfig
 from tfzoo.data import augment, images
 from tfzoo.errors import InputError
+from tfzoo.image_recipe import ImageClassification, builder_info, image_datasets, image_info
 from tfzoo.optim import make_adamw
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
+from tfzoo.serving.image_signatures import classifier
 
-# what a dry run must know of data that it does not prepare: train examples, classes, image shape
-_PUBLIC = {
-    "tfzoo_digits": (1197, 10, (8, 8, 1)),
-    "cifar10": (50_000, 10, (32, 32, 3)),
-    "imagenet2012": (1_281_167, 1000, (None, None, 3)),
-}
 _TEXT_BYTES = {"enwik8": 90_000_000, "tfzoo_pydoc": 400_000}
 
 
 @task("aft.classifier")
-class Classification(Recipe):
+class Classification(ImageClassification):
     """Images to classes."""
 
     config_class = ClassifierConfig
 
-    def data_info(self, config: ClassifierConfig) -> dict[str, Any]:
-        """Classes, channels and steps of a known data set, or of the user's prepared one."""
-        return _image_info(config)
+    def image_size(self, config: ClassifierConfig) -> int:
+        """`model.image_size`."""
+        return config.model.image_size
 
-    def datasets(self, config: ClassifierConfig) -> data.Datasets:
-        """Images resized (and augmented for training) to `model.image_size`, labels one-hot."""
-        found = data.builder(config.data)
-        info = _builder_info(found, config)
-        classes, size = info["num_classes"], config.model.image_size
-        mixing = config.augment == "deit"
+    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig) -> tf.Tensor:
+        """By `augment`: none, a shift of up to one pixel in eight, or DeiT's."""
+        size = config.model.image_size
+        if config.augment == "deit":
+            mean, std = config.model.pixel_mean, config.model.pixel_std
+            return images.deit(image, seed, size, mean, std)
+        image = images.to_size(image, size)
+        return images.shift(image, seed, max(1, size // 8)) if config.augment == "shift" else image
 
-        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
-            image = _augmented(example["image"], seed, config)
-            return image, tf.one_hot(example["label"], classes)
-
-        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
-            image = images.to_size(example["image"], size)
-            return image, tf.one_hot(example["label"], classes)
-
-        train_split, validation_split, test_split = data.three_splits(found)
-        stream = data.image_stream(
-            found,
-            train_split,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            map_fn=prepare,
-            batch_map_fn=augment.mixup_or_cutmix if mixing else None,
-            steps_per_epoch=info["steps_per_epoch"],
-            repeats=config.repeats,
-        )
-        validation, test = (
-            data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
-            for s in (validation_split, test_split)
-        )
-        return data.Datasets(stream, validation, test, info)
+    def stream_options(self, config: ClassifierConfig) -> dict[str, Any]:
+        """Mixup or cutmix with DeiT's augmentation; repeated augmentation."""
+        mixing = augment.mixup_or_cutmix if config.augment == "deit" else None
+        return {"batch_map_fn": mixing, "repeats": config.repeats}
 
     def build(self, config: ClassifierConfig, info: dict[str, Any]) -> keras.Model:
         """An `AFTClassifier`, compiled with AdamW and (smoothed) cross-entropy."""
@@ -89,20 +67,9 @@ class Classification(Recipe):
         )
         return model
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
-        """Accuracy, cross-entropy and number of test images."""
-        accuracy = keras.metrics.CategoricalAccuracy()
-        loss, count = keras.metrics.CategoricalCrossentropy(from_logits=True), 0
-        for x, labels in datasets.test:
-            logits = model(x, training=False)
-            accuracy.update_state(labels, logits)
-            loss.update_state(labels, logits)
-            count += len(x)
-        return {"accuracy": float(accuracy.result()), "loss": float(loss.result()), "count": count}
-
     def signatures(self, model: keras.Model) -> dict[str, Any]:
         """`serving_default(images)` and `bytes(encoded)`."""
-        return signatures.classifier(model)
+        return classifier(model, model.image_size, model.channels)
 
 
 @task("aft.language_model")
@@ -159,12 +126,12 @@ class ImageModelling(Recipe):
 
     def data_info(self, config: ImageModelConfig) -> dict[str, Any]:
         """Image shape and steps of a known data set, or of the user's prepared one."""
-        return _image_info(config)
+        return image_info(config)
 
     def datasets(self, config: ImageModelConfig) -> data.Datasets:
         """Images as integers, which are their own targets."""
         found = data.builder(config.data)
-        info = _builder_info(found, config)
+        info = builder_info(found, config)
 
         def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
             image = example["image"]
@@ -173,24 +140,7 @@ class ImageModelling(Recipe):
                 image = augment.shift_values(augment.flip(image, flip), shift)
             return _pair(image)
 
-        train_split, validation_split, test_split = data.three_splits(found)
-        stream = data.image_stream(
-            found,
-            train_split,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            map_fn=prepare,
-            steps_per_epoch=info["steps_per_epoch"],
-        )
-        validation, test = (
-            data.eval_batches(
-                data.split(found, s),
-                batch_size=config.batch_size,
-                map_fn=lambda x: _pair(x["image"]),
-            )
-            for s in (validation_split, test_split)
-        )
-        return data.Datasets(stream, validation, test, info)
+        return image_datasets(found, config, info, prepare, lambda x: _pair(x["image"]))
 
     def build(self, config: ImageModelConfig, info: dict[str, Any]) -> keras.Model:
         """An `AFTImageModel`, compiled with AdamW and cross-entropy."""
@@ -214,15 +164,6 @@ def _pair(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return image, image
 
 
-def _augmented(image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig) -> tf.Tensor:
-    """A training image [S, S, C] of raw pixels, float32."""
-    size = config.model.image_size
-    if config.augment == "deit":
-        return images.deit(image, seed, size, config.model.pixel_mean, config.model.pixel_std)
-    image = images.to_size(image, size)
-    return images.shift(image, seed, max(1, size // 8)) if config.augment == "shift" else image
-
-
 def _compile_bits(model: keras.Model, config: Any, info: dict[str, Any], name: str) -> None:
     model.compile(
         make_adamw(config.optimizer, config.epochs * info["steps_per_epoch"]),
@@ -239,38 +180,6 @@ def _evaluate_bits(model: keras.Model, test: tf.data.Dataset, name: str) -> dict
         metric.update_state(y, score(x))
         count += int(tf.size(y))
     return {name: float(metric.result()), "count": count}
-
-
-def _image_info(config: Any) -> dict[str, Any]:
-    name = config.data.name
-    if name not in _PUBLIC:
-        return _builder_info(data.builder(config.data), config)
-    examples, classes, shape = _PUBLIC[name]
-    return _info(examples, classes, shape, config)
-
-
-def _builder_info(found: Any, config: Any) -> dict[str, Any]:
-    features = found.info.features
-    if "image" not in features or "label" not in features:
-        raise InputError(
-            f"data.name={config.data.name!r}: must have image and label, has {', '.join(features)}"
-        )
-    shape = features["image"].shape
-    if len(shape) != 3 or shape[-1] is None:
-        raise InputError(f"data.name={config.data.name!r}: images {shape}, must be [H, W, C]")
-    train = data.three_splits(found)[0]
-    return _info(
-        found.info.splits[train].num_examples, features["label"].num_classes, shape, config
-    )
-
-
-def _info(examples: int, classes: int, shape: Any, config: Any) -> dict[str, Any]:
-    return {
-        "steps_per_epoch": _steps(examples, config),
-        "examples": examples,
-        "num_classes": classes,
-        "image_shape": tuple(shape),
-    }
 
 
 def _steps(examples: int, config: Any) -> int:

@@ -11,47 +11,9 @@ import tensorflow as tf
 from keras import ops
 
 from tfzoo.aft.bits import bits
-from tfzoo.data.images import to_size
 from tfzoo.serving import Signature
 
 _PROMPT = b"The Python language reference manual describes"
-
-
-def classifier(model: keras.Model) -> dict[str, Signature]:
-    """`serving_default(images)` takes raw pixels, `bytes(encoded)` PNG or JPEG files."""
-    size, channels = model.image_size, model.channels
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 17, (4, size, size, channels)).astype(np.uint8)
-
-    def answer(images: Any) -> dict[str, Any]:
-        probabilities = ops.softmax(ops.cast(model(images, training=False), "float32"))
-        classes = ops.argmax(probabilities, -1)
-        return {"probabilities": probabilities, "classes": ops.cast(classes, "int32")}
-
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels, expand_animations=False)
-        return to_size(tf.ensure_shape(image, [None, None, channels]), size)
-
-    def from_bytes(encoded: tf.Tensor) -> dict[str, Any]:
-        spec = tf.TensorSpec([size, size, channels], tf.float32)
-        return answer(tf.map_fn(decode, encoded, fn_output_signature=spec))
-
-    files = np.array([tf.io.encode_png(image).numpy() for image in images], object)
-    return {
-        "serving_default": Signature(
-            answer,
-            {"images": tf.TensorSpec([None, size, size, channels], tf.float32)},
-            {"images": images.astype(np.float32)},
-            description="raw pixels to class probabilities and the likeliest class",
-        ),
-        "bytes": Signature(
-            from_bytes,
-            {"encoded": tf.TensorSpec([None], tf.string)},
-            {"encoded": files},
-            xla=False,
-            description="PNG or JPEG files, resized, to class probabilities",
-        ),
-    }
 
 
 def language_model(model: keras.Model) -> dict[str, Signature]:

@@ -75,6 +75,7 @@ class CollegialResNeXt(keras.Model):
         family: `"cifar"` (3x3 stem, no pooling) or `"imagenet"` (7x7 stem with stride, pooling).
         stages: of the `cifar` family: 3, or 4 for images of 64x64.
         channels: of the images.
+        image_size: side that served files are resized to; the network itself takes any.
         pixel_mean: subtracted from raw pixels, one number or one for each channel.
         pixel_std: then divided by.
         name: of the model.
@@ -95,6 +96,7 @@ class CollegialResNeXt(keras.Model):
         family: str = "cifar",
         stages: int = 3,
         channels: int = 3,
+        image_size: int = 32,
         pixel_mean: Any = 127.5,
         pixel_std: Any = 127.5,
         name: str | None = None,
@@ -129,7 +131,7 @@ class CollegialResNeXt(keras.Model):
             num_classes, kernel_initializer="he_normal", name="head", dtype="float32"
         )(x)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **keywords)
-        self.channels, self.num_classes = channels, num_classes
+        self.channels, self.image_size, self.num_classes = channels, image_size, num_classes
         self._settings = {
             "num_classes": num_classes,
             "cardinality": cardinality,
@@ -138,6 +140,7 @@ class CollegialResNeXt(keras.Model):
             "family": family,
             "stages": stages,
             "channels": channels,
+            "image_size": image_size,
             "pixel_mean": pixel_mean,
             "pixel_std": pixel_std,
             "dtype": keras.dtype_policies.serialize(make.dtype),

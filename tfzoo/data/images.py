@@ -51,3 +51,44 @@ def deit(
     normal = (tf.cast(image, tf.float32) - tf.constant(mean)) / tf.constant(std)
     image = augment.random_erasing(normal, erase) * tf.constant(std) + tf.constant(mean)
     return tf.ensure_shape(image, [size, size, 3])
+
+
+def padded_crop(image: tf.Tensor, seed: tf.Tensor, padding: int) -> tf.Tensor:
+    """The image padded with zeros on all sides, cut to its own size at a random place."""
+    shape = tf.shape(image)
+    y, x = tf.unstack(tf.random.stateless_uniform([2], seed, 0, 2 * padding + 1, tf.int32))
+    wide = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])
+    return tf.ensure_shape(wide[y : y + shape[0], x : x + shape[1]], image.shape)
+
+
+def color_jitter(image: tf.Tensor, seed: tf.Tensor, strength: float) -> tf.Tensor:
+    """Changes brightness, contrast and saturation, in a random order, as torchvision does.
+
+    Args:
+        image: float [H, W, 3] of raw pixels.
+        seed: int32 [2].
+        strength: each factor is drawn from [1 - strength, 1 + strength].
+
+    Returns:
+        float32 [H, W, 3], clipped to 0..255.
+    """
+    order_seed, factor_seed = tf.unstack(tf.random.split(seed, 2))
+    low, high = max(0.0, 1 - strength), 1 + strength
+    factors = tf.random.stateless_uniform([3], factor_seed, low, high)
+    order = tf.random.experimental.stateless_shuffle(tf.range(3), order_seed)
+    image = tf.cast(image, tf.float32)
+
+    def blend(other: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
+        return tf.clip_by_value(factor * image + (1 - factor) * other, 0.0, 255.0)
+
+    for i in range(3):
+        gray = tf.image.rgb_to_grayscale(image)
+        others = tf.stack(
+            [
+                tf.zeros_like(image),
+                tf.zeros_like(image) + tf.round(tf.reduce_mean(gray)),
+                tf.zeros_like(image) + gray,
+            ]
+        )
+        image = blend(others[order[i]], factors[order[i]])
+    return image

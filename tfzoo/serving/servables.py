@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfzoo.errors import InputError
 from tfzoo.serving.errors import RequestFailed, first_line
+from tfzoo.serving.loading import load
 from tfzoo.serving.signature import check_dtype, check_names, check_shape
 from tfzoo.serving.writer import versions
 
@@ -41,7 +42,7 @@ class Servable:
         self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = dict(
             proto.meta_graphs[0].signature_def
         )
-        self._loaded = tf.saved_model.load(str(folder))  # kept: its variables live with it
+        self._loaded = load(folder)  # kept: its variables live with it
 
     def inputs(self, signature_name: str) -> dict[str, tf.TensorSpec]:
         """Inputs of a signature, by name.

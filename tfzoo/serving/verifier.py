@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.serving.errors import ExportError, first_line
+from tfzoo.serving.loading import load
 from tfzoo.serving.signature import Signature
 
 TOLERANCE = 1e-4
@@ -38,7 +39,7 @@ def verify(
     Raises:
         ExportError: something is not as the signatures promise.
     """
-    check(tf.saved_model.load(str(version_dir)), signatures, tolerance)
+    check(load(version_dir), signatures, tolerance)
 
 
 def check(loaded: Any, signatures: Mapping[str, Signature], tolerance: float) -> None:

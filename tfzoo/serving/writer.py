@@ -21,6 +21,7 @@ import tensorflow as tf
 from tfzoo.errors import InputError
 from tfzoo.files import sync
 from tfzoo.serving.errors import ExportError, first_line
+from tfzoo.serving.loading import load
 from tfzoo.serving.signature import Signature
 from tfzoo.serving.verifier import COARSE, TOLERANCE, check
 from tfzoo.serving.warmup import write_warmup
@@ -69,7 +70,7 @@ def write(
     try:
         with _aside(directory) as folder:
             _save(model, signatures, folder)
-            loaded = tf.saved_model.load(str(folder))
+            loaded = load(folder)
             check(loaded, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
             extra = folder / "assets.extra"
             _write_extra(extra, loaded, signatures, config_yaml, metadata or {})
