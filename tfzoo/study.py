@@ -225,10 +225,11 @@ def save_figure(figure: Any, path: str | Path) -> None:
     plt.close(figure)
 
 
-def parser(name: str) -> argparse.ArgumentParser:
-    """The options that all studies have."""
+def parser(name: str, overrides: bool = True) -> argparse.ArgumentParser:
+    """The options that all studies have, and `overrides` for those whose arms are recipes."""
     made = argparse.ArgumentParser(prog=f"tfzoo study {name}")
-    made.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm's config")
+    if overrides:
+        made.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm")
     made.add_argument("--seeds", default="0,1,2", help="comma-separated; default 0,1,2")
     made.add_argument("--output", help=f"folder; default studies/{name}-<data>")
     return made

@@ -1,0 +1,36 @@
+"""Digits as the study's rows: scaled to one length, one-hot targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfzoo import data
+
+NORM = 8.0
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Rows [N, 64] of length `NORM` and labels of the train, validation or test split."""
+
+    x: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def targets(self) -> np.ndarray:
+        """One-hot, [N, 10]."""
+        return np.eye(10, dtype=np.float32)[self.labels]
+
+    def accuracy(self, answer: np.ndarray) -> float:
+        """Share of examples whose greatest answer is their label."""
+        return float(np.mean(answer.argmax(1) == self.labels))
+
+
+def load(split: str) -> Digits:
+    """A split of `tfzoo_digits`."""
+    found = data.builder(data.DataConfig("tfzoo_digits"))
+    batch = next(data.split(found, split).batch(2000).as_numpy_iterator())
+    flat = batch["image"].reshape(len(batch["image"]), -1).astype(np.float32)
+    return Digits(flat * (NORM / np.linalg.norm(flat, axis=1, keepdims=True)), batch["label"])
