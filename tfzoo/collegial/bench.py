@@ -1,0 +1,208 @@
+"""`tfzoo bench collegial`: grouped convolution, batched dense layers, a ResNeXt's training step."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfzoo import bench
+from tfzoo.bench import Result, Target
+from tfzoo.config import check
+
+BATCH, SIDE = 32, 16
+GROUPS = {4: 256, 32: 256, 37: 370}
+"""Groups -> channels of the 3x3 convolution."""
+CONVOLUTIONS = ("ours", "keras", "loop", "dense")
+DENSE = {"members": 32, "inputs": 64, "units": 64, "batch": 128}
+NETWORKS = {"wide": (1, 128), "searched": (37, 10)}
+SLOW_ROUNDS = 2
+"""Repetitions of Keras's grouped convolution, which takes seconds."""
+
+
+def build_convolution(name: str, groups: int, channels: int) -> Callable[[], None]:
+    """Forward and backward of a 3x3 convolution on [32, 16, 16, channels]."""
+    import keras
+
+    from tfzoo.collegial import GroupConv2D
+
+    settings = {"padding": "same", "use_bias": False}
+    x = keras.random.normal((BATCH, SIDE, SIDE, channels), seed=0)
+    if name == "loop":
+        parts = [keras.layers.Conv2D(channels // groups, 3, **settings) for _ in range(groups)]
+        split = _splitter(groups)
+
+        def call(x: Any) -> Any:
+            pairs = zip(parts, split(x), strict=True)
+            return keras.ops.concatenate([part(piece) for part, piece in pairs], -1)
+
+        return _pass(call, lambda: [w for part in parts for w in part.weights], x)
+    made = {
+        "ours": lambda: GroupConv2D(channels, 3, groups, **settings),
+        "keras": lambda: keras.layers.Conv2D(channels, 3, groups=groups, **settings),
+        "dense": lambda: keras.layers.Conv2D(channels, 3, **settings),
+    }
+    layer = made[name]()
+    return _pass(layer, lambda: layer.weights, x)
+
+
+def build_dense(name: str, members: int, inputs: int, units: int, batch: int) -> Callable:
+    """Forward and backward of m dense layers on [batch, m, inputs]."""
+    import keras
+
+    from tfzoo.collegial import CollegialDense
+
+    x = keras.random.normal((batch, members, inputs), seed=0)
+    if name == "ours":
+        layer = CollegialDense(members, units, "relu")
+        return _pass(layer, lambda: layer.weights, x)
+    parts = [keras.layers.Dense(units, "relu") for _ in range(members)]
+
+    def call(x: Any) -> Any:
+        return keras.ops.stack([part(x[:, j]) for j, part in enumerate(parts)], 1)
+
+    return _pass(call, lambda: [w for part in parts for w in part.weights], x)
+
+
+def build_network(name: str) -> Callable[[], None]:
+    """A training step of ResNeXt-29 on a batch of 32 images of 32x32."""
+    import keras
+    import numpy as np
+
+    from tfzoo.collegial import CollegialResNeXt
+    from tfzoo.optim import MomentumSGD
+
+    keras.utils.set_random_seed(0)
+    model = CollegialResNeXt(10, *NETWORKS[name])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(MomentumSGD(0.1, 0.9, 5e-4), loss)
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (BATCH, 32, 32, 3)), rng.integers(0, 10, BATCH)
+    x = x.astype("float32")
+    return lambda: model.train_on_batch(x, y) and None
+
+
+def _splitter(groups: int) -> Callable[[Any], list[Any]]:
+    import keras
+
+    return lambda x: keras.ops.split(x, groups, -1)
+
+
+def _pass(call: Callable, weights: Callable[[], list], x: Any) -> Callable[[], None]:
+    """One compiled forward and backward pass, gradients of input and weights."""
+    import keras
+    import tensorflow as tf
+
+    check(keras.backend.backend() == "tensorflow", "backend", keras.backend.backend(), "tensorflow")
+    call(x)
+    values = [w.value for w in weights()]
+
+    @tf.function
+    def both(x: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(call(x)))
+        return [tf.convert_to_tensor(g) for g in tape.gradient(loss, [x, *values])]
+
+    return lambda: [g.numpy()[:1] for g in both(x)] and None
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="tfzoo bench collegial", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="of the fast alternatives")
+    parser.add_argument("--parts", default="convolution,dense,network", help="some of %(default)s")
+    parser.add_argument("--groups", default="4,32,37", help="some of %(default)s")
+    parser.add_argument("--output", default="benches/collegial")
+    words = parser.parse_args(argv)
+    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
+    makers = {"convolution": convolution_rows, "dense": dense_rows, "network": network_rows}
+    parts = words.parts.split(",")
+    for part in parts:
+        check(part in makers, "--parts", part, f"some of {', '.join(makers)}")
+    known = {str(g): g for g in GROUPS}
+    for word in words.groups.split(","):
+        check(word in known, "--groups", word, f"some of {', '.join(known)}")
+    groups = [known[word] for word in words.groups.split(",")]
+    rows = []
+    for part in parts:
+        rows += makers[part](words.rounds, groups)
+    found = targets(rows)
+    bench.report("collegial", rows, found, words.output)
+    for target in found:
+        print(target)
+    print(f"written to {words.output}")
+
+
+def convolution_rows(rounds: int, groups: Sequence[int]) -> list[dict[str, Any]]:
+    """The four convolutions at each number of groups; Keras's own in fewer rounds."""
+    rows = []
+    for g in groups:
+        keywords = {
+            n: {"name": n, "groups": g, "channels": GROUPS[g]} for n in CONVOLUTIONS if n != "keras"
+        }
+        with bench.workers(CONVOLUTIONS) as made:
+            target = "tfzoo.collegial.bench:build_convolution"
+            results = bench.compare(made, target, keywords, rounds)
+            slow = {"keras": {"name": "keras", "groups": g, "channels": GROUPS[g]}}
+            results |= bench.compare(made, target, slow, min(rounds, SLOW_ROUNDS))
+        rows += _rows("convolution", g, results)
+    return rows
+
+
+def dense_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """`CollegialDense` and a loop of `Dense`."""
+    keywords = {n: {"name": n, **DENSE} for n in ("ours", "loop")}
+    with bench.workers(list(keywords)) as made:
+        target = "tfzoo.collegial.bench:build_dense"
+        return _rows("dense", DENSE["members"], bench.compare(made, target, keywords, 3 * rounds))
+
+
+def network_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """Training steps of ResNeXt-29 1x128d and 37x10d."""
+    keywords = {n: {"name": n} for n in NETWORKS}
+    with bench.workers(list(keywords), time_limit=300) as made:
+        target = "tfzoo.collegial.bench:build_network"
+        return _rows("network", 29, bench.compare(made, target, keywords, max(1, rounds // 2)))
+
+
+def _rows(kind: str, size: int, results: dict[str, Result]) -> list[dict[str, Any]]:
+    rows = []
+    for result in results.values():
+        peak = result.peak_bytes
+        rows.append(
+            {
+                "kind": kind,
+                "size": size,
+                "alternative": result.name,
+                "seconds": round(result.median, 6) if result.seconds else "",
+                "repetitions": len(result.seconds),
+                "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
+                "error": result.error,
+            }
+        )
+        said = result.error or f"{result.median * 1e3:10.2f} ms {rows[-1]['peak_mib']:>9} MiB"
+        print(f"{kind:12} {size:3} {result.name:9} {said}", flush=True)
+    return rows
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
+    """The figures that are meant to be reached, as far as the rows tell."""
+    time = {(r["kind"], r["size"], r["alternative"]): r["seconds"] for r in rows if r["seconds"]}
+    found = []
+
+    def compare(says: str, slow: tuple, fast: tuple, bound: float, at_least: bool) -> None:
+        if slow in time and fast in time:
+            found.append(Target(says, time[slow] / time[fast], bound, at_least))
+
+    for g in GROUPS:
+        ours, keras = ("convolution", g, "ours"), ("convolution", g, "keras")
+        if g == 32:
+            compare("g=32: times faster than Keras's Conv2D(groups=g)", keras, ours, 100, True)
+        says = f"g={g}: time / that of a loop of convolutions"
+        compare(says, ours, ("convolution", g, "loop"), 1.1, False)
+    loop, ours = ("dense", DENSE["members"], "loop"), ("dense", DENSE["members"], "ours")
+    compare("CollegialDense, m=32: times faster than a loop of Dense", loop, ours, 3, True)
+    wide, searched = ("network", 29, "wide"), ("network", 29, "searched")
+    compare("ResNeXt-29 step: 37x10d / 1x128d", searched, wide, 2, False)
+    return found
