@@ -47,8 +47,9 @@ def test_alternatives_take_turns(tmp_path, path):
     keywords = {"a": {"kind": "a", "log": str(log)}, "b": {"kind": "b", "log": str(log)}}
     with bench.workers(keywords) as made:
         results = bench.compare(made, "test_bench:build", keywords, 3, weigh=False)
-    assert log.read_text() == "ab" + "ababab"  # once to build, then in turns
-    assert [len(r.seconds) for r in results.values()] == [3, 3]
+    turn = "a" * 10 + "b" * 10  # steps this short are repeated within a turn
+    assert log.read_text() == "ab" + 3 * turn  # once to build, then in turns
+    assert [len(r.seconds) for r in results.values()] == [30, 30]
 
 
 def test_memory_is_weighed_and_the_limit_kept(path):

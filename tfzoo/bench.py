@@ -28,6 +28,8 @@ from tfzoo.environment import environment
 from tfzoo.files import write_text
 
 STARTUP_SECONDS = 300.0
+ROUND_SECONDS, ROUND_REPETITIONS = 1.0, 10
+"""A round repeats an alternative until so much time is spent, at most so often: short ones vary."""
 
 
 @dataclass
@@ -190,12 +192,14 @@ def compare(
 ) -> dict[str, Result]:
     """Builds one alternative in each worker, then times them in turn, round by round.
 
+    Within its turn a short alternative is repeated, up to about a second.
+
     Args:
         made: workers by alternative.
         target: `"module:function"`; called with an alternative's keywords it returns a function
             that does one repetition and returns when it is done.
         keywords: by alternative.
-        rounds: repetitions of each.
+        rounds: turns of each.
         weigh: also measures memory, once.
     """
     results = {name: Result(name) for name in keywords}
@@ -213,9 +217,15 @@ def compare(
         ask(name, "build", target, given, time_limit=STARTUP_SECONDS)
     for _ in range(rounds):
         for name in keywords:
-            seconds = ask(name, "time")
-            if seconds is not None:
+            spent = 0.0
+            for _ in range(ROUND_REPETITIONS):
+                seconds = ask(name, "time")
+                if seconds is None:
+                    break
                 results[name].seconds.append(seconds)
+                spent += seconds
+                if spent >= ROUND_SECONDS:
+                    break
     if weigh:
         for name in keywords:
             results[name].peak_bytes = ask(name, "weigh")
