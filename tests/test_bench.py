@@ -46,7 +46,7 @@ def test_alternatives_take_turns(tmp_path, path):
     log = tmp_path / "log"
     keywords = {"a": {"kind": "a", "log": str(log)}, "b": {"kind": "b", "log": str(log)}}
     with bench.workers(keywords) as made:
-        results = bench.compare(made, "test_bench:build", keywords, 3, weigh=False)
+        results = bench.compare(made, "test_bench:build", keywords, 3, memory=False)
     turn = "a" * 10 + "b" * 10  # steps this short are repeated within a turn
     assert log.read_text() == "ab" + 3 * turn  # once to build, then in turns
     assert [len(r.seconds) for r in results.values()] == [30, 30]
@@ -60,6 +60,13 @@ def test_memory_is_weighed_and_the_limit_kept(path):
     assert results["small"].peak_bytes < 100 * MEGABYTE
     assert results["growing"].error == "out of memory (> 2.0 GiB)"
     assert results["broken"].error == "no such kernel" and results["broken"].seconds == []
+
+
+def test_a_lost_worker_is_started_anew(path):
+    with bench.workers(["a"], memory_limit=2**31) as made:
+        lost = bench.compare(made, "test_bench:build", {"a": {"kind": "growing"}}, 8, memory=False)
+        again = bench.compare(made, "test_bench:build", {"a": {"kind": "small"}}, 1, memory=False)
+    assert lost["a"].error and not again["a"].error and again["a"].seconds
 
 
 def test_growth_exponents():

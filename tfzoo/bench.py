@@ -39,7 +39,8 @@ class Result:
     Attributes:
         name: the alternative.
         seconds: each repetition, in the order of the rounds.
-        peak_bytes: greatest resident memory during a repetition, above that between repetitions.
+        peak_bytes: greatest resident memory during a repetition, above that of a process that has
+            built the alternative and not yet run it.
         error: why there is no (further) measurement, e.g. out of memory.
     """
 
@@ -71,6 +72,16 @@ class Worker:
         self._process.start()
         theirs.close()
         self.memory_limit, self.time_limit = memory_limit, time_limit
+        self.environment = environment
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can be asked."""
+        return self._process.is_alive()
+
+    def another(self) -> Worker:
+        """A new process with the same limits."""
+        return Worker(self.memory_limit, self.time_limit, self.environment)
 
     def ask(self, *request: Any, time_limit: float | None = None) -> Any:
         """Sends a request and waits for the answer.
@@ -78,7 +89,7 @@ class Worker:
         Raises:
             Lost: the process outgrew a limit, failed or died; it is ended.
         """
-        if not self._process.is_alive():
+        if not self.alive:
             raise Lost("ended before")
         self._pipe.send(request)
         deadline = time.monotonic() + (time_limit or self.time_limit)
@@ -102,7 +113,7 @@ class Worker:
 
     def close(self) -> None:
         """Ends the process."""
-        if self._process.is_alive():
+        if self.alive:
             self._process.kill()
         self._process.join()
         self._pipe.close()
@@ -118,6 +129,7 @@ def _serve(pipe: Any, environment: dict) -> None:
 
     os.environ.update(environment)
     step: Callable[[], None] | None = None
+    before = 0
     while True:
         try:
             kind, *arguments = pipe.recv()
@@ -130,28 +142,34 @@ def _serve(pipe: Any, environment: dict) -> None:
                 gc.collect()
                 module, function = arguments[0].split(":")
                 step = getattr(importlib.import_module(module), function)(**arguments[1])
+                before = _resident()
                 step()  # traces and compiles
             elif kind == "time":
                 start = time.perf_counter()
                 step()
                 answer = time.perf_counter() - start
             elif kind == "weigh":
-                answer = _weigh(step)
+                answer = max(_peak(step) - before, 0)
             pipe.send(("ok", answer))
         except Exception as error:
             lines = str(error).splitlines() or [type(error).__name__]
             pipe.send(("error", lines[0]))
 
 
-def _weigh(step: Callable[[], None]) -> int:
-    """Peak resident bytes during a repetition above those before it (Linux)."""
+def _resident() -> int:
+    """Resident bytes, after what is free was given back."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-    before = _status("VmRSS")
+    return _status("VmRSS")
+
+
+def _peak(step: Callable[[], None]) -> int:
+    """Most resident bytes during a repetition (Linux)."""
+    _resident()
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
     step()
-    return max(_status("VmHWM") - before, 0)
+    return _status("VmHWM")
 
 
 def _status(name: str) -> int:
@@ -188,11 +206,12 @@ def compare(
     target: str,
     keywords: dict[str, dict[str, Any]],
     rounds: int,
-    weigh: bool = True,
+    memory: bool = True,
 ) -> dict[str, Result]:
     """Builds one alternative in each worker, then times them in turn, round by round.
 
-    Within its turn a short alternative is repeated, up to about a second.
+    Within its turn a short alternative is repeated, up to about a second. A worker that was lost
+    to an earlier comparison is started anew.
 
     Args:
         made: workers by alternative.
@@ -200,36 +219,66 @@ def compare(
             that does one repetition and returns when it is done.
         keywords: by alternative.
         rounds: turns of each.
-        weigh: also measures memory, once.
+        memory: also does what `weigh` does.
     """
     results = {name: Result(name) for name in keywords}
-
-    def ask(name: str, *request: Any, **limits: Any) -> Any:
-        if results[name].error:
-            return None
-        try:
-            return made[name].ask(*request, **limits)
-        except Lost as lost:
-            results[name].error = str(lost)
-            return None
-
     for name, given in keywords.items():
-        ask(name, "build", target, given, time_limit=STARTUP_SECONDS)
+        if not made[name].alive:
+            made[name] = made[name].another()
+        with _noting(results[name]):
+            made[name].ask("build", target, given, time_limit=STARTUP_SECONDS)
     for _ in range(rounds):
-        for name in keywords:
-            spent = 0.0
-            for _ in range(ROUND_REPETITIONS):
-                seconds = ask(name, "time")
-                if seconds is None:
-                    break
-                results[name].seconds.append(seconds)
-                spent += seconds
-                if spent >= ROUND_SECONDS:
-                    break
-    if weigh:
-        for name in keywords:
-            results[name].peak_bytes = ask(name, "weigh")
+        for name, result in results.items():
+            with _noting(result):
+                _take_turn(made[name], result)
+    if memory:
+        weigh(made, target, keywords, results)
     return results
+
+
+def weigh(
+    made: dict[str, Worker],
+    target: str,
+    keywords: dict[str, dict[str, Any]],
+    results: dict[str, Result],
+) -> None:
+    """Puts each alternative's memory into its result, unless that has an error.
+
+    Each is weighed in a fresh process: TensorFlow's pooling allocators (oneDNN's, on some CPUs)
+    keep what earlier work took, so that an old process shows nothing.
+
+    Args:
+        made: as in `compare`.
+        target: as in `compare`.
+        keywords: as in `compare`.
+        results: of `compare`; their `peak_bytes` are set.
+    """
+    for name, given in keywords.items():
+        if results[name].error:
+            continue
+        with contextlib.closing(made[name].another()) as worker, _noting(results[name]):
+            worker.ask("build", target, given, time_limit=STARTUP_SECONDS)
+            results[name].peak_bytes = worker.ask("weigh")
+
+
+def _take_turn(worker: Worker, result: Result) -> None:
+    if result.error:
+        return
+    spent = 0.0
+    for _ in range(ROUND_REPETITIONS):
+        result.seconds.append(worker.ask("time"))
+        spent += result.seconds[-1]
+        if spent >= ROUND_SECONDS:
+            return
+
+
+@contextlib.contextmanager
+def _noting(result: Result) -> Iterator[None]:
+    """Makes a worker's loss the result's error."""
+    try:
+        yield
+    except Lost as lost:
+        result.error = str(lost)
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

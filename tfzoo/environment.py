@@ -22,6 +22,9 @@ PACKAGES = (
     "tf-agents",
 )
 
+VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "OMP_NUM_THREADS")
+"""Environment variables that change speed or rounding."""
+
 
 def environment(seed: int | None = None) -> dict[str, Any]:
     """What a reader needs in order to repeat a run, as plain values for JSON."""
@@ -38,6 +41,7 @@ def environment(seed: int | None = None) -> dict[str, Any]:
         "backend": keras.backend.backend(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "variables": {k: os.environ[k] for k in VARIABLES if k in os.environ},
         "devices": [d.name for d in tf.config.list_physical_devices()],
     }
 

@@ -14,6 +14,7 @@ from tfzoo.config import check
 DIM, HEADS, BATCH, WINDOW = 256, 8, 8, 32
 LAYERS = ("attention", "full", "local", "simple", "conv", "projections")
 TARGETS = {"full": 4.0, "local": 6.0, "simple": 8.0}
+BUILD = "tfzoo.aft.bench:build_layer"
 BOTH_UP_TO = 2048
 """Up to this length each alternative is timed with and without XLA; beyond, with what won."""
 
@@ -140,13 +141,13 @@ def layer_rows(lengths: Sequence[int], causal: bool, rounds: int) -> list[dict[s
                     for n in LAYERS
                 }
                 count = rounds if length <= 1024 else max(2, min(rounds, 3))
-                target = "tfzoo.aft.bench:build_layer"
-                runs[jit] = bench.compare(made, target, keywords, count)
+                runs[jit] = bench.compare(made, BUILD, keywords, count, memory=False)
             for name in LAYERS:
                 jit = min(runs, key=lambda j: _time(runs[j][name]))  # noqa: B023
                 if jit is not None:
                     best[name] = jit
-                result = runs[jit][name]
+                result, given = runs[jit][name], {**keywords[name], "jit": best[name]}
+                bench.weigh(made, BUILD, {name: given}, {name: result})
                 rows.append(_row("forward+backward", length, result, best[name], causal))
                 print(_line(rows[-1]), flush=True)
     return rows
@@ -189,7 +190,7 @@ def decoding_rows(positions: Sequence[int], rounds: int) -> list[dict[str, Any]]
     cases = {f"{n}@{p}": {"name": n, "position": p} for n in names for p in positions}
     with bench.workers(list(cases)) as made:
         target = "tfzoo.aft.bench:build_decoding"
-        results = bench.compare(made, target, cases, max(rounds, 5) * 2, weigh=False)
+        results = bench.compare(made, target, cases, max(rounds, 5) * 2, memory=False)
     for case, result in results.items():
         name, position = case.split("@")
         result = Result(name, [s / 64 for s in result.seconds], None, result.error)
