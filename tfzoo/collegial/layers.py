@@ -128,17 +128,17 @@ class CollegialDense(keras.layers.Layer):
         m, n, units = self.kernel.shape
         kernel = ops.cast(self.kernel, self.compute_dtype)
         if len(x.shape) == 2:  # one product: [B, n] [n, m units]
-            flat = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (n, m * units))
-            y = ops.reshape(ops.matmul(x, flat), (-1, m, units))
+            y = ops.matmul(x, ops.reshape(ops.transpose(kernel, (1, 0, 2)), (n, m * units)))
         else:
             y = ops.transpose(ops.matmul(ops.transpose(x, (1, 0, 2)), kernel), (1, 0, 2))
+            y = ops.reshape(y, (-1, m * units))  # as a row, the bias adds faster
         ntk = self.parametrization == "ntk"
         if ntk:
             y = y * (self.weight_scale / math.sqrt(n))
         if self.use_bias:
-            bias = ops.cast(self.bias, y.dtype)
+            bias = ops.reshape(ops.cast(self.bias, y.dtype), (m * units,))
             y = y + (bias * self.bias_scale if ntk else bias)
-        return self.activation(y)
+        return self.activation(ops.reshape(y, (-1, m, units)))
 
     def compute_output_shape(self, shape: Any) -> Any:
         """[B, m, units]."""

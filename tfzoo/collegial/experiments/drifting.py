@@ -18,7 +18,7 @@ from tfzoo.collegial.ntk import drift, empirical_ntk
 from tfzoo.study import Row
 
 MEMBERS, WIDTH, DEPTH = (1, 4, 16, 64), 16, 2
-UNTIL, STEPS, PROBES = 0.15, 4000, 64
+UNTIL, STEPS, PROBES = 0.25, 4000, 64
 
 
 def run(seeds: Sequence[int], output: Path, members: Sequence[int] = MEMBERS) -> list[Row]:

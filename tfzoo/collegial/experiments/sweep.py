@@ -88,9 +88,14 @@ def correlations(rows: Sequence[Row]) -> str:
         if len(mine) > 2:
             pairs = [m["variance"] for m in mine], [m["train_loss"] for m in mine]
             found.append(float(stats.spearmanr(*pairs).statistic))
+    names = [a for a in dict.fromkeys(r.arm for r in rows) if study.values(rows, a, "train_loss")]
+    means = [
+        [float(np.mean(list(study.values(rows, name, metric).values()))) for name in names]
+        for metric in ("variance", "train_loss")
+    ]
     return (
         "Spearman's rank correlation of the law's variance and the training loss: "
-        f"{study.interval(found)} over seeds."
+        f"{study.interval(found)} over seeds, {stats.spearmanr(*means).statistic:.4f} of the means."
     )
 
 
