@@ -68,7 +68,7 @@ CASES = {
         "no_gradient": KEY,
     },
     "AFTLanguageModel": {
-        "make": lambda: AFTLanguageModel(8, 4, 1, vocabulary=5, window=2, bias_dim=2),
+        "make": lambda: AFTLanguageModel(8, 8, 1, vocabulary=5, window=2, bias_dim=2),
         "inputs": lambda: whole(5, 3, 6),
         "no_gradient": KEY,
     },

@@ -97,4 +97,5 @@ def plot(fits: dict[int, AlphaFit], spreads: list[float], path: Path) -> None:
     right.set_xlabel("members m")
     right.set_ylabel("V")
     right.legend()
+    figure.tight_layout()
     save_figure(figure, path)
