@@ -42,7 +42,7 @@ def run(seeds: Sequence[int], alpha: float, output: Path, only: Sequence = ()) -
     wide = rows[len(only or shapes()) - 1].arm
     notes = [
         f"Four hidden layers, at most {BUDGET:,} + 2 % parameters, {STEPS} steps of gradient "
-        f"descent. The variance is the law's, with the measured alpha = {alpha:.2f}; the least "
+        f"descent. The variance is the law's, with alpha = {alpha:.2f}; the least "
         f"is at {best}, the analytic width is {search.best_width(COST, alpha, DEPTH):.1f}.",
         correlations(rows),
     ]
