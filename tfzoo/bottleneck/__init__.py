@@ -1,0 +1,1 @@
+"""Infinitely wide networks with a finite bottleneck (arXiv:2107.00364)."""
