@@ -1,0 +1,99 @@
+"""No bottleneck: the kernel stays, so gradient descent is linear in the outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
+from tfzoo.bottleneck.kernels import InfiniteMLP
+
+
+@dataclass(frozen=True)
+class Composition:
+    """f after g with infinitely many units between them: the limit d -> infinity.
+
+    Attributes:
+        g: from inputs to the bottleneck.
+        f: from the bottleneck to the outputs.
+    """
+
+    g: InfiniteMLP
+    f: InfiniteMLP
+
+    def covariances(self, x1: Any, x2: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        """NNGP and NTK, each [N1, N2]; `x2` None is `x1`."""
+        first = self.g.diagonal(x1)[0]
+        second = first if x2 is None else self.g.diagonal(x2)[0]
+        return self.f.propagate(*self.g.covariances(x1, x2), first, second)
+
+    def nngp(self, x1: Any, x2: Any = None) -> tf.Tensor:
+        """NNGP [N1, N2]."""
+        return self.covariances(x1, x2)[0]
+
+    def ntk(self, x1: Any, x2: Any = None) -> tf.Tensor:
+        """NTK [N1, N2]."""
+        return self.covariances(x1, x2)[1]
+
+    def diagonal(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """NNGP and NTK of each point with itself, each [N]."""
+        return self.f.propagate_diagonal(*self.g.diagonal(x))
+
+
+class KernelDescent:
+    """dF = -eta Theta chi, for any loss.
+
+    Args:
+        theta: the NTK of the training points, [N, N].
+        y: targets [N, k].
+        loss: of the outputs.
+        initial: F_0 [N, k]; default 0, as for centred outputs.
+    """
+
+    def __init__(
+        self,
+        theta: tf.Tensor,
+        y: tf.Tensor,
+        loss: Loss = SQUARED,
+        initial: tf.Tensor | None = None,
+    ):
+        self.theta, self.loss = theta, loss
+        self.y = tf.cast(y, theta.dtype)
+        self.initial = tf.zeros_like(self.y) if initial is None else tf.cast(initial, theta.dtype)
+
+    def start(self) -> tf.Tensor:
+        """F_0."""
+        return self.initial
+
+    def outputs(self, state: tf.Tensor) -> tf.Tensor:
+        """[N, k]: the state itself."""
+        return state
+
+    def step(self, state: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The outputs after a step, and before it."""
+        return state - rate * tf.matmul(self.theta, self.loss.gradient(state, self.y)), state
+
+    def kernel_times(self, state: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        """Theta w for w [N, k]."""
+        del state
+        return tf.matmul(self.theta, w)
+
+
+def closed_form(
+    theta: tf.Tensor, y: tf.Tensor, time: float, initial: tf.Tensor | None = None
+) -> tf.Tensor:
+    """F_t = y + exp(-Theta t / N) (F_0 - y), the gradient flow of 1/(2N) sum |F - y|^2.
+
+    Args:
+        theta: [N, N], symmetric.
+        y: [N, k].
+        time: t, learning rate x steps.
+        initial: F_0; default 0.
+    """
+    values, vectors = tf.linalg.eigh(theta)
+    y = tf.cast(y, theta.dtype)
+    gap = -y if initial is None else tf.cast(initial, theta.dtype) - y
+    decay = tf.exp(-values * (time / len(y)))[:, None]
+    return y + tf.matmul(vectors, decay * tf.matmul(vectors, gap, transpose_a=True))
