@@ -75,12 +75,15 @@ def greatest_eigenvalue(
     Returns:
         The greatest of all, and the vectors, to go on from.
     """
-    greatest = tf.zeros([], probe.dtype)
-    for _ in range(iterations):
+    tiny = np.finfo(probe.dtype.as_numpy_dtype).tiny
+
+    def body(i: tf.Tensor, probe: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
         probe = times(probe)
         length = tf.sqrt(tf.reduce_sum(tf.square(probe), [-2, -1], keepdims=True))
-        greatest = tf.reduce_max(length)
-        probe = probe / tf.maximum(length, np.finfo(probe.dtype.as_numpy_dtype).tiny)
+        return i + 1, probe / tf.maximum(length, tiny), tf.reduce_max(length)
+
+    start = (0, probe, tf.zeros([], probe.dtype))
+    _, probe, greatest = tf.while_loop(lambda i, *_: i < iterations, body, start)
     return greatest, probe
 
 
