@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.bottleneck.dynamics import (
-    Composition,
     FunctionSpace,
     Head,
     KernelDescent,
@@ -14,7 +13,7 @@ from tfzoo.bottleneck.dynamics import (
     plain_descent,
     two_rate_descent,
 )
-from tfzoo.bottleneck.kernels import InfiniteMLP
+from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 
 G, F = InfiniteMLP(2, "linear"), InfiniteMLP(1, "linear")
 RATES = (2, 3)
@@ -45,7 +44,7 @@ def test_function_space_is_two_rate_descent(centred):
 
 def test_no_bottleneck_is_plain_descent():
     x, scaled, y, *_ = problem()
-    found = descend(KernelDescent(Composition(G, F).ntk(x), y), 40, learning_rate=0.05)
+    found = descend(KernelDescent(Composition(F, G).ntk(x), y), 40, learning_rate=0.05)
     expected = plain_descent(scaled, y, rate=sum(RATES), learning_rate=0.05, steps=40)
     np.testing.assert_allclose(found.losses, expected, rtol=1e-10)
 

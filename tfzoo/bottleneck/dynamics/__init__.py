@@ -23,13 +23,12 @@ from tfzoo.bottleneck.dynamics.linear import (
     two_rate_descent,
 )
 from tfzoo.bottleneck.dynamics.losses import CROSS_ENTROPY, SQUARED, Loss
-from tfzoo.bottleneck.dynamics.regression import Composition, KernelDescent, closed_form
+from tfzoo.bottleneck.dynamics.regression import KernelDescent, closed_form
 
 __all__ = [
     "CROSS_ENTROPY",
     "SQUARED",
     "Change",
-    "Composition",
     "Descent",
     "FiniteNetwork",
     "FunctionSpace",

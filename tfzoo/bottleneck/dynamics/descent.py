@@ -124,7 +124,7 @@ def descend(
     rate: float = 0.1,
     learning_rate: float | None = None,
     limit: float | None = 1.0,
-    look_every: int = 10,
+    look_every: int = 2,
     until: float | None = None,
     note: Callable[[int, Any], Any] | None = None,
     note_every: int = 100,

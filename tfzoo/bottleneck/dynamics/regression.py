@@ -2,44 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import tensorflow as tf
 
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
-from tfzoo.bottleneck.kernels import InfiniteMLP
-
-
-@dataclass(frozen=True)
-class Composition:
-    """f after g with infinitely many units between them: the limit d -> infinity.
-
-    Attributes:
-        g: from inputs to the bottleneck.
-        f: from the bottleneck to the outputs.
-    """
-
-    g: InfiniteMLP
-    f: InfiniteMLP
-
-    def covariances(self, x1: Any, x2: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """NNGP and NTK, each [N1, N2]; `x2` None is `x1`."""
-        first = self.g.diagonal(x1)[0]
-        second = first if x2 is None else self.g.diagonal(x2)[0]
-        return self.f.propagate(*self.g.covariances(x1, x2), first, second)
-
-    def nngp(self, x1: Any, x2: Any = None) -> tf.Tensor:
-        """NNGP [N1, N2]."""
-        return self.covariances(x1, x2)[0]
-
-    def ntk(self, x1: Any, x2: Any = None) -> tf.Tensor:
-        """NTK [N1, N2]."""
-        return self.covariances(x1, x2)[1]
-
-    def diagonal(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """NNGP and NTK of each point with itself, each [N]."""
-        return self.f.propagate_diagonal(*self.g.diagonal(x))
 
 
 class KernelDescent:
