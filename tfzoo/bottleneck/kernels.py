@@ -34,9 +34,10 @@ class InfiniteMLP:
     weight_scale, bias_scale), Relu(), ..., Dense(1, readout_scale, bias_scale))`.
 
     Kernels are computed in the dtype of the first argument, at least float32; on JAX float64 needs
-    its x64 mode. They and their gradients are finite for equal, zero and antipodal points: there
-    sin(theta) below 1e-6 (float32: 7e-4) counts as theta = 0 or pi, and the angle of a zero vector
-    with any is pi/2.
+    its x64 mode. They and their gradients are finite for equal, zero and antipodal points: sines
+    below 1e-6 (float32: 7e-4) count as 0, and the angle of a zero vector with any is pi/2. In
+    float32 the angle of nearly equal points is uncertain by as much; where `x2` is None the
+    diagonal is taken from the points' norms alone and is exact.
 
     Attributes:
         depth: hidden layers, from 0.
@@ -86,7 +87,8 @@ class InfiniteMLP:
     def nngp(self, x1: Any, x2: Any = None) -> Any:
         """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
         q, d1, d2 = _products(x1, x2)
-        return self.elementwise(q, None, d1[:, None], d2[None, :])[0]
+        nngp = self.elementwise(q, None, d1[:, None], d2[None, :])[0]
+        return nngp if x2 is not None else _on_diagonal(nngp, self.propagate_diagonal(d1, 0.0)[0])
 
     def ntk(self, x1: Any, x2: Any = None) -> Any:
         """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
@@ -95,7 +97,10 @@ class InfiniteMLP:
     def covariances(self, x1: Any, x2: Any = None) -> tuple[Any, Any]:
         """K and Theta in one pass, each [N1, N2]."""
         q, d1, d2 = _products(x1, x2)
-        return self.elementwise(q, 0.0, d1[:, None], d2[None, :])
+        found = self.elementwise(q, 0.0, d1[:, None], d2[None, :])
+        if x2 is not None:
+            return found
+        return tuple(map(_on_diagonal, found, self.propagate_diagonal(d1, 0.0)))
 
     def diagonal(self, x: Any) -> tuple[Any, Any]:
         """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""
@@ -165,7 +170,7 @@ class InfiniteMLP:
             ((a, b) of K, (a, b) of Theta), each [N1, N2].
         """
         q, d1, d2 = _products(z1, z2)
-        n = ops.shape(z1)[-1]
+        n = _features(z1)
         # derivatives by q = z1.z2/n and by d1 = |z1|^2/n, forward through the layers
         k, d1, d2 = q, d1[:, None], d2[None, :]
         t = k_d = t_q = t_d = ops.zeros_like(q)
@@ -186,6 +191,40 @@ class InfiniteMLP:
             t, t_q, t_d = k + weight * t, k_q + weight * t_q, k_d + weight * t_d
             d1, d_d, d2 = _affine(d1, weight, bias), weight * d_d, _affine(d2, weight, bias)
         return (k_q / n, 2.0 * k_d / n), (t_q / n, 2.0 * t_d / n)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The net `outer` on infinitely many outputs of the net `inner`: no bottleneck between them.
+
+    Attributes:
+        outer: f.
+        inner: g.
+    """
+
+    outer: InfiniteMLP
+    inner: InfiniteMLP
+
+    def nngp(self, x1: Any, x2: Any = None) -> Any:
+        """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
+        return self.covariances(x1, x2)[0]
+
+    def ntk(self, x1: Any, x2: Any = None) -> Any:
+        """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
+        return self.covariances(x1, x2)[1]
+
+    def covariances(self, x1: Any, x2: Any = None) -> tuple[Any, Any]:
+        """K and Theta in one pass, each [N1, N2]."""
+        k1, t1 = self.inner.diagonal(x1)
+        k2 = k1 if x2 is None else self.inner.diagonal(x2)[0]
+        found = self.outer.propagate(*self.inner.covariances(x1, x2), k1, k2)
+        if x2 is not None:
+            return found
+        return tuple(map(_on_diagonal, found, self.outer.propagate_diagonal(k1, t1)))
+
+    def diagonal(self, x: Any) -> tuple[Any, Any]:
+        """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""
+        return self.outer.propagate_diagonal(*self.inner.diagonal(x))
 
 
 class _Slopes(NamedTuple):
@@ -231,7 +270,18 @@ def _products(x1: Any, x2: Any) -> tuple[Any, Any, Any]:
                 f"x2 of {x2.shape[1]} features: must have as many as x1, {x1.shape[1]}"
             )
         d2 = _norms(x2)
-    return ops.matmul(x1, ops.transpose(x2)) / ops.shape(x1)[-1], d1, d2
+    return ops.matmul(x1, ops.transpose(x2)) / _features(x1), d1, d2
+
+
+def _features(x: Any) -> Any:
+    n = x.shape[-1]
+    return n if n is not None else ops.cast(ops.shape(x)[-1], x.dtype)
+
+
+def _on_diagonal(k: Any, d: Any) -> Any:
+    """k [N, N] with d [N] on its diagonal."""
+    place = ops.arange(ops.shape(k)[0])
+    return ops.where(place[:, None] == place[None, :], d[:, None], k)
 
 
 def _norms(x: Any) -> Any:
@@ -251,9 +301,31 @@ def _cosine(k: Any, d1: Any, d2: Any) -> tuple[Any, ...]:
     straight = square <= tiny
     zero = ops.zeros_like(c)
     sine = ops.where(straight, zero, ops.sqrt(ops.where(straight, ops.ones_like(c), square)))
-    theta = ops.arccos(ops.where(straight, zero, c))
+    theta = _arccos(ops.where(straight, zero, c))
     theta = ops.where(straight, math.pi * ops.cast(c < 0, c.dtype), theta)
     return c, sine, math.pi - theta, r1, r2, i1, i2, straight
+
+
+def _arccos(c: Any) -> Any:
+    """arccos; in float32 by a polynomial to 2e-8, of which XLA makes vector instructions.
+
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 4.4.46.
+    """
+    if backend.standardize_dtype(c.dtype) != "float32":
+        return ops.arccos(c)
+    negative = c < 0
+    size = ops.where(negative, -c, c)  # not abs, whose gradient at 0 is 0
+    value = _ARCCOS[0]
+    for coefficient in _ARCCOS[1:]:
+        value = value * size + coefficient
+    theta = ops.sqrt(1.0 - size) * value
+    return ops.where(negative, math.pi - theta, theta)
+
+
+_ARCCOS = (
+    -0.0012624911, 0.0066700901, -0.0170881256, 0.0308918810,
+    -0.0501743046, 0.0889789874, -0.2145988016, 1.5707963050,
+)  # fmt: skip
 
 
 def _root(d: Any) -> tuple[Any, Any]:
