@@ -11,8 +11,61 @@ from keras import backend, ops
 ACTIVATIONS = ("relu", "erf", "linear")
 
 
+class DotProductKernel:
+    """NNGP and NTK of a network that are functions of x.x'/n, |x|^2/n and |x'|^2/n alone."""
+
+    def elementwise(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+        """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
+        raise NotImplementedError
+
+    def propagate_diagonal(self, nngp: Any, ntk: Any) -> tuple[Any, Any]:
+        """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
+        raise NotImplementedError
+
+    def nngp(self, x1: Any, x2: Any = None) -> Any:
+        """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
+        q, d1, d2 = _products(x1, x2)
+        nngp = self.elementwise(q, None, d1[:, None], d2[None, :])[0]
+        return nngp if x2 is not None else _on_diagonal(nngp, self.propagate_diagonal(d1, 0.0)[0])
+
+    def ntk(self, x1: Any, x2: Any = None) -> Any:
+        """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
+        return self.covariances(x1, x2)[1]
+
+    def covariances(self, x1: Any, x2: Any = None) -> tuple[Any, Any]:
+        """K and Theta in one pass, each [N1, N2]."""
+        q, d1, d2 = _products(x1, x2)
+        found = self.elementwise(q, 0.0, d1[:, None], d2[None, :])
+        if x2 is not None:
+            return found
+        return tuple(map(_on_diagonal, found, self.propagate_diagonal(d1, 0.0)))
+
+    def diagonal(self, x: Any) -> tuple[Any, Any]:
+        """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""
+        return self.propagate_diagonal(_norms(_points(x, "x")), 0.0)
+
+    def propagate(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+        """The kernels after this net of points that are themselves outputs of infinite nets.
+
+        If g has kernels K_g, Theta_g, this gives those of f after g with infinitely many units
+        between them: for depth 1 and the default scales, Sigma_f[K_g] + kappa_0 (K_g + Theta_g).
+
+        Args:
+            nngp: [N1, N2]; x.x'/n for points.
+            ntk: [N1, N2]; 0 for points.
+            diag1: `nngp` of each first point with itself, [N1].
+            diag2: of each second point, [N2].
+
+        Returns:
+            K and Theta, each [N1, N2].
+        """
+        nngp, ntk = _floats(nngp), _floats(ntk)
+        diag1, diag2 = _floats(diag1), _floats(diag2)
+        return self.elementwise(nngp, ntk, diag1[:, None], diag2[None, :])
+
+
 @dataclass(frozen=True)
-class InfiniteMLP:
+class InfiniteMLP(DotProductKernel):
     """A fully connected network all of whose hidden layers are infinitely wide.
 
     The network (NTK parametrisation, all W and b standard normal, m the width to infinity):
@@ -84,47 +137,6 @@ class InfiniteMLP:
         readout = weight if self.readout_scale is None else self.readout_scale
         return (self.input_scale, *[weight] * (self.depth - 1), readout)
 
-    def nngp(self, x1: Any, x2: Any = None) -> Any:
-        """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
-        q, d1, d2 = _products(x1, x2)
-        nngp = self.elementwise(q, None, d1[:, None], d2[None, :])[0]
-        return nngp if x2 is not None else _on_diagonal(nngp, self.propagate_diagonal(d1, 0.0)[0])
-
-    def ntk(self, x1: Any, x2: Any = None) -> Any:
-        """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
-        return self.covariances(x1, x2)[1]
-
-    def covariances(self, x1: Any, x2: Any = None) -> tuple[Any, Any]:
-        """K and Theta in one pass, each [N1, N2]."""
-        q, d1, d2 = _products(x1, x2)
-        found = self.elementwise(q, 0.0, d1[:, None], d2[None, :])
-        if x2 is not None:
-            return found
-        return tuple(map(_on_diagonal, found, self.propagate_diagonal(d1, 0.0)))
-
-    def diagonal(self, x: Any) -> tuple[Any, Any]:
-        """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""
-        return self.propagate_diagonal(_norms(_points(x, "x")), 0.0)
-
-    def propagate(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
-        """The kernels after this net of points that are themselves outputs of infinite nets.
-
-        If g has kernels K_g, Theta_g, this gives those of f after g with infinitely many units
-        between them: for depth-1 ReLU, Theta = Sigma_f[K_g] + kappa_0 (K_g + Theta_g).
-
-        Args:
-            nngp: [N1, N2]; x.x'/n for points.
-            ntk: [N1, N2]; 0 for points.
-            diag1: `nngp` of each first point with itself, [N1].
-            diag2: of each second point, [N2].
-
-        Returns:
-            K and Theta, each [N1, N2].
-        """
-        nngp, ntk = _floats(nngp), _floats(ntk)
-        diag1, diag2 = _floats(diag1), _floats(diag2)
-        return self.elementwise(nngp, ntk, diag1[:, None], diag2[None, :])
-
     def elementwise(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
         """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
         moments, diagonal = _MOMENTS[self.activation], _DIAGONALS[self.activation]
@@ -194,7 +206,7 @@ class InfiniteMLP:
 
 
 @dataclass(frozen=True)
-class Composition:
+class Composition(DotProductKernel):
     """The net `outer` on infinitely many outputs of the net `inner`: no bottleneck between them.
 
     Attributes:
@@ -202,29 +214,18 @@ class Composition:
         inner: g.
     """
 
-    outer: InfiniteMLP
-    inner: InfiniteMLP
+    outer: DotProductKernel
+    inner: DotProductKernel
 
-    def nngp(self, x1: Any, x2: Any = None) -> Any:
-        """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
-        return self.covariances(x1, x2)[0]
+    def elementwise(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+        """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
+        nngp, ntk = self.inner.elementwise(nngp, ntk, diag1, diag2)
+        diag1, diag2 = (self.inner.propagate_diagonal(d, 0.0)[0] for d in (diag1, diag2))
+        return self.outer.elementwise(nngp, ntk, diag1, diag2)
 
-    def ntk(self, x1: Any, x2: Any = None) -> Any:
-        """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
-        return self.covariances(x1, x2)[1]
-
-    def covariances(self, x1: Any, x2: Any = None) -> tuple[Any, Any]:
-        """K and Theta in one pass, each [N1, N2]."""
-        k1, t1 = self.inner.diagonal(x1)
-        k2 = k1 if x2 is None else self.inner.diagonal(x2)[0]
-        found = self.outer.propagate(*self.inner.covariances(x1, x2), k1, k2)
-        if x2 is not None:
-            return found
-        return tuple(map(_on_diagonal, found, self.outer.propagate_diagonal(k1, t1)))
-
-    def diagonal(self, x: Any) -> tuple[Any, Any]:
-        """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""
-        return self.outer.propagate_diagonal(*self.inner.diagonal(x))
+    def propagate_diagonal(self, nngp: Any, ntk: Any) -> tuple[Any, Any]:
+        """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
+        return self.outer.propagate_diagonal(*self.inner.propagate_diagonal(nngp, ntk))
 
 
 class _Slopes(NamedTuple):
