@@ -51,9 +51,7 @@ def test_fit_runs_the_simulator():
 
 def test_steps_an_epoch_do_not_matter():
     x, y = data()
-    a, b = trained(), network()
-    keras.utils.set_random_seed(0)
-    a, b = network(), None
+    a = network()
     a.fit(x, y, epochs=40, verbose=0)
     keras.utils.set_random_seed(0)
     b = network()
@@ -131,7 +129,7 @@ def test_best_weights_come_back():
 def test_growing_sharpness_lowers_the_rate_and_is_logged():
     x, y = data()
     model = network(dim=4, rate=0.5, limit=0.6)
-    history = model.fit(x, 30 * y, epochs=80, verbose=0).history
+    history = model.fit(x, 10 * y, epochs=80, verbose=0).history
     assert history["learning_rate"][-1] < 0.5 * history["learning_rate"][0]
     assert max(history["sharpness"]) > 0.6
     assert history["loss"][-1] < 0.05 * history["loss"][0]
@@ -262,34 +260,33 @@ def test_wrong_arguments():
 
 FRESH = """
 import sys, keras, numpy as np, tfzoo
-x, y = (np.load(sys.argv[1])[k] for k in "xy")
-model = keras.models.load_model(sys.argv[2])
-first = np.stack(model.predictive(x))
-history = model.fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history if sys.argv[4:] else {}
-np.savez(sys.argv[3], first=first, last=model(x), evaluated=model.evaluate(x, y, verbose=0),
-         **{k: np.array(v) for k, v in history.items()})
+folder = sys.argv[1]
+x, y = (np.load(f"{folder}/data.npz")[k] for k in "xy")
+for name in ("infinite", "bottleneck"):
+    model = keras.models.load_model(f"{folder}/{name}.keras")
+    found = {"first": np.stack(model.predictive(x)), "evaluated": model.evaluate(x, y, verbose=0)}
+    if name == "bottleneck":
+        found |= model.fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history
+    np.savez(f"{folder}/{name}.npz", **found)
 """
 
 
 def test_a_fresh_process_predicts_the_same_and_goes_on_the_same(tmp_path):
     x, y = data()
-    models = {"bottleneck": trained(draws=2, rate=0.3)}
-    models["infinite"] = InfiniteNetwork(noise=0.1)
+    models = {"bottleneck": trained(draws=2, rate=0.3), "infinite": InfiniteNetwork(noise=0.1)}
     models["infinite"].compile(metrics=["mae"])
     models["infinite"].fit(x, y, verbose=0)
     np.savez(tmp_path / "data.npz", x=x, y=y)
     for name, model in models.items():
-        path, goes_on = tmp_path / f"{name}.keras", ["on"] if name == "bottleneck" else []
-        model.save(path)
-        words = [sys.executable, "-c", FRESH, tmp_path / "data.npz", path, tmp_path / "out.npz"]
-        subprocess.run([*words, *goes_on], check=True, capture_output=True)
-        found = np.load(tmp_path / "out.npz")
+        model.save(tmp_path / f"{name}.keras")
+    subprocess.run([sys.executable, "-c", FRESH, tmp_path], check=True, capture_output=True)
+    for name, model in models.items():
+        found = np.load(tmp_path / f"{name}.npz")
         np.testing.assert_allclose(found["first"], np.stack(model.predictive(x)), atol=1e-6)
-        if goes_on:
-            history = model.fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history
-            np.testing.assert_array_equal(found["loss"], history["loss"])
-            np.testing.assert_array_equal(found["learning_rate"], history["learning_rate"])
         np.testing.assert_allclose(found["evaluated"], model.evaluate(x, y, verbose=0), rtol=1e-5)
+    history = models["bottleneck"].fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history
+    for key in ("loss", "learning_rate"):
+        np.testing.assert_array_equal(np.load(tmp_path / "bottleneck.npz")[key], history[key])
 
 
 def test_an_unfitted_model_keeps_how_it_was_compiled(tmp_path):
