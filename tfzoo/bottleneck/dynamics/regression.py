@@ -10,6 +10,9 @@ from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
 class KernelDescent:
     """dF = -eta Theta chi, for any loss.
 
+    The state is a [N, k], minus the sum over steps of learning rate x chi: F = F_0 + Theta a, for
+    points outside the training set too.
+
     Args:
         theta: the NTK of the training points, [N, N].
         y: targets [N, k].
@@ -29,16 +32,17 @@ class KernelDescent:
         self.initial = tf.zeros_like(self.y) if initial is None else tf.cast(initial, theta.dtype)
 
     def start(self) -> tf.Tensor:
-        """F_0."""
-        return self.initial
+        """a = 0."""
+        return tf.zeros_like(self.y)
 
     def outputs(self, state: tf.Tensor) -> tf.Tensor:
-        """[N, k]: the state itself."""
-        return state
+        """[N, k]."""
+        return self.initial + tf.matmul(self.theta, state)
 
     def step(self, state: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The outputs after a step, and before it."""
-        return state - rate * tf.matmul(self.theta, self.loss.gradient(state, self.y)), state
+        """The state after a step, and the outputs before it."""
+        outputs = self.outputs(state)
+        return state - rate * self.loss.gradient(outputs, self.y), outputs
 
     def kernel_times(self, state: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
         """Theta w for w [N, k]."""
