@@ -48,7 +48,8 @@ class StopsLater(StopFlag):
 
 
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
-    resolved = runner.resolve("bottleneck/digits", [*FAST, "batch_size=200", "steps_per_epoch=7"])
+    words = [*FAST, "batch_size=100", "steps_per_epoch=7"]
+    resolved = runner.resolve("bottleneck/digits", words)
     recipe, config = resolved.recipe, resolved.config
     datasets = recipe.datasets(config)
 
@@ -74,7 +75,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
 def test_large_recipes_train_on_mocked_data(name, shape, tmp_path, monkeypatch):
     found = Mocked(name.split("/")[1], shape, 10, ["train", "test"])
     monkeypatch.setattr(data, "builder", lambda config: found)
-    assert trained(name, tmp_path, "batch_size=20", "steps_per_epoch=2")["count"] > 0
+    small = ["batch_size=20", "steps_per_epoch=1", "epochs=1", "model.draws=1"]
+    assert trained(name, tmp_path, *small)["count"] > 0
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,7 @@ class InfiniteNetwork(WholeSetModel):
 
     def _make(self, inputs: int) -> None:
         n = self.examples
+        self.y = self._weight("y", (n, self.num_outputs))
         self.whitener = self._weight("whitener", (n, n))  # L^-1, K + s I = L L^T
         self.coefficients = self._weight("coefficients", (n, self.num_outputs))
 
@@ -125,6 +126,7 @@ class InfiniteNetwork(WholeSetModel):
         whitener = tf.linalg.triangular_solve(factor, eye)
         targets = tf.constant(y.reshape(len(y), -1), tf.float64)
         white = tf.matmul(whitener, targets)
+        self.y.assign(targets)
         self.whitener.assign(whitener)
         self.coefficients.assign(tf.matmul(whitener, white, transpose_a=True))
         self._fitted = tf.matmul(kernel, tf.convert_to_tensor(self.coefficients)), targets
@@ -162,6 +164,35 @@ class InfiniteNetwork(WholeSetModel):
         variance = tf.maximum(prior - tf.reduce_sum(tf.square(white), -1), 0.0)
         stddev = tf.sqrt(variance + self._settings["noise"])[:, None]
         return tf.cast(mean, tf.float32), tf.cast(tf.ones_like(mean) * stddev, tf.float32)
+
+    def posterior(self, x: Any) -> Any:
+        """The Gaussian process at some points together, by TFP.
+
+        Args:
+            x: [B, *input_shape].
+
+        Returns:
+            A `tfp.distributions.GaussianProcessRegressionModel` of batch shape [k] and event shape
+            [B], float64, with the covariance between points that `predictive` leaves out.
+        """
+        import tensorflow_probability as tfp
+
+        from tfzoo.bottleneck import psd_kernels
+
+        self.build()
+        kinds = {"ntk": psd_kernels.NTKernel, "nngp": psd_kernels.NNGPKernel}
+        points = tf.convert_to_tensor(self.x)
+        of = KERNELS[::-1].index(self._settings["kernel"])
+        jitter = self._settings["jitter"] * tf.reduce_mean(self.kernel.diagonal(points)[of])
+        return tfp.distributions.GaussianProcessRegressionModel(
+            kinds[self._settings["kernel"]](self.kernel),
+            index_points=self.rows(x),
+            observation_index_points=points,
+            observations=tf.transpose(tf.convert_to_tensor(self.y)),
+            observation_noise_variance=tf.constant(self._settings["noise"], tf.float64) + jitter,
+            predictive_noise_variance=tf.constant(self._settings["noise"], tf.float64),
+            jitter=0.0,
+        )
 
     def compile(self, optimizer: Any = None, loss: Any = "mse", **keywords: Any) -> None:
         """As Keras's; there is nothing to optimise, and the loss is the squared error.

@@ -96,12 +96,8 @@ def random_probe(outputs: tf.Tensor) -> tf.Tensor:
 def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
     """lambda_max(Theta_F / N) at a state."""
     probe = random_probe(problem.outputs(state))
-
-    @tf.function
-    def find() -> tf.Tensor:
-        return greatest_eigenvalue(lambda w: problem.kernel_times(state, w), probe, iterations)[0]
-
-    return float(find()) / len(problem.y)
+    found, _ = greatest_eigenvalue(lambda w: problem.kernel_times(state, w), probe, iterations)
+    return float(found) / len(problem.y)
 
 
 def watch(

@@ -38,11 +38,11 @@ class Setting:
 
 SETTINGS = {
     "teacher": Setting(
-        (4, 16, 64), 400, 0.1, SQUARED, "512 points in 30 dimensions, y = 5 sign(x.w1 x.w2)"
+        (4, 16, 64), 1000, 0.5, SQUARED, "512 points in 30 dimensions, y = 5 sign(x.w1 x.w2)"
     ),
-    "digits": Setting((8, 16, 64), 300, 0.5, SQUARED, "600 digits, regression on one-hot rows"),
-    "digits_ce": Setting((8, 16, 64), 300, 1.0, CROSS_ENTROPY, "600 digits, cross-entropy"),
-    "mnist": Setting((8, 32), 300, 0.5, SQUARED, "the first 1,000 MNIST images, regression"),
+    "digits": Setting((16, 64), 800, 0.5, SQUARED, "600 digits, regression on one-hot rows"),
+    "digits_ce": Setting((16, 64), 800, 1.0, CROSS_ENTROPY, "600 digits, cross-entropy"),
+    "mnist": Setting((16, 64), 400, 0.5, SQUARED, "the first 1,000 MNIST images, regression"),
 }
 LOOK = 20
 """Steps between looks at validation."""

@@ -115,11 +115,11 @@ def teacher(sizes: Sequence[int], inputs: int, scale: float, seed: int) -> list[
 
 
 def digits(train: int) -> list[Part]:
-    """Rows of length sqrt(64) and one-hot rows of `tfzoo_digits`: train, validation, test."""
+    """Rows and one-hot rows of `tfzoo_digits`: train, validation, test."""
     found, parts = data.builder(data.DataConfig("tfzoo_digits")), []
     for split, count in (("train", train), ("validation", None), ("test", None)):
         batch = next(data.split(found, split).batch(2000).as_numpy_iterator())
-        parts.append(labelled(batch["image"][:count], batch["label"][:count]))
+        parts.append(labelled(batch["image"][:count], batch["label"][:count], 4.9))
     return parts
 
 
@@ -133,12 +133,15 @@ def mnist(path: str | Path, sizes: Sequence[int]) -> list[Part]:
         with np.load(path, allow_pickle=False) as file:
             train, held, test = sizes
             ends = [("train", 0, train), ("train", train, train + held), ("test", 0, test)]
-            return [labelled(file[f"x_{name}"][a:b], file[f"y_{name}"][a:b]) for name, a, b in ends]
+            return [
+                labelled(file[f"x_{name}"][a:b], file[f"y_{name}"][a:b], 33.3)
+                for name, a, b in ends
+            ]
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"--mnist={str(path)!r}: must be an .npz of images: {error}") from None
 
 
-def labelled(images: np.ndarray, labels: np.ndarray) -> Part:
-    """Images as rows with x.x = n, labels as one-hot rows."""
-    x = images.reshape(len(images), -1).astype(np.float64)
+def labelled(images: np.ndarray, labels: np.ndarray, mean: float) -> Part:
+    """Images, less the mean pixel, as rows with x.x = n; labels as one-hot rows."""
+    x = images.reshape(len(images), -1).astype(np.float64) - mean
     return x / np.sqrt(np.mean(x**2, 1, keepdims=True)), np.eye(10)[labels]
