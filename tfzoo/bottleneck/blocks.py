@@ -209,6 +209,8 @@ def _checked(kernel: Any, x1: Any, x2: Any, which: str, memory: int, dtype: str)
         raise ValueError(f"which={which!r}: must be one of {', '.join(WHICH)} that the kernel has")
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
+    if ops.convert_to_tensor(np.zeros(1, dtype)).dtype != dtype:
+        raise ValueError(f"dtype={dtype!r}: JAX computes in it only with jax_enable_x64 set")
     if not memory > 0:
         raise ValueError(f"memory={memory}: must be above 0")
     arrays = []

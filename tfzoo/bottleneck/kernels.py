@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -112,7 +113,7 @@ class InfiniteMLP(DotProductKernel):
     input_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.depth, bool) or self.depth != int(self.depth) or self.depth < 0:
+        if not isinstance(self.depth, int) or isinstance(self.depth, bool) or self.depth < 0:
             raise ValueError(f"depth={self.depth!r}: must be a whole number from 0 up")
         if self.activation not in ACTIVATIONS:
             raise ValueError(
@@ -122,7 +123,8 @@ class InfiniteMLP(DotProductKernel):
             value = getattr(self, name)
             if value is None and name in ("weight_scale", "readout_scale"):
                 continue
-            if not (math.isfinite(value) and value >= 0 and (value or name == "bias_scale")):
+            number = isinstance(value, numbers.Real) and math.isfinite(value)
+            if not (number and value >= 0 and (value or name == "bias_scale")):
                 least = "0 or more" if name == "bias_scale" else "above 0"
                 raise ValueError(f"{name}={value!r}: must be finite and {least}")
 
@@ -266,7 +268,7 @@ def _products(x1: Any, x2: Any) -> tuple[Any, Any, Any]:
         x2, d2 = x1, d1
     else:
         x2 = ops.cast(_points(x2, "x2"), x1.dtype)
-        if x2.shape[1] != x1.shape[1]:
+        if None not in (x1.shape[1], x2.shape[1]) and x1.shape[1] != x2.shape[1]:
             raise ValueError(
                 f"x2 of {x2.shape[1]} features: must have as many as x1, {x1.shape[1]}"
             )
