@@ -83,7 +83,7 @@ def test_loss_falls_as_theta_f_predicts():
     for rate in (1e-2, 1e-3):
         after, outputs = problem.step(state, tf.constant(rate, tf.float64))
         chi = problem.loss.gradient(outputs, problem.y)
-        expected = -rate * problem.kernel_times(state, chi)
+        expected = -rate * problem.kernel_at(state)(chi)
         errors.append(np.abs(problem.outputs(after) - outputs - expected).max())
     assert 50 < errors[0] / errors[1] < 200
 
@@ -115,6 +115,10 @@ def test_theta_f_is_near_the_empirical_ntk_of_a_finite_net(halves):
     rows = [tf.concat([tf.reshape(d, [-1]) for d in tape.gradient(p, weights)], 0) for p in parts]
     rows = tf.stack(rows)
     empirical = tf.matmul(rows, rows, transpose_b=True).numpy()
+    finite = FiniteNetwork(g, f, layers, x, tf.zeros((4, 2), tf.float64))
+    third = tf.reshape(tf.one_hot(3, 8, dtype=tf.float64), (4, 2))
+    column = tf.reshape(finite.kernel_at(layers)(third), [-1])
+    np.testing.assert_allclose(column, empirical[3], rtol=1e-8)
     head = Head(f, layers[1][0], tf.transpose(layers[1][1]))
     jacobian = head.at(z).jacobian()
     theta = tf.einsum("ij,iad,jbd->iajb", g.ntk(x), jacobian, jacobian)
@@ -158,8 +162,8 @@ def test_hybrid_follows_function_space(halves, scale):
     way = np.abs(b.state.z - problem.z).max()
     assert np.abs(problem.features(a.state) - b.state.z).max() < 0.05 * way
     w = tf.constant(np.ones((8, 1)))
-    with_own = problem.kernel_times(a.state, w)
-    np.testing.assert_allclose(with_own, exact.kernel_times(b.state, w), rtol=0.1)
+    with_own = problem.kernel_at(a.state)(w)
+    np.testing.assert_allclose(with_own, exact.kernel_at(b.state)(w), rtol=0.1)
 
 
 def test_wide_bottlenecks_give_the_baseline():

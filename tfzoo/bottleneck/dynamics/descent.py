@@ -11,6 +11,9 @@ import tensorflow as tf
 
 from tfzoo.bottleneck.dynamics.losses import Loss
 
+Times = Callable[[tf.Tensor], tf.Tensor]
+"""A symmetric matrix as what it does to a vector."""
+
 
 class Problem(Protocol):
     """What `descend` needs of a simulator; a state is any nest of tensors."""
@@ -27,8 +30,8 @@ class Problem(Protocol):
     def outputs(self, state: Any) -> tf.Tensor:
         """[..., N, k]."""
 
-    def kernel_times(self, state: Any, w: tf.Tensor) -> tf.Tensor:
-        """Theta_F w."""
+    def kernel_at(self, state: Any) -> Times:
+        """The function w -> Theta_F w, w [..., N, k]."""
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Descent:
 
 
 def greatest_eigenvalue(
-    times: Callable[[tf.Tensor], tf.Tensor], probe: tf.Tensor, iterations: int
+    times: Times, probe: tf.Tensor, iterations: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """lambda_max of a symmetric matrix by power iteration, from below.
 
@@ -96,7 +99,7 @@ def random_probe(outputs: tf.Tensor) -> tf.Tensor:
 def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
     """lambda_max(Theta_F / N) at a state."""
     probe = random_probe(problem.outputs(state))
-    found, _ = greatest_eigenvalue(lambda w: problem.kernel_times(state, w), probe, iterations)
+    found, _ = greatest_eigenvalue(problem.kernel_at(state), probe, iterations)
     return float(found) / len(problem.y)
 
 
@@ -108,7 +111,7 @@ def watch(
     Returns:
         The learning rate, the vectors for the next look, and the sharpness found.
     """
-    found, probe = greatest_eigenvalue(lambda w: problem.kernel_times(state, w), probe, 2)
+    found, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
     count = tf.cast(tf.shape(problem.y)[0], rate.dtype)
     sharpness = rate * problem.loss.curvature * found / count
     lowered = rate * limit / tf.maximum(sharpness, limit)

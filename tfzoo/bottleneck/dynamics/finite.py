@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
 from tfzoo.bottleneck.kernels import InfiniteMLP
 
 _PHI = {"relu": tf.nn.relu, "erf": tf.math.erf, "linear": tf.identity}
+Gradient = Callable[[tf.Tensor], tf.Tensor]
 Layers = list[tf.Tensor]
 """One W [out, in], with biases [out, in + 1], for each layer."""
 
@@ -84,15 +87,19 @@ class FiniteNetwork:
         moved = tf.nest.map_structure(lambda w, g: w - rate * g, state, gradient)
         return moved, outputs
 
-    def kernel_times(self, state: tuple[Layers, Layers], w: tf.Tensor) -> tf.Tensor:
-        """Theta_F w for w [N, k]: a backward and a forward pass."""
-        _, gradient = self._pull(state, lambda _: w)
-        weights, tangents = tf.nest.flatten(state), tf.nest.flatten(gradient)
-        with tf.autodiff.ForwardAccumulator(weights, tangents) as accumulator:
-            outputs = self.outputs(state)
-        return accumulator.jvp(outputs)
+    def kernel_at(self, state: tuple[Layers, Layers]) -> Gradient:
+        """The function w -> Theta_F w for w [N, k]: a backward and a forward pass."""
 
-    def _pull(self, state: tuple[Layers, Layers], of: object) -> tuple[tf.Tensor, tuple]:
+        def times(w: tf.Tensor) -> tf.Tensor:
+            _, gradient = self._pull(state, lambda _: w)
+            weights, tangents = tf.nest.flatten(state), tf.nest.flatten(gradient)
+            with tf.autodiff.ForwardAccumulator(weights, tangents) as accumulator:
+                outputs = self.outputs(state)
+            return accumulator.jvp(outputs)
+
+        return times
+
+    def _pull(self, state: tuple[Layers, Layers], of: Gradient) -> tuple[tf.Tensor, tuple]:
         with tf.GradientTape() as tape:
             tape.watch(state)
             outputs = self.outputs(state)

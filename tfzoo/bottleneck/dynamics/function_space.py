@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -79,13 +80,14 @@ class FunctionSpace:
         along = tf.matmul(shares * a, state.points)
         return found - along - tf.reduce_sum(shares * b, 1, keepdims=True) * state.z
 
-    def kernel_times(self, state: Past, w: tf.Tensor) -> tf.Tensor:
-        """Theta_F w for w [N, k]."""
-        n, k = self.y.shape
-        moved = tf.matmul(self.theta, self.pull(state, w))
-        jacobian = tf.stack(
-            [self.pull(state, tf.ones((n, k), w.dtype) * row) for row in tf.eye(k, dtype=w.dtype)],
-            1,
-        )
-        through = tf.linalg.matvec(jacobian, moved)
-        return tf.matmul(self.head.mlp.ntk(state.z), w) + through
+    def kernel_at(self, state: Past) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function w -> Theta_F w for w [N, k]."""
+        ones, units = tf.ones_like(self.y), tf.eye(self.y.shape[1], dtype=self.y.dtype)
+        jacobian = tf.stack([self.pull(state, ones * unit) for unit in units], 1)  # [N, k, d]
+        theta = self.head.mlp.ntk(state.z)
+
+        def times(w: tf.Tensor) -> tf.Tensor:
+            moved = tf.matmul(self.theta, self.pull(state, w))
+            return tf.matmul(theta, w) + tf.linalg.matvec(jacobian, moved)
+
+        return times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -84,22 +85,25 @@ class Hybrid:
         moved = (a - rate * b for a, b in zip(state.change, change, strict=True))
         return State(c, Change(*moved)), outputs
 
-    def kernel_times(self, state: State, w: tf.Tensor) -> tf.Tensor:
-        """Theta_F w for w [..., N, k], without Theta_F."""
+    def kernel_at(self, state: State) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function w -> Theta_F w for w [..., N, k], without Theta_F."""
         point = self.at(state)
-        dz, change = point.pull(w)
-        dz = tf.zeros_like(dz) if self.frozen else tf.matmul(self.theta, dz)
-        return point.push(dz, change)
+
+        def times(w: tf.Tensor) -> tf.Tensor:
+            dz, change = point.pull(w)
+            dz = tf.zeros_like(dz) if self.frozen else tf.matmul(self.theta, dz)
+            return point.push(dz, change)
+
+        return times
 
     def kernel(self, state: State) -> tf.Tensor:
         """Theta_F, [..., N, k, N, k]."""
         n, k = self.y.shape
-        columns = []
+        times, columns = self.kernel_at(state), []
         for j in range(n):
             for b in range(k):
                 one = tf.reshape(tf.one_hot(j * k + b, n * k, dtype=self.z.dtype), (n, k))
-                ones = tf.ones_like(self.offset)
-                columns.append(self.kernel_times(state, ones * one))
+                columns.append(times(tf.ones_like(self.offset) * one))
         found = tf.stack(columns, -1)  # [..., N, k, N k]
         return tf.reshape(found, [*found.shape[:-1], n, k])
 

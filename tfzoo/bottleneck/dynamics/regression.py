@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
@@ -44,10 +46,10 @@ class KernelDescent:
         outputs = self.outputs(state)
         return state - rate * self.loss.gradient(outputs, self.y), outputs
 
-    def kernel_times(self, state: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
-        """Theta w for w [N, k]."""
+    def kernel_at(self, state: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function w -> Theta w for w [N, k]."""
         del state
-        return tf.matmul(self.theta, w)
+        return lambda w: tf.matmul(self.theta, w)
 
 
 def closed_form(
