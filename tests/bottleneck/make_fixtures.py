@@ -6,9 +6,9 @@ Made once, in an environment of its own (neural_tangents does not import on newe
     nt/bin/pip install jax==0.4.35 jaxlib==0.4.35 neural-tangents==0.6.5
     nt/bin/python tests/bottleneck/make_fixtures.py
 
-Every net is an entry of `nets`, JSON with the arguments of `InfiniteMLP`; `<name>/nngp`, `<name>/ntk`
-are its kernels of x1 [5, 7] and x2 [4, 7], `<name>/nngp_own`, `<name>/ntk_own` those of x1 with
-itself. An entry with `of` is the net above another with infinitely many units between.
+Every net is an entry of `nets`, JSON with the arguments of `InfiniteMLP`. `<name>/nngp` and
+`<name>/ntk` are its kernels of x1 [5, 7] and x2 [4, 7]; with `_own` after them, of x1 with itself.
+An entry with `of` is the net above another with infinitely many units between.
 """
 
 import json
