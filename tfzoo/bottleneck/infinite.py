@@ -13,7 +13,8 @@ from tfzoo.bottleneck.blocks import kernel_matrix
 from tfzoo.bottleneck.dynamics import cholesky
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 from tfzoo.bottleneck.model import halves
-from tfzoo.bottleneck.whole_set import WholeSetModel, step_loss
+from tfzoo.bottleneck.training_set import step_loss
+from tfzoo.bottleneck.whole_set import WholeSetModel
 from tfzoo.registry import serializable
 
 KERNELS = ("ntk", "nngp")

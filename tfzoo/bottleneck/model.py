@@ -20,7 +20,8 @@ from tfzoo.bottleneck.dynamics import (
     watch,
 )
 from tfzoo.bottleneck.kernels import InfiniteMLP
-from tfzoo.bottleneck.whole_set import WholeSetModel, one_hot, step_loss
+from tfzoo.bottleneck.training_set import one_hot, step_loss
+from tfzoo.bottleneck.whole_set import WholeSetModel
 from tfzoo.registry import serializable
 
 LOOK_EVERY = 2
