@@ -1,0 +1,28 @@
+"""One example of each of the bottleneck's registered objects, for the conformance tests."""
+
+import numpy as np
+
+from tfzoo.bottleneck import BottleneckNetwork, InfiniteNetwork
+
+
+def floats(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def fitted(model, steps):
+    x = floats(6, 4, 2, seed=1)
+    model.compile()
+    model.fit(x, np.sin(x[:, :3, 0]), verbose=0, epochs=1, steps_per_epoch=steps)
+    return model
+
+
+CASES = {
+    "BottleneckNetwork": {
+        "make": lambda: fitted(BottleneckNetwork(3, draws=2, width=16, bias_scale=0.1), 20),
+        "inputs": lambda: floats(3, 4, 2),
+    },
+    "InfiniteNetwork": {
+        "make": lambda: fitted(InfiniteNetwork(2, head_activation="erf"), 1),
+        "inputs": lambda: floats(3, 4, 2),
+    },
+}

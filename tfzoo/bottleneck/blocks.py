@@ -1,0 +1,241 @@
+"""Kernel matrices block by block, in a set amount of working memory."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from keras import backend, ops
+
+WHICH = ("nngp", "ntk")
+DTYPES = ("float32", "float64")
+LARGEST_BLOCK = 1024
+"""Rows of a block where memory allows more: its passes should stay in the processor's cache."""
+ALIGN = 16
+"""Blocks are whole multiples of so many rows, as far as memory allows."""
+
+
+def kernel_matrix(
+    kernel: Any,
+    x1: Any,
+    x2: Any = None,
+    which: str = "ntk",
+    *,
+    memory: int = 2**30,
+    dtype: str = "float32",
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """The kernel matrix of x1 and x2; with `x2` None that of x1, half of which is computed.
+
+    Args:
+        kernel: an `InfiniteMLP`, or an object with the same `nngp` and `ntk` methods; compiled once
+            for each shape of block if it is hashable.
+        x1: [N1, n]; a NumPy array or memory map is read block by block.
+        x2: [N2, n].
+        which: nngp or ntk.
+        memory: bytes that may be used at a time beyond the arguments and the result.
+        dtype: float32 or float64: of the computation, and of the result unless `out` is given.
+        out: where the result goes, [N1, N2], e.g. an `np.memmap`; None makes an array.
+
+    Returns:
+        [N1, N2]: `out` if it was given.
+
+    Raises:
+        ValueError: an argument is out of range, of a wrong shape, or not finite.
+    """
+    x1, x2 = _checked(kernel, x1, x2, which, memory, dtype)
+    second = x1 if x2 is None else x2
+    shape = (len(x1), len(second))
+    if out is None:
+        out = np.empty(shape, dtype)
+    elif getattr(out, "shape", None) != shape:
+        raise ValueError(f"out of shape {getattr(out, 'shape', None)}: must be {shape}")
+    plan = _Plan(x1, second, dtype, memory)
+    compiled = _compiled(kernel, which)
+    for i, rows, a in plan.first():
+        for j, columns, b in plan.second():
+            if x2 is None and j < i:
+                continue
+            found = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
+            found = np.asarray(found)[: rows.stop - rows.start, : columns.stop - columns.start]
+            out[rows, columns] = found
+            if x2 is None and j > i:
+                out[columns, rows] = found.T
+    return out
+
+
+def kernel_times(
+    kernel: Any,
+    x1: Any,
+    x2: Any,
+    v: Any,
+    which: str = "ntk",
+    *,
+    memory: int = 2**30,
+    dtype: str = "float32",
+) -> np.ndarray:
+    """K(x1, x2) v, without the whole of K at any time.
+
+    Args:
+        kernel: as `kernel_matrix`'s.
+        x1: [N1, n].
+        x2: [N2, n]; None is `x1`, half of whose kernel is computed.
+        v: [N2] or [N2, k].
+        which: nngp or ntk.
+        memory: bytes that may be used at a time beyond the arguments and the result.
+        dtype: float32 or float64: of the kernel and of the result; sums over blocks are float64.
+
+    Returns:
+        [N1] or [N1, k].
+
+    Raises:
+        ValueError: an argument is out of range, of a wrong shape, or not finite.
+    """
+    x1, x2 = _checked(kernel, x1, x2, which, memory, dtype)
+    second = x1 if x2 is None else x2
+    v = np.asarray(v)
+    if v.ndim not in (1, 2) or len(v) != len(second):
+        raise ValueError(f"v of shape {v.shape}: must be [{len(second)}] or [{len(second)}, k]")
+    _check_finite("v", v)
+    flat = v.reshape(len(second), -1)
+    total = np.zeros((len(x1), flat.shape[1]), np.float64)
+    plan = _Plan(x1, second, dtype, memory, flat.shape[1])
+    compiled = _compiled(kernel, which)
+    for i, rows, a in plan.first():
+        for j, columns, b in plan.second():
+            if x2 is None and j < i:
+                continue
+            found = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
+            # on the backend: NumPy's own threads would contend with those that made the block
+            product = np.asarray(ops.matmul(found, plan.padded(flat, columns)))
+            total[rows] += product[: rows.stop - rows.start]
+            if x2 is None and j > i:
+                product = np.asarray(ops.matmul(plan.padded(flat, rows).T, found)).T
+                total[columns] += product[: columns.stop - columns.start]
+    return total.astype(dtype).reshape(len(x1), *v.shape[1:])
+
+
+class _Plan:
+    """Sides of the blocks, and the blocks' points, padded to one shape."""
+
+    def __init__(self, x1: Any, x2: Any, dtype: str, memory: int, columns: int = 0):
+        self.x1, self.x2, self.dtype = x1, x2, np.dtype(dtype)
+        side = _side(x1.shape[1], self.dtype.itemsize, memory, columns)
+        self.rows, self.columns = (_even(len(x), side) for x in (x1, x2))
+
+    def padded(self, v: np.ndarray, place: slice) -> np.ndarray:
+        """Rows `place` of v, filled up to the side of a block of the columns."""
+        return _padded(v, place, self.columns, self.dtype)
+
+    def first(self) -> Iterator[tuple[int, slice, np.ndarray]]:
+        """Of the blocks' rows: number, place, and points [B1, n]."""
+        return self._parts(self.x1, self.rows)
+
+    def second(self) -> Iterator[tuple[int, slice, np.ndarray]]:
+        """The same of the columns."""
+        return self._parts(self.x2, self.columns)
+
+    def _parts(self, x: Any, side: int) -> Iterator[tuple[int, slice, np.ndarray]]:
+        for number, start in enumerate(range(0, len(x), side)):
+            place = slice(start, min(start + side, len(x)))
+            yield number, place, _padded(x, place, side, self.dtype)
+
+
+def _padded(x: np.ndarray, place: slice, side: int, dtype: np.dtype) -> np.ndarray:
+    part = np.asarray(x[place], dtype)
+    missing = side - len(part)
+    return np.pad(part, ((0, missing), (0, 0))) if missing else part
+
+
+def block_bytes(side: int, features: int, itemsize: int, columns: int = 0) -> int:
+    """Working memory of one block of `side` x `side`: four of its size, three of its points."""
+    return itemsize * side * (4 * side + 6 * features + 4 * columns)
+
+
+def _side(features: int, itemsize: int, memory: int, columns: int) -> int:
+    """The greatest side of a block that fits."""
+    linear = 6 * features + 4 * columns
+    side = int((math.sqrt(linear**2 + 16 * memory / itemsize) - linear) / 8)
+    if side < 1:
+        least = block_bytes(1, features, itemsize, columns)
+        raise ValueError(f"memory={memory}: must be at least {least} bytes, what one entry needs")
+    side = min(side, LARGEST_BLOCK)
+    return side - side % ALIGN or side
+
+
+def _even(size: int, side: int) -> int:
+    """A side no greater than `side` of which as many blocks cover `size` with little padding."""
+    if size <= side:
+        return size
+    even = math.ceil(size / math.ceil(size / side))
+    return min(side, math.ceil(even / ALIGN) * ALIGN)
+
+
+class _Compiled:
+    """A kernel of two blocks of points, and of one with itself."""
+
+    def __init__(self, kernel: Any, which: str):
+        method = getattr(kernel, which)
+        self.block = _compile(lambda x1, x2: method(x1, x2))
+        self.own = _compile(lambda x: method(x))
+
+
+def _compile(function: Callable) -> Callable:
+    if backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
+
+
+_remembered = functools.lru_cache(maxsize=32)(_Compiled)
+
+
+def _compiled(kernel: Any, which: str) -> _Compiled:
+    try:
+        return _remembered(kernel, which)
+    except TypeError:  # not hashable
+        return _Compiled(kernel, which)
+
+
+def _checked(kernel: Any, x1: Any, x2: Any, which: str, memory: int, dtype: str) -> tuple[Any, Any]:
+    """x1 and x2 as arrays, all arguments tried."""
+    if which not in WHICH or not hasattr(kernel, which):
+        raise ValueError(f"which={which!r}: must be one of {', '.join(WHICH)} that the kernel has")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
+    if ops.convert_to_tensor(np.zeros(1, dtype)).dtype != dtype:
+        raise ValueError(f"dtype={dtype!r}: JAX computes in it only with jax_enable_x64 set")
+    if not memory > 0:
+        raise ValueError(f"memory={memory}: must be above 0")
+    arrays = []
+    for name, x in (("x1", x1), ("x2", x2)):
+        if x is None and name == "x2":
+            arrays.append(None)
+            continue
+        x = x if isinstance(x, np.ndarray) else np.asarray(x)
+        if x.ndim != 2 or 0 in x.shape:
+            raise ValueError(f"{name} of shape {x.shape}: must be [N, n], neither of them 0")
+        _check_finite(name, x)
+        arrays.append(x)
+    first, second = arrays
+    if second is not None and second.shape[1] != first.shape[1]:
+        raise ValueError(
+            f"x2 of {second.shape[1]} features: must have as many as x1, {first.shape[1]}"
+        )
+    return first, second
+
+
+def _check_finite(name: str, x: np.ndarray, rows: int = 1024) -> None:
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"{name} of dtype {x.dtype}: must be numbers")
+    for start in range(0, len(x), rows):  # a mask of the whole would be memory beyond the bound
+        good = np.isfinite(x[start : start + rows])
+        if not good.all():
+            row = start + int(np.argwhere(~good)[0][0])
+            raise ValueError(f"{name}: row {row} is not finite")

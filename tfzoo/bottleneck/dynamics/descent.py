@@ -1,0 +1,218 @@
+"""Gradient descent on any of the simulators: step size from the spectrum, watched as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.bottleneck.dynamics.losses import Loss
+
+Times = Callable[[tf.Tensor], tf.Tensor]
+"""A symmetric matrix as what it does to a vector."""
+
+
+class Problem(Protocol):
+    """What `descend` needs of a simulator; a state is any nest of tensors."""
+
+    loss: Loss
+    y: tf.Tensor
+
+    def start(self) -> Any:
+        """The state before the first step."""
+
+    def step(self, state: Any, rate: tf.Tensor) -> tuple[Any, tf.Tensor]:
+        """The state after a step, and the outputs [..., N, k] before it."""
+
+    def outputs(self, state: Any) -> tf.Tensor:
+        """[..., N, k]."""
+
+    def kernel_at(self, state: Any) -> Times:
+        """The function w -> Theta_F w, w [..., N, k]."""
+
+
+@dataclass
+class Descent:
+    """What a simulation gave.
+
+    Attributes:
+        losses: before each step and after the last, [T + 1] or, with draws, [T + 1, ...].
+        rates: learning rate of each step, [T].
+        sharpness: by step, learning rate x curvature x lambda_max(Theta_F) / N where it was looked
+            at, before any reduction; 2 is where gradient descent becomes unstable.
+        state: the last.
+        noted: what `note` returned, by step.
+    """
+
+    losses: np.ndarray
+    rates: np.ndarray
+    sharpness: dict[int, float]
+    state: Any
+    noted: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.rates)
+
+    def steps_to(self, level: float) -> int | None:
+        """Steps until the (mean) loss is first at or below `level`; None if it never is."""
+        losses = self.losses.reshape(len(self.losses), -1).mean(1)
+        below = np.flatnonzero(losses <= level)
+        return int(below[0]) if len(below) else None
+
+
+def greatest_eigenvalue(
+    times: Times, probe: tf.Tensor, iterations: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """lambda_max of a symmetric matrix by power iteration, from below.
+
+    Args:
+        times: w [..., N, k] -> matrix w; leading axes are matrices of their own.
+        probe: where to start, [..., N, k].
+        iterations: a few from an earlier result, some 30 from a random one.
+
+    Returns:
+        The greatest of all, and the vectors, to go on from.
+    """
+    tiny = np.finfo(probe.dtype.as_numpy_dtype).tiny
+
+    def body(i: tf.Tensor, probe: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        probe = times(probe)
+        length = tf.sqrt(tf.reduce_sum(tf.square(probe), [-2, -1], keepdims=True))
+        return i + 1, probe / tf.maximum(length, tiny), tf.reduce_max(length)
+
+    start = (0, probe, tf.zeros([], probe.dtype))
+    _, probe, greatest = tf.while_loop(lambda i, *_: i < iterations, body, start)
+    return greatest, probe
+
+
+def random_probe(outputs: tf.Tensor) -> tf.Tensor:
+    """A fixed direction of the outputs' shape, of length 1 in each draw."""
+    noise = tf.random.stateless_normal(tf.shape(outputs), [0, 1], dtype=outputs.dtype)
+    return noise / tf.norm(noise, axis=[-2, -1], keepdims=True)
+
+
+def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
+    """lambda_max(Theta_F / N) at a state."""
+    probe = random_probe(problem.outputs(state))
+    found, _ = greatest_eigenvalue(problem.kernel_at(state), probe, iterations)
+    return float(found) / len(problem.y)
+
+
+def watch(
+    problem: Problem, state: Any, probe: tf.Tensor, rate: tf.Tensor, limit: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Lowers the learning rate to where the sharpness is `limit`, if it is above.
+
+    Returns:
+        The learning rate, the vectors for the next look, and the sharpness found.
+    """
+    found, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
+    count = tf.cast(tf.shape(problem.y)[0], rate.dtype)
+    sharpness = rate * problem.loss.curvature * found / count
+    lowered = rate * limit / tf.maximum(sharpness, limit)
+    return tf.where(tf.math.is_finite(sharpness), lowered, rate), probe, sharpness
+
+
+def descend(
+    problem: Problem,
+    steps: int,
+    *,
+    rate: float = 0.1,
+    learning_rate: float | None = None,
+    limit: float | None = 1.0,
+    look_every: int = 2,
+    until: float | None = None,
+    note: Callable[[int, Any], Any] | None = None,
+    note_every: int = 100,
+    state: Any = None,
+) -> Descent:
+    """Runs explicit Euler steps, which are gradient descent.
+
+    Args:
+        problem: the simulator.
+        steps: at most so many.
+        rate: c in learning rate = c N / (curvature x lambda_max(Theta_F)) at the start.
+        learning_rate: the learning rate itself; overrides `rate`.
+        limit: the sharpness above which the learning rate is lowered (recorded in `rates`); None
+            never lowers it, and does not look.
+        look_every: steps between looks at the sharpness and at the loss.
+        until: stop at the look that finds the mean loss at or below this.
+        note: called with (step, state), at the start, at the end, and in between about every
+            `note_every` steps; its results are kept.
+        note_every: see `note`.
+        state: to go on from; default the start.
+
+    Raises:
+        ValueError: a number is out of range.
+        FloatingPointError: the loss became NaN or infinite.
+    """
+    for name, value in (("steps", steps), ("look_every", look_every), ("note_every", note_every)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: must be at least 1")
+    for name, value in (("rate", rate), ("learning_rate", learning_rate), ("limit", limit)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"{name}={value}: must be above 0 and finite")
+    state = problem.start() if state is None else state
+    probe = random_probe(problem.outputs(state))
+    if learning_rate is None:
+        learning_rate = rate / (problem.loss.curvature * largest(problem, state))
+    eta = tf.constant(learning_rate, probe.dtype)
+    advance = _in_python if getattr(problem, "growing", False) else tf.function(_in_graph)
+    look = tf.function(watch)
+    losses, rates, sharpness, noted, done = [], [], {}, {}, 0
+    if note:
+        noted[0] = note(0, state)
+    while done < steps:
+        count = min(look_every, steps - done)
+        state, found = advance(problem, state, eta, tf.constant(count))
+        _check_finite(found, done, float(eta))
+        losses.append(found.numpy())
+        rates.append(np.full(count, float(eta)))
+        done += count
+        if limit is not None:
+            eta, probe, sharp = look(problem, state, probe, eta, limit)
+            sharpness[done] = float(sharp)
+        ended = done == steps or (until is not None and losses[-1][-1].mean() <= until)
+        if note and (ended or done // note_every > (done - count) // note_every):
+            noted[done] = note(done, state)
+        if ended:
+            break
+    last = problem.loss.value(problem.outputs(state), problem.y)
+    _check_finite(last, done, float(eta))
+    losses.append(last.numpy()[None])
+    return Descent(np.concatenate(losses), np.concatenate(rates), sharpness, state, noted)
+
+
+def _in_graph(
+    problem: Problem, state: Any, eta: tf.Tensor, count: tf.Tensor
+) -> tuple[Any, tf.Tensor]:
+    """`count` steps in one compiled loop: the state after them, and the losses before each."""
+    losses = tf.TensorArray(eta.dtype, count)
+
+    def body(i: tf.Tensor, state: Any, losses: tf.TensorArray) -> tuple:
+        state, outputs = problem.step(state, eta)
+        return i + 1, state, losses.write(i, problem.loss.value(outputs, problem.y))
+
+    _, state, losses = tf.while_loop(lambda i, *_: i < count, body, (0, state, losses))
+    return state, losses.stack()
+
+
+def _in_python(problem: Problem, state: Any, eta: tf.Tensor, count: tf.Tensor) -> tuple:
+    losses = []
+    for _ in range(int(count)):
+        state, outputs = problem.step(state, eta)
+        losses.append(problem.loss.value(outputs, problem.y))
+    return state, tf.stack(losses)
+
+
+def _check_finite(losses: tf.Tensor, step: int, rate: float) -> None:
+    if not bool(tf.reduce_all(tf.math.is_finite(losses))):
+        raise FloatingPointError(
+            f"the loss became NaN or infinite after step {step}, at learning rate {rate:.4g}; "
+            "take a smaller rate, or a limit of at most 1"
+        )

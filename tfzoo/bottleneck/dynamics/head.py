@@ -1,0 +1,164 @@
+"""The half f behind the bottleneck: one wide hidden layer, linearised in its parameters only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfzoo.bottleneck.kernels import InfiniteMLP
+
+
+class Change(NamedTuple):
+    """How far f's parameters have moved: those of the hidden layer, those of the readout."""
+
+    u: tf.Tensor
+    v: tf.Tensor
+
+
+class Head:
+    """f_t(z) = f_0(z) + <grad_(U,v) f_0(z), (dU, dv)>: R^d -> R^k with n hidden units.
+
+        f_0(z) = (sigma_v / sqrt(n)) v^T phi(h) + sigma_b c,   h = sigma_u U z / sqrt(d) + sigma_b b
+
+    For n to infinity this is the infinitely wide f itself (our derivation): U_0, v_0 stay, and only
+    dU, dv and the arguments z move. Biases are a last column of U and a last row of v.
+
+    Where phi has a kink (ReLU), J = df/dz holds what the moving kinks contribute, by the difference
+    phi'(h + dh) - phi'(h) for the derivative phi''(h) dh: the finite net's own Jacobian does the
+    same, and that of the linearised function, taken almost everywhere, would lack it.
+
+    Args:
+        mlp: f, of depth 1; says activation and scales.
+        u: U_0 [..., n, d], with biases [..., n, d + 1]; leading axes are independent draws.
+        v: v_0 [..., n, k], with biases [..., n + 1, k].
+
+    Raises:
+        ValueError: `mlp` is not of depth 1.
+    """
+
+    def __init__(self, mlp: InfiniteMLP, u: tf.Tensor, v: tf.Tensor):
+        if mlp.depth != 1:
+            raise ValueError(f"f has depth {mlp.depth}: must be 1, the paper's one hidden layer")
+        self.mlp, self.u, self.v = mlp, u, v
+        self.bias = 1 if mlp.bias_scale else 0
+        self.units, self.dim = int(u.shape[-2]), int(u.shape[-1]) - self.bias
+        self.outputs = int(v.shape[-1])
+        self.scale_in = mlp.scales[0] / math.sqrt(self.dim)
+        self.scale_out = mlp.scales[1] / math.sqrt(self.units)
+
+    @staticmethod
+    def shapes(mlp: InfiniteMLP, dim: int, units: int, outputs: int) -> tuple[tuple, tuple]:
+        """Of U_0 and v_0."""
+        bias = 1 if mlp.bias_scale else 0
+        return (units, dim + bias), (units + bias, outputs)
+
+    @classmethod
+    def draw(
+        cls,
+        mlp: InfiniteMLP,
+        dim: int,
+        units: int,
+        outputs: int,
+        *,
+        seed: int,
+        draws: tuple[int, ...] = (),
+        dtype: str = "float32",
+    ) -> Head:
+        """Standard normal U_0 and v_0."""
+        generator = tf.random.Generator.from_seed(seed, alg="philox")
+        shapes = cls.shapes(mlp, dim, units, outputs)
+        return cls(mlp, *(generator.normal((*draws, *shape), dtype=dtype) for shape in shapes))
+
+    def unmoved(self) -> Change:
+        """dU = 0, dv = 0."""
+        return Change(tf.zeros_like(self.u), tf.zeros_like(self.v))
+
+    def at(self, z: tf.Tensor, change: Change | None = None) -> Point:
+        """f_t at the points z [..., N, d]."""
+        return Point(self, z, change or self.unmoved())
+
+
+class Point:
+    """f_t at points z [..., N, d]: value, and products with its derivatives.
+
+    Attributes:
+        value: f_t(z), [..., N, k].
+    """
+
+    def __init__(self, head: Head, z: tf.Tensor, change: Change):
+        self.head, self.change = head, change
+        x = head.scale_in * z
+        if head.bias:
+            x = _with_ones(x, head.mlp.bias_scale)
+        h = tf.matmul(x, head.u, transpose_b=True)  # [..., N, n]
+        dh = tf.matmul(x, change.u, transpose_b=True)
+        function, slope, bend = ACTIVATIONS[head.mlp.activation]
+        phi = head.scale_out * function(h)
+        self.inputs = x
+        self.phi = _with_ones(phi, head.mlp.bias_scale) if head.bias else phi
+        self.slope = head.scale_out * slope(h)
+        self.bent = self.slope + head.scale_out * bend(h, dh)
+        moved = tf.matmul(self.slope * dh, self._hidden(head.v))
+        self.value = tf.matmul(self.phi, head.v + change.v) + moved
+
+    def pull(self, w: tf.Tensor) -> tuple[tf.Tensor, Change]:
+        """Transposed derivatives times w [..., N, k]: J^T w [..., N, d], and by the parameters."""
+        head = self.head
+        back = tf.matmul(w, self._hidden(head.v), transpose_b=True)  # [..., N, n]
+        by_unit = self.slope * back
+        change_back = tf.matmul(w, self._hidden(self.change.v), transpose_b=True)
+        to_u = self.bent * back + self.slope * change_back
+        dz = tf.matmul(to_u, self._weights(head.u))
+        dz += tf.matmul(by_unit, self._weights(self.change.u))
+        du = tf.matmul(by_unit, self.inputs, transpose_a=True)
+        dv = tf.matmul(self.phi, w, transpose_a=True)
+        return head.scale_in * dz, Change(du, dv)
+
+    def push(self, dz: tf.Tensor, change: Change) -> tf.Tensor:
+        """Derivatives times a move of z [..., N, d] and of the parameters: [..., N, k]."""
+        head = self.head
+        dz = head.scale_in * dz
+        by_u = tf.matmul(dz, self._weights(head.u), transpose_b=True)
+        by_change = tf.matmul(dz, self._weights(self.change.u), transpose_b=True)
+        by_unit = tf.matmul(self.inputs, change.u, transpose_b=True)
+        found = tf.matmul(self.phi, change.v)
+        found += tf.matmul(
+            self.bent * by_u + self.slope * (by_change + by_unit), self._hidden(head.v)
+        )
+        return found + tf.matmul(self.slope * by_u, self._hidden(self.change.v))
+
+    def jacobian(self) -> tf.Tensor:
+        """J = df_t/dz, [..., N, k, d]."""
+        unit = tf.eye(self.head.outputs, dtype=self.value.dtype)
+        ones = tf.ones_like(self.value)
+        columns = [self.pull(ones * unit[a])[0] for a in range(self.head.outputs)]
+        return tf.stack(columns, -2)
+
+    def _hidden(self, v: tf.Tensor) -> tf.Tensor:
+        return v[..., : self.head.units, :]
+
+    def _weights(self, u: tf.Tensor) -> tf.Tensor:
+        return u[..., : self.head.dim]
+
+
+def _with_ones(x: tf.Tensor, value: float) -> tf.Tensor:
+    return tf.concat([x, tf.fill(tf.shape(x[..., :1]), tf.cast(value, x.dtype))], -1)
+
+
+def _step(h: tf.Tensor) -> tf.Tensor:
+    return tf.cast(h > 0, h.dtype)
+
+
+def _erf_slope(h: tf.Tensor) -> tf.Tensor:
+    return (2.0 / math.sqrt(math.pi)) * tf.exp(-tf.square(h))
+
+
+ACTIVATIONS: dict[str, tuple[Callable, Callable, Callable]] = {
+    "relu": (tf.nn.relu, _step, lambda h, dh: _step(h + dh) - _step(h)),
+    "erf": (tf.math.erf, _erf_slope, lambda h, dh: -2.0 * h * dh * _erf_slope(h)),
+    "linear": (tf.identity, tf.ones_like, lambda h, dh: tf.zeros_like(h)),
+}
+"""phi, phi', and the change of phi' from h to h + dh, to first order where phi is smooth."""

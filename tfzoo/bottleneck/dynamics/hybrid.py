@@ -1,0 +1,147 @@
+"""S2: bottleneck points moved by the NTK of g, behind them the linearised f. O(N n d) a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfzoo.bottleneck.dynamics.head import Change, Head, Point
+from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
+
+
+class State(NamedTuple):
+    """What moves in training.
+
+    Attributes:
+        c: C [..., N, d], minus the sum over steps of learning rate x J^T chi.
+        change: of f's parameters.
+    """
+
+    c: tf.Tensor
+    change: Change
+
+
+class Hybrid:
+    """Gradient descent on F = f(g(x)), halves infinitely wide, d units between them.
+
+    The limit's equations, for explicit Euler steps (our derivation, see the model card):
+
+        z_t(x) = g_0(x) + sum_j Theta_g(x, x_j) C_j        C <- C - eta J_t^T chi
+        F_t(x) = f_t(z_t(x)),  chi = dL/dF                 dU, dv <- their gradient step
+
+    As Theta_g is constant, C is all that g has to remember, also for points outside the training
+    set.
+
+    Args:
+        theta: Theta_g of the training points, [N, N].
+        z: g_0 of the training points, [..., N, d]; leading axes are independent draws.
+        head: f.
+        y: targets [N, k].
+        loss: of the outputs.
+        centred: outputs are F - F_0, so that training starts at 0 on each x; J_0 stays.
+        frozen: z does not move (kernel regression on the features g_0).
+    """
+
+    def __init__(
+        self,
+        theta: tf.Tensor,
+        z: tf.Tensor,
+        head: Head,
+        y: tf.Tensor,
+        loss: Loss = SQUARED,
+        *,
+        centred: bool = True,
+        frozen: bool = False,
+    ):
+        self.theta, self.z, self.head, self.loss, self.frozen = theta, z, head, loss, frozen
+        self.y = tf.cast(y, z.dtype)
+        start = head.at(z).value
+        self.offset = start if centred else tf.zeros_like(start)
+
+    def start(self) -> State:
+        """Before the first step."""
+        return State(tf.zeros_like(self.z), self.head.unmoved())
+
+    def features(self, state: State) -> tf.Tensor:
+        """z_t of the training points, [..., N, d]."""
+        return self.z + tf.matmul(self.theta, state.c)
+
+    def at(self, state: State) -> Point:
+        """f_t at the training points."""
+        return self.head.at(self.features(state), state.change)
+
+    def outputs(self, state: State) -> tf.Tensor:
+        """[..., N, k]."""
+        return self.at(state).value - self.offset
+
+    def step(self, state: State, rate: tf.Tensor) -> tuple[State, tf.Tensor]:
+        """The state after one step, and the outputs before it."""
+        point = self.at(state)
+        outputs = point.value - self.offset
+        dz, change = point.pull(self.loss.gradient(outputs, self.y))
+        c = state.c if self.frozen else state.c - rate * dz
+        moved = (a - rate * b for a, b in zip(state.change, change, strict=True))
+        return State(c, Change(*moved)), outputs
+
+    def kernel_at(self, state: State) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function w -> Theta_F w for w [..., N, k], without Theta_F."""
+        point = self.at(state)
+
+        def times(w: tf.Tensor) -> tf.Tensor:
+            dz, change = point.pull(w)
+            dz = tf.zeros_like(dz) if self.frozen else tf.matmul(self.theta, dz)
+            return point.push(dz, change)
+
+        return times
+
+    def kernel(self, state: State) -> tf.Tensor:
+        """Theta_F, [..., N, k, N, k]."""
+        n, k = self.y.shape
+        times, columns = self.kernel_at(state), []
+        for j in range(n):
+            for b in range(k):
+                one = tf.reshape(tf.one_hot(j * k + b, n * k, dtype=self.z.dtype), (n, k))
+                columns.append(times(tf.ones_like(self.offset) * one))
+        found = tf.stack(columns, -1)  # [..., N, k, N k]
+        return tf.reshape(found, [*found.shape[:-1], n, k])
+
+
+def draw_points(nngp: tf.Tensor, dim: int, *, seed: int, jitter: float = 1e-10) -> tf.Tensor:
+    """g_0 of N points as one draw of the Gaussian process: float64 [N, d].
+
+    Args:
+        nngp: K_g of all points together, training and test, [N, N].
+        dim: d.
+        seed: of the draw.
+        jitter: added to the diagonal, times its mean.
+
+    Raises:
+        ValueError: `nngp` with the jitter is not positive definite.
+    """
+    nngp = tf.cast(nngp, tf.float64)
+    noise = tf.random.Generator.from_seed(seed, alg="philox").normal(
+        (len(nngp), dim), dtype=tf.float64
+    )
+    return tf.matmul(cholesky(nngp, jitter), noise)
+
+
+def cholesky(kernel: tf.Tensor, jitter: float) -> tf.Tensor:
+    """The factor of kernel + jitter x mean diagonal x I.
+
+    Raises:
+        ValueError: that is not positive definite, or not finite.
+    """
+    level = jitter * tf.reduce_mean(tf.linalg.diag_part(kernel))
+    shifted = tf.linalg.set_diag(kernel, tf.linalg.diag_part(kernel) + level)
+    try:
+        factor = tf.linalg.cholesky(shifted)
+    except tf.errors.InvalidArgumentError:
+        factor = tf.fill(tf.shape(kernel), tf.constant(float("nan"), kernel.dtype))
+    if not bool(tf.reduce_all(tf.math.is_finite(factor))):
+        raise ValueError(
+            f"jitter={jitter}: the kernel of {len(kernel)} points is not positive definite with "
+            "it (duplicate or nearly equal points?); must be larger"
+        )
+    return factor

@@ -1,0 +1,111 @@
+"""A report, not a claim: test accuracy at the step that validation chooses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfzoo import study
+from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, descend
+from tfzoo.bottleneck.experiments import tasks
+from tfzoo.bottleneck.experiments.plots import curves
+from tfzoo.bottleneck.experiments.tasks import Task
+from tfzoo.study import Row
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One data set, with how it is trained.
+
+    Attributes:
+        dims: d.
+        steps: of gradient descent.
+        rate: c, of each network's own lambda_max.
+        loss: of the outputs.
+        says: for the table's note.
+    """
+
+    dims: Sequence[int]
+    steps: int
+    rate: float
+    loss: object
+    says: str
+
+
+SETTINGS = {
+    "teacher": Setting(
+        (4, 16, 64), 1000, 0.5, SQUARED, "512 points in 30 dimensions, y = 5 sign(x.w1 x.w2)"
+    ),
+    "digits": Setting((16, 64), 800, 0.5, SQUARED, "600 digits, regression on one-hot rows"),
+    "digits_ce": Setting((16, 64), 800, 1.0, CROSS_ENTROPY, "600 digits, cross-entropy"),
+    "mnist": Setting((16, 64), 400, 0.5, SQUARED, "the first 1,000 MNIST images, regression"),
+}
+LOOK = 20
+"""Steps between looks at validation."""
+
+
+def task_of(name: str, seed: int, mnist: str | None) -> Task:
+    """Train, validation and test parts."""
+    if name == "teacher":
+        parts = tasks.teacher([512, 300, 1000], 30, 5.0, seed)
+    elif name == "mnist":
+        parts = tasks.mnist(mnist, [1000, 500, 2000])
+    else:
+        parts = tasks.digits(600)
+    return Task(parts, SETTINGS[name].loss)
+
+
+def run(
+    name: str,
+    seeds: Sequence[int],
+    output: Path,
+    mnist: str | None = None,
+    steps: int | None = None,
+) -> list[Row]:
+    """Trains each d with each seed; CSV, table, curves of validation accuracy."""
+    setting, rows, paths = SETTINGS[name], [], {}
+    task = None
+    for seed in seeds:
+        if task is None or name == "teacher":
+            task = task_of(name, seed, mnist)
+        arms = {"no bottleneck": task.baseline()}
+        arms |= {f"d={d}": task.network(d, seed) for d in setting.dims}
+        for arm, network in arms.items():
+            start = time.monotonic()
+
+            def look(step, state, task=task, network=network):
+                outputs = network.outputs(state)
+                return [task.accuracy(outputs, part) for part in range(3)]
+
+            ended = descend(
+                network.problem,
+                steps or setting.steps,
+                rate=setting.rate,
+                look_every=5,
+                note=look,
+                note_every=LOOK,
+            )
+            held = {step: found[1] for step, found in ended.noted.items()}
+            best = max(held, key=held.get)
+            metrics = {
+                "test_error": 1 - ended.noted[best][2],
+                "test_error_last": 1 - ended.noted[ended.steps][2],
+                "train_error_last": 1 - ended.noted[ended.steps][0],
+                "train_loss_last": float(ended.losses[-1] / ended.losses[0]),
+                "best_step": best,
+            }
+            rows.append(Row(arm, seed, metrics=metrics, seconds=time.monotonic() - start))
+            paths.setdefault(arm, []).append(np.array([[s, held[s]] for s in held]))
+            print(f"{name}, {arm}, seed {seed}: {metrics}", flush=True)
+    notes = [
+        f"Test error at the step of best validation accuracy (looked at every {LOOK} steps). "
+        f"{setting.says}; {steps or setting.steps} steps, learning rate {setting.rate:g} N / "
+        "(curvature lambda_max) of each network's own kernel. Reported, not claimed."
+    ]
+    print(study.report(f"bottleneck-{name}", rows, "test_error", output, notes=notes))
+    curves(paths, output / "validation.png", "validation accuracy", setting.says, log=False)
+    return rows

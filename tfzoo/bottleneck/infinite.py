@@ -1,0 +1,219 @@
+"""Infinitely wide networks without a bottleneck: kernel regression, as a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.bottleneck.blocks import kernel_matrix
+from tfzoo.bottleneck.dynamics import cholesky
+from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
+from tfzoo.bottleneck.model import halves
+from tfzoo.bottleneck.training_set import step_loss
+from tfzoo.bottleneck.whole_set import WholeSetModel
+from tfzoo.registry import serializable
+
+KERNELS = ("ntk", "nngp")
+
+
+@serializable("bottleneck")
+class InfiniteNetwork(WholeSetModel):
+    """An infinitely wide network, trained to the end in closed form.
+
+        mean(x) = K(x, X) (K(X, X) + s I)^-1 y
+        variance(x) = K(x, x) - K(x, X) (K(X, X) + s I)^-1 K(X, x) + noise
+
+    with s = noise + jitter x mean of K's diagonal. With the NTK the mean is that of centred
+    networks after gradient descent without end on the squared error (with weight decay towards the
+    start, if there is noise); with the NNGP it is the Bayesian network's posterior mean. The
+    variance is that of the Gaussian process with the kernel as its covariance: the Bayesian
+    posterior's for the NNGP, a relative measure for the NTK.
+
+    With `head_activation` the kernel is that of f after g: `BottleneckNetwork` with infinitely many
+    units in the bottleneck, the baseline. All is computed in float64.
+
+    Args:
+        depth: hidden layers of g.
+        activation: of g: `relu`, `erf` or `linear`.
+        head_activation: of f's one hidden layer; None leaves f out.
+        kernel: `ntk` or `nngp`.
+        noise: variance of the targets' noise.
+        jitter: for the condition of the kernel matrix, relative to its mean diagonal.
+        weight_scale: see `InfiniteMLP`.
+        bias_scale: of all layers.
+        input_shape: of one example; None is taken from the first `fit`.
+        outputs: k; None as before.
+        examples: N, training examples that the model holds; None as before.
+        pixel_mean: subtracted from the inputs.
+        pixel_std: then divided by.
+        unit_rows: then scaled to length sqrt(n) for n inputs.
+        **keywords: `name`, ...
+
+    Input: [B, *input_shape]. Output: [B, k], the mean.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        depth: int = 2,
+        activation: str = "relu",
+        head_activation: str | None = None,
+        *,
+        kernel: str = "ntk",
+        noise: float = 0.0,
+        jitter: float = 1e-6,
+        weight_scale: float | None = None,
+        bias_scale: float = 0.0,
+        input_shape: Sequence[int] | None = None,
+        outputs: int | None = None,
+        examples: int | None = None,
+        pixel_mean: float = 0.0,
+        pixel_std: float = 1.0,
+        unit_rows: bool = False,
+        **keywords: Any,
+    ):
+        if kernel not in KERNELS:
+            raise ValueError(f"kernel={kernel!r}: must be one of {', '.join(KERNELS)}")
+        for name, value in (("noise", noise), ("jitter", jitter)):
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name}={value}: must be at least 0 and finite")
+        self._settings = {
+            "depth": depth,
+            "activation": activation,
+            "head_activation": head_activation,
+            "kernel": kernel,
+            "noise": noise,
+            "jitter": jitter,
+            "weight_scale": weight_scale,
+            "bias_scale": bias_scale,
+        }
+        inner, outer = halves(
+            depth, activation, head_activation or "relu", weight_scale, bias_scale
+        )
+        self.kernel: Composition | InfiniteMLP = (
+            Composition(outer, inner) if head_activation else inner
+        )
+        keywords["dtype"] = "float64"
+        super().__init__(
+            input_shape=input_shape,
+            outputs=outputs,
+            examples=examples,
+            pixel_mean=pixel_mean,
+            pixel_std=pixel_std,
+            unit_rows=unit_rows,
+            **keywords,
+        )
+
+    def _make(self, inputs: int) -> None:
+        n = self.examples
+        self.y = self._weight("y", (n, self.num_outputs))
+        self.whitener = self._weight("whitener", (n, n))  # L^-1, K + s I = L L^T
+        self.coefficients = self._weight("coefficients", (n, self.num_outputs))
+
+    def _begin(self, y: np.ndarray) -> None:
+        """Solves for the coefficients."""
+        kernel = kernel_matrix(
+            self.kernel, self.x.numpy(), which=self._settings["kernel"], dtype="float64"
+        )
+        noise = self._settings["noise"] * np.eye(len(kernel))
+        factor = cholesky(tf.constant(kernel + noise), self._settings["jitter"])
+        eye = tf.eye(len(kernel), dtype=tf.float64)
+        whitener = tf.linalg.triangular_solve(factor, eye)
+        targets = tf.constant(y.reshape(len(y), -1), tf.float64)
+        white = tf.matmul(whitener, targets)
+        self.y.assign(targets)
+        self.whitener.assign(whitener)
+        self.coefficients.assign(tf.matmul(whitener, white, transpose_a=True))
+        self._fitted = tf.matmul(kernel, tf.convert_to_tensor(self.coefficients)), targets
+
+    def _end(self) -> None:
+        super()._end()
+        self._fitted = None
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Nothing is left to train: the metrics on the training set."""
+        del data
+        outputs, targets = self._fitted
+        self.steps.assign_add(1)
+        loss = self.compute_loss(y=targets, y_pred=outputs, training=True)
+        self._loss_tracker.update_state(loss)
+        return self.compute_metrics(None, targets, outputs)
+
+    def _cross(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        self.build()
+        rows = self.rows(x)
+        of = getattr(self.kernel, self._settings["kernel"])
+        return rows, of(rows, tf.convert_to_tensor(self.x))
+
+    def call(self, x: Any) -> tf.Tensor:
+        """[B, *input_shape] -> the mean, float32 [B, k]."""
+        cross = self._cross(x)[1]
+        return tf.cast(tf.matmul(cross, tf.convert_to_tensor(self.coefficients)), tf.float32)
+
+    def predictive(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and standard deviation: [B, *input_shape] -> two of float32 [B, k]."""
+        rows, cross = self._cross(x)
+        mean = tf.matmul(cross, tf.convert_to_tensor(self.coefficients))
+        white = tf.matmul(cross, tf.convert_to_tensor(self.whitener), transpose_b=True)
+        prior = self.kernel.diagonal(rows)[KERNELS[::-1].index(self._settings["kernel"])]
+        variance = tf.maximum(prior - tf.reduce_sum(tf.square(white), -1), 0.0)
+        stddev = tf.sqrt(variance + self._settings["noise"])[:, None]
+        return tf.cast(mean, tf.float32), tf.cast(tf.ones_like(mean) * stddev, tf.float32)
+
+    def posterior(self, x: Any) -> Any:
+        """The Gaussian process at some points together, by TFP.
+
+        Args:
+            x: [B, *input_shape].
+
+        Returns:
+            A `tfp.distributions.GaussianProcessRegressionModel` of batch shape [k] and event shape
+            [B], float64, with the covariance between points that `predictive` leaves out.
+        """
+        import tensorflow_probability as tfp
+
+        from tfzoo.bottleneck import psd_kernels
+
+        self.build()
+        kinds = {"ntk": psd_kernels.NTKernel, "nngp": psd_kernels.NNGPKernel}
+        points = tf.convert_to_tensor(self.x)
+        of = KERNELS[::-1].index(self._settings["kernel"])
+        jitter = self._settings["jitter"] * tf.reduce_mean(self.kernel.diagonal(points)[of])
+        return tfp.distributions.GaussianProcessRegressionModel(
+            kinds[self._settings["kernel"]](self.kernel),
+            index_points=self.rows(x),
+            observation_index_points=points,
+            observations=tf.transpose(tf.convert_to_tensor(self.y)),
+            observation_noise_variance=tf.constant(self._settings["noise"], tf.float64) + jitter,
+            predictive_noise_variance=tf.constant(self._settings["noise"], tf.float64),
+            jitter=0.0,
+        )
+
+    def compile(self, optimizer: Any = None, loss: Any = "mse", **keywords: Any) -> None:
+        """As Keras's; there is nothing to optimise, and the loss is the squared error.
+
+        Raises:
+            ValueError: an optimizer or another loss.
+        """
+        if optimizer is not None:
+            raise ValueError(
+                f"optimizer={optimizer!r}: must be None, the solution is in closed form"
+            )
+        if step_loss(loss, 1)[0].curvature != 2.0:
+            raise ValueError(f"loss={loss!r}: must be 'mse', what kernel regression minimises")
+        super().compile(keras.optimizers.SGD(), loss, **keywords)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Keras's, without its optimizer."""
+        config = super().get_compile_config()
+        return config | {"optimizer": None} if config else config
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self._settings

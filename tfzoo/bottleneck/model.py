@@ -1,0 +1,324 @@
+"""The network with a bottleneck between two infinitely wide halves, as a Keras model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.bottleneck.blocks import kernel_matrix
+from tfzoo.bottleneck.dynamics import (
+    Change,
+    Head,
+    Hybrid,
+    State,
+    forward,
+    largest,
+    watch,
+)
+from tfzoo.bottleneck.kernels import InfiniteMLP
+from tfzoo.bottleneck.training_set import one_hot, step_loss
+from tfzoo.bottleneck.whole_set import WholeSetModel
+from tfzoo.registry import serializable
+
+LOOK_EVERY = 2
+"""Steps between looks at the sharpness."""
+
+
+@serializable("bottleneck")
+class BottleneckNetwork(WholeSetModel):
+    """F = f(g(x)), g and f infinitely wide, d units between them (arXiv:2107.00364).
+
+    `fit` simulates gradient descent in function space (S2, see `dynamics.Hybrid`): the bottleneck's
+    values z move by the NTK of g, and f is linearised in its parameters. For points outside the
+    training set
+
+        z_t(x) = g_0(x) + sum_j Theta_g(x, x_j) C_j        C: [N, d], summed up in training
+
+    where g_0 is one function, drawn as a finite network of `width` units a layer with g's own
+    architecture: its covariance is K_g up to width^(-1/2) (our derivation; the motion is exact).
+
+    Args:
+        bottleneck_dim: d.
+        depth: hidden layers of g.
+        activation: of g: `relu`, `erf` or `linear`.
+        head_activation: of f's one hidden layer.
+        draws: independent draws of (g_0, f_0), each trained; the output is their mean.
+        width: units that realise g_0 and f_0; 2,048 or more for small error.
+        weight_scale: of g's and f's hidden layers; see `InfiniteMLP`.
+        bias_scale: of all layers.
+        centred: the output is F - F_0, which is 0 before training; J_0 = df_0/dz stays as drawn.
+        freeze_features: z does not move: an ablation.
+        rate: c in learning rate = c N / (curvature x lambda_max(Theta_F)), taken at the start
+            unless an optimizer is compiled.
+        limit: the sharpness (learning rate x curvature x lambda_max(Theta_F) / N; 2 is unstable)
+            above which the learning rate is lowered, looked at every other step; None never does.
+        input_shape: of one example; None is taken from the first `fit`.
+        outputs: k; None as before.
+        examples: N, training examples that the model holds; None as before.
+        pixel_mean: subtracted from the inputs.
+        pixel_std: then divided by.
+        unit_rows: then scaled to length sqrt(n) for n inputs.
+        **keywords: `name`, ...
+
+    Input: [B, *input_shape]. Output: [B, k], the mean over draws.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        bottleneck_dim: int,
+        depth: int = 2,
+        activation: str = "relu",
+        head_activation: str = "relu",
+        *,
+        draws: int = 1,
+        width: int = 2048,
+        weight_scale: float | None = None,
+        bias_scale: float = 0.0,
+        centred: bool = True,
+        freeze_features: bool = False,
+        rate: float = 0.1,
+        limit: float | None = 1.0,
+        input_shape: Sequence[int] | None = None,
+        outputs: int | None = None,
+        examples: int | None = None,
+        pixel_mean: float = 0.0,
+        pixel_std: float = 1.0,
+        unit_rows: bool = False,
+        **keywords: Any,
+    ):
+        for name, value in (("bottleneck_dim", bottleneck_dim), ("draws", draws), ("width", width)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        for name, value in (("rate", rate), ("limit", limit)):
+            if value is not None and not 0 < value < 2:
+                raise ValueError(f"{name}={value}: must be above 0 and below 2")
+        self._settings = {
+            "bottleneck_dim": bottleneck_dim,
+            "depth": depth,
+            "activation": activation,
+            "head_activation": head_activation,
+            "draws": draws,
+            "width": width,
+            "weight_scale": weight_scale,
+            "bias_scale": bias_scale,
+            "centred": centred,
+            "freeze_features": freeze_features,
+            "rate": rate,
+            "limit": limit,
+        }
+        self.g, self.f = halves(depth, activation, head_activation, weight_scale, bias_scale)
+        self.dim, self.draws, self.width = bottleneck_dim, draws, width
+        self._problem: Hybrid | None = None
+        super().__init__(
+            input_shape=input_shape,
+            outputs=outputs,
+            examples=examples,
+            pixel_mean=pixel_mean,
+            pixel_std=pixel_std,
+            unit_rows=unit_rows,
+            **keywords,
+        )
+
+    def _make(self, inputs: int) -> None:
+        bias, draws, k = 1 if self.g.bias_scale else 0, self.draws, self.num_outputs
+        widths = [inputs, *[self.width] * self.g.depth, draws * self.dim]
+        self.g_layers = [
+            self._weight(f"g_{i}", (b, a + bias), drawn=True)
+            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        ]
+        u, v = Head.shapes(self.f, self.dim, self.width, k)
+        self.u = self._weight("u", (draws, *u), drawn=True)
+        self.v = self._weight("v", (draws, *v), drawn=True)
+        self.du = self._weight("du", (draws, *u))
+        self.dv = self._weight("dv", (draws, *v))
+        self.c = self._weight("c", (draws, self.examples, self.dim))
+        self.probe = self._weight("probe", (draws, self.examples, k), drawn=True)
+        self.sharpness = self._weight("sharpness", ())
+
+    @property
+    def _head(self) -> Head:
+        return Head(self.f, *map(tf.convert_to_tensor, (self.u, self.v)))
+
+    @property
+    def _state(self) -> State:
+        c, du, dv = map(tf.convert_to_tensor, (self.c, self.du, self.dv))
+        return State(c, Change(du, dv))
+
+    def _initial(self, rows: tf.Tensor) -> tf.Tensor:
+        """g_0: [B, n] -> [draws, B, d]."""
+        found = forward(self.g, [tf.convert_to_tensor(w) for w in self.g_layers], rows)
+        return tf.transpose(tf.reshape(found, (-1, self.draws, self.dim)), (1, 0, 2))
+
+    def _points(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """z_0 and z_t of any points: [B, n] -> two of [draws, B, d]."""
+        start = self._initial(rows)
+        # in float32 the kernel of equal points is right to 1e-4 only
+        theta = self.g.ntk(*(tf.cast(points, tf.float64) for points in (rows, self.x)))
+        return start, start + tf.matmul(tf.cast(theta, rows.dtype), self._state.c)
+
+    def features(self, x: Any) -> tf.Tensor:
+        """The bottleneck's values: [B, *input_shape] -> z_t(x), [B, draws, d]."""
+        self.build()
+        return tf.transpose(self._points(self.rows(x))[1], (1, 0, 2))
+
+    def members(self, x: Any) -> tf.Tensor:
+        """Each draw's output: [B, *input_shape] -> [B, draws, k]."""
+        self.build()
+        start, z = self._points(self.rows(x))
+        found = self._head.at(z, self._state.change).value
+        if self._settings["centred"]:
+            found -= self._head.at(start).value
+        return tf.transpose(found, (1, 0, 2))
+
+    def predictive(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean and standard deviation over the draws: [B, *input_shape] -> two of [B, k].
+
+        The deviation (n - 1 in its denominator) says how much infinitely wide networks trained on
+        these data differ by their initialisation alone. It is no posterior, knows no noise in the
+        targets, and is as rough as the draws are few.
+
+        Raises:
+            ValueError: there is one draw only.
+        """
+        if self.draws < 2:
+            raise ValueError(f"draws={self.draws}: must be at least 2 for a standard deviation")
+        members = self.members(x)
+        mean = tf.reduce_mean(members, 1)
+        square = tf.reduce_sum(tf.square(members - mean[:, None]), 1)
+        return mean, tf.sqrt(square / (self.draws - 1))
+
+    def call(self, x: Any) -> tf.Tensor:
+        """[B, *input_shape] -> the mean over draws, [B, k]."""
+        return tf.reduce_mean(self.members(x), 1)
+
+    def compile(self, optimizer: Any = None, loss: Any = "mse", **keywords: Any) -> None:
+        """As Keras's.
+
+        Args:
+            optimizer: None takes the learning rate from the kernel's spectrum by `rate`; a
+                `keras.optimizers.SGD` without momentum says it. What the simulator lowers is its
+                variable, so that callbacks see and set the learning rate as usual.
+            loss: `mse`, or (sparse) categorical cross-entropy from logits.
+            **keywords: further ones of Keras's: `metrics`, `jit_compile`, ...
+
+        Raises:
+            ValueError: another optimizer or loss.
+        """
+        self._spectral = optimizer is None
+        optimizer = keras.optimizers.SGD() if self._spectral else keras.optimizers.get(optimizer)
+        _check_plain(optimizer)
+        step_loss(loss, 1)
+        super().compile(optimizer, loss, **keywords)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Keras's, with `optimizer` None where the spectrum says the learning rate."""
+        config = super().get_compile_config()
+        return config | {"optimizer": None} if config and self._spectral else config
+
+    def _begin(self, y: np.ndarray) -> None:
+        """Kernel, start and targets of the training set; the learning rate, if it is due."""
+        loss, sparse = step_loss(self.loss, self.num_outputs)
+        self._labels = tf.constant(y)
+        targets = one_hot(y, self.num_outputs) if sparse else y.reshape(len(y), -1)
+        rows = tf.convert_to_tensor(self.x)
+        theta = np.empty((self.examples, self.examples), self.variable_dtype)
+        kernel_matrix(self.g, rows.numpy(), dtype="float64", out=theta)
+        self._problem = Hybrid(
+            tf.constant(theta),
+            self._initial(rows),
+            self._head,
+            tf.constant(targets, self.variable_dtype),
+            loss,
+            centred=self._settings["centred"],
+            frozen=self._settings["freeze_features"],
+        )
+        self.optimizer.build(self.trainable_variables)
+        if self._spectral and int(self.optimizer.iterations) == 0:
+            top = loss.curvature * largest(self._problem, self._state)
+            if not 0 < top < float("inf"):
+                raise ValueError(
+                    f"x: the kernel's greatest eigenvalue is {top}; must be above 0 (are all "
+                    "inputs 0?)"
+                )
+            self.optimizer.learning_rate = self._settings["rate"] / top
+
+    def _end(self) -> None:
+        super()._end()
+        self._problem = None  # N x N
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of gradient descent on the whole training set; `data` is not looked at."""
+        del data
+        problem, state = self._problem, self._state
+        rate = self._look(problem, state)
+        state, outputs = problem.step(state, rate)
+        for weight, value in zip((self.c, self.du, self.dv), (state.c, *state.change), strict=True):
+            weight.assign(value)
+        self.steps.assign_add(1)
+        self.optimizer.iterations.assign_add(1)
+        loss = tf.reduce_mean(problem.loss.value(outputs, problem.y))
+        self._loss_tracker.update_state(loss)
+        found = self.compute_metrics(None, self._labels, tf.reduce_mean(outputs, 0))
+        return found | {"learning_rate": rate, "sharpness": tf.convert_to_tensor(self.sharpness)}
+
+    def _look(self, problem: Hybrid, state: State) -> tf.Tensor:
+        """The learning rate, every `LOOK_EVERY` steps lowered where the kernel has grown."""
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+        if self._settings["limit"] is None:
+            return rate
+        probe, old = map(tf.convert_to_tensor, (self.probe, self.sharpness))
+
+        def look() -> tuple[tf.Tensor, ...]:
+            now, *rest = watch(
+                problem, state, probe, tf.cast(rate, probe.dtype), self._settings["limit"]
+            )
+            return tf.cast(now, rate.dtype), *rest
+
+        due = tf.convert_to_tensor(self.steps) % LOOK_EVERY == 0
+        rate, probe, sharpness = tf.cond(due, look, lambda: (rate, probe, old))
+        self.optimizer.learning_rate = rate
+        self.probe.assign(probe)
+        self.sharpness.assign(sharpness)
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self._settings
+
+
+def halves(
+    depth: int,
+    activation: str,
+    head_activation: str,
+    weight_scale: float | None = None,
+    bias_scale: float = 0.0,
+) -> tuple[InfiniteMLP, InfiniteMLP]:
+    """g and f."""
+    return (
+        InfiniteMLP(depth, activation, weight_scale, bias_scale),
+        InfiniteMLP(1, head_activation, weight_scale, bias_scale),
+    )
+
+
+def _check_plain(optimizer: Any) -> None:
+    """Refuses what the simulator would not do.
+
+    Raises:
+        ValueError: this is no plain gradient descent.
+    """
+    extra = ("momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+    extra += ("use_ema", "gradient_accumulation_steps")
+    plain = type(optimizer) is keras.optimizers.SGD
+    plain = plain and not any(getattr(optimizer, name, None) for name in extra)
+    if not plain or not isinstance(optimizer._learning_rate, keras.Variable):
+        raise ValueError(
+            f"optimizer={type(optimizer).__name__!r}: must be None or a plain "
+            "keras.optimizers.SGD(learning_rate), the gradient descent that is simulated"
+        )

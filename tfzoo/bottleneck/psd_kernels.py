@@ -1,0 +1,122 @@
+"""The kernels as TensorFlow Probability's: `tfp.distributions.GaussianProcess` takes them.
+
+Not imported with the package: importing TFP takes about a second.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfzoo.bottleneck.kernels import DotProductKernel
+
+
+class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
+    """Either kernel; both classes say their arguments."""
+
+    _which: int  # place in the pair that the network's methods return
+
+    def __init__(
+        self,
+        network: DotProductKernel,
+        amplitude: Any = None,
+        validate_args: bool = False,
+        name: str | None = None,
+    ):
+        parameters = dict(locals())
+        if not isinstance(network, DotProductKernel):
+            raise ValueError(f"network={network!r}: must be an InfiniteMLP or a Composition")
+        name = name or type(self).__name__
+        with tf.name_scope(name):
+            if amplitude is not None and not isinstance(amplitude, tf.Variable):
+                amplitude = tf.convert_to_tensor(amplitude)
+            self._network, self._amplitude = network, amplitude
+            super().__init__(
+                feature_ndims=1,
+                dtype=None if amplitude is None else amplitude.dtype,
+                name=name,
+                validate_args=validate_args,
+                parameters=parameters,
+            )
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any) -> dict[str, Any]:
+        def positive() -> Any:
+            return tfp.bijectors.Softplus(low=tf.as_dtype(dtype or tf.float32).as_numpy_dtype(1e-6))
+
+        properties = tfp.util.ParameterProperties
+        return {"amplitude": properties(default_constraining_bijector_fn=positive)}
+
+    @property
+    def network(self) -> DotProductKernel:
+        """Whose kernel it is."""
+        return self._network
+
+    @property
+    def amplitude(self) -> Any:
+        """The factor whose square multiplies the kernel, or None."""
+        return self._amplitude
+
+    def _apply(self, x1: Any, x2: Any, example_ndims: int = 0) -> Any:
+        product = tf.reduce_mean(x1 * x2, -1)
+        found = self._of(product, tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1))
+        return self._scaled(found, example_ndims)
+
+    def _matrix(self, x1: Any, x2: Any) -> Any:
+        n = tf.cast(tf.shape(x1)[-1], x1.dtype)
+        product = tf.matmul(x1, x2, transpose_b=True) / n  # [..., N1, N2]
+        d1, d2 = tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1)
+        found = self._of(product, d1[..., :, None], d2[..., None, :])
+        if x1 is x2:  # exact where the angle is known to be 0
+            found = tf.linalg.set_diag(
+                found, self._network.propagate_diagonal(d1, 0.0)[self._which]
+            )
+        return self._scaled(found, 2)
+
+    def _of(self, product: tf.Tensor, d1: tf.Tensor, d2: tf.Tensor) -> tf.Tensor:
+        ntk = 0.0 if self._which else None
+        return self._network.elementwise(product, ntk, d1, d2)[self._which]
+
+    def _scaled(self, kernel: tf.Tensor, example_ndims: int) -> tf.Tensor:
+        if self._amplitude is None:
+            return kernel
+        amplitude = tf.convert_to_tensor(self._amplitude)
+        for _ in range(example_ndims):
+            amplitude = amplitude[..., None]
+        return amplitude**2 * kernel
+
+
+class NNGPKernel(_NetworkKernel):
+    """amplitude^2 times the NNGP of an infinitely wide network, on points [..., n].
+
+    Args:
+        network: an `InfiniteMLP` or a `Composition`.
+        amplitude: float, tensor or variable [batch]; None is 1. The kernel's only parameter that
+            can be trained, and the one that gives it a batch shape and a dtype.
+        validate_args: as any TFP kernel's.
+        name: of the ops.
+
+    Raises:
+        ValueError: `network` has no kernel.
+    """
+
+    _which = 0
+
+
+class NTKernel(_NetworkKernel):
+    """amplitude^2 times the NTK of an infinitely wide network, on points [..., n].
+
+    Args:
+        network: an `InfiniteMLP` or a `Composition`.
+        amplitude: float, tensor or variable [batch]; None is 1. The kernel's only parameter that
+            can be trained, and the one that gives it a batch shape and a dtype.
+        validate_args: as any TFP kernel's.
+        name: of the ops.
+
+    Raises:
+        ValueError: `network` has no kernel.
+    """
+
+    _which = 1

@@ -1,0 +1,82 @@
+"""The bottleneck's task: labelled images, trained all at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.bottleneck import signatures
+from tfzoo.bottleneck.config import NetworkTaskConfig
+from tfzoo.bottleneck.model import BottleneckNetwork
+from tfzoo.data import images
+from tfzoo.errors import InputError
+from tfzoo.image_recipe import ImageClassification
+from tfzoo.registry import task
+from tfzoo.serving import Signature
+
+_MNIST = {"examples": 60_000, "num_classes": 10, "image_shape": (28, 28, 1)}
+
+
+@task("bottleneck.network")
+class BottleneckClassification(ImageClassification):
+    """Images to classes through a finite bottleneck, simulated in function space."""
+
+    config_class = NetworkTaskConfig
+
+    def image_size(self, config: NetworkTaskConfig) -> int:
+        """The data's."""
+        height, width, _ = self.data_info(config)["image_shape"]
+        if height is None or height != width:
+            raise InputError(
+                f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
+                "of one size"
+            )
+        return height
+
+    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig) -> tf.Tensor:
+        """As it is: the training set is one batch that never changes."""
+        return images.to_size(image, self.image_size(config))
+
+    def data_info(self, config: NetworkTaskConfig) -> dict[str, Any]:
+        """Classes and channels, and the config's steps."""
+        found = _MNIST if config.data.name == "mnist" else super().data_info(config)
+        return found | {"steps_per_epoch": config.steps_per_epoch}
+
+    def datasets(self, config: NetworkTaskConfig) -> data.Datasets:
+        """The stream's first batch, again and again, is the training set."""
+        found = super().datasets(config)
+        whole = found.train.from_step(0).take(1).cache()
+        stream = data.TrainStream(config.steps_per_epoch, lambda step: whole.repeat())
+        info = found.info | {"steps_per_epoch": config.steps_per_epoch}
+        return replace(found, train=stream, info=info)
+
+    def build(self, config: NetworkTaskConfig, info: dict[str, Any]) -> keras.Model:
+        """A `BottleneckNetwork` for `batch_size` training examples, compiled."""
+        self.image_size(config)
+        model = BottleneckNetwork(
+            input_shape=info["image_shape"],
+            outputs=info["num_classes"],
+            examples=config.batch_size,
+            **asdict(config.model),
+        )
+        squared = config.loss == "squared_error"
+        model.compile(
+            loss="mse" if squared else keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=config.jit_compile,
+        )
+        return model
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Accuracy and loss on the test split, and the number of images."""
+        found = model.evaluate(datasets.test, verbose=0, return_dict=True)
+        count = sum(len(x) for x, _ in datasets.test)
+        return {name: float(value) for name, value in found.items()} | {"count": count}
+
+    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+        """`serving_default(images)`, `bytes(encoded)`, `features(images)`."""
+        return signatures.of_images(model)

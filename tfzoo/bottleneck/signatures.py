@@ -1,0 +1,85 @@
+"""What the exported models answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.bottleneck.infinite import InfiniteNetwork
+from tfzoo.bottleneck.model import BottleneckNetwork
+from tfzoo.serving import Signature
+from tfzoo.serving.image_signatures import image_signatures
+
+Network = BottleneckNetwork | InfiniteNetwork
+
+
+def answer(model: Network, classes: bool = False) -> Callable[[Any], dict[str, Any]]:
+    """A function from inputs to `mean`, `stddev` [B, k] and, if `classes`, what they say of them.
+
+    A network of one draw has no `stddev`. Trained by cross-entropy, `mean` are logits, and
+    `probabilities` [B, k] the mean over draws of their softmax. Trained by squared error on one-hot
+    rows, it has none: its outputs are no probabilities. `classes` int32 [B] are the likeliest.
+    """
+    logits = not isinstance(model.loss, str) and "entropy" in type(model.loss).__name__.lower()
+
+    def call(*values: Any, **named: Any) -> dict[str, Any]:
+        (x,) = (*values, *named.values())
+        if getattr(model, "draws", 2) > 1:
+            mean, stddev = model.predictive(x)
+            found = {"mean": mean, "stddev": stddev}
+        else:
+            mean = model(x, training=False)
+            found = {"mean": mean}
+        if classes:
+            scores = mean
+            if logits:
+                scores = tf.reduce_mean(tf.nn.softmax(model.members(x)), 1)
+                found["probabilities"] = scores
+            found["classes"] = tf.argmax(scores, -1, tf.int32)
+        return found
+
+    return call
+
+
+def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
+    """`serving_default(x)` and, of a bottleneck, `features(x) -> features` [B, draws, d].
+
+    Args:
+        model: fitted.
+        classes: outputs stand for classes, see `answer`.
+    """
+    inputs = {"x": tf.TensorSpec([None, *model.example_shape], tf.float32)}
+    rng = np.random.default_rng(0)
+    examples = {"x": rng.normal(size=(4, *model.example_shape)).astype(np.float32)}
+    found = {
+        "serving_default": Signature(
+            answer(model, classes), inputs, examples, description="inputs to mean and spread"
+        )
+    }
+    return found | _features(model, "x", inputs, examples)
+
+
+def of_images(model: Network) -> dict[str, Signature]:
+    """`serving_default(images)`, `bytes(encoded)` and `features(images)` of an image classifier."""
+    height, width, channels = model.example_shape
+    if height != width:
+        raise ValueError(f"images {height}x{width}: must be square")
+    says = "mean and spread of the outputs, and the likeliest class"
+    found = image_signatures(answer(model, classes=True), height, channels, says)
+    default = found["serving_default"]
+    return found | _features(model, "images", default.inputs, default.examples)
+
+
+def _features(model: keras.Model, name: str, inputs: Any, examples: Any) -> dict[str, Signature]:
+    if not isinstance(model, BottleneckNetwork):
+        return {}
+
+    def call(**values: Any) -> dict[str, Any]:
+        return {"features": model.features(values[name])}
+
+    says = "inputs to the values of the bottleneck, for each draw"
+    return {"features": Signature(call, inputs, examples, description=says)}

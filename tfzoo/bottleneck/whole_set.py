@@ -1,0 +1,235 @@
+"""Keras models that are trained on their whole training set at once, and keep it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.bottleneck.training_set import step_loss, training_set
+
+
+class WholeSetModel(keras.Model):
+    """What the models here share: rows of inputs, the stored training set, and `fit`.
+
+    A subclass says `_make(inputs)`, which adds its weights, `_begin(y)` and `_end()`, called at the
+    start and the end of each `fit`, and `train_step`. None of the weights is trainable.
+    Computation is in float32 at least, whatever the global dtype policy is.
+
+    Args:
+        input_shape: of one example; None is taken from the first `fit`, as the next two are.
+        outputs: k.
+        examples: N, training examples that the model holds.
+        pixel_mean: subtracted from the inputs.
+        pixel_std: then divided by.
+        unit_rows: then scaled to length sqrt(n) for n inputs, so that x.x/n = 1.
+        **keywords: `name`, ...
+    """
+
+    def __init__(
+        self,
+        *,
+        input_shape: Sequence[int] | None,
+        outputs: int | None,
+        examples: int | None,
+        pixel_mean: float,
+        pixel_std: float,
+        unit_rows: bool,
+        **keywords: Any,
+    ):
+        kind = keras.dtype_policies.get(keywords.pop("dtype", None) or keras.config.dtype_policy())
+        keywords["dtype"] = "float64" if kind.variable_dtype == "float64" else "float32"
+        super().__init__(**keywords)
+        for name, value in (("outputs", outputs), ("examples", examples)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1, or None")
+        if not pixel_std > 0:
+            raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+        self.example_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+        self.num_outputs, self.examples = outputs, examples
+        self.pixel_mean, self.pixel_std, self.unit_rows = pixel_mean, pixel_std, unit_rows
+        if None not in (self.example_shape, outputs, examples):
+            self.build((None, *self.example_shape))
+
+    def build(self, shape: Any = None) -> None:
+        """Makes all weights.
+
+        Raises:
+            ValueError: the numbers of examples and outputs are not known yet.
+        """
+        if self.built:
+            return
+        if None in (self.example_shape, self.num_outputs, self.examples):
+            raise ValueError(
+                f"model {self.name!r} holds no training set: call fit first, or give input_shape, "
+                "outputs and examples"
+            )
+        inputs = math.prod(self.example_shape)
+        self.x = self._weight("x", (self.examples, inputs))
+        self.steps = self._weight("steps", (), dtype="int32")
+        self._make(inputs)
+        self.built = True
+
+    def _make(self, inputs: int) -> None:
+        raise NotImplementedError
+
+    def _begin(self, y: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _weight(self, name: str, shape: tuple[int, ...], drawn: bool = False, dtype: Any = None):
+        start = keras.initializers.RandomNormal(0.0, 1.0) if drawn else "zeros"
+        return self.add_weight(
+            shape=shape, initializer=start, trainable=False, name=name, dtype=dtype
+        )
+
+    def rows(self, x: Any) -> Any:
+        """Inputs as the kernels take them: [B, *input_shape] -> [B, n]."""
+        if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
+            raise ValueError(f"input {tuple(x.shape)}: must be [B, *{self.example_shape}]")
+        x = ops.cast(x, self.variable_dtype)
+        x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
+        x = (x - self.pixel_mean) / self.pixel_std
+        if self.unit_rows:
+            square = ops.mean(ops.square(x), -1, keepdims=True)
+            x = x * ops.rsqrt(ops.maximum(square, 1e-12))  # a zero vector stays one
+        return x
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, k]."""
+        return (shape[0], self.num_outputs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as when the model was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        **keywords: Any,
+    ) -> keras.callbacks.History:
+        """Trains on the whole set at once, as `keras.Model.fit` otherwise.
+
+        Every step sees all examples, so an epoch is one step unless `steps_per_epoch` says more;
+        more steps an epoch leave less to callbacks and the progress bar. Called again with the same
+        examples, it goes on.
+
+        Args:
+            x: inputs [N, *input_shape], or a `tf.data.Dataset` of batches (x, y), all of which
+                together are the training set; an endless one must repeat it as one batch.
+            y: targets [N, k], or class numbers [N] for a sparse loss; None with a dataset.
+            batch_size: None, or at least N.
+            epochs: as in Keras, as are the following.
+            verbose: see `epochs`.
+            callbacks: see `epochs`.
+            validation_split: share of examples, from the end.
+            validation_data: evaluated at each epoch's end.
+            shuffle: makes no difference.
+            class_weight: not supported.
+            sample_weight: not supported.
+            initial_epoch: as in Keras.
+            steps_per_epoch: full-batch steps in an epoch.
+            **keywords: further ones of Keras's.
+
+        Raises:
+            ValueError: an argument is not supported, the data are not finite or of a wrong shape,
+                or the model was trained on other examples.
+            FloatingPointError: the loss became NaN or infinite.
+        """
+        del shuffle
+        for name, value in (("class_weight", class_weight), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise ValueError(f"{name}: is not supported")
+        self._assert_compile_called("fit")
+        x, y = training_set(x, y)
+        if validation_split and validation_data is None:
+            cut = len(x) - int(len(x) * validation_split)
+            (x, y), validation_data = (x[:cut], y[:cut]), (x[cut:], y[cut:])
+        if batch_size is not None and batch_size < len(x):
+            raise ValueError(
+                f"batch_size={batch_size}: must be None or at least {len(x)}, all of the training "
+                "set; for less memory take fewer examples"
+            )
+        self._take(x, y)
+        self._begin(y)
+        self.train_function = None  # the old one holds the old set
+        one = tf.data.Dataset.from_tensors((x[:1], y[:1])).repeat()  # stands for the set
+        try:
+            return super().fit(
+                one,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=[*(callbacks or []), _Guard()],
+                validation_data=validation_data,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch or 1,
+                shuffle=False,
+                **keywords,
+            )
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self.train_function = None
+
+    def _take(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Checks the training set and stores its inputs."""
+        sparse = step_loss(self.loss, 1)[1]
+        outputs = self.num_outputs
+        if not self.built:
+            found = int(y.max()) + 1 if sparse else math.prod(y.shape[1:])
+            self.example_shape = self.example_shape or x.shape[1:]
+            self.num_outputs, self.examples = outputs or found, len(x)
+            self.build()
+        if not sparse and math.prod(y.shape[1:]) != self.num_outputs:
+            raise ValueError(f"y of shape {y.shape}: must be [N, {self.num_outputs}]")
+        rows = ops.convert_to_numpy(self.rows(x))
+        if int(self.steps) == 0 and len(rows) == self.examples:
+            self.x.assign(rows)
+        elif len(rows) != self.examples or not np.array_equal(rows, ops.convert_to_numpy(self.x)):
+            raise ValueError(
+                f"x of {len(x)} examples: must be the {self.examples} that the model was made for "
+                "and trained on; make a new model for others"
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "input_shape": None if self.example_shape is None else list(self.example_shape),
+            "outputs": self.num_outputs,
+            "examples": self.examples,
+            "pixel_mean": self.pixel_mean,
+            "pixel_std": self.pixel_std,
+            "unit_rows": self.unit_rows,
+        }
+
+
+class _Guard(keras.callbacks.Callback):
+    """Ends a training whose loss is no number; runs after all other callbacks."""
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Looks at the loss."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"step {int(self.model.steps)}: the loss is {loss}; take a smaller rate or "
+                "learning rate"
+            )
