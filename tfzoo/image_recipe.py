@@ -15,6 +15,7 @@ from tfzoo.recipe import Recipe
 # what a dry run must know of data that it does not prepare: train examples, classes, image shape
 _PUBLIC = {
     "tfzoo_digits": (1197, 10, (8, 8, 1)),
+    "mnist": (60_000, 10, (28, 28, 1)),
     "cifar10": (50_000, 10, (32, 32, 3)),
     "cifar100": (50_000, 100, (32, 32, 3)),
     "imagenet_resized/32x32": (1_281_167, 1000, (32, 32, 3)),
@@ -24,15 +25,25 @@ _PUBLIC = {
 
 
 class ImageClassification(Recipe):
-    """Images to classes; a method says `build`, `image_size` and `augmented`.
+    """Images to classes; a method says `build` and `augmented`.
 
     The config has `data`, `batch_size`, `seed`, `steps_per_epoch`; models take raw pixels and give
     logits; labels are one-hot.
     """
 
     def image_size(self, config: Any) -> int:
-        """Side of the images that the model is given."""
-        raise NotImplementedError
+        """Side of the images that the model is given: the data's, unless a method says another.
+
+        Raises:
+            InputError: the data's images are not square or not of one size.
+        """
+        height, width, _ = self.data_info(config)["image_shape"]
+        if height is None or height != width:
+            raise InputError(
+                f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
+                "of one size"
+            )
+        return height
 
     def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: Any) -> tf.Tensor:
         """A training image, float32 [size, size, C] of raw pixels, from one of any size."""

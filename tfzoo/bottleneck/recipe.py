@@ -13,12 +13,9 @@ from tfzoo.bottleneck import signatures
 from tfzoo.bottleneck.config import NetworkTaskConfig
 from tfzoo.bottleneck.model import BottleneckNetwork
 from tfzoo.data import images
-from tfzoo.errors import InputError
 from tfzoo.image_recipe import ImageClassification
 from tfzoo.registry import task
 from tfzoo.serving import Signature
-
-_MNIST = {"examples": 60_000, "num_classes": 10, "image_shape": (28, 28, 1)}
 
 
 @task("bottleneck.network")
@@ -27,24 +24,13 @@ class BottleneckClassification(ImageClassification):
 
     config_class = NetworkTaskConfig
 
-    def image_size(self, config: NetworkTaskConfig) -> int:
-        """The data's."""
-        height, width, _ = self.data_info(config)["image_shape"]
-        if height is None or height != width:
-            raise InputError(
-                f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
-                "of one size"
-            )
-        return height
-
     def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig) -> tf.Tensor:
         """As it is: the training set is one batch that never changes."""
         return images.to_size(image, self.image_size(config))
 
     def data_info(self, config: NetworkTaskConfig) -> dict[str, Any]:
         """Classes and channels, and the config's steps."""
-        found = _MNIST if config.data.name == "mnist" else super().data_info(config)
-        return found | {"steps_per_epoch": config.steps_per_epoch}
+        return super().data_info(config) | {"steps_per_epoch": config.steps_per_epoch}
 
     def datasets(self, config: NetworkTaskConfig) -> data.Datasets:
         """The stream's first batch, again and again, is the training set."""

@@ -13,7 +13,6 @@ from tfzoo.collegial.config import ImageConfig, MLPTaskConfig, ResNeXtTaskConfig
 from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.collegial.resnext import CollegialResNeXt
 from tfzoo.data import augment, images
-from tfzoo.errors import InputError
 from tfzoo.image_recipe import ImageClassification
 from tfzoo.optim import make_adamw, make_momentum_sgd
 from tfzoo.registry import task
@@ -80,16 +79,6 @@ class MLPClassification(_Images):
     """A fully connected ensemble whose members reach up to the output."""
 
     config_class = MLPTaskConfig
-
-    def image_size(self, config: MLPTaskConfig) -> int:
-        """The data's."""
-        height, width, _ = self.data_info(config)["image_shape"]
-        if height is None or height != width:
-            raise InputError(
-                f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
-                "of one size"
-            )
-        return height
 
     def build(self, config: MLPTaskConfig, info: dict[str, Any]) -> keras.Model:
         """A `CollegialMLP`, compiled with AdamW."""
