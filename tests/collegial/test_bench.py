@@ -33,6 +33,8 @@ def test_the_command_runs(tmp_path, capsys):
 def test_every_alternative_computes():
     for name in ("ours", "loop", "dense"):
         collegial_bench.build_convolution(name, 2, 4)()
+    for name in ("ours", "loop", "unstacked"):
+        collegial_bench.build_dense(name, 2, 3, 4, 5)()
 
 
 def test_wrong_options(capsys):
