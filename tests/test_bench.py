@@ -69,6 +69,15 @@ def test_a_lost_worker_is_started_anew(path):
     assert lost["a"].error and not again["a"].error and again["a"].seconds
 
 
+def test_a_process_that_is_killed_from_outside_is_said(path):
+    with bench.workers(["a"]) as made:
+        made["a"].ask("build", "test_bench:build", {"kind": "small"}, time_limit=60)
+        made["a"]._process.kill()
+        made["a"]._process.join()
+        with pytest.raises(bench.Lost, match="killed by the system"):
+            made["a"].ask("time")
+
+
 def test_growth_exponents():
     sizes = [256, 512, 1024]
     assert bench.slope(sizes, [3.0 * n**1.5 for n in sizes]) == pytest.approx(1.5)

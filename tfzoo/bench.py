@@ -15,6 +15,7 @@ import io
 import json
 import multiprocessing
 import re
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +91,7 @@ class Worker:
             Lost: the process outgrew a limit, failed or died; it is ended.
         """
         if not self.alive:
-            raise Lost("ended before")
+            raise Lost(self._end())
         self._pipe.send(request)
         deadline = time.monotonic() + (time_limit or self.time_limit)
         process = psutil.Process(self._process.pid)
@@ -105,11 +106,17 @@ class Worker:
         try:
             kind, value = self._pipe.recv()
         except EOFError:
-            self.close()
-            raise Lost("process died") from None
+            raise Lost(self._end()) from None
         if kind == "error":
             raise Lost(value)
         return value
+
+    def _end(self) -> str:
+        """How the process ended by itself, in words."""
+        self._process.join(5)
+        killed = self._process.exitcode == -signal.SIGKILL
+        self.close()
+        return "killed by the system, as it does when memory runs out" if killed else "process died"
 
     def close(self) -> None:
         """Ends the process."""
