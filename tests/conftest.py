@@ -10,8 +10,10 @@ import pytest  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def _plain_keras():
-    """Every test starts seeded, in float32."""
+    """Every test starts seeded, in float32, and leaves float32 to the next module's fixtures."""
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+    yield
     keras.config.set_dtype_policy("float32")
 
 
