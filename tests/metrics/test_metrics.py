@@ -1,0 +1,171 @@
+"""Black-box metrics against slow references, and what they say of wrong input."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfzoo import metrics
+from tfzoo.errors import InputError
+from tfzoo.metrics import BlackBoxMetric, MetricError
+
+
+def two_classes(rng, n=60):
+    y = (rng.random(n) < 0.3).astype(int)
+    return y, 0.8 * y + rng.normal(size=n)
+
+
+def counts(y, said):
+    return ((y == 1) & said).sum(), ((y == 0) & said).sum(), ((y == 1) & ~said).sum()
+
+
+def test_binary_metrics_by_counting():
+    y, logits = two_classes(np.random.default_rng(0))
+    hit, false, missed = counts(y, logits > 0)
+    values = {
+        "f1": 2 * hit / (2 * hit + false + missed),
+        "jaccard": hit / (hit + false + missed),
+        "misclassification_rate": (false + missed) / len(y),
+    }
+    two_columns = np.stack([np.zeros_like(logits), logits], 1)
+    for name, value in values.items():
+        found = metrics.get(name, threshold=0.0)
+        assert found(y, logits) == pytest.approx(value)
+        assert found(y[:, None], logits[:, None]) == pytest.approx(value)
+        assert found(np.eye(2)[y], two_columns) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("precision", [0.5, 0.8, 0.95])
+def test_recall_at_precision_tries_every_threshold(precision):
+    y, logits = two_classes(np.random.default_rng(1))
+    best = 0.0
+    for threshold in logits:
+        hit, false, missed = counts(y, logits >= threshold)
+        if hit / (hit + false) >= precision:
+            best = max(best, hit / (hit + missed))
+    assert metrics.get("recall_at_precision", precision=precision)(y, logits) == pytest.approx(best)
+
+
+def test_average_precision_is_the_sum_over_recall_steps():
+    y, logits = two_classes(np.random.default_rng(2))
+    order = np.argsort(-logits)
+    hits = np.cumsum(y[order])
+    expected = sum(hits[i] / (i + 1) for i in range(len(y)) if y[order][i]) / y.sum()
+    assert metrics.get("average_precision")(y, logits) == pytest.approx(expected)
+    scores = np.stack([np.zeros_like(logits), logits], 1)
+    assert metrics.get("average_precision")(y, scores) == pytest.approx(expected)
+
+
+def test_balanced_error_weighs_classes_alike():
+    y, scores = np.array([0] * 8 + [1] * 2), np.eye(2)[[0] * 10]
+    assert metrics.get("balanced_error")(y, scores) == pytest.approx(0.5)
+    assert metrics.get("misclassification_rate")(y, scores) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_retrieval_against_a_loop(k, monkeypatch):
+    monkeypatch.setattr("tfzoo.metrics.retrieval._CHUNK_BYTES", 8 * 20 * 7)  # several chunks
+    rng = np.random.default_rng(3)
+    y, x = rng.integers(0, 6, 20), rng.normal(size=(20, 4))
+    y[0] = 9  # alone in its class
+    hits, precisions = [], []
+    for i in range(20):
+        others = [j for j in range(20) if j != i]
+        cosine = [x[i] @ x[j] / np.linalg.norm(x[i]) / np.linalg.norm(x[j]) for j in others]
+        ranked = [y[others[j]] == y[i] for j in np.argsort(-np.array(cosine))]
+        hits.append(any(ranked[:k]))
+        places = [r + 1 for r, same in enumerate(ranked) if same]
+        if places:
+            precisions.append(np.mean([(n + 1) / p for n, p in enumerate(places)]))
+    assert metrics.recall_at_k(y, x, k) == pytest.approx(np.mean(hits))
+    assert metrics.mean_average_precision(y, x) == pytest.approx(np.mean(precisions))
+
+
+def test_detection_by_hand():
+    box, other = [0, 0, 10, 10], [20, 20, 30, 30]
+    truth = [np.array([[0, *box], [0, *other]]), np.array([[0, *box]])]
+    near = [0, 0, 10, 8]  # 0.8 of the box
+    said = [
+        np.array([[0, 0.9, *near], [0, 0.8, *box], [1, 0.99, *other]]),  # the second is a duplicate
+        np.array([[0, 0.7, *box]]),
+    ]
+    # right, duplicate, right; of three boxes: precision 1 at the first, 2/3 at the second
+    assert metrics.detection_average_precision(truth, said) == pytest.approx((1 + 2 / 3) / 3)
+    # at 0.9 the near one is wrong and the exact one takes the box: wrong, right, right
+    found = metrics.detection_average_precision(truth, said, iou=0.9)
+    assert found == pytest.approx((2 / 3 + 2 / 3) / 3)
+
+
+def test_detection_padding_empty_images_and_classes():
+    truth = np.array([[[0, 0, 0, 1, 1], [-1, 0, 0, 0, 0]], [[1, 0, 0, 1, 1], [-1, 0, 0, 0, 0]]])
+    said = [np.array([[0, 0.5, 0, 0, 1, 1]]), np.zeros((0, 6))]
+    assert metrics.detection_average_precision(truth, said) == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="no boxes"):
+        metrics.detection_average_precision([np.zeros((0, 5))], [np.zeros((0, 6))])
+
+
+def test_calls_are_counted_and_costs_turned():
+    found = metrics.get("f1")
+    assert found.mode == "max" and found.cost(0.25) == -0.25
+    found([0, 1], [0.1, 0.9])
+    found([0, 1], [0.1, 0.9])
+    assert found.calls == 2
+    assert metrics.get(lambda y, p: 3.0, "min").cost(0.25) == 0.25
+
+
+def test_own_registered_function_survives_its_config():
+    found = metrics.get("recall_at_precision", precision=0.8)
+    again = BlackBoxMetric.from_config(found.get_config())
+    y, logits = two_classes(np.random.default_rng(4))
+    assert again(y, logits) == found(y, logits)
+    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(found)).name
+
+
+def raising(y_true, y_pred):
+    raise KeyError("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (raising, "metric 'raising': raised KeyError at call 1, for labels int64.*no such thing"),
+        (lambda y, p: float("nan"), "gave nan at call 1, must be a finite number"),
+        (lambda y, p: float("inf"), "gave inf"),
+        (lambda y, p: None, "gave None"),
+        (lambda y, p: p, "gave array"),
+    ],
+)
+def test_a_metric_that_fails_says_so(function, words):
+    with pytest.raises(MetricError, match=words):
+        metrics.get(function, "min")(np.arange(3), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: metrics.get("f2"), "metric='f2': must be one of average_precision"),
+        (lambda: metrics.get(len), "mode=None: must be one of min, max"),
+        (lambda: metrics.get(len, "best"), "mode='best'"),
+    ],
+)
+def test_wrong_names_and_modes(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "y", "p", "words"),
+    [
+        ("recall_at_precision", {"precision": 1.5}, [0, 1], [0.1, 0.9], "precision=1.5"),
+        ("recall_at_precision", {}, [0, 0], [0.1, 0.9], "no example of class 1"),
+        ("recall_at_precision", {}, [0, 1], np.eye(3)[:2], "must be of two classes"),
+        ("recall_at_k", {"k": 2}, [0, 1], np.eye(2), "k=2: must be from 1 to 1"),
+        ("recall_at_k", {}, [0, 1, 1], np.eye(2), r"embeddings \[2, 2\]: must be \[3, D\]"),
+        ("mean_average_precision", {}, [0, 1], np.eye(2), "no class has two rows"),
+        ("detection_average_precision", {"iou": 0.0}, [], [], "iou=0.0"),
+        ("detection_average_precision", {}, [[[0, 0, 0, 1]]], [[]], r"y_true: .* must be \[n, 5\]"),
+        ("detection_average_precision", {}, [[]], [], "0 images, must be 1"),
+    ],
+)
+def test_bad_input_of_named_metrics(name, options, y, p, words):
+    with pytest.raises(MetricError, match=words):
+        metrics.get(name, **options)(y, p)

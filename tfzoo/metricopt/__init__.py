@@ -1,0 +1,29 @@
+"""MetricOpt (arXiv:2104.10631)."""
+
+from tfzoo import registry
+from tfzoo.metricopt.adapted import AdaptedModel, attach_adapters
+from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
+from tfzoo.metricopt.callback import MetricOpt
+from tfzoo.metricopt.contrastive import SupervisedContrastive
+from tfzoo.metricopt.interpolation import interpolate
+from tfzoo.metricopt.meta import meta_train
+from tfzoo.metricopt.optimizer import MetricOptimizer
+from tfzoo.metricopt.value import Observations, RankedRegression, ValueFunction
+
+registry.experiment("study", "metricopt", "tfzoo.metricopt.study:main")
+registry.experiment("bench", "metricopt", "tfzoo.metricopt.bench:main")
+
+__all__ = [
+    "AdaptedModel",
+    "FiLM",
+    "LowRankFiLM",
+    "MetricOpt",
+    "MetricOptimizer",
+    "Observations",
+    "RankedRegression",
+    "SupervisedContrastive",
+    "ValueFunction",
+    "attach_adapters",
+    "interpolate",
+    "meta_train",
+]

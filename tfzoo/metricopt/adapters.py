@@ -1,0 +1,140 @@
+"""Adapters: the few task-specific parameters phi, as layers that start as the identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.config import choices
+from tfzoo.registry import serializable
+
+KINDS = ("film", "scale", "shift", "low_rank")
+
+
+class _Channelwise(keras.layers.Layer):
+    """h' = (1 + gamma) h + delta along one axis; a subclass gives `effect() -> (gamma, delta)`."""
+
+    def __init__(self, axis: int = -1, **keywords: Any):
+        super().__init__(**keywords)
+        self.axis = axis
+
+    def effect(self) -> tuple[Any, Any]:
+        """gamma and delta, float32 [C] each; None where there is none."""
+        raise NotImplementedError
+
+    def call(self, inputs: Any) -> Any:
+        """[B, ..., C] -> the same shape and dtype."""
+        shape = [1] * len(inputs.shape)
+        shape[self.axis] = -1
+        gamma, delta = self.effect()
+        outputs = inputs
+        if gamma is not None:
+            outputs = outputs * ops.reshape(ops.cast(1.0 + gamma, inputs.dtype), shape)
+        if delta is not None:
+            outputs = outputs + ops.reshape(ops.cast(delta, inputs.dtype), shape)
+        return outputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"axis": self.axis}
+
+
+@serializable("metricopt")
+class FiLM(_Channelwise):
+    """Feature-wise linear modulation, h' = (1 + gamma) h + delta (arXiv:1709.07871).
+
+    gamma and delta [C] start at 0, where the layer is the identity. In arXiv:2104.10631 such
+    conditioning is an example of the compact adapter parameters phi.
+
+    Args:
+        scale: whether there is gamma.
+        shift: whether there is delta.
+        axis: of the C channels.
+        **keywords: of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: neither `scale` nor `shift`.
+    """
+
+    def __init__(self, scale: bool = True, shift: bool = True, axis: int = -1, **keywords: Any):
+        super().__init__(axis, **keywords)
+        if not (scale or shift):
+            raise ValueError("scale=False, shift=False: one of them must be True")
+        self.scale, self.shift = scale, shift
+
+    def build(self, input_shape: Any) -> None:
+        """Makes gamma and delta."""
+        size = (input_shape[self.axis],)
+        self.gamma = self.add_weight(size, "zeros", name="gamma") if self.scale else None
+        self.delta = self.add_weight(size, "zeros", name="delta") if self.shift else None
+
+    def effect(self) -> tuple[Any, Any]:
+        """gamma and delta."""
+        return self.gamma, self.delta
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"scale": self.scale, "shift": self.shift}
+
+
+@serializable("metricopt")
+class LowRankFiLM(_Channelwise):
+    """FiLM whose (gamma, delta) = U z with a fixed U and q trained numbers z.
+
+    U [2C, q] has orthonormal columns times sqrt(2C / q), drawn by `seed`, so that z of unit
+    variance gives gamma and delta of unit variance. z starts at 0: the identity.
+
+    Args:
+        rank: q, at most 2C.
+        seed: of U.
+        axis: of the C channels.
+        **keywords: of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: the rank is below 1, or at building above 2C.
+    """
+
+    def __init__(self, rank: int, seed: int = 0, axis: int = -1, **keywords: Any):
+        super().__init__(axis, **keywords)
+        if rank < 1:
+            raise ValueError(f"rank={rank}: must be at least 1")
+        self.rank, self.seed = rank, seed
+
+    def build(self, input_shape: Any) -> None:
+        """Makes z and U."""
+        size = 2 * input_shape[self.axis]
+        if self.rank > size:
+            raise ValueError(f"rank={self.rank}: must be at most {size}, twice the channels")
+        columns, _ = np.linalg.qr(np.random.RandomState(self.seed).normal(size=(size, self.rank)))
+        columns = keras.initializers.Constant((columns * (size / self.rank) ** 0.5).tolist())
+        self.z = self.add_weight((self.rank,), "zeros", name="z")
+        self.basis = self.add_weight((size, self.rank), columns, name="basis", trainable=False)
+
+    def effect(self) -> tuple[Any, Any]:
+        """gamma and delta from z."""
+        both = ops.matmul(ops.cast(self.basis, "float32"), ops.cast(self.z, "float32")[:, None])
+        gamma, delta = ops.split(both[:, 0], 2)
+        return gamma, delta
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"rank": self.rank, "seed": self.seed}
+
+
+def make_adapter(kind: str, rank: int, seed: int, axis: int, name: str) -> _Channelwise:
+    """An adapter of one of `KINDS`.
+
+    Raises:
+        InputError: another kind.
+    """
+    choices("kind", kind, KINDS)
+    if kind == "low_rank":
+        return LowRankFiLM(rank, seed, axis=axis, name=name)
+    return FiLM(scale=kind != "shift", shift=kind != "scale", axis=axis, name=name)

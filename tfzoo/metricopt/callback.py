@@ -1,0 +1,228 @@
+"""The callback that observes the metric while `fit` runs, and fits the value function."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfzoo import metrics
+from tfzoo.config import check
+from tfzoo.errors import InputError
+from tfzoo.metricopt.held_out import HeldOut
+from tfzoo.metricopt.interpolation import interpolate
+from tfzoo.metricopt.optimizer import MetricOptimizer
+from tfzoo.metricopt.value import Observations, ValueFunction
+
+
+class MetricOpt(keras.callbacks.Callback):
+    """Fine-tunes an `AdaptedModel` for a black-box metric, within one `fit`.
+
+    The model is compiled with a `MetricOptimizer`. The first `trajectories * trajectory_steps`
+    steps collect fine-tuning trajectories on the loss alone, each from adapters drawn at random;
+    the metric is observed at their start and every `observe_every` steps, and interpolated to the
+    steps between. Then the value function is fitted, and the other steps of `fit` fine-tune from
+    the identity with its gradient; it is refitted as observations come. At the end the adapters of
+    the best metric observed are put back.
+
+    All state is in the optimizer's variables: a `fit` that was cut off goes on where it stopped.
+
+    Args:
+        metric: a name of `tfzoo.metrics.names()`, a `BlackBoxMetric`, or a function
+            `(y_true, y_pred) -> float`, with its `mode`.
+        validation_data: `(x, y)`, or batches of them; never the test split.
+        mode: `"min"` or `"max"`, for a function.
+        trajectories: I; 0 with a `value_function` that was fitted elsewhere.
+        trajectory_steps: n, steps of each.
+        init_std: standard deviation of a trajectory's first adapters.
+        observe_every: k, steps between observations.
+        refit_every: observations between refits of the value function.
+        fit_steps: minibatches of its first fit.
+        refit_steps: minibatches of a refit.
+        noise: standard deviation of an observation, in standard deviations of the metric over
+            the trajectories; at least the metric's resolution on the validation split.
+        value_function: fitted elsewhere (`meta_train`); its weights are copied.
+        restore_best: whether the best adapters are put back at the end.
+        seed: of trajectories and minibatches.
+        batch_size: for validation arrays.
+
+    Attributes:
+        history: (step, value) of every observation.
+
+    Raises:
+        InputError: a setting out of range, validation data without examples, or a model without
+            `MetricOptimizer`.
+        MetricError: while fitting, if the metric raises or gives no finite number.
+    """
+
+    def __init__(
+        self,
+        metric: Any,
+        validation_data: Any,
+        mode: str | None = None,
+        trajectories: int = 12,
+        trajectory_steps: int = 60,
+        init_std: float = 0.3,
+        observe_every: int = 5,
+        refit_every: int = 4,
+        fit_steps: int = 600,
+        refit_steps: int = 60,
+        noise: float = 0.1,
+        value_function: ValueFunction | None = None,
+        restore_best: bool = True,
+        seed: int = 0,
+        batch_size: int = 256,
+    ):
+        super().__init__()
+        least = {"trajectories": 0, "trajectory_steps": 1, "observe_every": 1, "refit_every": 1}
+        least |= {"fit_steps": 1, "refit_steps": 0}
+        for name, low in least.items():
+            check(locals()[name] >= low, name, locals()[name], f"at least {low}")
+        check(init_std > 0, "init_std", init_std, "above 0")
+        check(noise > 0, "noise", noise, "above 0")
+        if trajectories == 0 and value_function is None:
+            raise InputError("trajectories=0: must be at least 1 without a value_function")
+        self.metric = metrics.get(metric, mode)
+        self.held_out = HeldOut(validation_data, batch_size)
+        self.trajectories, self.trajectory_steps = trajectories, trajectory_steps
+        self.init_std, self.observe_every, self.refit_every = init_std, observe_every, refit_every
+        self.fit_steps, self.refit_steps, self.noise = fit_steps, refit_steps, noise
+        self.value_function = value_function
+        self.restore_best, self.seed = restore_best, seed
+        self.history: list[tuple[int, float]] = []
+        self._interpolated: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+
+    @property
+    def exploration(self) -> int:
+        """Steps that collect trajectories."""
+        return self.trajectories * self.trajectory_steps
+
+    @property
+    def optimizer(self) -> MetricOptimizer:
+        """The model's `MetricOptimizer`."""
+        found = self.model.optimizer
+        if isinstance(found, keras.optimizers.LossScaleOptimizer):
+            found = found.inner_optimizer
+        if not isinstance(found, MetricOptimizer):
+            raise InputError(
+                f"optimizer={type(found).__name__}: the model must be compiled with a "
+                "tfzoo.metricopt.MetricOptimizer"
+            )
+        return found
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Starts the first trajectory, or goes on where a saved state stands."""
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(
+                f"backend={keras.backend.backend()!r}: MetricOpt must run on tensorflow, where a "
+                "callback can move a model's weights while fit runs"
+            )
+        optimizer = self.optimizer
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._step = int(optimizer.steps)
+        if self._step:
+            return
+        if self.value_function is not None:
+            self._adopt(self.value_function)
+        self._begin()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Observes and fits when it is time to."""
+        before, self._step = self._step, int(self.optimizer.steps)
+        start = 0 if self._step <= self.exploration else self.exploration
+        seen = (self._step - start) // self.observe_every
+        fresh = seen > (max(before, start) - start) // self.observe_every
+        if fresh:
+            self._observe()
+        if self._step <= self.exploration:
+            if self._step // self.trajectory_steps > before // self.trajectory_steps:
+                self._begin()
+        elif fresh and seen % self.refit_every == 0 and self.refit_steps:
+            self._fit(self.refit_steps)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Logs the last and the best observed metric."""
+        if logs is not None and self.history:
+            sign = 1.0 if self.metric.mode == "min" else -1.0
+            logs[f"val_{self.metric.name}"] = self.history[-1][1]
+            logs[f"best_val_{self.metric.name}"] = sign * float(self.optimizer.best_cost)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Observes the last parameters and puts the best ones back."""
+        if self.history and self.history[-1][0] != self._step:
+            self._observe()
+        if self.restore_best:
+            self.optimizer.restore_best()
+
+    def observations(self) -> Observations:
+        """All recorded steps with the metric interpolated: what the value function learns from."""
+        found = self.optimizer.buffer.trajectories()
+        costs = np.concatenate([t.cost for t in found])
+        scale = max(float(np.std(costs)), 1e-12)
+        noise = max(self.noise, resolution(costs) / scale)
+        parts = []
+        for t in found:
+            key = (t.number, len(t.steps), len(t.phi), round(scale, 6))
+            if key not in self._interpolated:
+                mean, variance = interpolate(
+                    np.arange(len(t.phi)),
+                    t.steps,
+                    t.cost / scale,
+                    length_scale=2.0 * self.observe_every,
+                    noise=noise,
+                )
+                self._interpolated[key] = (mean * scale, variance * scale**2)
+            parts.append((t.phi, *self._interpolated[key]))
+        phi, cost, variance = (np.concatenate(p) for p in zip(*parts, strict=True))
+        return Observations(phi, cost, variance)
+
+    def _begin(self) -> None:
+        """The next trajectory, or, when all are collected, the fine-tuning."""
+        optimizer, number = self.optimizer, self._step // self.trajectory_steps
+        dim = sum(optimizer.sizes)
+        if self._step < self.exploration:
+            random = np.random.default_rng([self.seed, number])
+            phi = random.normal(0.0, self.init_std, dim).astype("float32")
+        else:
+            phi = np.zeros(dim, "float32")
+            if self.trajectories:
+                self._fit(self.fit_steps)
+        optimizer.start_at(phi, number)
+        self._observe()
+
+    def _observe(self) -> None:
+        value = self.held_out.evaluate(self.model, self.metric)
+        self.history.append((self._step, value))
+        self.optimizer.observe(self.metric.cost(value), self.model.get_vector())
+
+    def _fit(self, steps: int) -> None:
+        data = self.observations()
+        if np.ptp(data.cost) < 1e-12:
+            warnings.warn(
+                f"metric {self.metric.name!r}: is {self.history[-1][1]} at all "
+                f"{len(self.history)} observations; nothing can be learnt of a constant, the loss "
+                "alone is followed",
+                stacklevel=2,
+            )
+            return
+        self.optimizer.value.fit_observations(data, steps, self.seed + self._step)
+        self.optimizer.coupling.assign(self.optimizer.weight)
+
+    def _adopt(self, value: ValueFunction) -> None:
+        own = self.optimizer.value
+        if value.dim != own.dim or value.hidden != own.hidden:
+            raise InputError(
+                f"value_function: of {value.dim} parameters and widths {value.hidden}, must be of "
+                f"{own.dim} and {own.hidden}"
+            )
+        own.set_weights(value.get_weights())
+        self.optimizer.coupling.assign(self.optimizer.weight)
+
+
+def resolution(values: Any) -> float:
+    """The smallest step between different values of a metric, at most their spread; 0 if none."""
+    steps = np.diff(np.unique(np.asarray(values, "float64")))
+    steps = steps[steps > 1e-9]
+    return float(min(steps.min(), np.std(values))) if len(steps) else 0.0

@@ -1,0 +1,96 @@
+"""Every arm on every task, at equal metric evaluations and training steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfzoo import study
+from tfzoo.metricopt.experiments import methods
+from tfzoo.metricopt.experiments.tasks import Problem
+from tfzoo.study import Row
+
+NOTE = (
+    f"Test error of the metric (1 - metric where more is better). Every arm but `base` had "
+    f"{methods.EVALUATIONS} metric evaluations on the validation split (threshold tuning and "
+    f"CMA-ES, in whole rounds, at most that) and keeps its best there; those that train had "
+    f"{methods.STEPS} steps of SGD 0.02 with momentum 0.9, batch 64, from the same converged model."
+)
+
+
+def run(
+    tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
+) -> dict[str, list[Row]]:
+    """Runs and reports each task; what is finished is reported at once."""
+    found = {}
+    for name, make in tasks.items():
+        rows = [row for seed in seeds for row in _of_seed(name, make, seed)]
+        claims = [
+            (f"MetricOpt below {other}", "MetricOpt", other)
+            for other in dict.fromkeys(r.arm for r in rows)
+            if other not in ("MetricOpt",)
+        ]
+        table = study.report(f"metricopt {name}", rows, "test_error", output / name, claims, [NOTE])
+        print(f"{name}\n{table}", flush=True)
+        found[name] = rows
+    plot(found, output / "compare.png")
+    return found
+
+
+def _of_seed(name: str, make: Callable[[int], Problem], seed: int) -> list[Row]:
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    start = time.monotonic()
+    problem, rows = make(seed), []
+    print(f"{name}, seed {seed}: base in {time.monotonic() - start:.0f} s", flush=True)
+    for arm, method in methods.arms(problem).items():
+        keras.utils.set_random_seed(seed)
+        start = time.monotonic()
+        model = method(problem, seed)
+        seconds = time.monotonic() - start
+        values = {}
+        for part in ("validation", "test"):
+            x, y = getattr(problem, part)
+            values[f"{part}_error"] = _error(
+                problem, y, model.predict(x, batch_size=1000, verbose=0)
+            )
+        parameters = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+        rows.append(Row(arm, seed, parameters if arm != "base" else None, values, seconds))
+    return rows
+
+
+def _error(problem: Problem, y: np.ndarray, predictions: np.ndarray) -> float:
+    metric = problem.black_box()
+    value = metric(y, predictions)
+    return value if metric.mode == "min" else 1 - value
+
+
+def plot(found: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """Mean test error of each arm, with 95 % intervals, one panel a task."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = min(3, len(found))
+    lines = -(-len(found) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(4.2 * columns, 2.6 * lines), squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(found) :]:
+        axis.set_axis_off()
+    for axis, (name, rows) in zip(axes.flat, found.items(), strict=False):
+        names = list(dict.fromkeys(r.arm for r in rows))[::-1]
+        means = [study.interval(list(study.values(rows, n, "test_error").values())) for n in names]
+        colors = ["C1" if n == "MetricOpt" else "C0" for n in names]
+        for i, (mean, color) in enumerate(zip(means, colors, strict=True)):
+            half = 0 if np.isnan(mean.half) else mean.half
+            axis.errorbar(mean.mean, i, xerr=half, fmt="o", color=color, capsize=3)
+        axis.set_yticks(range(len(names)), names)
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("test error")
+    study.save_figure(figure, path)

@@ -1,0 +1,208 @@
+"""The study's arms: MetricOpt and its competitors, at equal metric evaluations and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.metricopt.adapted import AdaptedModel, attach_adapters
+from tfzoo.metricopt.callback import MetricOpt
+from tfzoo.metricopt.experiments.tasks import Problem
+from tfzoo.metricopt.held_out import HeldOut
+from tfzoo.metricopt.optimizer import MetricOptimizer
+from tfzoo.metricopt.value import ValueFunction
+
+EXPLORATION = {"trajectories": 12, "trajectory_steps": 60, "observe_every": 5}
+FINE_TUNING = 400
+STEPS = 12 * 60 + FINE_TUNING
+EVALUATIONS = 12 * (60 // 5 + 1) + 1 + FINE_TUNING // 5
+BATCH, INIT_STD = 64, 0.3
+
+
+@dataclass
+class Best:
+    """The parameters of the lowest cost among a fixed number of metric evaluations."""
+
+    problem: Problem
+    model: AdaptedModel
+    budget: int = EVALUATIONS
+
+    def __post_init__(self):
+        self.metric = self.problem.black_box()
+        self.held_out = HeldOut(self.problem.validation)
+        self.cost, self.phi = np.inf, self.model.get_vector()
+
+    def look(self) -> float:
+        """Evaluates the model as it is; raises once the budget is spent."""
+        if self.metric.calls >= self.budget:
+            raise RuntimeError(f"more than {self.budget} metric evaluations")
+        cost = self.metric.cost(self.held_out.evaluate(self.model, self.metric))
+        if cost < self.cost:
+            self.cost, self.phi = cost, self.model.get_vector()
+        return cost
+
+    def at(self, phi: np.ndarray) -> float:
+        """Evaluates given parameters."""
+        self.model.set_vector(phi)
+        return self.look()
+
+    def done(self) -> AdaptedModel:
+        """The model at its best."""
+        self.model.set_vector(self.phi)
+        return self.model
+
+
+class Look(keras.callbacks.Callback):
+    """Evaluates the metric every few steps, until the budget is spent."""
+
+    def __init__(self, best: Best, every: int):
+        super().__init__()
+        self.best, self.every = best, every
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """When it is due."""
+        if (batch + 1) % self.every == 0 and self.best.metric.calls < self.best.budget:
+            self.best.look()
+
+
+class SoftF1(keras.losses.Loss):
+    """1 - F1 of probabilities in place of decisions: of class 1, or the mean over classes."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The same number for each row."""
+        if y_pred.shape[-1] == 1:
+            p, y = ops.sigmoid(y_pred), ops.cast(y_true, "float32")
+        else:
+            p = ops.softmax(y_pred)
+            y = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1])
+        f1 = 2 * ops.sum(p * y, 0) / (ops.sum(p, 0) + ops.sum(y, 0) + 1e-6)
+        return (1 - ops.mean(f1)) * ops.ones_like(y_pred[:, 0])
+
+
+def base(problem: Problem, seed: int) -> keras.Model:
+    """The converged model, nothing done."""
+    return problem.base
+
+
+def loss_only(problem: Problem, seed: int) -> keras.Model:
+    """Fine-tuning on the task's loss."""
+    return _relaxed(problem, problem.loss, seed)
+
+
+def soft_f1(problem: Problem, seed: int) -> keras.Model:
+    """Fine-tuning on a relaxed F1."""
+    return _relaxed(problem, SoftF1(), seed)
+
+
+def metricopt(
+    problem: Problem, seed: int, value: ValueFunction | None = None, **settings: Any
+) -> keras.Model:
+    """MetricOpt."""
+    return run_metricopt(problem, seed, value, **settings)[0]
+
+
+def run_metricopt(
+    problem: Problem,
+    seed: int,
+    value: ValueFunction | None = None,
+    steps: int = STEPS,
+    weight: float = 0.3,
+    **settings: Any,
+) -> tuple[keras.Model, MetricOpt]:
+    """MetricOpt, and its callback."""
+    model = attach_adapters(problem.base, problem.layers)
+    model.compile(MetricOptimizer(_sgd(), weight), problem.loss)
+    settings = {
+        **EXPLORATION,
+        "init_std": INIT_STD,
+        "seed": seed,
+        "value_function": value,
+    } | settings
+    callback = MetricOpt(problem.black_box(), problem.validation, **settings)
+    stream = _stream(problem, seed)
+    model.fit(stream, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[callback])
+    return model, callback
+
+
+def random_search(problem: Problem, seed: int) -> keras.Model:
+    """Adapters drawn at random, the best kept; scales from 0.1 to 1, drawn too."""
+    best, random = Best(problem, attach_adapters(problem.base, problem.layers)), _random(seed)
+    best.look()
+    for _ in range(EVALUATIONS - 1):
+        scale = np.exp(random.uniform(np.log(0.1), 0.0))
+        best.at(random.normal(0.0, scale, len(best.phi)))
+    return best.done()
+
+
+def cma_es(problem: Problem, seed: int) -> keras.Model:
+    """Covariance matrix adaptation (the library `cma`) over the adapters."""
+    import cma
+
+    best = Best(problem, attach_adapters(problem.base, problem.layers))
+    best.look()
+    options = {"seed": seed + 1, "verbose": -9}
+    search = cma.CMAEvolutionStrategy(np.zeros(len(best.phi)), INIT_STD, options)
+    while best.metric.calls + search.popsize <= EVALUATIONS:
+        found = search.ask()
+        search.tell(found, [best.at(phi) for phi in found])
+    return best.done()
+
+
+def thresholds(problem: Problem, seed: int) -> keras.Model:
+    """The output's biases alone, one after the other: for two classes, the decision threshold."""
+    model = attach_adapters(problem.base, problem.layers[-1], kind="shift")
+    best, size = Best(problem, model), len(model.get_vector())
+    best.look()
+    width, per = 4.0, max(2, (EVALUATIONS - 1) // (2 * size))
+    for _ in range(2):
+        for i in range(size):
+            center = best.phi.copy()
+            for offset in np.linspace(-width, width, per):
+                phi = center.copy()
+                phi[i] += offset
+                best.at(phi)
+        width /= 4
+    return best.done()
+
+
+def arms(problem: Problem) -> dict[str, Callable[[Problem, int], keras.Model]]:
+    """The arms that make sense for a problem."""
+    found = {"base": base, "loss only": loss_only, "MetricOpt": metricopt}
+    found |= {"random search": random_search, "CMA-ES": cma_es}
+    if problem.metric in ("misclassification_rate", "f1"):
+        found["thresholds"] = thresholds
+    if problem.classes:
+        found["soft F1"] = soft_f1
+    return found
+
+
+def _relaxed(problem: Problem, loss: keras.losses.Loss, seed: int) -> keras.Model:
+    model = attach_adapters(problem.base, problem.layers)
+    model.compile(_sgd(), loss)
+    best = Best(problem, model)
+    best.look()
+    look = Look(best, STEPS // (EVALUATIONS - 1))
+    stream = _stream(problem, seed)
+    model.fit(stream, steps_per_epoch=STEPS, verbose=0, shuffle=False, callbacks=[look])
+    return best.done()
+
+
+def _sgd() -> keras.optimizers.Optimizer:
+    return keras.optimizers.SGD(0.02, momentum=0.9)
+
+
+def _stream(problem: Problem, seed: int) -> tf.data.Dataset:
+    x, y = problem.train
+    size = min(BATCH, len(x))
+    rows = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed).repeat().batch(size)
+    return rows.map(lambda i: (tf.gather(x, i), tf.gather(y, i))).prefetch(2)
+
+
+def _random(seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, 7])

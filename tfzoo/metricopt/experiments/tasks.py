@@ -1,0 +1,259 @@
+"""The study's tasks: data, a converged base model, a metric, and where the adapters sit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import metrics
+from tfzoo.errors import InputError
+from tfzoo.metricopt.contrastive import SupervisedContrastive
+from tfzoo.metricopt.imbalance import cut
+
+Part = tuple[np.ndarray, np.ndarray]
+
+MNIST_ROWS = (12_000, 2_000)
+CIFAR_ROWS = (20_000, 4_000)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One task with one seed.
+
+    Attributes:
+        base: the converged model; of image tasks, its last layers on features computed once.
+        layers: where adapters sit.
+        loss: of training and fine-tuning.
+        metric: a name, with options.
+        options: see there.
+        train: inputs and labels.
+        validation: what the metric is observed on.
+        test: what is reported.
+    """
+
+    base: keras.Model
+    layers: Sequence[str]
+    loss: keras.losses.Loss
+    metric: str
+    options: dict[str, Any]
+    train: Part
+    validation: Part
+    test: Part
+
+    def black_box(self) -> metrics.BlackBoxMetric:
+        """The metric, with its own count of calls."""
+        return metrics.get(self.metric, **self.options)
+
+    @property
+    def classes(self) -> int:
+        """Columns of the logits; 0 for embeddings."""
+        return 0 if self.metric == "recall_at_k" else self.base.output_shape[-1]
+
+
+def digits_mcr(seed: int) -> Problem:
+    """Digits, five classes cut to four training examples; misclassification rate."""
+    train, *held = _digits(seed)
+    rows = cut(train[1], 5, 4, seed)
+    train = train[0][rows], train[1][rows]
+    base = converged(mlp(64, (32,), 10), _softmax(), train, 800)
+    layers = ("hidden_0", "outputs")
+    return Problem(base, layers, _softmax(), "misclassification_rate", {}, train, *held)
+
+
+def digits_recall(seed: int) -> Problem:
+    """Digits, an embedding of six classes; recall@1 among the rows of the four others."""
+    parts = _digits(seed)
+    seen = np.random.RandomState(seed).permutation(10)[:6]
+    x, y = parts[0]
+    train = x[np.isin(y, seen)], y[np.isin(y, seen)]
+    held = [(x[~np.isin(y, seen)], y[~np.isin(y, seen)]) for x, y in parts[1:]]
+    base = converged(mlp(64, (32,), 16), SupervisedContrastive(), train, 400)
+    layers = ("hidden_0", "outputs")
+    return Problem(base, layers, SupervisedContrastive(), "recall_at_k", {"k": 1}, train, *held)
+
+
+def _cancer(metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
+    def make(seed: int) -> Problem:
+        from sklearn.datasets import load_breast_cancer
+
+        found = load_breast_cancer()
+        x, y = found.data, 1 - found.target  # class 1 is malignant
+        train, *held = _standardised(_thirds(x, y, seed))
+        rows = cut(train[1], 1, round(0.1 * (train[1] == 0).sum() / 0.9), seed)
+        train = train[0][rows], train[1][rows]
+        return _binary(30, train, held, metric, options)
+
+    return make
+
+
+def _mammography(path: str, metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
+    def make(seed: int) -> Problem:
+        rows = np.genfromtxt(path, delimiter=",", dtype=str)
+        x, y = rows[:, :-1].astype("float64"), rows[:, -1]
+        labels = (np.char.strip(y, "'") == np.char.strip(_rarer(y), "'")).astype("int64")
+        train, *held = _standardised(_thirds(x, labels, seed))
+        return _binary(x.shape[1], train, held, metric, options)
+
+    return make
+
+
+def _mnist(path: str) -> Callable[[int], Problem]:
+    def make(seed: int) -> Problem:
+        with np.load(path, allow_pickle=False) as file:
+            x = file["x_train"][..., None].astype("float32") / 255
+            y = file["y_train"].astype("int64")
+            test = file["x_test"][..., None].astype("float32") / 255, file["y_test"].astype("int64")
+        return _images(x, y, test, MNIST_ROWS, "misclassification_rate", seed, rare=20, epochs=8)
+
+    return make
+
+
+def _cifar(path: str, metric: str) -> Callable[[int], Problem]:
+    def make(seed: int) -> Problem:
+        x, y = _decoded(path, "train", sum(CIFAR_ROWS))
+        test = _decoded(path, "test", 4_000)
+        rare = 100 if metric == "f1" else None
+        return _images(x, y, test, CIFAR_ROWS, metric, seed, rare=rare, epochs=8)
+
+    return make
+
+
+def embedded() -> dict[str, Callable[[int], Problem]]:
+    """Tasks on data that scikit-learn ships."""
+    return {
+        "digits_mcr": digits_mcr,
+        "digits_recall_at_1": digits_recall,
+        "cancer_recall_at_precision": _cancer("recall_at_precision", {"precision": 0.95}),
+        "cancer_average_precision": _cancer("average_precision", {}),
+    }
+
+
+def by_path(mammography: str, mnist: str, cifar: str) -> dict[str, Callable[[int], Problem]]:
+    """Tasks on files of the user's, those whose path is not empty.
+
+    Raises:
+        InputError: a file is missing.
+    """
+    found: dict[str, Callable[[int], Problem]] = {}
+    for name, path in (("mammography", mammography), ("mnist", mnist), ("cifar", cifar)):
+        if path and not Path(path).is_file():
+            raise InputError(f"--{name}={path!r}: no such file")
+    if mammography:
+        found["mammography_f1"] = _mammography(mammography, "f1", {"threshold": 0.0})
+        found["mammography_average_precision"] = _mammography(mammography, "average_precision", {})
+    if mnist:
+        found["mnist_mcr"] = _mnist(mnist)
+    if cifar:
+        found["cifar10_jpeg_mcr"] = _cifar(cifar, "misclassification_rate")
+        found["cifar10_jpeg_imbalanced_f1"] = _cifar(cifar, "f1")
+    return found
+
+
+def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> keras.Model:
+    """A fully connected network with names for its layers."""
+    model = keras.Sequential([keras.Input((inputs,))])
+    for i, n in enumerate(hidden):
+        model.add(keras.layers.Dense(n, "relu", name=f"hidden_{i}"))
+    model.add(keras.layers.Dense(outputs, name="outputs"))
+    return model
+
+
+def converged(
+    model: keras.Model, loss: keras.losses.Loss, train: Part, steps: int, batch_size: int = 1024
+) -> keras.Model:
+    """The model trained by Adam at 3e-3, on the whole split at once where it is small."""
+    model.compile(keras.optimizers.Adam(3e-3), loss)
+    rows = tf.data.Dataset.from_tensor_slices(train)
+    if len(train[0]) > batch_size:
+        rows = rows.shuffle(len(train[0]), seed=0)
+    stream = rows.batch(min(len(train[0]), batch_size), drop_remainder=True).repeat()
+    model.fit(stream, steps_per_epoch=steps, shuffle=False, verbose=0)
+    return model
+
+
+def _softmax() -> keras.losses.Loss:
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def _binary(inputs: int, train: Part, held: list[Part], metric: str, options: dict) -> Problem:
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    parts = [(x, y.astype("float32")[:, None]) for x, y in (train, *held)]
+    base = converged(mlp(inputs, (16, 16), 1), loss, parts[0], 600)
+    layers = ("hidden_0", "hidden_1", "outputs")
+    return Problem(base, layers, loss, metric, options, *parts)
+
+
+def _images(
+    x: np.ndarray,
+    y: np.ndarray,
+    test: Part,
+    counts: tuple[int, int],
+    metric: str,
+    seed: int,
+    rare: int | None,
+    epochs: int,
+) -> Problem:
+    """A small convolutional network; its last two layers on cached features are the base."""
+    order = np.random.RandomState(seed).permutation(len(x))[: sum(counts)]
+    train, held = order[: counts[0]], order[counts[0] :]
+    if rare:
+        train = train[cut(y[train], 5, rare, seed)]
+    inputs = keras.Input(x.shape[1:])
+    h = inputs
+    for width in (16, 32, 64):
+        h = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(h)
+        h = keras.layers.MaxPooling2D()(h)
+    trunk = keras.Model(inputs, keras.layers.Flatten()(h))
+    head = mlp(trunk.output_shape[-1], (32,), 10)
+    whole = keras.Sequential([trunk, head])
+    whole.compile(keras.optimizers.Adam(1e-3), _softmax())
+    whole.fit(x[train], y[train], batch_size=64, epochs=epochs, verbose=0)
+    parts = [(x[train], y[train]), (x[held], y[held]), test]
+    parts = [(trunk.predict(a, batch_size=500, verbose=0), b) for a, b in parts]
+    return Problem(head, ("hidden_0", "outputs"), _softmax(), metric, {}, *parts)
+
+
+def _digits(seed: int) -> list[Part]:
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return _thirds((found.data / 16).astype("float32"), found.target.astype("int64"), seed)
+
+
+def _thirds(x: np.ndarray, y: np.ndarray, seed: int) -> list[Part]:
+    """Half for training, a quarter each for validation and test, stratified."""
+    from sklearn.model_selection import train_test_split
+
+    split = {"random_state": seed, "shuffle": True}
+    x, a, y, b = train_test_split(x, y, test_size=0.5, stratify=y, **split)
+    xv, xt, yv, yt = train_test_split(a, b, test_size=0.5, stratify=b, **split)
+    return [(x, y), (xv, yv), (xt, yt)]
+
+
+def _standardised(parts: list[Part]) -> list[Part]:
+    """By the training split's means and deviations."""
+    x = parts[0][0]
+    mean, std = x.mean(0), np.maximum(x.std(0), 1e-9)
+    return [(((x - mean) / std).astype("float32"), y) for x, y in parts]
+
+
+def _rarer(labels: np.ndarray) -> str:
+    names, counts = np.unique(labels, return_counts=True)
+    return str(names[counts.argmin()])
+
+
+def _decoded(path: str, part: str, count: int) -> Part:
+    """The first images of a file of JPEGs, float32 in [0, 1]."""
+    from PIL import Image
+
+    with np.load(path, allow_pickle=False) as file:
+        raw, ends = file[f"jpeg_{part}"].tobytes(), file[f"off_{part}"]
+        x = [np.asarray(Image.open(io.BytesIO(raw[ends[i] : ends[i + 1]]))) for i in range(count)]
+        return np.stack(x).astype("float32") / 255, file[f"y_{part}"][:count].astype("int64")

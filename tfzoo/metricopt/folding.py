@@ -1,0 +1,70 @@
+"""Adapters folded into the weights of the layers that they sit at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.errors import InputError
+from tfzoo.metricopt import places
+
+_NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+
+
+def fold(adapted: Any, inplace: bool) -> keras.Model:
+    """See `AdaptedModel.fold`."""
+    known = places.paths(adapted.base)
+    for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
+        _check(path, known[path], *_effect(adapter))  # all before any weight changes
+    model = adapted.base if inplace else _copy(adapted)
+    hosts = dict(zip(known, places.paths(model).values(), strict=True))  # a copy has other names
+    for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
+        _apply(hosts[path], *_effect(adapter))
+    if inplace:
+        adapted.set_vector(np.zeros_like(adapted.get_vector()))
+    return model
+
+
+def _effect(adapter: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+    return tuple(None if e is None else ops.convert_to_numpy(e) for e in adapter.effect())
+
+
+def _check(path: str, layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:
+    scaled, shifted = ("gamma", "beta") if isinstance(layer, _NORMS) else ("kernel", "bias")
+    if not isinstance(layer, (*places.AFFINE, *_NORMS)):
+        raise InputError(
+            f"layer {path!r}: a {type(layer).__name__} cannot take an adapter in; export the "
+            "adapted model itself, or attach to a dense, convolution or normalisation layer"
+        )
+    for name, values in ((scaled, gamma), (shifted, delta)):
+        needed = values is not None and np.any(values != 0)
+        if needed and getattr(layer, name, None) is None:
+            kind = "shift" if name == scaled else "scale"
+            raise InputError(
+                f"layer {path!r}: has no {name} to take the adapter in; attach with kind={kind!r}"
+            )
+
+
+def _apply(layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:
+    weight, bias = (
+        (layer.gamma, layer.beta) if isinstance(layer, _NORMS) else (layer.kernel, layer.bias)
+    )
+    if gamma is not None:
+        for variable in (weight, bias):
+            if variable is not None:
+                variable.assign(ops.convert_to_numpy(variable) * (1 + gamma))
+    if delta is not None and bias is not None:
+        bias.assign(ops.convert_to_numpy(bias) + delta)
+
+
+def _copy(adapted: Any) -> keras.Model:
+    """A model of the base's class, config, weights and compilation."""
+    base = adapted.base
+    model = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(base))
+    if not model.built:
+        model.build_from_config(base.get_build_config())
+    model.set_weights(base.get_weights())
+    return model

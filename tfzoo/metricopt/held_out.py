@@ -1,0 +1,59 @@
+"""Validation data that a metric is evaluated on, again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfzoo.errors import InputError
+from tfzoo.metrics import BlackBoxMetric
+
+
+class HeldOut:
+    """Labels and inputs of a validation split, in batches.
+
+    Args:
+        data: `(x, y)` of arrays or structures of arrays; or a finite dataset (any iterable) of
+            such batches.
+        batch_size: for arrays.
+
+    Raises:
+        InputError: no examples, or no labels.
+    """
+
+    def __init__(self, data: Any, batch_size: int = 256):
+        if data is None:
+            raise InputError("validation_data=None: must be (x, y) or batches of them")
+        if isinstance(data, tuple) and len(data) == 2:
+            x, y = data
+            count = len(keras.tree.flatten(y)[0])
+            starts = range(0, count, batch_size)
+            part = lambda t, i: keras.tree.map_structure(lambda a: a[i : i + batch_size], t)  # noqa: E731
+            batches = [(part(x, i), part(y, i)) for i in starts]
+        else:
+            batches = [self._pair(batch) for batch in data]
+        if not batches:
+            raise InputError("validation_data: holds no examples")
+        self.inputs = [x for x, _ in batches]
+        self.labels = _joined([y for _, y in batches])
+
+    @staticmethod
+    def _pair(batch: Any) -> tuple[Any, Any]:
+        if not isinstance(batch, tuple) or len(batch) < 2:
+            raise InputError("validation_data: must give (inputs, labels)")
+        return batch[0], batch[1]
+
+    def predictions(self, model: keras.Model) -> Any:
+        """What the model says of all inputs, NumPy arrays."""
+        return _joined([model.predict_on_batch(x) for x in self.inputs])
+
+    def evaluate(self, model: keras.Model, metric: BlackBoxMetric) -> float:
+        """The metric of a model."""
+        return metric(self.labels, self.predictions(model))
+
+
+def _joined(parts: list[Any]) -> Any:
+    arrays = [keras.tree.map_structure(np.asarray, part) for part in parts]
+    return keras.tree.map_structure(lambda *a: np.concatenate(a), *arrays)

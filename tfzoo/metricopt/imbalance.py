@@ -1,0 +1,36 @@
+"""Rare classes made of plentiful ones, for training splits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfzoo.config import check
+
+
+def cut(labels: Any, classes: int, examples: int, seed: int) -> np.ndarray:
+    """Rows that are left when some classes keep only a few examples.
+
+    Args:
+        labels: class numbers [N].
+        classes: how many classes are cut, drawn by the seed among those present; of two classes,
+            class 1 is.
+        examples: that each of them keeps at most.
+        seed: of the draw.
+
+    Returns:
+        Rows in their order.
+
+    Raises:
+        InputError: more classes than there are, or no example left of one.
+    """
+    labels, random = np.asarray(labels), np.random.RandomState(seed)
+    present = np.unique(labels)
+    check(0 <= classes <= len(present), "rare.classes", classes, f"from 0 to {len(present)}")
+    check(examples >= 1, "rare.examples", examples, "at least 1")
+    rare = present[-1:] if classes == 1 and len(present) == 2 else random.permutation(present)
+    keep = np.ones(len(labels), bool)
+    for label in rare[:classes]:
+        keep[random.permutation(np.flatnonzero(labels == label))[examples:]] = False
+    return np.flatnonzero(keep)

@@ -1,0 +1,184 @@
+"""The plug-in: any Keras optimizer, its gradients augmented by the value function's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.config import check
+from tfzoo.metricopt.adapted import assign_vector
+from tfzoo.metricopt.buffer import Buffer
+from tfzoo.metricopt.value import ValueFunction, renew
+from tfzoo.registry import serializable
+
+_NO_COST = 1e30
+
+
+@serializable("metricopt")
+class MetricOptimizer(keras.optimizers.Optimizer):
+    """g = grad L(phi) + weight * grad f(phi) / |grad f(phi)|, handed to an inner optimizer.
+
+    f is a value function that predicts the metric (less is better) from the trained variables
+    phi; `tfzoo.metricopt.MetricOpt`, a callback, observes the metric and fits it. Until then, and
+    with `weight=0` always, this is the inner optimizer and nothing else. The value gradient is
+    normalised: at a converged model the loss gradient is about 0, and a weight relative to its
+    norm would switch the metric off. After each step phi is clipped to the box that the value
+    function's observations cover, for f is worth nothing outside.
+
+    Source: arXiv:2104.10631, abstract and Fig. 2; the coupling is our reading of it.
+
+    Args:
+        optimizer: any Keras optimizer, or its name.
+        weight: lambda, at least 0.
+        hidden: widths of the value function's hidden layers.
+        capacity: steps that the buffer holds.
+        name: of the optimizer.
+
+    Attributes:
+        value: the `ValueFunction`, once built.
+        buffer: the `Buffer`, once built.
+        best_phi: [D], of the lowest cost observed.
+        best_cost: that cost.
+
+    Raises:
+        InputError: `weight` or `capacity` is out of range.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any = "sgd",
+        weight: float = 0.3,
+        hidden: Sequence[int] = (64, 64),
+        capacity: int = 4096,
+        name: str = "metric_optimizer",
+    ):
+        super().__init__(learning_rate=0.0, name=name)
+        check(weight >= 0, "weight", weight, "at least 0")
+        check(capacity >= 2, "capacity", capacity, "at least 2")
+        self.inner = keras.optimizers.get(optimizer)
+        self.weight, self.hidden, self.capacity = float(weight), tuple(hidden), capacity
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes the value function, the buffer and the inner optimizer's variables."""
+        if self.built:
+            return
+        self.inner.build(variables)
+        self.sizes = [int(np.prod(v.shape)) for v in variables]
+        dim = sum(self.sizes)
+
+        def make(shape: tuple, dtype: str, name: str, value: float = 0.0) -> keras.Variable:
+            start = keras.initializers.Constant(value)
+            return self.add_variable(
+                shape, start, dtype, aggregation="only_first_replica", name=name
+            )
+
+        self.buffer = Buffer(make, self.capacity, dim)
+        self.coupling = make((), "float32", "coupling")
+        self.best_phi = make((dim,), "float32", "best_phi")
+        self.best_cost = make((), "float32", "best_cost", _NO_COST)
+        self.steps = make((), "int32", "steps")
+        self.value = ValueFunction(dim, self.hidden)
+        super().build(variables)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Own, the inner optimizer's, the value function's and its optimizer's."""
+        if not self.built:
+            return [*self._variables, *self.inner.variables]
+        value = self.value
+        return [
+            *self._variables,
+            *self.inner.variables,
+            *value.variables,
+            *value.optimizer.variables,
+        ]
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """One step; the parameters after it are recorded."""
+        if not self.built:
+            self.build(trainable_variables)
+        variables = list(trainable_variables or self._trainable_variables)
+        if self.weight > 0:
+            grads = self._augmented(grads, variables)
+        self.inner.apply(grads, variables)
+        if self.weight > 0:
+            self._into_box(variables)
+        self.buffer.record(_flat(variables))
+        self.steps.assign(self.steps + 1)
+
+    def observe(self, cost: float, phi: np.ndarray) -> None:
+        """Notes the metric at the last recorded step, phi [D]."""
+        self.buffer.observe(cost)
+        if cost < float(self.best_cost):
+            self.best_cost.assign(cost)
+            self.best_phi.assign(phi)
+
+    def restore_best(self) -> None:
+        """Puts the parameters of the lowest cost observed into the variables."""
+        if float(self.best_cost) < _NO_COST:
+            assign_vector(self._trainable_variables, ops.convert_to_numpy(self.best_phi))
+
+    def start_at(self, phi: np.ndarray, trajectory: int) -> None:
+        """Begins a trajectory at phi [D], with the inner optimizer as new."""
+        assign_vector(self._trainable_variables, phi)
+        renew(self.inner)
+        self.buffer.current.assign(trajectory)
+        self.buffer.record(ops.convert_to_tensor(phi, "float32"))
+
+    def _augmented(self, grads: Any, variables: list[keras.Variable]) -> list[Any]:
+        direction = self.value.gradient(_flat(variables))
+        length = ops.sqrt(ops.sum(ops.square(direction)))
+        parts = _split(self.coupling * direction / (length + 1e-8), self.sizes, variables)
+        return [p if g is None else g + p for g, p in zip(grads, parts, strict=True)]
+
+    def _into_box(self, variables: list[keras.Variable]) -> None:
+        lower = _split(self.value.lower, self.sizes, variables)
+        upper = _split(self.value.upper, self.sizes, variables)
+        for variable, low, high in zip(variables, lower, upper, strict=True):
+            variable.assign(ops.clip(variable, low, high))
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's."""
+        return self.inner.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        self.inner.learning_rate = value
+
+    @property
+    def iterations(self) -> Any:
+        """The inner optimizer's."""
+        return self.inner.iterations
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.inner),
+            "weight": self.weight,
+            "hidden": list(self.hidden),
+            "capacity": self.capacity,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetricOptimizer:
+        """From `get_config`'s dict."""
+        inner = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
+        return cls(**{**config, "optimizer": inner})
+
+
+def _flat(variables: Sequence[keras.Variable]) -> Any:
+    """[D], float32."""
+    parts = [ops.reshape(ops.cast(v, "float32"), (-1,)) for v in variables]
+    return ops.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def _split(vector: Any, sizes: Sequence[int], variables: Sequence[keras.Variable]) -> list[Any]:
+    parts = ops.split(vector, np.cumsum(sizes)[:-1].tolist()) if len(sizes) > 1 else [vector]
+    pairs = zip(parts, variables, strict=True)
+    return [ops.cast(ops.reshape(part, v.shape), v.dtype) for part, v in pairs]

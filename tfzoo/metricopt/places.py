@@ -1,0 +1,107 @@
+"""Where adapters go: the layers of any Keras model, found by name and hooked while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from tfzoo.errors import InputError
+
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+AFFINE = (keras.layers.Dense, *_CONVOLUTIONS)
+"""Layers whose adapter acts before the activation, so that it can be folded into the weights."""
+
+
+def paths(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """All layers inside a model by path, `"name"` or `"block/name"` in nested models, in order."""
+    found: dict[str, keras.layers.Layer] = {}
+    seen: set[int] = {id(model)}
+
+    def walk(parent: Any, prefix: str) -> None:
+        for layer in parent._flatten_layers(include_self=False, recursive=False):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                found[prefix + layer.name] = layer
+                walk(layer, f"{prefix}{layer.name}/")
+
+    walk(model, "")
+    return found
+
+
+Layers = str | Sequence[str | int] | None
+
+
+def choose(model: keras.Model, layers: Layers) -> list[str]:
+    """The paths that names, paths, patterns or positions mean; see `attach_adapters`.
+
+    Raises:
+        InputError: one of them fits no layer, or the model has no layer with weights.
+    """
+    known = paths(model)
+    if layers is None:
+        weighted = [path for path, layer in known.items() if isinstance(layer, AFFINE)]
+        if not weighted:
+            raise InputError(f"layers=None: model {model.name!r} has no dense or convolution layer")
+        return weighted[-1:]
+    wanted = [layers] if isinstance(layers, str) else list(layers)
+    found: dict[str, None] = {}
+    for pattern in wanted:
+        fits = [
+            path
+            for position, (path, layer) in enumerate(known.items())
+            if pattern == position
+            or any(fnmatch.fnmatchcase(name, str(pattern)) for name in (path, layer.name))
+        ]
+        if not fits:
+            raise InputError(f"layers={pattern!r}: fits no layer; must be of {', '.join(known)}")
+        found |= dict.fromkeys(fits)
+    if not found:
+        raise InputError("layers=[]: must name at least one layer")
+    return [path for path in known if path in found]
+
+
+def channel_axis(layer: keras.layers.Layer) -> int:
+    """The axis of a layer's channels."""
+    if getattr(layer, "data_format", None) == "channels_first":
+        return 1
+    axis = getattr(layer, "axis", -1)
+    return axis if isinstance(axis, int) else -1
+
+
+@contextlib.contextmanager
+def hooked(pairs: Sequence[tuple[keras.layers.Layer, keras.layers.Layer]]) -> Iterator[None]:
+    """Within the block each (layer, adapter)'s outputs pass through the adapter.
+
+    An affine layer's do so before its activation. Nothing of the layers is changed for good.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer, adapter in pairs:
+            name = "activation" if isinstance(layer, AFFINE) else "call"
+            stack.enter_context(_replaced(layer, name, adapter))
+        yield
+
+
+@contextlib.contextmanager
+def _replaced(layer: Any, name: str, adapter: Any) -> Iterator[None]:
+    original, own = getattr(layer, name), vars(layer).get(name)
+    if name == "activation":
+
+        def function(x: Any) -> Any:
+            return original(adapter(x))
+    else:
+
+        def function(*args: Any, **keywords: Any) -> Any:
+            return adapter(original(*args, **keywords))
+
+    vars(layer)[name] = function  # past Keras's tracking of attributes
+    try:
+        yield
+    finally:
+        if own is None:
+            del vars(layer)[name]
+        else:
+            vars(layer)[name] = own

@@ -1,0 +1,222 @@
+"""The value function: from adapter parameters phi to the metric that they will give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.config import check
+from tfzoo.registry import serializable
+
+MARGIN, DEAD_ZONE, RANKING = 0.1, 0.2, 0.5
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What the value function learns from.
+
+    Attributes:
+        phi: adapter parameters [N, D].
+        cost: the metric there, less is better, interpolated [N].
+        variance: of the interpolation [N], in units of the cost squared.
+    """
+
+    phi: np.ndarray
+    cost: np.ndarray
+    variance: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+
+@serializable("metricopt")
+class RankedRegression(keras.losses.Loss):
+    """Weighted squared error plus a ranking term that keeps the ordinal ranks of the metric.
+
+    mean_t w_t (f_t - M_t)^2 + c mean_{i,j: |M_i - M_j| > tau} relu(m - (f_i - f_j) sign(M_i - M_j))
+
+    The ranking term has a dead zone tau, without which it would fit noise. That the paper's loss
+    has this form is our reading of "preserves the ordinal ranks" and "variances".
+
+    Args:
+        ranking: c.
+        margin: m.
+        dead_zone: tau, in standard deviations of the metric.
+        **keywords: `name`.
+
+    Raises:
+        InputError: a negative number.
+    """
+
+    def __init__(
+        self,
+        ranking: float = RANKING,
+        margin: float = MARGIN,
+        dead_zone: float = DEAD_ZONE,
+        **keywords: Any,
+    ):
+        keywords.setdefault("name", "ranked_regression")
+        super().__init__(**keywords)
+        self.ranking, self.margin, self.dead_zone = ranking, margin, dead_zone
+        for name in ("ranking", "margin", "dead_zone"):
+            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The loss of a batch, a scalar.
+
+        Args:
+            y_true: columns M_t and w_t [B, 2].
+            y_pred: f_t [B, 1].
+            sample_weight: not used.
+        """
+        y_true, f = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")[:, 0]
+        m, w = y_true[:, 0], y_true[:, 1]
+        squared = ops.mean(w * ops.square(f - m))
+        gaps = m[:, None] - m[None, :]
+        apart = ops.cast(ops.abs(gaps) > self.dead_zone, "float32")
+        short = ops.relu(self.margin - (f[:, None] - f[None, :]) * ops.sign(gaps))
+        ranks = ops.sum(apart * short) / ops.maximum(ops.sum(apart), 1.0)
+        return squared + self.ranking * ranks
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("ranking", "margin", "dead_zone")
+        return {"name": self.name} | {name: getattr(self, name) for name in names}
+
+
+@serializable("metricopt")
+class ValueFunction(keras.Model):
+    """f: phi [B, D] -> predicted metric [B, 1], less is better; a tanh network.
+
+    Inputs and outputs are standardised by what it was first fitted on; what it predicts is in the
+    metric's own units. It knows the box that its observations cover, outside which it is worth
+    nothing (its gradient is exploited there).
+
+    Args:
+        dim: D.
+        hidden: widths of the hidden layers.
+        learning_rate: of its own Adam.
+        **keywords: of `keras.Model`.
+
+    Attributes:
+        lower: [D], the box's lower corner; -inf before the first fit counts as no box.
+        upper: [D], the upper one.
+
+    Raises:
+        InputError: a size below 1.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        hidden: Sequence[int] = (64, 64),
+        learning_rate: float = 3e-3,
+        **keywords: Any,
+    ):
+        keywords.setdefault("dtype", "float32")
+        super().__init__(**keywords)
+        check(dim >= 1, "dim", dim, "at least 1")
+        check(len(hidden) > 0 and min(hidden) >= 1, "hidden", list(hidden), "widths of at least 1")
+        self.dim, self.hidden, self.learning_rate = dim, tuple(hidden), learning_rate
+        kind = self.dtype_policy  # float32 under any global policy
+        self.hidden_layers = [
+            keras.layers.Dense(n, "tanh", name=f"h{i}", dtype=kind) for i, n in enumerate(hidden)
+        ]
+        self.head = keras.layers.Dense(1, name="head", dtype=kind)
+
+        def state(name: str, shape: tuple[int, ...], value: float) -> keras.Variable:
+            start = keras.initializers.Constant(value)
+            return self.add_weight(shape, start, name=name, trainable=False)
+
+        self.center, self.spread = state("center", (dim,), 0.0), state("spread", (dim,), 1.0)
+        self.mean, self.std = state("mean", (), 0.0), state("std", (), 1.0)
+        self.lower, self.upper = state("lower", (dim,), -1e30), state("upper", (dim,), 1e30)
+        self.adapted = state("adapted", (), 0.0)
+        self.build((None, dim))
+        self.compile(keras.optimizers.Adam(learning_rate), RankedRegression(), jit_compile=False)
+        self.optimizer.build(self.trainable_variables)
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the layers' weights."""
+        for layer in (*self.hidden_layers, self.head):
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        self.built = True
+
+    def call(self, phi: Any) -> Any:
+        """[B, D] -> [B, 1], in standard deviations of the metric."""
+        h = (phi - self.center) / self.spread
+        for layer in self.hidden_layers:
+            h = layer(h)
+        return self.head(h)
+
+    def metric(self, phi: Any) -> np.ndarray:
+        """The predicted cost of adapter parameters [N, D], in the metric's units [N]."""
+        found = self(ops.convert_to_tensor(np.asarray(phi, "float32")))[:, 0]
+        return ops.convert_to_numpy(found * self.std + self.mean)
+
+    def gradient(self, phi: Any) -> Any:
+        """df/dphi at one point [D] -> [D], in closed form, so that it needs no tape of its own."""
+        activations, h = [], ((phi - self.center) / self.spread)[None]
+        for layer in self.hidden_layers:
+            h = layer(h)
+            activations.append(h)
+        back = ops.transpose(self.head.kernel)  # [1, n]
+        for layer, h in zip(reversed(self.hidden_layers), reversed(activations), strict=True):
+            back = ops.matmul(back * (1.0 - ops.square(h)), ops.transpose(layer.kernel))
+        return back[0] / self.spread
+
+    def fit_observations(
+        self, data: Observations, steps: int, seed: int, batch_size: int = 64
+    ) -> float:
+        """Goes on fitting by so many minibatch steps; the first call sets the standardisation.
+
+        Args:
+            data: all observations; weights are 1 / variance, of mean 1.
+            steps: minibatches.
+            seed: of their order.
+            batch_size: observations in one.
+
+        Returns:
+            The last minibatch's loss.
+        """
+        self._adapt(data)
+        weight = 1.0 / (np.asarray(data.variance, "float64") + 1e-12)
+        target = (np.asarray(data.cost) - float(self.mean)) / float(self.std)
+        y = np.stack([target, weight / weight.mean()], 1).astype("float32")
+        phi, random, loss = data.phi.astype("float32"), np.random.default_rng(seed), 0.0
+        for _ in range(steps):
+            rows = random.integers(0, len(data), batch_size)
+            loss = self.train_on_batch(phi[rows], y[rows])
+        return float(loss)
+
+    def _adapt(self, data: Observations) -> None:
+        """The standardisation, once, and the box, each time."""
+        if not float(self.adapted):
+            self.center.assign(data.phi.mean(0))
+            self.spread.assign(np.maximum(data.phi.std(0), _TINY))
+            self.mean.assign(np.mean(data.cost))
+            self.std.assign(max(float(np.std(data.cost)), _TINY))
+            self.lower.assign(data.phi.min(0))
+            self.upper.assign(data.phi.max(0))
+            self.adapted.assign(1.0)
+        self.lower.assign(np.minimum(ops.convert_to_numpy(self.lower), data.phi.min(0)))
+        self.upper.assign(np.maximum(ops.convert_to_numpy(self.upper), data.phi.max(0)))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        settings = {"dim": self.dim, "hidden": list(self.hidden), "name": self.name}
+        return settings | {"learning_rate": self.learning_rate}
+
+
+def renew(optimizer: keras.optimizers.Optimizer) -> None:
+    """Sets an optimizer back to its start: moments and step count, not the learning rate."""
+    for variable in optimizer.variables:
+        if variable is not optimizer._learning_rate:
+            variable.assign(ops.zeros(variable.shape, variable.dtype))

@@ -1,0 +1,159 @@
+"""Metrics by name: scikit-learn's, and those of retrieval and detection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfzoo.config import choices
+from tfzoo.metrics.black_box import BlackBoxMetric
+from tfzoo.metrics.detection import detection_average_precision
+from tfzoo.metrics.retrieval import mean_average_precision, recall_at_k
+from tfzoo.registry import serializable
+
+
+def get(metric: Any, mode: str | None = None, **options: Any) -> BlackBoxMetric:
+    """A `BlackBoxMetric` from a name, a function or a `BlackBoxMetric`.
+
+    Labels may be class numbers [N] or one-hot [N, C]; predictions are logits or probabilities:
+    [N, C], or [N], [N, 1] for two classes, where class 1 is said above `threshold`, by default 0.5
+    (of logits, pass `threshold=0.0`).
+
+    Args:
+        metric: one of `names()`; or any callable, with its `mode`.
+        mode: `"min"` or `"max"`; only for a callable.
+        **options: the metric's own, e.g. `precision=0.9`, `k=4`.
+
+    Raises:
+        InputError: no such name, or a callable without `mode`.
+        TypeError: neither a name nor callable.
+    """
+    if isinstance(metric, BlackBoxMetric):
+        return metric
+    if isinstance(metric, str):
+        choices("metric", metric, names())
+        function, better = _NAMED[metric]
+        return BlackBoxMetric(function, better, metric, options)
+    choices("mode", mode, ("min", "max"))
+    return BlackBoxMetric(metric, mode, options=options)
+
+
+def names() -> list[str]:
+    """The names that `get` knows."""
+    return sorted(_NAMED)
+
+
+def class_numbers(y: Any) -> np.ndarray:
+    """Labels as whole numbers [N], from themselves or from one-hot rows [N, C]."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    return y.argmax(-1) if y.ndim == 2 else y.astype("int64")
+
+
+def predicted(y_pred: Any, threshold: float = 0.5) -> np.ndarray:
+    """The class said of each row [N]."""
+    y_pred = np.asarray(y_pred)
+    if y_pred.ndim == 2 and y_pred.shape[1] > 1:
+        return y_pred.argmax(-1)
+    return (y_pred.reshape(len(y_pred)) > threshold).astype("int64")
+
+
+def positive_score(y_pred: Any) -> np.ndarray:
+    """A number [N] that rises with class 1's of two classes.
+
+    Raises:
+        ValueError: there are more than two classes.
+    """
+    y_pred = np.asarray(y_pred, "float64")
+    if y_pred.ndim == 1 or y_pred.shape[1] == 1:
+        return y_pred.reshape(len(y_pred))
+    if y_pred.shape[1] != 2:
+        raise ValueError(f"predictions [N, {y_pred.shape[1]}]: must be of two classes")
+    return y_pred[:, 1] - y_pred[:, 0]
+
+
+@serializable("metrics")
+def misclassification_rate(y_true: Any, y_pred: Any, threshold: float = 0.5) -> float:
+    """Share of rows whose class is said wrongly (`sklearn.metrics.zero_one_loss`)."""
+    from sklearn.metrics import zero_one_loss
+
+    return zero_one_loss(class_numbers(y_true), predicted(y_pred, threshold))
+
+
+@serializable("metrics")
+def balanced_error(y_true: Any, y_pred: Any, threshold: float = 0.5) -> float:
+    """The mean over classes of their error rates: 1 - `balanced_accuracy_score`."""
+    from sklearn.metrics import balanced_accuracy_score
+
+    return 1 - balanced_accuracy_score(class_numbers(y_true), predicted(y_pred, threshold))
+
+
+@serializable("metrics")
+def f1(y_true: Any, y_pred: Any, threshold: float = 0.5, average: str = "auto") -> float:
+    """F1 (`sklearn.metrics.f1_score`): of class 1 for two classes, else the mean over classes."""
+    from sklearn.metrics import f1_score
+
+    labels, said = class_numbers(y_true), predicted(y_pred, threshold)
+    if average == "auto":
+        average = "binary" if max(labels.max(), said.max()) <= 1 else "macro"
+    return f1_score(labels, said, average=average, zero_division=0.0)
+
+
+@serializable("metrics")
+def jaccard(y_true: Any, y_pred: Any, threshold: float = 0.5, average: str = "auto") -> float:
+    """Jaccard index (`sklearn.metrics.jaccard_score`): as `f1`, of class 1 or over classes."""
+    from sklearn.metrics import jaccard_score
+
+    labels, said = class_numbers(y_true), predicted(y_pred, threshold)
+    if average == "auto":
+        average = "binary" if max(labels.max(), said.max()) <= 1 else "macro"
+    return jaccard_score(labels, said, average=average, zero_division=0.0)
+
+
+@serializable("metrics")
+def average_precision(y_true: Any, y_pred: Any) -> float:
+    """Area under precision and recall, as `sklearn.metrics.average_precision_score` defines it.
+
+    Of class 1 for two classes, else the mean over classes, each against the rest.
+    """
+    from sklearn.metrics import average_precision_score
+
+    labels, scores = class_numbers(y_true), np.asarray(y_pred, "float64")
+    if scores.ndim == 1 or scores.shape[1] <= 2:
+        return average_precision_score(labels, positive_score(scores))
+    one_hot = np.eye(scores.shape[1])[labels]
+    seen = one_hot.any(0)  # a class without examples has no precision
+    return average_precision_score(one_hot[:, seen], scores[:, seen], average="macro")
+
+
+@serializable("metrics")
+def recall_at_precision(y_true: Any, y_pred: Any, precision: float = 0.95) -> float:
+    """The greatest recall of class 1 at which precision is at least `precision`; 0 if none.
+
+    Raises:
+        ValueError: `precision` is not in (0, 1], or there are no positive labels.
+    """
+    from sklearn.metrics import precision_recall_curve
+
+    if not 0 < precision <= 1:
+        raise ValueError(f"precision={precision}: must be above 0 and up to 1")
+    labels = class_numbers(y_true)
+    if not (labels == 1).any():
+        raise ValueError("labels hold no example of class 1")
+    precisions, recalls, _ = precision_recall_curve(labels, positive_score(y_pred))
+    return recalls[precisions >= precision].max()  # the curve's last point is precision 1, recall 0
+
+
+_NAMED = {
+    "average_precision": (average_precision, "max"),
+    "balanced_error": (balanced_error, "min"),
+    "detection_average_precision": (detection_average_precision, "max"),
+    "f1": (f1, "max"),
+    "jaccard": (jaccard, "max"),
+    "mean_average_precision": (mean_average_precision, "max"),
+    "misclassification_rate": (misclassification_rate, "min"),
+    "recall_at_k": (recall_at_k, "max"),
+    "recall_at_precision": (recall_at_precision, "max"),
+}

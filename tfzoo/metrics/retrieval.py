@@ -1,0 +1,84 @@
+"""Retrieval metrics of embeddings: each row is a query among all the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tfzoo.registry import serializable
+
+_CHUNK_BYTES = 2**26
+
+
+@serializable("metrics")
+def recall_at_k(y_true: Any, y_pred: Any, k: int = 1) -> float:
+    """Share of queries with one of their class among the k nearest others.
+
+    The nearest by cosine similarity; a query whose class has no other row counts as missed, as
+    the field's benchmarks have it (Stanford Online Products, CUB-200-2011, CARS196).
+
+    Args:
+        y_true: class numbers [N].
+        y_pred: embeddings [N, D].
+        k: neighbours, from 1 to N - 1.
+
+    Raises:
+        ValueError: k is out of range, or the shapes do not fit.
+    """
+    labels, unit = _checked(y_true, y_pred)
+    if not 1 <= k < len(labels):
+        raise ValueError(f"k={k}: must be from 1 to {len(labels) - 1}, the other rows")
+    hits = 0
+    for rows, similarity in _similarities(unit):
+        nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        hits += int((labels[nearest] == labels[rows, None]).any(1).sum())
+    return hits / len(labels)
+
+
+@serializable("metrics")
+def mean_average_precision(y_true: Any, y_pred: Any) -> float:
+    """Mean over queries of the average precision of all others ranked by cosine similarity.
+
+    Queries whose class has no other row have no average precision and are left out.
+
+    Args:
+        y_true: class numbers [N].
+        y_pred: embeddings [N, D].
+
+    Raises:
+        ValueError: the shapes do not fit, or no class has two rows.
+    """
+    labels, unit = _checked(y_true, y_pred)
+    found = []
+    for rows, similarity in _similarities(unit):
+        order = np.argsort(-similarity, axis=1, kind="stable")[:, :-1]  # the last is the query
+        relevant = labels[order] == labels[rows, None]
+        precision = np.cumsum(relevant, 1) / np.arange(1, relevant.shape[1] + 1)
+        count = relevant.sum(1)
+        keep = count > 0
+        found.append((precision * relevant).sum(1)[keep] / count[keep])
+    values = np.concatenate(found)
+    if not len(values):
+        raise ValueError("labels: no class has two rows")
+    return float(values.mean())
+
+
+def _checked(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
+    labels, x = np.asarray(y_true), np.asarray(y_pred, "float64")
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels = labels.argmax(-1)
+    labels = labels.reshape(-1)
+    if x.ndim != 2 or len(x) != len(labels):
+        raise ValueError(f"embeddings {list(x.shape)}: must be [{len(labels)}, D]")
+    return labels, x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def _similarities(unit: np.ndarray) -> Any:
+    """(rows, cosine similarities to all [len(rows), N]), a query's own set to -inf."""
+    step = max(1, _CHUNK_BYTES // (8 * len(unit)))
+    for start in range(0, len(unit), step):
+        rows = np.arange(start, min(start + step, len(unit)))
+        similarity = unit[rows] @ unit.T
+        similarity[np.arange(len(rows)), rows] = -np.inf
+        yield rows, similarity
