@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,21 +59,30 @@ class Run:
     Attributes:
         directory: where everything of the run lies.
         config: the resolved config.
-        strategy: the `tf.distribute` strategy, or None.
         log: rows for `log.csv`.
         stop: has a `signum` once SIGINT or SIGTERM came.
+        name: of a phase; empty for a training of one.
     """
 
     directory: Path
     config: RunConfig
     strategy: tf.distribute.Strategy | None = None
     stop: StopFlag = field(default_factory=StopFlag)
+    name: str = ""
 
     def __post_init__(self):
         """Opens the log and the checkpoints."""
         self.chief = is_chief(self.strategy)
-        self.checkpoints = Checkpoints(self.directory / "backup", self.chief)
-        self.log = Log(self.directory / "log.csv", self.chief)
+        self.checkpoints = Checkpoints(self.directory / "backup" / self.name, self.chief)
+        log = f"log-{self.name}.csv" if self.name else "log.csv"
+        self.log = Log(self.directory / log, self.chief)
+
+    def phase(self, name: str, epochs: int) -> Run:
+        """The part of a training that is called `name`, with checkpoints and a log of its own.
+
+        A finished phase is restored, not repeated, when the run resumes.
+        """
+        return replace(self, name=name, config=replace(self.config, epochs=epochs))
 
     def restore(self, *objects: Any) -> dict[str, Any]:
         """Puts variables of models, optimizers, ... back and returns the saved position, or {}."""
@@ -91,15 +100,23 @@ class Run:
         model: keras.Model,
         datasets: Any,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        validate: bool = True,
     ) -> None:
         """`model.fit` from where the run stands to `config.epochs`.
+
+        Args:
+            model: compiled.
+            datasets: its training stream and validation batches.
+            callbacks: more of them.
+            validate: whether each epoch ends with the loss on the validation batches.
 
         Raises:
             TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
             TrainingDiverged: the loss is NaN or infinite.
         """
         config, stream = self.config, datasets.train
-        self._build_metrics(model, datasets)
+        batches = datasets.validation if validate else stream.from_step(0)
+        self._build_metrics(model, next(iter(batches)))
         steps, step = stream.steps_per_epoch, self.restore(model).get("step", 0)
         if step:
             print(f"resuming after step {step} of {config.epochs * steps}", file=sys.stderr)
@@ -112,27 +129,27 @@ class Run:
                 initial_epoch=epoch,
                 epochs=last,
                 steps_per_epoch=steps - done,
-                validation_data=datasets.validation,
+                validation_data=datasets.validation if validate else None,
                 shuffle=False,  # the stream is shuffled, by the config's seed
                 verbose=1 if sys.stderr.isatty() and self.chief else 0,
                 callbacks=[*callbacks, *self._reports(), backup],
             )
             step = last * steps
 
-    def _build_metrics(self, model: keras.Model, datasets: Any) -> None:
+    def _build_metrics(self, model: keras.Model, batch: Any) -> None:
         """Makes the states of compiled metrics, so that a checkpoint finds them all.
 
         Keras makes them in the first step, which is too late for a resumed half epoch; this is
         what its `fit` calls under a strategy.
         """
-        batch = next(iter(datasets.validation))
         with self.strategy.scope() if self.strategy else contextlib.nullcontext():
             model._symbolic_build(data_batch=batch)
 
     def _reports(self) -> list[keras.callbacks.Callback]:
         if not self.chief:
             return []
-        board = keras.callbacks.TensorBoard(str(self.directory / "tensorboard"), write_graph=False)
+        folder = self.directory / "tensorboard" / self.name
+        board = keras.callbacks.TensorBoard(str(folder), write_graph=False)
         lines = [] if sys.stderr.isatty() else [EpochLine(self.config.epochs)]
         return [board, *lines]
 

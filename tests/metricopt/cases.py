@@ -9,7 +9,6 @@ from tfzoo.metricopt import (
     LowRankFiLM,
     MetricOptimizer,
     RankedRegression,
-    SupervisedContrastive,
     ValueFunction,
 )
 
@@ -35,6 +34,5 @@ CASES = {
     "LowRankFiLM": {"make": lambda: LowRankFiLM(3, axis=1), "inputs": lambda: floats(3, 4, 5)},
     "MetricOptimizer": {"make": lambda: MetricOptimizer("adam", 0.2, (8,), 64)},
     "RankedRegression": {"make": lambda: RankedRegression(0.4, 0.2, 0.1)},
-    "SupervisedContrastive": {"make": lambda: SupervisedContrastive(0.2)},
     "ValueFunction": {"make": lambda: ValueFunction(5, (8, 4)), "inputs": lambda: floats(3, 5)},
 }

@@ -12,10 +12,11 @@ class DataConfig:
     """The config's group `data`.
 
     Attributes:
-        name: a TFDS name: one of TFDS's own, `tfzoo_digits`, `tfzoo_pydoc`, `enwik8`,
-            `tfzoo_arrays` or `tfzoo_image_folder`.
+        name: a TFDS name: one of TFDS's own, `tfzoo_digits`, `tfzoo_pydoc`,
+            `tfzoo_breast_cancer`, `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, `tfzoo_table`.
         data_dir: where TFDS keeps prepared data; None is its own default.
-        path: the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`.
+        path: the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`,
+            `tfzoo_table`.
         prefix_bytes: `enwik8` reads only so many bytes; None is all.
     """
 

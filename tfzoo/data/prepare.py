@@ -19,6 +19,8 @@ _OURS = {
     "enwik8": "tfzoo.data.enwik8",
     "tfzoo_arrays": "tfzoo.data.arrays",
     "tfzoo_image_folder": "tfzoo.data.image_folder",
+    "tfzoo_breast_cancer": "tfzoo.data.tables",
+    "tfzoo_table": "tfzoo.data.tables",
 }
 
 
@@ -89,10 +91,10 @@ def _find(config: DataConfig) -> Any:
 
     keywords: dict[str, Any] = {"data_dir": config.data_dir}
     module = importlib.import_module(_OURS[config.name]) if config.name in _OURS else None
-    if hasattr(module, "source"):
-        keywords["config"] = module.source(config)
+    if hasattr(module, "source") and (found := module.source(config)) is not None:
+        keywords["config"] = found
     _refuse("prefix_bytes", config, ["enwik8"])
-    _refuse("path", config, ["enwik8", "tfzoo_arrays", "tfzoo_image_folder"])
+    _refuse("path", config, ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"])
     try:
         return tfds.builder(config.name, **keywords)
     except Exception as error:  # unknown names and unreadable metadata share no base

@@ -1,10 +1,11 @@
 """MetricOpt (arXiv:2104.10631)."""
 
 from tfzoo import registry
+from tfzoo.metricopt import recipe as _recipe  # noqa: F401  registers the tasks
+from tfzoo.metricopt import retrieval_recipe as _retrieval_recipe  # noqa: F401
 from tfzoo.metricopt.adapted import AdaptedModel, attach_adapters
 from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
 from tfzoo.metricopt.callback import MetricOpt
-from tfzoo.metricopt.contrastive import SupervisedContrastive
 from tfzoo.metricopt.interpolation import interpolate
 from tfzoo.metricopt.meta import meta_train
 from tfzoo.metricopt.optimizer import MetricOptimizer
@@ -21,7 +22,6 @@ __all__ = [
     "MetricOptimizer",
     "Observations",
     "RankedRegression",
-    "SupervisedContrastive",
     "ValueFunction",
     "attach_adapters",
     "interpolate",

@@ -16,9 +16,8 @@ _NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 def fold(adapted: Any, inplace: bool) -> keras.Model:
     """See `AdaptedModel.fold`."""
+    check(adapted)  # before any weight changes
     known = places.paths(adapted.base)
-    for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
-        _check(path, known[path], *_effect(adapter))  # all before any weight changes
     model = adapted.base if inplace else _copy(adapted)
     hosts = dict(zip(known, places.paths(model).values(), strict=True))  # a copy has other names
     for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
@@ -26,6 +25,17 @@ def fold(adapted: Any, inplace: bool) -> keras.Model:
     if inplace:
         adapted.set_vector(np.zeros_like(adapted.get_vector()))
     return model
+
+
+def check(adapted: Any) -> None:
+    """Whether `fold` will do.
+
+    Raises:
+        InputError: it will not, and why.
+    """
+    known = places.paths(adapted.base)
+    for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
+        _check(path, known[path], *_effect(adapter))
 
 
 def _effect(adapter: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -40,8 +50,7 @@ def _check(path: str, layer: keras.layers.Layer, gamma: Any, delta: Any) -> None
             "adapted model itself, or attach to a dense, convolution or normalisation layer"
         )
     for name, values in ((scaled, gamma), (shifted, delta)):
-        needed = values is not None and np.any(values != 0)
-        if needed and getattr(layer, name, None) is None:
+        if values is not None and getattr(layer, name, None) is None:
             kind = "shift" if name == scaled else "scale"
             raise InputError(
                 f"layer {path!r}: has no {name} to take the adapter in; attach with kind={kind!r}"

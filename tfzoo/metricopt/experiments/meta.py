@@ -66,7 +66,8 @@ def _trained_elsewhere(seed: int) -> ValueFunction:
     tasks = []
     for other in range(OTHERS):
         number = 1000 + OTHERS * seed + other
-        settings = {"steps": 12 * 60, "weight": 0.0}
+        own = methods.EXPLORATION["trajectories"] * methods.EXPLORATION["trajectory_steps"]
+        settings = {"steps": own, "weight": 0.0}
         _, callback = methods.run_metricopt(_logits(number), number, **settings)
         tasks.append(callback.observations())
     keras.utils.set_random_seed(seed)

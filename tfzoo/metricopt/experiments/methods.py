@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -31,7 +31,7 @@ class Best:
 
     problem: Problem
     model: AdaptedModel
-    budget: int = EVALUATIONS
+    budget: int = field(default_factory=lambda: EVALUATIONS)
 
     def __post_init__(self):
         self.metric = self.problem.black_box()

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfzoo import metrics
 from tfzoo.errors import InputError
-from tfzoo.metricopt.contrastive import SupervisedContrastive
+from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
 from tfzoo.metricopt.imbalance import cut
 
 Part = tuple[np.ndarray, np.ndarray]

@@ -8,10 +8,8 @@ import keras
 from keras import ops
 
 from tfzoo.config import check
-from tfzoo.registry import serializable
 
 
-@serializable("metricopt")
 class SupervisedContrastive(keras.losses.Loss):
     """Supervised contrastive loss of a batch (arXiv:2004.11362, its L_out).
 
@@ -51,7 +49,3 @@ class SupervisedContrastive(keras.losses.Loss):
         count = ops.sum(same, -1)
         rows = -ops.sum(same * log_p, -1) / ops.maximum(count, 1.0)
         return ops.sum(rows) / ops.maximum(ops.sum(ops.cast(count > 0, "float32")), 1.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "temperature": self.temperature}

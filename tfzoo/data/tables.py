@@ -1,0 +1,168 @@
+"""Rows of numbers with a class: `tfzoo_breast_cancer`, and `tfzoo_table` of a user's CSV file."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfzoo.data.config import DataConfig
+from tfzoo.data.splits import SPLITS
+from tfzoo.errors import InputError
+from tfzoo.zoo import digest
+
+Rows = tuple[np.ndarray, np.ndarray]
+_HELD = 0.2  # of each class, for validation and again for test
+
+
+@dataclasses.dataclass
+class TableConfig(tfds.core.BuilderConfig):
+    """The user's file, its number of features and its classes, the most frequent first."""
+
+    path: str = ""
+    width: int = 1
+    classes: tuple[str, ...] = ("0", "1")
+
+
+def source(config: DataConfig) -> TableConfig | None:
+    """Reads and checks the file; its builder config is named after the content.
+
+    Raises:
+        InputError: no path, no such file, or not of the form.
+    """
+    if config.name != "tfzoo_table":
+        return None
+    if config.path is None:
+        raise InputError("data.path: must be set, to a CSV file, for tfzoo_table")
+    if not Path(config.path).is_file():
+        raise InputError(f"data.path={config.path!r}: no such file")
+    x, _, classes = read(config.path)
+    name = f"file-{digest(config.path)[:12]}"
+    return TableConfig(name=name, path=config.path, width=x.shape[1], classes=classes)
+
+
+class _Table(tfds.core.GeneratorBasedBuilder):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _form(self, width: int, classes: tuple[str, ...], homepage: str = "") -> Any:
+        features = {
+            "features": tfds.features.Tensor(shape=(width,), dtype=np.float32),
+            "label": tfds.features.ClassLabel(names=list(classes)),
+        }
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("features", "label"),
+            homepage=homepage,
+        )
+
+    def _parts(self, x: np.ndarray, y: np.ndarray) -> dict[str, Iterator]:
+        parts = stratified(y)
+        return {name: self._generate_examples(x, y, parts[name]) for name in SPLITS}
+
+    def _generate_examples(
+        self, x: np.ndarray, y: np.ndarray, rows: np.ndarray
+    ) -> Iterator[tuple[int, dict]]:
+        for i in rows:
+            yield int(i), {"features": x[i].astype("float32"), "label": int(y[i])}
+
+
+class TfzooBreastCancer(_Table):
+    """Breast Cancer Wisconsin (diagnostic), as scikit-learn ships it: 569 rows, 30 features.
+
+    Features: `features` float32 [30], `label` (0 benign, 1 malignant). The splits are fixed,
+    disjoint and stratified: 60 % train, 20 % validation, 20 % test.
+    """
+
+    name = "tfzoo_breast_cancer"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        home = "https://archive.ics.uci.edu/dataset/17"
+        return self._form(30, ("benign", "malignant"), home)
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        from sklearn.datasets import load_breast_cancer
+
+        found = load_breast_cancer()
+        return self._parts(found.data, 1 - found.target)
+
+
+class TfzooTable(_Table):
+    """A CSV file of numbers whose last column is the class; a first row of names is passed over.
+
+    Features: `features` float32 [F], `label`: classes are numbered by falling frequency, so that
+    of two, 1 is the rarer. The splits are drawn by a fixed seed, stratified: 60 % train, 20 %
+    validation, 20 % test.
+    """
+
+    name = "tfzoo_table"
+    BUILDER_CONFIGS = [TableConfig(name="none")]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self._form(self.builder_config.width, self.builder_config.classes)
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        if not self.builder_config.path:
+            raise InputError("tfzoo_table: must be given a file, by tfzoo.data.DataConfig.path")
+        x, y, _ = read(self.builder_config.path)
+        return self._parts(x, y)
+
+
+def read(path: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Features [N, F], class numbers [N] and class names of a CSV file.
+
+    Raises:
+        InputError: not UTF-8 text, ragged rows, a feature that is no finite number, one class
+            only, or a class of fewer than three rows.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"data.path={path!r}: must be a CSV file of text: {error}") from None
+    if rows and not _numbers(rows[0][:-1]):
+        rows = rows[1:]
+    if not rows or len(rows[0]) < 2:
+        raise InputError(f"data.path={path!r}: must have rows of features and a class")
+    for i, row in enumerate(rows):
+        if len(row) != len(rows[0]) or not _numbers(row[:-1]):
+            raise InputError(
+                f"data.path={path!r}: row {i + 1} of the data must have {len(rows[0]) - 1} finite "
+                f"numbers and a class, is {','.join(row)[:60]!r}"
+            )
+    labels = np.array([row[-1].strip(" '\"") for row in rows])
+    names, counts = np.unique(labels, return_counts=True)
+    if len(names) < 2 or counts.min() < 3:
+        found = ", ".join(f"{n}: {c}" for n, c in zip(names[:10], counts, strict=False))
+        raise InputError(f"data.path={path!r}: must have two classes of 3 rows, has {found}")
+    names = names[np.argsort(-counts, kind="stable")]
+    numbers = {name: i for i, name in enumerate(names)}
+    x = np.array([[float(v) for v in row[:-1]] for row in rows])
+    return x, np.array([numbers[label] for label in labels]), tuple(map(str, names))
+
+
+def stratified(y: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of each split: a fifth of each class for validation and again for test."""
+    random = np.random.RandomState(0)  # numpy has frozen its stream
+    parts: dict[str, list[int]] = {name: [] for name in SPLITS}
+    for label in np.unique(y):
+        order = random.permutation(np.flatnonzero(y == label))
+        held = max(1, round(_HELD * len(order)))
+        parts["validation"].extend(order[:held])
+        parts["test"].extend(order[held : 2 * held])
+        parts["train"].extend(order[2 * held :])
+    return {name: np.sort(np.array(rows)) for name, rows in parts.items()}
+
+
+def _numbers(cells: list[str]) -> bool:
+    try:
+        return bool(np.isfinite([float(c) for c in cells]).all())
+    except ValueError:
+        return False

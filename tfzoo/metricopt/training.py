@@ -1,0 +1,95 @@
+"""The recipes' training: the base model, then its adapters, folded in at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfzoo.data import Datasets
+from tfzoo.files import replacing
+from tfzoo.metricopt import folding
+from tfzoo.metricopt.adapted import attach_adapters
+from tfzoo.metricopt.callback import MetricOpt
+from tfzoo.metricopt.config import TaskConfig
+from tfzoo.metricopt.optimizer import MetricOptimizer
+from tfzoo.optim import make_adamw
+from tfzoo.runner import Run
+
+
+def train(
+    model: keras.Model,
+    base: keras.Model,
+    datasets: Datasets,
+    run: Run,
+    labels: Callable[[Any], Any],
+    validate: bool = True,
+) -> None:
+    """Trains `base`, writes `base.keras`, fine-tunes adapters for the metric and folds them in.
+
+    Args:
+        model: what the run ends with; shares its layers with `base`.
+        base: what is trained, compiled: `model` itself, or one with more outputs.
+        datasets: training stream and validation batches of `base`.
+        run: the run.
+        labels: a batch's labels as the loss takes them -> as the metric does.
+        validate: see `Run.fit`.
+
+    Raises:
+        InputError: an adapter's layer is not there, or cannot take it in.
+    """
+    config: TaskConfig = run.config
+    settings = config.finetune
+    adapted = attach_adapters(base, settings.layers, settings.kind, seed=config.seed)
+    folding.check(adapted)  # not after an hour of training
+    run.phase("base", config.epochs).fit(base, datasets, validate=validate)
+    if run.chief:
+        with replacing(run.directory / "base.keras") as aside:
+            model.save(aside)
+
+    optimizer = MetricOptimizer(_inner(settings), settings.weight)
+    adapted.compile(optimizer, base.loss, jit_compile=config.jit_compile)
+    metric = config.metric.make()
+    metric.function = _on_outputs(metric.function)
+    held = [(x, labels(y)) for x, y in datasets.validation]
+    callback = MetricOpt(metric, held, seed=config.seed, **settings.callback_settings())
+    stream = replace(datasets.train, steps_per_epoch=settings.total)
+    phase = run.phase("finetune", 1)
+    phase.fit(adapted, replace(datasets, train=stream), [callback], validate=False)
+    optimizer.restore_best()  # also when a finished phase was only restored
+    adapted.fold(inplace=True)
+
+
+def compile_base(base: keras.Model, loss: Any, config: TaskConfig, steps: int) -> keras.Model:
+    """`base`, compiled with the config's optimizer for an epoch of `steps` steps."""
+    optimizer = make_adamw(config.optimizer, config.epochs * steps)
+    base.compile(optimizer, loss, jit_compile=config.jit_compile)
+    return base
+
+
+def answers(model: keras.Model, batches: tf.data.Dataset) -> tuple[Any, Any]:
+    """Labels and predictions of all batches, NumPy arrays."""
+    from tfzoo.metricopt.held_out import HeldOut
+
+    held = HeldOut(batches)
+    return held.labels, held.predictions(model)
+
+
+def _inner(settings: Any) -> keras.optimizers.Optimizer:
+    rate = settings.learning_rate
+    if settings.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.SGD(rate, momentum=0.9)
+
+
+def _on_outputs(function: Callable[..., float]) -> Callable[..., float]:
+    """A metric of the embedding where the model has more outputs."""
+
+    def call(y_true: Any, y_pred: Any, **options: Any) -> float:
+        found = y_pred["embedding"] if isinstance(y_pred, dict) else y_pred
+        return function(y_true, found, **options)
+
+    return call
