@@ -111,7 +111,7 @@ def run_metricopt(
     problem: Problem,
     seed: int,
     value: ValueFunction | None = None,
-    steps: int = STEPS,
+    steps: int | None = None,
     weight: float = 0.3,
     **settings: Any,
 ) -> tuple[keras.Model, MetricOpt]:
@@ -126,7 +126,9 @@ def run_metricopt(
     } | settings
     callback = MetricOpt(problem.black_box(), problem.validation, **settings)
     stream = _stream(problem, seed)
-    model.fit(stream, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[callback])
+    model.fit(
+        stream, steps_per_epoch=steps or STEPS, verbose=0, shuffle=False, callbacks=[callback]
+    )
     return model, callback
 
 
