@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 from tfzoo import metrics
 from tfzoo.config import check
 from tfzoo.errors import InputError
+from tfzoo.metricopt.buffer import Trajectory
 from tfzoo.metricopt.held_out import HeldOut
 from tfzoo.metricopt.interpolation import interpolate
 from tfzoo.metricopt.optimizer import MetricOptimizer
@@ -92,7 +94,7 @@ class MetricOpt(keras.callbacks.Callback):
         self.value_function = value_function
         self.restore_best, self.seed = restore_best, seed
         self.history: list[tuple[int, float]] = []
-        self._interpolated: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._interpolated: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def exploration(self) -> int:
@@ -158,13 +160,17 @@ class MetricOpt(keras.callbacks.Callback):
 
     def observations(self) -> Observations:
         """All recorded steps with the metric interpolated: what the value function learns from."""
-        found = self.optimizer.buffer.trajectories()
-        costs = np.concatenate([t.cost for t in found])
-        scale = max(float(np.std(costs)), 1e-12)
+        return self.interpolated(self.optimizer.buffer.trajectories())
+
+    def interpolated(self, found: Sequence[Trajectory]) -> Observations:
+        """The same of given trajectories."""
+        costs, value = np.concatenate([t.cost for t in found]), self.optimizer.value
+        # one scale from the first fit on, so that old trajectories need no new interpolation
+        scale = float(value.std) if float(value.adapted) else max(float(np.std(costs)), 1e-12)
         noise = max(self.noise, resolution(costs) / scale)
         parts = []
         for t in found:
-            key = (t.number, len(t.steps), len(t.phi), round(scale, 6))
+            key = (t.number, len(t.steps), len(t.phi), scale, noise)
             if key not in self._interpolated:
                 mean, variance = interpolate(
                     np.arange(len(t.phi)),

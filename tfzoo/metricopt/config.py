@@ -185,7 +185,7 @@ class EmbedderConfig:
 
     Attributes:
         backbone: `small` or `resnet50`.
-        weights: of `resnet50`: `imagenet` or null.
+        weights: that `resnet50` starts from: `imagenet` (downloaded by Keras) or null.
         dim: of the embedding.
         image_size: side that images are brought to.
         channels: of the images.
@@ -206,7 +206,9 @@ class EmbedderConfig:
     def __post_init__(self):
         """Checks the ranges."""
         choices("model.backbone", self.backbone, ("small", "resnet50"))
-        check(self.weights in (None, "imagenet"), "model.weights", self.weights, "imagenet or null")
+        allowed = (None, "imagenet") if self.backbone == "resnet50" else (None,)
+        says = "imagenet or null" if self.backbone == "resnet50" else "null for this backbone"
+        check(self.weights in allowed, "model.weights", self.weights, says)
         for name in ("dim", "image_size", "channels"):
             check(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "at least 1")
         for name in ("temperature", "pixel_std"):

@@ -57,23 +57,20 @@ def resnet(
     return keras.Model(inputs, keras.layers.Dense(outputs, name="logits")(h))
 
 
-def embedder(
-    shape: Sequence[int], backbone: str, weights: str | None, dim: int, mean: Any, std: Any
-) -> keras.Model:
+def embedder(shape: Sequence[int], backbone: str, dim: int, mean: Any, std: Any) -> keras.Model:
     """Images [B, H, W, C] to `embedding` [B, dim] of unit length.
 
     Args:
         shape: [H, W, C].
         backbone: `small` (three convolutions), or `resnet50` of RGB images, with the mean pixel
-            that its weights were trained with in place of `mean` and `std`.
-        weights: of `resnet50`: `imagenet` (downloaded by Keras), or None.
+            that its ImageNet weights were trained with in place of `mean` and `std`.
         dim: of the embedding.
         mean: see `mlp`.
         std: see there.
     """
     if backbone == "resnet50":
         inputs, h = _standardised(shape, _CAFFE_RGB, 1.0)
-        net = keras.applications.ResNet50(include_top=False, weights=weights, input_shape=shape)
+        net = keras.applications.ResNet50(include_top=False, weights=None, input_shape=shape)
         h = net(h[..., ::-1])  # it takes BGR
     else:
         inputs, h = _standardised(shape, mean, std)
@@ -83,6 +80,12 @@ def embedder(
     h = keras.layers.GlobalAveragePooling2D(name="features")(h)
     h = keras.layers.Dense(dim, name="embedding")(h)
     return keras.Model(inputs, keras.layers.UnitNormalization(name="unit")(h))
+
+
+def load_imagenet(model: keras.Model) -> None:
+    """Puts ImageNet weights, downloaded by Keras, into an embedder's `resnet50`."""
+    trained = keras.applications.ResNet50(include_top=False, weights="imagenet")
+    next(la for la in model.layers if la.name == "resnet50").set_weights(trained.get_weights())
 
 
 def _standardised(shape: Sequence[int], mean: Any, std: Any) -> tuple[Any, Any]:

@@ -95,12 +95,12 @@ class RetrievalMetric(Recipe):
         """A plain Keras model from raw pixels to embeddings of unit length."""
         settings = config.model
         scale = (settings.pixel_mean, settings.pixel_std)
-        return networks.embedder(
-            info["shape"], settings.backbone, settings.weights, settings.dim, *scale
-        )
+        return networks.embedder(info["shape"], settings.backbone, settings.dim, *scale)
 
     def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
         """The embedding under its softmax, then its adapters for the metric."""
+        if run.config.model.weights == "imagenet":
+            networks.load_imagenet(model)  # a resumed run puts its own over them
         base = _classifier(model, run.config)
         loss = {"logits": keras.losses.CategoricalCrossentropy(from_logits=True)}
         training.compile_base(base, loss, run.config, datasets.train.steps_per_epoch)

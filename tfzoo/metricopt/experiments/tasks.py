@@ -20,7 +20,7 @@ from tfzoo.metricopt.imbalance import cut
 Part = tuple[np.ndarray, np.ndarray]
 
 MNIST_ROWS = (12_000, 2_000)
-CIFAR_ROWS = (20_000, 4_000)
+CIFAR_ROWS = (10_000, 2_000)
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def _mnist(path: str) -> Callable[[int], Problem]:
 def _cifar(path: str, metric: str) -> Callable[[int], Problem]:
     def make(seed: int) -> Problem:
         x, y = _decoded(path, "train", sum(CIFAR_ROWS))
-        test = _decoded(path, "test", 4_000)
+        test = _decoded(path, "test", 2_000)
         rare = 100 if metric == "f1" else None
-        return _images(x, y, test, CIFAR_ROWS, metric, seed, rare=rare, epochs=8)
+        return _images(x, y, test, CIFAR_ROWS, metric, seed, rare=rare, epochs=6)
 
     return make
 
