@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,8 +160,9 @@ class AdaptedModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; layers by position, for Keras renames what it makes anew."""
         positions = [list(places.paths(self.base)).index(path) for path in self.layer_paths]
+        base = keras.saving.serialize_keras_object(self.base)
         return {
-            "base": keras.saving.serialize_keras_object(self.base),
+            "base": json.loads(json.dumps(base)),  # as a file has it: lists, no tuples
             "layers": positions,
             "kind": self.kind,
             "rank": self.rank,
