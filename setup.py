@@ -12,6 +12,7 @@ extras = {
     "rl": ["gymnasium[mujoco]>=1.2", "gin-config>=0.5", "gym==0.23.0", "cloudpickle", "pillow"],
     "serve": ["tensorflow-serving-api>=2.21", "grpcio>=1.70", "werkzeug>=3.0"],
     "plot": ["matplotlib>=3.8"],
+    "search": ["cma>=4"],  # CMA-ES, which MetricOpt's study compares with
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
     "video": ["av>=13"],
     "jax": ["jax>=0.6"],
