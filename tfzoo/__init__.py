@@ -4,8 +4,17 @@ Importing it registers every public layer, model, loss and metric with Keras, so
 `keras.models.load_model` reads their files.
 """
 
-from tfzoo import aft, bottleneck, collegial, optim
+from tfzoo import aft, bottleneck, collegial, layers, optim
 from tfzoo.zoo import list_models, list_recipes, load
 
 __version__ = "0.1.0"
-__all__ = ["aft", "bottleneck", "collegial", "optim", "list_models", "list_recipes", "load"]
+__all__ = [
+    "aft",
+    "bottleneck",
+    "collegial",
+    "layers",
+    "optim",
+    "list_models",
+    "list_recipes",
+    "load",
+]
