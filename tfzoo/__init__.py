@@ -4,7 +4,7 @@ Importing it registers every public layer, model, loss and metric with Keras, so
 `keras.models.load_model` reads their files.
 """
 
-from tfzoo import aft, bottleneck, collegial, layers, optim
+from tfzoo import aft, afv, bottleneck, collegial, layers, optim
 from tfzoo.zoo import list_models, list_recipes, load
 
 __version__ = "0.1.0"

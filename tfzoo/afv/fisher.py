@@ -91,7 +91,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.m2 = self.add_weight(size, "zeros", trainable=False, name="m2")
         self.count = self.add_weight((), "zeros", trainable=False, name="count")
         spec = tf.TensorSpec((None, *self.gradients.shape))
-        self._vectors = tf.function(self.call, input_signature=[spec])
+        self._vectors = tf.function(self.call, input_signature=[spec], autograph=False)
         self.built = True
 
     @property
@@ -208,12 +208,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         """Stride, projection and length as asked for: [B, P] -> [B, features]."""
         v = v[:, :: self.stride] if self.stride > 1 else v
         if self.projection:
-            i = tf.range(tf.shape(v)[1], dtype=tf.int64)
-            bucket = (i * 1103515245 + 12345) % _PRIME % self.projection
-            sign = tf.cast((i * 69621 + 1013904223) % _PRIME % 2, tf.float32) * 2 - 1
-            v = tf.transpose(
-                tf.math.unsorted_segment_sum(tf.transpose(v * sign), bucket, self.projection)
-            )
+            v = sketch(v, self.projection)
         return tf.math.l2_normalize(v, -1, 1e-24) if self.normalise else v
 
     def score(self, images: Any) -> tf.Tensor:
@@ -264,6 +259,18 @@ class FisherVectorizer(FisherSets, keras.Model):
         """From the constructor's arguments."""
         made = keras.saving.deserialize_keras_object(config["discriminator"])
         return cls(**config | {"discriminator": made})
+
+
+def sketch(v: tf.Tensor, size: int) -> tf.Tensor:
+    """Folds [B, n] into [B, size]: each coordinate, with a random sign, goes to a random bucket.
+
+    Signs and buckets are hashes of the coordinate's number, the same everywhere. Inner products are
+    kept in the mean, with a relative deviation of about 1 / sqrt(size).
+    """
+    i = tf.range(tf.shape(v)[1], dtype=tf.int64)
+    bucket = (i * 1103515245 + 12345) % _PRIME % size
+    sign = tf.cast((i * 69621 + 1013904223) % _PRIME % 2, tf.float32) * 2 - 1
+    return tf.transpose(tf.math.unsorted_segment_sum(tf.transpose(v * sign), bucket, size))
 
 
 def _copied(model: keras.Model) -> keras.Model:

@@ -64,8 +64,8 @@ class PerExampleGradients:
             raise ValueError(f"variables {', '.join(names)}: belong to no layer of the model")
         self._scratch = self._measure()
         spec = [tf.TensorSpec((None, *self.shape))]
-        self._compiled = tf.function(self.flat, input_signature=spec)
-        self._summed = tf.function(self._sum, input_signature=spec)
+        self._compiled = tf.function(self.flat, input_signature=spec, autograph=False)
+        self._summed = tf.function(self._sum, input_signature=spec, autograph=False)
 
     @property
     def parameters(self) -> int:
@@ -224,7 +224,7 @@ class PerExampleGradients:
         shapes: list[tuple[int, ...]] = []
         scratch = [0]
 
-        @tf.function
+        @tf.function(autograph=False)
         def look(x: tf.Tensor) -> tf.Tensor:
             noted: list = []
             with self._noting(noted):
