@@ -10,6 +10,7 @@ from tfzoo.zoo import list_models, list_recipes, load
 __version__ = "0.1.0"
 __all__ = [
     "aft",
+    "afv",
     "bottleneck",
     "collegial",
     "layers",

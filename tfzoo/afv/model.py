@@ -113,7 +113,7 @@ class EnergyGAN(keras.Model):
         self._experts = None
         if head == "experts":
             experts_of = self.discriminator.get_layer(EXPERTS_OUTPUT).output
-            self._experts = keras.Model(self.discriminator.inputs, experts_of)
+            self._experts = keras.Model(self.discriminator.inputs[0], experts_of)
         self.seed_generator = keras.random.SeedGenerator(seed)
         names = ("loss", "d_loss", "g_loss", "d_real", "d_fake")
         self._means = {name: keras.metrics.Mean(name) for name in names}

@@ -162,12 +162,12 @@ def pooled_blocks(discriminator: keras.Model) -> keras.Model:
         )
         for i in range(BLOCKS)
     ]
-    return keras.Model(discriminator.inputs, layers.Concatenate(dtype="float32")(means))
+    return keras.Model(discriminator.inputs[0], layers.Concatenate(dtype="float32")(means))
 
 
 def last_map(discriminator: keras.Model) -> keras.Model:
     """The last feature map, [B, S, S, C] -> [B, s, s, n]."""
-    return keras.Model(discriminator.inputs, discriminator.get_layer(LAST_MAP).output)
+    return keras.Model(discriminator.inputs[0], discriminator.get_layer(LAST_MAP).output)
 
 
 def binary_entropy(p: Any) -> Any:

@@ -37,7 +37,7 @@ def run(task: Task, seeds: Sequence[int], scale: Scale, output: Path) -> list[Ro
         f"{task.name}: GAN of width {scale.width}, {scale.steps:,} steps on {SEEN} images; squared "
         f"Fisher distance from the model of these and of {SEEN} test images at the end. "
         + " ".join(
-            f"Seed {seed}: test less train {gap[0]:.3g} at the first look, {gap[-1]:.3g} at the end."
+            f"Seed {seed}: test less train {gap[0]:.3g} at first, {gap[-1]:.3g} at the end."
             for seed, gap in gaps.items()
         )
     ]

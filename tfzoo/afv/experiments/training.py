@@ -10,7 +10,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.monitor import GANMonitor, picture
@@ -73,12 +72,11 @@ def train(
     gan.compile()
     monitor = GANMonitor(sets, samples=scale.watched, seed=seed)
     curve = [{"step": 0} | monitor.look(gan)]
-    stream = tf.data.Dataset.from_tensor_slices(images)
-    stream = stream.shuffle(len(images), seed=seed).repeat().batch(scale.batch).prefetch(2)
-    batches, spent, done = iter(stream), 0.0, 0
+    order, spent, done = _order(len(images), scale, seed), 0.0, 0
     for step in look_at(scale):
         start = time.monotonic()
-        gan.fit(batches, steps_per_epoch=step - done, epochs=1, verbose=0)
+        seen_now = images[order[done * scale.batch : step * scale.batch]]
+        gan.fit(seen_now, batch_size=scale.batch, shuffle=False, verbose=0)
         spent, done = spent + time.monotonic() - start, step
         losses = {key: float(m.result()) for key, m in gan._means.items()}
         curve.append({"step": step} | losses | monitor.look(gan))
@@ -90,6 +88,12 @@ def train(
     write_text(seen, json.dumps({"curve": curve, "seconds": spent}, indent=1))
     (folder / f"{name}.png").write_bytes(picture(gan, seed=seed))
     return gan, curve, spent
+
+
+def _order(count: int, scale: Scale, seed: int) -> np.ndarray:
+    """Indices of the images of all steps: one permutation after the other."""
+    rng, needed = np.random.default_rng(seed), scale.steps * scale.batch
+    return np.concatenate([rng.permutation(count) for _ in range(-(-needed // count))])[:needed]
 
 
 def look_at(scale: Scale) -> Sequence[int]:
