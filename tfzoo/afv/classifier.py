@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.afv.fisher import FisherVectorizer, sketch
+from tfzoo.afv.fisher import FisherVectorizer, plain_config, sketch
 from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
@@ -39,8 +39,8 @@ class AFVClassifier(keras.Model):
     weights of the read-out are trained.
 
     In inference the scores are <w_c, V(x)> + b_c without the features V (see `tfzoo.afv.readout`):
-    `jvp` in forward mode, `layers` in reverse mode layer by layer, `features` by V itself, which
-    a projection or vectors of length 1 need.
+    `layers` in reverse mode layer by layer, `jvp` in forward mode, which takes a pass for each
+    class, or `features` by V itself, which a projection or vectors of length 1 need.
 
     Args:
         vectorizer: with fitted statistics, or to be fitted by `adopt`.
@@ -71,7 +71,7 @@ class AFVClassifier(keras.Model):
         pixel_std: float = 127.5,
         dropout: float = 0.5,
         use_bias: bool = False,
-        route: str = "jvp",
+        route: str = "layers",
         served_features: int = 1024,
         **keywords: Any,
     ):
@@ -238,8 +238,8 @@ class AFVClassifier(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {
-            "vectorizer": keras.saving.serialize_keras_object(self.vectorizer),
-            "generator": self.generator and keras.saving.serialize_keras_object(self.generator),
+            "vectorizer": plain_config(self.vectorizer),
+            "generator": self.generator and plain_config(self.generator),
             "classes": self.classes,
             "input_shape": list(self.example_shape),
             "pixel_mean": self.pixel_mean,

@@ -63,20 +63,21 @@ class DenseForm:
     def gradients(self, a: tf.Tensor, delta: tf.Tensor) -> list[tf.Tensor]:
         """[B, size] for kernel and bias, float32."""
         a, delta = tf.cast(a, tf.float32), tf.cast(delta, tf.float32)
-        found = [self._through_sigma(self.of_kernel(a, delta))]
+        found = [self._of_own_kernel(a, delta)]
         if self.layer.use_bias:
             axes = list(range(1, len(delta.shape) - 1))
             found.append(tf.reduce_sum(delta, axes) if axes else delta)
         return found
 
-    def _through_sigma(self, gradient: tf.Tensor) -> tf.Tensor:
+    def _of_own_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
+        """[B, n_W], the gradients by W itself, through sigma."""
         if not isinstance(self.layer, SpectralLayer):
-            return gradient
+            return self.of_kernel(a, delta)
         sigma = tf.convert_to_tensor(self.layer.sigma())
+        gradient = self.of_kernel(a, delta / sigma)  # the smallest place to divide
         flat = tf.reshape(tf.convert_to_tensor(self.layer.kernel), (-1, 1)) / sigma
         outer = tf.tensordot(self.layer.v.value, self.layer.u.value, 0)
-        along = tf.matmul(gradient, flat)  # [B, 1]
-        return (gradient - along * tf.reshape(outer, (1, -1))) / sigma
+        return gradient - tf.matmul(gradient, flat) * tf.reshape(outer, (1, -1))
 
     def variables(self) -> list[keras.Variable]:
         """In the order of `gradients`."""

@@ -96,7 +96,7 @@ class ReadoutConfig:
         examples: labelled training images, drawn by the seed; null takes all. A ridge holds the
             square of their number.
         stride: keeps every k-th parameter.
-        route: of inference: `jvp`, `layers` or `features`.
+        route: of inference: `layers`, `jvp` or `features`; the same numbers.
         served_features: length of the signature `features`.
         epochs: of `hinge`, as are the following.
         batch_size: images a step.
@@ -111,7 +111,7 @@ class ReadoutConfig:
     samples: int = 1024
     examples: int | None = None
     stride: int = 1
-    route: str = "jvp"
+    route: str = "layers"
     served_features: int = 1024
     epochs: int = 200
     batch_size: int = 100

@@ -11,6 +11,7 @@ and the distance of two sets is the mean over parameters of (mean V_X - mean V_Y
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ LEAST = 16
 """Generated samples that statistics need at least; the official code takes 1,024."""
 DEAD = 1e-7
 """A coordinate whose deviation is below this share of the mean deviation is dead."""
+ROUNDING = 1e-5
+"""So is one whose deviation is below this share of its mean: what varies there is rounding."""
 _PRIME = 2**31 - 1
 
 
@@ -34,8 +37,8 @@ _PRIME = 2**31 - 1
 class FisherVectorizer(FisherSets, keras.Model):
     """Images to Fisher vectors, with statistics that are fitted on generated images.
 
-    The model holds a copy of the discriminator, frozen, so that its statistics stay true while a
-    GAN goes on training. Everything is float32, but for the discriminator's own policy.
+    The model holds a copy of the discriminator, frozen and in float32, so that its statistics stay
+    true while a GAN goes on training, in whatever precision.
 
     Args:
         discriminator: a built Keras model, see `PerExampleGradients`.
@@ -48,7 +51,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         memory: bytes that a chunk of images may take.
         parameters: which of the discriminator's `weights` count, by position; default: those that
             are trainable now.
-        copy: False takes the discriminator itself over and freezes it.
+        copy: False takes the discriminator itself over, with its own dtype policy, and freezes it.
         **keywords: `name`, ...
 
     Input: [B, S, S, C] in [-1, 1]. Output: [B, features] float32.
@@ -178,6 +181,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         sigma = self.deviation()
         mean = tf.reduce_mean(sigma)
         alive = sigma > tf.maximum(DEAD * mean, 1e-30)
+        alive &= sigma > ROUNDING * tf.abs(self.mean.value)
         eps = 1e-6 if self.official else 1e-6 * mean
         return tf.where(alive, 1 / tf.where(alive, sigma + eps, 1.0), 0.0)
 
@@ -244,7 +248,7 @@ class FisherVectorizer(FisherSets, keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "discriminator": plain_config(self.discriminator),
             "stride": self.stride,
             "projection": self.projection,
             "normalise": self.normalise,
@@ -261,6 +265,11 @@ class FisherVectorizer(FisherSets, keras.Model):
         return cls(**config | {"discriminator": made})
 
 
+def plain_config(model: keras.Model) -> dict[str, Any]:
+    """A model's serialised config as JSON has it, with lists for tuples."""
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+
+
 def sketch(v: tf.Tensor, size: int) -> tf.Tensor:
     """Folds [B, n] into [B, size]: each coordinate, with a random sign, goes to a random bucket.
 
@@ -274,13 +283,30 @@ def sketch(v: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _copied(model: keras.Model) -> keras.Model:
+    """The model in float32, from its config."""
+    policy = keras.config.dtype_policy()
     try:
-        made = type(model).from_config(model.get_config())
+        keras.config.set_dtype_policy("float32")
+        made = type(model).from_config(_in_float32(model.get_config()))
         if not made.built:
             made.build(model.input_shape)
     except (NotImplementedError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"model {model.name!r}: cannot be copied from its config, say copy=False: {error}"
         ) from None
+    finally:
+        keras.config.set_dtype_policy(policy)
     made.set_weights(model.get_weights())
     return made
+
+
+def _in_float32(config: Any) -> Any:
+    """A config without mixed dtype policies."""
+    if isinstance(config, dict):
+        name = config.get("config", {}).get("name") if "class_name" in config else None
+        if config.get("class_name") == "DTypePolicy" and str(name).startswith("mixed_"):
+            return config | {"config": {"name": "float32"}}
+        return {key: _in_float32(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_in_float32(value) for value in config]
+    return config

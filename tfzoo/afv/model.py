@@ -236,8 +236,8 @@ class EnergyGAN(keras.Model):
                 g_loss += self.mcmc_weight * self._mcmc(fake, z)
             scaled = self.g_optimizer.scale_loss(g_loss)
         self._apply(tape, scaled, self.g_optimizer, self.generator)
-        self._follow()
         fake = ops.stop_gradient(self.generator(self._draw(count), training=True))
+        self._follow()
         with tf.GradientTape() as tape:
             judged = (self._judge(real, training=True), self._judge(fake, training=True))
             d_loss = objectives.discriminator_loss(self.objective, *judged)

@@ -89,7 +89,7 @@ def make_discriminator(
             x = layers.Activation("sigmoid", name=name)(x)
         if head == "experts":
             x = ExpertEnergy(name="energy")(x)
-    return keras.Model(inputs, x, name="discriminator")
+        return keras.Model(inputs, x, name="discriminator")
 
 
 def _down(x: Any, width: int, i: int, pool: bool) -> Any:
@@ -128,15 +128,15 @@ def make_generator(
     _check(image_size, channels=channels, width=width, latent=latent)
     with _policy(dtype):
         x = inputs = keras.Input((latent,), name="z")
-        x = layers.Reshape((1, 1, latent), name="reshape")(x)
+        x = layers.Reshape((1, 1, latent), name="g_reshape")(x)
         # PyTorch counts a transposed convolution's fan-in by its outputs
-        x = layers.Conv2DTranspose(width, 4, name="first", **_bound(16 * width))(x)
+        x = layers.Conv2DTranspose(width, 4, name="g_first", **_bound(16 * width))(x)
         for i in range(int(math.log2(image_size)) - 2):
-            x = _up(x, width, f"block_{i + 1}")
-        x = layers.ReLU(name="last_relu")(_norm(x, "last_norm"))
-        x = _conv(x, channels, 3, layers.Conv2D, "last")
+            x = _up(x, width, f"g_block_{i + 1}")
+        x = layers.ReLU(name="g_last_relu")(_norm(x, "g_last_norm"))
+        x = _conv(x, channels, 3, layers.Conv2D, "g_last")
         x = layers.Activation("tanh", name="images")(x)
-    return keras.Model(inputs, x, name="generator")
+        return keras.Model(inputs, x, name="generator")
 
 
 def _norm(x: Any, name: str) -> Any:

@@ -25,7 +25,8 @@ ROUTES = ("jvp", "layers", "features")
 def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tensor) -> tf.Tensor:
     """<g(x), t_c> in forward mode, one pass a direction: [B, S, S, C], [P, k] -> [B, k].
 
-    Memory beyond the activations does not grow with P x B; time grows with k.
+    Memory beyond the activations does not grow with P x B; time grows with k. The passes follow
+    each other, so that their activations do not pile up.
     """
     values = [v.value for v in gradients.variables]
     blocks = tf.split(tangents, gradients.sizes)
@@ -35,8 +36,11 @@ def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tenso
             tf.cast(tf.reshape(block[:, c], v.shape), v.dtype)
             for block, v in zip(blocks, values, strict=True)
         ]
-        with tf.autodiff.ForwardAccumulator(values, directions) as forward:
-            total = gradients._value(images)
+        with (
+            tf.control_dependencies(found[-1:]),
+            tf.autodiff.ForwardAccumulator(values, directions) as forward,
+        ):
+            total = gradients._value(tf.identity(images))
         found.append(forward.jvp(total, unconnected_gradients=tf.UnconnectedGradients.ZERO))
     return tf.stack(found, 1)
 

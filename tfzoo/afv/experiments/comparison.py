@@ -130,8 +130,8 @@ def _report(task, rows, curves, labels, scale: Scale, output: Path) -> None:
         f"{len(task.test[0]):,} test images (one binomial standard error of AFV: "
         f"{100 * deviation:.2f} points). Of ridge and, but for AFV, logistic regression the better "
         "on validation. Parameters are features here; seconds are without the GAN's. The paper has "
-        "65.3 % (D-pool) and 86.2 % (AFV) test accuracy on CIFAR-10 with width 128, 32x32, 50,000 labels "
-        "and up to a million steps.",
+        "65.3 % (D-pool) and 86.2 % (AFV) test accuracy on CIFAR-10 with width 128, 32x32, 50,000 "
+        "labels and up to a million steps.",
     ]
     extra = {"curves": curves, "labels": list(labels)}
     print(study.report(f"afv-{task.name}", rows, metric, output, claims, notes, extra))
