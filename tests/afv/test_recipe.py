@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mocked import Mocked
-from tfzoo import data, runner, serving
+from tfzoo import data, runner
 from tfzoo.afv import EnergyGAN, export_distance
 from tfzoo.afv import recipe as afv_recipe
 from tfzoo.callbacks import StopFlag, TrainingInterrupted
@@ -29,6 +29,7 @@ def trained(name, folder, *overrides, export=False):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     words = ["epochs=2", "monitor_every=1", "readout.examples=300", "readout.samples=64"]
+    words += ["readout.served_features=32"]
     metrics = trained("afv/digits", folder, *words, export=True)
     return folder, metrics
 
@@ -53,11 +54,11 @@ def test_signatures(run):
     answers = signatures["serving_default"](**images)
     np.testing.assert_allclose(answers["probabilities"].sum(1), 1, rtol=1e-5)
     vectors = signatures["features"](**images)["fisher_vector"]
-    assert vectors.shape == (4, model.vectorizer.features) or vectors.shape == (4, 1024)
+    assert vectors.shape == (4, 32) and model.vectorizer.features == 423
     assert signatures["score"](**images)["energy"].shape == (4,)
     drawn = signatures["sample"](seed=np.array([3, 5, 3, 4]))["images"]
     np.testing.assert_allclose(drawn[0], drawn[2], rtol=1e-5)
-    assert np.abs(drawn[0] - drawn[1]).max() > 1e-3 and 0 <= drawn.min() and drawn.max() <= 16
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-3 and drawn.min() >= 0 and drawn.max() <= 16
 
 
 def test_the_distance_is_an_export_of_its_own(run, tmp_path):
@@ -73,16 +74,6 @@ def test_the_distance_is_an_export_of_its_own(run, tmp_path):
     assert float(near["distance"]) == pytest.approx(
         model.vectorizer.similarity(model.prepare(x)).distance, rel=1e-3
     )
-
-
-def test_a_projected_model_serves(tmp_path):
-    trained("afv/digits", tmp_path, "readout.examples=100", "readout.served_features=32")
-    model, resolved = runner.open_trained(str(tmp_path))
-    signatures = resolved.recipe.signatures(model)
-    found = signatures["features"](**signatures["features"].examples)["fisher_vector"]
-    assert found.shape == (4, 32)
-    version = serving.write(model, signatures, tmp_path / "served")
-    assert (version / "saved_model.pb").is_file()
 
 
 class StopsLater(StopFlag):
