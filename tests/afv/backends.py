@@ -7,7 +7,7 @@ import numpy as np
 
 from tfzoo.afv import EnergyGAN, OneVsAllSquaredHinge, make_discriminator, objectives
 from tfzoo.afv.pixels import to_network
-from tfzoo.layers import SNConv2D, SNDense
+from tfzoo.layers import SNConv2D, SNDense, settle
 
 
 def filled(model):
@@ -15,6 +15,7 @@ def filled(model):
     rng = np.random.default_rng(1)
     for weight in model.weights:
         weight.assign(0.3 * rng.uniform(0.1, 1, weight.shape))
+    settle(model, 30)  # u and v are no unit vectors otherwise
     return model
 
 
