@@ -183,8 +183,10 @@ class EnergyGAN(keras.Model):
         self.optimizer.build(self.discriminator.trainable_variables)
         self.g_optimizer.build(self.generator.trainable_variables)
 
-    def get_compile_config(self) -> dict[str, Any]:
-        """Both optimizers and `jit_compile`."""
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Both optimizers and `jit_compile`; None before `compile`."""
+        if not self.compiled:
+            return None
         inner = {
             key: getattr(found, "inner_optimizer", found)
             for key, found in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
@@ -199,7 +201,7 @@ class EnergyGAN(keras.Model):
     @property
     def optimizer_variables(self) -> list[Any]:
         """The variables of G's optimizer, for checkpoints; Keras knows D's."""
-        return self.g_optimizer.variables
+        return self.g_optimizer.variables if self.compiled else []
 
     @property
     def metrics(self) -> list[Any]:
