@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tfzoo.afv.model import DEFAULT_HEAD, check_settings
 from tfzoo.afv.networks import SIZES
+from tfzoo.afv.objectives import DEFAULT_HEAD, check_settings
 from tfzoo.afv.readout import ROUTES
 from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig

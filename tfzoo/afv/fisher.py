@@ -11,7 +11,6 @@ and the distance of two sets is the mean over parameters of (mean V_X - mean V_Y
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,9 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.afv.copies import copied, plain_config
 from tfzoo.afv.gradients import MEMORY, PerExampleGradients
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sets import FisherSets
+from tfzoo.afv.sketch import sketch
 from tfzoo.registry import serializable
 
 LEAST = 16
@@ -30,7 +31,6 @@ DEAD = 1e-7
 """A coordinate whose deviation is below this share of the mean deviation is dead."""
 ROUNDING = 1e-5
 """So is one whose deviation is below this share of its mean: what varies there is rounding."""
-_PRIME = 2**31 - 1
 
 
 @serializable("afv")
@@ -83,7 +83,7 @@ class FisherVectorizer(FisherSets, keras.Model):
             raise ValueError(f"model {discriminator.name!r}: has no trainable variables")
         self.stride, self.projection, self.normalise = stride, projection, normalise
         self.official, self.memory, self.parameters = official, memory, list(parameters)
-        self.discriminator = _copied(discriminator) if copy else discriminator
+        self.discriminator = copied(discriminator) if copy else discriminator
         weights = self.discriminator.weights
         self.gradients = PerExampleGradients(
             self.discriminator, [weights[i] for i in self.parameters], memory
@@ -263,50 +263,3 @@ class FisherVectorizer(FisherSets, keras.Model):
         """From the constructor's arguments."""
         made = keras.saving.deserialize_keras_object(config["discriminator"])
         return cls(**config | {"discriminator": made})
-
-
-def plain_config(model: keras.Model) -> dict[str, Any]:
-    """A model's serialised config as JSON has it, with lists for tuples."""
-    return json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
-
-
-def sketch(v: tf.Tensor, size: int) -> tf.Tensor:
-    """Folds [B, n] into [B, size]: each coordinate, with a random sign, goes to a random bucket.
-
-    Signs and buckets are hashes of the coordinate's number, the same everywhere. Inner products are
-    kept in the mean, with a relative deviation of about 1 / sqrt(size).
-    """
-    i = tf.range(tf.shape(v)[1], dtype=tf.int64)
-    bucket = (i * 1103515245 + 12345) % _PRIME % size
-    sign = tf.cast((i * 69621 + 1013904223) % _PRIME % 2, tf.float32) * 2 - 1
-    return tf.transpose(tf.math.unsorted_segment_sum(tf.transpose(v * sign), bucket, size))
-
-
-def _copied(model: keras.Model) -> keras.Model:
-    """The model in float32, from its config."""
-    policy = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("float32")
-        made = type(model).from_config(_in_float32(model.get_config()))
-        if not made.built:
-            made.build(model.input_shape)
-    except (NotImplementedError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"model {model.name!r}: cannot be copied from its config, say copy=False: {error}"
-        ) from None
-    finally:
-        keras.config.set_dtype_policy(policy)
-    made.set_weights(model.get_weights())
-    return made
-
-
-def _in_float32(config: Any) -> Any:
-    """A config without mixed dtype policies."""
-    if isinstance(config, dict):
-        name = config.get("config", {}).get("name") if "class_name" in config else None
-        if config.get("class_name") == "DTypePolicy" and str(name).startswith("mixed_"):
-            return config | {"config": {"name": "float32"}}
-        return {key: _in_float32(value) for key, value in config.items()}
-    if isinstance(config, list):
-        return [_in_float32(value) for value in config]
-    return config

@@ -55,17 +55,17 @@ class PerExampleGradients:
         if variables is None:
             variables = discriminator.trainable_variables
         self.variables = list(variables)
-        self._place = {id(v): i for i, v in enumerate(self.variables)}
+        self.place = {id(v): i for i, v in enumerate(self.variables)}
         self.sizes = [math.prod(v.shape) for v in self.variables]
         self._forms = self._make_forms()
-        missing = set(self._place) - {id(v) for form in self._forms for v in form.variables()}
+        missing = set(self.place) - {id(v) for form in self._forms for v in form.variables()}
         if missing:
             names = [v.path for v in self.variables if id(v) in missing]
             raise ValueError(f"variables {', '.join(names)}: belong to no layer of the model")
         self._scratch = self._measure()
         spec = [tf.TensorSpec((None, *self.shape))]
         self._compiled = tf.function(self.flat, input_signature=spec, autograph=False)
-        self._summed = tf.function(self._sum, input_signature=spec, autograph=False)
+        self._summed = tf.function(self.sum_in_graph, input_signature=spec, autograph=False)
 
     @property
     def parameters(self) -> int:
@@ -113,11 +113,12 @@ class PerExampleGradients:
         """The sum of the examples' gradients, [B, S, S, C] -> [P], by one plain backward pass."""
         return self._summed(images)
 
-    def _sum(self, images: tf.Tensor) -> tf.Tensor:
+    def sum_in_graph(self, images: tf.Tensor) -> tf.Tensor:
+        """As `of_sum`, for use inside a `tf.function`."""
         values = [v.value for v in self.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            total = tf.reduce_sum(self._value(images))
+            total = tf.reduce_sum(self.value(images))
         found = tape.gradient(total, values, unconnected_gradients="zero")
         flat = [tf.reshape(tf.convert_to_tensor(g), (-1,)) for g in found]
         return tf.concat([tf.cast(g, tf.float32) for g in flat], 0)
@@ -132,7 +133,7 @@ class PerExampleGradients:
         sums: list[Any] = [None] * len(self.variables)
         for form, a, delta in found:
             for variable, gradient in zip(form.variables(), form.gradients(a, delta), strict=True):
-                i = self._place.get(id(variable))
+                i = self.place.get(id(variable))
                 if i is not None:  # a layer used twice adds up
                     sums[i] = gradient if sums[i] is None else sums[i] + gradient
         rows = tf.shape(values)[0]
@@ -149,19 +150,20 @@ class PerExampleGradients:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             with self._noting(noted):
-                values = self._value(images)
+                values = self.value(images)
             total = tf.reduce_sum(values)
         deltas = tape.gradient(total, [s for _, _, s in noted], unconnected_gradients="zero")
         return values, [(f, a, d) for (f, a, _), d in zip(noted, deltas, strict=True)]
 
-    def _value(self, images: tf.Tensor) -> tf.Tensor:
+    def value(self, images: tf.Tensor) -> tf.Tensor:
+        """D's values, [B, S, S, C] -> [B] float32."""
         found = tf.cast(self.model(images, training=self.training), tf.float32)
         return tf.reshape(found, (-1,))
 
     def _make_forms(self) -> list[Any]:
         forms: list[Any] = []
         for layer in self.model._flatten_layers():
-            if any(id(v) in self._place for v in layer._trainable_variables):
+            if any(id(v) in self.place for v in layer._trainable_variables):
                 forms.append(closed_form(layer) or SlowForm(layer, layer.call))
         return forms
 
@@ -228,7 +230,7 @@ class PerExampleGradients:
         def look(x: tf.Tensor) -> tf.Tensor:
             noted: list = []
             with self._noting(noted):
-                values = self._value(x)
+                values = self.value(x)
             for form, a, s in noted:
                 shapes.extend((tuple(a.shape[1:]), tuple(s.shape[1:])))
                 if isinstance(form, DenseForm | ConvForm):

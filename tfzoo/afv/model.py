@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,14 +14,11 @@ from tfzoo.afv import objectives
 from tfzoo.afv.networks import (
     EXPERTS,
     EXPERTS_OUTPUT,
-    HEADS,
     make_discriminator,
     make_generator,
 )
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.registry import serializable
-
-DEFAULT_HEAD = {"lsgan": "sigmoid", "hinge": "logit", "vgan": "experts"}
 
 
 @serializable("afv")
@@ -82,8 +78,8 @@ class EnergyGAN(keras.Model):
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        head = head or DEFAULT_HEAD.get(objective, "sigmoid")
-        check_settings(objective, head, mcmc_weight, mcmc_noise, ema)
+        head = head or objectives.DEFAULT_HEAD.get(objective, "sigmoid")
+        objectives.check_settings(objective, head, mcmc_weight, mcmc_noise, ema)
         if not pixel_std > 0:
             raise ValueError(f"pixel_std={pixel_std}: must be above 0")
         self._settings = {
@@ -280,25 +276,6 @@ class EnergyGAN(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | self._settings
-
-
-def check_settings(
-    objective: str, head: str, mcmc_weight: float, mcmc_noise: float, ema: float
-) -> None:
-    """Raises `ValueError`, naming key, value and what is allowed, unless all fit."""
-    if objective not in objectives.OBJECTIVES:
-        names = ", ".join(objectives.OBJECTIVES)
-        raise ValueError(f"objective={objective!r}: must be one of {names}")
-    if head not in HEADS:
-        raise ValueError(f"head={head!r}: must be one of {', '.join(HEADS)}")
-    if head not in objectives.HEAD_OF[objective]:
-        allowed = ", ".join(objectives.HEAD_OF[objective])
-        raise ValueError(f"head={head!r}: must be one of {allowed} for objective={objective}")
-    for name, value in (("mcmc_weight", mcmc_weight), ("mcmc_noise", mcmc_noise)):
-        if not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name}={value}: must be at least 0")
-    if not 0 <= ema < 1:
-        raise ValueError(f"ema={ema}: must be from 0 to below 1")
 
 
 def make_adam(

@@ -5,16 +5,37 @@ All in float32, scalars. D's output o is high on real images: log p = o up to a 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import ops
 
-from tfzoo.afv.networks import binary_entropy
+from tfzoo.afv.networks import HEADS, binary_entropy
 
 OBJECTIVES = ("lsgan", "hinge", "vgan")
 """`lsgan`: the official code's, on a sigmoid head. `hinge`: on a raw logit. `vgan`: experts."""
 HEAD_OF = {"lsgan": ("sigmoid", "logit"), "hinge": ("logit",), "vgan": ("experts",)}
 """Heads that an objective makes sense with: the hinge of a sigmoid never reaches its margin."""
+DEFAULT_HEAD = {name: heads[0] for name, heads in HEAD_OF.items()}
+
+
+def check_settings(
+    objective: str, head: str, mcmc_weight: float, mcmc_noise: float, ema: float
+) -> None:
+    """Raises `ValueError`, naming key, value and what is allowed, unless all fit."""
+    if objective not in OBJECTIVES:
+        names = ", ".join(OBJECTIVES)
+        raise ValueError(f"objective={objective!r}: must be one of {names}")
+    if head not in HEADS:
+        raise ValueError(f"head={head!r}: must be one of {', '.join(HEADS)}")
+    if head not in HEAD_OF[objective]:
+        allowed = ", ".join(HEAD_OF[objective])
+        raise ValueError(f"head={head!r}: must be one of {allowed} for objective={objective}")
+    for name, value in (("mcmc_weight", mcmc_weight), ("mcmc_noise", mcmc_noise)):
+        if not (value >= 0 and math.isfinite(value)):
+            raise ValueError(f"{name}={value}: must be at least 0")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema={ema}: must be from 0 to below 1")
 
 
 def _float(x: Any) -> Any:

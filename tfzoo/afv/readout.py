@@ -40,7 +40,7 @@ def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tenso
             tf.control_dependencies(found[-1:]),
             tf.autodiff.ForwardAccumulator(values, directions) as forward,
         ):
-            total = gradients._value(tf.identity(images))
+            total = gradients.value(tf.identity(images))
         found.append(forward.jvp(total, unconnected_gradients=tf.UnconnectedGradients.ZERO))
     return tf.stack(found, 1)
 
@@ -55,7 +55,7 @@ def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Te
     total = tf.zeros((tf.shape(images)[0], tangents.shape[1]))
     for form, a, delta in found:
         for variable, g in zip(form.variables(), form.gradients(a, delta), strict=True):
-            i = gradients._place.get(id(variable))
+            i = gradients.place.get(id(variable))
             if i is not None:
                 total += tf.matmul(g, blocks[i])
     return total

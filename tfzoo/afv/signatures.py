@@ -93,7 +93,7 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
 
     def mean(images: Any) -> tuple[tf.Tensor, tf.Tensor]:
         made, count = model.vectorizer, tf.cast(tf.shape(images)[0], tf.float32)
-        total = made.gradients._sum(model.prepare(images))
+        total = made.gradients.sum_in_graph(model.prepare(images))
         return (total / count - made.mean.value) * made.whitening(), count
 
     def living() -> tf.Tensor:
