@@ -22,13 +22,15 @@ def state_variables(*objects: Any) -> list[keras.Variable]:
     """All variables that decide how training goes on, each once.
 
     For a `keras.Model` these are weights, seed generators, metric states and the optimizer's
-    variables; anything else contributes its `variables`.
+    variables, and `optimizer_variables` where it has more than one optimizer; anything else
+    contributes its `variables`.
     """
     found: dict[int, keras.Variable] = {}
     for item in objects:
         groups = [item.variables]
         if isinstance(item, keras.Model):
             groups.append(item.metrics_variables)
+            groups.append(getattr(item, "optimizer_variables", []))
             if item.optimizer is not None:
                 item.optimizer.build(item.trainable_variables)
                 groups.append(item.optimizer.variables)

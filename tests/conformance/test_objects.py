@@ -110,10 +110,13 @@ def test_gradient_reaches_every_trainable_weight(name, jit):
     found = tf.function(gradients, jit_compile=jit)(*inputs)
     silent = CASES[name].get("no_gradient", ())
     for weight, gradient in zip(layer.trainable_weights, found, strict=True):
+        quiet = any(weight.path.endswith(s) or weight.path.startswith(s) for s in silent)
+        if gradient is None and quiet:  # of a part that the call does not use
+            continue
         assert gradient is not None, weight.path
         value = tf.convert_to_tensor(gradient).numpy()
         assert np.isfinite(value).all(), weight.path
-        if not any(weight.path.endswith(end) for end in silent):
+        if not quiet:
             assert np.abs(value).max() > 1e-7, weight.path
 
 

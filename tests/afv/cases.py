@@ -1,0 +1,51 @@
+"""One example of each of AFV's registered objects, for the conformance tests."""
+
+import keras
+import numpy as np
+
+from tfzoo.afv import (
+    AFVClassifier,
+    EnergyGAN,
+    ExpertEnergy,
+    FisherVectorizer,
+    OneVsAllSquaredHinge,
+    make_discriminator,
+    make_generator,
+)
+
+
+def images(n=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (n, 16, 16, 1)).astype("float32")
+
+
+def fitted(**options):
+    keras.utils.set_random_seed(0)
+    # a sigmoid's last bias hardly varies while it is untrained: rounding shows in its coordinate
+    return FisherVectorizer(make_discriminator(16, 1, 2, "logit"), **options).adapt(
+        images(32, seed=7)
+    )
+
+
+def classifier():
+    made = AFVClassifier(
+        fitted(), make_generator(16, 1, 2, 3), 3, (16, 16, 1), 0.0, 1.0, use_bias=True
+    )
+    made.kernel.assign(0.1 * np.random.default_rng(0).normal(size=made.kernel.shape))
+    return made
+
+
+CASES = {
+    "AFVClassifier": {"make": classifier, "inputs": images},
+    "EnergyGAN": {
+        "make": lambda: EnergyGAN(16, 1, 2, latent=3, seed=0),
+        "inputs": images,
+        "no_gradient": ("g_",),  # the call is D, which does not use the generator
+    },
+    "ExpertEnergy": {
+        "make": ExpertEnergy,
+        "inputs": lambda: np.random.default_rng(0).uniform(0.05, 0.95, (3, 5)).astype("float32"),
+    },
+    "FisherVectorizer": {"make": fitted, "inputs": images},
+    "OneVsAllSquaredHinge": {"make": OneVsAllSquaredHinge},
+}

@@ -1,0 +1,26 @@
+"""Small discriminators and images that several of AFV's tests use."""
+
+import keras
+import numpy as np
+
+from tfzoo.afv import FisherVectorizer, make_discriminator
+
+
+def images(n=5, size=16, channels=1, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (n, size, size, channels)).astype("float32")
+
+
+def discriminator(head="sigmoid", width=3, channels=1, seed=0):
+    keras.utils.set_random_seed(seed)
+    model = make_discriminator(16, channels, width, head)
+    rng = np.random.default_rng(seed)
+    for weight in model.trainable_weights:
+        value = weight.numpy()
+        weight.assign(value + 0.1 * rng.normal(size=value.shape))
+    return model
+
+
+def vectorizer(n=64, **options):
+    made = FisherVectorizer(discriminator(), **options)
+    return made.adapt(images(n, seed=7))

@@ -1,0 +1,266 @@
+"""The whole of it for use: raw pixels to classes by a linear read-out of Fisher vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.afv.copies import plain_config
+from tfzoo.afv.fisher import FisherVectorizer
+from tfzoo.afv.model import EnergyGAN
+from tfzoo.afv.pixels import to_network, to_pixels
+from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
+from tfzoo.afv.sketch import sketch
+from tfzoo.registry import serializable
+
+
+@serializable("afv")
+class OneVsAllSquaredHinge(keras.losses.Loss):
+    """mean over batch and classes of relu(1 - y f)^2, y = 1 for the label's class, else -1.
+
+    Labels are one-hot [B, k], scores [B, k].
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """[B, k], [B, k] -> [B]."""
+        scores = ops.cast(y_pred, "float32")
+        sign = 2 * ops.cast(y_true, "float32") - 1
+        return ops.mean(ops.square(ops.relu(1 - sign * scores)), -1)
+
+
+@serializable("afv")
+class AFVClassifier(keras.Model):
+    """A linear classifier on Fisher vectors, with the generator that its statistics are of.
+
+    Two ways to train: `fit_ridge`, by the Gram matrix, and `compile` and `fit` as any Keras model,
+    which is the paper's way: dropout on V, weights from 0, Adam, `OneVsAllSquaredHinge`. Only the
+    weights of the read-out are trained.
+
+    In inference the scores are <w_c, V(x)> + b_c without the features V (see `tfzoo.afv.readout`):
+    `layers` in reverse mode layer by layer, `jvp` in forward mode, which takes a pass for each
+    class, or `features` by V itself, which a projection or vectors of length 1 need.
+
+    Args:
+        vectorizer: with fitted statistics, or to be fitted by `adopt`.
+        generator: [B, latent] -> images, for `sample`; None is without.
+        classes: k.
+        input_shape: of the raw images, [S, S, C].
+        pixel_mean: subtracted from raw pixels.
+        pixel_std: then divided by.
+        dropout: on V while training.
+        use_bias: a bias for each class; the paper has none.
+        route: see above.
+        served_features: length of `serve_features`.
+        **keywords: `name`, ...
+
+    Input: [B, S, S, C] raw pixels. Output: scores [B, k], float32.
+
+    Raises:
+        ValueError: an argument is out of range, or the route cannot give the features asked for.
+    """
+
+    def __init__(
+        self,
+        vectorizer: FisherVectorizer,
+        generator: keras.Model | None,
+        classes: int,
+        input_shape: Any,
+        pixel_mean: float = 127.5,
+        pixel_std: float = 127.5,
+        dropout: float = 0.5,
+        use_bias: bool = False,
+        route: str = "layers",
+        served_features: int = 1024,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords | {"dtype": "float32"})
+        if classes < 2:
+            raise ValueError(f"classes={classes}: must be at least 2")
+        if served_features < 1:
+            raise ValueError(f"served_features={served_features}: must be at least 1")
+        if not pixel_std > 0:
+            raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+        if route not in ROUTES:
+            raise ValueError(f"route={route!r}: must be one of {', '.join(ROUTES)}")
+        if route != "features" and (vectorizer.projection or vectorizer.normalise):
+            raise ValueError(
+                f"route={route!r}: must be 'features' for projected or normalised vectors"
+            )
+        self.vectorizer, self.generator, self.classes = vectorizer, generator, classes
+        self.example_shape = tuple(int(n) for n in input_shape)
+        self.pixel_mean, self.pixel_std = pixel_mean, pixel_std
+        self.use_bias, self.route, self.served_features = use_bias, route, served_features
+        if generator is not None:
+            generator.trainable = False
+        self.dropout = keras.layers.Dropout(dropout)
+        size = (vectorizer.features, classes)
+        self.kernel = self.add_weight(size, "zeros", name="kernel")
+        self.bias = self.add_weight((classes,), "zeros", trainable=use_bias, name="bias")
+        self.sharpness = self.add_weight((), "ones", trainable=False, name="sharpness")
+        spec = tf.TensorSpec((None, *self.example_shape))
+        self._scores = tf.function(self.call, input_signature=[spec], autograph=False)
+        self.built = True
+
+    def prepare(self, images: Any) -> Any:
+        """Raw pixels [B, S, S, C] as the discriminator takes them.
+
+        Raises:
+            ValueError: another size.
+        """
+        if tuple(images.shape[1:]) != self.example_shape:
+            raise ValueError(f"images {tuple(images.shape)}: must be [B, *{self.example_shape}]")
+        size = self.vectorizer.gradients.shape[0]
+        return to_network(images, size, self.pixel_mean, self.pixel_std)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """[B, S, S, C] raw pixels -> scores [B, k]."""
+        x = self.prepare(images)
+        if training or self.route == "features":
+            v = ops.stop_gradient(self.vectorizer(x))
+            return ops.matmul(self.dropout(v, training=training), self.kernel) + self.bias
+        tangents = self.tangents()
+        route = by_jvp if self.route == "jvp" else by_layers
+        found = route(self.vectorizer.gradients, x, tangents)
+        mean = tf.linalg.matvec(tangents, self.vectorizer.mean.value, transpose_a=True)
+        return found - mean + self.bias
+
+    def tangents(self) -> Any:
+        """w / (sigma + eps) over all parameters, [P, k]; 0 where the stride leaves one out."""
+        kernel, size = tf.convert_to_tensor(self.kernel), self.vectorizer.size
+        stride = self.vectorizer.stride
+        if stride > 1:
+            rest = ((0, 0), (0, stride - 1), (0, 0))
+            kernel = tf.reshape(tf.pad(kernel[:, None], rest), (-1, self.classes))[:size]
+        return kernel * self.vectorizer.whitening()[:, None]
+
+    def adopt(self, gan: EnergyGAN, samples: int = 1024, batch: int = 64, seed: int = 0) -> None:
+        """Takes a trained GAN's networks over and fits the statistics on `samples` images.
+
+        Raises:
+            ValueError: as `FisherVectorizer.adapt`.
+        """
+        gan.calibrate(seed=seed)
+        self.vectorizer.load_discriminator(gan.discriminator)
+        if self.generator is not None:
+            self.generator.set_weights(gan.average.get_weights())
+        z = iter(gan.latents(samples, seed + 1))
+
+        def sample(n: int) -> Any:
+            return gan.generate(np.stack([next(z) for _ in range(n)]))
+
+        self.vectorizer.adapt_to(sample, samples, batch)
+
+    def fit_ridge(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        held_x: np.ndarray,
+        held_y: np.ndarray,
+        penalties: Any = PENALTIES,
+        memory: int = 2**31,
+    ) -> dict[str, float]:
+        """One-vs-all ridge by the Gram matrix, its penalty and the sharpness of the probabilities
+        chosen on validation.
+
+        Args:
+            x: raw images [N, S, S, C]; N^2 numbers are held.
+            y: class numbers [N].
+            held_x: the same for validation.
+            held_y: its class numbers.
+            penalties: in units of the kernel's mean diagonal.
+            memory: bytes for the features held at a time.
+
+        Returns:
+            The penalty and the validation accuracy.
+        """
+        x, held_x = (np.asarray(self.prepare(images)) for images in (x, held_x))
+        kernel, held = (
+            gram(self.vectorizer, x, None, memory),
+            gram(self.vectorizer, held_x, x, memory),
+        )
+        problem, alpha, penalty, accuracy = choose_ridge(
+            kernel, y, held, held_y, self.classes, penalties
+        )
+        total, at = np.zeros(self.kernel.shape), 0
+        for chunk in self.vectorizer.gradients.chunks(x):
+            v = self.vectorizer.transform(chunk)
+            total += v.T @ alpha[at : at + len(v)]
+            at += len(v)
+        self.kernel.assign(total.astype("float32"))
+        self.bias.assign(problem.intercept(alpha).astype("float32"))
+        self.sharpen(problem.predict(alpha, held), held_y)
+        return {"penalty": penalty, "validation_accuracy": accuracy}
+
+    def sharpen(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        """Sets the factor of the scores inside the softmax, for the best likelihood of labels."""
+        factors = np.geomspace(0.1, 100, 61)
+        each = [_log_loss(scores * factor, labels) for factor in factors]
+        self.sharpness.assign(float(factors[int(np.argmin(each))]))
+
+    def probabilities(self, images: Any) -> Any:
+        """softmax(sharpness x scores): [B, S, S, C] -> [B, k]."""
+        return ops.softmax(self.sharpness * self(images, training=False))
+
+    def serve_features(self, images: Any) -> Any:
+        """Fisher vectors, folded to `served_features` numbers where longer: -> [B, n]."""
+        v = self.vectorizer(self.prepare(images))
+        return v if v.shape[1] <= self.served_features else sketch(v, self.served_features)
+
+    def energy(self, images: Any) -> Any:
+        """D(x), minus the energy up to a constant: [B, S, S, C] raw pixels -> [B]."""
+        found = self.vectorizer.discriminator(self.prepare(images), training=False)
+        return ops.reshape(ops.cast(found, "float32"), (-1,))
+
+    def predict_scores(self, images: Any, batch: int = 64) -> np.ndarray:
+        """Scores of any number of images, [N, k]."""
+        parts = [
+            self._scores(tf.cast(images[at : at + batch], tf.float32)).numpy()
+            for at in range(0, len(images), batch)
+        ]
+        return np.concatenate(parts)
+
+    def sample(self, z: Any) -> Any:
+        """The generator's images as raw pixels, [B, latent] -> [B, size, size, C].
+
+        Raises:
+            ValueError: there is no generator.
+        """
+        if self.generator is None:
+            raise ValueError("generator=None: there is nothing to sample from")
+        return to_pixels(self.generator(z, training=False), self.pixel_mean, self.pixel_std)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, k]."""
+        return (shape[0], self.classes)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "vectorizer": plain_config(self.vectorizer),
+            "generator": self.generator and plain_config(self.generator),
+            "classes": self.classes,
+            "input_shape": list(self.example_shape),
+            "pixel_mean": self.pixel_mean,
+            "pixel_std": self.pixel_std,
+            "dropout": self.dropout.rate,
+            "use_bias": self.use_bias,
+            "route": self.route,
+            "served_features": self.served_features,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AFVClassifier:
+        """From the constructor's arguments."""
+        load = keras.saving.deserialize_keras_object
+        parts = {key: config[key] and load(config[key]) for key in ("vectorizer", "generator")}
+        return cls(**config | parts)
+
+
+def _log_loss(scores: np.ndarray, labels: np.ndarray) -> float:
+    top = scores.max(1, keepdims=True)
+    total = np.log(np.exp(scores - top).sum(1)) + top[:, 0]
+    return float(np.mean(total - scores[np.arange(len(labels)), labels]))

@@ -1,0 +1,196 @@
+"""Per-example gradients of one layer's parameters in closed form.
+
+A linear layer computes s = a W + b (a convolution: at every position p, over patches). With
+delta[b, p, o] = dD(x_b)/ds, which one backward pass gives for all examples since they do not mix,
+
+    dD(x_b)/dW = sum_p a[b, p] delta[b, p]^T        dD(x_b)/db = sum_p delta[b, p]
+
+and under spectral normalisation, W^ = W / sigma, sigma = v^T W u,
+
+    dD/dW = (dD/dW^ - <dD/dW^, W^> v u^T) / sigma
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tfzoo.layers import SNConv2D, SNDense, SpectralLayer
+
+
+class DenseForm:
+    """`keras.layers.Dense` and `SNDense`, on inputs [B, ..., n]."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        self.layer = layer
+
+    @staticmethod
+    def fits(layer: keras.layers.Layer) -> bool:
+        """Whether the closed form is this layer's."""
+        if type(layer) is SNDense:
+            return True
+        plain = type(layer) is keras.layers.Dense
+        return plain and not getattr(layer, "lora_enabled", False) and not layer.quantization_mode
+
+    def linear(self, x: tf.Tensor) -> tf.Tensor:
+        """The pre-activation s."""
+        y = self.product(x, tf.cast(self.kernel(), x.dtype))
+        return y + tf.cast(self.layer.bias.value, y.dtype) if self.layer.use_bias else y
+
+    def product(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """x W for a kernel of the layer's shape, or of more outputs."""
+        return tf.matmul(x, kernel)
+
+    def kernel(self) -> tf.Tensor:
+        """W, or W / sigma."""
+        if isinstance(self.layer, SpectralLayer):
+            return tf.convert_to_tensor(self.layer.normalised())
+        return tf.convert_to_tensor(self.layer.kernel)
+
+    def finish(self, s: tf.Tensor) -> tf.Tensor:
+        """The layer's output from s."""
+        activation = self.layer.activation
+        return s if activation is None else activation(s)
+
+    def of_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
+        """[B, n_W], the gradients by W, or by W / sigma where normalised; kernel's order."""
+        a = tf.reshape(a, (tf.shape(a)[0], -1, a.shape[-1]))
+        delta = tf.reshape(delta, (tf.shape(delta)[0], -1, delta.shape[-1]))
+        return _flat(tf.matmul(a, delta, transpose_a=True))
+
+    def gradients(self, a: tf.Tensor, delta: tf.Tensor) -> list[tf.Tensor]:
+        """[B, size] for kernel and bias, float32."""
+        a, delta = tf.cast(a, tf.float32), tf.cast(delta, tf.float32)
+        found = [self._of_own_kernel(a, delta)]
+        if self.layer.use_bias:
+            axes = list(range(1, len(delta.shape) - 1))
+            found.append(tf.reduce_sum(delta, axes) if axes else delta)
+        return found
+
+    def _of_own_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
+        """[B, n_W], the gradients by W itself, through sigma."""
+        if not isinstance(self.layer, SpectralLayer):
+            return self.of_kernel(a, delta)
+        sigma = tf.convert_to_tensor(self.layer.sigma())
+        gradient = self.of_kernel(a, delta / sigma)  # the smallest place to divide
+        flat = tf.reshape(tf.convert_to_tensor(self.layer.kernel), (-1, 1)) / sigma
+        outer = tf.tensordot(self.layer.v.value, self.layer.u.value, 0)
+        return gradient - tf.matmul(gradient, flat) * tf.reshape(outer, (1, -1))
+
+    def variables(self) -> list[keras.Variable]:
+        """In the order of `gradients`."""
+        return [self.layer.kernel, *([self.layer.bias] if self.layer.use_bias else [])]
+
+    def scratch(self, shape: tuple[int, ...]) -> int:
+        """Numbers that `of_kernel` holds for each example beyond its result."""
+        return 0
+
+
+class ConvForm(DenseForm):
+    """`keras.layers.Conv2D` (one group, no dilation) and `SNConv2D`, on [B, H, W, C]."""
+
+    @staticmethod
+    def fits(layer: keras.layers.Layer) -> bool:
+        """Whether the closed form is this layer's."""
+        if type(layer) is SNConv2D:
+            return True
+        return (
+            type(layer) is keras.layers.Conv2D
+            and layer.groups == 1
+            and tuple(layer.dilation_rate) == (1, 1)
+            and layer.data_format == "channels_last"
+            and not getattr(layer, "lora_enabled", False)
+            and not layer.quantization_mode
+        )
+
+    def product(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """The convolution of x by a kernel."""
+        return tf.nn.conv2d(x, kernel, self.layer.strides, self.layer.padding.upper())
+
+    def of_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
+        """One product for each of the kernel's places: no patches are laid out."""
+        (kh, kw), (sh, sw) = self.layer.kernel_size, self.layer.strides
+        height, width, filters = delta.shape[1:]
+        if self.layer.padding == "same":
+            pads = [
+                _same(n, m, k, s)
+                for n, m, k, s in zip(
+                    a.shape[1:3], (height, width), (kh, kw), (sh, sw), strict=True
+                )
+            ]
+            a = tf.pad(a, [[0, 0], *pads, [0, 0]])
+        delta = tf.reshape(delta, (-1, height * width, filters))
+        found = []
+        for i in range(kh):
+            for j in range(kw):
+                rows = slice(i, i + (height - 1) * sh + 1, sh)
+                columns = slice(j, j + (width - 1) * sw + 1, sw)
+                part = tf.reshape(a[:, rows, columns], (-1, height * width, a.shape[-1]))
+                found.append(tf.matmul(part, delta, transpose_a=True))
+        return _flat(tf.stack(found, 1))
+
+    def scratch(self, shape: tuple[int, ...]) -> int:
+        """A padded input and one shifted part of it; the products before they are stacked."""
+        size = 1
+        for n in self.layer.kernel.shape:
+            size *= n
+        return 2 * shape[1] * shape[2] * shape[3] + size
+
+
+class SlowForm:
+    """Any other layer with parameters of its own: one backward pass through it for each example.
+
+    The layer is called with one tensor [B, ...] and the same other arguments for all.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, call: Callable):
+        self.layer, self.call = layer, call
+
+    def variables(self) -> list[keras.Variable]:
+        """Its own, without those of its sublayers."""
+        return list(self.layer._trainable_variables)
+
+    def gradients(self, a: tf.Tensor, delta: tf.Tensor) -> list[tf.Tensor]:
+        """[B, size] for each of the variables, float32."""
+        values = [v.value for v in self.variables()]
+
+        def of_one(pair: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
+            x, d = pair
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(values)
+                y = self.call(x[None])
+            found = tape.gradient(y, values, d[None], unconnected_gradients="zero")
+            return [tf.reshape(tf.cast(tf.convert_to_tensor(g), tf.float32), (-1,)) for g in found]
+
+        specs = [tf.TensorSpec((v.shape.num_elements(),), tf.float32) for v in values]
+        return tf.map_fn(of_one, (a, delta), fn_output_signature=specs)
+
+    def scratch(self, shape: tuple[int, ...]) -> int:
+        """Nothing for each example."""
+        return 0
+
+
+FORMS = (DenseForm, ConvForm)
+
+
+def closed_form(layer: keras.layers.Layer) -> DenseForm | None:
+    """The layer's closed form, or None if there is none here."""
+    for form in FORMS:
+        if form.fits(layer):
+            return form(layer)
+    return None
+
+
+def _flat(x: tf.Tensor) -> tf.Tensor:
+    size = 1
+    for n in x.shape[1:]:
+        size *= n
+    return tf.reshape(x, (-1, size))
+
+
+def _same(size: int, out: int, kernel: int, stride: int) -> list[int]:
+    """TensorFlow's SAME padding: what is odd goes to the end."""
+    total = max((out - 1) * stride + kernel - size, 0)
+    return [total // 2, total - total // 2]

@@ -1,0 +1,47 @@
+"""Copies of models by their configs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import keras
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """The model in float32, from its config.
+
+    Raises:
+        ValueError: the model cannot be made from its config.
+    """
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("float32")
+        made = type(model).from_config(_in_float32(model.get_config()))
+        if not made.built:
+            made.build(model.input_shape)
+    except (NotImplementedError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"model {model.name!r}: cannot be copied from its config, say copy=False: {error}"
+        ) from None
+    finally:
+        keras.config.set_dtype_policy(policy)
+    made.set_weights(model.get_weights())
+    return made
+
+
+def _in_float32(config: Any) -> Any:
+    """A config without mixed dtype policies."""
+    if isinstance(config, dict):
+        name = config.get("config", {}).get("name") if "class_name" in config else None
+        if config.get("class_name") == "DTypePolicy" and str(name).startswith("mixed_"):
+            return config | {"config": {"name": "float32"}}
+        return {key: _in_float32(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_in_float32(value) for value in config]
+    return config
+
+
+def plain_config(model: keras.Model) -> dict[str, Any]:
+    """A model's serialised config as JSON has it, with lists for tuples."""
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(model)))

@@ -1,0 +1,96 @@
+"""Every feature set as kernels between training, validation and test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from tfzoo.afv.fisher import FisherVectorizer
+from tfzoo.afv.readout import choose_ridge
+
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""C of logistic regression, for feature sets that are small enough for it."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Inner products with the training images, and squared lengths.
+
+    Attributes:
+        train: [N, N].
+        held: [M, N].
+        test: [T, N].
+        lengths: squared, of the test images, [T].
+        rows: the standardised features themselves, train, validation, test; None for AFV.
+    """
+
+    train: np.ndarray
+    held: np.ndarray
+    test: np.ndarray
+    lengths: np.ndarray
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+
+def of_rows(function: Callable, *images: np.ndarray) -> Kernels:
+    """Of a network's features, standardised by those of the training images."""
+    parts = []
+    for x in images:
+        pieces = [np.asarray(function(x[at : at + 500])) for at in range(0, len(x), 500)]
+        parts.append(np.concatenate(pieces).reshape(len(x), -1).astype(np.float64))
+    mean, std = parts[0].mean(0), parts[0].std(0) + 1e-6
+    rows = [(f - mean) / std for f in parts]
+    products = [f @ rows[0].T for f in rows]
+    return Kernels(*products, np.sum(rows[2] ** 2, 1), tuple(rows))
+
+
+def of_vectors(vectorizer: FisherVectorizer, *images: np.ndarray) -> Kernels:
+    """Of Fisher vectors; only those of the training images are held."""
+    rows = vectorizer.transform(images[0])
+    products, lengths = [rows @ rows.T], None
+    for x in images[1:]:
+        pairs = []
+        for chunk in vectorizer.gradients.chunks(x):
+            v = vectorizer.transform(chunk)
+            pairs.append((v @ rows.T, np.sum(np.square(v), 1)))
+        product, lengths = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        products.append(product)
+    return Kernels(*products, lengths)
+
+
+def classify(
+    kernels: Kernels,
+    labels: tuple[np.ndarray, np.ndarray, np.ndarray],
+    count: int,
+    classes: int,
+) -> dict[str, float]:
+    """Test error of a linear classifier on the first `count` training images.
+
+    One-vs-all ridge, its penalty chosen on validation; where the features are few also logistic
+    regression, its C chosen the same way, and of both the better on validation.
+
+    Returns:
+        `error_<count>`, and 1 where logistic regression was taken.
+    """
+    y, held, test = labels[0][:count], labels[1], labels[2]
+    problem, alpha, _, best = choose_ridge(
+        kernels.train[:count, :count], y, kernels.held[:, :count], held, classes
+    )
+    found, logistic = problem.predict(alpha, kernels.test[:, :count]).argmax(1), 0
+    if kernels.rows is not None:
+        x, x_held, x_test = kernels.rows
+        for strength in STRENGTHS:
+            model = LogisticRegression(C=strength, max_iter=300, tol=1e-3).fit(x[:count], y)
+            accuracy = model.score(x_held, held)
+            if accuracy > best:
+                best, found, logistic = accuracy, model.predict(x_test), 1
+    return {f"error_{count}": float(np.mean(found != test)), f"logistic_{count}": logistic}
+
+
+def nearest_error(kernels: Kernels, labels: tuple[np.ndarray, ...]) -> float:
+    """Test error of the nearest training image by cosine."""
+    scale = np.sqrt(np.maximum(np.diag(kernels.train), 1e-12))
+    nearest = (kernels.test / scale).argmax(1)
+    return float(np.mean(labels[0][nearest] != labels[2]))

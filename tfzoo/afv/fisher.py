@@ -1,0 +1,265 @@
+"""Adversarial Fisher Vectors: the gradients of a discriminator, centred and whitened (1910.13101).
+
+With p(x) proportional to exp D(x; theta) and a generator that samples p,
+
+    score    U(x) = dD(x)/dtheta - E_z dD(G(z))/dtheta                          the Fisher score
+    vector   V(x) = diag(I)^(-1/2) U(x),  diag(I) = Var_z dD(G(z))/dtheta       the Fisher vector
+
+and the distance of two sets is the mean over parameters of (mean V_X - mean V_Y)^2, which is the
+(biased) squared MMD under the Fisher kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.afv.copies import copied, plain_config
+from tfzoo.afv.gradients import MEMORY, PerExampleGradients
+from tfzoo.afv.moments import Moments
+from tfzoo.afv.sets import FisherSets
+from tfzoo.afv.sketch import sketch
+from tfzoo.registry import serializable
+
+LEAST = 16
+"""Generated samples that statistics need at least; the official code takes 1,024."""
+DEAD = 1e-7
+"""A coordinate whose deviation is below this share of the mean deviation is dead."""
+ROUNDING = 1e-5
+"""So is one whose deviation is below this share of its mean: what varies there is rounding."""
+
+
+@serializable("afv")
+class FisherVectorizer(FisherSets, keras.Model):
+    """Images to Fisher vectors, with statistics that are fitted on generated images.
+
+    The model holds a copy of the discriminator, frozen and in float32, so that its statistics stay
+    true while a GAN goes on training, in whatever precision.
+
+    Args:
+        discriminator: a built Keras model, see `PerExampleGradients`.
+        stride: keeps every k-th coordinate in `call` and `transform`; 1 keeps all.
+        projection: then folds the coordinates into so many numbers by random signs and buckets
+            (a count sketch: inner products are kept in the mean); None does not.
+        normalise: then scales each vector to length 1.
+        official: adds an absolute 1e-6 to the deviations, as the official code does, whatever their
+            size; else 1e-6 of their mean.
+        memory: bytes that a chunk of images may take.
+        parameters: which of the discriminator's `weights` count, by position; default: those that
+            are trainable now.
+        copy: False takes the discriminator itself over, with its own dtype policy, and freezes it.
+        **keywords: `name`, ...
+
+    Input: [B, S, S, C] in [-1, 1]. Output: [B, features] float32.
+
+    Raises:
+        ValueError: an argument is out of range, or the discriminator has no per-example gradients.
+    """
+
+    def __init__(
+        self,
+        discriminator: keras.Model,
+        stride: int = 1,
+        projection: int | None = None,
+        normalise: bool = False,
+        official: bool = False,
+        memory: int = MEMORY,
+        parameters: Sequence[int] | None = None,
+        copy: bool = True,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords | {"dtype": "float32"})
+        for name, value in (("stride", stride), ("projection", projection), ("memory", memory)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        if parameters is None:
+            chosen = {id(v) for v in discriminator.trainable_variables}
+            parameters = [i for i, w in enumerate(discriminator.weights) if id(w) in chosen]
+        if not parameters:
+            raise ValueError(f"model {discriminator.name!r}: has no trainable variables")
+        self.stride, self.projection, self.normalise = stride, projection, normalise
+        self.official, self.memory, self.parameters = official, memory, list(parameters)
+        self.discriminator = copied(discriminator) if copy else discriminator
+        weights = self.discriminator.weights
+        self.gradients = PerExampleGradients(
+            self.discriminator, [weights[i] for i in self.parameters], memory
+        )
+        self.discriminator.trainable = False
+        size = (self.gradients.parameters,)
+        self.mean = self.add_weight(size, "zeros", trainable=False, name="mean")
+        self.m2 = self.add_weight(size, "zeros", trainable=False, name="m2")
+        self.count = self.add_weight((), "zeros", trainable=False, name="count")
+        spec = tf.TensorSpec((None, *self.gradients.shape))
+        self._vectors = tf.function(self.call, input_signature=[spec], autograph=False)
+        self.built = True
+
+    @property
+    def size(self) -> int:
+        """P, the parameters that count."""
+        return self.gradients.parameters
+
+    @property
+    def features(self) -> int:
+        """Length of what `call` and `transform` give."""
+        return self.projection or -(-self.size // self.stride)
+
+    @property
+    def moments(self) -> Moments:
+        """The statistics so far."""
+        mean, m2 = (v.numpy().astype(np.float64) for v in (self.mean, self.m2))
+        return Moments(int(self.count.numpy()), mean, m2)
+
+    def update(self, images: Any) -> None:
+        """Adds generated images [N, S, S, C] to the statistics, chunk by chunk."""
+        self._set(self.moments.merged(self._moments_of(images)))
+
+    def merge(self, other: FisherVectorizer) -> None:
+        """Adds the statistics of another vectorizer of the same discriminator, e.g. a worker's.
+
+        Raises:
+            ValueError: the discriminators differ.
+        """
+        mine, theirs = (v.discriminator.get_weights() for v in (self, other))
+        same = len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
+        if not same or self.size != other.size:
+            raise ValueError("merge: the other vectorizer must have the same discriminator")
+        self._set(self.moments.merged(other.moments))
+
+    def adapt(self, generated: Any, reset: bool = True) -> FisherVectorizer:
+        """Fits the statistics.
+
+        Args:
+            generated: images [N, S, S, C], or an iterable of batches of them.
+            reset: forgets what was there.
+
+        Raises:
+            ValueError: fewer than 16 images together, or every coordinate is dead, as it is when
+                the discriminator saturates.
+        """
+        moments = Moments.empty(self.size) if reset else self.moments
+        whole = tf.is_tensor(generated) or isinstance(generated, np.ndarray)
+        batches: Iterable[Any] = [generated] if whole else generated
+        for batch in batches:
+            moments = moments.merged(self._moments_of(batch))
+        self._set(moments)
+        self._check_fitted()
+        return self
+
+    def adapt_to(
+        self, sample: Callable[[int], Any], samples: int = 1024, batch: int = 64
+    ) -> FisherVectorizer:
+        """Fits the statistics on `samples` images from `sample(n)`, `batch` at a time."""
+        sizes = [min(batch, samples - at) for at in range(0, samples, batch)]
+        return self.adapt(sample(n) for n in sizes)
+
+    def load_discriminator(self, discriminator: keras.Model) -> None:
+        """Takes another state of the same discriminator's weights over; forgets the statistics."""
+        self.discriminator.set_weights(discriminator.get_weights())
+        self._set(Moments.empty(self.size))
+
+    def _moments_of(self, images: Any) -> Moments:
+        moments = Moments.empty(self.size)
+        for chunk in self.gradients.chunks(images):
+            moments = moments.merged(Moments.of(self.gradients(chunk).numpy()))
+        return moments
+
+    def _set(self, moments: Moments) -> None:
+        self.mean.assign(moments.mean.astype("float32"))
+        self.m2.assign(moments.m2.astype("float32"))
+        self.count.assign(float(moments.count))
+
+    def deviation(self) -> tf.Tensor:
+        """sigma, [P]: the deviations of the gradients of generated images."""
+        return tf.sqrt(self.m2.value / tf.maximum(self.count.value, 1.0))
+
+    def whitening(self) -> tf.Tensor:
+        """What a centred gradient is multiplied by, [P]: 1 / (sigma + eps), 0 where dead."""
+        sigma = self.deviation()
+        mean = tf.reduce_mean(sigma)
+        alive = sigma > tf.maximum(DEAD * mean, 1e-30)
+        alive &= sigma > ROUNDING * tf.abs(self.mean.value)
+        eps = 1e-6 if self.official else 1e-6 * mean
+        return tf.where(alive, 1 / tf.where(alive, sigma + eps, 1.0), 0.0)
+
+    @property
+    def dead(self) -> int:
+        """Coordinates that never vary over generated images (dead units, saturation); masked."""
+        return int(tf.reduce_sum(tf.cast(self.whitening() == 0, tf.int32)))
+
+    def normal(self) -> Any:
+        """TFP's diagonal normal with the statistics of the living coordinates.
+
+        `(g - loc) / scale_diag` of it are the Fisher vectors, and its log-density says how like a
+        generated image's a gradient is.
+        """
+        import tensorflow_probability as tfp
+
+        self._check_fitted()
+        alive = self.whitening().numpy() > 0
+        loc, scale = self.mean.numpy()[alive], self.deviation().numpy()[alive]
+        return tfp.distributions.MultivariateNormalDiag(loc, scale)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """[B, S, S, C] -> [B, features], in one piece."""
+        g = self.gradients.flat(tf.cast(images, tf.float32))
+        return self.reduced((g - self.mean.value) * self.whitening())
+
+    def reduced(self, v: tf.Tensor) -> tf.Tensor:
+        """Stride, projection and length as asked for: [B, P] -> [B, features]."""
+        v = v[:, :: self.stride] if self.stride > 1 else v
+        if self.projection:
+            v = sketch(v, self.projection)
+        return tf.math.l2_normalize(v, -1, 1e-24) if self.normalise else v
+
+    def score(self, images: Any) -> tf.Tensor:
+        """U(x) = g(x) - mu: [N, S, S, C] -> [N, P]."""
+        self._check_fitted()
+        return self.gradients(images) - self.mean.value
+
+    def vector(self, images: Any) -> tf.Tensor:
+        """V(x) of all coordinates: [N, S, S, C] -> [N, P], chunk by chunk."""
+        return self.score(images) * self.whitening()
+
+    def transform(self, images: Any) -> np.ndarray:
+        """What `call` gives, [N, S, S, C] -> [N, features], chunk by chunk, for scikit-learn."""
+        self._check_fitted()
+        return np.concatenate([self._vectors(c).numpy() for c in self.gradients.chunks(images)])
+
+    def _check_fitted(self) -> None:
+        count = int(self.count.numpy())
+        if count < LEAST:
+            raise ValueError(
+                f"statistics of {count} generated images: must be at least {LEAST}; call adapt"
+            )
+        if self.dead == self.size:
+            raise ValueError(
+                f"all {self.size} coordinates are dead: the gradients of generated images do not "
+                "vary, as when the discriminator's sigmoid saturates"
+            )
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, features]."""
+        return (shape[0], self.features)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "discriminator": plain_config(self.discriminator),
+            "stride": self.stride,
+            "projection": self.projection,
+            "normalise": self.normalise,
+            "official": self.official,
+            "memory": self.memory,
+            "parameters": self.parameters,
+            "copy": False,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FisherVectorizer:
+        """From the constructor's arguments."""
+        made = keras.saving.deserialize_keras_object(config["discriminator"])
+        return cls(**config | {"discriminator": made})

@@ -1,0 +1,292 @@
+"""A GAN whose discriminator is an energy model: p(x) proportional to exp D(x)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.afv import objectives
+from tfzoo.afv.networks import (
+    EXPERTS,
+    EXPERTS_OUTPUT,
+    make_discriminator,
+    make_generator,
+)
+from tfzoo.afv.pixels import to_network, to_pixels
+from tfzoo.registry import serializable
+
+
+@serializable("afv")
+class EnergyGAN(keras.Model):
+    """Discriminator D, generator G and G's moving average, trained in turn (arXiv:1910.13101).
+
+    A step draws z, moves G, then moves D on new images of the moved G, as the paper has it: first
+    p_G to p_D, then D to the data. The average follows G's parameters after each step, as
+    a <- ema a + (1 - ema) p; its BatchNormalization takes G's running statistics until `calibrate`
+    measures its own.
+
+    `fit` takes images, alone or with labels that are ignored: raw pixels [B, S, S, C] of any square
+    size, see `to_network`. `call` gives D. Losses and metrics are the model's own.
+
+    Args:
+        image_size: side of the networks' images: 16, 32, 64 or 128.
+        channels: of the images.
+        width: of D's convolutions; 128 gives D 1,483,137 parameters, 256 gives 5,915,393.
+        generator_width: of G's; None is `width`.
+        latent: length of z.
+        objective: `lsgan` (the official code's), `hinge`, or `vgan`, with the explicit entropy of
+            sigmoid experts.
+        head: `sigmoid`, `logit` or `experts`; None is the objective's own.
+        experts: of the head `experts`.
+        mcmc_weight: gamma of the MCMC-inspired term of G's loss; 0, as in the official code's
+            default, is without it.
+        mcmc_noise: deviation of the term's noise; sqrt(M / gamma) for M numbers an image makes it
+            an exact step of Langevin dynamics (our derivation).
+        ema: of the average.
+        pixel_mean: subtracted from raw pixels.
+        pixel_std: then divided by.
+        seed: of z and noise while training.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [B, S, S, C]. Output: D, [B, 1].
+
+    Raises:
+        ValueError: an argument is out of range, or objective and head do not fit.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        channels: int = 3,
+        width: int = 256,
+        generator_width: int | None = None,
+        latent: int = 256,
+        objective: str = "lsgan",
+        head: str | None = None,
+        experts: int = EXPERTS,
+        mcmc_weight: float = 0.0,
+        mcmc_noise: float = 0.0,
+        ema: float = 0.9,
+        pixel_mean: float = 0.0,
+        pixel_std: float = 1.0,
+        seed: int | None = None,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        head = head or objectives.DEFAULT_HEAD.get(objective, "sigmoid")
+        objectives.check_settings(objective, head, mcmc_weight, mcmc_noise, ema)
+        if not pixel_std > 0:
+            raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+        self._settings = {
+            "image_size": image_size,
+            "channels": channels,
+            "width": width,
+            "generator_width": generator_width,
+            "latent": latent,
+            "objective": objective,
+            "head": head,
+            "experts": experts,
+            "mcmc_weight": mcmc_weight,
+            "mcmc_noise": mcmc_noise,
+            "ema": ema,
+            "pixel_mean": pixel_mean,
+            "pixel_std": pixel_std,
+            "seed": seed,
+        }
+        for name, value in self._settings.items():
+            setattr(self, name, value)
+        policy = self.dtype_policy
+        self.discriminator = make_discriminator(image_size, channels, width, head, experts, policy)
+        size = (image_size, channels, generator_width or width, latent, policy)
+        self.generator, self.average = make_generator(*size), make_generator(*size)
+        self.average.set_weights(self.generator.get_weights())
+        self.average.trainable = False
+        self._experts = None
+        if head == "experts":
+            experts_of = self.discriminator.get_layer(EXPERTS_OUTPUT).output
+            self._experts = keras.Model(self.discriminator.inputs[0], experts_of)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        names = ("loss", "d_loss", "g_loss", "d_real", "d_fake")
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+        self.built = True
+
+    def prepare(self, images: Any) -> Any:
+        """Raw pixels [B, S, S, C] -> [B, image_size, image_size, C] in [-1, 1]."""
+        return to_network(images, self.image_size, self.pixel_mean, self.pixel_std)
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """D of raw pixels: [B, S, S, C] -> [B, 1]."""
+        return self.discriminator(self.prepare(images), training=training)
+
+    def generate(self, z: Any, raw: bool = False) -> Any:
+        """The average generator's images in inference mode.
+
+        Args:
+            z: [B, latent].
+            raw: as raw pixels instead of [-1, 1].
+
+        Returns:
+            [B, image_size, image_size, C].
+        """
+        images = self.average(z, training=False)
+        return to_pixels(images, self.pixel_mean, self.pixel_std) if raw else images
+
+    def latents(self, count: int, seed: int) -> np.ndarray:
+        """Standard normal z, [count, latent], the same for the same seed."""
+        size = (count, self.latent)
+        return np.random.default_rng(seed).standard_normal(size).astype("float32")
+
+    def calibrate(self, batches: int = 32, batch: int = 64, seed: int = 0) -> None:
+        """Measures the average generator's BatchNormalization statistics over some batches.
+
+        Its parameters are averaged, its running statistics are not: those in it are G's.
+        """
+        norms = [
+            layer
+            for layer in self.average.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        # a frozen BatchNormalization would stay in inference mode
+        self.average.trainable = True
+        before = [layer.momentum for layer in norms]
+        for i, z in enumerate(np.split(self.latents(batches * batch, seed), batches)):
+            for layer in norms:
+                layer.momentum = i / (i + 1)  # a plain mean over the batches
+            self.average(z, training=True)
+        for layer, momentum in zip(norms, before, strict=True):
+            layer.momentum = momentum
+        self.average.trainable = False
+
+    def compile(
+        self, optimizer: Any = None, g_optimizer: Any = None, jit_compile: Any = "auto"
+    ) -> None:
+        """Sets both optimizers.
+
+        Args:
+            optimizer: of D; None is Adam(4e-4, 0, 0.999), the official code's.
+            g_optimizer: of G; None is Adam(2e-4, 0, 0.999).
+            jit_compile: as Keras's.
+        """
+        super().compile(optimizer=optimizer or make_adam(4e-4), jit_compile=jit_compile)
+        self.g_optimizer = keras.optimizers.get(g_optimizer or make_adam(2e-4))
+        if self.dtype_policy.name == "mixed_float16":  # as Keras does with the first
+            self.g_optimizer = keras.optimizers.LossScaleOptimizer(self.g_optimizer)
+        self.optimizer.build(self.discriminator.trainable_variables)
+        self.g_optimizer.build(self.generator.trainable_variables)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Both optimizers and `jit_compile`; None before `compile`."""
+        if not self.compiled:
+            return None
+        inner = {
+            key: getattr(found, "inner_optimizer", found)
+            for key, found in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
+        }
+        made = {key: keras.saving.serialize_keras_object(o) for key, o in inner.items()}
+        return made | {"jit_compile": self.jit_compile}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as when the model was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def optimizer_variables(self) -> list[Any]:
+        """The variables of G's optimizer, for checkpoints; Keras knows D's."""
+        return self.g_optimizer.variables if self.compiled else []
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Means over an epoch: both losses, their sum `loss`, and D on both kinds of images."""
+        return list(self._means.values())
+
+    def _judge(self, images: Any, training: bool) -> Any:
+        """What the objective takes: D, or the experts' probabilities."""
+        return (self._experts or self.discriminator)(images, training=training)
+
+    def _draw(self, count: Any) -> Any:
+        return keras.random.normal((count, self.latent), seed=self.seed_generator)
+
+    def _mcmc(self, images: Any, z: Any) -> Any:
+        noise = 0.0
+        if self.mcmc_noise:
+            noise = self.mcmc_noise * keras.random.normal(
+                ops.shape(images), seed=self.seed_generator
+            )
+        old = self.average(z, training=False)
+        return objectives.mcmc_term(images, old, noise)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Moves G, its average, and D once."""
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        real = self.prepare(images)
+        count = ops.shape(real)[0]
+        z = self._draw(count)
+        with tf.GradientTape() as tape:
+            fake = self.generator(z, training=True)
+            judged = self._judge(fake, training=True)
+            g_loss = objectives.generator_loss(self.objective, judged)
+            if self.mcmc_weight:
+                g_loss += self.mcmc_weight * self._mcmc(fake, z)
+            scaled = self.g_optimizer.scale_loss(g_loss)
+        self._apply(tape, scaled, self.g_optimizer, self.generator)
+        fake = ops.stop_gradient(self.generator(self._draw(count), training=True))
+        self._follow()
+        with tf.GradientTape() as tape:
+            judged = (self._judge(real, training=True), self._judge(fake, training=True))
+            d_loss = objectives.discriminator_loss(self.objective, *judged)
+            scaled = self.optimizer.scale_loss(d_loss)
+        self._apply(tape, scaled, self.optimizer, self.discriminator)
+        return self._note(d_loss, g_loss, *judged)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The losses on held-out images, all networks in inference mode."""
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        real = self.prepare(images)
+        fake = self.generator(self._draw(ops.shape(real)[0]), training=False)
+        judged = self._judge(real, training=False), self._judge(fake, training=False)
+        d_loss = objectives.discriminator_loss(self.objective, *judged)
+        return self._note(d_loss, objectives.generator_loss(self.objective, judged[1]), *judged)
+
+    def _apply(self, tape: Any, loss: Any, optimizer: Any, network: keras.Model) -> None:
+        values = [v.value for v in network.trainable_variables]
+        optimizer.apply(tape.gradient(loss, values), network.trainable_variables)
+
+    def _follow(self) -> None:
+        for mine, theirs in zip(self.average.weights, self.generator.weights, strict=True):
+            moves = self.ema * mine + (1 - self.ema) * theirs if theirs.trainable else theirs
+            mine.assign(moves)
+
+    def _note(self, d_loss: Any, g_loss: Any, real: Any, fake: Any) -> dict[str, Any]:
+        if self.objective == "vgan":
+            real, fake = -objectives.energy(real), -objectives.energy(fake)
+        found = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
+        for mean, value in zip(self._means.values(), found, strict=True):
+            mean.update_state(value)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, 1]."""
+        return (shape[0], 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self._settings
+
+
+def make_adam(
+    rate: float, boundaries: Iterable[int] = (), factor: float = 0.5
+) -> keras.optimizers.Adam:
+    """The official code's Adam: beta 0 and 0.999; the rate falls by `factor` after some steps."""
+    steps = list(boundaries)
+    schedule: Any = rate
+    if steps:
+        rates = [rate * factor**i for i in range(len(steps) + 1)]
+        # a boundary belongs to the steps before it
+        ends = [step - 1 for step in steps]
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
+    return keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.999, epsilon=1e-8)

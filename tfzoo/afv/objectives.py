@@ -1,0 +1,105 @@
+"""What discriminator and generator minimise, as functions of D's outputs on both kinds of images.
+
+All in float32, scalars. D's output o is high on real images: log p = o up to a constant.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from keras import ops
+
+from tfzoo.afv.networks import HEADS, binary_entropy
+
+OBJECTIVES = ("lsgan", "hinge", "vgan")
+"""`lsgan`: the official code's, on a sigmoid head. `hinge`: on a raw logit. `vgan`: experts."""
+HEAD_OF = {"lsgan": ("sigmoid", "logit"), "hinge": ("logit",), "vgan": ("experts",)}
+"""Heads that an objective makes sense with: the hinge of a sigmoid never reaches its margin."""
+DEFAULT_HEAD = {name: heads[0] for name, heads in HEAD_OF.items()}
+
+
+def check_settings(
+    objective: str, head: str, mcmc_weight: float, mcmc_noise: float, ema: float
+) -> None:
+    """Raises `ValueError`, naming key, value and what is allowed, unless all fit."""
+    if objective not in OBJECTIVES:
+        names = ", ".join(OBJECTIVES)
+        raise ValueError(f"objective={objective!r}: must be one of {names}")
+    if head not in HEADS:
+        raise ValueError(f"head={head!r}: must be one of {', '.join(HEADS)}")
+    if head not in HEAD_OF[objective]:
+        allowed = ", ".join(HEAD_OF[objective])
+        raise ValueError(f"head={head!r}: must be one of {allowed} for objective={objective}")
+    for name, value in (("mcmc_weight", mcmc_weight), ("mcmc_noise", mcmc_noise)):
+        if not (value >= 0 and math.isfinite(value)):
+            raise ValueError(f"{name}={value}: must be at least 0")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema={ema}: must be from 0 to below 1")
+
+
+def _float(x: Any) -> Any:
+    return ops.cast(x, "float32")
+
+
+def discriminator_loss(objective: str, real: Any, fake: Any) -> Any:
+    """What D descends.
+
+    Args:
+        objective: `lsgan`: mean (o_r - 1)^2 + mean o_f^2. `hinge`: mean relu(1 - o_r) + mean
+            relu(1 + o_f). `vgan`: E(real) - E(fake) - H(real), see `marginal_entropy`.
+        real: D's output [B, 1] on real images; experts' probabilities [B, K] under `vgan`.
+        fake: the same on generated ones.
+
+    Returns:
+        A scalar, float32.
+    """
+    real, fake = _float(real), _float(fake)
+    if objective == "lsgan":
+        return ops.mean(ops.square(real - 1)) + ops.mean(ops.square(fake))
+    if objective == "hinge":
+        return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
+    return energy(real) - energy(fake) - marginal_entropy(real)
+
+
+def generator_loss(objective: str, fake: Any) -> Any:
+    """What G descends, but for the MCMC-inspired term.
+
+    Args:
+        objective: `lsgan`: mean (o_f - 1)^2. `hinge`: -mean o_f. `vgan`: E(fake) - H(fake), the
+            variational bound's E_G[D] + H(p_G) with its entropy made explicit.
+        fake: as in `discriminator_loss`.
+
+    Returns:
+        A scalar, float32.
+    """
+    fake = _float(fake)
+    if objective == "lsgan":
+        return ops.mean(ops.square(fake - 1))
+    if objective == "hinge":
+        return -ops.mean(fake)
+    return energy(fake) - marginal_entropy(fake)
+
+
+def energy(p: Any) -> Any:
+    """The mean over the batch of E = sum_j h(p_j): [B, K] -> scalar."""
+    return ops.mean(ops.sum(binary_entropy(p), -1))
+
+
+def marginal_entropy(p: Any) -> Any:
+    """The entropy's surrogate sum_j h(mean over the batch of p_j): [B, K] -> scalar."""
+    return ops.sum(binary_entropy(ops.mean(_float(p), 0)))
+
+
+def mcmc_term(images: Any, old: Any, noise: Any) -> Any:
+    """mean (G(z) - G_old(z) + noise)^2: keeps G near a step of Langevin dynamics from its past.
+
+    Minimising -D(x) + (gamma / M) |x - x_old + e|^2 over an image x of M numbers is an implicit
+    Langevin step of size M / (2 gamma) from x_old.
+
+    Args:
+        images: G(z).
+        old: the averaged generator's images of the same z, without a gradient.
+        noise: of the same shape, or 0.
+    """
+    return ops.mean(ops.square(_float(images) - ops.stop_gradient(_float(old)) + noise))

@@ -1,0 +1,162 @@
+"""Linear read-outs f(x) = <w, V(x)> of Fisher vectors that hold no [B, P] of features.
+
+Since V is linear in the gradient, f is a directional derivative: with t = w / sigma,
+
+    <w, V(x)> = d/dh D(x; theta + h t) - <t, mu>                    the JVP (forward mode)
+
+and the Gram matrix of the training images is all that a ridge fit needs (the dual).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import tensorflow as tf
+
+from tfzoo.afv.fisher import FisherVectorizer
+from tfzoo.afv.gradients import PerExampleGradients
+
+ROUTES = ("jvp", "layers", "features")
+
+
+def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tensor) -> tf.Tensor:
+    """<g(x), t_c> in forward mode, one pass a direction: [B, S, S, C], [P, k] -> [B, k].
+
+    Memory beyond the activations does not grow with P x B; time grows with k. The passes follow
+    each other, so that their activations do not pile up.
+    """
+    values = [v.value for v in gradients.variables]
+    blocks = tf.split(tangents, gradients.sizes)
+    found = []
+    for c in range(tangents.shape[1]):
+        directions = [
+            tf.cast(tf.reshape(block[:, c], v.shape), v.dtype)
+            for block, v in zip(blocks, values, strict=True)
+        ]
+        with (
+            tf.control_dependencies(found[-1:]),
+            tf.autodiff.ForwardAccumulator(values, directions) as forward,
+        ):
+            total = gradients.value(tf.identity(images))
+        found.append(forward.jvp(total, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+    return tf.stack(found, 1)
+
+
+def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tensor) -> tf.Tensor:
+    """The same in reverse mode, a layer's gradients at a time: one pass for all directions.
+
+    Holds [B, size of a layer] instead of [B, P].
+    """
+    _, found = gradients.records(images)
+    blocks = tf.split(tangents, gradients.sizes)
+    total = tf.zeros((tf.shape(images)[0], tangents.shape[1]))
+    for form, a, delta in found:
+        for variable, g in zip(form.variables(), form.gradients(a, delta), strict=True):
+            i = gradients.place.get(id(variable))
+            if i is not None:
+                total += tf.matmul(g, blocks[i])
+    return total
+
+
+def gram(vectorizer: FisherVectorizer, x: Any, y: Any = None, memory: int = 2**31) -> np.ndarray:
+    """K = V(x) V(y)^T of `transform`'s features, [N, M] float32, without all of them at once.
+
+    As many rows of `y` as fit `memory` are held; for each such block `x` is streamed through.
+
+    Args:
+        vectorizer: with fitted statistics.
+        x: images [N, S, S, C].
+        y: images [M, S, S, C]; None is `x`.
+        memory: bytes for the rows held.
+    """
+    y = x if y is None else y
+    rows = max(1, memory // (4 * vectorizer.features))
+    found = np.empty((len(x), len(y)), np.float32)
+    for start in range(0, len(y), rows):
+        held = vectorizer.transform(y[start : start + rows])
+        columns, at = slice(start, start + len(held)), 0
+        if x is y and len(held) == len(x):
+            return held @ held.T
+        for chunk in vectorizer.gradients.chunks(x):
+            v = vectorizer.transform(chunk)
+            found[at : at + len(v), columns] = v @ held.T
+            at += len(v)
+    return found
+
+
+class DualRidge:
+    """Ridge regression by its dual: (K_c + penalty I) alpha = T - mean T, K_c the centred kernel.
+
+    The same function as the primal's, an intercept that is not penalised included.
+
+    Args:
+        kernel: K of the training rows, [N, N].
+        targets: T, [N, k].
+    """
+
+    def __init__(self, kernel: np.ndarray, targets: np.ndarray):
+        kernel = kernel.astype(np.float64)
+        self._columns = kernel.mean(0)
+        self._all = self._columns.mean()
+        self._centred = kernel - self._columns[None] - self._columns[:, None] + self._all
+        self.scale = float(np.trace(self._centred)) / len(kernel)
+        self._shift = targets.mean(0)
+        self._targets = targets - self._shift
+
+    def solve(self, penalty: float) -> np.ndarray:
+        """alpha [N, k] for a penalty in units of the kernel's mean diagonal; columns sum to 0."""
+        held = self._centred.copy()
+        held[np.diag_indices_from(held)] += penalty * self.scale
+        factor = scipy.linalg.cho_factor(held, lower=True, overwrite_a=True, check_finite=False)
+        alpha = scipy.linalg.cho_solve(factor, self._targets, check_finite=False)
+        return alpha - alpha.mean(0)  # what rounding leaves
+
+    def predict(self, alpha: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        """Scores [M, k] of rows with kernel [M, N] to the training rows."""
+        return kernel.astype(np.float64) @ alpha + self.intercept(alpha)
+
+    def intercept(self, alpha: np.ndarray) -> np.ndarray:
+        """[k]: what is added to K alpha, whose columns sum to 0."""
+        return self._shift - self._columns @ alpha
+
+
+PENALTIES = tuple(10.0**e for e in (-6, -5, -4, -3, -2, -1, 0, 1))
+
+
+def choose_ridge(
+    kernel: np.ndarray,
+    labels: np.ndarray,
+    held: np.ndarray,
+    held_labels: np.ndarray,
+    classes: int,
+    penalties: Sequence[float] = PENALTIES,
+) -> tuple[DualRidge, np.ndarray, float, float]:
+    """One-vs-all ridge whose penalty validation chooses.
+
+    Args:
+        kernel: of the training rows, [N, N].
+        labels: [N], class numbers.
+        held: kernel of validation with training rows, [M, N].
+        held_labels: [M].
+        classes: k.
+        penalties: in units of the kernel's mean diagonal.
+
+    Returns:
+        The problem, alpha [N, k], the penalty chosen, its validation accuracy.
+    """
+    problem = DualRidge(kernel, 2.0 * np.eye(classes)[labels] - 1)
+    best: tuple[Any, float, float] | None = None
+    for penalty in sorted(penalties, reverse=True):  # of equals the most regular
+        try:
+            alpha = problem.solve(penalty)
+        except np.linalg.LinAlgError:  # too small a penalty for a kernel without full rank
+            continue
+        accuracy = float(np.mean(problem.predict(alpha, held).argmax(1) == held_labels))
+        if best is None or accuracy > best[2]:
+            best = (alpha, penalty, accuracy)
+    if best is None:
+        raise ValueError(f"penalties {tuple(penalties)}: no system is positive definite")
+    return problem, *best

@@ -1,0 +1,169 @@
+"""AFV's task: train a GAN on images, then a linear classifier on its discriminator's gradients."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.afv.classifier import AFVClassifier, OneVsAllSquaredHinge
+from tfzoo.afv.config import ClassifierConfig
+from tfzoo.afv.fisher import FisherVectorizer
+from tfzoo.afv.model import EnergyGAN, make_adam
+from tfzoo.afv.monitor import GANMonitor
+from tfzoo.afv.signatures import signatures
+from tfzoo.data import augment, images
+from tfzoo.files import replacing
+from tfzoo.image_recipe import ImageClassification
+from tfzoo.registry import task
+from tfzoo.runner import Run
+from tfzoo.serving import Signature
+
+WATCHED = 512
+"""Images of each split that the monitor looks at, as in the official code."""
+
+
+def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Tensor:
+    """A training image, float32 [size, size, C] of raw pixels."""
+    image = images.to_size(image, size)
+    if kind == "none":
+        return image
+    crop, mirror, upside, turn = tf.unstack(tf.random.split(seed, 4))
+    image = augment.flip(images.padded_crop(image, crop, max(1, size // 8)), mirror)
+    if kind == "official":
+        image = tf.image.stateless_random_flip_up_down(image, upside)
+        times = tf.random.stateless_uniform([], turn, 0, 4, tf.int32)
+        image = tf.ensure_shape(tf.image.rot90(image, times), [size, size, image.shape[-1]])
+    return image
+
+
+def make_gan(config: ClassifierConfig, info: dict[str, Any]) -> EnergyGAN:
+    """The GAN of a config, compiled."""
+    gan = EnergyGAN(channels=info["image_shape"][-1], seed=config.seed, **asdict(config.model))
+    rates = config.optimizer
+    drops = [epoch * info["steps_per_epoch"] for epoch in rates.drop_epochs]
+    gan.compile(
+        make_adam(rates.d_rate, drops, rates.drop_factor),
+        make_adam(rates.g_rate, drops, rates.drop_factor),
+        jit_compile=config.jit_compile,
+    )
+    return gan
+
+
+@task("afv.classifier")
+class FisherClassification(ImageClassification):
+    """Images to classes by Adversarial Fisher Vectors."""
+
+    config_class = ClassifierConfig
+
+    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig) -> tf.Tensor:
+        """By `augment`."""
+        return augmented(image, seed, config.augment, self.image_size(config))
+
+    def build(self, config: ClassifierConfig, info: dict[str, Any]) -> keras.Model:
+        """An `AFVClassifier` around untrained networks; `train` makes the GAN itself."""
+        self.image_size(config)
+        gan, readout = make_gan(config, info), config.readout
+        hinge = readout.method == "hinge"
+        return AFVClassifier(
+            FisherVectorizer(gan.discriminator, stride=readout.stride),
+            gan.average,
+            info["num_classes"],
+            info["image_shape"],
+            pixel_mean=config.model.pixel_mean,
+            pixel_std=config.model.pixel_std,
+            dropout=readout.dropout,
+            use_bias=not hinge,
+            route=readout.route,
+            served_features=readout.served_features,
+        )
+
+    def train(self, model: AFVClassifier, datasets: data.Datasets, run: Run) -> None:
+        """The GAN by one `fit`, then statistics, then the read-out.
+
+        Leaves `gan.keras` and `samples/` in the run directory, and for `hinge` a run directory
+        `readout/` of its own.
+        """
+        config = run.config
+        x, y = labelled(config)
+        held_x, held_y = _whole(datasets.validation)
+        gan = make_gan(config, datasets.info)
+        watched = {"train": x[:WATCHED], "val": held_x[:WATCHED]}
+        monitor = GANMonitor(
+            watched, run.directory / "samples", every=config.monitor_every, seed=config.seed
+        )
+        run.fit(gan, datasets, [monitor])
+        with replacing(run.directory / "gan.keras") as aside:
+            gan.save(aside)
+        model.adopt(gan, config.readout.samples, seed=config.seed)
+        if config.readout.method == "ridge":
+            found = model.fit_ridge(x, y, held_x, held_y)
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items())
+            print(f"ridge on {len(x):,} images: {numbers}", flush=True)
+        else:
+            self._train_hinge(model, run)
+            model.sharpen(model.predict_scores(held_x), held_y)
+
+    def _train_hinge(self, model: AFVClassifier, run: Run) -> None:
+        """The paper's classifier, as a run of its own inside the run's directory."""
+        readout = run.config.readout
+        config = replace(
+            run.config,
+            epochs=readout.epochs,
+            batch_size=readout.batch_size,
+            augment=readout.augment,
+        )
+        datasets = self.datasets(config)
+        drops = [epoch * datasets.info["steps_per_epoch"] for epoch in readout.drop_epochs]
+        adam = make_adam(readout.rate, drops, readout.drop_factor)
+        adam.beta_1 = 0.9  # PyTorch's default
+        model.compile(
+            adam,
+            OneVsAllSquaredHinge(),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+            jit_compile=config.jit_compile,
+        )
+        Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
+
+    def evaluate(self, model: AFVClassifier, datasets: data.Datasets) -> dict[str, float]:
+        """Accuracy, cross-entropy, count; Fisher similarity and distance of the test images."""
+        x, y = _whole(datasets.test)
+        scores = model.predict_scores(x)
+        p = np.asarray(keras.ops.softmax(float(model.sharpness.numpy()) * scores))
+        likelihood = np.maximum(p[np.arange(len(y)), y], 1e-12)
+        near = model.vectorizer.similarity(np.asarray(model.prepare(x)))
+        return {
+            "accuracy": float(np.mean(scores.argmax(1) == y)),
+            "loss": float(-np.mean(np.log(likelihood))),
+            "count": len(y),
+            "fisher_similarity": near.similarity,
+            "fisher_distance": near.distance,
+            "distance_floor": near.floor,
+            "dead_coordinates": model.vectorizer.dead,
+        }
+
+    def signatures(self, model: AFVClassifier) -> dict[str, Signature]:
+        """`serving_default`, `features` and `score` with bytes forms, `sample`."""
+        return signatures(model)
+
+
+def labelled(config: ClassifierConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Raw training images [N, S, S, C] and class numbers [N], drawn by the seed."""
+    found = data.builder(config.data)
+    train, *_ = data.three_splits(found)
+    pairs = data.split(found, train).batch(1024).as_numpy_iterator()
+    batches = [(batch["image"], batch["label"]) for batch in pairs]
+    x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
+    order = np.random.default_rng(config.seed).permutation(len(x))[: config.readout.examples]
+    return x[order].astype(np.float32), y[order]
+
+
+def _whole(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """All images and class numbers of evaluation batches."""
+    pairs = list(batches.as_numpy_iterator())
+    x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return x, y.argmax(-1)

@@ -1,0 +1,111 @@
+"""Distances between sets of images by their Fisher vectors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How near a set of images is to the model.
+
+    Attributes:
+        similarity: exp(-10 distance), the official code's.
+        distance: mean over living parameters of (mean V)^2.
+        floor: what a distance of samples of the model itself is in the mean, 1/n + 1/S.
+        count: n, images.
+    """
+
+    similarity: float
+    distance: float
+    floor: float
+    count: int
+
+
+@dataclass(frozen=True)
+class SetSum:
+    """The sum of a set's Fisher vectors, [P]; that of their squared lengths if it was asked for."""
+
+    total: np.ndarray
+    count: int
+    squares: float = float("nan")
+
+
+class FisherSets:
+    """`distance` and `similarity` of a vectorizer."""
+
+    def mean_vector(self, images: Any) -> np.ndarray:
+        """The mean Fisher vector of a set, [N, S, S, C] -> [P].
+
+        By one backward pass of D's sum over the set: the examples do not mix, so no gradient of a
+        single example is needed.
+        """
+        self._check_fitted()
+        found = self._sum(images)
+        return found.total / found.count
+
+    def distance(self, x: Any, y: Any = None, unbiased: bool = False) -> float:
+        """The squared Fisher distance of two sets, a mean over living parameters.
+
+        Args:
+            x: images [N, S, S, C], one or many.
+            y: the same; None is the model itself, whose mean vector is 0 by construction.
+            unbiased: leaves the pairs of an image with itself out (the U-statistic of the squared
+                MMD); it may then be negative, and both sets must be independent draws.
+
+        Raises:
+            ValueError: the statistics are not fitted, or a set has fewer than two images where
+                `unbiased`.
+        """
+        self._check_fitted()
+        living = self.size - self.dead
+        sums = [self._sum(s, squares=unbiased) for s in ((x,) if y is None else (x, y))]
+        if not unbiased:
+            means = [s.total / s.count for s in sums]
+            apart = means[0] - (means[1] if len(means) > 1 else 0.0)
+            return float(np.sum(np.square(apart)) / living)
+        if min(s.count for s in sums) < 2:
+            raise ValueError("unbiased=True: every set must have at least two images")
+        found = sum(
+            (np.sum(np.square(s.total)) - s.squares) / (s.count * (s.count - 1)) for s in sums
+        )
+        if len(sums) == 2:
+            a, b = sums
+            found -= 2 * np.dot(a.total, b.total) / (a.count * b.count)
+        return float(found / living)
+
+    def similarity(self, images: Any) -> Similarity:
+        """How near a set of images is to the model, with the distance's noise floor."""
+        self._check_fitted()
+        found = self._sum(images)
+        living = self.size - self.dead
+        distance = float(np.sum(np.square(found.total / found.count)) / living)
+        floor = 1 / found.count + 1 / float(self.count.numpy())
+        return Similarity(math.exp(-10 * distance), distance, floor, found.count)
+
+    def distance_matrix(self, sets: list[Any]) -> np.ndarray:
+        """Squared distances of several sets from each other, [K, K]."""
+        means = np.stack([self.mean_vector(s) for s in sets])
+        living = self.size - self.dead
+        return np.array([[np.sum(np.square(a - b)) / living for b in means] for a in means])
+
+    def _sum(self, images: Any, squares: bool = False) -> SetSum:
+        white = self.whitening()
+        if squares:
+            total, lengths, count = np.zeros(self.size), 0.0, 0
+            for chunk in self.gradients.chunks(images):
+                v = ((self.gradients(chunk) - self.mean.value) * white).numpy()
+                total += v.sum(0, dtype=np.float64)
+                lengths += float(np.sum(np.square(v), dtype=np.float64))
+                count += len(v)
+            return SetSum(total, count, lengths)
+        total, count = np.zeros(self.size), 0
+        for chunk in self.gradients.chunks(images):
+            total += self.gradients.of_sum(chunk).numpy()
+            count += chunk.shape[0]
+        total = (total - count * self.mean.numpy().astype(np.float64)) * white.numpy()
+        return SetSum(total, count)

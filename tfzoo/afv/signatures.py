@@ -1,0 +1,132 @@
+"""What the exported models answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import serving
+from tfzoo.afv.classifier import AFVClassifier
+from tfzoo.serving import Signature
+from tfzoo.serving.image_signatures import image_signatures
+
+SEEDS = np.arange(4, dtype=np.int32)
+
+
+def signatures(model: AFVClassifier) -> dict[str, Signature]:
+    """Images or files to classes, Fisher vectors and energy; seeds to images.
+
+    `serving_default(images)` gives `probabilities`, `classes`; `features(images)` the vector
+    `fisher_vector`, folded to the model's `served_features` numbers where it is longer;
+    `score(images)` D(x) as `energy`, higher for likelier images. `bytes`, `features_bytes` and
+    `score_bytes` take encoded files. `sample(seed)` gives `images`, raw pixels, if there is a
+    generator.
+    """
+    size, _, channels = model.example_shape
+    answers: dict[str, tuple[Callable, str]] = {
+        "": (_classes(model), "class probabilities and the likeliest class"),
+        "features": (_features(model), "Fisher vectors"),
+        "score": (_score(model), "the discriminator's value: minus the energy, up to a constant"),
+    }
+    found = {}
+    for name, (answer, says) in answers.items():
+        made = image_signatures(answer, size, channels, says)
+        found[name or "serving_default"] = made["serving_default"]
+        found[f"{name}_bytes" if name else "bytes"] = made["bytes"]
+    if model.generator is not None:
+        found["sample"] = Signature(
+            _sample(model),
+            {"seed": tf.TensorSpec([None], tf.int32)},
+            {"seed": SEEDS},
+            description="seeds to generated images of raw pixels, each by its own seed",
+        )
+    return found
+
+
+def _classes(model: AFVClassifier) -> Callable:
+    def answer(images: Any) -> dict[str, Any]:
+        p = model.probabilities(images)
+        return {"probabilities": p, "classes": tf.argmax(p, -1, tf.int32)}
+
+    return answer
+
+
+def _features(model: AFVClassifier) -> Callable:
+    def answer(images: Any) -> dict[str, Any]:
+        return {"fisher_vector": model.serve_features(images)}
+
+    return answer
+
+
+def _score(model: AFVClassifier) -> Callable:
+    return lambda images: {"energy": model.energy(images)}
+
+
+def _sample(model: AFVClassifier) -> Callable:
+    latent = model.generator.input_shape[-1]
+
+    def one(seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal([latent], tf.stack([seed, 0]))
+
+    def answer(seed: Any) -> dict[str, Any]:
+        z = tf.map_fn(one, seed, fn_output_signature=tf.TensorSpec([latent], tf.float32))
+        return {"images": model.sample(z)}
+
+    return answer
+
+
+def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
+    """Whole sets of images to numbers; unbatched, since a set's rows belong together.
+
+    `serving_default(x, y) -> distance, floor`: the squared Fisher distance of two sets, and what it
+    is in the mean for two draws of the model. `similarity(x) -> similarity, distance, floor`: to
+    the model itself.
+    """
+    rng = np.random.default_rng(0)
+    size = model.example_shape
+    spec = tf.TensorSpec([None, *size], tf.float32)
+    x, y = (rng.integers(0, 17, (n, *size)).astype(np.float32) for n in (6, 5))
+
+    def mean(images: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        made, count = model.vectorizer, tf.cast(tf.shape(images)[0], tf.float32)
+        total = made.gradients.sum_in_graph(model.prepare(images))
+        return (total / count - made.mean.value) * made.whitening(), count
+
+    def living() -> tf.Tensor:
+        return tf.reduce_sum(tf.cast(model.vectorizer.whitening() > 0, tf.float32))
+
+    def distance(x: Any, y: Any) -> dict[str, Any]:
+        (a, n), (b, m) = mean(x), mean(y)
+        return {"distance": tf.reduce_sum(tf.square(a - b)) / living(), "floor": 1 / n + 1 / m}
+
+    def similarity(x: Any) -> dict[str, Any]:
+        a, n = mean(x)
+        found = tf.reduce_sum(tf.square(a)) / living()
+        floor = 1 / n + 1 / model.vectorizer.count.value
+        return {"similarity": tf.exp(-10 * found), "distance": found, "floor": floor}
+
+    return {
+        "serving_default": Signature(
+            distance,
+            {"x": spec, "y": spec},
+            {"x": x, "y": y},
+            batched=False,
+            description="two sets of raw images to their squared Fisher distance and its floor",
+        ),
+        "similarity": Signature(
+            similarity,
+            {"x": spec},
+            {"x": x},
+            batched=False,
+            description="a set of raw images to its similarity with the model",
+        ),
+    }
+
+
+def export_distance(model: AFVClassifier, directory: str | Path) -> Path:
+    """Writes the distance between sets as a SavedModel of its own, a new version in `directory`."""
+    return serving.write(model, set_signatures(model), directory)

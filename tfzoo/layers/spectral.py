@@ -1,0 +1,254 @@
+"""Spectral normalisation as a re-parametrisation: the kernel is divided by its largest singular
+value, and the gradient goes through the division.
+
+Keras's own `SpectralNormalization` overwrites the kernel (a projection) and passes no gradient
+through sigma. Here, as in PyTorch's `spectral_norm`, kernel W, u and v are variables and the layer
+computes with W / sigma, sigma = v^T W u.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.registry import serializable
+
+EPSILON = 1e-12
+START = 15
+"""Power iterations from random vectors when a layer is built, as PyTorch's parametrisation does."""
+
+
+def _unit(x: Any) -> Any:
+    return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), EPSILON)
+
+
+class SpectralLayer(keras.layers.Layer):
+    """What the spectrally normalised layers share: kernel, bias, u, v and the division.
+
+    One power iteration for each call in training mode moves u and v; no gradient goes through
+    them. In inference u and v stay. In float32 at least, whatever the policy.
+    """
+
+    def __init__(
+        self,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        power_iterations: int = 1,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        if power_iterations < 1:
+            raise ValueError(f"power_iterations={power_iterations}: must be at least 1")
+        self.activation = keras.activations.get(activation)
+        self.use_bias, self.power_iterations = use_bias, power_iterations
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+
+    def _make(self, shape: tuple[int, ...]) -> None:
+        """Makes kernel, bias, u [outputs] and v [inputs]."""
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel", autocast=False)
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (columns,), self.bias_initializer, name="bias", autocast=False
+            )
+        random = keras.initializers.RandomNormal(stddev=1.0)
+
+        def start_u(size: Any, dtype: Any = None) -> Any:
+            return self._iterate(_unit(random(size, dtype)), START)[0]
+
+        def start_v(size: Any, dtype: Any = None) -> Any:
+            return _unit(ops.matmul(self.matrix(), ops.convert_to_tensor(self.u)))
+
+        # v starts from u, which is made, also where Keras makes variables later
+        self.u = self.add_weight((columns,), start_u, name="u", trainable=False, autocast=False)
+        self.v = self.add_weight((rows,), start_v, name="v", trainable=False, autocast=False)
+
+    def matrix(self) -> Any:
+        """The kernel as W [inputs, outputs] without a gradient."""
+        kernel = ops.stop_gradient(ops.convert_to_tensor(self.kernel))
+        return ops.reshape(kernel, (-1, self.kernel.shape[-1]))
+
+    def _iterate(self, u: Any, times: int) -> tuple[Any, Any]:
+        matrix, v = self.matrix(), None
+        for _ in range(times):
+            v = _unit(ops.matmul(matrix, u))
+            u = _unit(ops.matmul(ops.transpose(matrix), v))
+        return u, v
+
+    def settle(self, times: int = 20) -> None:
+        """Moves u and v by some power iterations, e.g. after the kernel was set from outside."""
+        u, v = self._iterate(ops.convert_to_tensor(self.u), times)
+        self.u.assign(u)
+        self.v.assign(v)
+
+    def sigma(self) -> Any:
+        """v^T W u, a scalar with a gradient to the kernel."""
+        u = ops.stop_gradient(ops.convert_to_tensor(self.u))
+        v = ops.stop_gradient(ops.convert_to_tensor(self.v))
+        matrix = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
+        return ops.sum(v * ops.matmul(matrix, u))
+
+    def normalised(self, training: bool | None = False) -> Any:
+        """The kernel over sigma, in the variables' dtype; moves u and v first in training."""
+        if training:
+            self.settle(self.power_iterations)
+        return ops.convert_to_tensor(self.kernel) / self.sigma()
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """The layer's linear part without bias, given the normalised kernel."""
+        raise NotImplementedError
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        """The layer's output in the compute dtype."""
+        y = self.linear(x, ops.cast(self.normalised(training), x.dtype))
+        if self.use_bias:
+            y = y + ops.cast(self.bias, y.dtype)
+        return self.activation(y)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "power_iterations": self.power_iterations,
+        }
+
+
+@serializable("layers")
+class SNDense(SpectralLayer):
+    """A dense layer whose kernel is divided by its largest singular value.
+
+    Args:
+        units: outputs.
+        activation: as in `keras.layers.Dense`.
+        use_bias: as in `keras.layers.Dense`.
+        kernel_initializer: as in `keras.layers.Dense`.
+        bias_initializer: as in `keras.layers.Dense`.
+        power_iterations: for each call in training mode.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [..., n]. Output: [..., units].
+
+    Raises:
+        ValueError: `units` or `power_iterations` is below 1, or n is not known.
+    """
+
+    def __init__(self, units: int, activation: Any = None, use_bias: bool = True, **keywords: Any):
+        super().__init__(activation, use_bias, **keywords)
+        if units < 1:
+            raise ValueError(f"units={units}: must be at least 1")
+        self.units = units
+
+    def build(self, shape: Any) -> None:
+        """Makes kernel [n, units] and the rest."""
+        if shape[-1] is None:
+            raise ValueError(f"input {tuple(shape)}: the last axis must be known")
+        self._make((shape[-1], self.units))
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """[..., n] -> [..., units]."""
+        return ops.matmul(x, kernel)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[..., units]."""
+        return (*shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"units": self.units}
+
+
+@serializable("layers")
+class SNConv2D(SpectralLayer):
+    """A 2-D convolution whose kernel, as a matrix, is divided by its largest singular value.
+
+    The matrix is [height x width x inputs, filters], whose spectrum is that of PyTorch's
+    [filters, inputs x height x width]. It bounds no operator norm of the convolution itself.
+
+    Args:
+        filters: output channels.
+        kernel_size: height and width, or one number for both.
+        strides: as in `keras.layers.Conv2D`.
+        padding: `"valid"` or `"same"`.
+        activation: as in `keras.layers.Conv2D`.
+        use_bias: as in `keras.layers.Conv2D`.
+        kernel_initializer: as in `keras.layers.Conv2D`.
+        bias_initializer: as in `keras.layers.Conv2D`.
+        power_iterations: for each call in training mode.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [B, H, W, C]. Output: [B, H', W', filters].
+
+    Raises:
+        ValueError: a number is below 1, another padding, or an input that is no [B, H, W, C] with
+            known C.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        activation: Any = None,
+        use_bias: bool = True,
+        **keywords: Any,
+    ):
+        super().__init__(activation, use_bias, **keywords)
+        self.filters, self.padding = filters, str(padding).lower()
+        self.kernel_size, self.strides = _pair(kernel_size), _pair(strides)
+        for name in ("filters", "kernel_size", "strides"):
+            value = getattr(self, name)
+            if min(_pair(value)) < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        if self.padding not in ("valid", "same"):
+            raise ValueError(f"padding={padding!r}: must be 'valid' or 'same'")
+
+    def build(self, shape: Any) -> None:
+        """Makes kernel [height, width, C, filters] and the rest."""
+        if len(shape) != 4 or shape[-1] is None:
+            raise ValueError(f"input {tuple(shape)}: must be [B, H, W, C] with known C")
+        self._make((*self.kernel_size, shape[-1], self.filters))
+
+    def linear(self, x: Any, kernel: Any) -> Any:
+        """[B, H, W, C] -> [B, H', W', filters]."""
+        return ops.conv(x, kernel, self.strides, self.padding, data_format="channels_last")
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, H', W', filters]."""
+        sides = []
+        for side, k, s in zip(shape[1:3], self.kernel_size, self.strides, strict=True):
+            less = 0 if self.padding == "same" else k - 1
+            sides.append(None if side is None else (side - less + s - 1) // s)
+        return (shape[0], *sides, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": list(self.kernel_size),
+            "strides": list(self.strides),
+            "padding": self.padding,
+        }
+
+
+def settle(model: keras.layers.Layer, times: int = 20) -> None:
+    """Moves u and v of all spectrally normalised layers of a model by some power iterations."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, SpectralLayer):
+            layer.settle(times)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    first, second = value
+    return int(first), int(second)
