@@ -245,6 +245,13 @@ def test_a_constant_metric_is_warned_of_and_the_loss_followed():
     assert float(callback.optimizer.coupling) == 0.0
 
 
+def test_a_fit_that_only_collects_is_warned_of():
+    model, x, y = regression()
+    callback = MetricOpt(mean_square, (x, y), "min", **FAST)
+    with pytest.warns(UserWarning, match="ended after 20 steps, the first 24 only collect"):
+        tuned(model, MetricOptimizer("sgd", 0.3), x, y, 20, [callback])
+
+
 def test_a_metric_that_fails_stops_the_training_by_name():
     model, x, y = regression()
     callback = MetricOpt(lambda a, b: float("nan"), (x, y), "min", **FAST)

@@ -153,6 +153,12 @@ class MetricOpt(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Observes the last parameters and puts the best ones back."""
+        if self._step <= self.exploration:
+            warnings.warn(
+                f"fit: ended after {self._step} steps, the first {self.exploration} only collect "
+                "trajectories; train longer, or with fewer or shorter ones",
+                stacklevel=2,
+            )
         if self.history and self.history[-1][0] != self._step:
             self._observe()
         if self.restore_best:
