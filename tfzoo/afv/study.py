@@ -36,19 +36,26 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--held", type=int, default=2000, help="validation images")
     parser.add_argument("--test", type=int, default=5000, help="test images")
     parser.add_argument("--samples", type=int, default=1024, help="generated, for statistics")
+    parser.add_argument("--iterations", type=int, default=300, help="of logistic regression")
     words = parser.parse_args(argv)
     seeds, few = study.parse_seeds(words.seeds), study.parse_seeds(words.overfit_seeds)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
         check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
-    for name in ("width", "steps", "overfit_steps", "train", "held", "test"):
+    for name in ("width", "steps", "overfit_steps", "train", "held", "test", "iterations"):
         check(
             getattr(words, name) >= 1, f"--{name.replace('_', '-')}", getattr(words, name), "1 up"
         )
     check(words.samples >= 16, "--samples", words.samples, "at least 16")
     choices("--objective", words.objective, ("lsgan", "hinge"))
     labels, output = _labels(words.labels), Path(words.output or "studies/afv")
-    scale = Scale(words.width, words.steps, samples=words.samples, objective=words.objective)
+    scale = Scale(
+        words.width,
+        words.steps,
+        samples=words.samples,
+        objective=words.objective,
+        iterations=words.iterations,
+    )
     short = Scale(words.width, words.overfit_steps, objective=words.objective)
     for task in _tasks(words):
         if "features" in parts:

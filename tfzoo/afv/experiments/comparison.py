@@ -47,7 +47,7 @@ def run(
             )
             metrics = {}
             for n in labels:
-                metrics |= classify(kernels, truth, n, len(task.classes))
+                metrics |= classify(kernels, truth, n, len(task.classes), scale.iterations)
             metrics["nearest_error"] = nearest_error(kernels, truth)
             if vectorizer is not None:
                 metrics["dead"] = vectorizer.dead

@@ -29,6 +29,7 @@ class Scale:
         watched: images a look at Fisher similarity takes of each set.
         looks: about so many looks.
         objective: of the GAN.
+        iterations: of logistic regression.
     """
 
     width: int = 24
@@ -39,6 +40,7 @@ class Scale:
     watched: int = 512
     looks: int = 12
     objective: str = "lsgan"
+    iterations: int = 300
 
 
 def train(
