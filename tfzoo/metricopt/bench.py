@@ -121,10 +121,7 @@ def _rows(model: str, steps: int, results: dict[str, Result]) -> list[dict[str, 
         # ms of one observation, or of one refit
         every = OBSERVE_EVERY * (REFIT_EVERY if name == "refitting" else 1)
         row["ms_per_event"] = _round((per_step[name] - per_step[extra]) * every) if extra else ""
-        mib = "" if found.peak_bytes is None else round(found.peak_bytes / 2**20, 1)
-        rows.append(
-            row | {"peak_mib": mib, "repetitions": len(found.seconds), "error": found.error}
-        )
+        rows.append(row | {"repetitions": len(found.seconds), "error": found.error})
     return rows
 
 
