@@ -79,11 +79,12 @@ class PerExampleGradients:
 
     @property
     def bytes_per_example(self) -> int:
-        """An estimate of what an example takes: activations, the largest layer, the result twice.
+        """An estimate of what an example takes, rather too large.
 
-        The model's variables come on top.
+        Activations and what the backward pass makes of them, the largest layer's gradients at
+        work, and the result twice: by layers, and put together. The model's variables come on top.
         """
-        return 4 * (self._scratch + 2 * self.parameters)
+        return 4 * (self._scratch + 3 * max(self.sizes) + 2 * self.parameters)
 
     @property
     def chunk(self) -> int:
@@ -106,8 +107,10 @@ class PerExampleGradients:
             raise ValueError(f"images {tuple(images.shape)}: must be [N, *{self.shape}]")
         if images.shape[0] == 0:
             raise ValueError("images: must be at least one")
-        for at in range(0, images.shape[0], self.chunk):
-            yield tf.cast(images[at : at + self.chunk], tf.float32)
+        pieces = -(-images.shape[0] // self.chunk)
+        size = -(-images.shape[0] // pieces)  # of nearly equal size
+        for at in range(0, images.shape[0], size):
+            yield tf.cast(images[at : at + size], tf.float32)
 
     def of_sum(self, images: tf.Tensor) -> tf.Tensor:
         """The sum of the examples' gradients, [B, S, S, C] -> [P], by one plain backward pass."""
@@ -239,7 +242,7 @@ class PerExampleGradients:
 
         look.get_concrete_function(tf.TensorSpec((2, *self.shape)))
         kept = sum(math.prod(n or 1 for n in shape) for shape in shapes)
-        return 2 * kept + max(scratch)
+        return 4 * kept + max(scratch)
 
 
 def _fast_call(form: DenseForm, noted: list) -> Callable:
