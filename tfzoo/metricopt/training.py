@@ -15,6 +15,7 @@ from tfzoo.metricopt import folding
 from tfzoo.metricopt.adapted import attach_adapters
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.config import TaskConfig
+from tfzoo.metricopt.held_out import HeldOut
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.optim import make_adamw
 from tfzoo.runner import Run
@@ -72,8 +73,6 @@ def compile_base(base: keras.Model, loss: Any, config: TaskConfig, steps: int) -
 
 def answers(model: keras.Model, batches: tf.data.Dataset) -> tuple[Any, Any]:
     """Labels and predictions of all batches, NumPy arrays."""
-    from tfzoo.metricopt.held_out import HeldOut
-
     held = HeldOut(batches)
     return held.labels, held.predictions(model)
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfzoo import study
-from tfzoo.metricopt.experiments import methods
+from tfzoo.metricopt.experiments import methods, plots
 from tfzoo.metricopt.experiments.tasks import Problem
 from tfzoo.study import Row
 
@@ -71,19 +71,8 @@ def _error(problem: Problem, y: np.ndarray, predictions: np.ndarray) -> float:
 
 def plot(found: Mapping[str, Sequence[Row]], path: Path) -> None:
     """Mean test error of each arm, with 95 % intervals, one panel a task."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    columns = min(3, len(found))
-    lines = -(-len(found) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(4.2 * columns, 2.6 * lines), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(found) :]:
-        axis.set_axis_off()
-    for axis, (name, rows) in zip(axes.flat, found.items(), strict=False):
+    figure, axes = plots.panels(len(found), 4.2, 2.6)
+    for axis, (name, rows) in zip(axes, found.items(), strict=True):
         names = list(dict.fromkeys(r.arm for r in rows))[::-1]
         means = [study.interval(list(study.values(rows, n, "test_error").values())) for n in names]
         colors = ["C1" if n == "MetricOpt" else "C0" for n in names]

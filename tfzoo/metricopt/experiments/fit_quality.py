@@ -12,7 +12,7 @@ import numpy as np
 from tfzoo import study
 from tfzoo.metricopt.buffer import Trajectory
 from tfzoo.metricopt.callback import MetricOpt
-from tfzoo.metricopt.experiments import methods
+from tfzoo.metricopt.experiments import methods, plots
 from tfzoo.metricopt.experiments.tasks import Problem
 from tfzoo.metricopt.value import ValueFunction
 from tfzoo.study import Row
@@ -41,9 +41,19 @@ def run(
             found = {"spearman": _spearman(*others), "within": _spearman(*within)}
             rows.append(Row(name, seed, metrics=found))
             print(f"{name}, seed {seed}: {found}", flush=True)
-    print(study.report("metricopt value", rows, "spearman", output, notes=[NOTE]), flush=True)
+    print(
+        study.report("metricopt value", rows, "spearman", output, notes=[NOTE, *_within(rows)]),
+        flush=True,
+    )
     _plot(shown, output / "value.png")
     return rows
+
+
+def _within(rows: Sequence[Row]) -> list[str]:
+    """A line for each task: the correlation on left-out observations."""
+    names = dict.fromkeys(r.arm for r in rows)
+    found = {n: study.interval(list(study.values(rows, n, "within").values())) for n in names}
+    return ["", *(f"- {name}, within: {value}" for name, value in found.items())]
 
 
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -88,19 +98,8 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 def _plot(shown: Mapping[str, tuple[Pairs, Pairs]], path: Path) -> None:
     """Predicted over observed cost of the first seed."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    columns = min(3, len(shown))
-    lines = -(-len(shown) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(3.6 * columns, 3.2 * lines), squeeze=False, layout="constrained"
-    )
-    for axis in axes.flat[len(shown) :]:
-        axis.set_axis_off()
-    for axis, (name, parts) in zip(axes.flat, shown.items(), strict=False):
+    figure, axes = plots.panels(len(shown), 3.6, 3.2)
+    for axis, (name, parts) in zip(axes, shown.items(), strict=True):
         for label, (predicted, observed) in zip(("within", "others"), parts, strict=True):
             text = f"{label}: {_spearman(predicted, observed):.2f}"
             axis.scatter(observed, predicted, s=10, alpha=0.6, label=text)

@@ -1,0 +1,26 @@
+"""What the study's pictures share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """A figure and `count` axes in rows of three, each of a size in inches."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    columns = min(3, count)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(width * columns, height * rows),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat[count:]:
+        axis.set_axis_off()
+    return figure, list(axes.flat[:count])
