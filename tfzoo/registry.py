@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,11 @@ def serializable(method: str) -> Callable[[Any], Any]:
         return keras.saving.register_keras_serializable(f"tfzoo.{method}")(target)
 
     return register
+
+
+def plain_config(target: Any) -> Any:
+    """A Keras object's serialised config as a file has it: lists, no tuples."""
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(target)))
 
 
 def task(name: str) -> Callable[[type], type]:

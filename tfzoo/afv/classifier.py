@@ -9,13 +9,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.afv.copies import plain_config
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
-from tfzoo.registry import serializable
+from tfzoo.registry import plain_config, serializable
 
 
 @serializable("afv")

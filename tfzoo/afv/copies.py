@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import keras
@@ -40,8 +39,3 @@ def _in_float32(config: Any) -> Any:
     if isinstance(config, list):
         return [_in_float32(value) for value in config]
     return config
-
-
-def plain_config(model: keras.Model) -> dict[str, Any]:
-    """A model's serialised config as JSON has it, with lists for tuples."""
-    return json.loads(json.dumps(keras.saving.serialize_keras_object(model)))

@@ -18,12 +18,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.afv.copies import copied, plain_config
+from tfzoo.afv.copies import copied
 from tfzoo.afv.gradients import MEMORY, PerExampleGradients
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sets import FisherSets
 from tfzoo.afv.sketch import sketch
-from tfzoo.registry import serializable
+from tfzoo.registry import plain_config, serializable
 
 LEAST = 16
 """Generated samples that statistics need at least; the official code takes 1,024."""

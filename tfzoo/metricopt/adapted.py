@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from keras import ops
 from tfzoo.errors import InputError
 from tfzoo.metricopt import folding, places
 from tfzoo.metricopt.adapters import make_adapter
-from tfzoo.registry import serializable
+from tfzoo.registry import plain_config, serializable
 
 
 def attach_adapters(
@@ -160,9 +159,8 @@ class AdaptedModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments; layers by position, for Keras renames what it makes anew."""
         positions = [list(places.paths(self.base)).index(path) for path in self.layer_paths]
-        base = keras.saving.serialize_keras_object(self.base)
         return {
-            "base": json.loads(json.dumps(base)),  # as a file has it: lists, no tuples
+            "base": plain_config(self.base),
             "layers": positions,
             "kind": self.kind,
             "rank": self.rank,

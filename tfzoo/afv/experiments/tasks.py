@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from tfzoo import data
 from tfzoo.afv.pixels import to_network
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.errors import InputError
 
 SIDE = 16
@@ -77,19 +77,9 @@ def cifar(path: str, train: int, held: int, test: int) -> Task:
     Raises:
         InputError: no such file, or not of that form.
     """
-    from PIL import Image
-
-    def read(file: np.lib.npyio.NpzFile, part: str, count: int) -> Part:
-        blob, ends = file[f"jpeg_{part}"].tobytes(), file[f"off_{part}"]
-        count = min(count, len(ends) - 1)
-        images = [
-            np.asarray(Image.open(io.BytesIO(blob[ends[i] : ends[i + 1]]))) for i in range(count)
-        ]
-        return np.stack(images), file[f"y_{part}"][:count].astype(int)
-
     names = ("airplane", "automobile", "bird", "cat", "deer")
     names += ("dog", "frog", "horse", "ship", "truck")
-    return _of_file("cifar", "--cifar", path, read, (train, held, test), names)
+    return _of_file("cifar", "--cifar", path, read_jpegs, (train, held, test), names)
 
 
 def _of_file(

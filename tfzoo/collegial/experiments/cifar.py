@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from tfzoo import study
 from tfzoo.collegial import search
 from tfzoo.collegial.resnext import count_kernels
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.study import Arm, Row
@@ -27,8 +27,6 @@ def prepare(source: str | Path, target: Path) -> Path:
     Raises:
         InputError: no such file, or not of that form.
     """
-    from PIL import Image
-
     if target.is_file():
         return target
     try:
@@ -36,13 +34,9 @@ def prepare(source: str | Path, target: Path) -> Path:
             parts = {}
             for part, names in (("train", ("train", "validation")), ("test", ("test",))):
                 counts = (TRAIN, HELD) if part == "train" else (HELD,)
-                files, ends = file[f"jpeg_{part}"].tobytes(), file[f"off_{part}"]
-                images = [
-                    np.asarray(Image.open(io.BytesIO(files[ends[i] : ends[i + 1]])), np.float32)
-                    for i in range(sum(counts))
-                ]
-                halved = np.stack(images).reshape(-1, SIDE, 2, SIDE, 2, 3).mean((2, 4))
-                labels, at = file[f"y_{part}"].astype(np.int64), 0
+                images, labels = read_jpegs(file, part, sum(counts))
+                halved = images.astype(np.float32).reshape(-1, SIDE, 2, SIDE, 2, 3).mean((2, 4))
+                at = 0
                 for name, count in zip(names, counts, strict=True):
                     parts[f"x_{name}"] = np.round(halved[at : at + count]).astype(np.uint8)
                     parts[f"y_{name}"] = labels[at : at + count]

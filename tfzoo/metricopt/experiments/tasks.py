@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import metrics
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.errors import InputError
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
 from tfzoo.metricopt.imbalance import cut
@@ -95,9 +95,9 @@ def _cancer(metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
 
 def _mammography(path: str, metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
     def make(seed: int) -> Problem:
-        rows = np.genfromtxt(path, delimiter=",", dtype=str)
-        x, y = rows[:, :-1].astype("float64"), rows[:, -1]
-        labels = (np.char.strip(y, "'") == np.char.strip(_rarer(y), "'")).astype("int64")
+        from tfzoo.data import tables
+
+        x, labels, _ = tables.read(path)  # class 1 is the rarer
         train, *held = _standardised(_thirds(x, labels, seed))
         return _binary(x.shape[1], train, held, metric, options)
 
@@ -117,8 +117,11 @@ def _mnist(path: str) -> Callable[[int], Problem]:
 
 def _cifar(path: str, metric: str) -> Callable[[int], Problem]:
     def make(seed: int) -> Problem:
-        x, y = _decoded(path, "train", sum(CIFAR_ROWS))
-        test = _decoded(path, "test", 2_000)
+        with np.load(path, allow_pickle=False) as file:
+            parts = [
+                read_jpegs(file, *part) for part in (("train", sum(CIFAR_ROWS)), ("test", 2_000))
+            ]
+        (x, y), test = ((a.astype("float32") / 255, b) for a, b in parts)
         rare = 100 if metric == "f1" else None
         return _images(x, y, test, CIFAR_ROWS, metric, seed, rare=rare, epochs=6)
 
@@ -242,18 +245,3 @@ def _standardised(parts: list[Part]) -> list[Part]:
     x = parts[0][0]
     mean, std = x.mean(0), np.maximum(x.std(0), 1e-9)
     return [(((x - mean) / std).astype("float32"), y) for x, y in parts]
-
-
-def _rarer(labels: np.ndarray) -> str:
-    names, counts = np.unique(labels, return_counts=True)
-    return str(names[counts.argmin()])
-
-
-def _decoded(path: str, part: str, count: int) -> Part:
-    """The first images of a file of JPEGs, float32 in [0, 1]."""
-    from PIL import Image
-
-    with np.load(path, allow_pickle=False) as file:
-        raw, ends = file[f"jpeg_{part}"].tobytes(), file[f"off_{part}"]
-        x = [np.asarray(Image.open(io.BytesIO(raw[ends[i] : ends[i + 1]]))) for i in range(count)]
-        return np.stack(x).astype("float32") / 255, file[f"y_{part}"][:count].astype("int64")
