@@ -94,6 +94,27 @@ def test_targets_and_report(tmp_path):
     assert [t["met"] for t in written["targets"]] == [True, False] and written["processor"]
 
 
+def test_rows_and_ratios(capsys):
+    results = {"a": Result("a", [4.0, 2.0, 6.0], 3 * MEGABYTE), "b": Result("b", [], None, "gone")}
+    rows = bench.table(results, per=2, kind="k")
+    assert rows[0] == {
+        "kind": "k",
+        "alternative": "a",
+        "seconds": 2.0,
+        "repetitions": 3,
+        "peak_mib": 3.0,
+        "error": "",
+    }
+    assert rows[1]["seconds"] == "" and rows[1]["error"] == "gone"
+    assert "2000.00 ms" in capsys.readouterr().out
+    times = bench.Times(
+        [*rows, rows[0] | {"alternative": "c", "seconds": 1.0}], "kind", "alternative"
+    )
+    (target,) = times.ratio("a / c", ("k", "a"), ("k", "c"), 1.5, at_least=False)
+    assert target.found == 2.0 and not target.met
+    assert times.ratio("b / c", ("k", "b"), ("k", "c"), 1.5, at_least=False) == []
+
+
 def test_medians():
     assert Result("a", [3.0, 1.0, 2.0]).median == 2.0
     assert np.isnan(Result("a").median)

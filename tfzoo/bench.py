@@ -6,29 +6,38 @@ all of them. A worker that outgrows the memory limit is ended and reported so.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
-import ctypes
-import gc
-import importlib
 import io
 import json
-import multiprocessing
-import re
-import signal
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from tfzoo.config import check
 from tfzoo.environment import environment
 from tfzoo.files import write_text
+from tfzoo.workers import STARTUP_SECONDS, Lost, Worker, workers
 
-STARTUP_SECONDS = 300.0
+__all__ = [
+    "Lost",
+    "Result",
+    "Target",
+    "Times",
+    "Worker",
+    "compare",
+    "parse",
+    "parser",
+    "report",
+    "slope",
+    "table",
+    "weigh",
+    "workers",
+]
+
 ROUND_SECONDS, ROUND_REPETITIONS = 1.0, 10
 """A round repeats an alternative until so much time is spent, at most so often: short ones vary."""
 
@@ -54,158 +63,6 @@ class Result:
     def median(self) -> float:
         """Median seconds; NaN if there are none."""
         return statistics.median(self.seconds) if self.seconds else float("nan")
-
-
-class Worker:
-    """One process that builds alternatives and repeats them when asked.
-
-    Args:
-        memory_limit: bytes of resident memory at which the process is ended.
-        time_limit: seconds that one request may take.
-        environment: variables set in the process before it imports anything.
-    """
-
-    def __init__(self, memory_limit: float, time_limit: float, environment: dict | None = None):
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, environment or {}))
-        self._process.daemon = True
-        self._process.start()
-        theirs.close()
-        self.memory_limit, self.time_limit = memory_limit, time_limit
-        self.environment = environment
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process can be asked."""
-        return self._process.is_alive()
-
-    def another(self) -> Worker:
-        """A new process with the same limits."""
-        return Worker(self.memory_limit, self.time_limit, self.environment)
-
-    def ask(self, *request: Any, time_limit: float | None = None) -> Any:
-        """Sends a request and waits for the answer.
-
-        Raises:
-            Lost: the process outgrew a limit, failed or died; it is ended.
-        """
-        if not self.alive:
-            raise Lost(self._end())
-        self._pipe.send(request)
-        deadline = time.monotonic() + (time_limit or self.time_limit)
-        process = psutil.Process(self._process.pid)
-        while not self._pipe.poll(0.02):
-            with contextlib.suppress(psutil.Error):
-                if process.memory_info().rss > self.memory_limit:
-                    self.close()
-                    raise Lost(f"out of memory (> {self.memory_limit / 2**30:.1f} GiB)")
-            if time.monotonic() > deadline:
-                self.close()
-                raise Lost(f"over the time limit ({time_limit or self.time_limit:.0f} s)")
-        try:
-            kind, value = self._pipe.recv()
-        except EOFError:
-            raise Lost(self._end()) from None
-        if kind == "error":
-            raise Lost(value)
-        return value
-
-    def _end(self) -> str:
-        """How the process ended by itself, in words."""
-        self._process.join(5)
-        killed = self._process.exitcode == -signal.SIGKILL
-        self.close()
-        return "killed by the system, as it does when memory runs out" if killed else "process died"
-
-    def close(self) -> None:
-        """Ends the process."""
-        if self.alive:
-            self._process.kill()
-        self._process.join()
-        self._pipe.close()
-
-
-class Lost(Exception):
-    """A worker has no answer; the message says why."""
-
-
-def _serve(pipe: Any, environment: dict) -> None:
-    """The worker's loop: ("build", "module:function", keywords), ("time",), ("weigh",)."""
-    import os
-
-    os.environ.update(environment)
-    step: Callable[[], None] | None = None
-    before = 0
-    while True:
-        try:
-            kind, *arguments = pipe.recv()
-        except EOFError:
-            return
-        try:
-            answer: Any = None
-            if kind == "build":
-                step = None
-                gc.collect()
-                module, function = arguments[0].split(":")
-                step = getattr(importlib.import_module(module), function)(**arguments[1])
-                before = _resident()
-                step()  # traces and compiles
-            elif kind == "time":
-                start = time.perf_counter()
-                step()
-                answer = time.perf_counter() - start
-            elif kind == "weigh":
-                answer = max(_peak(step) - before, 0)
-            pipe.send(("ok", answer))
-        except Exception as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            pipe.send(("error", lines[0]))
-
-
-def _resident() -> int:
-    """Resident bytes, after what is free was given back."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
-    return _status("VmRSS")
-
-
-def _peak(step: Callable[[], None]) -> int:
-    """Most resident bytes during a repetition (Linux)."""
-    _resident()
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
-    step()
-    return _status("VmHWM")
-
-
-def _status(name: str) -> int:
-    text = Path("/proc/self/status").read_text()
-    return int(re.search(rf"{name}:\s+(\d+) kB", text).group(1)) * 1024
-
-
-@contextlib.contextmanager
-def workers(
-    names: Sequence[str],
-    memory_limit: float | None = None,
-    time_limit: float = 120.0,
-    environment: dict | None = None,
-) -> Iterator[dict[str, Worker]]:
-    """One worker for each name, ended when the block ends.
-
-    Args:
-        names: of the alternatives.
-        memory_limit: bytes for one process; default: 80 % of what is available now.
-        time_limit: seconds for one request.
-        environment: variables set in the processes.
-    """
-    limit = memory_limit or 0.8 * psutil.virtual_memory().available
-    made = {name: Worker(limit, time_limit, environment) for name in names}
-    try:
-        yield made
-    finally:
-        for worker in made.values():
-            worker.close()
 
 
 def compare(
@@ -322,18 +179,95 @@ class Target:
         return f"{word:8} {self.says}: {self.found:.2f} (to reach: {sign} {self.bound:g})"
 
 
+class Times:
+    """Median seconds by what identifies a row, and targets that are ratios of two of them.
+
+    Args:
+        rows: of `table`; those without seconds are left out.
+        *keys: the columns that identify a row.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], *keys: str):
+        self.seconds = {tuple(r[k] for k in keys): r["seconds"] for r in rows if r["seconds"]}
+
+    def ratio(self, says: str, over: tuple, under: tuple, bound: float, at_least: bool) -> list:
+        """A `Target` on seconds of `over` / seconds of `under`, as a list; empty without both."""
+        if over not in self.seconds or under not in self.seconds:
+            return []
+        return [Target(says, self.seconds[over] / self.seconds[under], bound, at_least)]
+
+
+def table(
+    results: dict[str, Result], per: int = 1, name: str = "alternative", **columns: Any
+) -> list[dict[str, Any]]:
+    """A row for each result, printed as it is made.
+
+    Args:
+        results: of `compare`.
+        per: what one repetition holds several of (steps, tokens): seconds are of one.
+        name: the column that holds the alternative's name.
+        **columns: the columns before, the same in all rows.
+    """
+    rows = []
+    for result in results.values():
+        peak, seconds = result.peak_bytes, result.median / per
+        rows.append(
+            {
+                **columns,
+                name: result.name,
+                "seconds": round(seconds, 6) if result.seconds else "",
+                "repetitions": len(result.seconds),
+                "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
+                "error": result.error,
+            }
+        )
+        memory = f" {rows[-1]['peak_mib']:9} MiB" if peak is not None else ""
+        said = result.error or f"{seconds * 1e3:10.2f} ms{memory}"
+        before = " ".join(f"{value!s:10}" for value in columns.values())
+        print(f"{before} {result.name:15} {said}", flush=True)
+    return rows
+
+
+def parser(name: str, about: str | None, rounds: int, parts: Sequence[str] = ()) -> Any:
+    """The options that all benches have: `--rounds`, `--output`, and `--parts` if there are any."""
+    made = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
+    made.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
+    made.add_argument("--output", default=f"benches/{name}")
+    if parts:
+        made.add_argument("--parts", default=",".join(parts), help="some of %(default)s")
+    return made
+
+
+def parse(made: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()) -> Any:
+    """The words of the command line, rounds and parts checked; `parts` becomes a list.
+
+    Raises:
+        InputError: no rounds, or an unknown part.
+    """
+    words = made.parse_args(argv)
+    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
+    if parts:
+        words.parts = words.parts.split(",")
+        for part in words.parts:
+            check(part in parts, "--parts", part, f"some of {', '.join(parts)}")
+    return words
+
+
 def report(
     name: str, rows: Sequence[dict[str, Any]], targets: Sequence[Target], output: str | Path
 ) -> None:
-    """Writes `results.csv` and `bench.json` (targets, hardware, versions, command)."""
+    """Writes `results.csv` and `bench.json` (targets, hardware, command); prints the targets."""
     text = io.StringIO()
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     write_text(Path(output) / "results.csv", text.getvalue())
     reached = [
         {"target": t.says, "found": t.found, "bound": t.bound, "met": t.met} for t in targets
     ]
     made = {"bench": name, **environment(), "targets": reached}
     write_text(Path(output) / "bench.json", json.dumps(made, indent=2))
+    for target in targets:
+        print(target)
+    print(f"written to {output}")

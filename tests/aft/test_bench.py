@@ -1,5 +1,7 @@
 """AFT's bench at a small size, and the targets it computes."""
 
+import csv
+
 from tfzoo.aft import bench as aft_bench
 from tfzoo.cli import main
 
@@ -23,14 +25,25 @@ def test_targets_follow_from_the_rows():
     assert not found["full memory / attention's, worst from T=1024"].met
 
 
+def test_every_layer_computes():
+    for name in aft_bench.LAYERS:
+        aft_bench.build_layer(name, 16, jit=False, causal=False)()
+    for name in aft_bench.DECODING:
+        aft_bench.build_decoding(name, 3, steps=1)()
+
+
 def test_the_command_runs(tmp_path, capsys):
-    words = ["bench", "aft", "--lengths", "16,32", "--rounds", "1", "--output", str(tmp_path)]
-    assert main(words) == 0
+    words = ["--layers", "attention,simple", "--lengths", "16", "--rounds", "1"]
+    assert main(["bench", "aft", *words, "--output", str(tmp_path)]) == 0
     assert {p.name for p in tmp_path.iterdir()} == {"results.csv", "bench.json", "scaling.png"}
-    out = capsys.readouterr().out
-    assert "projections" in out and "conv" in out
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["layer"] for r in rows] == ["attention", "simple"]
+    assert not any(r["error"] for r in rows) and all(float(r["peak_mib"]) >= 0 for r in rows)
+    assert "times faster than attention" in capsys.readouterr().out
 
 
-def test_wrong_lengths(capsys):
-    assert main(["bench", "aft", "--lengths", "many"]) == 2
-    assert "--lengths" in capsys.readouterr().err
+def test_wrong_options(capsys):
+    for words in (["--lengths", "many"], ["--layers", "all"]):
+        assert main(["bench", "aft", *words]) == 2
+        assert words[0] in capsys.readouterr().err

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tfzoo import bench
-from tfzoo.bench import Result, Target
+from tfzoo.bench import Result, Target, Times
 from tfzoo.config import check
 
 DIM, HEADS, BATCH, WINDOW = 256, 8, 8, 32
 LAYERS = ("attention", "full", "local", "simple", "conv", "projections")
+DECODING = ("simple", "local", "full")
 TARGETS = {"full": 4.0, "local": 6.0, "simple": 8.0}
+DECODED = 64
+"""Tokens of one repetition of decoding."""
+
 BUILD = "tfzoo.aft.bench:build_layer"
 BOTH_UP_TO = 2048
 """Up to this length each alternative is timed with and without XLA; beyond, with what won."""
@@ -82,7 +85,7 @@ def _pass(layer: Any, call: Callable, x: Any, jit: bool) -> Callable[[], None]:
     return lambda: [g.numpy()[:1] for g in both(x)] and None
 
 
-def build_decoding(name: str, position: int, steps: int = 64) -> Callable[[], None]:
+def build_decoding(name: str, position: int, steps: int = DECODED) -> Callable[[], None]:
     """`steps` tokens decoded from a position on, one call each, batch 8."""
     import keras
     import tensorflow as tf
@@ -105,51 +108,53 @@ def build_decoding(name: str, position: int, steps: int = 64) -> Callable[[], No
 
 def main(argv: Sequence[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tfzoo bench aft", description=__doc__)
+    parser = bench.parser("aft", __doc__, 5)
     parser.add_argument("--lengths", default="256,512,1024,2048,4096,8192")
+    parser.add_argument("--layers", default=",".join(LAYERS), help="some of %(default)s")
     parser.add_argument("--causal", action="store_true", help="all layers causal")
-    parser.add_argument("--rounds", type=int, default=5, help="at most; fewer where one is long")
-    parser.add_argument("--output", default="benches/aft")
-    words = parser.parse_args(argv)
+    words = bench.parse(parser, argv)
     try:
         lengths = sorted({int(n) for n in words.lengths.split(",")})
     except ValueError:
         lengths = [0]
     check(min(lengths) >= 16, "--lengths", words.lengths, "comma-separated numbers from 16 up")
-    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
 
-    rows = layer_rows(lengths, words.causal, words.rounds)
-    rows += decoding_rows([p for p in (64, 512, 4096) if p < 4 * max(lengths)], words.rounds)
-    found = targets(rows)
-    bench.report("aft", rows, found, words.output)
+    layers = words.layers.split(",")
+    for name in layers:
+        check(name in LAYERS, "--layers", name, f"some of {', '.join(LAYERS)}")
+
+    rows = layer_rows(layers, lengths, words.causal, words.rounds)
+    positions = [p for p in (64, 512, 4096) if p < 4 * max(lengths)]
+    rows += decoding_rows([n for n in DECODING if n in layers], positions, words.rounds)
     plot(rows, Path(words.output) / "scaling.png")
-    show(rows, found)
-    print(f"written to {words.output}")
+    show(rows)
+    bench.report("aft", rows, targets(rows), words.output)
 
 
-def layer_rows(lengths: Sequence[int], causal: bool, rounds: int) -> list[dict[str, Any]]:
+def layer_rows(
+    layers: Sequence[str], lengths: Sequence[int], causal: bool, rounds: int
+) -> list[dict[str, Any]]:
     """Time and memory of each layer at each length, with its better setting."""
-    rows, best = [], dict.fromkeys(LAYERS, True)
-    with bench.workers(LAYERS) as made:
+    rows, best = [], dict.fromkeys(layers, True)
+    with bench.workers(layers) as made:
         for length in lengths:
             runs: dict[bool, dict[str, Result]] = {}
             settings = (False, True) if length <= BOTH_UP_TO or length == lengths[0] else (None,)
             for jit in settings:
-                chosen = {n: best[n] if jit is None else jit for n in LAYERS}
+                chosen = {n: best[n] if jit is None else jit for n in layers}
                 keywords = {
                     n: {"name": n, "length": length, "jit": chosen[n], "causal": causal}
-                    for n in LAYERS
+                    for n in layers
                 }
                 count = rounds if length <= 1024 else max(2, min(rounds, 3))
                 runs[jit] = bench.compare(made, BUILD, keywords, count, memory=False)
-            for name in LAYERS:
+            for name in layers:
                 jit = min(runs, key=lambda j: _time(runs[j][name]))  # noqa: B023
                 if jit is not None:
                     best[name] = jit
                 result, given = runs[jit][name], {**keywords[name], "jit": best[name]}
                 bench.weigh(made, BUILD, {name: given}, {name: result})
-                rows.append(_row("forward+backward", length, result, best[name], causal))
-                print(_line(rows[-1]), flush=True)
+                rows += _table({name: result}, "forward+backward", length, best[name], causal)
     return rows
 
 
@@ -157,68 +162,52 @@ def _time(result: Result) -> float:
     return result.median if result.seconds else float("inf")
 
 
-def _row(kind: str, size: int, result: Result, jit: bool, causal: bool) -> dict[str, Any]:
-    peak = result.peak_bytes
-    return {
-        "kind": kind,
-        "layer": result.name,
-        "size": size,
-        "causal": causal,
-        "xla": jit,
-        "seconds": round(result.median, 6) if result.seconds else "",
-        "repetitions": len(result.seconds),
-        "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
-        "error": result.error,
-    }
+def _table(
+    results: dict[str, Result], kind: str, size: int, jit: bool, causal: bool, per: int = 1
+) -> list[dict[str, Any]]:
+    return bench.table(results, per, "layer", kind=kind, size=size, causal=causal, xla=jit)
 
 
-def _line(row: dict[str, Any]) -> str:
-    if row["error"]:
-        return f"{row['layer']:12} {row['size']:5}  {row['error']}"
-    memory = f"{row['peak_mib']:9} MiB" if row["peak_mib"] != "" else ""
-    xla = "XLA" if row["xla"] else ""
-    return f"{row['layer']:12} {row['size']:5}  {row['seconds'] * 1e3:10.2f} ms {memory} {xla}"
-
-
-def decoding_rows(positions: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+def decoding_rows(
+    names: Sequence[str], positions: Sequence[int], rounds: int
+) -> list[dict[str, Any]]:
     """Milliseconds a token at several positions; not on JAX, whose loop is the user's."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
         return []
-    rows, names = [], ("simple", "local", "full")
+    rows = []
     cases = {f"{n}@{p}": {"name": n, "position": p} for n in names for p in positions}
     with bench.workers(list(cases)) as made:
         target = "tfzoo.aft.bench:build_decoding"
         results = bench.compare(made, target, cases, max(rounds, 5) * 2, memory=False)
     for case, result in results.items():
         name, position = case.split("@")
-        result = Result(name, [s / 64 for s in result.seconds], None, result.error)
-        rows.append(_row("decoding", int(position), result, True, True))
-        print(_line(rows[-1]), flush=True)
+        found = Result(name, result.seconds, None, result.error)
+        rows += _table({name: found}, "decoding", int(position), True, True, DECODED)
     return rows
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that the layers are meant to reach, as far as the rows tell."""
-    time = {(r["kind"], r["layer"], r["size"]): r["seconds"] for r in rows if r["seconds"] != ""}
+    times, found, passes = Times(rows, "kind", "layer", "size"), [], "forward+backward"
     memory = {(r["layer"], r["size"]): r["peak_mib"] for r in rows if r["peak_mib"] != ""}
-    found, passes = [], "forward+backward"
-    if (passes, "attention", 2048) in time:
-        for name, factor in TARGETS.items():
-            ratio = time[passes, "attention", 2048] / time[passes, name, 2048]
-            says = f"{name} at T=2048, times faster than attention"
-            found.append(Target(says, ratio, factor, True))
+    for name, factor in TARGETS.items():
+        says = f"{name} at T=2048, times faster than attention"
+        found += times.ratio(says, (passes, "attention", 2048), (passes, name, 2048), factor, True)
     for name in ("simple", "local"):
-        sizes = [s for k, n, s in time if k == passes and n == name and s >= 1024]
-        if len(sizes) > 1:
-            growth = bench.slope(sizes, [time[passes, name, s] for s in sizes])
-            says = f"{name} growth exponent of time, T={min(sizes)} to {max(sizes)}"
+        seconds = {
+            size: time
+            for (kind, layer, size), time in times.seconds.items()
+            if kind == passes and layer == name and size >= 1024
+        }
+        if len(seconds) > 1:
+            growth = bench.slope(list(seconds), list(seconds.values()))
+            says = f"{name} growth exponent of time, T={min(seconds)} to {max(seconds)}"
             found.append(Target(says, growth, 1.2, False))
     for name in ("simple", "local"):
-        if ("decoding", name, 4096) in time:
-            ratio = time["decoding", name, 4096] / time["decoding", name, 64]
-            found.append(Target(f"{name} cost a token, position 4096 / 64", ratio, 1.2, False))
+        says = f"{name} cost a token, position 4096 / 64"
+        found += times.ratio(says, ("decoding", name, 4096), ("decoding", name, 64), 1.2, False)
     for name in ("full", "local", "simple", "conv"):
         shares = [
             mib / memory["attention", s]
@@ -231,8 +220,8 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     return found
 
 
-def show(rows: Sequence[dict[str, Any]], found: Sequence[Target]) -> None:
-    """Prints times, ratios to attention, memory, and the targets."""
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints times, ratios to attention, and memory."""
     import rich
     from rich.table import Table
 
@@ -240,19 +229,18 @@ def show(rows: Sequence[dict[str, Any]], found: Sequence[Target]) -> None:
     sizes = sorted({r["size"] for r in layers})
     table = Table("ms (times faster than attention) / MiB", *map(str, sizes))
     by = {(r["layer"], r["size"]): r for r in layers}
-    for name in LAYERS:
+    for name in dict.fromkeys(r["layer"] for r in layers):
         cells = []
         for size in sizes:
-            row, base = by[name, size], by["attention", size]
+            row, base = by[name, size], by.get(("attention", size))
             if row["seconds"] == "":
                 cells.append(row["error"])
                 continue
-            ratio = f" ({base['seconds'] / row['seconds']:.1f}x)" if base["seconds"] != "" else ""
+            known = base and base["seconds"] != ""
+            ratio = f" ({base['seconds'] / row['seconds']:.1f}x)" if known else ""
             cells.append(f"{row['seconds'] * 1e3:.1f}{ratio} / {row['peak_mib']}")
         table.add_row(name, *cells)
     rich.print(table)
-    for target in found:
-        print(target)
 
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -269,7 +257,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         (axes[0], "seconds", "seconds, forward and backward"),
         (axes[1], "peak_mib", "peak memory of a pass, MiB"),
     ):
-        for name in LAYERS:
+        for name in dict.fromkeys(r["layer"] for r in rows):
             points = [
                 (r["size"], r[key])
                 for r in rows

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfzoo import bench
-from tfzoo.bench import Result, Target
+from tfzoo.bench import Target, Times
 from tfzoo.config import check
 
 WIDTH, SIDE, BATCH, CLASSES = 64, 32, 64, 10
@@ -138,33 +137,23 @@ def _wait(x: Any) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tfzoo bench afv", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="of the fast alternatives")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser = bench.parser("afv", __doc__, 7, PARTS)
     parser.add_argument("--width", type=int, default=WIDTH, help="of D; default %(default)s")
     parser.add_argument("--batch", type=int, default=BATCH, help="images; default %(default)s")
     parser.add_argument("--side", type=int, default=SIDE, help="of the images")
-    parser.add_argument("--output", default="benches/afv")
-    words = parser.parse_args(argv)
-    for name in ("rounds", "width", "batch"):
+    words = bench.parse(parser, argv, PARTS)
+    for name in ("width", "batch"):
         check(getattr(words, name) >= 1, f"--{name}", getattr(words, name), "at least 1")
     check(words.side in (16, 32, 64, 128), "--side", words.side, "16, 32, 64 or 128")
-    parts = words.parts.split(",")
-    for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
     size = {"width": words.width, "batch": words.batch, "side": words.side}
     rows: list[dict[str, Any]] = []
-    if "gradients" in parts:
+    if "gradients" in words.parts:
         rows += gradient_rows(words.rounds, size)
-    if "features" in parts:
+    if "features" in words.parts:
         rows += _compare("features", FEATURES, words.rounds, size)
-    if "readout" in parts:
+    if "readout" in words.parts:
         rows += _compare("readout", READOUTS, words.rounds, size)
-    found = targets(rows)
-    bench.report("afv", rows, found, words.output)
-    for target in found:
-        print(target)
-    print(f"written to {words.output}")
+    bench.report("afv", rows, targets(rows), words.output)
 
 
 def gradient_rows(rounds: int, size: dict[str, int]) -> list[dict[str, Any]]:
@@ -175,7 +164,7 @@ def gradient_rows(rounds: int, size: dict[str, int]) -> list[dict[str, Any]]:
         slow = {name: {"name": name, **size} for name in GRADIENTS[1:]}
         results = bench.compare(made, target, fast, rounds)
         results |= bench.compare(made, target, slow, min(rounds, SLOW_ROUNDS))
-    return _rows("gradients", size, results)
+    return bench.table(results, kind="gradients", **size)
 
 
 def _compare(
@@ -184,51 +173,18 @@ def _compare(
     keywords = {name: {"name": name, **size} for name in names}
     with bench.workers(names, time_limit=300) as made:
         results = bench.compare(made, f"tfzoo.afv.bench:build_{kind}", keywords, rounds)
-    return _rows(kind, size, results)
-
-
-def _rows(kind: str, size: dict[str, int], results: dict[str, Result]) -> list[dict[str, Any]]:
-    rows = []
-    for result in results.values():
-        peak = result.peak_bytes
-        rows.append(
-            {
-                "kind": kind,
-                "alternative": result.name,
-                **size,
-                "seconds": round(result.median, 6) if result.seconds else "",
-                "repetitions": len(result.seconds),
-                "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
-                "error": result.error,
-            }
-        )
-        said = result.error or f"{result.median * 1e3:10.2f} ms {rows[-1]['peak_mib']:>9} MiB"
-        print(f"{kind:10} {result.name:15} {said}", flush=True)
-    return rows
+    return bench.table(results, kind=kind, **size)
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    time = {(r["kind"], r["alternative"]): r["seconds"] for r in rows if r["seconds"]}
-    peak = {(r["kind"], r["alternative"]): r["peak_mib"] for r in rows if r["peak_mib"] != ""}
-    found = []
-
-    def ratio(says: str, top: tuple, bottom: tuple, bound: float, at_least: bool) -> None:
-        if top in time and bottom in time:
-            found.append(Target(says, time[top] / time[bottom], bound, at_least))
-
-    ours = ("gradients", "ours")
-    for name, bound in (("loop", 10), ("jacobian", 5)):
-        ratio(f"times faster than {name}", ("gradients", name), ours, bound, True)
-    extraction = ("features", "extraction")
-    ratio(
-        "extraction: time / one forward and backward pass",
-        extraction,
-        ("features", "pass"),
-        4,
-        False,
-    )
-    if ours in peak:
-        says = "per-example gradients: peak MiB within the stated budget"
-        found.append(Target(says, peak[ours], BUDGET / 2**20, False))
+    times, ours = Times(rows, "kind", "alternative"), ("gradients", "ours")
+    found = times.ratio("times faster than loop", ("gradients", "loop"), ours, 10, True)
+    found += times.ratio("times faster than jacobian", ("gradients", "jacobian"), ours, 5, True)
+    says = "extraction: time / one forward and backward pass"
+    found += times.ratio(says, ("features", "extraction"), ("features", "pass"), 4, False)
+    for row in rows:
+        if (row["kind"], row["alternative"]) == ours and row["peak_mib"] != "":
+            says = "per-example gradients: peak MiB within the stated budget"
+            found.append(Target(says, row["peak_mib"], BUDGET / 2**20, False))
     return found

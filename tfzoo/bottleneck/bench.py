@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfzoo import bench
-from tfzoo.bench import Result, Target
+from tfzoo.bench import Target, Times
 from tfzoo.config import check
 
 INPUTS, DEPTH = 784, 3
@@ -100,29 +99,18 @@ def build_simulator(
 
 def main(argv: Sequence[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tfzoo bench bottleneck", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each alternative")
-    parser.add_argument("--parts", default="kernel,simulator", help="some of %(default)s")
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="N of the kernels")
-    parser.add_argument("--output", default="benches/bottleneck")
-    words = parser.parse_args(argv)
-    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
     makers = {"kernel": kernel_rows, "simulator": simulator_rows}
-    parts = words.parts.split(",")
-    for part in parts:
-        check(part in makers, "--parts", part, f"some of {', '.join(makers)}")
+    parser = bench.parser("bottleneck", __doc__, 9, tuple(makers))
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="N of the kernels")
+    words = bench.parse(parser, argv, tuple(makers))
     for word in words.sizes.split(","):
         good = word.isdecimal() and int(word) >= 1
         check(good, "--sizes", word, "whole numbers from 1 up, with commas between")
     sizes = sorted({int(word) for word in words.sizes.split(",")})
     rows = []
-    for part in parts:
+    for part in words.parts:
         rows += makers[part](words.rounds, sizes)
-    found = targets(rows)
-    bench.report("bottleneck", rows, found, words.output)
-    for target in found:
-        print(target)
-    print(f"written to {words.output}")
+    bench.report("bottleneck", rows, targets(rows), words.output)
 
 
 def kernel_rows(rounds: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
@@ -133,7 +121,8 @@ def kernel_rows(rounds: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
             keywords = {name: {"name": name, "points": n} for name in KERNELS}
             turns = rounds if n <= TARGET_SIZE else min(rounds, SLOWEST_ROUNDS)
             target = "tfzoo.bottleneck.bench:build_kernel"
-            rows += _rows("kernel", n, 1, bench.compare(made, target, keywords, turns))
+            results = bench.compare(made, target, keywords, turns)
+            rows += bench.table(results, kind="kernel", size=n)
     return rows
 
 
@@ -142,51 +131,24 @@ def simulator_rows(rounds: int, sizes: Sequence[int] = ()) -> list[dict[str, Any
     keywords = {name: {"name": name, **SIMULATION} for name in SIMULATORS}
     with bench.workers(SIMULATORS, time_limit=300) as made:
         target = "tfzoo.bottleneck.bench:build_simulator"
-        found = bench.compare(made, target, keywords, rounds)
-        return _rows("simulator", SIMULATION["width"], SIMULATION["steps"], found)
-
-
-def _rows(kind: str, size: int, steps: int, results: dict[str, Result]) -> list[dict[str, Any]]:
-    rows = []
-    for result in results.values():
-        peak = result.peak_bytes
-        seconds = result.median / steps
-        rows.append(
-            {
-                "kind": kind,
-                "size": size,
-                "alternative": result.name,
-                "seconds": round(seconds, 6) if result.seconds else "",
-                "per_second": round(1.0 / seconds, 2) if result.seconds else "",
-                "repetitions": len(result.seconds),
-                "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
-                "error": result.error,
-            }
-        )
-        said = result.error or f"{seconds * 1e3:10.2f} ms {rows[-1]['peak_mib']:>9} MiB"
-        print(f"{kind:10} {size:5} {result.name:7} {said}", flush=True)
-    return rows
+        results = bench.compare(made, target, keywords, rounds)
+    steps = SIMULATION["steps"]
+    return bench.table(results, steps, kind="simulator", size=SIMULATION["width"])
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    time = {(r["kind"], r["size"], r["alternative"]): r["seconds"] for r in rows if r["seconds"]}
-    sizes = sorted({size for kind, size, _ in time if kind == "kernel"})
-    found = []
-
-    def ratio(says: str, over: tuple, under: tuple, bound: float, at_least: bool) -> None:
-        if over in time and under in time:
-            found.append(Target(says, time[over] / time[under], bound, at_least))
-
+    times, found = Times(rows, "kind", "size", "alternative"), []
+    sizes = sorted({size for kind, size, _ in times.seconds if kind == "kernel"})
     for n in sizes:
         ours, plain, limit = (("kernel", n, name) for name in KERNELS)
         if n == TARGET_SIZE:
             says = f"N={n}: time / that of one product and {PASSES} passes"
-            ratio(says, ours, limit, 3, False)
-        ratio(f"N={n}: times faster than plain TensorFlow", plain, ours, 1, True)
-    ours = [n for n in sizes if ("kernel", n, "ours") in time]
+            found += times.ratio(says, ours, limit, 3, False)
+        found += times.ratio(f"N={n}: times faster than plain TensorFlow", plain, ours, 1, True)
+    ours = {n: times.seconds[key] for n in sizes if (key := ("kernel", n, "ours")) in times.seconds}
     if len(ours) > 1:
-        growth = bench.slope(ours, [time["kernel", n, "ours"] for n in ours])
+        growth = bench.slope(list(ours), list(ours.values()))
         found.append(Target("growth of the kernel's time: exponent of N", growth, 2.2, False))
     for row in rows:
         if row["kind"] == "kernel" and row["alternative"] == "ours" and row["peak_mib"] != "":
@@ -196,5 +158,4 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     width = SIMULATION["width"]
     hybrid, finite = (("simulator", width, name) for name in SIMULATORS)
     says = f"steps per second: hybrid / finite net of width {width}"
-    ratio(says, finite, hybrid, 1, True)
-    return found
+    return found + times.ratio(says, finite, hybrid, 1, True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfzoo import bench
-from tfzoo.bench import Result, Target
+from tfzoo.bench import Target, Times
 from tfzoo.config import check
 
 BATCH, SIDE = 32, 16
@@ -118,29 +117,18 @@ def _pass(call: Callable, weights: Callable[[], list], x: Any) -> Callable[[], N
 
 def main(argv: Sequence[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tfzoo bench collegial", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9, help="of the fast alternatives")
-    parser.add_argument("--parts", default="convolution,dense,network", help="some of %(default)s")
-    parser.add_argument("--groups", default="4,32,37", help="some of %(default)s")
-    parser.add_argument("--output", default="benches/collegial")
-    words = parser.parse_args(argv)
-    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
     makers = {"convolution": convolution_rows, "dense": dense_rows, "network": network_rows}
-    parts = words.parts.split(",")
-    for part in parts:
-        check(part in makers, "--parts", part, f"some of {', '.join(makers)}")
+    parser = bench.parser("collegial", __doc__, 9, tuple(makers))
+    parser.add_argument("--groups", default="4,32,37", help="some of %(default)s")
+    words = bench.parse(parser, argv, tuple(makers))
     known = {str(g): g for g in GROUPS}
     for word in words.groups.split(","):
         check(word in known, "--groups", word, f"some of {', '.join(known)}")
     groups = [known[word] for word in words.groups.split(",")]
     rows = []
-    for part in parts:
+    for part in words.parts:
         rows += makers[part](words.rounds, groups)
-    found = targets(rows)
-    bench.report("collegial", rows, found, words.output)
-    for target in found:
-        print(target)
-    print(f"written to {words.output}")
+    bench.report("collegial", rows, targets(rows), words.output)
 
 
 def convolution_rows(rounds: int, groups: Sequence[int]) -> list[dict[str, Any]]:
@@ -155,7 +143,7 @@ def convolution_rows(rounds: int, groups: Sequence[int]) -> list[dict[str, Any]]
             results = bench.compare(made, target, keywords, rounds)
             slow = {"keras": {"name": "keras", "groups": g, "channels": GROUPS[g]}}
             results |= bench.compare(made, target, slow, min(rounds, SLOW_ROUNDS))
-        rows += _rows("convolution", g, results)
+        rows += bench.table(results, kind="convolution", size=g)
     return rows
 
 
@@ -164,7 +152,8 @@ def dense_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
     keywords = {n: {"name": n, **DENSE} for n in ("ours", "loop", "unstacked")}
     with bench.workers(list(keywords)) as made:
         target = "tfzoo.collegial.bench:build_dense"
-        return _rows("dense", DENSE["members"], bench.compare(made, target, keywords, 3 * rounds))
+        results = bench.compare(made, target, keywords, 3 * rounds)
+    return bench.table(results, kind="dense", size=DENSE["members"])
 
 
 def network_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
@@ -172,50 +161,23 @@ def network_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]
     keywords = {n: {"name": n} for n in NETWORKS}
     with bench.workers(list(keywords), time_limit=300) as made:
         target = "tfzoo.collegial.bench:build_network"
-        return _rows("network", 29, bench.compare(made, target, keywords, max(1, rounds // 2)))
-
-
-def _rows(kind: str, size: int, results: dict[str, Result]) -> list[dict[str, Any]]:
-    rows = []
-    for result in results.values():
-        peak = result.peak_bytes
-        rows.append(
-            {
-                "kind": kind,
-                "size": size,
-                "alternative": result.name,
-                "seconds": round(result.median, 6) if result.seconds else "",
-                "repetitions": len(result.seconds),
-                "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
-                "error": result.error,
-            }
-        )
-        said = result.error or f"{result.median * 1e3:10.2f} ms {rows[-1]['peak_mib']:>9} MiB"
-        print(f"{kind:12} {size:3} {result.name:9} {said}", flush=True)
-    return rows
+        results = bench.compare(made, target, keywords, max(1, rounds // 2))
+    return bench.table(results, kind="network", size=29)
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    time = {(r["kind"], r["size"], r["alternative"]): r["seconds"] for r in rows if r["seconds"]}
-    found = []
-
-    def compare(says: str, slow: tuple, fast: tuple, bound: float, at_least: bool) -> None:
-        if slow in time and fast in time:
-            found.append(Target(says, time[slow] / time[fast], bound, at_least))
-
+    times, found = Times(rows, "kind", "size", "alternative"), []
     for g in GROUPS:
         ours, keras = ("convolution", g, "ours"), ("convolution", g, "keras")
         if g == 32:
-            compare("g=32: times faster than Keras's Conv2D(groups=g)", keras, ours, 100, True)
+            says = "g=32: times faster than Keras's Conv2D(groups=g)"
+            found += times.ratio(says, keras, ours, 100, True)
         says = f"g={g}: time / that of a loop of convolutions"
-        compare(says, ours, ("convolution", g, "loop"), 1.1, False)
-    loop, ours = ("dense", DENSE["members"], "loop"), ("dense", DENSE["members"], "ours")
-    compare("CollegialDense, m=32: times faster than a loop of Dense", loop, ours, 3, True)
-    unstacked = ("dense", DENSE["members"], "unstacked")
-    compare(
-        "CollegialDense, m=32: times faster than a loop on unstacked rows", unstacked, ours, 1, True
-    )
+        found += times.ratio(says, ours, ("convolution", g, "loop"), 1.1, False)
+    ours = ("dense", DENSE["members"], "ours")
+    for name, what, bound in (("loop", "of Dense", 3), ("unstacked", "on unstacked rows", 1)):
+        says = f"CollegialDense, m=32: times faster than a loop {what}"
+        found += times.ratio(says, ("dense", DENSE["members"], name), ours, bound, True)
     wide, searched = ("network", 29, "wide"), ("network", 29, "searched")
-    compare("ResNeXt-29 step: 37x10d / 1x128d", searched, wide, 2, False)
-    return found
+    return found + times.ratio("ResNeXt-29 step: 37x10d / 1x128d", searched, wide, 2, False)

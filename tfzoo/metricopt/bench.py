@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,13 +83,10 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
 
 def main(argv: Sequence[str]) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="tfzoo bench metricopt", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each alternative")
+    parser = bench.parser("metricopt", __doc__, 7)
     parser.add_argument("--models", default=",".join(SIZES), help="some of %(default)s")
     parser.add_argument("--steps", type=int, help="of a repetition; by the model by default")
-    parser.add_argument("--output", default="benches/metricopt")
-    words = parser.parse_args(argv)
-    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
+    words = bench.parse(parser, argv)
     check(words.steps is None or words.steps >= 1, "--steps", words.steps, "at least 1")
     rows, targets = [], []
     with bench.workers(ARMS, time_limit=300) as made:
@@ -102,12 +98,9 @@ def main(argv: Sequence[str]) -> None:
             results = bench.compare(made, target, keywords, words.rounds, memory=False)
             rows += _rows(model, steps, results)
             targets += _targets(model, results)
-    bench.report("metricopt", rows, targets, words.output)
     for row in rows:
         print(" ".join(f"{k}={v}" for k, v in row.items()))
-    for target in targets:
-        print(target)
-    print(f"written to {words.output}")
+    bench.report("metricopt", rows, targets, words.output)
 
 
 def _rows(model: str, steps: int, results: dict[str, Result]) -> list[dict[str, Any]]:

@@ -1,0 +1,167 @@
+"""Processes that build alternatives and repeat them when asked; what `tfzoo bench` measures with.
+
+A worker that outgrows the memory limit is ended and reported so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import multiprocessing
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+STARTUP_SECONDS = 300.0
+
+
+class Worker:
+    """One process that builds alternatives and repeats them when asked.
+
+    Args:
+        memory_limit: bytes of resident memory at which the process is ended.
+        time_limit: seconds that one request may take.
+    """
+
+    def __init__(self, memory_limit: float, time_limit: float):
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,))
+        self._process.daemon = True
+        self._process.start()
+        theirs.close()
+        self.memory_limit, self.time_limit = memory_limit, time_limit
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process can be asked."""
+        return self._process.is_alive()
+
+    def another(self) -> Worker:
+        """A new process with the same limits."""
+        return Worker(self.memory_limit, self.time_limit)
+
+    def ask(self, *request: Any, time_limit: float | None = None) -> Any:
+        """Sends a request and waits for the answer.
+
+        Raises:
+            Lost: the process outgrew a limit, failed or died; it is ended.
+        """
+        if not self.alive:
+            raise Lost(self._end())
+        self._pipe.send(request)
+        deadline = time.monotonic() + (time_limit or self.time_limit)
+        process = psutil.Process(self._process.pid)
+        while not self._pipe.poll(0.02):
+            with contextlib.suppress(psutil.Error):
+                if process.memory_info().rss > self.memory_limit:
+                    self.close()
+                    raise Lost(f"out of memory (> {self.memory_limit / 2**30:.1f} GiB)")
+            if time.monotonic() > deadline:
+                self.close()
+                raise Lost(f"over the time limit ({time_limit or self.time_limit:.0f} s)")
+        try:
+            kind, value = self._pipe.recv()
+        except EOFError:
+            raise Lost(self._end()) from None
+        if kind == "error":
+            raise Lost(value)
+        return value
+
+    def _end(self) -> str:
+        """How the process ended by itself, in words."""
+        self._process.join(5)
+        killed = self._process.exitcode == -signal.SIGKILL
+        self.close()
+        return "killed by the system, as it does when memory runs out" if killed else "process died"
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self.alive:
+            self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+class Lost(Exception):
+    """A worker has no answer; the message says why."""
+
+
+def _serve(pipe: Any) -> None:
+    """The worker's loop: ("build", "module:function", keywords), ("time",), ("weigh",)."""
+    step: Callable[[], None] | None = None
+    before = 0
+    while True:
+        try:
+            kind, *arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer: Any = None
+            if kind == "build":
+                step = None
+                gc.collect()
+                module, function = arguments[0].split(":")
+                step = getattr(importlib.import_module(module), function)(**arguments[1])
+                before = _resident()
+                step()  # traces and compiles
+            elif kind == "time":
+                start = time.perf_counter()
+                step()
+                answer = time.perf_counter() - start
+            elif kind == "weigh":
+                answer = max(_peak(step) - before, 0)
+            pipe.send(("ok", answer))
+        except Exception as error:
+            lines = str(error).splitlines() or [type(error).__name__]
+            pipe.send(("error", lines[0]))
+
+
+def _resident() -> int:
+    """Resident bytes, after what is free was given back."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+    return _status("VmRSS")
+
+
+def _peak(step: Callable[[], None]) -> int:
+    """Most resident bytes during a repetition (Linux)."""
+    _resident()
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
+    step()
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    text = Path("/proc/self/status").read_text()
+    return int(re.search(rf"{name}:\s+(\d+) kB", text).group(1)) * 1024
+
+
+@contextlib.contextmanager
+def workers(
+    names: Sequence[str],
+    memory_limit: float | None = None,
+    time_limit: float = 120.0,
+) -> Iterator[dict[str, Worker]]:
+    """One worker for each name, ended when the block ends.
+
+    Args:
+        names: of the alternatives.
+        memory_limit: bytes for one process; default: 80 % of what is available now.
+        time_limit: seconds for one request.
+    """
+    limit = memory_limit or 0.8 * psutil.virtual_memory().available
+    made = {name: Worker(limit, time_limit) for name in names}
+    try:
+        yield made
+    finally:
+        for worker in made.values():
+            worker.close()
