@@ -1,11 +1,15 @@
 """Fixtures for all tests."""
 
+import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras  # noqa: E402
 import pytest  # noqa: E402
+
+from support import LocalWorker  # noqa: E402
+from tfzoo import bench  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +25,14 @@ def _plain_keras():
 def _own_data_folder(tmp_path_factory):
     """Prepared data go to a folder of the test run's, never to the user's."""
     os.environ["TFDS_DATA_DIR"] = str(tmp_path_factory.getbasetemp() / "tfds")
+
+
+@pytest.fixture
+def local_workers(monkeypatch):
+    """Benches measure in this process: starting theirs is tested once, in `test_bench.py`."""
+
+    @contextlib.contextmanager
+    def workers(names, **limits):
+        yield {name: LocalWorker() for name in names}
+
+    monkeypatch.setattr(bench, "workers", workers)

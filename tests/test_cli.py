@@ -84,22 +84,25 @@ def test_every_recipe_builds_without_its_data(capsys, name):
     assert "parameters; nothing was trained" in capsys.readouterr().out
 
 
-def test_train_evaluate_predict_export_of_a_run(tmp_path):
+def test_train_evaluate_predict_export_of_a_run(tmp_path, capsys):
     folder = tmp_path / "run"
     small = ["epochs=1", "steps_per_epoch=2"]
-    status, out, err = run("train", "aft/digits", *small, "--run-dir", folder)
+    status, _, err = run("train", "aft/digits", *small, "--run-dir", folder)
     assert status == 0, err
     metrics = json.loads((folder / "metrics.json").read_text())["test"]
-    status, out, err = run("evaluate", folder)
-    assert status == 0, err
-    found = dict(line.split() for line in out.splitlines())
+
+    def said(*words):
+        status = main([str(w) for w in words])
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        return out
+
+    found = dict(line.split() for line in said("evaluate", folder).splitlines())
     assert float(found["accuracy"]) == pytest.approx(metrics["accuracy"], abs=1e-5)
     image = tmp_path / "image.json"
     image.write_text(json.dumps({"images": [[[[3]] * 8] * 8]}))
-    status, out, err = run("predict", folder, image)
-    assert status == 0, err
-    assert sum(json.loads(out)["probabilities"][0]) == pytest.approx(1, abs=1e-5)
-    status, out, err = run("export", folder, "--output", tmp_path / "served")
-    assert status == 0 and (tmp_path / "served" / "1" / "saved_model.pb").is_file(), err
-    status, _, err = run("export", folder, "--output", tmp_path / "served", "--version", "1")
-    assert status != 0 and "Traceback" not in err
+    answer = json.loads(said("predict", folder, image))
+    assert sum(answer["probabilities"][0]) == pytest.approx(1, abs=1e-5)
+    said("export", folder, "--output", tmp_path / "served")
+    assert (tmp_path / "served" / "1" / "saved_model.pb").is_file()
+    fails(capsys, "export", folder, "--output", tmp_path / "served", "--version", "1")

@@ -39,7 +39,7 @@ def test_every_build_runs():
         afv_bench.build_readout(name, **small)()
 
 
-def test_the_command_runs(tmp_path, capsys):
+def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "features", "--rounds", "1", "--width", "2", "--side", "16"]
     words += ["--batch", "16", "--output", str(tmp_path)]
     assert main(["bench", "afv", *words]) == 0

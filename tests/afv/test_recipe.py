@@ -1,5 +1,6 @@
 """AFV's recipes: digits learn, resume exactly and are served; the paper's on mocked data."""
 
+import dataclasses
 import signal
 
 import keras
@@ -112,7 +113,6 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     [
         ("afv/mnist", (28, 28, 1)),
         ("afv/cifar10", (32, 32, 3)),
-        ("afv/cifar100", (32, 32, 3)),
     ],
 )
 def test_the_papers_recipes_train_on_mocked_data(name, shape, tmp_path, monkeypatch):
@@ -124,6 +124,11 @@ def test_the_papers_recipes_train_on_mocked_data(name, shape, tmp_path, monkeypa
     assert (tmp_path / "readout" / "log.csv").is_file()
     model, _ = runner.open_trained(str(tmp_path))
     assert np.abs(model.kernel).max() > 0 and not np.any(model.bias)
+
+
+def test_cifar100_is_cifar10_but_for_its_data():
+    small, large = (runner.resolve(f"afv/cifar10{x}").config for x in ("", "0"))
+    assert large.data.name == "cifar100" and dataclasses.replace(large, data=small.data) == small
 
 
 def test_augmentation_of_the_official_code():

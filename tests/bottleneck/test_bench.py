@@ -27,7 +27,7 @@ def test_targets_follow_from_the_rows():
     }
 
 
-def test_the_command_runs(tmp_path, capsys):
+def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "kernel", "--sizes", "48,32", "--rounds", "1", "--output", str(tmp_path)]
     assert main(["bench", "bottleneck", *words]) == 0
     assert {p.name for p in tmp_path.iterdir()} == {"results.csv", "bench.json"}

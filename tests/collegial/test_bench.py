@@ -23,7 +23,7 @@ def test_targets_follow_from_the_rows():
     }
 
 
-def test_the_command_runs(tmp_path, capsys):
+def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "dense", "--rounds", "1", "--output", str(tmp_path)]
     assert main(["bench", "collegial", *words]) == 0
     assert {p.name for p in tmp_path.iterdir()} == {"results.csv", "bench.json"}
