@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tfzoo.cli import main
+from tfzoo.data.imbalance import cut
 from tfzoo.metricopt import attach_adapters
 from tfzoo.metricopt.experiments import compare, fit_quality, meta, methods, tasks
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
-from tfzoo.metricopt.imbalance import cut
 
 
 @pytest.fixture

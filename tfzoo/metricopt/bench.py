@@ -32,6 +32,7 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
     import keras
     import numpy as np
 
+    from tfzoo import networks
     from tfzoo.metricopt import (
         MetricOpt,
         MetricOptimizer,
@@ -39,7 +40,6 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
         ValueFunction,
         attach_adapters,
     )
-    from tfzoo.metricopt import model as networks
 
     rng, side = np.random.default_rng(0), 8 if model == "mlp" else 32
     if model == "mlp":

@@ -13,10 +13,10 @@ from tfzoo import metrics
 from tfzoo.config import check
 from tfzoo.errors import InputError
 from tfzoo.metricopt.buffer import Trajectory
-from tfzoo.metricopt.held_out import HeldOut
 from tfzoo.metricopt.interpolation import interpolate
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.metricopt.value import Observations, ValueFunction
+from tfzoo.metrics.held_out import HeldOut
 
 
 class MetricOpt(keras.callbacks.Callback):

@@ -1,101 +1,56 @@
-"""MetricOpt's task on retrieval: embeddings of images whose classes were not trained on."""
+"""MetricOpt's task on retrieval."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo import data
-from tfzoo.data import augment, images
-from tfzoo.errors import InputError
-from tfzoo.metricopt import model as networks
+from tfzoo import data, networks
+from tfzoo.metric_recipes.retrieval import Retrieval, training_view
 from tfzoo.metricopt import training
-from tfzoo.metricopt.config import RetrievalConfig
-from tfzoo.metrics import recall_at_k
-from tfzoo.recipe import Recipe
+from tfzoo.metricopt.config import TunedRetrievalConfig
 from tfzoo.registry import task
 from tfzoo.runner import Run
-from tfzoo.serving import Signature
-from tfzoo.serving.image_signatures import image_signatures
 
 SHUFFLE_BUFFER = 10_000
 
 
 @task("metricopt.retrieval")
-class RetrievalMetric(Recipe):
+class RetrievalMetric(Retrieval):
     """Images to embeddings, trained by a normalised softmax over the training classes."""
 
-    config_class = RetrievalConfig
+    config_class = TunedRetrievalConfig
 
-    def data_info(self, config: RetrievalConfig) -> dict[str, Any]:
-        """What the model depends on; an epoch's length is not known without the data."""
-        size, steps = config.model.image_size, config.steps_per_epoch or 1
-        return {"steps_per_epoch": steps, "shape": (size, size, config.model.channels)}
-
-    def datasets(self, config: RetrievalConfig) -> data.Datasets:
-        """All splits joined and parted by class."""
-        found = data.builder(config.data)
-        features = found.info.features
-        for name in ("image", config.label):
-            if name not in features:
-                raise InputError(
-                    f"data.name={config.data.name!r}: has no feature {name!r}; must be of "
-                    f"{', '.join(features)}"
-                )
-        names = [s for s in ("train", "validation", "test") if s in found.info.splits]
-        joined = data.split(found, "+".join(names), encoded=True)
-        decode, size = features["image"].decode_example, config.model.image_size
-        first, second = config.train_classes, config.train_classes + config.validation_classes
-
-        def part(low: int, high: int) -> tf.data.Dataset:
-            inside = lambda x: (x[config.label] >= low) & (x[config.label] < high)  # noqa: E731
-            return joined.filter(inside)
+    def stream(
+        self,
+        config: TunedRetrievalConfig,
+        encoded: tf.data.Dataset,
+        count: int,
+        decode: Callable[[tf.Tensor], tf.Tensor],
+    ) -> data.TrainStream:
+        """Images and one-hot classes, shuffled through a buffer."""
 
         def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
-            image = _training_view(decode(example["image"]), seed, size)
-            return image, {"logits": tf.one_hot(example[config.label], first)}
+            image = training_view(decode(example["image"]), seed, config.model.image_size)
+            return image, {"logits": tf.one_hot(example[config.label], config.train_classes)}
 
-        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
-            return _whole(decode(example["image"]), size), example[config.label]
-
-        everything = 2**31
-        parts = [part(0, first), part(first, second), part(second, everything)]
-        counts = [int(p.reduce(np.int64(0), lambda n, _: n + 1)) for p in parts]
-        for name, count in zip(("train", "validation", "test"), counts, strict=True):
-            if not count:
-                raise InputError(
-                    f"train_classes={first}, validation_classes={second - first}: leave no "
-                    f"{name} images of {config.data.name!r}"
-                )
-        stream = data.train_stream(
-            parts[0],
-            count=counts[0],
+        return data.train_stream(
+            encoded,
+            count=count,
             batch_size=config.batch_size,
             seed=config.seed,
             map_fn=prepare,
             steps_per_epoch=config.steps_per_epoch,
             shuffle_buffer=SHUFFLE_BUFFER,
         )
-        validation, test = (
-            data.eval_batches(p, batch_size=config.batch_size, map_fn=plain) for p in parts[1:]
-        )
-        info = {"steps_per_epoch": stream.steps_per_epoch, "report_k": config.report_k}
-        channels = features["image"].shape[-1]
-        if channels != config.model.channels:
-            raise InputError(
-                f"model.channels={config.model.channels}: must be the data's {channels}"
-            )
-        info |= {"shape": (size, size, channels)}
-        return data.Datasets(stream, validation, test, info)
 
-    def build(self, config: RetrievalConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: TunedRetrievalConfig, info: dict[str, Any]) -> keras.Model:
         """A plain Keras model from raw pixels to embeddings of unit length."""
-        settings = config.model
-        scale = (settings.pixel_mean, settings.pixel_std)
-        return networks.embedder(info["shape"], settings.backbone, settings.dim, *scale)
+        return self.network(config, info)
 
     def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
         """The embedding under its softmax, then its adapters for the metric."""
@@ -106,24 +61,8 @@ class RetrievalMetric(Recipe):
         training.compile_base(base, loss, run.config, datasets.train.steps_per_epoch)
         training.train(model, base, datasets, run, lambda y: np.asarray(y), validate=False)
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
-        """recall@k on the classes for test, and the number of their images."""
-        labels, embeddings = training.answers(model, datasets.test)
-        found = {
-            f"recall_at_{k}": recall_at_k(labels, embeddings, k)
-            for k in datasets.info["report_k"]
-            if k < len(labels)
-        }
-        return found | {"count": len(labels)}
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
-        """`serving_default(images)` and `bytes(encoded)`, to `embedding`."""
-        _, size, _, channels = model.input_shape
-        answer = lambda images: {"embedding": model(images, training=False)}  # noqa: E731
-        return image_signatures(answer, size, channels, "an embedding of unit length")
-
-
-def _classifier(embedder: keras.Model, config: RetrievalConfig) -> keras.Model:
+def _classifier(embedder: keras.Model, config: TunedRetrievalConfig) -> keras.Model:
     """The embedding and the cosine logits of the training classes."""
     h = keras.layers.Dense(
         config.train_classes,
@@ -133,17 +72,3 @@ def _classifier(embedder: keras.Model, config: RetrievalConfig) -> keras.Model:
     )(embedder.output)
     logits = keras.layers.Rescaling(1.0 / config.model.temperature, name="logits")(h)
     return keras.Model(embedder.input, {"embedding": embedder.output, "logits": logits})
-
-
-def _training_view(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
-    """A random crop, mirrored at times; small images as they are."""
-    if image.shape[0] == size and image.shape[1] == size:
-        return tf.cast(image, tf.float32)
-    crop, mirror = tf.unstack(tf.random.split(seed, 2))
-    found = augment.flip(augment.random_resized_crop(image, crop, size), mirror)
-    return tf.ensure_shape(tf.cast(found, tf.float32), [size, size, image.shape[-1]])
-
-
-def _whole(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The middle of an image."""
-    return images.to_size(image, size)

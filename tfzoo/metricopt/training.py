@@ -7,15 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfzoo.data import Datasets
 from tfzoo.files import replacing
 from tfzoo.metricopt import folding
 from tfzoo.metricopt.adapted import attach_adapters
 from tfzoo.metricopt.callback import MetricOpt
-from tfzoo.metricopt.config import TaskConfig
-from tfzoo.metricopt.held_out import HeldOut
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.optim import make_adamw
 from tfzoo.runner import Run
@@ -42,7 +39,7 @@ def train(
     Raises:
         InputError: an adapter's layer is not there, or cannot take it in.
     """
-    config: TaskConfig = run.config
+    config = run.config
     settings = config.finetune
     adapted = attach_adapters(base, settings.layers, settings.kind, seed=config.seed)
     folding.check(adapted)  # not after an hour of training
@@ -64,17 +61,11 @@ def train(
     adapted.fold(inplace=True)
 
 
-def compile_base(base: keras.Model, loss: Any, config: TaskConfig, steps: int) -> keras.Model:
+def compile_base(base: keras.Model, loss: Any, config: Any, steps: int) -> keras.Model:
     """`base`, compiled with the config's optimizer for an epoch of `steps` steps."""
     optimizer = make_adamw(config.optimizer, config.epochs * steps)
     base.compile(optimizer, loss, jit_compile=config.jit_compile)
     return base
-
-
-def answers(model: keras.Model, batches: tf.data.Dataset) -> tuple[Any, Any]:
-    """Labels and predictions of all batches, NumPy arrays."""
-    held = HeldOut(batches)
-    return held.labels, held.predictions(model)
 
 
 def _inner(settings: Any) -> keras.optimizers.Optimizer:

@@ -14,9 +14,9 @@ from keras import ops
 from tfzoo.metricopt.adapted import AdaptedModel, attach_adapters
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.experiments.tasks import Problem
-from tfzoo.metricopt.held_out import HeldOut
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.metricopt.value import ValueFunction
+from tfzoo.metrics.held_out import HeldOut
 
 EXPLORATION = {"trajectories": 12, "trajectory_steps": 60, "observe_every": 5}
 FINE_TUNING = 400

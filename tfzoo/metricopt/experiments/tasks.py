@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import metrics
+from tfzoo.data.imbalance import cut
 from tfzoo.data.jpegs import read_jpegs
 from tfzoo.errors import InputError
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
-from tfzoo.metricopt.imbalance import cut
 
 Part = tuple[np.ndarray, np.ndarray]
 

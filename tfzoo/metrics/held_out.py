@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tfzoo.errors import InputError
-from tfzoo.metrics import BlackBoxMetric
+from tfzoo.metrics.black_box import BlackBoxMetric
 
 
 class HeldOut:
@@ -52,6 +52,12 @@ class HeldOut:
     def evaluate(self, model: keras.Model, metric: BlackBoxMetric) -> float:
         """The metric of a model."""
         return metric(self.labels, self.predictions(model))
+
+
+def answers(model: keras.Model, batches: Any) -> tuple[Any, Any]:
+    """Labels and predictions of all batches, NumPy arrays."""
+    held = HeldOut(batches)
+    return held.labels, held.predictions(model)
 
 
 def _joined(parts: list[Any]) -> Any:

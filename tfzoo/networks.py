@@ -1,4 +1,4 @@
-"""Base models of stock Keras layers: what MetricOpt leaves behind loads without tfzoo."""
+"""Plain models of stock Keras layers, which load without tfzoo."""
 
 from __future__ import annotations
 
