@@ -4,13 +4,14 @@ Importing it registers every public layer, model, loss and metric with Keras, so
 `keras.models.load_model` reads their files.
 """
 
-from tfzoo import aft, afv, bottleneck, collegial, layers, metricopt, metrics, optim
+from tfzoo import aft, afv, ala, bottleneck, collegial, layers, metricopt, metrics, optim
 from tfzoo.zoo import list_models, list_recipes, load
 
 __version__ = "0.1.0"
 __all__ = [
     "aft",
     "afv",
+    "ala",
     "bottleneck",
     "collegial",
     "layers",

@@ -1,0 +1,151 @@
+"""The callback that aligns a model's loss with a metric while `fit` runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfzoo import metrics
+from tfzoo.ala.alignment import Alignment
+from tfzoo.ala.controller import LossController
+from tfzoo.ala.parametric import ParametricLoss
+from tfzoo.config import check
+from tfzoo.errors import InputError
+from tfzoo.metrics.held_out import HeldOut
+
+
+class AdaptiveLossAlignment(keras.callbacks.Callback):
+    """Moves the parameters of a compiled `ParametricLoss` so that a validation metric improves.
+
+    After a warm-up by the loss's fixed form, each window of `steps_per_action` steps ends with
+    an action of the controller (arXiv:1905.05895, 3.1). Of a window the metric is evaluated after
+    its last `evaluations` steps only; the paper's Eq. 4 evaluates after every one.
+
+    Args:
+        controller: a `LossController`, learned elsewhere or new.
+        validation_data: `(x, y)`, or batches of them; it drives the training, so report on a
+            third split.
+        metric: a name of `tfzoo.metrics.names()`, a `BlackBoxMetric`, or a function
+            `(y_true, y_pred) -> float`, with its `mode`.
+        mode: `"min"` or `"max"`, for a function.
+        steps_per_action: K.
+        evaluations: of the metric in a window, at most K.
+        warmup_steps: of the fixed loss, before the first window.
+        learn: False applies the controller's policy and leaves it as it is.
+        total_steps: of the whole training, for the state's progress; None takes `fit`'s own.
+        batch_size: for validation arrays.
+
+    Attributes:
+        history: (step, value) of every evaluation.
+        alignment: see `tfzoo.ala.Alignment`; None before `fit`.
+
+    Raises:
+        InputError: a setting out of range, no validation data, or a model whose loss is no
+            `ParametricLoss`.
+        MetricError: while fitting, if the metric raises or gives no finite number.
+    """
+
+    def __init__(
+        self,
+        controller: LossController,
+        validation_data: Any,
+        metric: Any,
+        mode: str | None = None,
+        steps_per_action: int = 200,
+        evaluations: int = 3,
+        warmup_steps: int = 0,
+        learn: bool = True,
+        total_steps: int | None = None,
+        batch_size: int = 256,
+    ):
+        super().__init__()
+        if not isinstance(controller, LossController):
+            raise InputError(f"controller={type(controller).__name__}: must be a LossController")
+        check(steps_per_action >= 1, "steps_per_action", steps_per_action, "at least 1")
+        fits = 1 <= evaluations <= steps_per_action
+        check(fits, "evaluations", evaluations, f"from 1 to {steps_per_action}, a window's steps")
+        check(warmup_steps >= 0, "warmup_steps", warmup_steps, "at least 0")
+        self.controller, self.metric = controller, metrics.get(metric, mode)
+        self.held_out = HeldOut(validation_data, batch_size)
+        self.steps_per_action, self.evaluations = steps_per_action, evaluations
+        self.warmup_steps, self.learn, self.total_steps = warmup_steps, learn, total_steps
+        self.history: list[tuple[int, float]] = []
+        self.alignment: Alignment | None = None
+        self._steps: keras.Variable | None = None
+        self._count, self._batch = 0, 0
+
+    def bind(self, loss: Any, total: int) -> AdaptiveLossAlignment:
+        """Makes the state for a loss and a training of so many steps; `fit` does it by itself.
+
+        Raises:
+            InputError: `loss` is no `ParametricLoss`.
+        """
+        if not isinstance(loss, ParametricLoss):
+            raise InputError(
+                f"loss={getattr(loss, 'name', loss)!r}: the model must be compiled with a "
+                "tfzoo.ala.ParametricLoss"
+            )
+        actions = max((total - self.warmup_steps) // self.steps_per_action, 1)
+        self.alignment = Alignment(loss, self.controller, 1, actions, self.learn)
+        self._steps = keras.Variable(0, trainable=False, dtype="int32", name="steps")
+        return self
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Everything that an exact resume needs; empty before `bind`."""
+        return [self._steps, *self.alignment.variables] if self.alignment else []
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Starts, or goes on where a restored state stands."""
+        if keras.backend.backend() != "tensorflow":
+            raise InputError(
+                f"backend={keras.backend.backend()!r}: AdaptiveLossAlignment must run on "
+                "tensorflow, where a callback can move a loss's parameters while fit runs"
+            )
+        if self.alignment is None or self.alignment.loss is not self.model.loss:
+            own = self.params.get("epochs", 1) * (self.params.get("steps") or 0)
+            self.bind(self.model.loss, self.total_steps or own)
+        loss = self.alignment.loss
+        self._count = int(self._steps)
+        if self._count:
+            loss.phi.assign(self.alignment.phi[0])
+        loss.warm.assign(float(self._count < self.warmup_steps))
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Batches count from 0 again."""
+        self._batch = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Evaluates and acts when it is time to."""
+        before, self._count = self._count, self._count + batch + 1 - self._batch
+        self._batch = batch + 1
+        if before < self.warmup_steps <= self._count:
+            self.alignment.loss.warm.assign(0.0)
+        every, start = self.steps_per_action, self.warmup_steps
+        acts = max(self._count - start, 0) // every > max(before - start, 0) // every
+        left = every - (self._count - start) % every
+        if acts or (self._count > start and left < self.evaluations):
+            self._evaluate(acts)
+        self._steps.assign(self._count)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Logs the last value of the metric."""
+        if logs is not None and self.history:
+            logs[f"val_{self.metric.name}"] = self.history[-1][1]
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Warns of a metric that has told the controller nothing."""
+        self.alignment.loss.warm.assign(0.0)
+        self.alignment.close()
+
+    def _evaluate(self, acts: bool) -> None:
+        predictions = self.held_out.predictions(self.model)
+        value = self.metric(self.held_out.labels, predictions)
+        self.history.append((self._count, value))
+        self.alignment.add(self.metric.cost(value))
+        if acts:
+            loss, labels = self.alignment.loss, self.held_out.labels
+            found = loss.statistics(np.asarray(labels), np.asarray(predictions))
+            loss.phi.assign(self.alignment.act(found[None])[0])

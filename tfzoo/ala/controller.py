@@ -1,0 +1,216 @@
+"""The controller: a policy over steps of a loss's parameters, learned by REINFORCE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.config import check
+from tfzoo.registry import serializable
+
+HISTORY = 10
+"""Past values of each statistic that a state holds."""
+
+STATE = 2 * HISTORY + 4
+"""Length of a decision's state, 24."""
+
+KEPT = 64
+"""Decisions of one experience that the memory keeps, drawn where there are more."""
+
+
+def states(history: np.ndarray, seen: int, parameters: np.ndarray, progress: float) -> np.ndarray:
+    """What the policy is told of each decision [..., n, 24] (arXiv:1905.05895, 3.2).
+
+    The last ten values of its two statistics, (current - mean) / (mean + 1e-8) of both over
+    those, its parameter, and how far the training is. What was not yet seen is zero.
+
+    Args:
+        history: statistics, the newest last [..., n, 2, 10].
+        seen: how many of the ten there are.
+        parameters: [..., n].
+        progress: t / T.
+    """
+    values = np.clip(np.nan_to_num(history), -10.0, 10.0)
+    mean = values.sum(-1) / max(min(seen, HISTORY), 1)
+    change = np.clip((values[..., -1] - mean) / (mean + 1e-8), -10.0, 10.0)
+    flat = values.reshape(*values.shape[:-2], 2 * HISTORY)
+    rest = [change, parameters[..., None], np.full((*parameters.shape, 1), progress)]
+    return np.concatenate([flat, *rest], -1).astype("float32")
+
+
+def reward(before: Any, now: Any) -> np.ndarray:
+    """sign(M_{t-1} - M_t) (Eq. 5): 1 where the cost fell, -1 where it rose."""
+    return np.sign(np.asarray(before, "float64") - np.asarray(now, "float64")).astype("float32")
+
+
+@serializable("ala")
+class LossController(keras.Model):
+    """pi(a | s): for each decision a step of -beta, 0 or +beta, by a network 24-32-32-3.
+
+    One policy for all decisions, so it goes with any number of classes and to other losses. It
+    begins uniform. Everything that its learning depends on is in its weights (policy, Adam,
+    memory, baseline, count of draws): a saved `controller.keras` goes on as if never stopped.
+
+    Args:
+        beta: size of a step.
+        hidden: widths of the policy.
+        learning_rate: of its Adam; 0 keeps it as it is.
+        memory: decisions that are remembered.
+        batch: experiences (states of all decisions at once) of an update.
+        baseline: b <- baseline b + (1 - baseline) mean r.
+        entropy: weight of the policy's entropy, without which one action takes over.
+        gamma: of the metric's sum over a window (Eq. 4).
+        seed: of actions and minibatches.
+        **keywords: of `keras.Model`.
+
+    Raises:
+        InputError: a setting out of range.
+    """
+
+    def __init__(
+        self,
+        beta: float = 0.1,
+        hidden: tuple[int, ...] = (32, 32),
+        learning_rate: float = 1e-3,
+        memory: int = 4000,
+        batch: int = 8,
+        baseline: float = 0.9,
+        entropy: float = 0.01,
+        gamma: float = 0.9,
+        seed: int = 0,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        for name in ("beta", "learning_rate", "entropy"):
+            check(locals()[name] >= 0, name, locals()[name], "at least 0")
+        for name, value in (("memory", memory), ("batch", batch), *(("hidden", h) for h in hidden)):
+            check(value >= 1, name, value, "at least 1")
+        for name in ("baseline", "gamma"):
+            check(0 <= locals()[name] <= 1, name, locals()[name], "from 0 to 1")
+        self.beta, self.hidden, self.learning_rate = float(beta), tuple(hidden), learning_rate
+        self.memory, self.batch, self.decay = int(memory), int(batch), float(baseline)
+        self.entropy, self.gamma, self.seed = float(entropy), float(gamma), int(seed)
+        self.layers_ = [
+            keras.layers.Dense(width, "relu", name=f"hidden_{i}") for i, width in enumerate(hidden)
+        ]
+        zeros = {"kernel_initializer": "zeros", "name": "actions", "dtype": "float32"}
+        self.layers_.append(keras.layers.Dense(3, **zeros))
+        self.adam = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
+        self.build((None, STATE))
+
+    def build(self, shape: Any) -> None:
+        """Makes the policy, the memory and Adam's variables."""
+        width = STATE
+        for layer in self.layers_:
+            layer.build((None, width))
+            width = layer.units
+        make = {"initializer": "zeros", "trainable": False, "dtype": "float32"}
+        self.memory_states = self.add_weight((self.memory, STATE), name="memory_states", **make)
+        self.memory_actions = self.add_weight((self.memory,), name="memory_actions", **make)
+        self.memory_rewards = self.add_weight((self.memory,), name="memory_rewards", **make)
+        self.average = self.add_weight((), name="baseline", **make)
+        whole = make | {"dtype": "int32"}
+        self.written = self.add_weight((), name="written", **whole)
+        self.draws = self.add_weight((), name="draws", **whole)
+        self.adam.build(self.trainable_variables)
+        self.built = True
+
+    def call(self, states: Any) -> Any:
+        """Logits of the three actions [B, 3] of states [B, 24]."""
+        for layer in self.layers_:
+            states = layer(states)
+        return ops.cast(states, "float32")
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """Every variable that learning goes on from."""
+        return [*self.variables, *self.adam.variables]
+
+    def act(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Draws actions of states [..., 24]: numbers 0, 1, 2 and their steps, both [...]."""
+        flat = np.asarray(states, "float32").reshape(-1, STATE)
+        draw = self._policy(flat).sample(seed=[self.seed, int(self.draws)])
+        self.draws.assign_add(1)
+        actions = np.asarray(draw).reshape(states.shape[:-1])
+        return actions, self.steps(actions)
+
+    def steps(self, actions: np.ndarray) -> np.ndarray:
+        """Actions 0, 1, 2 as steps -beta, 0, +beta."""
+        return (self.beta * (np.asarray(actions) - 1)).astype("float32")
+
+    def remember(self, states: np.ndarray, actions: np.ndarray, rewards: np.ndarray) -> None:
+        """Keeps experiences: states [P, n, 24], actions [P, n], one reward each [P]."""
+        count = states.shape[1]
+        rewards = np.repeat(np.asarray(rewards)[:, None], count, 1)
+        if count > KEPT:
+            drawn = [self._random(1, p).permutation(count)[:KEPT] for p in range(len(states))]
+            kept = np.stack(drawn)
+            states = np.take_along_axis(states, kept[..., None], 1)
+            actions, rewards = (np.take_along_axis(a, kept, 1) for a in (actions, rewards))
+        states = states.reshape(-1, STATE)[-self.memory :]
+        rows = (int(self.written) + np.arange(len(states))) % self.memory
+        flat = (np.reshape(a, -1)[-self.memory :] for a in (actions, rewards))
+        held = (self.memory_states, self.memory_actions, self.memory_rewards)
+        for variable, new in zip(held, (states, *flat), strict=True):
+            value = ops.convert_to_numpy(variable).copy()
+            value[rows] = new
+            variable.assign(value)
+        self.written.assign_add(len(states))
+
+    def learn(self, rewards: np.ndarray, decisions: int) -> None:
+        """One REINFORCE step on remembered experiences, then the baseline follows `rewards`.
+
+        Args:
+            rewards: the newest [P].
+            decisions: n of an experience; `batch` times as many are drawn.
+        """
+        count = min(int(self.written), self.memory)
+        if not count or not self.learning_rate:
+            return
+        rows = self._random(2).integers(0, count, self.batch * min(decisions, KEPT))
+        states, actions, got = (
+            ops.convert_to_numpy(v)[rows]
+            for v in (self.memory_states, self.memory_actions, self.memory_rewards)
+        )
+        gradients = self.gradient(states, actions, got - float(self.average), decisions)
+        self.adam.apply(gradients, self.trainable_variables)
+        self.draws.assign_add(1)
+        self.average.assign(self.decay * self.average + (1 - self.decay) * float(np.mean(rewards)))
+
+    def gradient(self, states: Any, actions: Any, advantages: Any, decisions: int) -> list[Any]:
+        """The gradient of -sqrt(n) mean[(r - b) log pi(a|s)] - entropy mean H(pi(.|s)).
+
+        The first term is the mean over experiences of -(r - b) sum_i log pi(a_i|s_i) / sqrt(n).
+        """
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            policy = self._policy(states)
+            gain = policy.log_prob(tf.cast(actions, tf.int32)) * tf.cast(advantages, tf.float32)
+            loss = -(decisions**0.5) * tf.reduce_mean(gain)
+            loss -= self.entropy * tf.reduce_mean(policy.entropy())
+        return tape.gradient(loss, [v.value for v in self.trainable_variables])
+
+    def probabilities(self, states: Any) -> np.ndarray:
+        """pi(. | s) of states [..., 24] -> [..., 3]."""
+        flat = np.asarray(states, "float32").reshape(-1, STATE)
+        found = ops.convert_to_numpy(ops.softmax(self(flat)))
+        return found.reshape(*np.shape(states)[:-1], 3)
+
+    def _policy(self, states: Any) -> Any:
+        import tensorflow_probability as tfp
+
+        return tfp.distributions.Categorical(logits=self(ops.cast(states, "float32")))
+
+    def _random(self, *purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, int(self.draws), *purpose])
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("beta", "learning_rate", "memory", "batch", "entropy", "gamma", "seed")
+        own = {name: getattr(self, name) for name in names}
+        own |= {"hidden": list(self.hidden), "baseline": self.decay, "name": self.name}
+        return own | {"dtype": keras.saving.serialize_keras_object(self.dtype_policy)}

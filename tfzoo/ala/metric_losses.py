@@ -1,0 +1,187 @@
+"""Parametric losses for embeddings, after the paper's description; their details are ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from tfzoo.ala.parametric import ParametricLoss
+from tfzoo.config import check
+from tfzoo.registry import serializable
+
+ROWS = 512
+"""Held-out rows whose pairs the controller is told of."""
+
+POWERS = (1.0, 0.5, 2.0, 3.0, 4.0)
+"""h_k(d) = 2 (d / 2)^power: increasing from 0 to 2 where distances of unit vectors lie."""
+
+
+def distances(x: Any) -> Any:
+    """Euclidean distances [B, B] of rows brought to unit length, with finite gradients at 0."""
+    x = ops.cast(x, "float32")
+    x = x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), -1, keepdims=True), 1e-12))
+    squared = 2.0 - 2.0 * ops.matmul(x, ops.transpose(x))
+    return ops.sqrt(ops.maximum(squared, 1e-6))
+
+
+def _pairs(y_true: Any) -> tuple[Any, Any]:
+    """Float masks [B, B] of positive and negative pairs; a row is no pair with itself."""
+    y = ops.reshape(ops.cast(y_true, "int32"), (-1,))
+    same = ops.cast(y[:, None] == y[None, :], "float32")
+    return same * (1.0 - ops.eye(ops.shape(y)[0])), 1.0 - same
+
+
+def _held_out(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positive and negative distances of the first rows, never empty."""
+    y, x = np.asarray(y_true).reshape(-1)[:ROWS], np.asarray(y_pred)[:ROWS]
+    d, upper = ops.convert_to_numpy(distances(x)), np.triu(np.ones((len(y), len(y)), bool), 1)
+    same = y[:, None] == y[None, :]
+    positive, negative = d[same & upper], d[~same & upper]
+    none = np.zeros(1, "float32")
+    return (positive if len(positive) else none), (negative if len(negative) else none)
+
+
+@serializable("ala")
+class DistanceMixtureLoss(ParametricLoss):
+    """Triplets on mixed distances: max(0, F+(d_ap) - F-(d_an) + m), F(d) = sum_k Phi_k h_k(d).
+
+    The h_k are the fixed increasing functions of `POWERS`; F+ and F- have parameters of their
+    own, Phi [2, 5], ten decisions. It starts at Phi_0 = 1 for h(d) = d and 0 for the others: the
+    triplet loss over all triplets of a batch, averaged over those that are not yet apart. After
+    arXiv:1905.05895's metric-learning losses; the functions, the averaging and the projection are
+    ours: entries stay in [0, `limit`], that of d at 0.1 or above, so that F rises.
+
+    Labels are class numbers [B], predictions embeddings [B, D], brought to unit length here.
+
+    Args:
+        margin: m.
+        limit: of the entries.
+        scale: of the steps.
+        phi: parameters to go on from.
+        **keywords: of `keras.losses.Loss`.
+
+    Raises:
+        InputError: a negative margin.
+    """
+
+    decisions = 2 * len(POWERS)
+
+    def __init__(
+        self,
+        margin: float = 0.2,
+        limit: float = 2.0,
+        scale: float = 1.0,
+        phi: Any = None,
+        **keywords: Any,
+    ):
+        check(margin >= 0, "margin", margin, "at least 0")
+        keywords.setdefault("name", "distance_mixture_loss")
+        start = np.zeros((2, len(POWERS)), "float32")
+        start[:, 0] = 1.0
+        super().__init__(start, phi, limit, scale, **keywords)
+        self.margin = float(margin)
+        self._low = (0.1 * start).astype("float32")
+
+    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+        """Each anchor's share [B]; their mean is that over all active triplets."""
+        positive, negative = _pairs(y_true)
+        h = _powers(distances(y_pred))
+        far, near = (ops.tensordot(h, phi[i], axes=1) for i in range(2))
+        gap = far[:, :, None] - near[:, None, :] + self.margin  # anchor, positive, negative
+        loss = ops.relu(gap) * positive[:, :, None] * negative[:, None, :]
+        rows = ops.sum(loss, (1, 2))
+        active = ops.sum(ops.cast(loss > 0, "float32"))
+        count = ops.cast(ops.shape(rows)[0], "float32")
+        return rows * count / ops.maximum(active, 1.0)
+
+    def moved(self, phi: Any, delta: Any) -> Any:
+        """Steps of the ten entries, clipped."""
+        steps = ops.reshape(ops.cast(delta, "float32"), (2, len(POWERS)))
+        return ops.clip(phi + self.scale * steps, self._low, self.limit)
+
+    def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """The mean of h_k over positive and over negative pairs, the same for F+ and F-."""
+        means = [
+            ops.convert_to_numpy(_powers(ops.convert_to_tensor(d))).mean(0)
+            for d in _held_out(y_true, y_pred)
+        ]
+        one = np.stack(means, -1)
+        return np.concatenate([one, one]).astype("float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the present parameters."""
+        return {"margin": self.margin} | super().get_config()
+
+
+@serializable("ala")
+class FocalPairLoss(ParametricLoss):
+    """Focal weighting of pairs, by two sharpnesses S_1 and S_2.
+
+    1/S_1 log(1 + sum_pos exp(S_1 (d - a))) + 1/S_2 log(1 + sum_neg exp(-S_2 (d - a))), summed
+    over an anchor's positive and negative pairs. The sharper, the more the hardest pairs count.
+    After arXiv:1905.05895; that the parameters are Phi = (log S_1, log S_2), and that they start
+    at Phi_0 = log 4 both, is ours.
+
+    Labels are class numbers [B], predictions embeddings [B, D], brought to unit length here.
+
+    Args:
+        offset: a.
+        limit: of Phi's distance from Phi_0.
+        scale: of the steps.
+        phi: parameters to go on from.
+        **keywords: of `keras.losses.Loss`.
+
+    Raises:
+        InputError: an offset outside (0, 2).
+    """
+
+    decisions = 2
+
+    def __init__(
+        self,
+        offset: float = 1.0,
+        limit: float = 2.0,
+        scale: float = 1.0,
+        phi: Any = None,
+        **keywords: Any,
+    ):
+        check(0 < offset < 2, "offset", offset, "above 0 and below 2")
+        keywords.setdefault("name", "focal_pair_loss")
+        super().__init__(np.log([4.0, 4.0]), phi, limit, scale, **keywords)
+        self.offset = float(offset)
+
+    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each anchor [B]."""
+        gap = distances(y_pred) - self.offset
+        total = 0.0
+        for k, (mask, sign) in enumerate(zip(_pairs(y_true), (1.0, -1.0), strict=True)):
+            sharp = ops.exp(phi[k])
+            inside = sign * sharp * gap - 1e9 * (1.0 - mask)
+            padded = ops.pad(inside, ((0, 0), (0, 1)))  # the 1 in the logarithm
+            total = total + ops.logsumexp(padded, -1) / sharp
+        return total
+
+    def moved(self, phi: Any, delta: Any) -> Any:
+        """Steps of the two, clipped."""
+        found = phi + self.scale * ops.cast(delta, "float32")
+        return ops.clip(found, self.start - self.limit, self.start + self.limit)
+
+    def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
+        """Mean and hard tenth of positive distances; the same of negative ones."""
+        positive, negative = _held_out(y_true, y_pred)
+        rows = [
+            (positive.mean(), np.quantile(positive, 0.9)),
+            (negative.mean(), np.quantile(negative, 0.1)),
+        ]
+        return np.asarray(rows, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the present parameters."""
+        return {"offset": self.offset} | super().get_config()
+
+
+def _powers(d: Any) -> Any:
+    """h_k(d) of distances [...] -> [..., 5]."""
+    return ops.stack([2.0 * ops.power(d / 2.0, p) for p in POWERS], -1)
