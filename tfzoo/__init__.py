@@ -4,7 +4,7 @@ Importing it registers every public layer, model, loss and metric with Keras, so
 `keras.models.load_model` reads their files.
 """
 
-from tfzoo import aft, afv, ala, bottleneck, collegial, layers, metricopt, metrics, optim
+from tfzoo import aft, afv, ala, bottleneck, collegial, layers, metricopt, metrics, optim, sdn
 from tfzoo.zoo import list_models, list_recipes, load
 
 __version__ = "0.1.0"
@@ -18,6 +18,7 @@ __all__ = [
     "metricopt",
     "metrics",
     "optim",
+    "sdn",
     "list_models",
     "list_recipes",
     "load",

@@ -19,10 +19,11 @@ from tfzoo.afv.networks import (
 )
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.registry import serializable
+from tfzoo.two_player import TwoPlayer, follow
 
 
 @serializable("afv")
-class EnergyGAN(keras.Model):
+class EnergyGAN(TwoPlayer):
     """Discriminator D, generator G and G's moving average, trained in turn (arXiv:1910.13101).
 
     A step draws z, moves G, then moves D on new images of the moved G, as the paper has it: first
@@ -162,42 +163,17 @@ class EnergyGAN(keras.Model):
             layer.momentum = momentum
         self.average.trainable = False
 
-    def compile(
-        self, optimizer: Any = None, g_optimizer: Any = None, jit_compile: Any = "auto"
-    ) -> None:
-        """Sets both optimizers.
+    def judge_variables(self) -> list[keras.Variable]:
+        """D's."""
+        return self.discriminator.trainable_variables
 
-        Args:
-            optimizer: of D; None is Adam(4e-4, 0, 0.999), the official code's.
-            g_optimizer: of G; None is Adam(2e-4, 0, 0.999).
-            jit_compile: as Keras's.
-        """
-        super().compile(optimizer=optimizer or make_adam(4e-4), jit_compile=jit_compile)
-        self.g_optimizer = keras.optimizers.get(g_optimizer or make_adam(2e-4))
-        if self.dtype_policy.name == "mixed_float16":  # as Keras does with the first
-            self.g_optimizer = keras.optimizers.LossScaleOptimizer(self.g_optimizer)
-        self.optimizer.build(self.discriminator.trainable_variables)
-        self.g_optimizer.build(self.generator.trainable_variables)
+    def generator_variables(self) -> list[keras.Variable]:
+        """G's."""
+        return self.generator.trainable_variables
 
-    def get_compile_config(self) -> dict[str, Any] | None:
-        """Both optimizers and `jit_compile`; None before `compile`."""
-        if not self.compiled:
-            return None
-        inner = {
-            key: getattr(found, "inner_optimizer", found)
-            for key, found in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
-        }
-        made = {key: keras.saving.serialize_keras_object(o) for key, o in inner.items()}
-        return made | {"jit_compile": self.jit_compile}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as when the model was saved."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    @property
-    def optimizer_variables(self) -> list[Any]:
-        """The variables of G's optimizer, for checkpoints; Keras knows D's."""
-        return self.g_optimizer.variables if self.compiled else []
+    def default_optimizers(self) -> tuple[Any, Any]:
+        """The official code's: Adam(4e-4, 0, 0.999) for D, 2e-4 for G."""
+        return make_adam(4e-4), make_adam(2e-4)
 
     @property
     def metrics(self) -> list[Any]:
@@ -233,14 +209,14 @@ class EnergyGAN(keras.Model):
             if self.mcmc_weight:
                 g_loss += self.mcmc_weight * self._mcmc(fake, z)
             scaled = self.g_optimizer.scale_loss(g_loss)
-        self._apply(tape, scaled, self.g_optimizer, self.generator)
+        self.move(tape, scaled, self.g_optimizer, self.generator_variables())
         fake = ops.stop_gradient(self.generator(self._draw(count), training=True))
-        self._follow()
+        follow(self.average, self.generator, self.ema)
         with tf.GradientTape() as tape:
             judged = (self._judge(real, training=True), self._judge(fake, training=True))
             d_loss = objectives.discriminator_loss(self.objective, *judged)
             scaled = self.optimizer.scale_loss(d_loss)
-        self._apply(tape, scaled, self.optimizer, self.discriminator)
+        self.move(tape, scaled, self.optimizer, self.judge_variables())
         return self._note(d_loss, g_loss, *judged)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -251,15 +227,6 @@ class EnergyGAN(keras.Model):
         judged = self._judge(real, training=False), self._judge(fake, training=False)
         d_loss = objectives.discriminator_loss(self.objective, *judged)
         return self._note(d_loss, objectives.generator_loss(self.objective, judged[1]), *judged)
-
-    def _apply(self, tape: Any, loss: Any, optimizer: Any, network: keras.Model) -> None:
-        values = [v.value for v in network.trainable_variables]
-        optimizer.apply(tape.gradient(loss, values), network.trainable_variables)
-
-    def _follow(self) -> None:
-        for mine, theirs in zip(self.average.weights, self.generator.weights, strict=True):
-            moves = self.ema * mine + (1 - self.ema) * theirs if theirs.trainable else theirs
-            mine.assign(moves)
 
     def _note(self, d_loss: Any, g_loss: Any, real: Any, fake: Any) -> dict[str, Any]:
         if self.objective == "vgan":

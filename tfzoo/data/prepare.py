@@ -20,6 +20,7 @@ _OURS = {
     "tfzoo_arrays": "tfzoo.data.arrays",
     "tfzoo_image_folder": "tfzoo.data.image_folder",
     "tfzoo_breast_cancer": "tfzoo.data.tables",
+    "tfzoo_shapes_views": "tfzoo.data.shapes_views",
     "tfzoo_table": "tfzoo.data.tables",
 }
 

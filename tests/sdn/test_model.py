@@ -1,0 +1,220 @@
+"""The network as a whole: its two steps, its faces, its files."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfzoo.errors import InputError
+from tfzoo.sdn import SetDistributionNetwork
+from tfzoo.sdn.model import make_adam
+
+SETTINGS = {
+    "image_size": 4,
+    "code_dim": 4,
+    "noise_dim": 3,
+    "width": 8,
+    "bottleneck": 2,
+    "prior_hidden": (6,),
+    "pixel_mean": 0.5,
+    "pixel_std": 0.5,
+    "seed": 0,
+}
+
+
+def model(**settings):
+    keras.utils.set_random_seed(0)
+    return SetDistributionNetwork(**{**SETTINGS, **settings})
+
+
+def sets(b=6, n=3, seed=0):
+    return np.random.default_rng(seed).random((b, n, 4, 4, 1)).astype("float32")
+
+
+def trained(steps=2, **settings):
+    made = model(**settings)
+    made.compile()
+    made.fit(sets(), batch_size=3, epochs=steps // 2 or 1, verbose=0, shuffle=False)
+    return made
+
+
+def weights(variables):
+    return [v.numpy().copy() for v in variables]
+
+
+def moved(before, after):
+    return [np.abs(a - b).max() > 0 for a, b in zip(before, after, strict=True)]
+
+
+def test_a_step_moves_all_parts_and_the_average_follows():
+    made = model(ema=0.5)
+    parts = (made.encoder, made.energy, made.prior, made.generator)
+    before = [weights(p.trainable_variables) for p in parts]
+    average = weights(made.average.weights)
+    made.compile()
+    logs = made.train_on_batch(sets(), return_dict=True)
+    for part, old in zip(parts, before, strict=True):
+        assert any(moved(old, weights(part.trainable_variables))), part.name
+    for mine, old, g in zip(made.average.weights, average, made.generator.weights, strict=True):
+        expected = 0.5 * old + 0.5 * g.numpy() if g.trainable else g.numpy()
+        np.testing.assert_allclose(mine.numpy(), expected, atol=1e-6)
+    assert np.isfinite(list(logs.values())).all()
+
+
+def test_each_optimizer_moves_its_own():
+    for frozen, parts in (("optimizer", "judge"), ("g_optimizer", "generator")):
+        made = model()
+        still = keras.optimizers.SGD(0.0)
+        made.compile(**{frozen: still})
+        mine = getattr(made, f"{parts}_variables")()
+        before = weights(mine)
+        made.train_on_batch(sets())
+        assert not any(moved(before, weights(mine)))
+
+
+def test_the_prior_reaches_the_encoder_only_where_it_is_told():
+    # with a margin never reached and energies blind to the code, only the prior's term is left
+    for weight, moves in ((0.0, False), (1.0, True)):
+        made = model(prior_to_encoder=weight, use_code=False, margin=1e-9)
+        made.compile()
+        before = weights(made.encoder.trainable_variables)
+        made.train_on_batch(sets())
+        assert any(moved(before, weights(made.encoder.trainable_variables))) == moves
+
+
+def test_a_made_set_beyond_the_margin_does_not_move_the_energy():
+    made = model(margin=1e-9)
+    made.compile(optimizer=keras.optimizers.SGD(1.0), g_optimizer=keras.optimizers.SGD(0.0))
+    x = sets()
+    made.train_on_batch(x)
+    once = weights(made.energy.trainable_variables)
+    other = model(margin=1e-9)
+    other.seed_generator = keras.random.SeedGenerator(99)  # other made sets
+    other.compile(optimizer=keras.optimizers.SGD(1.0), g_optimizer=keras.optimizers.SGD(0.0))
+    other.train_on_batch(x)
+    for a, b in zip(once, weights(other.energy.trainable_variables), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_masked_images_do_not_matter_to_training():
+    found = []
+    for junk in (0.0, 0.9):
+        made, x = model(), sets()
+        mask = np.ones((6, 3), bool)
+        mask[:, 2] = False
+        x[:, 2] = junk
+        made.compile()
+        made.train_on_batch({"images": x, "mask": mask})
+        found.append(weights(made.judge_variables()))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_faces_have_their_shapes_and_repeat_by_seed():
+    made = model()
+    codes = made.encode(sets())
+    assert codes.shape == (6, 4) and set(np.unique(codes)) <= {-1, 1}
+    ragged = made.encode([sets(1)[0], sets(1)[0][:1]])
+    np.testing.assert_array_equal(ragged[0], made.encode(sets(1))[0])
+    np.testing.assert_array_equal(ragged[1], made.encode(sets(1)[:, :1])[0])
+    again = made.reconstruct(sets(), 5, seed=3)
+    assert again.shape == (6, 5, 4, 4, 1) and again.min() >= 0 and again.max() <= 1
+    np.testing.assert_array_equal(again, made.decode(codes, 5, seed=3))
+    assert made.generate(3, 2, seed=1).shape == (3, 2, 4, 4, 1)
+    np.testing.assert_array_equal(made.generate(3, 2, seed=1), made.generate(3, 2, seed=1))
+    assert made.log_prob(codes).shape == (6,) and (made.log_prob(codes) < 0).all()
+
+
+def test_code_statistics_tell_a_collapse():
+    stats = model().code_stats(sets(40, seed=5))
+    assert 1 < stats["unique_codes"] <= 16 and stats["marginal_entropy"] <= 4
+    collapsed = model()
+    collapsed.encoder.features.layers[-1].kernel.assign(
+        0 * collapsed.encoder.features.layers[-1].kernel
+    )
+    found = collapsed.code_stats(sets(40, seed=5))
+    assert found["unique_codes"] == 1 and found["marginal_entropy"] < 1e-6
+    assert found["bit_marginal"] == 1 and found["cycle_error"] == 0
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_trains_compiled_and_in_mixed_precision(jit, policy):
+    keras.config.set_dtype_policy(policy)
+    made = model()
+    made.compile(jit_compile=jit)
+    logs = made.fit(sets(), batch_size=3, epochs=1, verbose=0).history
+    assert np.isfinite([v[-1] for v in logs.values()]).all()
+    assert made.energy(made.prepare(sets()), made.encode(sets())).dtype == "float32"
+
+
+def test_a_file_goes_on_as_the_model_would(tmp_path):
+    made = trained(margin=0.2)
+    path = tmp_path / "model.keras"
+    made.save(path)
+    again = keras.models.load_model(path)
+    assert again.margin == 0.2 and again.g_optimizer.iterations == made.g_optimizer.iterations
+    again.seed_generator.state.assign(made.seed_generator.state)
+    for net in (made, again):
+        net.train_on_batch(sets(seed=4))
+    for a, b in zip(made.weights, again.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
+
+
+def test_codes_become_a_name_for_each_of_four_identities():
+    """Four constant images with noise: after training, their codes differ, and the prior knows."""
+    rng = np.random.default_rng(0)
+    base = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "float32")
+    base = np.repeat(np.repeat(base.reshape(4, 2, 2), 2, 1), 2, 2)[..., None]
+    who = rng.integers(0, 4, 400)
+    x = base[who][:, None] + 0.05 * rng.normal(size=(400, 3, 4, 4, 1))
+    made = model(width=32, code_dim=4, prior_hidden=(16,))
+    made.compile(make_adam(2e-3), make_adam(2e-3))
+    made.fit(x.astype("float32"), batch_size=40, epochs=40, verbose=0)
+    codes = made.encode(x.astype("float32"))
+    names = {k: {tuple(c) for c in codes[who == k]} for k in range(4)}
+    assert all(len(found) == 1 for found in names.values())
+    assert len(set.union(*names.values())) == 4
+    firsts = np.array([next(iter(names[k])) for k in range(4)], "float32")
+    np.testing.assert_allclose(np.exp(made.log_prob(firsts)), 0.25, atol=0.08)
+    errors = np.abs(made.decode(firsts, 1)[:, 0] - base).mean((1, 2, 3))
+    others = np.abs(made.decode(firsts, 1)[:, 0] - base[[1, 2, 3, 0]]).mean((1, 2, 3))
+    assert (errors < others).all()
+
+
+@pytest.mark.parametrize(
+    ("give", "says"),
+    [
+        ([], "at least one set"),
+        (np.zeros((2, 3, 5, 5, 1)), r"must be \[B, n, 4, 4, 1\]"),
+        (np.zeros((2, 0, 4, 4, 1)), "at least one image"),
+        ([np.zeros((0, 4, 4, 1))], "set 0 is empty"),
+        ([np.zeros((1, 4, 4, 1)), np.zeros((1, 5, 5, 1))], "must be of one"),
+        (np.full((1, 1, 4, 4, 1), np.nan), "finite"),
+        (np.array([[["a"]]]), "must be"),
+    ],
+)
+def test_refuses_sets(give, says):
+    with pytest.raises(InputError, match=says):
+        model().encode(give)
+
+
+def test_refuses_masks_and_codes():
+    made = model()
+    with pytest.raises(InputError, match="set 1 has no image"):
+        made.encode(sets(2), np.array([[1, 1, 1], [0, 0, 0]]))
+    with pytest.raises(InputError, match=r"must be \[2, 3\]"):
+        made.encode(sets(2), np.ones((2, 4)))
+    with pytest.raises(InputError, match=r"hold 0.5, must be -1 or \+1"):
+        made.decode(np.full((1, 4), 0.5), 2)
+    with pytest.raises(InputError, match=r"must be \[B, 4\]"):
+        made.log_prob(np.ones((2, 5)))
+    with pytest.raises(InputError, match="n=0"):
+        made.decode(np.ones((1, 4)), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"margin": 0}, {"prior_to_encoder": -1}, {"ema": 1}, {"pixel_std": 0}]
+)
+def test_refuses_settings(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        model(**wrong)

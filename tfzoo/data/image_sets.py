@@ -1,0 +1,243 @@
+"""Sets of images that belong together, split by set: views of a shape, drawings of a letter, faces
+of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.config import DataConfig
+from tfzoo.data.pipeline import TrainStream, train_stream
+from tfzoo.data.prepare import builder, split
+from tfzoo.data.splits import SPLITS, drawn
+from tfzoo.errors import InputError
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """Sets of one split; images lie in memory or in files.
+
+    Attributes:
+        read: image number, int64 scalar tensor -> float32 [S, S, C] of raw pixels.
+        starts: number of each set's first image, int64 [M].
+        counts: images of each set, int64 [M].
+        shape: [S, S, C].
+        truth: what else is known of each set by name, [M, ...], e.g. `voxels`.
+    """
+
+    read: Callable[[tf.Tensor], tf.Tensor]
+    starts: np.ndarray
+    counts: np.ndarray
+    shape: tuple[int, int, int]
+    truth: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        """M."""
+        return len(self.starts)
+
+    def stream(
+        self,
+        n: int,
+        *,
+        batch_size: int,
+        seed: int,
+        steps_per_epoch: int | None = None,
+        with_index: bool = False,
+    ) -> TrainStream:
+        """Batches of `images` [B, n, S, S, C] and `mask` [B, n]: n images of each set, at random.
+
+        A set of fewer images gives all of them, the rest is absent. `with_index` adds the sets'
+        numbers [B].
+        """
+        starts, counts = tf.constant(self.starts), tf.constant(self.counts)
+
+        def choose(index: tf.Tensor, seed: tf.Tensor) -> Any:
+            order = tf.random.experimental.stateless_shuffle(tf.range(counts[index]), seed)[:n]
+            have = tf.size(order)
+            order = tf.pad(order, [[0, n - have]])
+            spec = tf.TensorSpec(self.shape, tf.float32)
+            images = tf.map_fn(self.read, starts[index] + order, fn_output_signature=spec)
+            images = tf.ensure_shape(images, [n, *self.shape])
+            found = {"images": images, "mask": tf.range(n) < have}
+            return (found, index) if with_index else found
+
+        return train_stream(
+            lambda index, epoch: index,
+            count=len(self),
+            batch_size=batch_size,
+            seed=seed,
+            map_fn=choose,
+            steps_per_epoch=steps_per_epoch,
+        )
+
+    def arrays(self, n: int, sets: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The first n images of the first sets: float32 [M, n, S, S, C], mask bool [M, n]."""
+        count = min(len(self), sets or len(self))
+        images = np.zeros((count, n, *self.shape), np.float32)
+        mask = np.arange(n) < self.counts[:count, None]
+        for i, j in np.argwhere(mask):
+            images[i, j] = self.read(tf.constant(self.starts[i] + j))
+        return images, mask
+
+    def batches(self, n: int, batch_size: int) -> tf.data.Dataset:
+        """The same in batches as `stream` gives them, each set once."""
+        images, mask = self.arrays(n)
+        found = tf.data.Dataset.from_tensor_slices({"images": images, "mask": mask})
+        return found.batch(batch_size)
+
+    def take(self, rows: np.ndarray) -> ImageSets:
+        """Some of the sets."""
+        truth = {name: value[rows] for name, value in self.truth.items()}
+        return replace(self, starts=self.starts[rows], counts=self.counts[rows], truth=truth)
+
+
+def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> ImageSets:
+    """Sets of images [N, S, S, C] that lie in memory, image i in the set `owner[i]`."""
+    order = np.argsort(owner, kind="stable")
+    _, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
+    held = tf.constant(images[order])
+    return ImageSets(
+        lambda i: tf.cast(held[i], tf.float32),
+        starts.astype("int64"),
+        counts.astype("int64"),
+        tuple(images.shape[1:]),
+        truth,
+    )
+
+
+def from_files(folders: list[Path], size: int, channels: int) -> ImageSets:
+    """Sets of image files, one folder a set, read when they are needed."""
+    files = [_files(folder) for folder in folders]
+    paths = tf.constant([str(path) for part in files for path in part])
+    counts = np.array([len(part) for part in files], "int64")
+
+    def read(i: tf.Tensor) -> tf.Tensor:
+        content = tf.io.read_file(paths[i])
+        image = tf.io.decode_image(content, channels, expand_animations=False)
+        return fitted(tf.ensure_shape(image, [None, None, channels]), size, channels)
+
+    starts = np.cumsum(counts) - counts
+    return ImageSets(read, starts, counts, (size, size, channels), {})
+
+
+def fitted(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
+    """The middle square of an image, averaged to [size, size, channels], float32 raw pixels."""
+    image = tf.cast(image, tf.float32)
+    if image.shape[-1] == 3 and channels == 1:
+        image = tf.image.rgb_to_grayscale(image)
+    elif image.shape[-1] == 1 and channels == 3:
+        image = tf.image.grayscale_to_rgb(image)
+    shape = tf.shape(image)
+    side = tf.minimum(shape[0], shape[1])
+    image = tf.image.crop_to_bounding_box(
+        image, (shape[0] - side) // 2, (shape[1] - side) // 2, side, side
+    )
+    found = tf.image.resize(image, [size, size], "area")
+    return tf.ensure_shape(found, [size, size, channels])
+
+
+def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageSets]:
+    """Train, validation and test sets, no set in two of them.
+
+    `tfzoo_image_folder` takes a folder of any depth whose innermost folders are sets (below
+    `train`, `validation`, `test` if these are there) and reads files as they are needed. Of TFDS,
+    data with a feature `images` [n, S, S, C] give them as they are; those with `image` and `label`
+    are grouped by label. Splits that are missing, or that share labels, are drawn: 10 % of the sets
+    each, by a fixed seed.
+
+    Args:
+        config: names the data.
+        size: side that images are brought to.
+        channels: 1 or 3.
+
+    Raises:
+        InputError: no such data, too few sets, or images that cannot be brought to the size.
+    """
+    if config.name == "tfzoo_image_folder":
+        return _folders(config.path, size, channels)
+    found = builder(config)
+    features = found.info.features
+    if "images" in features:
+        if tuple(features["images"].shape[1:]) != (size, size, channels):
+            raise InputError(
+                f"data.name={config.name!r}: images {list(features['images'].shape[1:])}, must be "
+                f"[{size}, {size}, {channels}], by the model's sizes"
+            )
+        return {name: _ready(found, name) for name in SPLITS}
+    if "image" not in features or "label" not in features:
+        raise InputError(
+            f"data.name={config.name!r}: must have images, or image and label; has "
+            f"{', '.join(features)}"
+        )
+    parts = {name: _grouped(found, name, size, channels) for name in found.info.splits}
+    parts = {name: part for name, part in parts.items() if name in SPLITS}
+    return _by_label(config.name, parts)
+
+
+def _ready(found: Any, name: str) -> ImageSets:
+    whole = split(found, name).batch(2**31 - 1).get_single_element()
+    images = whole.pop("images").numpy()
+    m, n = images.shape[:2]
+    truth = {key: value.numpy() for key, value in whole.items()}
+    return from_arrays(
+        images.reshape(m * n, *images.shape[2:]), np.repeat(np.arange(m), n), **truth
+    )
+
+
+def _grouped(found: Any, name: str, size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    def small(example: dict[str, Any]) -> tuple[Any, Any]:
+        image = fitted(example["image"], size, channels)
+        return tf.cast(tf.round(image), tf.uint8), example["label"]
+
+    pairs = split(found, name).map(small, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator()
+    images, labels = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return images, labels
+
+
+def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
+    """Splits that share no label stay as they are."""
+    labels = [set(np.unique(part[1])) for part in parts.values()]
+    if sum(map(len, labels)) > len(set.union(*labels)):
+        images, owner = (np.concatenate(each) for each in zip(*parts.values(), strict=True))
+        parts = {"train": (images, owner)}
+    found = {key: from_arrays(*part) for key, part in parts.items()}
+    missing = [key for key in SPLITS if key not in found]
+    rows = drawn(len(found["train"]), missing)
+    if rows is None:
+        raise InputError(f"data.name={name!r}: {len(found['train'])} sets are too few to split")
+    train = found["train"]
+    return found | {key: train.take(part) for key, part in rows.items()}
+
+
+def _folders(path: str | None, size: int, channels: int) -> dict[str, ImageSets]:
+    if path is None or not Path(path).is_dir():
+        raise InputError(f"data.path={path!r}: must be a folder of folders of images")
+    root = Path(path)
+    roots = {name: root / name for name in SPLITS if (root / name).is_dir()}
+    parts = {name: _sets_below(r) for name, r in (roots or {"train": root}).items()}
+    if "train" not in parts:
+        raise InputError(f"data.path={path!r}: has {', '.join(parts)}, must have train")
+    train = parts["train"]
+    rows = drawn(len(train), [name for name in SPLITS if name not in parts])
+    if rows is None:
+        raise InputError(f"data.path={path!r}: {len(train)} sets are too few to split")
+    parts |= {name: [train[i] for i in part] for name, part in rows.items()}
+    return {name: from_files(part, size, channels) for name, part in parts.items()}
+
+
+def _sets_below(root: Path) -> list[Path]:
+    found = sorted({p.parent for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES})
+    if not found:
+        raise InputError(f"data.path: {str(root)!r} has no images ({', '.join(_SUFFIXES)})")
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)

@@ -1,0 +1,62 @@
+"""Binary codes of sets: straight-through binarisation, and what is measured of codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from tfzoo.errors import InputError
+
+
+def sign(a: Any) -> Any:
+    """-1 where a < 0, else +1 (also at 0), in a's dtype."""
+    return ops.where(a < 0, ops.cast(-1, a.dtype), ops.cast(1, a.dtype))
+
+
+def straight_through(a: Any, hard: Any = None) -> Any:
+    """sign(a), exactly -1 or +1, with tanh's gradient.
+
+    Args:
+        a: any shape.
+        hard: other values of -1 and +1 in place of sign(a), e.g. a random draw.
+    """
+    soft = ops.tanh(a)
+    hard = sign(a) if hard is None else hard
+    # s + (t - t) instead of t + (s - t): the value is exact, whatever the rounding
+    return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
+
+
+def check_codes(codes: Any, dim: int) -> np.ndarray:
+    """Codes [B, dim] as float32.
+
+    Raises:
+        InputError: another shape, or a number that is neither -1 nor +1.
+    """
+    found = np.asarray(codes)
+    if found.ndim != 2 or found.shape[1] != dim or len(found) == 0:
+        raise InputError(f"codes: shape {list(found.shape)}, must be [B, {dim}] with B at least 1")
+    wrong = found[(found != 1) & (found != -1)]
+    if wrong.size:
+        raise InputError(f"codes: hold {wrong.flat[0]}, must be -1 or +1")
+    return found.astype("float32")
+
+
+def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Bits that differ, [N, d] and [M, d] -> [N, M]."""
+    return (a.shape[1] - a @ b.T) / 2
+
+
+def code_statistics(codes: np.ndarray) -> dict[str, float]:
+    """Unique codes, mean |marginal| of a bit, and the sum of the bits' marginal entropies (bits).
+
+    A collapsed encoder has one code, marginals of 1 and entropies of 0.
+    """
+    p = np.clip((codes.mean(0, dtype="float64") + 1) / 2, 1e-12, 1 - 1e-12)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    return {
+        "unique_codes": float(len(np.unique(codes, axis=0))),
+        "bit_marginal": float(np.abs(codes.mean(0)).mean()),
+        "marginal_entropy": float(entropy.sum()),
+    }

@@ -1,0 +1,167 @@
+"""The tasks that train SDN's judges, on real images of the training sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.data.image_sets import ImageSets
+from tfzoo.errors import InputError
+from tfzoo.registry import task
+from tfzoo.runner import Run
+from tfzoo.sdn import judges
+from tfzoo.sdn.config import JudgeConfig
+from tfzoo.sdn.recipe import SetsRecipe, sets_info
+from tfzoo.serving import Signature
+from tfzoo.serving.image_signatures import image_signatures
+
+
+@task("sdn.voxels")
+class VoxelJudge(SetsRecipe):
+    """Views of shapes to their occupancy."""
+
+    config_class = JudgeConfig
+
+    def datasets(self, config: JudgeConfig) -> data.Datasets:
+        """`set_size` random views of a shape, and its occupancy [8, 8, 8]."""
+        sets = self.sets(config)
+        if "voxels" not in sets["train"].truth:
+            raise InputError(f"data.name={config.data.name!r}: must have voxels")
+        stream = _views(sets["train"], config)
+        held, test = (_pairs(sets[name], config) for name in ("validation", "test"))
+        info = sets_info(config, len(sets["train"])) | {"steps_per_epoch": stream.steps_per_epoch}
+        return data.Datasets(stream, held, test, info)
+
+    def build(self, config: JudgeConfig, info: dict[str, Any]) -> keras.Model:
+        """The network, compiled for binary cross-entropy."""
+        size = (config.image_size, config.channels, config.width)
+        made = judges.make_voxel_net(*size, **config.pixels())
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        made.compile(keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile)
+        return made
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Intersection over union on the test shapes, and with the truth of another shape."""
+        seen, truth = [], []
+        for images, voxels in datasets.test:
+            seen.append(judges.occupancy(model, np.asarray(images)))
+            truth.append(np.asarray(voxels) > 0.5)
+        seen, truth = np.concatenate(seen), np.concatenate(truth)
+        other = judges.iou(seen, np.roll(truth, 1, 0)).mean()
+        found = {"iou": judges.iou(seen, truth).mean(), "iou_shuffled": other, "count": len(truth)}
+        return {name: float(value) for name, value in found.items()}
+
+    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+        """`serving_default(images)` to `occupancy`, probabilities [B, 8, 8, 8]."""
+        size = model.input_shape[2:]
+        images = np.random.default_rng(0).integers(0, 256, (4, 3, *size)).astype(np.float32)
+
+        def answer(images: Any) -> dict[str, Any]:
+            return {"occupancy": tf.sigmoid(model(images, training=False))}
+
+        return {
+            "serving_default": Signature(
+                answer,
+                {"images": tf.TensorSpec([None, None, *size], tf.float32)},
+                {"images": images},
+                description="views of a shape, raw pixels, to its occupancy",
+            )
+        }
+
+
+@task("sdn.verifier")
+class Verifier(SetsRecipe):
+    """Images to embeddings that tell whether two are of one set."""
+
+    config_class = JudgeConfig
+
+    def data_info(self, config: JudgeConfig) -> dict[str, Any]:
+        """Steps, and identities by the config where the data are not known."""
+        return sets_info(config) | {"sets": config.identities}
+
+    def datasets(self, config: JudgeConfig) -> data.Datasets:
+        """One random image of `batch_size` training sets a step, and the number of its set."""
+        sets = self.sets(config)
+        train = sets["train"]
+        views = train.stream(
+            1,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            steps_per_epoch=config.steps_per_epoch,
+            with_index=True,
+        )
+        make = lambda step: views.from_step(step).map(  # noqa: E731
+            lambda x, i: (x["images"][:, 0], i)
+        )
+        stream = data.TrainStream(views.steps_per_epoch, make)
+        size = config.set_size
+        held, test = (
+            sets[name].batches(2 * size, config.batch_size) for name in ("validation", "test")
+        )
+        info = sets_info(config, len(train)) | {"steps_per_epoch": stream.steps_per_epoch}
+        return data.Datasets(stream, held, test, info)
+
+    def build(self, config: JudgeConfig, info: dict[str, Any]) -> keras.Model:
+        """The embedding; `train` puts a classifier of the training sets on it."""
+        embed, self._classifier = judges.make_verifier(
+            config.image_size,
+            config.channels,
+            info["sets"],
+            config.width,
+            config.dim,
+            **config.pixels(),
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self._classifier.compile(
+            keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile
+        )
+        return embed
+
+    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+        """The classifier by one `fit`; held-out sets have no class in it, so there is no loss."""
+        run.fit(self._classifier, datasets, validate=False)
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Area under ROC of two halves of the test sets, same against different."""
+        pairs = [(b["images"].numpy(), b["mask"].numpy()) for b in datasets.test]
+        images, mask = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        images = images[mask.all(1)]
+        a, b = judges.halves(images, images.shape[1] // 2)
+        first, second = (judges.set_embeddings(model, x) for x in (a, b))
+        one = [judges.set_embeddings(model, x[:, :1]) for x in (a, b)]
+        return {
+            "auc": judges.verification(first, second)[0],
+            "auc_of_one_image": judges.verification(*one)[0],
+            "count": len(images),
+        }
+
+    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+        """`serving_default(images)` and `bytes(encoded)` to `embedding`."""
+        _, size, _, channels = model.input_shape
+        answer = lambda images: {"embedding": model(images, training=False)}  # noqa: E731
+        return image_signatures(answer, size, channels, "an embedding of unit length")
+
+
+def _views(sets: ImageSets, config: JudgeConfig) -> data.TrainStream:
+    voxels = tf.constant(judges.coarse(sets.truth["voxels"]).astype("float32"))
+    views = sets.stream(
+        config.set_size,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        steps_per_epoch=config.steps_per_epoch,
+        with_index=True,
+    )
+    make = lambda step: views.from_step(step).map(  # noqa: E731
+        lambda x, i: (x["images"], tf.gather(voxels, i))
+    )
+    return data.TrainStream(views.steps_per_epoch, make)
+
+
+def _pairs(sets: ImageSets, config: JudgeConfig) -> tf.data.Dataset:
+    images, _ = sets.arrays(config.set_size)
+    voxels = judges.coarse(sets.truth["voxels"]).astype("float32")
+    return tf.data.Dataset.from_tensor_slices((images, voxels)).batch(config.batch_size)

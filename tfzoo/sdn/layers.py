@@ -1,0 +1,264 @@
+"""The parts of a Set Distribution Network: encoder, energy and generator of sets of images.
+
+Images are [B, n, S, S, C] in [-1, 1]; a mask [B, n] says which of them are there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.registry import serializable
+from tfzoo.sdn.codes import straight_through
+from tfzoo.sdn.networks import make_decoder, make_encoder
+
+
+def masked_mean(x: Any, mask: Any = None) -> Any:
+    """The mean over axis 1 of those that are there; 0 where none is. Float32.
+
+    Args:
+        x: [B, n] or [B, n, k].
+        mask: [B, n], or None for all.
+    """
+    x = ops.cast(x, "float32")
+    if mask is None:
+        return ops.mean(x, 1)
+    weight = ops.cast(mask, "float32")
+    total = ops.maximum(ops.sum(weight, 1), 1.0)
+    if len(x.shape) == 3:
+        weight, total = weight[..., None], total[:, None]
+    return ops.sum(x * weight, 1) / total
+
+
+def flat(images: Any) -> Any:
+    """[B, n, ...] -> [B n, ...]."""
+    return ops.reshape(images, (-1, *images.shape[2:]))
+
+
+def unflat(x: Any, images: Any) -> Any:
+    """[B n, ...] -> [B, n, ...], as `images` has them."""
+    count = images.shape[1] or ops.shape(images)[1]
+    return ops.reshape(x, (-1, count, *x.shape[1:]))
+
+
+class _Part(keras.layers.Layer):
+    """What the parts share: sizes, and the policy for the networks inside."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int = 1,
+        code_dim: int = 64,
+        preset: str = "mlp",
+        width: int = 256,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        self.image_size, self.channels, self.code_dim = image_size, channels, code_dim
+        self.preset, self.width = preset, width
+        self.supports_masking = True
+
+    def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
+        """A mask of images is used up."""
+
+    def _under_policy(self, make: Any, *arguments: Any) -> keras.Model:
+        before = keras.config.dtype_policy()
+        try:
+            keras.config.set_dtype_policy(self.dtype_policy)
+            return make(self.preset, self.image_size, self.channels, self.width, *arguments)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("image_size", "channels", "code_dim", "preset", "width")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@serializable("sdn")
+class SetEncoder(_Part):
+    """z = sign of the mean of a network's numbers over a set, straight-through.
+
+    Order and number of the images do not matter but for what they show: a set and the same set
+    twice have the same code. The mean comes before the sign (spec: binarise after pooling).
+
+    Args:
+        image_size: S.
+        channels: C.
+        code_dim: d, bits of a code.
+        preset: `mlp`, `conv` or `sagan`, see `make_encoder`.
+        width: see there.
+        stochastic: in training, z_j = +1 with probability sigmoid(2 a_j) instead of the sign.
+        seed: of that.
+        **keywords: `name`, `dtype`, ...
+
+    Input: images [B, n, S, S, C] in [-1, 1]; mask [B, n] or None.
+    Output: codes z of -1 and +1, and the means a; both float32 [B, d]. A row without any image
+    has the code 0, which is none.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int = 1,
+        code_dim: int = 64,
+        preset: str = "mlp",
+        width: int = 256,
+        stochastic: bool = False,
+        seed: int | None = None,
+        **keywords: Any,
+    ):
+        super().__init__(image_size, channels, code_dim, preset, width, **keywords)
+        self.stochastic, self.seed = stochastic, seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.features = self._under_policy(make_encoder, code_dim, 3, "code")
+
+    def build(self, *shapes: Any) -> None:
+        """The network is made with the layer."""
+
+    def call(self, images: Any, mask: Any = None, training: bool | None = None) -> tuple[Any, Any]:
+        """Codes and means."""
+        a = masked_mean(unflat(self.features(flat(images), training=training), images), mask)
+        hard = None
+        if self.stochastic and training:
+            draw = keras.random.uniform(ops.shape(a), seed=self.seed_generator)
+            hard = ops.where(draw < ops.sigmoid(2 * a), 1.0, -1.0)
+        z = straight_through(a, hard)
+        if mask is not None:
+            z = z * ops.cast(ops.any(ops.cast(mask, "bool"), 1), "float32")[:, None]
+        return z, a
+
+    def compute_output_spec(self, images: Any, mask: Any = None, training: Any = None) -> Any:
+        """Two of [B, d], float32."""
+        shape = (images.shape[0], self.code_dim)
+        return keras.KerasTensor(shape, "float32"), keras.KerasTensor(shape, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"stochastic": self.stochastic, "seed": self.seed}
+
+
+@serializable("sdn")
+class SetDiscriminator(_Part):
+    """E(X; z) = mean over images and pixels of (x - Dec(Enc(x), z))^2: an auto-encoder's energy.
+
+    The decoder sees the code: that is how an image of another set costs energy (our
+    reconstruction of the paper's description).
+
+    Args:
+        image_size: S.
+        channels: C.
+        code_dim: d.
+        preset: see `SetEncoder`.
+        width: see there.
+        bottleneck: numbers that Enc gives.
+        use_code: False hides the code from the decoder, for ablations.
+        **keywords: `name`, `dtype`, ...
+
+    Input: images [B, n, S, S, C], codes [B, d], mask [B, n] or None. Output: energy float32 [B].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int = 1,
+        code_dim: int = 64,
+        preset: str = "mlp",
+        width: int = 256,
+        bottleneck: int = 8,
+        use_code: bool = True,
+        **keywords: Any,
+    ):
+        super().__init__(image_size, channels, code_dim, preset, width, **keywords)
+        self.bottleneck, self.use_code = bottleneck, use_code
+        self.encoder = self._under_policy(make_encoder, bottleneck, 2, "energy_encoder")
+        size = bottleneck + code_dim
+        self.decoder = self._under_policy(make_decoder, size, False, "energy_decoder")
+
+    def build(self, *shapes: Any) -> None:
+        """The networks are made with the layer."""
+
+    def autoencode(self, images: Any, codes: Any, training: bool | None = None) -> Any:
+        """Dec(Enc(x), z), [B, n, S, S, C]."""
+        inner = unflat(self.encoder(flat(images), training=training), images)
+        codes = ops.cast(codes if self.use_code else 0 * codes, inner.dtype)
+        codes = ops.broadcast_to(codes[:, None], (*ops.shape(inner)[:2], self.code_dim))
+        numbers = ops.concatenate([inner, codes], -1)
+        return unflat(self.decoder(flat(numbers), training=training), images)
+
+    def call(self, images: Any, codes: Any, mask: Any = None, training: bool | None = None) -> Any:
+        """The energy, float32 [B]."""
+        found = ops.cast(self.autoencode(images, codes, training), "float32")
+        errors = ops.mean(ops.square(ops.cast(images, "float32") - found), (2, 3, 4))
+        return masked_mean(errors, mask)
+
+    def compute_output_spec(self, images: Any, codes: Any, mask: Any = None, training: Any = None):
+        """[B], float32."""
+        return keras.KerasTensor((images.shape[0],), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"bottleneck": self.bottleneck, "use_code": self.use_code}
+
+
+@serializable("sdn")
+class SetGenerator(_Part):
+    """x_i = G(z, noise_i): images of one set, independent of each other given its code.
+
+    Args:
+        image_size: S.
+        channels: C.
+        code_dim: d.
+        preset: see `SetEncoder`.
+        width: see there.
+        noise_dim: k, numbers of an image's noise.
+        **keywords: `name`, `dtype`, ...
+
+    Input: codes [B, d], noise [B, n, k]. Output: images [B, n, S, S, C] in [-1, 1].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int = 1,
+        code_dim: int = 64,
+        preset: str = "mlp",
+        width: int = 256,
+        noise_dim: int = 8,
+        **keywords: Any,
+    ):
+        super().__init__(image_size, channels, code_dim, preset, width, **keywords)
+        self.noise_dim = noise_dim
+        size = code_dim + noise_dim
+        self.network = self._under_policy(make_decoder, size, True, "images")
+
+    def build(self, *shapes: Any) -> None:
+        """The network is made with the layer."""
+
+    def call(self, codes: Any, noise: Any, training: bool | None = None) -> Any:
+        """The images."""
+        noise = ops.cast(noise, self.compute_dtype)
+        codes = ops.cast(codes, noise.dtype)[:, None]
+        codes = ops.broadcast_to(codes, (*ops.shape(noise)[:2], self.code_dim))
+        numbers = ops.concatenate([codes, noise], -1)
+        return unflat(self.network(flat(numbers), training=training), noise)
+
+    def compute_output_spec(self, codes: Any, noise: Any, training: Any = None) -> Any:
+        """[B, n, S, S, C]."""
+        shape = (*noise.shape[:2], self.image_size, self.image_size, self.channels)
+        return keras.KerasTensor(shape, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"noise_dim": self.noise_dim}

@@ -1,0 +1,137 @@
+"""MADE: an autoregressive distribution over binary codes (arXiv:1502.03509)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.registry import serializable
+
+
+@serializable("sdn")
+class MADE(keras.layers.Layer):
+    """p(z) = prod_j Bernoulli(z_j | z_1 .. z_{j-1}) for codes z of -1 and +1.
+
+    One masked network gives all conditionals in one pass. Units are sorted by degree, so that
+    sampling computes each hidden unit once, when the bits that it sees are known: a draw costs one
+    pass in all, not one for each bit.
+
+    Args:
+        dim: d, bits of a code, at least 2.
+        hidden: widths of the masked hidden layers (ReLU).
+        **keywords: `name`, `dtype`, ...
+
+    Input: codes [B, d]. Output: logits of z_j = +1, float32 [B, d].
+
+    Raises:
+        ValueError: `dim` is below 2, or a width below 1, or there is no hidden layer.
+    """
+
+    def __init__(self, dim: int, hidden: Sequence[int] = (128, 128), **keywords: Any):
+        super().__init__(**keywords)
+        if dim < 2:
+            raise ValueError(f"dim={dim}: must be at least 2")
+        if not hidden or min(hidden) < 1:
+            raise ValueError(f"hidden={list(hidden)}: must be widths of at least 1")
+        self.dim, self.hidden = dim, tuple(hidden)
+        self._degrees = [np.arange(dim) + 1]
+        self._degrees += [1 + np.arange(width) * (dim - 1) // width for width in self.hidden]
+
+    def build(self, shape: Any = None) -> None:
+        """Makes the kernels, in float32 whatever the policy."""
+        if shape is not None and shape[-1] != self.dim:
+            raise ValueError(f"codes: last axis {shape[-1]}, must be {self.dim}")
+        widths = [self.dim, *self.hidden, self.dim]
+        self._kernels, self._biases = [], []
+        for i, (n, m) in enumerate(zip(widths, widths[1:], strict=False)):
+            weight = lambda size, start, name: self.add_weight(  # noqa: E731
+                size, start, name=name, dtype="float32", autocast=False
+            )
+            self._kernels.append(weight((n, m), "he_normal", f"kernel_{i}"))
+            self._biases.append(weight((m,), "zeros", f"bias_{i}"))
+
+    def masks(self) -> list[np.ndarray]:
+        """0 or 1 for each kernel: a unit sees inputs up to its degree, logit j those below j."""
+        ins = self._degrees
+        found = [b[None, :] >= a[:, None] for a, b in zip(ins, ins[1:], strict=False)]
+        found.append(ins[0][None, :] > ins[-1][:, None])
+        return [mask.astype("float32") for mask in found]
+
+    def call(self, codes: Any) -> Any:
+        """Logits, float32 [B, d]."""
+        h = ops.cast(codes, "float32")
+        *inner, last = zip(self._kernels, self._biases, self.masks(), strict=True)
+        for kernel, bias, mask in inner:
+            h = ops.relu(ops.matmul(h, kernel * mask) + bias)
+        kernel, bias, mask = last
+        return ops.matmul(h, kernel * mask) + bias
+
+    def log_prob(self, codes: Any) -> Any:
+        """log p(z) in nats, float32 [B]."""
+        codes = ops.cast(codes, "float32")
+        # log sigmoid(z logit): z is -1 or +1
+        return ops.sum(ops.log_sigmoid(codes * self(codes)), -1)
+
+    def sample(self, uniforms: Any) -> Any:
+        """Codes by the inverse distribution function, bit by bit.
+
+        Args:
+            uniforms: in [0, 1), [B, d].
+
+        Returns:
+            Codes of -1 and +1, float32 [B, d].
+        """
+        kernels = [ops.convert_to_tensor(k) for k in self._kernels]
+        biases = [ops.convert_to_tensor(b) for b in self._biases]
+        bits: list[Any] = []
+        layers: list[list[Any]] = [[] for _ in self.hidden]
+        for j in range(self.dim):  # degree j units become known with bit j
+            below: list[Any] = bits
+            for i, degrees in enumerate(self._degrees[1:]):
+                lo, hi = (int(np.searchsorted(degrees, k)) for k in (j, j + 1))
+                if hi > lo:
+                    known = ops.concatenate(below, -1)
+                    rows = known.shape[-1]
+                    h = ops.matmul(known, kernels[i][:rows, lo:hi]) + biases[i][lo:hi]
+                    layers[i].append(ops.relu(h))
+                below = layers[i]
+            logit = biases[-1][j : j + 1]
+            if below:
+                known = ops.concatenate(below, -1)
+                logit = ops.matmul(known, kernels[-1][: known.shape[-1], j : j + 1]) + logit
+            up = uniforms[:, j : j + 1] < ops.sigmoid(logit)
+            bits.append(ops.where(up, 1.0, -1.0))
+        return ops.concatenate(bits, -1)
+
+    def distribution(self) -> Any:
+        """The same as a TFP distribution over bits 0 and 1, [d].
+
+        Its `sample` runs d passes of the network; `log_prob(z / 2 + 1 / 2)` equals `log_prob(z)`.
+        """
+        import tensorflow as tf
+        import tensorflow_probability as tfp
+
+        def conditionals(bits: Any) -> Any:
+            codes = 2.0 * tf.cast(bits, tf.float32) - 1.0
+            logits = tf.reshape(self(tf.reshape(codes, [-1, self.dim])), tf.shape(codes))
+            factors = tfp.distributions.Bernoulli(logits=logits, dtype=tf.float32)
+            return tfp.distributions.Independent(factors, 1)
+
+        start = tf.zeros([self.dim])
+        return tfp.distributions.Autoregressive(conditionals, start, num_steps=self.dim)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """The input's."""
+        return tuple(shape)
+
+    def compute_output_spec(self, codes: Any) -> Any:
+        """Float32 whatever the policy."""
+        return keras.KerasTensor(codes.shape, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"dim": self.dim, "hidden": list(self.hidden)}

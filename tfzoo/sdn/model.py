@@ -1,0 +1,336 @@
+"""Set Distribution Networks: sets of images to codes, codes to sets, and codes from a prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.registry import serializable
+from tfzoo.sdn import inputs
+from tfzoo.sdn.codes import check_codes, code_statistics
+from tfzoo.sdn.layers import SetDiscriminator, SetEncoder, SetGenerator
+from tfzoo.sdn.made import MADE
+from tfzoo.two_player import TwoPlayer, follow
+
+CHUNK = 64
+"""Sets that `encode`, `reconstruct` and `generate` take at once."""
+
+
+@serializable("sdn")
+class SetDistributionNetwork(TwoPlayer):
+    """Encoder, energy and prior against a generator (arXiv:2006.10705; our reconstruction).
+
+    A step moves encoder, energy and prior along
+    E(X; z) + max(0, margin - E(X'; z)) - log p(z) with z = z(X), X' = G(z, noise), then the
+    generator along E(G(z, noise); z) with new noise. `average` follows the generator's parameters
+    as a <- ema a + (1 - ema) p and is what makes images after training.
+
+    `fit` takes sets of raw pixels [B, n, H, W, C] of the networks' size, alone or as a dict
+    `images`, `mask`. `call` gives their codes. Losses and metrics are the model's own.
+
+    Args:
+        image_size: S.
+        channels: C.
+        code_dim: d, bits of a code.
+        noise_dim: numbers of an image's noise.
+        preset: `mlp` (any size), `conv` (28 to 32 pixels), `sagan` (32, 64, 128).
+        width: of the networks, see `make_encoder`.
+        bottleneck: of the energy's auto-encoder.
+        prior_hidden: widths of the prior, see `MADE`.
+        margin: m, in the energy's units: mean squared error of images in [-1, 1].
+        prior_to_encoder: weight of -log p(z) in the encoder's gradient. 0 is ours; the
+            likelihood's own would be 1 / (n S S C), and large ones collapse the code.
+        use_code: False hides the code from the energy, for ablations.
+        stochastic: see `SetEncoder`.
+        ema: of the average.
+        pixel_mean: subtracted from raw pixels.
+        pixel_std: then divided by, so that they are in [-1, 1].
+        seed: of noise while training.
+        **keywords: `name`, `dtype`, ...
+
+    Input: images [B, n, S, S, C], raw pixels. Output: codes float32 [B, d] of -1 and +1.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 16,
+        channels: int = 1,
+        code_dim: int = 64,
+        noise_dim: int = 8,
+        preset: str = "mlp",
+        width: int = 256,
+        bottleneck: int = 8,
+        prior_hidden: Sequence[int] = (128, 128),
+        margin: float = 0.1,
+        prior_to_encoder: float = 0.0,
+        use_code: bool = True,
+        stochastic: bool = False,
+        ema: float = 0.99,
+        pixel_mean: float = 127.5,
+        pixel_std: float = 127.5,
+        seed: int | None = None,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        self.supports_masking = True
+        self._settings = {k: v for k, v in locals().items() if k in _SETTINGS}
+        self._settings["prior_hidden"] = list(prior_hidden)
+        for name, value in self._settings.items():
+            setattr(self, name, value)
+        _check(margin, prior_to_encoder, ema, pixel_std, noise_dim)
+        part = {"preset": preset, "width": width, "dtype": self.dtype_policy}
+        size = (image_size, channels, code_dim)
+        self.encoder = SetEncoder(*size, stochastic=stochastic, seed=seed, **part, name="encoder")
+        self.energy = SetDiscriminator(
+            *size, bottleneck=bottleneck, use_code=use_code, **part, name="energy"
+        )
+        self.prior = MADE(code_dim, prior_hidden, name="prior")
+        self.prior.build((None, code_dim))
+        make = lambda name: SetGenerator(*size, noise_dim=noise_dim, **part, name=name)  # noqa: E731
+        self.generator, self.average = make("generator"), make("average")
+        self.average.set_weights(self.generator.get_weights())
+        self.average.trainable = False
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        names = ("loss", "d_loss", "g_loss", "e_real", "e_fake", "code_nll", "mean_a")
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+        self.built = True
+
+    def prepare(self, images: Any) -> Any:
+        """Raw pixels to [-1, 1], float32."""
+        return (ops.cast(images, "float32") - self.pixel_mean) / self.pixel_std
+
+    def call(self, images: Any, mask: Any = None, training: bool | None = None) -> Any:
+        """Codes of sets of raw pixels, float32 [B, d]."""
+        return self.encoder(self.prepare(images), mask=mask, training=training)[0]
+
+    def judge_variables(self) -> list[keras.Variable]:
+        """The encoder's, the energy's and the prior's."""
+        return [v for p in (self.encoder, self.energy, self.prior) for v in p.trainable_variables]
+
+    def generator_variables(self) -> list[keras.Variable]:
+        """The generator's."""
+        return self.generator.trainable_variables
+
+    def default_optimizers(self) -> tuple[Any, Any]:
+        """Adam(2e-4, 0, 0.999) for both."""
+        return make_adam(), make_adam()
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Means over an epoch: losses, energies of real and made sets, -log p(z), mean |a|."""
+        return list(self._means.values())
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Moves encoder, energy and prior, then the generator and its average."""
+        real, mask = self._sets(data)
+        with tf.GradientTape() as tape:
+            z, a = self.encoder(real, mask=mask, training=True)
+            fixed = ops.stop_gradient(z)
+            fake = ops.stop_gradient(self.generator(fixed, self._noise(real), training=True))
+            e_real = self.energy(real, z, mask=mask, training=True)
+            e_fake = self.energy(fake, z, mask=mask, training=True)
+            # the prior's own gradient is whole, the encoder's is weighted
+            nll = -self.prior.log_prob(fixed + self.prior_to_encoder * (z - fixed))
+            d_loss = self._judged(e_real, e_fake, nll)
+            scaled = self.optimizer.scale_loss(d_loss)
+        self.move(tape, scaled, self.optimizer, self.judge_variables())
+        with tf.GradientTape() as tape:
+            fake = self.generator(fixed, self._noise(real), training=True)
+            g_loss = ops.mean(self.energy(fake, fixed, mask=mask, training=True))
+            scaled = self.g_optimizer.scale_loss(g_loss)
+        self.move(tape, scaled, self.g_optimizer, self.generator_variables())
+        follow(self.average, self.generator, self.ema)
+        return self._note(d_loss, g_loss, e_real, e_fake, nll, a)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The losses on held-out sets, in inference mode, images of the average."""
+        real, mask = self._sets(data)
+        z, a = self.encoder(real, mask=mask, training=False)
+        fake = self.average(z, self._noise(real), training=False)
+        e_real = self.energy(real, z, mask=mask, training=False)
+        e_fake = self.energy(fake, z, mask=mask, training=False)
+        nll = -self.prior.log_prob(z)
+        d_loss = self._judged(e_real, e_fake, nll)
+        return self._note(d_loss, ops.mean(e_fake), e_real, e_fake, nll, a)
+
+    def encode(self, sets: Any, mask: Any = None) -> np.ndarray:
+        """Codes of sets.
+
+        Args:
+            sets: raw pixels [B, n, S, S, C], or a list of [n_i, S, S, C].
+            mask: [B, n], which images are there.
+
+        Returns:
+            float32 [B, d] of -1 and +1.
+
+        Raises:
+            InputError: no sets, an empty one, another size or number of channels, or NaN.
+        """
+        images, mask = inputs.padded(sets, mask, self.image_size, self.channels)
+        parts = [
+            self(images[i : i + CHUNK], mask=mask[i : i + CHUNK], training=False)
+            for i in range(0, len(images), CHUNK)
+        ]
+        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+
+    def decode(self, codes: Any, n: int, seed: int = 0) -> np.ndarray:
+        """n images for each code, raw pixels float32 [B, n, S, S, C].
+
+        Raises:
+            InputError: codes that are not [B, d] of -1 and +1, or `n` below 1.
+        """
+        codes = check_codes(codes, self.code_dim)
+        inputs.check_count("n", n)
+        rng, found = np.random.default_rng(seed), []
+        for i in range(0, len(codes), CHUNK):
+            part = codes[i : i + CHUNK]
+            noise = rng.standard_normal((len(part), n, self.noise_dim)).astype("float32")
+            found.append(ops.convert_to_numpy(self.images(part, noise)))
+        return np.concatenate(found)
+
+    def images(self, codes: Any, noise: Any) -> Any:
+        """The average's images as raw pixels; also in a graph."""
+        made = ops.cast(self.average(codes, noise, training=False), "float32")
+        return made * self.pixel_std + self.pixel_mean
+
+    def reconstruct(self, sets: Any, n: int | None = None, mask: Any = None, seed: int = 0) -> Any:
+        """n new images of each set, by its code; as many as the largest set has by default.
+
+        Raises:
+            InputError: see `encode` and `decode`.
+        """
+        images, mask = inputs.padded(sets, mask, self.image_size, self.channels)
+        count = images.shape[1] if n is None else n
+        return self.decode(self.encode(images, mask), count, seed)
+
+    def sample_codes(self, count: int, seed: int = 0) -> np.ndarray:
+        """Codes of the prior, float32 [count, d]."""
+        inputs.check_count("count", count)
+        draw = np.random.default_rng(seed).random((count, self.code_dim)).astype("float32")
+        return ops.convert_to_numpy(self.prior.sample(draw))
+
+    def generate(self, n_sets: int, n: int, seed: int = 0) -> np.ndarray:
+        """n images of each of `n_sets` new sets, raw pixels float32 [n_sets, n, S, S, C]."""
+        inputs.check_count("n_sets", n_sets)
+        return self.decode(self.sample_codes(n_sets, seed), n, seed)
+
+    def log_prob(self, codes: Any) -> np.ndarray:
+        """log p(z) under the prior, nats, float32 [B].
+
+        Raises:
+            InputError: codes that are not [B, d] of -1 and +1.
+        """
+        return ops.convert_to_numpy(self.prior.log_prob(check_codes(codes, self.code_dim)))
+
+    def code_stats(self, sets: Any, mask: Any = None, seed: int = 0) -> dict[str, float]:
+        """What tells a collapse, of some sets: see `code_statistics`; and further
+
+        `code_bits`, -log2 p(z) in the mean; `cycle_error`, the share of bits that change when a
+        set's images are made from its code and encoded again; `view_spread`, the deviation of
+        such images over their noise, over that of the set's own images.
+        """
+        images, mask = inputs.padded(sets, mask, self.image_size, self.channels)
+        codes = self.encode(images, mask)
+        made = self.decode(codes, images.shape[1], seed)
+        again = self.encode(made, mask)
+        real = np.sqrt(_spread(images, mask))
+        spread = np.sqrt(_spread(made, mask)) / np.maximum(real, 1e-9)
+        return code_statistics(codes) | {
+            "code_bits": float(-self.log_prob(codes).mean() / np.log(2)),
+            "cycle_error": float(np.mean(codes != again)),
+            "view_spread": float(spread),
+        }
+
+    def _sets(self, data: Any) -> tuple[Any, Any]:
+        found, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        mask = found.get("mask") if isinstance(found, dict) else None
+        return self.prepare(found["images"] if isinstance(found, dict) else found), mask
+
+    def _noise(self, images: Any) -> Any:
+        count = ops.shape(images)[:2]
+        return keras.random.normal((*count, self.noise_dim), seed=self.seed_generator)
+
+    def _judged(self, e_real: Any, e_fake: Any, nll: Any) -> Any:
+        return ops.mean(e_real) + ops.mean(ops.relu(self.margin - e_fake)) + ops.mean(nll)
+
+    def _note(
+        self, d_loss: Any, g_loss: Any, e_real: Any, e_fake: Any, nll: Any, a: Any
+    ) -> dict[str, Any]:
+        size = ops.mean(ops.abs(a))
+        means = (ops.mean(e_real), ops.mean(e_fake), ops.mean(nll), size)
+        for mean, value in zip(
+            self._means.values(), (d_loss + g_loss, d_loss, g_loss, *means), strict=True
+        ):
+            mean.update_state(value)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[B, d]."""
+        return (shape[0], self.code_dim)
+
+    def compute_output_spec(self, images: Any, mask: Any = None, training: Any = None) -> Any:
+        """Float32 whatever the policy."""
+        return keras.KerasTensor((images.shape[0], self.code_dim), "float32")
+
+    def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
+        """A mask of images is used up."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | self._settings
+
+
+_SETTINGS = (
+    "image_size",
+    "channels",
+    "code_dim",
+    "noise_dim",
+    "preset",
+    "width",
+    "bottleneck",
+    "prior_hidden",
+    "margin",
+    "prior_to_encoder",
+    "use_code",
+    "stochastic",
+    "ema",
+    "pixel_mean",
+    "pixel_std",
+    "seed",
+)
+
+
+def make_adam(
+    rate: Any = 2e-4, beta_1: float = 0.0, beta_2: float = 0.999
+) -> keras.optimizers.Adam:
+    """Adam as GANs use it; `rate` may be a schedule."""
+    return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
+
+
+def _check(
+    margin: float, prior_to_encoder: float, ema: float, pixel_std: float, noise_dim: int
+) -> None:
+    if not margin > 0:
+        raise ValueError(f"margin={margin}: must be above 0")
+    if not prior_to_encoder >= 0:
+        raise ValueError(f"prior_to_encoder={prior_to_encoder}: must be at least 0")
+    if not 0 <= ema < 1:
+        raise ValueError(f"ema={ema}: must be from 0 to below 1")
+    if not pixel_std > 0:
+        raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+    if noise_dim < 1:
+        raise ValueError(f"noise_dim={noise_dim}: must be at least 1")
+
+
+def _spread(images: np.ndarray, mask: np.ndarray) -> float:
+    """The mean variance of a pixel over a set's images."""
+    pairs = zip(images, mask, strict=True)
+    return float(np.mean([image[there].var(0).mean() for image, there in pairs]))

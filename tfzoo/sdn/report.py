@@ -1,0 +1,119 @@
+"""What a trained network is measured by, on sets that it has never seen."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from tfzoo.sdn import judges
+from tfzoo.sdn.codes import hamming
+from tfzoo.sdn.model import SetDistributionNetwork
+
+
+def of_codes(
+    model: SetDistributionNetwork, images: np.ndarray, train_codes: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Codes of held-out sets, by the model's own encoder.
+
+    Two disjoint halves of each set are encoded: are their codes nearest to each other
+    (`code_retrieval`), do their distances tell same from different (`code_auc`); the same of a set
+    and its reconstruction (`reconstruction_auc`). `novelty` is the mean distance of samples of the
+    prior from the nearest training code, `test_novelty` that of the test codes.
+
+    Args:
+        model: trained.
+        images: raw pixels [M, 2 n, S, S, C], no image absent.
+        train_codes: of the training sets.
+        seed: of the images made.
+    """
+    a, b = judges.halves(images, images.shape[1] // 2)
+    first, second = model.encode(a), model.encode(b)
+    again = model.encode(model.decode(first, a.shape[1], seed))
+    drawn = model.sample_codes(len(first), seed)
+    nearest = lambda codes: float(hamming(codes, train_codes).min(1).mean())  # noqa: E731
+    apart = hamming(first, second)
+    other = apart[~np.eye(len(apart), dtype=bool)].mean() if len(apart) > 1 else np.nan
+    return {
+        "code_retrieval": judges.retrieval(first, second),
+        "code_auc": judges.verification(first, second)[0],
+        "reconstruction_auc": judges.verification(again, first)[0],
+        "same_hamming": float(np.diagonal(apart).mean()),
+        "different_hamming": float(other),
+        "novelty": nearest(drawn),
+        "test_novelty": nearest(first),
+    } | model.code_stats(a, seed=seed)
+
+
+def of_shapes(
+    model: SetDistributionNetwork,
+    net: keras.Model,
+    images: np.ndarray,
+    voxels: np.ndarray,
+    seed: int = 0,
+    sizes: tuple[int, ...] = (1, 2, 4, 8),
+) -> dict[str, float]:
+    """Intersection over union of what a 3D network sees, with the truth.
+
+    `iou_real` of real views, `iou_reconstructed` of those rebuilt from their code, each also
+    against the truth of another shape (`_shuffled`); `iou_from_k` rebuilt from k views. Of free
+    samples: `sample_consistency`, between two halves of a sampled set, against `sample_cross`,
+    between halves of different sets, and `real_consistency` of real sets.
+
+    Args:
+        model: trained.
+        net: of `make_voxel_net`, trained on real views of the training shapes.
+        images: raw pixels [M, n, S, S, C].
+        voxels: bool [M, 8, 8, 8], see `coarse`.
+        seed: of the images made.
+        sizes: of k, up to n.
+    """
+    truth, n = np.asarray(voxels, bool), min(8, images.shape[1])
+    other = np.roll(truth, 1, 0)
+    seen = lambda x: judges.occupancy(net, x)  # noqa: E731
+    rebuilt = seen(model.reconstruct(images[:, :n], n, seed=seed))
+    real = seen(images[:, :n])
+    found = {
+        "iou_real": judges.iou(real, truth).mean(),
+        "iou_real_shuffled": judges.iou(real, other).mean(),
+        "iou_reconstructed": judges.iou(rebuilt, truth).mean(),
+        "iou_reconstructed_shuffled": judges.iou(rebuilt, other).mean(),
+    }
+    for k in (k for k in sizes if k <= n):
+        made = model.reconstruct(images[:, :k], n, seed=seed)
+        found[f"iou_from_{k}"] = judges.iou(seen(made), truth).mean()
+    made = model.generate(len(truth), n, seed)
+    found |= _halves(net, made, "sample") | _halves(net, images[:, :n], "real")
+    return {name: float(value) for name, value in found.items()}
+
+
+def of_identities(
+    model: SetDistributionNetwork, net: keras.Model, images: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Whether a verification network takes rebuilt sets for the same identity: areas under ROC.
+
+    `verify_real` of two halves of a real set, `verify_reconstructed` of one half and the other
+    half's reconstruction, `verify_sampled` of two halves of a sampled set.
+
+    Args:
+        model: trained.
+        net: of `make_verifier`, trained on the training identities.
+        images: raw pixels [M, 2 n, S, S, C].
+        seed: of the images made.
+    """
+    a, b = judges.halves(images, images.shape[1] // 2)
+    embed = lambda x: judges.set_embeddings(net, x)  # noqa: E731
+    rebuilt = embed(model.reconstruct(a, seed=seed))
+    x, y = judges.halves(model.generate(len(a), 2 * a.shape[1], seed), a.shape[1])
+    real = embed(b)
+    return {
+        "verify_real": judges.verification(embed(a), real)[0],
+        "verify_reconstructed": judges.verification(rebuilt, real)[0],
+        "verify_sampled": judges.verification(embed(x), embed(y))[0],
+    }
+
+
+def _halves(net: keras.Model, images: np.ndarray, name: str) -> dict[str, float]:
+    half = images.shape[1] // 2
+    a, b = (judges.occupancy(net, x) for x in judges.halves(images, half))
+    cross = judges.iou(a, np.roll(b, 1, 0)).mean()
+    return {f"{name}_consistency": judges.iou(a, b).mean(), f"{name}_cross": cross}

@@ -1,0 +1,89 @@
+"""What the exported models answer; the axis of a set's images is inside the row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.sdn.model import SetDistributionNetwork
+from tfzoo.serving import Signature
+
+SEEDS = np.arange(4, dtype=np.int32)
+
+
+def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature]:
+    """Sets to codes, images and scores; seeds to sets.
+
+    `serving_default(images, mask)` and `encode`, the same, give `code` [B, d]; a row without any
+    image has the code 0. `reconstruct(images, mask, seed)` gives `images` of the set's code, as
+    many as came, raw pixels; `sample(seed)` gives a `code` of the prior and `images`, n of them;
+    `score(images, mask)` gives `energy`, less for sets that fit their code, and `log_prob` of the
+    code. `images` are raw pixels [B, any, S, S, C], `mask` [B, any] says which are there, `seed`
+    [B] makes each row's randomness.
+
+    Args:
+        model: trained.
+        n: images of a sampled set.
+    """
+    size = (model.image_size, model.image_size, model.channels)
+    rng = np.random.default_rng(0)
+    low, high = model.pixel_mean - model.pixel_std, model.pixel_mean + model.pixel_std
+    images = rng.uniform(low, high, (4, 3, *size)).astype(np.float32)
+    mask = np.array([[True] * 3, [True, True, False], [True, False, False], [True] * 3])
+    specs = {
+        "images": tf.TensorSpec([None, None, *size], tf.float32),
+        "mask": tf.TensorSpec([None, None], tf.bool),
+    }
+    examples = {"images": images, "mask": mask}
+    seed = {"seed": tf.TensorSpec([None], tf.int32)}
+
+    def encode(images: Any, mask: Any) -> dict[str, Any]:
+        return {"code": model(images, mask=mask, training=False)}
+
+    def reconstruct(images: Any, mask: Any, seed: Any) -> dict[str, Any]:
+        code = model(images, mask=mask, training=False)
+        return {"images": model.images(code, _noise(seed, tf.shape(images)[1], model.noise_dim))}
+
+    def sample(seed: Any) -> dict[str, Any]:
+        draw = lambda s: tf.random.stateless_uniform([model.code_dim], tf.stack([s, 1]))  # noqa: E731
+        spec = tf.TensorSpec([model.code_dim], tf.float32)
+        code = model.prior.sample(tf.map_fn(draw, seed, fn_output_signature=spec))
+        return {"code": code, "images": model.images(code, _noise(seed, n, model.noise_dim))}
+
+    def score(images: Any, mask: Any) -> dict[str, Any]:
+        code = model(images, mask=mask, training=False)
+        energy = model.energy(model.prepare(images), code, mask=mask, training=False)
+        return {"energy": energy, "log_prob": model.prior.log_prob(code)}
+
+    says = "sets of raw images, with a mask of those that are there, to"
+    code = Signature(encode, specs, examples, description=f"{says} binary codes")
+    return {
+        "serving_default": code,
+        "encode": code,
+        "reconstruct": Signature(
+            reconstruct,
+            specs | seed,
+            examples | {"seed": SEEDS},
+            description=f"{says} new images by their codes, each row by its own seed",
+        ),
+        "sample": Signature(
+            sample,
+            seed,
+            {"seed": SEEDS},
+            description=f"seeds to codes of the prior and {n} raw images of each",
+        ),
+        "score": Signature(
+            score, specs, examples, description=f"{says} energies and log-probabilities of codes"
+        ),
+    }
+
+
+def _noise(seed: Any, n: Any, k: int) -> Any:
+    """Standard normal [B, n, k]; image i of a row has the same noise however many there are."""
+
+    def row(s: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal([n, k], tf.stack([s, 0]))
+
+    return tf.map_fn(row, seed, fn_output_signature=tf.TensorSpec([None, k], tf.float32))
