@@ -82,8 +82,9 @@ class ImageSets:
         count = min(len(self), sets or len(self))
         images = np.zeros((count, n, *self.shape), np.float32)
         mask = np.arange(n) < self.counts[:count, None]
-        for i, j in np.argwhere(mask):
-            images[i, j] = self.read(tf.constant(self.starts[i] + j))
+        numbers = (self.starts[:count, None] + np.arange(n))[mask]
+        found = tf.data.Dataset.from_tensor_slices(numbers).map(self.read, tf.data.AUTOTUNE)
+        images[mask] = np.concatenate(list(found.batch(1024).as_numpy_iterator()))
         return images, mask
 
     def batches(self, n: int, batch_size: int) -> tf.data.Dataset:
@@ -149,8 +150,8 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
     `tfzoo_image_folder` takes a folder of any depth whose innermost folders are sets (below
     `train`, `validation`, `test` if these are there) and reads files as they are needed. Of TFDS,
     data with a feature `images` [n, S, S, C] give them as they are; those with `image` and `label`
-    are grouped by label. Splits that are missing, or that share labels, are drawn: 10 % of the sets
-    each, by a fixed seed.
+    are grouped by label; a split that shares labels with the training split joins it. Splits that
+    are then missing are drawn: 10 % of the sets each, by a fixed seed.
 
     Args:
         config: names the data.
@@ -202,17 +203,15 @@ def _grouped(found: Any, name: str, size: int, channels: int) -> tuple[np.ndarra
 
 
 def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
-    """Splits that share no label stay as they are."""
-    labels = [set(np.unique(part[1])) for part in parts.values()]
-    if sum(map(len, labels)) > len(set.union(*labels)):
-        images, owner = (np.concatenate(each) for each in zip(*parts.values(), strict=True))
-        parts = {"train": (images, owner)}
-    found = {key: from_arrays(*part) for key, part in parts.items()}
-    missing = [key for key in SPLITS if key not in found]
-    rows = drawn(len(found["train"]), missing)
+    """A split that shares labels with the training split joins it; the others stay."""
+    seen = set(np.unique(parts["train"][1]))
+    shared = [k for k, part in parts.items() if seen & set(np.unique(part[1]))]
+    joined = tuple(np.concatenate(e) for e in zip(*(parts[k] for k in shared), strict=True))
+    found = {k: from_arrays(*part) for k, part in parts.items() if k not in shared}
+    train = from_arrays(*joined)
+    rows = drawn(len(train), [key for key in SPLITS if key != "train" and key not in found])
     if rows is None:
-        raise InputError(f"data.name={name!r}: {len(found['train'])} sets are too few to split")
-    train = found["train"]
+        raise InputError(f"data.name={name!r}: {len(train)} sets are too few to split")
     return found | {key: train.take(part) for key, part in rows.items()}
 
 

@@ -135,6 +135,7 @@ class SetsConfig(ImagesConfig):
         voxel_net: a trained `sdn.voxels`, by the name of a package weight or a path, that judges
             the test sets; null for none. The data must have `voxels`.
         verifier: a trained `sdn.verifier`, likewise.
+        test_size: images of one half of a test set; null is `set_size`.
         test_sets: sets that results are reported on, at most; null takes all.
         monitor_sets: training sets that are watched, see `CodeMonitor`.
         monitor_every: epochs between two looks.
@@ -144,6 +145,7 @@ class SetsConfig(ImagesConfig):
     optimizer: TwoAdamConfig = field(default_factory=TwoAdamConfig)
     voxel_net: str | None = None
     verifier: str | None = None
+    test_size: int | None = None
     test_sets: int | None = None
     monitor_sets: int = 64
     monitor_every: int = 1
@@ -157,8 +159,15 @@ class SetsConfig(ImagesConfig):
             raise InputError(str(error)) from None
         check(self.monitor_sets >= 1, "monitor_sets", self.monitor_sets, "at least 1")
         check(self.monitor_every >= 1, "monitor_every", self.monitor_every, "at least 1")
+        size = self.test_size
+        check(size is None or size >= 1, "test_size", size, "at least 1, or null")
         sets = self.test_sets
         check(sets is None or sets >= 2, "test_sets", sets, "at least 2, or null")
+
+    @property
+    def half(self) -> int:
+        """Images of one half of a test set."""
+        return self.test_size or self.set_size
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,9 @@ class SetDistributionNetwork(TwoPlayer):
         return (ops.cast(images, "float32") - self.pixel_mean) / self.pixel_std
 
     def call(self, images: Any, mask: Any = None, training: bool | None = None) -> Any:
-        """Codes of sets of raw pixels, float32 [B, d]."""
+        """Codes of sets of raw pixels, or of a dict `images`, `mask`: float32 [B, d]."""
+        if isinstance(images, dict):
+            images, mask = images["images"], images.get("mask")
         return self.encoder(self.prepare(images), mask=mask, training=training)[0]
 
     def judge_variables(self) -> list[keras.Variable]:
@@ -251,8 +253,9 @@ class SetDistributionNetwork(TwoPlayer):
 
     def _sets(self, data: Any) -> tuple[Any, Any]:
         found, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        mask = found.get("mask") if isinstance(found, dict) else None
-        return self.prepare(found["images"] if isinstance(found, dict) else found), mask
+        if isinstance(found, dict):
+            return self.prepare(found["images"]), found.get("mask")
+        return self.prepare(found), None
 
     def _noise(self, images: Any) -> Any:
         count = ops.shape(images)[:2]
@@ -278,7 +281,8 @@ class SetDistributionNetwork(TwoPlayer):
 
     def compute_output_spec(self, images: Any, mask: Any = None, training: Any = None) -> Any:
         """Float32 whatever the policy."""
-        return keras.KerasTensor((images.shape[0], self.code_dim), "float32")
+        rows = keras.tree.flatten(images)[0].shape[0]
+        return keras.KerasTensor((rows, self.code_dim), "float32")
 
     def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
         """A mask of images is used up."""

@@ -63,7 +63,7 @@ class SetModelling(SetsRecipe):
         )
         held = sets["validation"].batches(config.set_size, config.batch_size)
         # two halves of a set are compared in the evaluation
-        test = sets["test"].batches(2 * config.set_size, config.batch_size)
+        test = sets["test"].batches(2 * config.half, config.batch_size)
         info = sets_info(config, len(sets["train"])) | {"steps_per_epoch": stream.steps_per_epoch}
         info |= {"all": sets, "config": config}
         return data.Datasets(stream, held, test, info)
@@ -97,15 +97,15 @@ class SetModelling(SetsRecipe):
     def evaluate(self, model: SetDistributionNetwork, datasets: data.Datasets) -> dict[str, float]:
         """Codes of the test sets, and what the config's judges say of their reconstructions."""
         config, sets = datasets.info["config"], datasets.info["all"]
-        images, mask = sets["test"].arrays(2 * config.set_size, config.test_sets)
+        images, mask = sets["test"].arrays(2 * config.half, config.test_sets)
         whole = mask.all(1)  # two full halves
         if not whole.sum() >= 2:
             raise InputError(
-                f"set_size={config.set_size}: of the test sets, {int(whole.sum())} have twice that "
-                "many images; must be at least 2"
+                f"test_size={config.half}: {int(whole.sum())} test sets have twice that many "
+                "images; must be at least 2"
             )
         images = images[whole]
-        train_codes = model.encode(*sets["train"].arrays(config.set_size))
+        train_codes = model.encode(*sets["train"].arrays(config.half))
         found = report.of_codes(model, images, train_codes, config.seed)
         if config.voxel_net:
             voxels = sets["test"].truth.get("voxels")

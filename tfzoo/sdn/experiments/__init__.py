@@ -1,0 +1,1 @@
+"""Parts of `tfzoo study sdn`."""
