@@ -1,0 +1,84 @@
+"""SDN's study: its arms, its tables, and a run of two tiny arms."""
+
+import numpy as np
+import pytest
+
+from tfzoo import runner
+from tfzoo.cli import main
+from tfzoo.errors import InputError
+from tfzoo.sdn import study as sdn_study
+from tfzoo.sdn.experiments import tables
+from tfzoo.study import Row
+
+
+def test_arms_differ_as_they_say():
+    arms = {a.name: runner.resolve(a.recipe, a.overrides).config for a in sdn_study.arms(3)}
+    ours = arms[sdn_study.OURS]
+    assert ours.epochs == 3 and ours.set_size == 8 and ours.model.prior_to_encoder == 0
+    assert arms["sets of 1"].set_size == 1 and arms["sets of 1"].half == 8
+    assert not arms["energy without code"].model.use_code
+    weak = arms["prior to encoder, 5e-4"].model.prior_to_encoder
+    assert weak == pytest.approx(1 / 2048)
+    assert arms[sdn_study.UNTRAINED].steps_per_epoch == 1
+
+
+def rows():
+    more = {"iou_reconstructed": 0.6, "iou_reconstructed_shuffled": 0.2, "novelty": 5.0}
+    return [
+        Row("SDN", seed, 10, {k: v + 0.01 * seed for k, v in more.items()} | {"test_novelty": 9.0})
+        for seed in range(3)
+    ]
+
+
+def test_claims_are_judged_by_their_sign():
+    lines = tables.of_shapes(rows(), "SDN")
+    (iou,) = [line for line in lines if line.startswith("| IoU of reconstructions")]
+    (novelty,) = [line for line in lines if line.startswith("| nearest training")]
+    assert "0.4000" in iou and iou.endswith("supported |")
+    assert "-3.99" in novelty and novelty.endswith("contradicted |")
+    assert any(line.startswith("| iou_reconstructed | 0.6100") for line in lines)
+
+
+def omniglot(path, characters=80, drawings=16):
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 2, (2 * characters, 1, 28, 28)) * 200
+    x = base + rng.integers(0, 50, (2 * characters, drawings, 28, 28))
+    x = x.reshape(2, -1, 28, 28).astype("uint8")
+    y = np.repeat(np.arange(characters), drawings).astype("int16")
+    np.savez(path, x28_background=x[0], y_background=y, x28_evaluation=x[1], y_evaluation=y)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    few = sdn_study.arms
+    monkeypatch.setattr(sdn_study, "arms", lambda *a: [few(*a)[0], few(*a)[-1]])
+
+
+def test_both_parts_run(tmp_path, short, monkeypatch, capsys):
+    from tfzoo.data import shapes_views
+
+    monkeypatch.setattr(shapes_views, "COUNTS", {"train": 32, "validation": 8, "test": 8})
+    omniglot(tmp_path / "o.npz")
+    words = ["--seeds", "0", "--epochs", "1", "--omniglot-epochs", "1"]
+    words += ["--omniglot", str(tmp_path / "o.npz"), "--output", str(tmp_path / "out")]
+    small = ["model.width=8", "model.code_dim=6", "model.prior_hidden=[6]", "monitor_sets=4"]
+    assert main(["study", "sdn", *words, *small]) == 0
+    out = tmp_path / "out"
+    for part, more in (("shapes", {"views.png"}), ("omniglot", {"roc.png"})):
+        names = {p.name for p in (out / part).iterdir()}
+        expected = {"table.md", "results.csv", "study.json", "sets.png", "nearest.png"}
+        assert expected | more <= names
+    text = (out / "shapes" / "table.md").read_text()
+    assert "untrained" in text and "sample_consistency" in text
+    assert "verify_reconstructed" in (out / "omniglot" / "table.md").read_text()
+    capsys.readouterr()
+    assert main(["study", "sdn", *words, *small]) == 0  # finished runs are not repeated
+
+
+def test_refuses(tmp_path, capsys):
+    for words in (["--parts", "faces"], ["--epochs", "0"], ["--omniglot", "nowhere.npz"]):
+        assert main(["study", "sdn", *words]) == 2
+        assert words[0] in capsys.readouterr().err
+    np.savez(tmp_path / "x.npz", x=np.zeros(3))
+    with pytest.raises(InputError, match="has no x28_background"):
+        sdn_study.omniglot_arrays(str(tmp_path / "x.npz"), tmp_path / "y.npz")
