@@ -4,7 +4,19 @@ Importing it registers every public layer, model, loss and metric with Keras, so
 `keras.models.load_model` reads their files.
 """
 
-from tfzoo import aft, afv, ala, bottleneck, collegial, layers, metricopt, metrics, optim, sdn
+from tfzoo import (
+    aft,
+    afv,
+    ala,
+    bottleneck,
+    collegial,
+    layers,
+    metricopt,
+    metrics,
+    optim,
+    sdn,
+    skipclip,
+)
 from tfzoo.zoo import list_models, list_recipes, load
 
 __version__ = "0.1.0"
@@ -19,6 +31,7 @@ __all__ = [
     "metrics",
     "optim",
     "sdn",
+    "skipclip",
     "list_models",
     "list_recipes",
     "load",

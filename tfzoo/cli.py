@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("predict", "asks a trained model or a served one", _command("predict"))
     command.add_argument("model", help=f"{target}, or http://HOST:PORT/v1/models/NAME")
-    command.add_argument("input", help=".npz or .json with inputs by name, .npy, image, or text")
+    command.add_argument("input", help=".npz or .json by input name, .npy, image, video, text")
     command.add_argument("--signature", default="serving_default")
     command.add_argument("--recipe", help="the recipe that made a bare .keras file")
     command.add_argument("--output", help="an .npz for the outputs; default: print them")

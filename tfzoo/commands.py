@@ -15,6 +15,8 @@ from rich.table import Column, Table
 from tfzoo import config as configs
 from tfzoo import runner, zoo
 from tfzoo.config import check
+from tfzoo.data.video_files import SUFFIXES as VIDEO_SUFFIXES
+from tfzoo.data.video_files import read_video
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 
@@ -154,6 +156,8 @@ def _read_inputs(path: str, names: list[str] | None) -> dict[str, np.ndarray]:
             value = np.asarray(values)
         elif file.suffix == ".npy":
             value = np.load(file, allow_pickle=False)
+        elif file.suffix.lower() in VIDEO_SUFFIXES and file.suffix != ".gif":
+            value = read_video(file)[None]
         elif file.suffix in (".png", ".jpg", ".jpeg", ".gif", ".bmp"):
             value = np.array([file.read_bytes()], object)
         else:

@@ -22,7 +22,12 @@ _OURS = {
     "tfzoo_breast_cancer": "tfzoo.data.tables",
     "tfzoo_shapes_views": "tfzoo.data.shapes_views",
     "tfzoo_table": "tfzoo.data.tables",
+    "tfzoo_motions": "tfzoo.data.motions",
+    "tfzoo_video_arrays": "tfzoo.data.video_arrays",
+    "tfzoo_video_folder": "tfzoo.data.video_folder",
 }
+_BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
+_BY_PATH += ["tfzoo_video_arrays", "tfzoo_video_folder"]
 
 
 def register() -> None:
@@ -95,7 +100,7 @@ def _find(config: DataConfig) -> Any:
     if hasattr(module, "source") and (found := module.source(config)) is not None:
         keywords["config"] = found
     _refuse("prefix_bytes", config, ["enwik8"])
-    _refuse("path", config, ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"])
+    _refuse("path", config, _BY_PATH)
     try:
         return tfds.builder(config.name, **keywords)
     except Exception as error:  # unknown names and unreadable metadata share no base

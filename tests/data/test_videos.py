@@ -1,0 +1,215 @@
+"""Videos: motions, files through PyAV, arrays, and the splits made of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.data import motions, prepare, video_files, videos
+from tfzoo.data.video_arrays import read_arrays, rows
+from tfzoo.errors import InputError
+
+av = pytest.importorskip("av")
+
+
+def clip(frames=6, height=20, width=24, seed=0):
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (frames, 3, 4, 3)).astype("uint8")
+    return small.repeat(-(-height // 3), 1)[:, :height].repeat(width // 4 + 1, 2)[:, :, :width]
+
+
+def test_decode_equals_pyavs_frames(tmp_path):
+    path = tmp_path / "a.mp4"
+    video_files.write_video(path, clip(9, 21, 25))
+    with av.open(str(path)) as container:
+        expected = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+    found = video_files.read_video(path)
+    assert found.shape == (9, 20, 24, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(found.astype(int) - clip(9, 21, 25)[:, :20, :24]).mean() < 20  # it is lossy
+    assert video_files.read_video(path, 10).shape == (9, 10, 12, 3)
+
+
+def test_one_frame_and_bad_files(tmp_path):
+    path = tmp_path / "one.avi"
+    video_files.write_video(path, clip(1))
+    assert video_files.read_video(path).shape == (1, 20, 24, 3)
+    for name, content in (("text.mp4", b"no video" * 50), ("empty.mp4", b"")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}.*cannot be decoded"):
+            video_files.read_video(tmp_path / name)
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 800), "int16"), "s16", "mono")
+        silence.sample_rate = 8000
+        container.mux(sound.encode(silence))
+        container.mux(sound.encode())
+    with pytest.raises(InputError, match="holds no video stream"):
+        video_files.read_video(tmp_path / "sound.mkv")
+    with pytest.raises(InputError, match="no such file"):
+        video_files.read_video(tmp_path / "none.mp4")
+    with pytest.raises(InputError, match="must be uint8"):
+        video_files.write_video(tmp_path / "b.mp4", np.zeros((0, 4, 4, 3), "uint8"))
+    assert not (tmp_path / "b.mp4").exists()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    for k, name in enumerate(("jump", "run")):
+        (root / name).mkdir()
+        for i in range(12):
+            frames = 3 if i == 5 else 6 + i % 3
+            video_files.write_video(root / name / f"{i:02}.avi", clip(frames, seed=100 * k + i))
+    for name in ("0a", "0b"):  # more than one, so that training has some whatever is drawn
+        (root / "run" / f"{name}.avi").write_bytes(b"broken" * 99)
+    return root
+
+
+def test_a_folder_of_files_skips_by_count(folder, capsys):
+    config = videos.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=10)
+    found = data.builder(config)
+    assert capsys.readouterr().err.count("skipped: video") == 2
+    again = data.builder(config)  # the count is kept with the prepared data
+    assert {p[-6:] for p in again.info.metadata["skipped"]} == {"0a.avi", "0b.avi"}
+    counts = [found.info.splits[s].num_examples for s in data.SPLITS]
+    assert sum(counts) == 24 and found.info.features["label"].names == ["jump", "run"]
+    parts = [videos.open_split(found, s, 6) for s in data.SPLITS]
+    said = capsys.readouterr().err
+    assert sum(p.dropped for p in parts) == 2 and "videos have fewer than 6 frames" in said
+    assert sum(p.count for p in parts) == 22
+    assert parts[0].size == (10, 12) and parts[0].lookup is not None
+    seen = [e["video"].shape for e in parts[0].dataset]
+    assert len(seen) == parts[0].count and min(s[0] for s in seen) == 6
+    looped = videos.open_split(found, "train", 6, "loop")
+    assert looped.count == counts[0] and looped.dropped == 0
+    with pytest.raises(InputError, match="no video of split 'train' has 99 frames"):
+        videos.open_split(found, "train", 99)
+
+
+def test_examples_are_the_files_frames(folder):
+    config = videos.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=None)
+    part = videos.open_split(data.builder(config), "train")
+    frames = {p.parent.name: [] for p in folder.glob("*/*.avi")}
+    for path in folder.glob("*/[0-9][0-9].avi"):
+        frames[path.parent.name].append(video_files.read_video(path).tobytes())
+    names = ["jump", "run"]
+    for example in part.dataset:
+        assert example["video"].numpy().tobytes() in frames[names[int(example["label"])]]
+
+
+def test_a_folder_without_labels_and_large_ones(tmp_path, monkeypatch):
+    for i in range(12):
+        video_files.write_video(tmp_path / f"{i}.avi", clip(4, 20 + 2 * (i % 2), seed=i))
+    config = videos.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path), short_side=None)
+    part = videos.open_split(data.builder(config), "train", 4)
+    assert not part.labelled and part.lookup is None  # frames of two sizes
+    stream = part.stream(
+        batch_size=2, seed=0, map_fn=lambda x, seed: tf.shape(x["video"])
+    ).from_step(0)
+    assert next(iter(stream)).shape == (2, 4)
+    monkeypatch.setattr(videos, "IN_MEMORY_BYTES", 1000)
+    assert videos.open_split(data.builder(config), "train", 4).lookup is None
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda root: (root / "a").mkdir(), "too few"),
+        (lambda root: (root / "note.txt").write_text("x"), "must be one of .mp4"),
+        (lambda root: [(root / n).mkdir() for n in ("train", "other")], "'other' beside 'train'"),
+    ],
+)
+def test_other_layouts(tmp_path, make, words):
+    make(tmp_path)
+    with pytest.raises(InputError, match=words):
+        data.builder(videos.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path)))
+
+
+def arrays(folder, **changes):
+    rng = np.random.default_rng(0)
+    seq = np.repeat(np.arange(1, 9), 3)
+    made = {"x": rng.integers(0, 256, (24, 4, 6, 6, 3)).astype("uint8"), "y": np.arange(24) % 3}
+    made |= {"seq": seq, "set": 1 + (seq > 4), "classes": np.array(["a", "b", "c"])} | changes
+    np.savez(folder / "v.npz", **{k: v for k, v in made.items() if v is not None})
+    return str(folder / "v.npz")
+
+
+def test_leave_one_sequence_out_stays_within_the_set(tmp_path):
+    path = arrays(tmp_path)
+    made = read_arrays(path)
+    found = rows(path, made, None, 4)
+    assert set(made["seq"][found["test"]]) == {4} and set(made["seq"][found["validation"]]) == {1}
+    assert set(made["seq"][found["train"]]) == {2, 3}
+    config = videos.VideoDataConfig("tfzoo_video_arrays", path=path, held_out=4)
+    built = data.builder(config)
+    part = videos.open_split(built, "test", 4)
+    examples = list(part.dataset.as_numpy_iterator())
+    np.testing.assert_array_equal([e["video"] for e in examples], made["x"][9:12])
+    assert [e["label"] for e in examples] == [0, 1, 2]
+    assert data.builder(videos.VideoDataConfig("tfzoo_video_arrays", path=path)).data_dir != (
+        built.data_dir
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "words"),
+    [
+        ({"x": np.zeros((24, 4, 6, 6, 3))}, {}, "x is float64"),
+        ({"y": np.zeros(3, int)}, {}, "y is int64"),
+        ({"seq": None}, {"held_out": 1}, "has no seq"),
+        ({}, {"held_out": 77}, "held_out=77"),
+        ({}, {"subset": 3}, "subset=3"),
+        ({}, {"subset": 1, "held_out": 5}, "held_out=5"),
+        ({"classes": np.array(["a"])}, {}, "y has 3 classes"),
+    ],
+)
+def test_wrong_arrays(tmp_path, changes, options, words):
+    path = arrays(tmp_path, **changes)
+    with pytest.raises(InputError, match=words):
+        data.builder(videos.VideoDataConfig("tfzoo_video_arrays", path=path, **options))
+
+
+def test_motions_are_fixed_and_labelled(monkeypatch):
+    one = motions.make_video("left", (1, 2))
+    assert one.shape == (32, 28, 28, 3) and one.dtype == np.uint8
+    np.testing.assert_array_equal(one, motions.make_video("left", (1, 2)))
+    assert (one != motions.make_video("left", (1, 3))).any()
+    monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
+    monkeypatch.setattr(motions.TfzooMotions, "VERSION", "9.9.9")
+    part = videos.open_split(data.builder(videos.VideoDataConfig("tfzoo_motions")), "train", 32)
+    labels = [int(e["label"]) for e in part.dataset]
+    assert labels == [i % 12 for i in range(24)]
+    assert "tfzoo_motions" in prepare._OURS
+
+
+def test_the_motion_is_what_the_class_says():
+    """A video of `left` is one of `right` played backwards, and so on: from a middle frame on."""
+    for name, other in (("left", "right"), ("up", "down"), ("clockwise", "counterclockwise")):
+        a, b = (motions.make_video(m, (3,), 5).astype(int) for m in (name, other))
+        np.testing.assert_array_equal(a[0], b[0])
+        assert np.abs(a[1] - b[1]).max() > 10
+    shift = [motions.make_video(m, (3,), 2, 64).astype(float) for m in ("right", "down")]
+    for video, axis in zip(shift, (1, 0), strict=True):
+        errors = [np.abs(np.roll(video[0], k, axis) - video[1]).mean() for k in range(-4, 5)]
+        assert int(np.argmin(errors)) - 4 in (1, 2)  # moved by 1.3 to 2.5 pixels of 64
+
+
+def test_a_single_frame_cannot_solve_motions():
+    """Place, angle and size are distributed alike for every motion, at any one time."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+
+    def frames(start, count):
+        x, y = [], []
+        for i in range(start, start + count):
+            video = motions.make_video(motions.MOTIONS[i % 12], (5, i))
+            x.append(video[rng.integers(len(video))][::2, ::2].reshape(-1) / 128 - 1)
+            y.append(i % 12)
+        return np.array(x), np.array(y)
+
+    train, test = frames(0, 600), frames(600, 360)
+    made = LogisticRegression(C=0.01, max_iter=200).fit(*train)
+    assert made.score(*train) > 0.3  # it does fit what it saw
+    assert made.score(*test) < 1 / 12 + 0.06  # chance, and 4 deviations

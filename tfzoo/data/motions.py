@@ -1,0 +1,169 @@
+"""`tfzoo_motions`: procedural videos of textured shapes whose class is the kind of motion."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+MOTIONS = ("left", "right", "up", "down", "clockwise", "counterclockwise")
+MOTIONS += ("grow", "shrink", "orbit_clockwise", "orbit_counterclockwise")
+MOTIONS += ("swing_sideways", "swing_upright")
+SHAPES = ("disc", "square", "triangle", "ring", "cross")
+FRAMES, SIDE = 32, 28
+COUNTS = {"train": 1200, "validation": 240, "test": 480}
+
+_LOG_SCALE = (np.log(0.75), np.log(1.3))
+_RADIUS = 0.28  # of a shape at scale 1; the picture's side is 1 and wraps around
+
+
+class TfzooMotions(tfds.core.GeneratorBasedBuilder):
+    """A textured shape that moves over a textured ground, 32 frames of 28x28 pixels.
+
+    Twelve kinds of motion: left, right, up, down; turning, growing and circling in both senses;
+    swinging in two directions. The picture wraps around, and sizes begin anew at their end, so
+    that at any one time place, angle and size are distributed alike for all motions: a single frame
+    says nothing of the class. Shape, texture, colours, ground and speed are drawn for each video.
+
+    Features: `video` uint8 [32, 28, 28, 3], `label`. Splits: 1,200 train, 240 validation, 480 test,
+    as many of each motion; video i of a split is the same on every machine, up to rounding.
+    """
+
+    name = "tfzoo_motions"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "video": tfds.features.Tensor(
+                shape=(FRAMES, SIDE, SIDE, 3),
+                dtype=np.uint8,
+                encoding=tfds.features.Encoding.BYTES,
+            ),
+            "label": tfds.features.ClassLabel(names=list(MOTIONS)),
+        }
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("video", "label"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        return {name: self._generate_examples(name, count) for name, count in COUNTS.items()}
+
+    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
+        for i in range(count):
+            motion = MOTIONS[i % len(MOTIONS)]
+            yield i, {"video": make_video(motion, (zlib.crc32(split.encode()), i)), "label": motion}
+
+
+def make_video(
+    motion: str, seed: tuple[int, ...], frames: int = FRAMES, side: int = SIDE
+) -> np.ndarray:
+    """One video.
+
+    Args:
+        motion: one of `MOTIONS`.
+        seed: draws everything but the motion; the same seed gives the same first place, angle,
+            size, shape and colours whatever the motion.
+        frames: of the video.
+        side: in pixels.
+
+    Returns:
+        uint8 [frames, side, side, 3].
+    """
+    random = np.random.RandomState(np.array(seed, np.uint32))  # numpy has frozen its stream
+    start = random.uniform(size=3)  # place and angle, in turns
+    scale, speed, phase = random.uniform(size=3)
+    shape = SHAPES[random.randint(len(SHAPES))]
+    ground = _texture(random, 1) * 14 + 50 + random.uniform(-20, 20, 3)
+    figure = _texture(random, 2) * 40 + 180 + random.uniform(-25, 25, 3)
+    place, angle, scale = _path(motion, np.arange(frames), start, scale, 0.7 + 0.6 * speed, phase)
+
+    axis = (np.arange(side) + 0.5) / side
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    # [T, H, W]: from the shape's middle, the shorter way round, then turned and scaled back
+    dx, dy = (
+        (q - place[:, k, None, None] + 0.5) % 1 - 0.5 for k, q in enumerate((x[None], y[None]))
+    )
+    c, s = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
+    unit = _RADIUS * scale[:, None, None]
+    u, v = (c * dx + s * dy) / unit, (c * dy - s * dx) / unit
+    edge = _RADIUS * side * scale[:, None, None]
+    cover = np.clip(0.5 - edge * _outside(shape, u, v), 0, 1)[..., None]
+    ground_colour = ground(x, y)[None]
+    pixels = ground_colour + cover * (figure(u / 2, v / 2) - ground_colour)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+class _Waves:
+    """A sum of plane waves in three colours: about from -1 to 1."""
+
+    def __init__(self, waves: np.ndarray, phases: np.ndarray, weights: np.ndarray):
+        self.waves, self.phases, self.weights = waves, phases, weights
+        self.factor, self.offset = 1.0, 0.0
+
+    def __mul__(self, factor: float) -> _Waves:
+        self.factor = factor
+        return self
+
+    def __add__(self, offset: Any) -> _Waves:
+        self.offset = self.offset + offset
+        return self
+
+    def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        total = sum(
+            np.sin(2 * np.pi * (kx * x + ky * y + phase))[..., None] * weight
+            for (kx, ky), phase, weight in zip(self.waves, self.phases, self.weights, strict=True)
+        )
+        return total * self.factor + self.offset
+
+
+def _texture(random: np.random.RandomState, highest: int) -> _Waves:
+    """Whole wave numbers up to `highest`, so that a ground wraps around."""
+    waves = random.randint(-highest, highest + 1, (3, 2))
+    return _Waves(waves, random.uniform(size=3), random.uniform(-0.7, 0.7, (3, 3)))
+
+
+def _path(
+    motion: str, t: np.ndarray, start: np.ndarray, scale: float, speed: float, phase: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places [T, 2] in sides, angles [T] in radians and scales [T]."""
+    place = np.tile(start[:2], (len(t), 1))
+    angle = np.full(len(t), 2 * np.pi * start[2])
+    part = np.full(len(t), scale)
+    sense = -1 if motion in ("left", "up", "shrink") or motion.endswith("counterclockwise") else 1
+    if motion in ("left", "right", "up", "down"):
+        place[:, int(motion in ("up", "down"))] += sense * speed * 0.03 * t
+    elif motion in ("clockwise", "counterclockwise"):
+        angle += sense * speed * 0.2 * t
+    elif motion in ("grow", "shrink"):
+        part = scale + sense * speed * 0.05 * t
+    elif motion.startswith("orbit"):
+        turn = 2 * np.pi * phase + sense * speed * 0.3 * t
+        place += 0.16 * np.stack([np.cos(turn), np.sin(turn)], -1)
+    else:
+        swing = np.sin(2 * np.pi * phase + speed * 0.9 * t)
+        place[:, int(motion == "swing_upright")] += 0.15 * swing
+    low, high = _LOG_SCALE
+    return place % 1, angle, np.exp(low + (part % 1) * (high - low))
+
+
+def _outside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """A signed distance: negative inside a shape of radius 1."""
+    r = np.hypot(u, v)
+    if shape == "disc":
+        return r - 0.9
+    if shape == "ring":
+        return np.abs(r - 0.7) - 0.28
+    if shape == "square":
+        return np.maximum(np.abs(u), np.abs(v)) - 0.8
+    if shape == "cross":
+        return np.minimum(
+            np.maximum(np.abs(u) - 1, np.abs(v) - 0.35), np.maximum(np.abs(v) - 1, np.abs(u) - 0.35)
+        )
+    return np.maximum(v - 0.55, np.abs(u) * 0.866 - v * 0.5 - 0.55)

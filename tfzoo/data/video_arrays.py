@@ -1,0 +1,176 @@
+"""`tfzoo_video_arrays`: a user's own frames in one `.npz` file, split by groups or at random."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfzoo.data.config import DataConfig
+from tfzoo.data.splits import SPLITS, drawn
+from tfzoo.errors import InputError
+from tfzoo.zoo import digest
+
+_BROKEN = (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
+_LAYOUT = "x uint8 [N, T, H, W, 3], and where there are any y [N], classes [K], set [N], seq [N]"
+
+
+@dataclasses.dataclass
+class VideoArraysConfig(tfds.core.BuilderConfig):
+    """The user's file, its form, and which part of it is held out."""
+
+    path: str = ""
+    shape: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    subset: int | None = None
+    held_out: int | None = None
+
+
+def source(config: DataConfig) -> VideoArraysConfig:
+    """Reads and checks the file; its builder config is named after content and split.
+
+    Raises:
+        InputError: no path, no such file, not an `.npz`, arrays of another form, or no such
+            sequence or set.
+    """
+    if config.path is None:
+        raise InputError("data.path: must be set, to an .npz file, for tfzoo_video_arrays")
+    subset, held_out = getattr(config, "subset", None), getattr(config, "held_out", None)
+    arrays = read_arrays(config.path)
+    rows(config.path, arrays, subset, held_out)
+    part = "".join(f"-{n}{v}" for n, v in (("set", subset), ("seq", held_out)) if v is not None)
+    return VideoArraysConfig(
+        name=f"file-{digest(config.path)[:12]}{part}",
+        path=config.path,
+        shape=arrays["x"].shape[1:],
+        classes=tuple(map(str, arrays["classes"])) if "classes" in arrays else (),
+        subset=subset,
+        held_out=held_out,
+    )
+
+
+class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
+    """Videos `x` uint8 [N, T, H, W, 3] of one size, with class numbers `y` if there are any.
+
+    Features: `video`, and `label` if the file has `y`. With `held_out`, the test split is the
+    sequence (`seq`) of that number, the validation split the next one of the same `set`, training
+    the other sequences of that set: leave one sequence out. Without it, 10 % each are drawn.
+    """
+
+    name = "tfzoo_video_arrays"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [VideoArraysConfig(name="none")]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        form = self.builder_config
+        features: dict[str, Any] = {
+            "video": tfds.features.Tensor(
+                shape=form.shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+            )
+        }
+        if form.classes:
+            features["label"] = tfds.features.ClassLabel(names=list(form.classes))
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        form = self.builder_config
+        if not form.path:
+            raise InputError("tfzoo_video_arrays: must be given a file, by DataConfig.path")
+        arrays = read_arrays(form.path)
+        parts = rows(form.path, arrays, form.subset, form.held_out)
+        return {name: self._generate_examples(arrays, parts[name]) for name in SPLITS}
+
+    def _generate_examples(
+        self, arrays: dict[str, np.ndarray], part: np.ndarray
+    ) -> Iterator[tuple[int, dict]]:
+        for i in part:
+            example: dict[str, Any] = {"video": arrays["x"][i]}
+            if "y" in arrays:
+                example["label"] = int(arrays["y"][i])
+            yield int(i), example
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+    """The file's arrays, checked; `classes` are numbers where the file does not name them.
+
+    Raises:
+        InputError: see `source`.
+    """
+    names = ("x", "y", "classes", "set", "seq")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in names if name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"data.path={path!r}: no such file") from None
+    except _BROKEN as error:
+        raise InputError(f"data.path={path!r}: must be an .npz of plain arrays: {error}") from None
+
+    def check(condition: bool, what: str) -> None:
+        if not condition:
+            raise InputError(f"data.path={path!r}: {what}; must hold {_LAYOUT}")
+
+    check("x" in found, "has no x")
+    x = found["x"]
+    form = f"x is {x.dtype}{list(x.shape)}"
+    check(x.ndim == 5 and x.shape[-1] == 3 and x.dtype == np.uint8 and x.size > 0, form)
+    for name in ("y", "set", "seq"):
+        if name in found:
+            value = found[name]
+            good = value.shape == (len(x),) and value.dtype.kind in "ui" and value.min() >= 0
+            check(good, f"{name} is {value.dtype}{list(value.shape)} for {len(x)} videos")
+    if "y" in found:
+        count = int(found["y"].max()) + 1
+        found.setdefault("classes", np.arange(count))
+        check(len(found["classes"]) >= count, f"y has {count} classes, classes fewer")
+    else:
+        found.pop("classes", None)
+    return found
+
+
+def rows(
+    path: str, arrays: dict[str, np.ndarray], subset: int | None, held_out: int | None
+) -> dict[str, np.ndarray]:
+    """Which videos each split has.
+
+    Raises:
+        InputError: the file has no such set or sequence, or too few of them.
+    """
+    chosen = np.arange(len(arrays["x"]))
+    for key, value, name in (("subset", subset, "set"), ("held_out", held_out, "seq")):
+        if value is None:
+            continue
+        if name not in arrays:
+            raise InputError(f"data.{key}={value}: must be null, {path!r} has no {name}")
+        if key == "subset":
+            chosen = chosen[arrays["set"] == value]
+        known = np.unique(arrays[name] if key == "subset" else arrays["seq"][chosen])
+        if value not in known:
+            allowed = ", ".join(map(str, known))
+            raise InputError(f"data.{key}={value}: must be one of {allowed}")
+    if held_out is None:
+        found = drawn(len(chosen), ["validation", "test"])
+        if found is None:
+            raise InputError(f"data.path={path!r}: {len(chosen)} videos are too few to split")
+        return {name: chosen[part] for name, part in found.items()}
+    seq = arrays["seq"][chosen]
+    if "set" in arrays:  # the protocol: within the set that the sequence is of
+        own = arrays["set"][chosen[seq == held_out][0]]
+        chosen = chosen[arrays["set"][chosen] == own]
+        seq = arrays["seq"][chosen]
+    known = np.unique(seq)
+    if len(known) < 3:
+        raise InputError(f"data.held_out={held_out}: needs 3 sequences, there are {len(known)}")
+    following = known[(np.flatnonzero(known == held_out)[0] + 1) % len(known)]
+    parts = {"test": seq == held_out, "validation": seq == following}
+    parts["train"] = ~(parts["test"] | parts["validation"])
+    return {name: chosen[mask] for name, mask in parts.items()}

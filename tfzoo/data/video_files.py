@@ -1,0 +1,94 @@
+"""Frames of video files, through PyAV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tfzoo.errors import InputError
+
+SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
+
+
+def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
+    """All frames of a file's first video stream, in the order in which they are shown.
+
+    Args:
+        path: of a file that FFmpeg can read.
+        short_side: frames are scaled so that their shorter side has so many pixels; None leaves
+            them as they are.
+
+    Returns:
+        uint8 [T, H, W, 3], T at least 1.
+
+    Raises:
+        InputError: no such file, no video in it, no frames, or damaged ones.
+    """
+    try:
+        import av
+    except ImportError:
+        raise InputError("video files: need `pip install av`, or tfzoo[video]") from None
+    if not Path(path).is_file():
+        raise InputError(f"video {str(path)!r}: no such file")
+    frames = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"video {str(path)!r}: holds no video stream")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):  # a header's count may be 0 or wrong
+                if short_side is not None and min(frame.width, frame.height) != short_side:
+                    width, height = scaled(frame.width, frame.height, short_side)
+                    frame = frame.reformat(width=width, height=height, format="rgb24")
+                frames.append(frame.to_ndarray(format="rgb24"))
+    except (av.FFmpegError, ValueError, EOFError) as error:
+        raise InputError(f"video {str(path)!r}: cannot be decoded: {_first_line(error)}") from None
+    if not frames:
+        raise InputError(f"video {str(path)!r}: holds no frames")
+    if any(frame.shape != frames[0].shape for frame in frames):
+        raise InputError(f"video {str(path)!r}: changes its size on the way; must be of one size")
+    return np.stack(frames)
+
+
+def scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Width and height with the shorter side as wanted, in the same proportion."""
+    factor = short_side / min(width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def write_video(path: str | Path, frames: np.ndarray, rate: int = 25) -> None:
+    """Writes frames as a file, in the codec that its suffix stands for (`.mp4`: H.264 or MPEG-4).
+
+    Args:
+        path: with one of `SUFFIXES`.
+        frames: uint8 [T, H, W, 3]; an odd last row or column is left out, codecs want even ones.
+        rate: frames a second.
+
+    Raises:
+        InputError: frames of another form.
+    """
+    import av
+
+    from tfzoo.files import replacing
+
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not len(frames):
+        raise InputError(
+            f"frames: {frames.dtype}{list(frames.shape)}, must be uint8 [T, H, W, 3], T at least 1"
+        )
+    height, width = (n // 2 * 2 for n in frames.shape[1:3])
+    with replacing(path) as aside, av.open(str(aside), "w") as container:
+        stream = container.add_stream(container.default_video_codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for array in frames:
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(array[:height, :width]), format="rgb24"
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__

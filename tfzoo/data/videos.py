@@ -1,0 +1,225 @@
+"""Videos as training streams want them: held in memory or read one by one, too short ones counted.
+
+A video is a tensor of frames, uint8 [T, H, W, 3], or of their encoded files, string [T]: clips are
+cut out first and decoded afterwards.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.config import check
+from tfzoo.data.config import DataConfig
+from tfzoo.data.pipeline import TrainStream, train_stream
+from tfzoo.data.prepare import split
+from tfzoo.errors import InputError
+from tfzoo.files import replacing
+
+IN_MEMORY_BYTES = 2**30
+SHUFFLE_BUFFER = 256
+SHORT = ("drop", "loop")
+
+
+@dataclass(frozen=True)
+class VideoDataConfig(DataConfig):
+    """The group `data` of recipes on videos.
+
+    Attributes:
+        short_side: `tfzoo_video_folder` keeps frames whose shorter side has so many pixels.
+        subset: `tfzoo_video_arrays` takes this `set` only; null takes all.
+        held_out: `tfzoo_video_arrays` tests on this sequence, chooses on the next and trains on
+            the others of its set; null draws splits at random.
+        short: videos too short for the clips are `drop`ped, with a line that counts them, or begin
+            anew at their end (`loop`).
+    """
+
+    short_side: int | None = 128
+    subset: int | None = None
+    held_out: int | None = None
+    short: str = "drop"
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        super().__post_init__()
+        side = self.short_side
+        check(side is None or side >= 1, "data.short_side", side, "at least 1, or null")
+        check(self.short in SHORT, "data.short", self.short, "drop or loop")
+
+
+@dataclass(frozen=True)
+class VideoSplit:
+    """One split's videos.
+
+    Attributes:
+        count: of the videos that are long enough.
+        dropped: how many were too short.
+        labelled: whether examples have `label`.
+        size: (height, width) of the frames, None where they differ.
+        stream: `stream(batch_size=, seed=, map_fn=, ...)` is `train_stream` over the examples
+            {`video`, `label`}.
+        dataset: the same examples in order, for evaluation.
+        lookup: number -> example, where they are held in memory.
+    """
+
+    count: int
+    dropped: int
+    labelled: bool
+    size: tuple[int | None, int | None]
+    stream: Callable[..., TrainStream]
+    dataset: tf.data.Dataset
+    lookup: Callable[..., dict[str, tf.Tensor]] | None = None
+
+
+def open_split(found: Any, name: str, least: int = 1, short: str = "drop") -> VideoSplit:
+    """The videos of a split that have at least `least` frames.
+
+    Videos of one form that fit `IN_MEMORY_BYTES` are held in memory; others are read anew each
+    epoch through a shuffle buffer, frames that are files undecoded.
+
+    Args:
+        found: a TFDS builder whose examples have `video`, perhaps `label`.
+        name: the split, or a part of one.
+        least: frames that a video must have, at least 1.
+        short: `drop` leaves shorter videos out and says how many on stderr; `loop` leaves out only
+            those without frames.
+
+    Raises:
+        InputError: its examples are no videos, or none is long enough.
+    """
+    import tensorflow_datasets as tfds
+
+    features = found.info.features
+    if "video" not in features:
+        raise InputError(f"data.name={found.name!r}: must have video, has {', '.join(features)}")
+    feature, labelled = features["video"], "label" in features
+    kept = [key for key in ("video", "label") if key in features]
+    encoded = isinstance(feature, tfds.features.Video)
+    read = _undecoded(found, name) if encoded else split(found, name)
+    read = read.map(lambda x: {key: x[key] for key in kept})
+    lengths = _lengths(found, name, read)
+    wanted = max(1, least if short == "drop" else 1)
+    good = lengths >= wanted
+    dropped = int((~good).sum())
+    if dropped:
+        print(
+            f"{found.name}, {name}: {dropped} of {len(good)} videos have fewer than {wanted} "
+            "frames and are left out",
+            file=sys.stderr,
+            flush=True,
+        )
+    if not good.any():
+        raise InputError(
+            f"data.name={found.name!r}: no video of split {name!r} has {wanted} frames"
+        )
+    long = read.filter(lambda x: tf.shape(x["video"])[0] >= wanted) if dropped else read
+    long = long.apply(tf.data.experimental.assert_cardinality(int(good.sum())))
+    shape = feature.shape
+    size = (None, None) if encoded else (shape[1], shape[2])
+    held = None if encoded else _held(long, lengths[good], shape)
+    count = int(good.sum())
+    if held is None:
+        keywords = {"examples": long, "count": count, "shuffle_buffer": SHUFFLE_BUFFER}
+    else:
+        lookup, long, size = held
+        keywords = {"examples": lookup, "count": count}
+    return VideoSplit(
+        count,
+        dropped,
+        labelled,
+        size,
+        lambda **more: train_stream(**keywords, **more),
+        long,
+        None if held is None else keywords["examples"],
+    )
+
+
+def frames(video: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """The frames of some numbers, decoded: [T, ...], int32 [n] -> uint8 [n, H, W, 3]."""
+    chosen = tf.gather(video, index)
+    if chosen.dtype != tf.string:
+        return chosen
+    decode = lambda file: tf.io.decode_image(file, 3, expand_animations=False)  # noqa: E731
+    spec = tf.TensorSpec([None, None, 3], tf.uint8)
+    return tf.ensure_shape(
+        tf.map_fn(decode, chosen, fn_output_signature=spec), [*index.shape, None, None, 3]
+    )
+
+
+def short_side(clip: tf.Tensor, size: int) -> tf.Tensor:
+    """Frames [..., H, W, C] scaled so that the shorter side has `size` pixels, in proportion."""
+    if clip.shape.rank != 4:
+        shape = tf.shape(clip)
+        found = short_side(tf.reshape(clip, tf.concat([[-1], shape[-3:]], 0)), size)
+        return tf.reshape(found, tf.concat([shape[:-3], tf.shape(found)[1:]], 0))
+    if clip.shape[1] is not None and min(clip.shape[1:3]) == size:
+        return clip
+    shape = tf.shape(clip)[1:3]
+    least = tf.reduce_min(shape)
+
+    def resized() -> tf.Tensor:
+        target = tf.maximum(size, tf.cast(tf.round(shape * size / least), tf.int32))
+        found = tf.image.resize(clip, target, antialias=True)
+        return tf.cast(tf.round(tf.clip_by_value(found, 0.0, 255.0)), clip.dtype)
+
+    return tf.cond(least == size, lambda: clip, resized)
+
+
+def _undecoded(found: Any, name: str) -> tf.data.Dataset:
+    import tensorflow_datasets as tfds
+
+    return found.as_dataset(
+        split=name,
+        decoders={"video": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        shuffle_files=False,
+    )
+
+
+def _lengths(found: Any, name: str, read: tf.data.Dataset) -> np.ndarray:
+    """Frames of each video; counted once and kept beside the prepared data."""
+    fixed = found.info.features["video"].shape[0]
+    if fixed is not None:
+        return np.full(found.info.splits[name].num_examples, fixed)
+    word = "".join(c if c.isalnum() else "-" for c in name)
+    kept = Path(str(found.data_dir)) / f"lengths-{word}.npy"
+    if kept.is_file():
+        return np.load(kept)
+    counts = read.map(lambda x: tf.shape(x["video"])[0], tf.data.AUTOTUNE)
+    lengths = np.array(list(counts.as_numpy_iterator()), np.int64)
+    if kept.parent.is_dir():
+        with replacing(kept) as aside:
+            np.save(aside, lengths)
+    return lengths
+
+
+def _held(long: tf.data.Dataset, lengths: np.ndarray, shape: Any) -> Any:
+    """Lookup, dataset and size over frames in memory; None if too many, or of many sizes."""
+    total = int(lengths.sum())
+    first = next(iter(long))["video"].shape[1:]
+    if total * int(np.prod(first)) > IN_MEMORY_BYTES:
+        return None
+    videos, labels = [], []
+    for example in long.as_numpy_iterator():
+        if example["video"].shape[1:] != first:
+            return None
+        videos.append(example["video"])
+        labels.append(example.get("label"))
+    whole = tf.constant(np.concatenate(videos))
+    ends = tf.constant(np.concatenate([[0], np.cumsum(lengths)]), tf.int64)
+    numbers = None if labels[0] is None else tf.constant(np.array(labels, np.int64))
+    length = shape[0]
+
+    def lookup(index: tf.Tensor, epoch: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        del epoch
+        video = tf.ensure_shape(whole[ends[index] : ends[index + 1]], [length, *first])
+        return {"video": video} | ({} if numbers is None else {"label": numbers[index]})
+
+    dataset = tf.data.Dataset.range(len(lengths)).map(lookup)
+    return lookup, dataset, tuple(first[:2])

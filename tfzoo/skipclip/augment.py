@@ -1,0 +1,149 @@
+"""Augmentations of tuples of clips, made so that no low-level cue tells their order.
+
+What a tuple shares keeps its cells comparable: place, mirror, quarter turns. What each clip has of
+its own takes cues away: colour, and a shift much smaller than what moves.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from tfzoo.config import check
+from tfzoo.data import videos
+
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """The config's group `augment`. None of the values is from the paper: it does not say them.
+
+    Attributes:
+        resize: shorter side of the frames before cropping.
+        size: side of the square crop.
+        shift: pixels by which each clip's crop is off the tuple's, at most, each way.
+        flip: whether half of the tuples are mirrored left to right; never where classes are
+            directions.
+        brightness: each clip's is multiplied by a factor in 1 +- this.
+        contrast: the same.
+        saturation: the same.
+        hue: turned by up to this share of a full turn, each way.
+        gray: probability that a clip loses its colours.
+    """
+
+    resize: int = 128
+    size: int = 112
+    shift: int = 2
+    flip: bool = True
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.5
+    hue: float = 0.25
+    gray: float = 0.5
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        check(self.size >= 1, "augment.size", self.size, "at least 1")
+        check(self.resize >= self.size, "augment.resize", self.resize, f"at least {self.size}")
+        check(self.shift >= 0, "augment.shift", self.shift, "at least 0")
+        for name in ("brightness", "contrast", "saturation", "gray"):
+            value = getattr(self, name)
+            check(0 <= value <= 1, f"augment.{name}", value, "from 0 to 1")
+        check(0 <= self.hue <= 0.5, "augment.hue", self.hue, "from 0 to 0.5")
+
+
+def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """Scales clips, cuts a square out at a place they share but for small shifts, mirrors all.
+
+    Args:
+        clips: uint8 [n, T, H, W, C], of one video.
+        seed: int32 [2].
+        config: `resize`, `size`, `shift`, `flip`.
+
+    Returns:
+        uint8 [n, T, size, size, C].
+    """
+    place, off, mirror = tf.unstack(tf.random.split(seed, 3))
+    count, size = clips.shape[0], config.size
+    clips = videos.short_side(clips, config.resize)
+    room = tf.shape(clips)[2:4] - size
+    shared = tf.random.stateless_uniform([2], place)
+    shared = tf.cast(shared * tf.cast(room + 1, tf.float32), tf.int32)
+    limit = config.shift
+    shifts = tf.random.stateless_uniform([count, 2], off, -limit, limit + 1, tf.int32)
+    corners = tf.clip_by_value(shared + shifts, 0, room)
+    found = tf.stack(
+        [
+            tf.slice(clips[i], [0, corners[i, 0], corners[i, 1], 0], [-1, size, size, -1])
+            for i in range(count)
+        ]
+    )
+    if config.flip:
+        found = tf.cond(
+            tf.random.stateless_uniform([], mirror) < 0.5,
+            lambda: tf.reverse(found, [3]),
+            lambda: found,
+        )
+    return tf.ensure_shape(found, [count, clips.shape[1], size, size, clips.shape[-1]])
+
+
+def middle(clips: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """Scaled clips' middle square, for evaluation: uint8 [..., size, size, C]."""
+    size, shape = config.size, clips.shape
+    clips = videos.short_side(clips, config.resize)
+    y, x = tf.unstack((tf.shape(clips)[-3:-1] - size) // 2)
+    found = clips[..., y : y + size, x : x + size, :]
+    return tf.ensure_shape(found, [*shape[:-3], size, size, shape[-1]])
+
+
+def turn(clips: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
+    """Square clips [..., S, S, C] turned by `times` quarter turns, counterclockwise, all alike."""
+    shape = clips.shape
+    flat = tf.reshape(clips, [-1, *shape[-3:]])
+    return tf.reshape(tf.image.rot90(flat, times), shape)
+
+
+def colour(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """Brightness, contrast, saturation, hue and gray, drawn for each clip, the same in its frames.
+
+    All are one linear map of the three colours about the clip's mean, clipped to 0..255 at the end
+    (torchvision clips after each one, in a random order).
+
+    Args:
+        clips: uint8 [B, n, T, S, S, 3].
+        seed: int32 [2].
+        config: the strengths.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    strengths = (config.brightness, config.contrast, config.saturation, config.hue, config.gray)
+    if not any(strengths):
+        return clips
+    batch = tf.shape(clips)[:2]
+    seeds = tf.unstack(tf.random.split(seed, 5))
+
+    def draw(i: int, low: float, high: float) -> tf.Tensor:
+        return tf.random.stateless_uniform(tf.concat([batch, [1, 1]], 0), seeds[i], low, high)
+
+    light, contrast, saturation = (draw(i, 1 - s, 1 + s) for i, s in enumerate(strengths[:3]))
+    luma, eye = tf.constant([_LUMA] * 3), tf.eye(3)  # luma x: gray in all three colours
+    angle = 2 * math.pi * draw(3, -config.hue, config.hue)
+    saturation = tf.where(draw(4, 0.0, 1.0) < config.gray, 0.0, saturation)
+    # hue turns the colours about the gray axis (Rodrigues' formula)
+    axis = tf.constant([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], tf.float32) / math.sqrt(3)
+    mean = tf.ones([3, 3]) / 3
+    around = mean + tf.cos(angle) * (eye - mean) + tf.sin(angle) * axis
+    colours = tf.matmul(saturation * eye + (1 - saturation) * luma, around)  # [B, n, 3, 3]
+    colours = light * colours
+    x = tf.cast(clips, tf.float32)
+    shape = tf.shape(x)
+    flat = tf.reshape(x, [shape[0], shape[1], -1, 3])
+    mixed = tf.matmul(flat, colours, transpose_b=True)
+    # contrast is about the clip's own mean gray
+    level = tf.reduce_mean(mixed, [2, 3], keepdims=True)
+    mixed = tf.clip_by_value(level + contrast * (mixed - level), 0.0, 255.0)
+    return tf.reshape(tf.cast(tf.round(mixed), tf.uint8), shape)

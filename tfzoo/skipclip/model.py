@@ -1,0 +1,157 @@
+"""Video encoders: 3D ResNet-18, R(2+1)D-18 and a small one for CPUs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from tfzoo.skipclip.layers import FoldedBatchNormalization, PadChannels
+
+KINDS = ("r3d18", "r2plus1d18", "small")
+SHORTCUTS = ("A", "B")
+
+_WIDTHS = {"r3d18": (64, 128, 256, 512), "r2plus1d18": (64, 128, 256, 512)}
+_BLOCKS = {"r3d18": (2, 2, 2, 2), "r2plus1d18": (2, 2, 2, 2), "small": (1, 1, 1)}
+_SMALL = (1, 2, 4)
+"""Widths of the small encoder's stages, times its `width`."""
+
+
+def make_encoder(
+    kind: str = "r3d18",
+    *,
+    width: int = 12,
+    channels: int = 3,
+    shortcut: str = "B",
+    last_relu: bool = True,
+    pixel_mean: float = 110.0,
+    pixel_std: float = 60.0,
+    dtype: Any = None,
+    name: str = "encoder",
+) -> keras.Model:
+    """A network from raw video to a map of features; any length and size from one pixel up.
+
+    `r3d18` is Hara et al.'s 3D ResNet-18 (arXiv:1711.09577): a 7x7x7 stem of stride (1, 2, 2), max
+    pooling, four stages of two basic blocks; 33,203,904 trainable parameters with shortcut B,
+    173,824 fewer with A. PyTorch's padding, BatchNormalization with momentum 0.9 and epsilon 1e-5,
+    He's initialisation by fan-out. `r2plus1d18` has each 3x3x3 convolution as 1x3x3, then 3x1x1,
+    with as many parameters (Tran et al., arXiv:1711.11248) and that paper's stem, without pooling.
+    `small` is a 3D ResNet with a 3x5x5 stem of stride (1, 2, 2) and one block a stage.
+
+    Args:
+        kind: one of `KINDS`.
+        width: of the small one's first stage; the last has four times as many channels.
+        channels: of the video.
+        shortcut: `B`, a 1x1x1 convolution where shape changes, or `A`, zero channels.
+        last_relu: whether the last block ends with a ReLU; without it features may be negative.
+        pixel_mean: subtracted from raw pixels.
+        pixel_std: then divided by.
+        dtype: the layers' policy; None is the current one.
+        name: of the model.
+
+    Returns:
+        A functional model: [B, T, H, W, C] of raw pixels, whole numbers or floats,
+        -> [B, T', H', W', D].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"shortcut={shortcut!r}: must be A or B")
+    if width < 1 or channels < 1:
+        raise ValueError(f"width={width}, channels={channels}: must be at least 1")
+    if not pixel_std > 0:
+        raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+    build = _Builder(kind == "r2plus1d18", shortcut, dtype)
+    widths = _WIDTHS.get(kind, tuple(width * n for n in _SMALL))
+    inputs = keras.Input((None, None, None, channels), name="video")
+    scale = keras.layers.Rescaling(
+        1 / pixel_std, -pixel_mean / pixel_std, name="pixels", dtype=dtype
+    )
+    x = build.stem(scale(inputs), kind, widths[0])
+    for i, (filters, blocks) in enumerate(zip(widths, _BLOCKS[kind], strict=True)):
+        for j in range(blocks):
+            last = i == len(widths) - 1 and j == blocks - 1
+            strides = 2 if i and not j else 1
+            x = build.block(x, filters, strides, f"stage{i + 1}_{j + 1}", last_relu or not last)
+    return keras.Model(inputs, x, name=name)
+
+
+class _Builder:
+    """Makes the parts of an encoder's graph."""
+
+    def __init__(self, factorised: bool, shortcut: str, dtype: Any):
+        self.factorised, self.shortcut, self.dtype = factorised, shortcut, dtype
+
+    def conv(self, x: Any, filters: int, kernel: tuple, strides: tuple, name: str) -> Any:
+        """Padded as PyTorch pads: the same on both sides, whatever the stride."""
+        padding = tuple(k // 2 for k in kernel)
+        if max(strides) == 1:
+            mode = "same"
+        else:
+            mode = "valid"
+            x = keras.layers.ZeroPadding3D(padding, dtype=self.dtype, name=f"{name}_pad")(x)
+        return keras.layers.Conv3D(
+            filters,
+            kernel,
+            strides,
+            mode,
+            use_bias=False,
+            kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out"),
+            dtype=self.dtype,
+            name=name,
+        )(x)
+
+    def norm(self, x: Any, name: str) -> Any:
+        """BatchNormalization with PyTorch's constants."""
+        return FoldedBatchNormalization(dtype=self.dtype, name=name)(x)
+
+    def relu(self, x: Any, name: str) -> Any:
+        """By a layer, so that it has a name."""
+        return keras.layers.ReLU(dtype=self.dtype, name=name)(x)
+
+    def cube(self, x: Any, filters: int, strides: int, name: str) -> Any:
+        """A 3x3x3 convolution, whole or as 1x3x3 and 3x1x1 with as many parameters."""
+        s = strides
+        if not self.factorised:
+            return self.conv(x, filters, (3, 3, 3), (s, s, s), name)
+        before = x.shape[-1]
+        middle = max(1, math.floor(27 * before * filters / (9 * before + 3 * filters)))
+        x = self.conv(x, middle, (1, 3, 3), (1, s, s), f"{name}_space")
+        x = self.relu(self.norm(x, f"{name}_norm"), f"{name}_relu")
+        return self.conv(x, filters, (3, 1, 1), (s, 1, 1), f"{name}_time")
+
+    def stem(self, x: Any, kind: str, filters: int) -> Any:
+        """From pixels to the first stage."""
+        if kind == "r2plus1d18":
+            x = self.conv(x, 45, (1, 7, 7), (1, 2, 2), "stem_space")
+            x = self.relu(self.norm(x, "stem_space_norm"), "stem_space_relu")
+            x = self.conv(x, filters, (3, 1, 1), (1, 1, 1), "stem")
+            return self.relu(self.norm(x, "stem_norm"), "stem_relu")
+        kernel = (7, 7, 7) if kind == "r3d18" else (3, 5, 5)
+        x = self.conv(x, filters, kernel, (1, 2, 2), "stem")
+        x = self.relu(self.norm(x, "stem_norm"), "stem_relu")
+        if kind == "small":
+            return x
+        # after a ReLU zeros are as good as PyTorch's minus infinity
+        x = keras.layers.ZeroPadding3D(1, dtype=self.dtype, name="stem_pool_pad")(x)
+        return keras.layers.MaxPooling3D(3, 2, dtype=self.dtype, name="stem_pool")(x)
+
+    def block(self, x: Any, filters: int, strides: int, name: str, relu: bool) -> Any:
+        """ResNet's basic block."""
+        y = self.cube(x, filters, strides, f"{name}_conv1")
+        y = self.relu(self.norm(y, f"{name}_norm1"), f"{name}_relu1")
+        y = self.norm(self.cube(y, filters, 1, f"{name}_conv2"), f"{name}_norm2")
+        if strides != 1 or x.shape[-1] != filters:
+            if self.shortcut == "B":
+                kernel, step = (1, 1, 1), (strides,) * 3
+                x = self.conv(x, filters, kernel, step, f"{name}_shortcut")
+                x = self.norm(x, f"{name}_shortcut_norm")
+            else:
+                pad = PadChannels(filters, strides, dtype=self.dtype, name=f"{name}_shortcut")
+                x = pad(x)
+        y = keras.layers.Add(dtype=self.dtype, name=f"{name}_add")([x, y])
+        return self.relu(y, f"{name}_relu") if relu else y

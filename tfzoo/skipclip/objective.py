@@ -1,0 +1,86 @@
+"""Skip-Clip's mathematics: scores of future clips, the ranking loss, rotation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+EPSILON = 1e-6
+ROTATIONS = 4
+REDUCTIONS = ("sum", "mean_pairs")
+
+
+def similarity(h: Any, z: Any) -> Any:
+    """Gamma(h, z): the cosine of context and future at a cell, averaged over cells and times.
+
+    Args:
+        h: feature maps of contexts, [..., T, H, W, D]; times are averaged first.
+        z: of future clips, of the same shape up to broadcasting.
+
+    Returns:
+        float32 [...], from -1 to 1, from 0 after a ReLU. A cell where either is shorter than 1e-6
+        counts as 0, with no gradient.
+    """
+    h, z = (ops.mean(ops.cast(x, "float32"), axis=-4) for x in (h, z))
+
+    squares = [ops.sum(x * x, -1) for x in (h, z)]
+    alive = ops.logical_and(*(s > EPSILON**2 for s in squares))
+    # the root's slope at 0 is infinite, so that dead cells are taken out before it
+    product = ops.where(alive, squares[0] * squares[1], 1.0)
+    cosine = ops.where(alive, ops.sum(h * z, -1) / ops.sqrt(product), 0.0)
+    return ops.mean(cosine, axis=(-2, -1))
+
+
+def pair_margins(scores: Any, margin: float) -> Any:
+    """margin - Gamma_i + Gamma_j for every i < j, i the nearer clip: [..., m] -> [..., pairs]."""
+    scores = ops.cast(scores, "float32")
+    count = scores.shape[-1]
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    near, far = (ops.convert_to_tensor([p[k] for p in pairs], "int32") for k in (0, 1))
+    return margin - ops.take(scores, near, -1) + ops.take(scores, far, -1)
+
+
+def ranking_loss(scores: Any, margin: float = 0.1, reduction: str = "sum") -> Any:
+    """sum over i < j of max(0, margin - Gamma_i + Gamma_j).
+
+    0 if and only if every score exceeds the next by the margin. All equal, it is
+    margin m (m - 1) / 2: a training that stays there has learnt nothing.
+
+    Args:
+        scores: Gamma of the m future clips, nearest first, [..., m].
+        margin: the same for all pairs.
+        reduction: `sum` over pairs, the paper's, or `mean_pairs`.
+
+    Returns:
+        float32 [...].
+    """
+    hinges = ops.relu(pair_margins(scores, margin))
+    return ops.sum(hinges, -1) if reduction == "sum" else ops.mean(hinges, -1)
+
+
+def pair_accuracy(scores: Any) -> Any:
+    """Share of neighbouring future clips in the right order, [..., m] -> [...]; ties are half."""
+    difference = ops.cast(scores[..., :-1] - scores[..., 1:], "float32")
+    return ops.mean(0.5 * (ops.sign(difference) + 1), -1)
+
+
+def check_margin(margin: float, futures: int, signed: bool) -> None:
+    """Refuses a margin that no scores can satisfy.
+
+    Args:
+        margin: of neighbouring clips.
+        futures: m, how many clips are ranked.
+        signed: whether scores reach from -1 to 1, not just from 0.
+
+    Raises:
+        ValueError: there are fewer than two clips, or (m - 1) margin is wider than the range.
+    """
+    if futures < 2:
+        raise ValueError(f"futures={futures}: must be at least 2, to be ranked")
+    widest = (2.0 if signed else 1.0) / (futures - 1)
+    if not 0 < margin <= widest + 1e-9:
+        raise ValueError(
+            f"margin={margin}: must be above 0 and up to {widest:.4g}, the range of scores shared "
+            f"by {futures - 1} gaps"
+        )

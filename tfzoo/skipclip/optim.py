@@ -1,0 +1,65 @@
+"""Optimizers with a rate of their own for the pre-trained part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tfzoo.optim import MomentumSGD, OptimizerConfig, make_adamw
+from tfzoo.registry import serializable
+from tfzoo.skipclip.config import DescentConfig
+
+
+@serializable("skipclip")
+class TrunkSGD(MomentumSGD):
+    """`MomentumSGD` whose steps on all but a new layer are `trunk_factor` as long.
+
+    Args:
+        learning_rate: of the new layer.
+        momentum: of the buffer.
+        coupled_decay: as in `MomentumSGD`.
+        trunk_factor: see above.
+        new: name of the new layer.
+        **keywords: those of `keras.optimizers.SGD`.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        momentum: float = 0.9,
+        coupled_decay: float = 0.0,
+        trunk_factor: float = 0.1,
+        new: str = "head",
+        **keywords: Any,
+    ):
+        keywords.setdefault("name", "trunk_sgd")
+        super().__init__(learning_rate, momentum, coupled_decay, **keywords)
+        self.trunk_factor, self.new = trunk_factor, new
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """One variable's step."""
+        # on TensorFlow it is the backend's variable that comes, `head/kernel:0`
+        if self.new not in getattr(variable, "path", variable.name).split("/"):
+            learning_rate = learning_rate * self.trunk_factor
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"trunk_factor": self.trunk_factor, "new": self.new}
+
+
+def make_optimizer(
+    config: DescentConfig, steps_per_epoch: int, epochs: int
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a config, for a training of so many steps."""
+    if config.method == "adam":
+        made = OptimizerConfig(config.learning_rate, config.weight_decay)
+        return make_adamw(made, steps_per_epoch * epochs)
+    rate: Any = config.learning_rate
+    if config.drop_epochs:
+        rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
+        # a boundary belongs to the steps before it
+        ends = [epoch * steps_per_epoch - 1 for epoch in config.drop_epochs]
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
+    return TrunkSGD(rate, config.momentum, config.weight_decay, config.trunk_factor)

@@ -1,0 +1,302 @@
+"""The self-supervised tasks as Keras models: Skip-Clip, and the order of shuffled clips."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.registry import plain_config, serializable
+from tfzoo.skipclip import objective
+
+_HEADS = ("none", "conv1x1")
+
+
+class _Pretext(keras.Model):
+    """An encoder with a task of its own; losses and metrics are the model's."""
+
+    encoder: keras.Model
+    _means: dict[str, keras.metrics.Mean]
+
+    def _clips(self, clips: Any, training: bool | None) -> Any:
+        """Feature maps of clips [B, n, T, H, W, C] -> [B, n, T', H', W', D].
+
+        One forward pass for all, so that BatchNormalization treats them alike.
+        """
+        shape, count = ops.shape(clips), clips.shape[1]
+        maps = self.encoder(ops.reshape(clips, (-1, *shape[2:])), training=training)
+        return ops.reshape(maps, (-1, count, *ops.shape(maps)[1:]))
+
+    def features(self, video: Any) -> Any:
+        """The mean over the encoder's map, float32: [B, T, H, W, C] -> [B, D]."""
+        return pooled(self.encoder(video, training=False))
+
+    def compile(self, optimizer: Any = "adam", jit_compile: Any = "auto", **keywords: Any) -> None:
+        """Only the optimizer and how to run: losses are the model's own."""
+        super().compile(optimizer, loss=None, jit_compile=jit_compile, **keywords)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Restores what `compile` was given."""
+        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def _note(self, **values: Any) -> None:
+        for name, value in values.items():
+            self._means[name].update_state(value)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """What `compute_loss` has noted."""
+        return self.get_metrics_result()
+
+
+def pooled(maps: Any) -> Any:
+    """The mean over times and cells, float32: [..., T, H, W, D] -> [..., D]."""
+    return ops.mean(ops.cast(maps, "float32"), axis=(-4, -3, -2))
+
+
+@serializable("skipclip")
+class SkipClip(_Pretext):
+    """Ranks future clips by nearness in time, given a context clip (arXiv:1910.12770).
+
+    `fit` takes tuples of clips [B, 1 + m, T, H, W, C], the context first, then the futures, nearest
+    first (`tfzoo.skipclip.streams` makes them), with the number of quarter turns [B] that the tuple
+    was turned by as labels, if there is the auxiliary objective. The loss is
+    `rank_weight` L_rank + `rotation_weight` L_rot, see `objective`; `plateau` in the logs is L_rank
+    over its value for equal scores: 1 means that nothing is learnt.
+
+    Args:
+        encoder: video to feature maps, as `make_encoder` makes it; contexts and futures share it.
+        futures: m.
+        margin: of neighbouring futures.
+        rank_weight: of the ranking loss.
+        rotation_weight: of the 4-way cross-entropy; 0 is without it.
+        reduction: `sum` over pairs, the paper's formula, or `mean_pairs`.
+        head: `none`, the paper's formula, or `conv1x1`: a 1x1x1 convolution for contexts and one
+            for futures, of use in pre-training only.
+        head_width: its channels.
+        cross_video_negatives: ranks the nearest future of another video of the batch last (ours).
+        signed: whether the encoder's features may be negative, as without a last ReLU.
+        **keywords: `name`, `dtype`, ...
+
+    Input: as `fit`'s. Output: `scores` float32 [B, m], and `rotation` float32 [B, 4], the logits'
+    mean over the clips, if there is that objective.
+
+    Raises:
+        ValueError: an argument is out of range, or the margin cannot be reached.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        futures: int = 4,
+        margin: float = 0.1,
+        rank_weight: float = 1.0,
+        rotation_weight: float = 0.0,
+        reduction: str = "sum",
+        head: str = "none",
+        head_width: int = 128,
+        cross_video_negatives: bool = False,
+        signed: bool = False,
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        if reduction not in objective.REDUCTIONS:
+            raise ValueError(f"reduction={reduction!r}: must be sum or mean_pairs")
+        if head not in _HEADS:
+            raise ValueError(f"head={head!r}: must be none or conv1x1")
+        if rank_weight < 0 or rotation_weight < 0 or rank_weight + rotation_weight == 0:
+            raise ValueError(
+                f"rank_weight={rank_weight}, rotation_weight={rotation_weight}: must not be "
+                "negative, nor both 0"
+            )
+        ranked = futures + int(cross_video_negatives)
+        objective.check_margin(margin, ranked, signed or head != "none")
+        self._settings = {
+            "futures": futures,
+            "margin": margin,
+            "rank_weight": rank_weight,
+            "rotation_weight": rotation_weight,
+            "reduction": reduction,
+            "head": head,
+            "head_width": head_width,
+            "cross_video_negatives": cross_video_negatives,
+            "signed": signed,
+        }
+        for key, value in self._settings.items():
+            setattr(self, key, value)
+        self.encoder = encoder
+        policy, depth = self.dtype_policy, encoder.output_shape[-1]
+        self.context_head = self.future_head = self.turn = None
+        if head == "conv1x1":
+            self.context_head, self.future_head = (
+                keras.layers.Conv3D(head_width, 1, dtype=policy, name=f"{which}_head")
+                for which in ("context", "future")
+            )
+            for made in (self.context_head, self.future_head):
+                made.build((None, None, None, None, depth))
+        if rotation_weight:
+            self.turn = keras.layers.Dense(objective.ROTATIONS, dtype=policy, name="rotation")
+            self.turn.build((None, depth))
+        names = ["rank", "plateau", "pair_accuracy"]
+        names += ["rotation", "rotation_accuracy"] if rotation_weight else []
+        self._means = {name: keras.metrics.Mean(name) for name in names}
+        self.built = True
+
+    def contexts(self, maps: Any) -> Any:
+        """The context head on feature maps [B, T', H', W', D]."""
+        return maps if self.context_head is None else self.context_head(maps)
+
+    def targets(self, maps: Any) -> Any:
+        """The future head on feature maps [B, T', H', W', D]."""
+        return maps if self.future_head is None else self.future_head(maps)
+
+    def rank(self, context: Any, future: Any) -> Any:
+        """Scores of pairs of clips, float32 [B]: the higher, the sooner `future` follows.
+
+        Args:
+            context: raw pixels [B, T, H, W, C].
+            future: raw pixels [B, T2, H, W, C].
+        """
+        h = self.contexts(self.encoder(context, training=False))
+        z = self.targets(self.encoder(future, training=False))
+        return objective.similarity(h, z)
+
+    def call(self, clips: Any, training: bool | None = None) -> dict[str, Any]:
+        """See the class."""
+        maps = self._clips(clips, training)
+        h = self.contexts(maps[:, 0])
+        shape = ops.shape(maps)
+        z = self.targets(ops.reshape(maps[:, 1:], (-1, *shape[2:])))
+        z = ops.reshape(z, (-1, self.futures, *ops.shape(z)[1:]))
+        found = {"scores": objective.similarity(h[:, None], z)}
+        if self.cross_video_negatives and training:
+            other = objective.similarity(h, ops.roll(z[:, 0], 1, axis=0))
+            found["negative"] = other[:, None]
+        if self.turn is not None:
+            logits = self.turn(pooled(maps))
+            found["clip_rotation"] = ops.cast(logits, "float32")
+            found["rotation"] = ops.mean(found["clip_rotation"], 1)
+            if not training:
+                del found["clip_rotation"]
+        return found
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """L_rank and L_rot, each the mean over the batch."""
+        del x, sample_weight, training
+        scores = y_pred["scores"]
+        ranked = scores
+        if "negative" in y_pred:
+            ranked = ops.concatenate([scores, y_pred["negative"]], -1)
+        rank = ops.mean(objective.ranking_loss(ranked, self.margin, self.reduction))
+        total = self.rank_weight * rank
+        pairs = ranked.shape[-1] * (ranked.shape[-1] - 1) // 2 if self.reduction == "sum" else 1
+        self._note(rank=rank, plateau=rank / (self.margin * pairs))
+        self._note(pair_accuracy=ops.mean(objective.pair_accuracy(scores)))
+        if self.turn is not None:
+            logits = y_pred.get("clip_rotation", y_pred["rotation"][:, None])
+            labels = ops.cast(ops.broadcast_to(y[:, None], ops.shape(logits)[:2]), "int32")
+            turn = ops.mean(
+                keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+            )
+            right = ops.cast(
+                ops.equal(ops.cast(ops.argmax(logits, -1), "int32"), labels), "float32"
+            )
+            self._note(rotation=turn, rotation_accuracy=ops.mean(right))
+            total = total + self.rotation_weight * turn
+        return total
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        encoder = plain_config(self.encoder)
+        return super().get_config() | {"encoder": encoder} | self._settings
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SkipClip:
+        """A model from `get_config`."""
+        encoder = keras.saving.deserialize_keras_object(config["encoder"])
+        return cls(**config | {"encoder": encoder})
+
+
+@serializable("skipclip")
+class ClipOrder(_Pretext):
+    """Says in which order shuffled clips of a video came: the pretext task of Xu et al. (VCOP).
+
+    A baseline: unlike Skip-Clip it has no context clip, so that a motion and its reverse are one
+    to it. `fit` takes clips [B, n, T, H, W, C] with the number [B] of their permutation, as
+    `itertools.permutations(range(n))` counts them. Features of each two clips go through a shared
+    layer, then all together to a softmax over n! orders (the form of VCOP, CVPR 2019).
+
+    Args:
+        encoder: as in `SkipClip`.
+        clips: n, from 2 to 4.
+        hidden: width of the layer on pairs.
+        **keywords: `name`, `dtype`, ...
+
+    Input: as `fit`'s. Output: logits float32 [B, n!].
+
+    Raises:
+        ValueError: `clips` is out of range.
+    """
+
+    def __init__(self, encoder: keras.Model, clips: int = 3, hidden: int = 128, **keywords: Any):
+        super().__init__(**keywords)
+        if not 2 <= clips <= 4:
+            raise ValueError(f"clips={clips}: must be from 2 to 4")
+        self.encoder, self.clips, self.hidden = encoder, clips, hidden
+        policy, depth = self.dtype_policy, encoder.output_shape[-1]
+        self.pairs = list(itertools.combinations(range(clips), 2))
+        self.orders = len(list(itertools.permutations(range(clips))))
+        self.relation = keras.layers.Dense(hidden, "relu", dtype=policy, name="relation")
+        self.order = keras.layers.Dense(self.orders, dtype=policy, name="order")
+        self.relation.build((None, 2 * depth))
+        self.order.build((None, len(self.pairs) * hidden))
+        self._means = {name: keras.metrics.Mean(name) for name in ("order_accuracy",)}
+        self.built = True
+
+    def call(self, clips: Any, training: bool | None = None) -> Any:
+        """See the class."""
+        f = pooled(self._clips(clips, training))
+        pairs = [self.relation(ops.concatenate([f[:, i], f[:, j]], -1)) for i, j in self.pairs]
+        return ops.cast(self.order(ops.concatenate(pairs, -1)), "float32")
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Cross-entropy of the permutation."""
+        del x, sample_weight, training
+        y = ops.cast(y, "int32")
+        right = ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y)
+        self._note(order_accuracy=ops.mean(ops.cast(right, "float32")))
+        return ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        encoder = plain_config(self.encoder)
+        return super().get_config() | {
+            "encoder": encoder,
+            "clips": self.clips,
+            "hidden": self.hidden,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ClipOrder:
+        """A model from `get_config`."""
+        encoder = keras.saving.deserialize_keras_object(config["encoder"])
+        return cls(**config | {"encoder": encoder})

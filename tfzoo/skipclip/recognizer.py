@@ -1,0 +1,131 @@
+"""Actions from a pre-trained video encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.registry import plain_config, serializable
+from tfzoo.skipclip import objective
+from tfzoo.skipclip.pretext import pooled
+
+
+@serializable("skipclip")
+class ActionRecognizer(keras.Model):
+    """An encoder, the mean over its map, dropout and a linear layer, to be fine-tuned.
+
+    `rank` scores how soon one clip follows another, as a `SkipClip` was pre-trained to; after all
+    layers have been fine-tuned those scores mean little.
+
+    Args:
+        encoder: video to feature maps; it is used, not copied.
+        classes: K; 0 makes a model without a linear layer, whose output are the features.
+        dropout: of the features, in training.
+        context_head: of a `SkipClip`, or None.
+        future_head: of a `SkipClip`, or None.
+        view: what an exported model makes of a video: the side of the square that the encoder was
+            trained on, and its share of the frames' shorter side.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [B, T, H, W, C] of raw pixels. Output: logits float32 [B, K], or features [B, D].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        classes: int,
+        dropout: float = 0.5,
+        context_head: keras.layers.Layer | None = None,
+        future_head: keras.layers.Layer | None = None,
+        view: tuple[int, float] = (112, 0.875),
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        size, share = view
+        if size < 1 or not 0 < share <= 1:
+            raise ValueError(f"view={view}: must be a side from 1 up and a share up to 1")
+        self.view = (int(size), float(share))
+        if classes < 0:
+            raise ValueError(f"classes={classes}: must be at least 0")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
+        self.encoder, self.classes, self.rate = encoder, classes, dropout
+        self.context_head, self.future_head = context_head, future_head
+        depth, policy = encoder.output_shape[-1], self.dtype_policy
+        self.drop = keras.layers.Dropout(dropout, dtype=policy)
+        self.head = None
+        if classes:
+            self.head = keras.layers.Dense(classes, dtype=policy, name="head")
+            self.head.build((None, depth))
+        for head in (context_head, future_head):
+            if head is not None and not head.built:
+                head.build((None, None, None, None, depth))
+        self.built = True
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained: keras.Model, classes: int, dropout: float = 0.5, **keywords: Any
+    ) -> ActionRecognizer:
+        """A recognizer around a copy of a pretext model's encoder, with a fresh linear layer.
+
+        Args:
+            pretrained: `SkipClip`, `ClipOrder`, another `ActionRecognizer`, or a bare encoder.
+            classes: K.
+            dropout: of the features.
+            **keywords: of the constructor.
+        """
+        encoder = getattr(pretrained, "encoder", pretrained)
+        heads = [getattr(pretrained, f"{name}_head", None) for name in ("context", "future")]
+        return cls(_copy(encoder), classes, dropout, *map(_copy, heads), **keywords)
+
+    def features(self, video: Any, training: bool | None = False) -> Any:
+        """The mean over the encoder's map, float32: [B, T, H, W, C] -> [B, D]."""
+        return pooled(self.encoder(video, training=training))
+
+    def call(self, video: Any, training: bool | None = None) -> Any:
+        """See the class."""
+        x = self.features(video, training)
+        if self.head is None:
+            return x
+        return ops.cast(self.head(self.drop(x, training=training)), "float32")
+
+    def rank(self, context: Any, future: Any) -> Any:
+        """As `SkipClip.rank`: scores float32 [B] of pairs of clips."""
+        h, z = (self.encoder(x, training=False) for x in (context, future))
+        if self.context_head is not None:
+            h, z = self.context_head(h), self.future_head(z)
+        return objective.similarity(h, z)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        made = {"classes": self.classes, "dropout": self.rate, "view": list(self.view)}
+        for name in ("encoder", "context_head", "future_head"):
+            made[name] = plain_config(getattr(self, name))
+        return super().get_config() | made
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ActionRecognizer:
+        """A model from `get_config`."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("encoder", "context_head", "future_head")
+        }
+        return cls(**config | parts)
+
+
+def _copy(layer: Any) -> Any:
+    """A layer or model of its own with the same weights; None stays None."""
+    if layer is None:
+        return None
+    if isinstance(layer, keras.Model):
+        made = keras.models.clone_model(layer)
+    else:
+        made = type(layer).from_config(layer.get_config())
+        made.build(layer.get_build_config()["input_shape"])
+    made.set_weights(layer.get_weights())
+    return made

@@ -1,0 +1,214 @@
+"""The phases of Skip-Clip's recipe, which its study uses too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import data, zoo
+from tfzoo.data import videos
+from tfzoo.errors import InputError
+from tfzoo.runner import Run
+from tfzoo.skipclip import objective, readout, streams
+from tfzoo.skipclip.config import VideoConfig
+from tfzoo.skipclip.model import make_encoder
+from tfzoo.skipclip.optim import make_optimizer
+from tfzoo.skipclip.pretext import ClipOrder, SkipClip
+from tfzoo.skipclip.recognizer import ActionRecognizer
+
+EVALUATED = 8
+"""Tuples a step of evaluation."""
+
+ORDERED = 3
+"""Clips of the pretext `order`."""
+
+
+def make_pretext(config: VideoConfig) -> keras.Model:
+    """The model to pre-train, or that of `pretext.source`.
+
+    Raises:
+        InputError: the source has no video encoder.
+    """
+    settings = config.pretext
+    if settings.source is not None:
+        found = zoo.load(settings.source)
+        if not isinstance(found, (SkipClip, ClipOrder, ActionRecognizer)):
+            raise InputError(
+                f"pretext.source={settings.source!r}: holds {type(found).__name__}, must be of "
+                "tfzoo.skipclip"
+            )
+        return found
+    made = config.model
+    encoder = make_encoder(
+        made.kind,
+        width=made.width,
+        shortcut=made.shortcut,
+        last_relu=made.last_relu,
+        pixel_mean=made.pixel_mean,
+        pixel_std=made.pixel_std,
+    )
+    if settings.kind == "order":
+        return ClipOrder(encoder, ORDERED)
+    if settings.kind == "none":  # only the encoder counts
+        return ActionRecognizer(encoder, 0)
+    return SkipClip(
+        encoder,
+        settings.futures,
+        settings.margin,
+        settings.rank_weight,
+        settings.rotation_weight,
+        settings.reduction,
+        settings.head,
+        settings.head_width,
+        settings.cross_video_negatives,
+        signed=not made.last_relu,
+    )
+
+
+def pretext_stream(source: videos.VideoSplit, config: VideoConfig) -> data.TrainStream:
+    """The training stream of the pretext task."""
+    settings = config.pretext
+    common = {
+        "batch_size": min(config.batch_size, source.count)
+        if settings.kind == "none"
+        else config.batch_size,
+        "seed": config.seed,
+        "steps_per_epoch": config.steps_per_epoch,
+    }
+    if settings.kind == "order":
+        return streams.orders(source, settings.clips, config.augment, count=ORDERED, **common)
+    rotate = settings.kind == "skipclip" and settings.rotation_weight > 0
+    return streams.tuples(source, settings.clips, config.augment, rotate=rotate, **common)
+
+
+def pretrain(model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    """One `fit` of the pretext task, a phase of the run."""
+    config = run.config
+    steps = datasets.train.steps_per_epoch
+    model.compile(
+        make_optimizer(config.optimizer, steps, config.epochs), jit_compile=config.jit_compile
+    )
+    run.phase("pretrain", config.epochs).fit(model, datasets, validate=False)
+
+
+def adopt(model: ActionRecognizer, pretrained: keras.Model) -> None:
+    """Gives the recognizer every weight of a pre-trained encoder, and of its heads."""
+    model.encoder.set_weights(pretrained.encoder.get_weights())
+    for name in ("context_head", "future_head"):
+        theirs = getattr(pretrained, name, None)
+        if theirs is not None and getattr(model, name) is not None:
+            getattr(model, name).set_weights(theirs.get_weights())
+
+
+def clips(source: videos.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
+    """Evaluation clips of a split."""
+    frames, stride = config.clip
+    batch = max(1, config.finetune.batch_size // config.finetune.clips)
+    return streams.evaluation_clips(
+        source, frames, stride, config.finetune.clips, config.augment, batch
+    )
+
+
+def few(source: videos.VideoSplit, labels: int | None, seed: int) -> videos.VideoSplit:
+    """`labels` videos of each class, drawn by the seed; a smaller draw begins a larger one."""
+    if labels is None:
+        return source
+    if source.lookup is None:
+        raise InputError(f"finetune.labels={labels}: must be null, the videos do not fit memory")
+    y = np.array([int(source.lookup(tf.constant(i))["label"]) for i in range(source.count)])
+    order = np.random.default_rng(seed).permutation(source.count)
+    rows = np.concatenate([order[y[order] == k][:labels] for k in np.unique(y)])
+    held, lookup = tf.constant(rows), source.lookup
+    return replace(
+        source,
+        count=len(rows),
+        stream=lambda **more: data.train_stream(
+            lambda i, epoch: lookup(held[i], epoch), count=len(rows), **more
+        ),
+        dataset=tf.data.Dataset.from_tensor_slices(held).map(lookup),
+        lookup=lambda i, epoch=None: lookup(held[i], epoch),
+    )
+
+
+def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None:
+    """One `fit` of all layers, a phase of the run; batches are at most all labelled videos."""
+    config, settings = run.config, run.config.finetune
+    source = few(datasets.info["train"], settings.labels, config.seed)
+    batch = min(settings.batch_size, source.count)
+    view = config.augment
+    if not settings.augment:
+        view = replace(view, shift=0, brightness=0, contrast=0, saturation=0, hue=0, gray=0)
+    stream = streams.labelled(
+        source,
+        *config.clip,
+        view,
+        batch_size=batch,
+        seed=config.seed,
+        steps_per_epoch=config.steps_per_epoch,
+    )
+    model.compile(
+        make_optimizer(settings.optimizer, stream.steps_per_epoch, settings.epochs),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit_compile,
+    )
+    phase = run.phase("finetune", settings.epochs)
+    phase = replace(phase, config=replace(phase.config, batch_size=batch))
+    phase.fit(model, data.Datasets(stream, datasets.validation, datasets.test), validate=False)
+
+
+def probe(model: ActionRecognizer, datasets: data.Datasets, config: VideoConfig) -> None:
+    """Sets the linear layer to a logistic regression on frozen features of mean clips."""
+    source = few(datasets.info["train"], config.finetune.labels, config.seed)
+    (x, y), (held_x, held_y) = (
+        readout.of_videos(model.features, batches)
+        for batches in (clips(source, config), datasets.validation)
+    )
+    # fitted on clips, applied to clips; videos are the mean of their softmax
+    rows = (x.reshape(-1, x.shape[-1]), np.repeat(y, x.shape[1]))
+    held = (held_x.reshape(-1, x.shape[-1]), np.repeat(held_y, held_x.shape[1]))
+    kernel, bias = readout.as_dense(readout.linear_probe(rows, held), model.classes)
+    model.head.set_weights([kernel, bias])
+
+
+def evaluate(model: ActionRecognizer, datasets: data.Datasets) -> dict[str, float]:
+    """See the recipe."""
+    info, found = datasets.info, {}
+    labelled = info["num_classes"] > 0
+    config = info.get("config")
+    x, y = readout.of_videos(model.features, datasets.test)
+    if labelled and model.head is not None:
+        kernel, bias = (np.asarray(w, "float32") for w in model.head.get_weights())
+        found |= readout.accuracies(x @ kernel + bias, y)
+    else:
+        found["count"] = len(y)
+    if labelled:
+        gallery, labels = readout.of_videos(model.features, clips(info["train"], config))
+        order = readout.retrieve(x.mean(1), gallery.mean(1))
+        found["retrieval_1"] = readout.recall(order, y, labels)
+    scores = order_scores(model, info["test"], config)
+    if len(scores):
+        found["pair_accuracy"] = float(np.mean(objective.pair_accuracy(scores)))
+    return found
+
+
+def order_scores(model: Any, source: videos.VideoSplit, config: VideoConfig) -> np.ndarray:
+    """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough."""
+    form = config.pretext.clips
+
+    def score(tuple_: tf.Tensor) -> Any:
+        context = tf.repeat(tuple_[:, 0], form.futures, 0)
+        future = tf.reshape(tuple_[:, 1:], tf.shape(context))
+        return tf.reshape(model.rank(context, future), [-1, form.futures])
+
+    run = tf.function(score, reduce_retracing=True, autograph=False)
+    long = replace(
+        source, dataset=source.dataset.filter(lambda x: tf.shape(x["video"])[0] >= form.span)
+    )
+    batches = streams.evaluation_tuples(long, form, config.augment, EVALUATED)
+    found = [run(batch).numpy() for batch, _ in batches]
+    return np.concatenate(found) if found else np.zeros((0, form.futures))
