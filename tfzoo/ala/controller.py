@@ -50,8 +50,8 @@ def reward(before: Any, now: Any) -> np.ndarray:
 class LossController(keras.Model):
     """pi(a | s): for each decision a step of -beta, 0 or +beta, by a network 24-32-32-3.
 
-    One policy for all decisions, so it goes with any number of classes and to other losses. It
-    begins uniform. Everything that its learning depends on is in its weights (policy, Adam,
+    One policy for all decisions, so it goes with any number of classes and to other losses.
+    Everything that its learning depends on is in its weights (policy, Adam,
     memory, baseline, count of draws): a saved `controller.keras` goes on as if never stopped.
 
     Args:
@@ -60,9 +60,13 @@ class LossController(keras.Model):
         learning_rate: of its Adam; 0 keeps it as it is.
         memory: decisions that are remembered.
         batch: experiences (states of all decisions at once) of an update.
+        updates: REINFORCE steps after each action; the paper's is one.
         baseline: b <- baseline b + (1 - baseline) mean r.
         entropy: weight of the policy's entropy, without which one action takes over.
         gamma: of the metric's sum over a window (Eq. 4).
+        uniform: whether the policy begins uniform, as a random controller is. A network's usual
+            first weights prefer some action for a kind of state, in all windows alike, and so try
+            out directions; independent draws cancel.
         seed: of actions and minibatches.
         **keywords: of `keras.Model`.
 
@@ -77,27 +81,38 @@ class LossController(keras.Model):
         learning_rate: float = 1e-3,
         memory: int = 4000,
         batch: int = 8,
+        updates: int = 1,
         baseline: float = 0.9,
         entropy: float = 0.01,
         gamma: float = 0.9,
+        uniform: bool = False,
         seed: int = 0,
         **keywords: Any,
     ):
         super().__init__(**keywords)
         for name in ("beta", "learning_rate", "entropy"):
             check(locals()[name] >= 0, name, locals()[name], "at least 0")
-        for name, value in (("memory", memory), ("batch", batch), *(("hidden", h) for h in hidden)):
+        for name, value in (
+            ("memory", memory),
+            ("batch", batch),
+            ("updates", updates),
+            *(("hidden", h) for h in hidden),
+        ):
             check(value >= 1, name, value, "at least 1")
         for name in ("baseline", "gamma"):
             check(0 <= locals()[name] <= 1, name, locals()[name], "from 0 to 1")
         self.beta, self.hidden, self.learning_rate = float(beta), tuple(hidden), learning_rate
-        self.memory, self.batch, self.decay = int(memory), int(batch), float(baseline)
+        self.memory, self.batch, self.updates = int(memory), int(batch), int(updates)
+        self.decay = float(baseline)
         self.entropy, self.gamma, self.seed = float(entropy), float(gamma), int(seed)
+        self.uniform = bool(uniform)
         self.layers_ = [
             keras.layers.Dense(width, "relu", name=f"hidden_{i}") for i, width in enumerate(hidden)
         ]
-        zeros = {"kernel_initializer": "zeros", "name": "actions", "dtype": "float32"}
-        self.layers_.append(keras.layers.Dense(3, **zeros))
+        first = "zeros" if uniform else "glorot_uniform"
+        last = {"kernel_initializer": first, "name": "actions", "dtype": "float32"}
+        self.layers_.append(keras.layers.Dense(3, **last))
+        self._compiled = None
         self.adam = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
         self.build((None, STATE))
 
@@ -161,7 +176,7 @@ class LossController(keras.Model):
         self.written.assign_add(len(states))
 
     def learn(self, rewards: np.ndarray, decisions: int) -> None:
-        """One REINFORCE step on remembered experiences, then the baseline follows `rewards`.
+        """REINFORCE on remembered experiences, then the baseline follows `rewards`.
 
         Args:
             rewards: the newest [P].
@@ -170,13 +185,13 @@ class LossController(keras.Model):
         count = min(int(self.written), self.memory)
         if not count or not self.learning_rate:
             return
-        rows = self._random(2).integers(0, count, self.batch * min(decisions, KEPT))
-        states, actions, got = (
-            ops.convert_to_numpy(v)[rows]
-            for v in (self.memory_states, self.memory_actions, self.memory_rewards)
-        )
-        gradients = self.gradient(states, actions, got - float(self.average), decisions)
-        self.adam.apply(gradients, self.trainable_variables)
+        random, size = self._random(2), self.batch * min(decisions, KEPT)
+        held = (self.memory_states, self.memory_actions, self.memory_rewards)
+        held = [ops.convert_to_numpy(v)[:count] for v in held]
+        for _ in range(self.updates):
+            rows = random.integers(0, count, size)
+            states, actions, got = (v[rows] for v in held)
+            self._update(states, actions, got - float(self.average), decisions)
         self.draws.assign_add(1)
         self.average.assign(self.decay * self.average + (1 - self.decay) * float(np.mean(rewards)))
 
@@ -194,6 +209,27 @@ class LossController(keras.Model):
             loss -= self.entropy * tf.reduce_mean(policy.entropy())
         return tape.gradient(loss, [v.value for v in self.trainable_variables])
 
+    def _update(self, *given: Any) -> None:
+        """Adam's step, compiled at the first."""
+        import tensorflow as tf
+
+        if self._compiled is None:
+            dtypes = (tf.float32, tf.int32, tf.float32, tf.float32)
+            shapes = ([None, STATE], [None], [None], [])
+            signature = [tf.TensorSpec(s, d) for s, d in zip(shapes, dtypes, strict=True)]
+
+            def step(*given: Any) -> None:
+                self.adam.apply(self.gradient(*given), self.trainable_variables)
+
+            self._compiled = tf.function(step, input_signature=signature, autograph=False)
+        states, actions, advantages, decisions = given
+        self._compiled(
+            states,
+            np.asarray(actions, "int32"),
+            np.asarray(advantages, "float32"),
+            float(decisions),
+        )
+
     def probabilities(self, states: Any) -> np.ndarray:
         """pi(. | s) of states [..., 24] -> [..., 3]."""
         flat = np.asarray(states, "float32").reshape(-1, STATE)
@@ -210,7 +246,8 @@ class LossController(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("beta", "learning_rate", "memory", "batch", "entropy", "gamma", "seed")
+        names = ("beta", "learning_rate", "memory", "batch", "updates", "entropy", "gamma")
+        names += ("uniform", "seed")
         own = {name: getattr(self, name) for name in names}
         own |= {"hidden": list(self.hidden), "baseline": self.decay, "name": self.name}
         return own | {"dtype": keras.saving.serialize_keras_object(self.dtype_policy)}

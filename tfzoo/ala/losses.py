@@ -132,7 +132,9 @@ class CorrelationLoss(_OfClasses):
 class ClassWeightLoss(_OfClasses):
     """Cross-entropy with a weight exp(Phi_c) for each class c. **Ours, not in the paper.**
 
-    It starts at Phi_0 = 0, which is cross-entropy; each class is one decision.
+    It starts at Phi_0 = 0, which is cross-entropy; each class is one decision. Phi is kept at mean
+    zero: what all classes share is a learning rate, and a policy that raises or lowers all of them
+    would only change that.
 
     Args:
         num_classes: C.
@@ -163,8 +165,9 @@ class ClassWeightLoss(_OfClasses):
         return -ops.sum(y * ops.exp(phi) * self.log_p(y_pred), -1)
 
     def moved(self, phi: Any, delta: Any) -> Any:
-        """Steps of the classes, clipped."""
-        return ops.clip(phi + self.scale * ops.cast(delta, "float32"), -self.limit, self.limit)
+        """Steps of the classes, brought to mean zero, clipped."""
+        found = phi + self.scale * ops.cast(delta, "float32")
+        return ops.clip(found - ops.mean(found), -self.limit, self.limit)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """C_cc, and the mean of C_ic over the other classes i (Eq. 7)."""

@@ -1,0 +1,218 @@
+"""Child models of one architecture that train side by side, in one graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.ala.parametric import ParametricLoss
+from tfzoo.config import check, choices
+from tfzoo.errors import InputError
+
+MODES = ("vectorised", "loop")
+
+
+class Children:
+    """P models with weights, optimizer states and loss parameters of their own.
+
+    Their weights are stacked [P, ...]. `vectorised` maps the training step over them, so that P
+    dense layers are one batched product; convolutions gain nothing by that (TensorFlow runs them
+    one after the other), take `loop` for those. With a strategy the children are divided among
+    its replicas, each of which holds its own on its device.
+
+    Args:
+        make: gives a model, called P times: each child has its own first weights.
+        loss: the children's; their parameters are arguments of `step`, not its `phi`.
+        optimizer: whose copies train them. It must act on each number by itself, so clipping by
+            a norm, which would join the children, is refused.
+        count: P.
+        mode: one of `MODES`.
+        strategy: a `tf.distribute.MirroredStrategy`, or None.
+        jit_compile: the step, with XLA; without a strategy.
+
+    Raises:
+        InputError: a setting out of range, an optimizer that clips by a norm, or a float16 policy
+            (whose loss scale the children would share).
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], keras.Model],
+        loss: ParametricLoss,
+        optimizer: keras.optimizers.Optimizer,
+        count: int,
+        mode: str = "vectorised",
+        strategy: tf.distribute.Strategy | None = None,
+        jit_compile: bool = False,
+    ):
+        check(count >= 1, "children", count, "at least 1")
+        choices("mode", mode, MODES)
+        for name in ("clipnorm", "global_clipnorm"):
+            check(getattr(optimizer, name) is None, name, getattr(optimizer, name), "None")
+        self.loss, self.count, self.strategy = loss, count, strategy
+        devices = strategy.extended.worker_devices if strategy else (None,)
+        fits = count >= len(devices)
+        check(fits, "children", count, f"at least {len(devices)}, one for each replica")
+        models = [make() for _ in range(count)]
+        if models[0].dtype_policy.compute_dtype == "float16":
+            raise InputError("precision='mixed_float16': must be float32 or mixed_bfloat16")
+        parts = np.array_split(np.arange(count), len(devices))
+        self.groups = [
+            _Group([models[i] for i in part], loss, optimizer, mode, device)
+            for part, device in zip(parts, devices, strict=True)
+        ]
+        self.parts = [slice(int(p[0]), int(p[-1]) + 1) for p in parts]
+        # `warm` is a Python flag: two graphs, since a conditional is not mapped well
+        self._step = tf.function(self._all, autograph=False, jit_compile=jit_compile or None)
+        self._said = tf.function(self._answers, autograph=False, reduce_retracing=True)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Everything that training goes on from."""
+        return [v for group in self.groups for v in group.variables]
+
+    def step(self, x: Any, y: Any, phi: Any, warm: bool = False) -> np.ndarray:
+        """One step of every child: its own batch and parameters; gives its loss [P].
+
+        Args:
+            x: inputs [P, B, ...].
+            y: labels [P, B, ...].
+            phi: loss parameters [P, ...].
+            warm: whether the loss is the fixed one.
+        """
+        given = (tf.convert_to_tensor(x), tf.convert_to_tensor(y))
+        given += (tf.convert_to_tensor(phi, tf.float32),)
+        if self.strategy is None:
+            return self._step(*given, bool(warm))
+        parts = self.parts
+        shared = [
+            self.strategy.experimental_distribute_values_from_function(
+                lambda context, a=a: a[parts[context.replica_id_in_sync_group]]
+            )
+            for a in given
+        ]
+        return self._step(*shared, bool(warm))
+
+    def predict(self, batches: Sequence[Any]) -> np.ndarray:
+        """What every child says of the same inputs, in batches: [P, N, ...]."""
+        return np.concatenate([self._said(tf.convert_to_tensor(x)).numpy() for x in batches], 1)
+
+    def write(self, child: int, model: keras.Model) -> None:
+        """Puts a child's weights into a model of the same architecture."""
+        which = next(i for i, part in enumerate(self.parts) if child < part.stop)
+        self.groups[which].write(child - self.parts[which].start, model)
+
+    def _all(self, x: Any, y: Any, phi: Any, warm: bool) -> tf.Tensor:
+        if self.strategy is None:
+            found = [self.groups[0].gradients(x, y, phi, warm)]
+        else:
+
+            def local(x: Any, y: Any, phi: Any) -> Any:
+                replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+                return self.groups[int(tf.get_static_value(replica))].gradients(x, y, phi, warm)
+
+            per_replica = self.strategy.run(local, (x, y, phi))
+            # a list of structures, one for each replica
+            local_of = self.strategy.experimental_local_results
+            flat = [local_of(v) for v in tf.nest.flatten(per_replica)]
+            found = [
+                tf.nest.pack_sequence_as(per_replica, [v[i] for v in flat])
+                for i in range(len(self.groups))
+            ]
+        for group, (_, gradients, state) in zip(self.groups, found, strict=True):
+            group.apply(gradients, state)
+        return tf.concat([losses for losses, _, _ in found], 0)
+
+    def _answers(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.concat([group.answers(x) for group in self.groups], 0)
+
+
+class _Group:
+    """The children of one device."""
+
+    def __init__(
+        self,
+        models: Sequence[keras.Model],
+        loss: ParametricLoss,
+        optimizer: keras.optimizers.Optimizer,
+        mode: str,
+        device: str | None,
+    ):
+        self.model, self.loss, self.mode, self.count = models[0], loss, mode, len(models)
+        with tf.device(device):
+            self.trainable = _stacked([m.trainable_variables for m in models], True)
+            self.state = _stacked([m.non_trainable_variables for m in models], False)
+            self.optimizer = type(optimizer).from_config(optimizer.get_config())
+            self.optimizer.build(self.trainable)
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        return [*self.trainable, *self.state, *self.optimizer.variables]
+
+    def gradients(self, x: Any, y: Any, phi: Any, warm: bool) -> tuple[Any, list, list]:
+        """Losses [P], gradients and new states of all children."""
+
+        def of_one(given: Any) -> tuple[Any, list, list]:
+            weights, state, x, y, phi = given
+            with tf.GradientTape() as tape:
+                tape.watch(weights)
+                said, state, extra = self.model.stateless_call(
+                    weights, state, x, training=True, return_losses=True
+                )
+                rows = self.loss.fixed(y, said) if warm else self.loss.value(phi, y, said)
+                loss = tf.reduce_mean(rows) + tf.add_n([tf.zeros([]), *extra])
+            found = tape.gradient(loss, weights, unconnected_gradients="zero")
+            return loss, [tf.convert_to_tensor(g) for g in found], list(state)
+
+        return self._mapped(of_one, (*self._values(), x, y, phi))
+
+    def apply(self, gradients: list, state: list) -> None:
+        """The optimizer's step, and the new states of layers."""
+        self.optimizer.apply(gradients, self.trainable)
+        for variable, value in zip(self.state, state, strict=True):
+            variable.assign(value)
+
+    def answers(self, x: Any) -> Any:
+        """Predictions [P, B, ...] of the same inputs."""
+
+        def of_one(given: Any) -> Any:
+            return self.model.stateless_call(*given, x, training=False)[0]
+
+        return self._mapped(of_one, self._values())
+
+    def write(self, child: int, model: keras.Model) -> None:
+        for variables, stacks in (
+            (model.trainable_variables, self.trainable),
+            (model.non_trainable_variables, self.state),
+        ):
+            for variable, stack in zip(variables, stacks, strict=True):
+                variable.assign(stack[child])
+
+    def _values(self) -> tuple[list, list]:
+        """The stacked weights and states, as tensors."""
+        return tuple([tf.convert_to_tensor(v) for v in vs] for vs in (self.trainable, self.state))
+
+    def _mapped(self, function: Callable[[Any], Any], given: Any) -> Any:
+        if self.mode == "vectorised":
+            return tf.vectorized_map(function, given)
+        rows = [
+            function(tf.nest.map_structure(lambda a, i=i: a[i], given)) for i in range(self.count)
+        ]
+        return tf.nest.map_structure(lambda *parts: tf.stack(parts), *rows)
+
+
+def _stacked(groups: Sequence[Sequence[keras.Variable]], trainable: bool) -> list[keras.Variable]:
+    """One variable [P, ...] for each of a model's, under its name."""
+    return [
+        keras.Variable(
+            np.stack([keras.ops.convert_to_numpy(v) for v in same]),
+            trainable=trainable,
+            dtype=same[0].dtype,
+            name=same[0].name,
+        )
+        for same in zip(*groups, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""What `tfzoo study ala` runs."""
