@@ -7,7 +7,7 @@ import io
 import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,8 @@ class Backup(keras.callbacks.Callback):
         stop: looked at after each step.
         steps_per_epoch: length of an epoch.
         save_every: steps between checkpoints.
-        position: what `Checkpoints.restore` gave, or None at a fresh start.
+        step: steps done already.
+        state: what else is saved, see `Run.fit`.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class Backup(keras.callbacks.Callback):
         steps_per_epoch: int,
         save_every: int,
         step: int,
+        state: Sequence[Any] = (),
     ):
         super().__init__()
+        self.state = tuple(state)
         self.checkpoints = checkpoints
         self.log = log
         self.stop = stop
@@ -152,7 +155,7 @@ class Backup(keras.callbacks.Callback):
     def _save(self) -> None:
         position = {"step": self.step, "log": self.log.rows}
         try:
-            self.checkpoints.save(self.step, state_variables(self.model), position)
+            self.checkpoints.save(self.step, state_variables(self.model, *self.state), position)
         except FloatingPointError as error:
             self._diverged(str(error))
 

@@ -101,6 +101,7 @@ class Run:
         datasets: Any,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         validate: bool = True,
+        state: Sequence[Any] = (),
     ) -> None:
         """`model.fit` from where the run stands to `config.epochs`.
 
@@ -109,6 +110,7 @@ class Run:
             datasets: its training stream and validation batches.
             callbacks: more of them.
             validate: whether each epoch ends with the loss on the validation batches.
+            state: what else, by its `variables`, training goes on from, e.g. a callback.
 
         Raises:
             TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
@@ -117,13 +119,15 @@ class Run:
         config, stream = self.config, datasets.train
         batches = datasets.validation if validate else stream.from_step(0)
         self._build_metrics(model, next(iter(batches)))
-        steps, step = stream.steps_per_epoch, self.restore(model).get("step", 0)
+        steps, step = stream.steps_per_epoch, self.restore(model, *state).get("step", 0)
         if step:
             print(f"resuming after step {step} of {config.epochs * steps}", file=sys.stderr)
         while step < config.epochs * steps:
             epoch, done = divmod(step, steps)
             last = epoch + 1 if done else config.epochs  # first finish a half epoch
-            backup = Backup(self.checkpoints, self.log, self.stop, steps, config.save_every, step)
+            backup = Backup(
+                self.checkpoints, self.log, self.stop, steps, config.save_every, step, state
+            )
             model.fit(
                 share(self.strategy, stream.from_step(step), config.batch_size),
                 initial_epoch=epoch,

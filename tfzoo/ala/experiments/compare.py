@@ -76,23 +76,22 @@ def _ends(problem: Problem) -> tuple[str, str]:
 
 
 def _report(name: str, rows: Sequence[Row], output: Path) -> None:
-    problem_of = {"digits": "balanced_error", "mnist": "balanced_error", "omniglot": "recall_at_1"}
-    metric = problem_of.get(name, name.rsplit("_", 1)[-1])
+    by_task = {"digits": "balanced_error", "mnist": "balanced_error", "omniglot": "recall_at_1"}
+    metric = by_task.get(name, name.rsplit("_", 1)[-1])
     count, schedule = methods.settings(name)
-    _, ours = ("", "ALA distance mixture") if name == "omniglot" else ("", "ALA class weights")
+    ours = "ALA distance mixture" if name == "omniglot" else "ALA class weights"
     sign = "above" if metric in ("recall_at_1", "aucpr") else "below"
     names = list(dict.fromkeys(r.arm for r in rows))
+    # a negative difference bears a claim out
     claims = [
         (f"{ours} {sign} {other}", *((other, ours) if sign == "above" else (ours, other)))
         for other in names
         if other != ours
     ]
-    if sign == "above":
-        # differences are other - ours, so that a negative one bears the claim out
-        claims = [(says, first, second) for says, first, second in claims]
+    way = f"SGD {methods.RATE}" if name != "omniglot" else f"Adam {methods.EMBEDDING_RATE}"
     note = (
-        f"Test {metric}. {count} children each, {schedule.total} steps of SGD "
-        f"{methods.RATE} with momentum 0.9, batch {methods.BATCH}, {schedule.warmup_steps} of them "
+        f"Test {metric}. {count} children each, {schedule.total} steps of {way}, "
+        f"batch {methods.BATCH}, {schedule.warmup_steps} of them "
         f"a warm-up by the fixed loss; {schedule.actions} actions, {schedule.evaluations} "
         "evaluations a window; of every arm the child that is best on validation is reported. "
         "`equal time` had the seconds of ours, compilation and evaluations included."

@@ -23,7 +23,7 @@ from tfzoo.metrics.held_out import HeldOut
 
 BATCH, CLASS_ROWS = 64, 4
 CHUNK = 1000
-RATE, CONTROLLER_RATE = 0.1, 1e-3
+RATE, EMBEDDING_RATE, CONTROLLER_RATE = 0.1, 1e-3, 3e-3
 SMOOTHING, FOCUS = 0.1, 2.0
 
 DIGITS = (6, Schedule(100, 10, 3, 150))
@@ -64,6 +64,7 @@ class Arm:
         learn: whether the controller learns.
         source: makes the controller, of a seed; None is a new one.
         warm: whether it starts with the schedule's warm-up by the fixed loss.
+        momentum: of the children's SGD.
     """
 
     loss: Callable[[Problem], ParametricLoss]
@@ -71,6 +72,7 @@ class Arm:
     learn: bool = False
     source: Callable[[int], LossController] | None = None
     warm: bool = True
+    momentum: float = 0.0
 
 
 @dataclass
@@ -109,6 +111,7 @@ def arms(problem: Problem) -> dict[str, Arm]:
         }
     return {
         "CE": Arm(weights),
+        "CE, momentum 0.9": Arm(weights, momentum=0.9),
         "label smoothing": Arm(_smoothed, warm=False),
         "focal": Arm(_focal, warm=False),
         "inverse frequency": Arm(_balanced, warm=False),
@@ -230,7 +233,9 @@ def _learning(
     problem: Problem, arm: Arm, controller: LossController, count: int, schedule: Schedule
 ) -> SharedLearning:
     loss = arm.loss(problem)
-    optimizer = keras.optimizers.SGD(RATE, momentum=0.9)
+    optimizer = keras.optimizers.SGD(RATE, momentum=arm.momentum)
+    if not problem.classes:
+        optimizer = keras.optimizers.Adam(EMBEDDING_RATE)
     children = Children(problem.make, loss, optimizer, count, problem.mode)
     alignment = Alignment(loss, controller, count, schedule.actions, arm.learn)
     held = HeldOut(problem.validation, CHUNK)

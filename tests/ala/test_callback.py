@@ -1,0 +1,171 @@
+"""The callback: exact where it does nothing, and what it says of bad input."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfzoo import metrics
+from tfzoo.ala import AdaptiveLossAlignment, ClassWeightLoss, CorrelationLoss, LossController
+from tfzoo.errors import InputError
+from tfzoo.metrics import MetricError
+
+K = {"steps_per_action": 4, "evaluations": 2}
+
+
+def data(seed=0, rows=64, classes=3):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, rows)
+    x = np.eye(classes)[y] + 0.8 * rng.normal(size=(rows, classes))
+    return x.astype("float32"), y
+
+
+def network(classes=3, dropout=0.3):
+    keras.utils.set_random_seed(1)
+    layers = [keras.Input((classes,)), keras.layers.Dense(8, "relu")]
+    layers += [keras.layers.Dropout(dropout), keras.layers.Dense(classes)]
+    return keras.Sequential(layers)
+
+
+def fitted(loss, callbacks=(), epochs=4, model=None, **keywords):
+    x, y = data()
+    model = model or network()
+    model.compile(keras.optimizers.Adam(0.01), loss, **keywords)
+    model.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks))
+    return model
+
+
+def watch(controller=None, metric="balanced_error", held=None, **keywords):
+    held = held or data(1)
+    return AdaptiveLossAlignment(controller or LossController(), held, metric, **K | keywords)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: ClassWeightLoss(3, True), lambda: CorrelationLoss(3, True)]
+)
+def test_zero_actions_leave_training_bit_equal_to_the_fixed_loss(make):
+    """With dropout and shuffling: the callback takes nothing from their random numbers."""
+    plain = fitted(make())
+    callback = watch(LossController(beta=0.0))
+    ours = fitted(make(), [callback])
+    for a, b in zip(plain.weights, ours.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(callback.history) == 2 * 32 // 4 and len(callback.alignment.trace) == 8
+
+
+def test_actions_move_the_loss_and_the_training():
+    loss, plain = ClassWeightLoss(3, True), fitted(ClassWeightLoss(3, True))
+    callback = watch()
+    ours = fitted(loss, [callback])
+    assert np.abs(np.array(loss.phi)).max() > 0.05
+    np.testing.assert_array_equal(loss.phi, callback.alignment.phi[0])
+    assert any(
+        (np.array(a) != np.array(b)).any() for a, b in zip(plain.weights, ours.weights, strict=True)
+    )
+    assert [s for s, _ in callback.history[:4]] == [3, 4, 7, 8]
+
+
+def test_the_warm_up_is_cross_entropy_then_the_windows_begin():
+    loss = CorrelationLoss(3, True)
+    callback = watch(warmup_steps=20)
+    ours = fitted(loss, [callback], epochs=2)  # 16 steps: nothing but warm-up
+    plain = fitted(keras.losses.SparseCategoricalCrossentropy(from_logits=True), epochs=2)
+    for a, b in zip(plain.weights, ours.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert not callback.history and float(loss.warm) == 0
+    callback = watch(warmup_steps=20)
+    fitted(CorrelationLoss(3, True), [callback])
+    assert [s for s, _ in callback.history] == [23, 24, 27, 28, 31, 32]
+
+
+def test_a_saved_policy_is_applied_with_learning_off_and_stays_as_it_was(tmp_path):
+    controller = LossController(learning_rate=0.01)
+    fitted(ClassWeightLoss(3, True), [watch(controller)], epochs=8)
+    assert int(controller.written) > 0
+    controller.save(tmp_path / "controller.keras")
+    again = keras.models.load_model(tmp_path / "controller.keras")
+    before = [np.array(v) for v in again.trainable_variables]
+    callback = watch(again, learn=False)
+    fitted(ClassWeightLoss(3, True), [callback])
+    for a, b in zip(before, again.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert int(again.written) == int(controller.written)
+    assert np.abs(np.array(callback.alignment.phi)).max() > 0
+
+
+def test_a_planted_confusable_pair_is_found():
+    """Classes 0 and 1 are taken for each other; the metric gains when they are pushed apart.
+
+    The metric looks at Phi_01 itself, so that it answers at once: what is tested is whether the
+    shared policy singles the pair out by its state.
+    """
+    from tfzoo.ala import Alignment
+
+    loss, controller = CorrelationLoss(4), LossController(learning_rate=5e-3, memory=600)
+    alignment = Alignment(loss, controller, 6, 250)
+    statistics = np.full((6, loss.decisions, 2), 3.0)
+    statistics[:, 0] = 0.7  # the pair (0, 1): each is often taken for the other
+    rng = np.random.default_rng(0)
+    for _ in range(250):
+        phi = np.array(alignment.phi)
+        alignment.add(phi[:, 0, 1] + 0.01 * rng.normal(size=6))
+        alignment.act(statistics + 0.05 * rng.normal(size=statistics.shape))
+        if np.array(alignment.phi)[:, 0, 1].min() <= -0.9:
+            alignment.phi.assign(np.broadcast_to(np.eye(4), (6, 4, 4)))  # once more
+    p = controller.probabilities(np.array(alignment.state))
+    assert p[:, 0, 0].mean() > 0.6  # the pair: down
+    assert p[:, 0, 0].mean() > p[:, 1:, 0].mean() + 0.2  # and the others less
+
+
+@pytest.mark.parametrize("keywords", [{"jit_compile": True}, {"steps_per_execution": 4}])
+def test_xla_and_several_steps_an_execution(keywords):
+    callback = watch()
+    fitted(ClassWeightLoss(3, True), [callback], **keywords)
+    assert int(callback.alignment.windows) == 8
+
+
+def test_under_a_strategy(tmp_path):
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model, loss = network(), ClassWeightLoss(3, True)
+    callback = watch()
+    with strategy.scope():
+        fitted(loss, [callback], model=model)
+    assert int(callback.alignment.windows) == 8 and np.abs(np.array(loss.phi)).max() > 0
+
+
+def test_a_constant_metric_is_warned_of_and_a_failing_one_named():
+    with pytest.warns(UserWarning, match="the same in all 8 windows"):
+        fitted(ClassWeightLoss(3, True), [watch(metric=lambda a, b: 0.5, mode="min")])
+    nan = watch(metric=lambda a, b: float("nan"), mode="min")
+    with pytest.raises(MetricError, match="gave nan at call 1"):
+        fitted(ClassWeightLoss(3, True), [nan])
+
+
+def test_more_is_better_turns_rewards_round():
+    seen = {}
+    error = metrics.get("balanced_error").function
+    for mode, function in (("min", error), ("max", lambda y, p: 1 - error(y, p))):
+        callback = watch(metric=function, mode=mode)
+        fitted(ClassWeightLoss(3, True), [callback])
+        seen[mode] = np.array(callback.controller.memory_rewards)
+    np.testing.assert_array_equal(seen["min"], seen["max"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: AdaptiveLossAlignment(LossController(), None, "f1"), "validation_data=None"),
+        (lambda: AdaptiveLossAlignment(LossController(), [], "f1"), "holds no examples"),
+        (lambda: AdaptiveLossAlignment("policy", data(), "f1"), "controller=str: must be a Loss"),
+        (lambda: watch(metric="auc"), "metric='auc': must be one of"),
+        (lambda: watch(evaluations=5), "evaluations=5: must be from 1 to 4"),
+        (lambda: watch(steps_per_action=0), "steps_per_action=0"),
+        (lambda: watch(warmup_steps=-1), "warmup_steps=-1"),
+        (lambda: fitted("mse", [watch()]), "loss='mse': the model must be compiled with"),
+    ],
+)
+def test_wrong_arguments(make, words):
+    with pytest.raises(InputError, match=words):
+        make()

@@ -1,0 +1,141 @@
+"""The recipes' training: one model with the callback, or several children."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import metrics
+from tfzoo.ala.alignment import Alignment
+from tfzoo.ala.callback import AdaptiveLossAlignment
+from tfzoo.ala.children import Children
+from tfzoo.ala.learning import Schedule, SharedLearning
+from tfzoo.ala.parametric import ParametricLoss
+from tfzoo.callbacks import TrainingDiverged, TrainingInterrupted
+from tfzoo.data import Datasets
+from tfzoo.errors import InputError
+from tfzoo.files import replacing
+from tfzoo.metrics.held_out import HeldOut
+from tfzoo.runner import Run
+
+
+def compiled(
+    model: keras.Model, loss: ParametricLoss, config: Any, info: dict[str, Any]
+) -> keras.Model:
+    """The model, with its loss and its optimizer."""
+    optimizer = config.optimizer.make(config.epochs * info["steps_per_epoch"])
+    model.compile(optimizer, loss, jit_compile=config.jit_compile)
+    return model
+
+
+def train(model: keras.Model, datasets: Datasets, run: Run, metric: metrics.BlackBoxMetric) -> None:
+    """Trains a compiled model while a controller moves its loss; writes `controller.keras`.
+
+    Args:
+        model: compiled with a `ParametricLoss`.
+        datasets: its batches; the metric is evaluated on the validation split.
+        run: the run.
+        metric: of the validation batches' labels.
+
+    Raises:
+        InputError: children under `distribute`, or a training too short for one action.
+        TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+        TrainingDiverged: a loss is NaN or infinite.
+    """
+    config = run.config
+    settings, controller = config.ala, config.ala.make_controller(config.seed)
+    steps = config.epochs * datasets.train.steps_per_epoch
+    window = settings.warmup_steps + settings.steps_per_action
+    if steps < window:
+        raise InputError(
+            f"epochs={config.epochs}: {steps} steps, must be at least {window}: ala.warmup_steps "
+            "and one window of ala.steps_per_action"
+        )
+    if settings.children > 1:
+        _children(model, datasets, run, controller, metric, steps)
+    else:
+        callback = AdaptiveLossAlignment(
+            controller,
+            datasets.validation,
+            metric,
+            steps_per_action=settings.steps_per_action,
+            evaluations=settings.evaluations,
+            warmup_steps=settings.warmup_steps,
+            learn=settings.learn,
+            total_steps=steps,
+        ).bind(model.loss, steps)
+        run.fit(model, datasets, [callback], validate=False, state=[callback])
+        model.loss.phi.assign(callback.alignment.phi[0])
+    if run.chief:
+        with replacing(run.directory / "controller.keras") as aside:
+            controller.save(aside)
+
+
+def _children(
+    model: keras.Model,
+    datasets: Datasets,
+    run: Run,
+    controller: Any,
+    metric: metrics.BlackBoxMetric,
+    steps: int,
+) -> None:
+    """Several models like `model`, which takes the weights of the best in the end."""
+    config, settings = run.config, run.config.ala
+    if run.strategy is not None:
+        raise InputError(
+            f"distribute={config.distribute!r}: must be none with ala.children above 1; "
+            "tfzoo.ala.Children takes a strategy"
+        )
+    actions = (steps - settings.warmup_steps) // settings.steps_per_action
+    schedule = Schedule(
+        actions, settings.steps_per_action, settings.evaluations, settings.warmup_steps
+    )
+    children = Children(
+        lambda: keras.models.clone_model(model),
+        model.loss,
+        config.optimizer.make(steps),
+        settings.children,
+        settings.mode,
+        jit_compile=config.jit_compile,
+    )
+    alignment = Alignment(model.loss, controller, settings.children, actions, settings.learn)
+    held = HeldOut(datasets.validation)
+    learning = SharedLearning(children, alignment, held, metric, schedule)
+    step = run.restore(learning).get("step", 0)
+
+    def after(step: int, losses: Any) -> None:
+        due, stopped = step % config.save_every == 0, run.stop.signum is not None
+        last = step == schedule.total
+        if not (due or stopped or last):
+            return
+        losses = np.asarray(losses)
+        if not np.isfinite(losses).all():
+            raise TrainingDiverged(f"step {step}: the children's losses are {losses.tolist()}")
+        row = {"step": step, "loss": float(losses.mean())}
+        if learning.values:
+            row[f"val_{metric.name}"] = float(learning.values[-1][1].mean())
+        run.log.add(row)
+        run.checkpoint(step, learning)
+        if stopped and not last:
+            name = signal.Signals(run.stop.signum).name
+            raise TrainingInterrupted(
+                f"{name}: stopped after step {step}, state saved; the same command goes on",
+                run.stop.signum,
+            )
+
+    # each of the children has batches of its own: the stream's, one after the other
+    stream = datasets.train.from_step(step * settings.children)
+    learning.fit(stream.batch(settings.children).map(_joined), step, after)
+    best = learning.best()
+    children.write(best, model)
+    model.loss.phi.assign(alignment.phi[best])
+
+
+def _joined(x: Any, y: Any) -> tuple[Any, Any]:
+    join = lambda a: tf.reshape(a, tf.concat([[-1], tf.shape(a)[2:]], 0))  # noqa: E731
+    shape = lambda a: tf.ensure_shape(join(a), [None, *a.shape[2:]])  # noqa: E731
+    return shape(x), shape(y)
