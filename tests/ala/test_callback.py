@@ -123,15 +123,14 @@ def test_xla_and_several_steps_an_execution(keywords):
     assert int(callback.alignment.windows) == 8
 
 
-def test_under_a_strategy(tmp_path):
+def test_under_a_strategy():
     import tensorflow as tf
 
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
         model, loss = network(), ClassWeightLoss(3, True)
     callback = watch()
-    with strategy.scope():
-        fitted(loss, [callback], model=model)
+    fitted(loss, [callback], model=model)
     assert int(callback.alignment.windows) == 8 and np.abs(np.array(loss.phi)).max() > 0
 
 

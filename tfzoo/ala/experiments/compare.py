@@ -94,7 +94,8 @@ def _report(name: str, rows: Sequence[Row], output: Path) -> None:
         f"batch {methods.BATCH}, {schedule.warmup_steps} of them "
         f"a warm-up by the fixed loss; {schedule.actions} actions, {schedule.evaluations} "
         "evaluations a window; of every arm the child that is best on validation is reported. "
-        "`equal time` had the seconds of ours, compilation and evaluations included."
+        "`equal time` had the seconds of ours, compilation and evaluations included (the "
+        "process's own seconds on one thread, since the machine was shared)."
     )
     others = sorted({k for r in rows for k in r.metrics} - {metric})
     lines = ["", f"| arm | {' | '.join(others)} |", "|---" * (len(others) + 1) + "|"]

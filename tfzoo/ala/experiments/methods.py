@@ -81,7 +81,8 @@ class Outcome:
 
     Attributes:
         learning: its parts.
-        seconds: of training and evaluating, compilation included.
+        seconds: of training and evaluating, compilation included: the process's own, so that
+            other work on the machine does not count. One thread: as many as on a clock.
         model: the child that was best on validation.
         child: which that is.
     """
@@ -174,10 +175,10 @@ def train(problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int)
         arm.source(seed)  # its own training is no part of this one's time
     keras.utils.set_random_seed(seed)
     made = arm.source(seed) if arm.source else _controller(seed, arm)
-    start = time.monotonic()
+    start = time.process_time()
     learning = _learning(problem, arm, made, count, schedule)
     learning.fit(batches(problem, count, seed))
-    seconds, child = time.monotonic() - start, learning.best()
+    seconds, child = time.process_time() - start, learning.best()
     model = problem.make()
     learning.children.write(child, model)
     return Outcome(learning, seconds, model, child)
@@ -188,12 +189,12 @@ def train_for(
 ) -> tuple[Outcome, int]:
     """Trains for so many seconds, without evaluations but for one at the end; and the steps."""
     keras.utils.set_random_seed(seed)
-    start = time.monotonic()
+    start = time.process_time()
     learning = _learning(problem, arm, _controller(seed, arm), count, schedule)
     children, alignment, steps = learning.children, learning.alignment, 0
     phi = ops.convert_to_numpy(alignment.phi)
     for x, y in batches(problem, count, seed):
-        if time.monotonic() - start >= seconds:
+        if time.process_time() - start >= seconds:
             break
         children.step(*(a.reshape(count, -1, *a.shape[1:]) for a in (x, y)), phi)
         steps += 1
@@ -201,7 +202,7 @@ def train_for(
     costs = [metric.cost(metric(learning.held_out.labels, p)) for p in said]
     child, model = int(np.argmin(costs)), problem.make()
     children.write(child, model)
-    return Outcome(learning, time.monotonic() - start, model, child), steps
+    return Outcome(learning, time.process_time() - start, model, child), steps
 
 
 def batches(problem: Problem, count: int, seed: int) -> Iterator[Part]:
