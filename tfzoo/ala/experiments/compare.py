@@ -37,7 +37,7 @@ def _of_seed(
     keras.utils.set_random_seed(seed)
     problem, (count, schedule) = make(seed), methods.settings(name)
     rows, kept = [], {}
-    for arm_name, arm in methods.arms(problem).items():
+    for arm_name, arm in methods.arms(problem, name == "digits").items():
         outcome = methods.train(problem, arm, count, schedule, seed)
         row = _row(arm_name, seed, problem, outcome, schedule.total)
         print(f"{name}, seed {seed}, {arm_name}: {row.metrics} {row.seconds:.0f} s", flush=True)

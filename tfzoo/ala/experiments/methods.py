@@ -100,8 +100,8 @@ def settings(name: str) -> tuple[int, Schedule]:
     return EMBEDDINGS if name == "omniglot" else IMAGES
 
 
-def arms(problem: Problem) -> dict[str, Arm]:
-    """Those of a task, by name."""
+def arms(problem: Problem, every: bool = True) -> dict[str, Arm]:
+    """Those of a task, by name; without `every`, less of Eq. 6."""
     if not problem.classes:
         return {
             "triplet": Arm(lambda p: DistanceMixtureLoss()),
@@ -110,7 +110,7 @@ def arms(problem: Problem) -> dict[str, Arm]:
             "ALA focal pairs": Arm(lambda p: FocalPairLoss(), True, True),
             "random distance mixture": Arm(lambda p: DistanceMixtureLoss(), True),
         }
-    return {
+    made = {
         "CE": Arm(weights),
         "CE, momentum 0.9": Arm(weights, momentum=0.9),
         "label smoothing": Arm(_smoothed, warm=False),
@@ -119,10 +119,11 @@ def arms(problem: Problem) -> dict[str, Arm]:
         "ALA class weights": Arm(weights, True, True),
         "ALA Eq. 6": Arm(correlation, True, True),
         "random class weights": Arm(weights, True),
-        "random Eq. 6": Arm(correlation, True),
-        "Eq. 6, Phi = I": Arm(correlation),
         "transferred class weights": Arm(weights, True, False, from_digits),
     }
+    if every:
+        made |= {"random Eq. 6": Arm(correlation, True), "Eq. 6, Phi = I": Arm(correlation)}
+    return made
 
 
 def weights(problem: Problem) -> ParametricLoss:
