@@ -123,17 +123,6 @@ def test_xla_and_several_steps_an_execution(keywords):
     assert int(callback.alignment.windows) == 8
 
 
-def test_under_a_strategy():
-    import tensorflow as tf
-
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        model, loss = network(), ClassWeightLoss(3, True)
-    callback = watch()
-    fitted(loss, [callback], model=model)
-    assert int(callback.alignment.windows) == 8 and np.abs(np.array(loss.phi)).max() > 0
-
-
 def test_a_constant_metric_is_warned_of_and_a_failing_one_named():
     with pytest.warns(UserWarning, match="the same in all 8 windows"):
         fitted(ClassWeightLoss(3, True), [watch(metric=lambda a, b: 0.5, mode="min")])

@@ -1,0 +1,31 @@
+"""ALA's bench: targets from rows, and a run of a few steps."""
+
+from tfzoo.ala import bench as ala_bench
+from tfzoo.cli import main
+
+
+def row(model, alternative, seconds):
+    return {"model": model, "alternative": alternative, "seconds": seconds}
+
+
+def test_targets_follow_from_the_rows():
+    rows = [row("mlp", "ala", 1.1), row("mlp", "plain", 1.0), row("resnet", "ala", 1.3)]
+    rows += [row("resnet", "plain", 1.0), row("8 x mlp", "loop_of_models", 3.0)]
+    rows += [row("8 x mlp", "vectorised", 1.0), row("8 x mlp", "loop_in_graph", "")]
+    found = [(round(t.found, 6), t.met) for t in ala_bench.targets(rows)]
+    assert found == [(1.1, True), (1.3, False), (3.0, True)]
+
+
+def test_the_command_runs(local_workers, tmp_path, capsys):
+    words = ["--rounds", "1", "--steps", "4", "--output", str(tmp_path)]
+    assert main(["bench", "ala", *words]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"results.csv", "bench.json"}
+    text = (tmp_path / "results.csv").read_text()
+    assert text.count("\n") == 1 + 2 * 2 + 3
+    assert "8 children: loop of models / vectorised" in capsys.readouterr().out
+
+
+def test_wrong_options(capsys):
+    for words in (["--parts", "all"], ["--steps", "2"], ["--rounds", "0"]):
+        assert main(["bench", "ala", *words]) == 2
+        assert words[0] in capsys.readouterr().err
