@@ -25,7 +25,7 @@ def faces(folder):
     np.savez(folder / "omniglot.npz", **arrays)
 
 
-def test_the_command_runs_and_reports(small, tmp_path, capsys):
+def test_the_command_runs_and_reports(small, tmp_path, capsys, monkeypatch):
     assert main(["study", "ala", "--seeds", "0", "--output", str(tmp_path)]) == 0
     with (tmp_path / "digits" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -36,8 +36,10 @@ def test_the_command_runs_and_reports(small, tmp_path, capsys):
     assert {r["parameters"] for r in rows} == {"2410"}
     names = {p.name for p in (tmp_path / "digits").iterdir()}
     pictures = {"parameters.png", "progress.png", "correlations.png", "errors.png"}
-    assert names == pictures | {"results.csv", "study.json", "table.md"}
+    assert names == pictures | {"results.csv", "study.json", "table.md", "seeds"}
     assert "ALA class weights below CE" in capsys.readouterr().out
+    monkeypatch.setattr(methods, "train", None)  # finished seeds are not repeated
+    assert main(["study", "ala", "--seeds", "0", "--output", str(tmp_path)]) == 0
 
 
 def test_embeddings_run(small, tmp_path, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -11,6 +13,7 @@ from tfzoo import study
 from tfzoo.ala.experiments import methods, plots, surface
 from tfzoo.ala.experiments.methods import Outcome
 from tfzoo.ala.experiments.tasks import Problem
+from tfzoo.files import write_text
 from tfzoo.study import Row
 
 SURFACE_ROWS = 512
@@ -19,13 +22,18 @@ SURFACE_ROWS = 512
 def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> dict[str, list[Row]]:
-    """Runs and reports each task; what is finished is reported at once."""
+    """Runs and reports each task, seed by seed; a seed that is finished is not repeated."""
     found = {}
     for name, make in tasks.items():
         rows: list[Row] = []
         for seed in seeds:
-            rows += _of_seed(name, make, seed, output / name if seed == seeds[0] else None)
-            _report(name, rows, output / name)
+            kept = output / name / "seeds" / f"{seed}.json"
+            if not kept.is_file():
+                pictures = output / name if seed == seeds[0] else None
+                of_seed = _of_seed(name, make, seed, pictures)
+                write_text(kept, json.dumps([asdict(row) for row in of_seed], indent=1))
+            rows += [Row(**row) for row in json.loads(kept.read_text(encoding="utf-8"))]
+        _report(name, rows, output / name)
         found[name] = rows
     return found
 
@@ -77,7 +85,7 @@ def _ends(problem: Problem) -> tuple[str, str]:
 
 def _report(name: str, rows: Sequence[Row], output: Path) -> None:
     by_task = {"digits": "balanced_error", "mnist": "balanced_error", "omniglot": "recall_at_1"}
-    metric = by_task.get(name, name.rsplit("_", 1)[-1])
+    metric = by_task.get(name, "aucpr" if name.endswith("aucpr") else "misclassification")
     count, schedule = methods.settings(name)
     ours = "ALA distance mixture" if name == "omniglot" else "ALA class weights"
     sign = "above" if metric in ("recall_at_1", "aucpr") else "below"

@@ -55,8 +55,8 @@ class Problem:
         labels = self.test[1]
         if not self.classes:
             return {f"recall_at_{k}": metrics.recall_at_k(labels, y_pred, k) for k in (1, 4)}
-        names = {"error": "misclassification_rate", "balanced_error": "balanced_error"}
-        names["aucpr"] = "average_precision"
+        names = {"misclassification": "misclassification_rate"}
+        names |= {"balanced_error": "balanced_error", "aucpr": "average_precision"}
         return {name: metrics.get(metric)(labels, y_pred) for name, metric in names.items()}
 
 
