@@ -86,25 +86,22 @@ class MADE(keras.layers.Layer):
             Codes of -1 and +1, float32 [B, d].
         """
         kernels = [ops.convert_to_tensor(k) for k in self._kernels]
-        biases = [ops.convert_to_tensor(b) for b in self._biases]
+        # what each unit has received so far: every kernel is read once, row by row
+        sums: list[Any] = [ops.convert_to_tensor(b) for b in self._biases]
+        thresholds = ops.log(uniforms) - ops.log1p(-uniforms)
         bits: list[Any] = []
-        layers: list[list[Any]] = [[] for _ in self.hidden]
-        for j in range(self.dim):  # degree j units become known with bit j
-            below: list[Any] = bits
-            for i, degrees in enumerate(self._degrees[1:]):
-                lo, hi = (int(np.searchsorted(degrees, k)) for k in (j, j + 1))
-                if hi > lo:
-                    known = ops.concatenate(below, -1)
-                    rows = known.shape[-1]
-                    h = ops.matmul(known, kernels[i][:rows, lo:hi]) + biases[i][lo:hi]
-                    layers[i].append(ops.relu(h))
-                below = layers[i]
-            logit = biases[-1][j : j + 1]
-            if below:
-                known = ops.concatenate(below, -1)
-                logit = ops.matmul(known, kernels[-1][: known.shape[-1], j : j + 1]) + logit
-            up = uniforms[:, j : j + 1] < ops.sigmoid(logit)
+        for j in range(self.dim):
+            up = thresholds[:, j : j + 1] < sums[-1][..., j : j + 1]
             bits.append(ops.where(up, 1.0, -1.0))
+            if j + 1 == self.dim:
+                break
+            sums[0] = sums[0] + bits[j] * kernels[0][j]
+            for i, degrees in enumerate(self._degrees[1:]):
+                # units of degree j + 1 have now all that they see
+                lo, hi = (int(np.searchsorted(degrees, k)) for k in (j + 1, j + 2))
+                if hi > lo:
+                    known = ops.relu(sums[i][:, lo:hi])
+                    sums[i + 1] = sums[i + 1] + ops.matmul(known, kernels[i + 1][lo:hi])
         return ops.concatenate(bits, -1)
 
     def distribution(self) -> Any:
