@@ -24,6 +24,9 @@ OURS, UNTRAINED = "SDN", "untrained"
 WEAK = 1 / (8 * 16 * 16)
 """The weight of -log p(z) that the likelihood itself gives, for 8 images of 16x16."""
 
+JUDGE_EPOCHS = 80
+"""Of the verification network."""
+
 _UNTRAINED = ("epochs=1", "steps_per_epoch=1", "optimizer.rate=1e-12", "optimizer.g_rate=1e-12")
 
 
@@ -34,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--epochs", type=int, default=12, help="of shapes; default %(default)s")
     parser.add_argument("--omniglot", default="", metavar="NPZ", help="adds its part")
     parser.add_argument(
-        "--omniglot-epochs", type=int, default=40, help="of its networks; default %(default)s"
+        "--omniglot-epochs", type=int, default=20, help="of its networks; default %(default)s"
     )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
@@ -91,7 +94,7 @@ def omniglot(
 ) -> None:
     """The network and an untrained one on characters of unseen alphabets."""
     data = ["data.name=tfzoo_arrays", f"data.path={path}", "deterministic=false"]
-    judge = Arm("verifier", "sdn/omniglot_verifier", [*data, f"epochs={2 * epochs}"])
+    judge = Arm("verifier", "sdn/omniglot_verifier", [*data, f"epochs={JUDGE_EPOCHS}"])
     study.run_grid([judge], seeds[:1], output)
     verifier = output / "runs" / f"verifier-seed{seeds[0]}" / "model.keras"
     common = [*data, f"verifier={verifier}", f"epochs={epochs}", f"monitor_every={epochs}"]
