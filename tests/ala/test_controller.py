@@ -32,8 +32,8 @@ def test_rewards_are_signs_and_antisymmetric():
     np.testing.assert_array_equal(reward(now, before), -reward(before, now))
 
 
-def test_actions_are_steps_of_beta_and_uniform_at_first():
-    controller = LossController(beta=0.3)
+def test_actions_are_steps_of_beta_and_uniform_if_asked():
+    controller = LossController(beta=0.3, uniform=True)
     np.testing.assert_allclose(controller.steps(np.array([0, 1, 2])), [-0.3, 0, 0.3])
     np.testing.assert_allclose(controller.probabilities(floats(2, 4, 24)), 1 / 3, atol=1e-6)
     actions, steps = controller.act(floats(3, 500, 24))
@@ -41,7 +41,7 @@ def test_actions_are_steps_of_beta_and_uniform_at_first():
     np.testing.assert_allclose(counts, 1 / 3, atol=0.05)
     np.testing.assert_array_equal(steps, controller.steps(actions))
     assert (controller.act(floats(3, 500, 24))[0] != actions).mean() > 0.5  # a new draw
-    again = LossController(beta=0.3).act(floats(3, 500, 24))[0]
+    again = LossController(beta=0.3, uniform=True).act(floats(3, 500, 24))[0]
     np.testing.assert_array_equal(again, actions)  # by the seed
 
 

@@ -85,11 +85,13 @@ def test_class_weights_at_zero_are_cross_entropy_and_then_weigh():
     loss = ClassWeightLoss(C, from_logits=True)
     cross = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)(y, logits)
     np.testing.assert_allclose(loss.call(y, logits), cross, rtol=1e-6)
-    phi = np.array([0.5, -1.0, 0.0, 2.0])
+    phi = np.array([0.5, -1.0, 0.0, 0.5])
     loss.apply_action(phi)
     np.testing.assert_allclose(loss.call(y, logits), np.exp(phi[y]) * cross, rtol=1e-5)
-    loss.apply_action(10 * np.ones(C))
-    np.testing.assert_array_equal(loss.phi, 3)
+    loss.apply_action(10 * np.ones(C))  # a common factor is no change
+    np.testing.assert_allclose(loss.phi, phi, atol=1e-5)
+    loss.apply_action([20, 0, 0, -20])
+    np.testing.assert_allclose(loss.phi, [3, -1, 0, -3], atol=1e-5)
 
 
 def test_statistics_are_mean_log_probabilities_and_follow_the_labels():
