@@ -11,6 +11,7 @@ from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.skipclip.sampling import Clips
 
 registry.experiment("study", "skipclip", "tfzoo.skipclip.study:main")
+registry.experiment("bench", "skipclip", "tfzoo.skipclip.bench:main")
 
 __all__ = [
     "ActionRecognizer",

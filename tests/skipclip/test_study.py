@@ -1,0 +1,39 @@
+"""The study at toy size: arms, few labels, folds, pictures."""
+
+import pytest
+
+from tfzoo.cli import main
+from tfzoo.data import motions
+from tfzoo.skipclip import study as video_study
+
+TOY = ["epochs=1", "steps_per_epoch=1", "model.width=2", "batch_size=4", "finetune.epochs=1"]
+TOY += ["augment.size=16", "finetune.clips=1", "pretext.frames=2", "deterministic=false"]
+
+
+def test_the_pretexts_are_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
+    monkeypatch.setattr(motions.TfzooMotions, "VERSION", "8.8.8")
+    few = {k: video_study.PRETEXTS[k] for k in ("random initialisation", "Skip-Clip")}
+    monkeypatch.setattr(video_study, "PRETEXTS", few)
+    words = ["--seeds", "0", "--parts", "pretexts", "--labels", "1", "--output", str(tmp_path)]
+    assert main(["study", "skipclip", *words, *TOY]) == 0
+    folder = tmp_path / "pretexts"
+    table = (folder / "table.md").read_text()
+    assert video_study.SUPERVISED in table and "paired by seed" in table
+    assert "retrieval_error" in (folder / "results.csv").read_text()
+    assert (folder / "errors.png").is_file()
+    assert (folder / "runs" / "Skip-Clip-seed0" / "labels1" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--parts", "all"], "--parts"),
+        (["--labels", "0"], "--labels"),
+        (["--held-out", "x", "--ut", "a.npz"], "--held-out"),
+        (["--ut", "nowhere.npz", "--seeds", "0"], "nowhere.npz"),
+    ],
+)
+def test_wrong_options(words, said, capsys):
+    assert main(["study", "skipclip", *words]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""`tfzoo bench skipclip`: clips a second of the small encoder, its convolutions, and its input.
+
+The network is compared with the same one of Keras's plain layers, with its convolutions alone
+(forward and both gradients of each, on held inputs: the limit that training can reach), and with
+whole training from the input pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfzoo import bench
+from tfzoo.bench import Target, Times
+from tfzoo.config import check
+
+WIDTH, BATCH, FRAMES, SIDE, CLIPS = 12, 12, 8, 24, 5
+FORWARD = ("forward", "plain_forward")
+TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
+PARTS = ("forward", "training")
+
+
+def _encoder(plain: bool, width: int) -> Any:
+    import keras
+
+    from tfzoo.skipclip import FoldedBatchNormalization, make_encoder
+
+    keras.utils.set_random_seed(0)
+    made = make_encoder("small", width=width)
+    if not plain:
+        return made
+
+    def swap(layer: Any) -> Any:
+        if isinstance(layer, FoldedBatchNormalization):
+            return keras.layers.BatchNormalization.from_config(layer.get_config())
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(made, clone_function=swap)
+
+
+def _videos(batch: int) -> Any:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (batch, CLIPS, FRAMES, SIDE, SIDE, 3)).astype("uint8")
+
+
+def build_forward(name: str, width: int = WIDTH, batch: int = BATCH) -> Callable[[], None]:
+    """Features of `batch` tuples of clips, by the encoder or that of plain layers."""
+    import tensorflow as tf
+
+    model = _encoder(name.startswith("plain"), width)
+    x = tf.constant(_videos(batch).reshape(-1, FRAMES, SIDE, SIDE, 3))
+    run = tf.function(lambda x: model(x, training=False), autograph=False)
+    return lambda: run(x)[0].numpy()
+
+
+def build_training(name: str, width: int = WIDTH, batch: int = BATCH) -> Callable[[], None]:
+    """One repetition: a step on held clips, its convolutions alone, a step of `fit`, or a batch."""
+    if name == "convolutions":
+        return _convolutions(_encoder(False, width), batch)
+    if name == "pipeline":
+        batches = iter(_stream(batch))
+        return lambda: next(batches)[0].numpy()
+    import keras
+    import tensorflow as tf
+
+    from tfzoo.skipclip import SkipClip
+
+    model = SkipClip(_encoder(name.startswith("plain"), width), futures=CLIPS - 1, margin=0.1)
+    model.compile(keras.optimizers.Adam(1e-3))
+    if name == "training":
+        batches = iter(_stream(batch))
+        return lambda: model.train_on_batch(*next(batches))
+    x, y = tf.constant(_videos(batch)), tf.zeros([batch], tf.int32)
+    return lambda: model.train_on_batch(x, y)
+
+
+def _stream(batch: int) -> Any:
+    """Tuples from motions-like videos in memory, cropped and recoloured."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tfzoo import data
+    from tfzoo.data.motions import FRAMES as LENGTH
+    from tfzoo.data.motions import MOTIONS, make_video
+    from tfzoo.data.videos import VideoSplit
+    from tfzoo.skipclip import Clips, streams
+    from tfzoo.skipclip.augment import AugmentConfig
+
+    held = tf.constant(np.stack([make_video(MOTIONS[i % 12], (i,), LENGTH) for i in range(60)]))
+    lookup = lambda i, epoch: {"video": held[i]}  # noqa: E731
+    source = VideoSplit(
+        60,
+        0,
+        False,
+        held.shape[2:4],
+        lambda **more: data.train_stream(lookup, count=60, **more),
+        tf.data.Dataset.from_tensor_slices({"video": held}),
+    )
+    view = AugmentConfig(28, SIDE, 1, False)
+    form = Clips(FRAMES, 1, CLIPS - 1, 4)
+    return streams.tuples(source, form, view, rotate=False, batch_size=batch, seed=0).from_step(0)
+
+
+def _convolutions(model: Any, batch: int) -> Callable[[], None]:
+    import keras
+    import tensorflow as tf
+
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv3D)]
+    inside = keras.Model(model.inputs, [layer.input for layer in layers])
+    x = tf.constant(_videos(batch).reshape(-1, FRAMES, SIDE, SIDE, 3))
+    held = [tf.constant(value) for value in inside(x)]
+
+    @tf.function(autograph=False)
+    def run(held: list[tf.Tensor]) -> tf.Tensor:
+        total = tf.zeros([])
+        for i, (layer, value) in enumerate(zip(layers, held, strict=True)):
+            wanted = [layer.kernel.value] + ([value] if i else [])  # pixels need no gradient
+            with tf.GradientTape() as tape:
+                tape.watch(value)
+                y = layer(value)
+            gradients = tape.gradient(y, wanted, output_gradients=tf.ones_like(y))
+            total += tf.add_n([tf.reshape(g, [-1])[0] for g in gradients])
+        return total
+
+    return lambda: run(held).numpy()
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = bench.parser("skipclip", __doc__, 7, PARTS)
+    parser.add_argument("--width", type=int, default=WIDTH, help="default %(default)s")
+    parser.add_argument("--batch", type=int, default=BATCH, help="tuples of 5 clips")
+    words = bench.parse(parser, argv, PARTS)
+    for name in ("width", "batch"):
+        check(getattr(words, name) >= 1, f"--{name}", getattr(words, name), "at least 1")
+    size = {"width": words.width, "batch": words.batch}
+    rows: list[dict[str, Any]] = []
+    for part, names in (("forward", FORWARD), ("training", TRAINING)):
+        if part in words.parts:
+            rows += _compare(part, names, words.rounds, size)
+    bench.report("skipclip", rows, targets(rows), words.output)
+
+
+def _compare(
+    kind: str, names: Sequence[str], rounds: int, size: dict[str, int]
+) -> list[dict[str, Any]]:
+    keywords = {name: {"name": name, **size} for name in names}
+    with bench.workers(names, time_limit=120) as made:
+        results = bench.compare(
+            made, f"tfzoo.skipclip.bench:build_{kind}", keywords, rounds, memory=False
+        )
+    rows = bench.table(results, kind=kind, **size)
+    for row in rows:
+        if row["seconds"]:
+            row["clips_per_second"] = round(size["batch"] * CLIPS / row["seconds"], 1)
+    return rows
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
+    """The figures that are meant to be reached, as far as the rows tell."""
+    times, t = Times(rows, "kind", "alternative"), "training"
+    says = "training's clips a second / the convolutions' alone"
+    found = times.ratio(says, (t, "convolutions"), (t, "training"), 0.8, True)
+    says = "input pipeline's time / a training step's on held clips"
+    found += times.ratio(says, (t, "pipeline"), (t, "step"), 1.0, False)
+    says = "times as fast as plain Keras layers, a training step"
+    found += times.ratio(says, (t, "plain_step"), (t, "step"), 1.0, True)
+    return found
