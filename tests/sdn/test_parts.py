@@ -78,8 +78,7 @@ def test_energy_is_the_mean_error_of_the_autoencoder():
     np.testing.assert_allclose(part(x[:, ::-1], z), part(x, z), rtol=1e-5)
     mask = np.array([[0, 1, 1, 0]] * 3, bool)
     np.testing.assert_allclose(part(x, z, mask=mask), error[:, 1:3].mean((1, 2, 3, 4)), rtol=1e-5)
-    perfect = np.asarray(part.autoencode(x, z))
-    assert (np.asarray(part(x, z)) > 0).all() and perfect.shape == x.shape
+    assert (np.asarray(part(x, z)) > 0).all()
 
 
 def test_energy_sees_the_code_unless_it_is_hidden():
