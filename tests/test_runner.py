@@ -1,6 +1,7 @@
 """Runs survive any end: the resumed one has the very weights of an uninterrupted one."""
 
 import json
+import random
 import signal
 import time
 
@@ -8,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-import toy  # noqa: F401
+import toy
 from support import run, start
+from tfzoo import runner
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,23 @@ def assert_same_state(a, b):
         np.testing.assert_array_equal(x[name], y[name], err_msg=name)
     for v, w in zip(weights(a), weights(b), strict=True):
         np.testing.assert_array_equal(v, w)
+
+
+def test_what_data_draw_does_not_change_a_run(recipe, tmp_path, monkeypatch):
+    """TFDS draws numbers when it prepares a data set, which it does the first time only."""
+    resolved = runner.resolve(str(recipe), ["epochs=1", "deterministic=false"])
+    plain = toy.Toy.datasets
+
+    def drawing(self, config):
+        random.random()
+        np.random.rand()
+        return plain(self, config)
+
+    runner.run_recipe(resolved, tmp_path / "later", export=False)
+    monkeypatch.setattr(toy.Toy, "datasets", drawing)
+    runner.run_recipe(resolved, tmp_path / "first", export=False)
+    for a, b in zip(weights(tmp_path / "later"), weights(tmp_path / "first"), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_run_leaves_what_it_promises(whole):

@@ -224,6 +224,8 @@ def run_recipe(
         write_text(directory / "environment.json", json.dumps(environment(config.seed), indent=2))
     with run.stop.watching():
         datasets = recipe.datasets(config)
+        # preparing data, which happens the first time only, draws random numbers too
+        keras.utils.set_random_seed(config.seed)
         with strategy.scope() if strategy else contextlib.nullcontext():
             model = recipe.build(config, datasets.info)
         recipe.train(model, datasets, run)
