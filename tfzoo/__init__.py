@@ -16,6 +16,7 @@ from tfzoo import (
     optim,
     sdn,
     skipclip,
+    uwac,
 )
 from tfzoo.zoo import list_models, list_recipes, load
 
@@ -32,6 +33,7 @@ __all__ = [
     "optim",
     "sdn",
     "skipclip",
+    "uwac",
     "list_models",
     "list_recipes",
     "load",

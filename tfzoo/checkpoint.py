@@ -31,7 +31,7 @@ def state_variables(*objects: Any) -> list[keras.Variable]:
         if isinstance(item, keras.Model):
             groups.append(item.metrics_variables)
             groups.append(getattr(item, "optimizer_variables", []))
-            if item.optimizer is not None:
+            if getattr(item, "optimizer", None) is not None:
                 item.optimizer.build(item.trainable_variables)
                 groups.append(item.optimizer.variables)
         for variable in (v for group in groups for v in group):

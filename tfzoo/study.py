@@ -216,6 +216,20 @@ def report(
     return result
 
 
+def all_metrics(rows: Sequence[Row]) -> list[str]:
+    """A column for each arm, a row for each metric."""
+    arms = list(dict.fromkeys(r.arm for r in rows))
+    names = list(dict.fromkeys(m for r in rows for m in r.metrics))
+    lines = [f"| | {' | '.join(arms)} |", "|---" * (len(arms) + 1) + "|"]
+    for name in names:
+        cells = []
+        for arm in arms:
+            seen = [r.metrics[name] for r in rows if r.arm == arm and name in r.metrics]
+            cells.append(str(interval(seen)))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
 def save_figure(figure: Any, path: str | Path) -> None:
     """Writes a matplotlib figure as PNG, complete or not at all."""
     import matplotlib.pyplot as plt

@@ -55,9 +55,9 @@ def short(monkeypatch):
 
 
 def test_both_parts_run(tmp_path, short, monkeypatch, capsys):
-    from tfzoo.data import shapes_views
+    from tfzoo.data import voxels
 
-    monkeypatch.setattr(shapes_views, "COUNTS", {"train": 32, "validation": 8, "test": 8})
+    monkeypatch.setattr(voxels, "COUNTS", {"train": 32, "validation": 8, "test": 8})
     omniglot(tmp_path / "o.npz")
     words = ["--seeds", "0", "--epochs", "1", "--omniglot-epochs", "1"]
     words += ["--omniglot", str(tmp_path / "o.npz"), "--output", str(tmp_path / "out")]

@@ -7,15 +7,17 @@ from tfzoo.data import augment
 from tfzoo.data.config import DataConfig
 from tfzoo.data.image_streams import image_stream
 from tfzoo.data.pipeline import Datasets, TrainStream, eval_batches, train_stream
-from tfzoo.data.prepare import builder, register, split
+from tfzoo.data.prepare import builder, register, split, unprepared
 from tfzoo.data.splits import SPLITS, three_splits
 from tfzoo.data.text import byte_windows, eval_windows, read_bytes, train_windows
+from tfzoo.data.transitions import Transitions, transitions
 
 __all__ = [
     "SPLITS",
     "DataConfig",
     "Datasets",
     "TrainStream",
+    "Transitions",
     "augment",
     "builder",
     "byte_windows",
@@ -28,4 +30,6 @@ __all__ = [
     "three_splits",
     "train_stream",
     "train_windows",
+    "transitions",
+    "unprepared",
 ]

@@ -13,10 +13,11 @@ class DataConfig:
 
     Attributes:
         name: a TFDS name: one of TFDS's own, `tfzoo_digits`, `tfzoo_pydoc`,
-            `tfzoo_breast_cancer`, `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, `tfzoo_table`.
+            `tfzoo_breast_cancer`, `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, `tfzoo_table`,
+            `tfzoo_transitions`, ...; `name/config` for a builder that has several.
         data_dir: where TFDS keeps prepared data; None is its own default.
         path: the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`,
-            `tfzoo_table`.
+            `tfzoo_table`, `tfzoo_transitions`, `tfzoo_video_arrays`, `tfzoo_video_folder`.
         prefix_bytes: `enwik8` reads only so many bytes; None is all.
     """
 

@@ -92,7 +92,8 @@ def train_stream(
         InputError: the split has fewer examples than a batch, or cannot be read.
         ValueError: `count` is missing, or is not the dataset's.
     """
-    if not callable(examples) and shuffle_buffer is None:
+    held = not callable(examples) and shuffle_buffer is None
+    if held:
         examples, count = _in_memory(examples, count)
     if count is None:
         raise ValueError("count: must be given, the examples are not held in memory")
@@ -121,8 +122,13 @@ def train_stream(
     def make(step: int) -> tf.data.Dataset:
         epoch, done = divmod(step, steps)
         stream = tf.data.Dataset.range(epoch, np.iinfo(np.int64).max).flat_map(of_epoch)
-        stream = stream.skip(done * batch_size).map(element, tf.data.AUTOTUNE)
-        stream = stream.batch(batch_size, drop_remainder=True)
+        stream = stream.skip(done * batch_size)
+        if held and map_fn is None:  # a batch is one look-up
+            stream = stream.batch(batch_size, drop_remainder=True)
+            stream = stream.map(lambda x, epoch, i: examples(x, epoch), tf.data.AUTOTUNE)
+        else:
+            stream = stream.map(element, tf.data.AUTOTUNE)
+            stream = stream.batch(batch_size, drop_remainder=True)
         if batch_map_fn is not None:
             stream = stream.enumerate(step).map(
                 lambda i, batch: batch_map_fn(batch, _seed(seed, 2, i)), tf.data.AUTOTUNE
@@ -145,7 +151,7 @@ def eval_batches(
 
 
 def _in_memory(examples: tf.data.Dataset, count: int | None) -> tuple[Lookup, int]:
-    """Reads a whole dataset into tensors: a lookup by index, and the number of examples."""
+    """Reads a whole dataset into tensors: a lookup by one or many indices, and their number."""
     try:
         held = examples.batch(2**31 - 1).get_single_element()
     except tf.errors.DataLossError as error:
@@ -157,7 +163,7 @@ def _in_memory(examples: tf.data.Dataset, count: int | None) -> tuple[Lookup, in
     found = int(tf.shape(tf.nest.flatten(held)[0])[0])
     if count not in (None, found):
         raise ValueError(f"count={count}: must be {found}, the dataset's")
-    return lambda index, epoch: tf.nest.map_structure(lambda x: x[index], held), found
+    return lambda index, epoch: tf.nest.map_structure(lambda x: tf.gather(x, index), held), found
 
 
 def _seed(seed: int, purpose: int, *numbers: tf.Tensor) -> tf.Tensor:

@@ -23,11 +23,14 @@ _OURS = {
     "tfzoo_shapes_views": "tfzoo.data.shapes_views",
     "tfzoo_table": "tfzoo.data.tables",
     "tfzoo_motions": "tfzoo.data.motions",
+    "tfzoo_pendulum_offline": "tfzoo.data.offline",
+    "tfzoo_pointmass_offline": "tfzoo.data.offline",
+    "tfzoo_transitions": "tfzoo.data.offline",
     "tfzoo_video_arrays": "tfzoo.data.video_arrays",
     "tfzoo_video_folder": "tfzoo.data.video_folder",
 }
 _BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
-_BY_PATH += ["tfzoo_video_arrays", "tfzoo_video_folder"]
+_BY_PATH += ["tfzoo_transitions", "tfzoo_video_arrays", "tfzoo_video_folder"]
 
 
 def register() -> None:
@@ -58,6 +61,16 @@ def builder(config: DataConfig) -> Any:
     if empty:
         raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
     return found
+
+
+def unprepared(config: DataConfig) -> Any:
+    """The builder of a config, for what it says of its data; downloads nothing.
+
+    Raises:
+        InputError: no such data set, or the user's file is missing or broken.
+    """
+    with _quiet():
+        return _find(config)
 
 
 def split(found: Any, name: str, *, encoded: bool = False) -> Any:
@@ -96,7 +109,8 @@ def _find(config: DataConfig) -> Any:
     import tensorflow_datasets as tfds
 
     keywords: dict[str, Any] = {"data_dir": config.data_dir}
-    module = importlib.import_module(_OURS[config.name]) if config.name in _OURS else None
+    base = config.name.split("/")[0]  # "builder/config"
+    module = importlib.import_module(_OURS[base]) if base in _OURS else None
     if hasattr(module, "source") and (found := module.source(config)) is not None:
         keywords["config"] = found
     _refuse("prefix_bytes", config, ["enwik8"])

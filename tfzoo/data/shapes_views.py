@@ -10,8 +10,6 @@ import tensorflow_datasets as tfds
 
 from tfzoo.data import voxels
 
-COUNTS = {"train": 3000, "validation": 400, "test": 400}
-
 
 class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
     """Sets of views of voxel furniture, an analogue of ShapeNet's renderings.
@@ -39,9 +37,9 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, manager: Any) -> dict[str, Iterator]:
         del manager
-        shapes = different_shapes(sum(COUNTS.values()))
+        shapes = different_shapes(sum(voxels.COUNTS.values()))
         found, start = {}, 0
-        for name, count in COUNTS.items():
+        for name, count in voxels.COUNTS.items():
             found[name] = self._generate_examples(shapes, range(start, start + count))
             start += count
         return found

@@ -6,6 +6,8 @@ import functools
 
 import numpy as np
 
+COUNTS = {"train": 3000, "validation": 400, "test": 400}
+"""Shapes of `tfzoo_shapes_views`."""
 SIDE = 16
 """Voxels along each axis, and pixels along each side of a view."""
 

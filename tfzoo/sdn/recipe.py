@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from tfzoo import data, zoo
-from tfzoo.data import shapes_views
+from tfzoo.data import voxels
 from tfzoo.data.image_sets import ImageSets, image_sets
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
@@ -21,7 +21,7 @@ from tfzoo.sdn.monitor import CodeMonitor
 from tfzoo.sdn.signatures import signatures
 from tfzoo.serving import Signature
 
-_KNOWN = {"tfzoo_shapes_views": shapes_views.COUNTS["train"], "omniglot": 868}
+_KNOWN = {"tfzoo_shapes_views": voxels.COUNTS["train"], "omniglot": 868}
 """Training sets of data that a dry run does not prepare."""
 
 _GUESS = 1000

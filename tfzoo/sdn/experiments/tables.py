@@ -31,12 +31,12 @@ CHARACTERS = (
 
 def of_shapes(rows: Sequence[Row], arm: str) -> list[str]:
     """One line for each claim about an arm, and every metric of all arms."""
-    return [*_claims(rows, arm, SHAPES), "", *all_metrics(rows)]
+    return [*_claims(rows, arm, SHAPES), "", *study.all_metrics(rows)]
 
 
 def of_characters(rows: Sequence[Row], arm: str) -> list[str]:
     """The same for characters."""
-    return [*_claims(rows, arm, CHARACTERS), "", *all_metrics(rows)]
+    return [*_claims(rows, arm, CHARACTERS), "", *study.all_metrics(rows)]
 
 
 def _claims(rows: Sequence[Row], arm: str, claims: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -49,18 +49,4 @@ def _claims(rows: Sequence[Row], arm: str, claims: Sequence[tuple[str, str, str]
         # `verdict` wants what is claimed to lie below 0
         told = study.verdict(study.Interval(-found.mean, found.half, found.count))
         lines.append(f"| {says} | {found} | {told} |")
-    return lines
-
-
-def all_metrics(rows: Sequence[Row]) -> list[str]:
-    """A column for each arm, a row for each metric."""
-    arms = list(dict.fromkeys(r.arm for r in rows))
-    names = list(dict.fromkeys(m for r in rows for m in r.metrics))
-    lines = [f"| | {' | '.join(arms)} |", "|---" * (len(arms) + 1) + "|"]
-    for name in names:
-        cells = []
-        for arm in arms:
-            seen = [r.metrics[name] for r in rows if r.arm == arm and name in r.metrics]
-            cells.append(str(study.interval(seen)))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines

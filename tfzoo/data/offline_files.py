@@ -1,0 +1,196 @@
+"""Episodes out of files: D4RL-style arrays (.npz, .hdf5) and Minari's folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfzoo.errors import InputError
+from tfzoo.zoo import digest
+
+KEYS = ("observations", "actions", "rewards", "terminals")
+_MINARI = Path("data") / "main_data.hdf5"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of H steps.
+
+    Attributes:
+        observations: [H + 1, D], the last is where it ended.
+        actions: [H, A].
+        rewards: [H].
+        terminal: whether the last state is an end, not a time limit's cut.
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminal: bool
+
+    def steps(self) -> Iterator[dict[str, Any]]:
+        """The H + 1 steps of RLDS."""
+        last = len(self.rewards)
+        for t in range(last + 1):
+            ends = self.terminal and t >= last - 1
+            yield {
+                "observation": self.observations[t].astype("float32"),
+                "action": (self.actions[t] if t < last else 0 * self.actions[0]).astype("float32"),
+                "reward": np.float32(self.rewards[t] if t < last else 0),
+                "discount": np.float32(0 if ends else 1),
+                "is_first": t == 0,
+                "is_last": t == last,
+                "is_terminal": self.terminal and t == last,
+            }
+
+
+def fingerprint(path: str) -> str:
+    """sha256 of the file, or of a Minari folder's main file."""
+    file = Path(path) / _MINARI if Path(path).is_dir() else Path(path)
+    return digest(file)
+
+
+def read(path: str) -> list[Episode]:
+    """The episodes of a file or folder.
+
+    D4RL-style arrays: `observations` [N, D], `actions` [N, A], `rewards` [N], `terminals` [N], and
+    perhaps `timeouts` [N] and `next_observations` [N, D]. An episode ends at a terminal, at a
+    timeout, at the end of the file, and where the next observation is not the next row's. Without
+    `next_observations` the state after the last step of an episode is unknown: that step is left
+    out, unless it is terminal, where the state does not matter.
+
+    Minari: a data set's folder with `data/main_data.hdf5`, groups `episode_<i>` of `observations`
+    [H + 1, D], `actions`, `rewards`, `terminations`, `truncations`.
+
+    Raises:
+        InputError: no such file, another form, a missing key, unequal lengths, an empty file, or
+            numbers that are not finite.
+    """
+    file = Path(path)
+    if file.is_dir():
+        if not (file / _MINARI).is_file():
+            raise InputError(f"data.path={path!r}: has no {_MINARI}; must be a Minari data set")
+        return _checked(path, _minari(path, file / _MINARI))
+    if not file.is_file():
+        raise InputError(f"data.path={path!r}: no such file")
+    if file.suffix not in (".npz", ".hdf5", ".h5"):
+        raise InputError(f"data.path={path!r}: must end in .npz, .hdf5 or .h5")
+    arrays = _npz(path) if file.suffix == ".npz" else _hdf5(path)
+    return _checked(path, _episodes(path, arrays))
+
+
+def _npz(path: str) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # zipfile's, numpy's and zlib's errors share no base
+        raise InputError(f"data.path={path!r}: not readable as .npz: {error}") from None
+
+
+def _hdf5(path: str) -> dict[str, np.ndarray]:
+    import h5py
+
+    names = (*KEYS, "timeouts", "next_observations")
+    try:
+        with h5py.File(path) as file:
+            return {n: file[n][()] for n in names if isinstance(file.get(n), h5py.Dataset)}
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"data.path={path!r}: not readable as HDF5: {error}") from None
+
+
+def _minari(path: str, file: Path) -> list[Episode]:
+    import h5py
+
+    found = []
+    try:
+        with h5py.File(file) as opened:
+            groups = [g for g in opened if g.startswith("episode_")]
+            for group in sorted(groups, key=lambda g: int(g.split("_")[1])):
+                found.append(_minari_episode(path, group, opened[group]))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"data.path={path!r}: not readable as a Minari data set: {error}"
+        ) from None
+    return found
+
+
+def _minari_episode(path: str, name: str, group: Any) -> Episode:
+    import h5py
+
+    arrays = {}
+    for key in ("observations", "actions", "rewards", "terminations"):
+        if not isinstance(group.get(key), h5py.Dataset):
+            raise InputError(f"data.path={path!r}: {name} has no array {key}")
+        arrays[key] = group[key][()]
+    steps = len(arrays["rewards"])
+    for key, wanted in (("observations", steps + 1), ("actions", steps), ("terminations", steps)):
+        if len(arrays[key]) != wanted or not steps:
+            raise InputError(
+                f"data.path={path!r}: {name} has {len(arrays[key])} {key}; must be {wanted} for "
+                f"{steps} rewards, at least 1"
+            )
+    return Episode(
+        _rows(arrays["observations"]),
+        _rows(arrays["actions"]),
+        arrays["rewards"].reshape(steps),
+        bool(arrays["terminations"][-1]),
+    )
+
+
+def _episodes(path: str, arrays: dict[str, np.ndarray]) -> list[Episode]:
+    missing = [key for key in KEYS if key not in arrays]
+    if missing:
+        raise InputError(f"data.path={path!r}: has no {missing[0]}; must have {', '.join(KEYS)}")
+    count = len(arrays["rewards"]) if arrays["rewards"].ndim else 0
+    for key in (*KEYS, "timeouts", "next_observations"):
+        if key in arrays and arrays[key].shape[:1] != (count,):
+            raise InputError(
+                f"data.path={path!r}: {key} {list(arrays[key].shape)} must have {count} rows, as "
+                "rewards have"
+            )
+    if not count:
+        raise InputError(f"data.path={path!r}: must have transitions, has none")
+    observations, actions = _rows(arrays["observations"]), _rows(arrays["actions"])
+    rewards = arrays["rewards"].reshape(count)
+    terminals = arrays["terminals"].reshape(count).astype(bool)
+    timeouts = arrays.get("timeouts", np.zeros(count, bool)).reshape(count).astype(bool)
+    following = arrays.get("next_observations")
+    ends = terminals | timeouts
+    if following is not None:
+        following = _rows(following)
+        ends[:-1] |= (following[:-1] != observations[1:]).any(1)
+    ends[-1] = True
+    found, start = [], 0
+    for end in np.flatnonzero(ends) + 1:
+        rows = slice(start, end)
+        start, terminal = end, bool(terminals[end - 1])
+        if following is not None:
+            last = following[end - 1 : end]
+        elif terminal:
+            last = observations[end - 1 : end]  # its value is never asked for
+        else:
+            last, rows = observations[end - 1 : end], slice(rows.start, end - 1)
+        if rows.stop > rows.start:
+            seen = np.concatenate([observations[rows], last])
+            found.append(Episode(seen, actions[rows], rewards[rows], terminal))
+    return found
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    return np.asarray(x, "float32").reshape(len(x), -1)
+
+
+def _checked(path: str, episodes: list[Episode]) -> list[Episode]:
+    if not episodes:
+        raise InputError(f"data.path={path!r}: must have transitions, has none")
+    for name in ("observations", "actions", "rewards"):
+        widths = {getattr(e, name).shape[1:] for e in episodes}
+        if len(widths) > 1:
+            raise InputError(f"data.path={path!r}: {name} differ in size between episodes")
+        if not all(np.isfinite(getattr(e, name)).all() for e in episodes):
+            raise InputError(f"data.path={path!r}: {name} hold NaN or infinity")
+    return episodes

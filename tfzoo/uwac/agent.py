@@ -1,0 +1,339 @@
+"""BEAR and UWAC as TF-Agents agents. Importing this file needs tf-agents."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+from tf_agents.agents import data_converter, tf_agent
+from tf_agents.agents.behavioral_cloning import behavioral_cloning_agent
+from tf_agents.policies import policy_saver
+from tf_agents.specs import tensor_spec
+from tf_agents.trajectories import policy_step, trajectory
+from tf_agents.trajectories import time_step as ts
+from tf_agents.typing import types
+
+from tfzoo.errors import InputError
+from tfzoo.uwac import mathematics
+from tfzoo.uwac.model import ActorCritic
+from tfzoo.uwac.policy import ActorNetwork, MaxQPolicy, make_collect_policy
+
+LOG_ALPHA = (-5.0, 10.0)
+"""Clip of the multiplier's logarithm (official code)."""
+
+BearLossInfo = namedtuple(
+    "BearLossInfo",
+    "critic_loss actor_loss vae_loss alpha mmd q target target_max variance weight actor_weight",
+)
+"""Scalars of one step: three losses, the multiplier, and means over the batch (`target_max` is the
+greatest target)."""
+
+
+class BearAgent(tf_agent.TFAgent):
+    """Bootstrapping error accumulation reduction (arXiv:1906.00949), offline.
+
+    A step takes all gradients at the weights before it, then applies them. `train` takes
+    `Trajectory` batches [B, 2, ...] or `Transition`s [B, ...]; frames that cross the border of two
+    episodes are left out of the losses.
+
+    Args:
+        time_step_spec: TF-Agents'.
+        action_spec: bounded; its limits must be the networks'.
+        networks: what is trained, with its settings.
+        train_step_counter: default: one of its own.
+        name: of the module.
+
+    Raises:
+        ValueError: the specs are not the networks'.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: Any,
+        action_spec: types.BoundedTensorSpec,
+        networks: ActorCritic,
+        train_step_counter: tf.Variable | None = None,
+        name: str | None = None,
+    ):
+        tf.Module.__init__(self, name=name or type(self).__name__)
+        check_specs(time_step_spec.observation, action_spec, networks)
+        self.networks, self.settings = networks, networks.settings
+        s = self.settings
+        adam = keras.optimizers.Adam
+        self.optimizers = {
+            "vae": (adam(s.imitator_learning_rate), networks.vae.trainable_variables),
+            "critic": (
+                adam(s.critic_learning_rate),
+                networks.q1.trainable_variables + networks.q2.trainable_variables,
+            ),
+            "actor": (adam(s.actor_learning_rate), networks.actor.trainable_variables),
+            "alpha": (adam(s.alpha_learning_rate), [networks.log_alpha]),
+        }
+        for optimizer, variables in self.optimizers.values():
+            optimizer.build(variables)
+        actor = ActorNetwork(time_step_spec.observation, action_spec, networks.actor)
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            policy=MaxQPolicy(time_step_spec, action_spec, networks),
+            collect_policy=make_collect_policy(time_step_spec, action_spec, actor),
+            train_sequence_length=2,
+            train_step_counter=tf.Variable(0, dtype=tf.int64)
+            if train_step_counter is None
+            else train_step_counter,
+        )
+        self._as_transition = data_converter.AsTransition(self.data_context, squeeze_time_dim=True)
+
+    def weights_of(self, variance: Any) -> Any:
+        """BEAR trusts every target alike."""
+        return ops.ones_like(variance)
+
+    def moments(self, critic: Any, observation: Any, action: Any) -> tuple[Any, Any]:
+        """Mean and variance of a critic over dropout masks."""
+        s = self.settings
+        seed = self.networks.seed_generator
+        return critic.moments(
+            observation, action, s.n_mc_samples, seed, s.estimator, s.shared_masks
+        )
+
+    def _initialize(self) -> None:
+        for target, source in self.networks.pairs():
+            for weight, other in zip(target.weights, source.weights, strict=True):
+                weight.assign(other)
+
+    def target(self, reward: Any, discount: Any, following: Any) -> tuple[Any, Any]:
+        """y [B] and the uncertainty V [B]: the greatest sum of both variances over candidates."""
+        n, s = self.networks, self.settings
+        actions, _ = n.actor.sample(following, s.n_target_samples, n.seed_generator)
+        many = ops.repeat(following, s.n_target_samples, 0)
+        rows = ops.reshape(actions, (-1, n.space.action_dim))
+        shape = (-1, s.n_target_samples)
+        (m1, v1), (m2, v2) = (self.moments(q, many, rows) for q, _ in n.pairs())
+        m1, m2 = ops.reshape(m1, shape), ops.reshape(m2, shape)
+        y = mathematics.bellman_target(m1, m2, reward, s.gamma * discount, s.lam)
+        return y, ops.max(ops.reshape(v1 + v2, shape), -1)
+
+    def critic_loss(self, q: Any, y: Any, variance: Any) -> Any:
+        """The weighted squared error [B] of one critic."""
+        s = self.settings
+        w = self.weights_of(variance) if s.weight_critic else ops.ones_like(variance)
+        loss = w**s.weight_power * ops.square(q - y)
+        return loss + s.q_penalty * ops.relu(q) * variance if s.q_penalty else loss
+
+    def _train(self, experience: Any, weights: Any = None) -> tf_agent.LossInfo:
+        n, seed = self.networks, self.networks.seed_generator
+        for critic in (n.q1, n.q2, n.target_q1, n.target_q2):
+            critic.settle()
+        with tf.GradientTape(persistent=True) as tape:
+            losses, info = self._losses(experience, weights, seed)
+        gradients = {
+            name: tape.gradient(losses[name], [v.value for v in variables])
+            for name, (_, variables) in self.optimizers.items()
+        }
+        for name, (optimizer, variables) in self.optimizers.items():
+            optimizer.apply(gradients[name], variables)
+        n.log_alpha.assign(ops.clip(n.log_alpha, *LOG_ALPHA))
+        self._follow()
+        self.train_step_counter.assign_add(1)
+        return tf_agent.LossInfo(losses["critic"] + losses["actor"] + losses["vae"], info)
+
+    def _loss(self, experience: Any, weights: Any = None, training: bool = False) -> Any:
+        del training
+        losses, info = self._losses(experience, weights, self.networks.seed_generator)
+        return tf_agent.LossInfo(losses["critic"] + losses["actor"] + losses["vae"], info)
+
+    def _losses(self, experience: Any, weights: Any, seed: Any) -> tuple[dict[str, Any], Any]:
+        """The loss of each part, whose gradient is taken for that part's variables alone."""
+        n, s = self.networks, self.settings
+        at, action, after = self._as_transition(experience)[:3]
+        observation, action = at.observation, action.action
+        valid = ops.cast(ops.logical_not(at.is_last()), "float32")
+        valid = valid if weights is None else valid * weights
+        mean = lambda x: ops.sum(x * valid) / ops.maximum(ops.sum(valid), 1.0)  # noqa: E731
+
+        y, variance = self.target(after.reward, after.discount, after.observation)
+        y, variance = ops.stop_gradient(y), ops.stop_gradient(variance)
+        q1, q2 = (q.sample(observation, action, seed) for q in (n.q1, n.q2))
+        critic = mean(self.critic_loss(q1, y, variance) + self.critic_loss(q2, y, variance))
+
+        rebuilt, latent, log_std = n.vae.reconstruct(observation, action, seed)
+        error = ops.mean(ops.square(rebuilt - n.space.inner(action)), -1)
+        vae = mean(error) + s.vae_kl_weight * mathematics.gaussian_kl(latent, log_std)
+
+        k = s.n_mmd_action_samples
+        behaviour = ops.stop_gradient(n.vae.generate(observation, k, seed))
+        actions, pre = n.actor.sample(observation, k, seed)
+        apart = mathematics.mmd(behaviour, pre, s.mmd_kernel, s.mmd_sigma)
+        (m1, v1), (m2, v2) = (self.moments(q, observation, actions[:, 0]) for q in (n.q1, n.q2))
+        w = self.weights_of(v1 + v2) if s.weight_actor else ops.ones_like(v1)
+        started = ops.cast(self.train_step_counter >= s.warmup_steps, "float32")
+        alpha = ops.exp(n.log_alpha)
+        gap = apart - s.alpha_threshold
+        actor = mean(-started * w * ops.minimum(m1, m2) + ops.stop_gradient(alpha) * gap)
+        info = BearLossInfo(
+            critic_loss=critic,
+            actor_loss=actor,
+            vae_loss=vae,
+            alpha=alpha,
+            mmd=mean(apart),
+            q=mean(0.5 * (q1 + q2)),
+            target=mean(y),
+            target_max=ops.max(y),
+            variance=mean(variance),
+            weight=mean(self.weights_of(variance)),
+            actor_weight=mean(self.weights_of(v1 + v2)),
+        )
+        ascent = -alpha * ops.stop_gradient(mean(gap))
+        return {"vae": vae, "critic": critic, "actor": actor, "alpha": ascent}, info
+
+    def _follow(self) -> None:
+        """Moves the targets towards the critics; u and v of spectral norm are their own."""
+        tau = self.settings.tau
+        for target, source in self.networks.pairs():
+            for variable, other in zip(target.weights, source.weights, strict=True):
+                if other.trainable:
+                    variable.assign(variable + tau * (other.value - variable))
+
+
+class UwacAgent(BearAgent):
+    """BEAR whose losses are weighted by how certain the critics are (arXiv:2105.08140).
+
+    Var[Q] over dropout masks at (s', a') weighs the critics' errors, at (s, a) the actor's value.
+    """
+
+    def weights_of(self, variance: Any) -> Any:
+        """`mathematics.uncertainty_weight` by the settings."""
+        s = self.settings
+        return mathematics.uncertainty_weight(variance, s.weight_fn, s.beta, *s.weight_clip)
+
+
+class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
+    """TF-Agents' own behavioural cloning, of the actor's mean by the squared error.
+
+    Only the gradient step is ours: TF-Agents' watches no Keras 3 variables.
+
+    Args:
+        time_step_spec: TF-Agents'.
+        action_spec: bounded; its limits must be the networks'.
+        networks: the actor is trained.
+        train_step_counter: default: one of its own.
+        name: of the module.
+
+    Raises:
+        ValueError: the specs are not the networks'.
+    """
+
+    def __init__(
+        self,
+        time_step_spec: Any,
+        action_spec: types.BoundedTensorSpec,
+        networks: ActorCritic,
+        train_step_counter: tf.Variable | None = None,
+        name: str | None = None,
+    ):
+        check_specs(time_step_spec.observation, action_spec, networks)
+        self.networks = networks
+        adam = keras.optimizers.Adam(networks.settings.actor_learning_rate)
+        variables = networks.actor.trainable_variables
+        adam.build(variables)
+        self.optimizers = {"actor": (adam, variables)}
+        super().__init__(
+            time_step_spec,
+            action_spec,
+            ActorNetwork(time_step_spec.observation, action_spec, networks.actor),
+            adam,
+            loss_fn=self._squared_error,
+            train_step_counter=tf.Variable(0, dtype=tf.int64)
+            if train_step_counter is None
+            else train_step_counter,
+            name=name,
+        )
+
+    def _squared_error(self, experience: Any, training: bool = False) -> Any:
+        del training
+        inner = self.networks.space.inner
+        error = inner(self.networks(experience.observation)) - inner(experience.action)
+        return ops.mean(ops.square(error), -1)
+
+    def _train(self, experience: Any, weights: Any = None) -> tf_agent.LossInfo:
+        (optimizer, variables) = self.optimizers["actor"]
+        with tf.GradientTape() as tape:
+            info = self._loss(experience, weights, training=True)
+        optimizer.apply(tape.gradient(info.loss, [v.value for v in variables]), variables)
+        self.train_step_counter.assign_add(1)
+        return info
+
+
+AGENTS = {"uwac": UwacAgent, "bear": BearAgent, "bc": BehaviorCloningAgent}
+
+
+def check_specs(observation: Any, action: Any, networks: ActorCritic) -> None:
+    """Checks that TF-Agents' specs are those of the networks.
+
+    Raises:
+        ValueError: another shape, or other limits of actions.
+    """
+    space = networks.space
+    for name, spec, size in (
+        ("observation", observation, space.observation_dim),
+        ("action", action, space.action_dim),
+    ):
+        if tuple(spec.shape) != (size,):
+            raise ValueError(
+                f"{name} spec: shape {list(spec.shape)} must be [{size}], as the networks have it"
+            )
+    for name, mine in (("minimum", space.action_low), ("maximum", space.action_high)):
+        theirs = getattr(action, name)
+        if not ops.convert_to_numpy(ops.isclose(ops.convert_to_tensor(theirs), mine)).all():
+            raise ValueError(
+                f"action spec: {name} {theirs} must be {mine.tolist()}, as the networks have it"
+            )
+
+
+def specs_of(networks: ActorCritic) -> tuple[Any, Any]:
+    """TF-Agents' specs of a time step and an action, as the networks have them."""
+    space = networks.space
+    observation = tf.TensorSpec([space.observation_dim], tf.float32, "observation")
+    limits = space.action_low, space.action_high
+    action = tensor_spec.BoundedTensorSpec([space.action_dim], tf.float32, *limits, "action")
+    return ts.time_step_spec(observation), action
+
+
+def as_experience(batch: dict[str, Any], agent: tf_agent.TFAgent) -> Any:
+    """A batch of `tfzoo.data.Transitions`' arrays as what an agent's `train` takes.
+
+    A `Transition` of [B, ...], or for behavioural cloning a `Trajectory` of [B, ...].
+    """
+    count = tf.shape(batch["reward"])[0]
+    mid, one = tf.fill([count], ts.StepType.MID), tf.ones([count])
+    if isinstance(agent, BehaviorCloningAgent):
+        return trajectory.Trajectory(
+            mid, batch["observation"], batch["action"], (), mid, batch["reward"], batch["discount"]
+        )
+    return trajectory.Transition(
+        ts.TimeStep(mid, tf.zeros([count]), one, batch["observation"]),
+        policy_step.PolicyStep(batch["action"], (), ()),
+        ts.TimeStep(mid, batch["reward"], batch["discount"], batch["next_observation"]),
+    )
+
+
+def save_policy(agent: tf_agent.TFAgent, path: str | Path) -> None:
+    """Writes an agent's policy as TF-Agents' `PolicySaver` does, complete or not at all.
+
+    Raises:
+        InputError: `path` exists.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"path={str(path)!r}: exists; must be new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as aside:
+        saver = policy_saver.PolicySaver(agent.policy, train_step=agent.train_step_counter)
+        saver.save(f"{aside}/policy")
+        os.rename(f"{aside}/policy", path)

@@ -1,0 +1,137 @@
+"""Returns of a trained model in an environment, and what its critics say of actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.config import check
+from tfzoo.data import Transitions
+from tfzoo.errors import InputError
+from tfzoo.uwac import optional
+from tfzoo.uwac.model import ActorCritic
+from tfzoo.uwac.scores import normalised
+
+SEED = 10_000
+"""Of evaluation episodes: the same starts for every model."""
+ASKED = 2000
+"""Transitions that the critics are asked about."""
+
+
+class Evaluation:
+    """Plays whole episodes with a model, always from the same starts.
+
+    Args:
+        model: acts by `best_action`.
+        environment: gymnasium's id.
+        episodes: side by side.
+        parallel: each in a process of its own.
+
+    Raises:
+        InputError: no such environment, or one of other sizes or limits than the model's.
+    """
+
+    def __init__(self, model: ActorCritic, environment: str, episodes: int, parallel: bool = False):
+        self.model, self.name, self.episodes = model, environment, episodes
+        self._make = lambda: optional.load("tfzoo.uwac.environments").make_environment(
+            environment, episodes, SEED, parallel
+        )
+        made = self._make()
+        try:
+            check_environment(environment, made, model)
+        finally:
+            made.close()
+        shape = (episodes, model.settings.n_action_samples, model.space.action_dim)
+
+        @tf.function
+        def act(observation: Any, step: Any) -> Any:
+            noise = tf.random.stateless_normal(shape, tf.stack([SEED, step]))
+            return model.best_action(observation, noise)
+
+        self._act = act
+
+    def returns(self) -> np.ndarray:
+        """The return of each episode [episodes], rewards as the environment gives them."""
+        environment = self._make()
+        try:
+            return play(environment, lambda x, t: self._act(tf.constant(x), tf.constant(t)).numpy())
+        finally:
+            environment.close()
+
+    def metrics(self) -> dict[str, float]:
+        """`return`, its deviation over episodes, and the normalised `score` where known."""
+        found = self.returns()
+        metrics = {"return": float(found.mean()), "return_std": float(found.std())}
+        score = normalised(self.name, metrics["return"])
+        return metrics if score is None else metrics | {"score": score}
+
+
+def play(environment: Any, act: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """Sums of rewards up to the first end of each row of a batched environment."""
+    time_step, t = environment.reset(), 0
+    total = np.zeros(environment.batch_size)
+    alive = np.ones(environment.batch_size, bool)
+    while alive.any():
+        time_step = environment.step(act(time_step.observation, t))
+        total += np.where(alive, time_step.reward, 0.0)
+        alive &= ~time_step.is_last()
+        t += 1
+    return total
+
+
+def check_environment(name: str, environment: Any, model: ActorCritic) -> None:
+    """Checks sizes and limits.
+
+    Raises:
+        InputError: they are not the model's.
+    """
+    observation, action = environment.observation_spec(), environment.action_spec()
+    space = model.space
+    sizes = (observation.shape[0], action.shape[0])
+    if sizes != (space.observation_dim, space.action_dim):
+        raise InputError(
+            f"environment={name!r}: observations and actions of sizes {sizes} must be "
+            f"{(space.observation_dim, space.action_dim)}, the data's"
+        )
+    for key, mine, theirs in (
+        ("action_low", space.action_low, action.minimum),
+        ("action_high", space.action_high, action.maximum),
+    ):
+        fits = np.allclose(mine, theirs)
+        check(fits, key, mine.tolist(), f"{np.asarray(theirs).tolist()}, as {name} has it")
+
+
+def critic_metrics(model: ActorCritic, data: Transitions, seed: int = 0) -> dict[str, float]:
+    """What the critic says of the data's actions and of uniform ones at the same observations.
+
+    Returns:
+        `q_data` and `q_random`, means; with dropout also `std_data`, `std_random`, mean standard
+        deviations of Q over masks, `weight_data`, and `ood_auc`: the chance that a uniform action
+        is less certain than one of the data's.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    rng, space = np.random.RandomState(seed), model.space
+    rows = rng.permutation(len(data))[:ASKED]
+    observation, action = data.observation[rows], data.action[rows]
+    uniform = rng.uniform(space.action_low, space.action_high, action.shape).astype("float32")
+
+    @tf.function
+    def ask(observation: Any, action: Any) -> Any:
+        samples = model.settings.n_mc_samples
+        return model.q1.moments(observation, action, samples, 0, "conditional", True)
+
+    (q, variance), (q_random, v_random) = (ask(observation, a) for a in (action, uniform))
+    found = {"q_data": ops.mean(q), "q_random": ops.mean(q_random)}
+    if model.settings.dropout_rate:
+        found["std_data"] = ops.mean(ops.sqrt(variance))
+        found["std_random"] = ops.mean(ops.sqrt(v_random))
+        found["weight_data"] = ops.mean(model.weights_of(2.0 * variance))
+        labels = np.repeat([0, 1], len(rows))
+        both = np.nan_to_num(np.concatenate([variance, v_random]))
+        found["ood_auc"] = roc_auc_score(labels, both)
+    return {name: float(value) for name, value in found.items()}

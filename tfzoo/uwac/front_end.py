@@ -1,0 +1,197 @@
+"""A front end in the manner of d3rlpy: a config that makes a learner, `fit`, `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.config import check, choices
+from tfzoo.data import Transitions, train_stream
+from tfzoo.errors import InputError
+from tfzoo.files import replacing
+from tfzoo.uwac import optional, training
+from tfzoo.uwac.model import ActorCritic
+from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
+
+
+@dataclass(frozen=True)
+class UWACConfig:
+    """What a learner is made of.
+
+    Attributes:
+        batch_size: transitions a step.
+        algorithm: `uwac`, `bear` or `bc`.
+        settings: the rest, under d3rlpy's names where it has them.
+        action_low: the least action, a number or one for each dimension.
+        action_high: the greatest.
+        seed: of initialisation, order of the data, and everything drawn.
+    """
+
+    batch_size: int = 256
+    algorithm: str = "uwac"
+    settings: AgentSettings = field(default_factory=AgentSettings)
+    action_low: float | Sequence[float] = -1.0
+    action_high: float | Sequence[float] = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        choices("algorithm", self.algorithm, ALGORITHMS)
+
+    @classmethod
+    def paper(cls, **changes: Any) -> UWACConfig:
+        """With the paper's weights; `changes` are of this class or of `AgentSettings`."""
+        return cls._of(AgentSettings.paper(), changes)
+
+    @classmethod
+    def official_code(cls, **changes: Any) -> UWACConfig:
+        """With the official code's weights."""
+        return cls._of(AgentSettings.official_code(), changes)
+
+    @classmethod
+    def _of(cls, settings: AgentSettings, changes: dict[str, Any]) -> UWACConfig:
+        mine = {k: changes.pop(k) for k in list(changes) if k in cls.__dataclass_fields__}
+        unknown = sorted(set(changes) - set(AgentSettings.__dataclass_fields__))
+        if unknown:
+            raise InputError(f"{unknown[0]}: no such setting of UWACConfig or AgentSettings")
+        return cls(**{"settings": replace(settings, **changes)} | mine)
+
+    def create(self) -> UWAC:
+        """A learner without networks yet: `fit` makes them for its data."""
+        return UWAC(self)
+
+
+class UWAC:
+    """Learns a policy from a data set.
+
+    Attributes:
+        config: see there.
+        model: the `ActorCritic`, None before `fit`.
+    """
+
+    def __init__(self, config: UWACConfig):
+        self.config = config
+        self.model: ActorCritic | None = None
+        self._agent: Any = None
+
+    def fit(
+        self,
+        dataset: Transitions | Mapping[str, Any],
+        n_steps: int,
+        n_steps_per_epoch: int = 1000,
+        evaluators: Mapping[str, Callable[[UWAC], float]] | None = None,
+    ) -> list[dict[str, float]]:
+        """Takes gradient steps; called again it goes on with the same networks.
+
+        Args:
+            dataset: transitions, or their five arrays by name.
+            n_steps: of all.
+            n_steps_per_epoch: between two rows of the result.
+            evaluators: functions of this learner, asked after each epoch.
+
+        Returns:
+            A row for each epoch: its number, means of losses, and what evaluators said.
+
+        Raises:
+            InputError: numbers of steps below 1, or a data set of another form or other sizes.
+        """
+        check(n_steps >= 1, "n_steps", n_steps, "at least 1")
+        check(n_steps_per_epoch >= 1, "n_steps_per_epoch", n_steps_per_epoch, "at least 1")
+        arrays = _arrays(dataset)
+        sizes = arrays["observation"].shape[1], arrays["action"].shape[1]
+        self._prepare(sizes)
+        rows = tf.data.Dataset.from_tensor_slices(arrays)
+        stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
+        start = int(self._agent.train_step_counter.numpy())
+        learner, found = training.Learner(self._agent, stream.from_step(start)), []
+        for done in range(0, n_steps, n_steps_per_epoch):
+            count = min(n_steps_per_epoch, n_steps - done)
+            sums = learner.steps(count)
+            row = {"epoch": len(found) + 1, "step": start + done + count}
+            row |= {k: v if k == "target_max" else v / count for k, v in sums.items()}
+            row |= {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
+            found.append(row)
+        return found
+
+    def predict(self, observation: Any) -> np.ndarray:
+        """The actions [B, A] to take at [B, D]: of `n_action_samples` those of the greatest Q."""
+        model = self._fitted()
+        shape = (len(observation), model.settings.n_action_samples, model.space.action_dim)
+        noise = tf.random.stateless_normal(shape, [self.config.seed, 0])
+        return np.asarray(model.best_action(tf.constant(observation, tf.float32), noise))
+
+    def predict_value(self, observation: Any, action: Any) -> np.ndarray:
+        """Mean Q1 [B] over dropout masks at [B, D] and [B, A]."""
+        return self.predict_uncertainty(observation, action)[0]
+
+    def predict_uncertainty(self, observation: Any, action: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation [B] of Q1 over dropout masks."""
+        model = self._fitted()
+        x, a = (tf.constant(v, tf.float32) for v in (observation, action))
+        samples = model.settings.n_mc_samples
+        mean, variance = model.q1.moments(x, a, samples, 0, "conditional", True)
+        return np.asarray(mean), np.sqrt(np.asarray(variance))
+
+    def sample_action(self, observation: Any) -> np.ndarray:
+        """Actions [B, A] drawn from the actor."""
+        model = self._fitted()
+        x = tf.constant(observation, tf.float32)
+        return np.asarray(model.actor.sample(x, 1, model.seed_generator)[0][:, 0])
+
+    def save(self, path: str | Path) -> None:
+        """Writes the model as `.keras`; `keras.models.load_model` reads it after `import tfzoo`."""
+        check(Path(path).suffix == ".keras", "path", str(path), "a name that ends in .keras")
+        with replacing(path) as aside:
+            self._fitted().save(aside)
+
+    def save_policy(self, path: str | Path) -> None:
+        """Writes TF-Agents' form of the policy, by `PolicySaver`, into a new folder."""
+        self._fitted()
+        optional.load("tfzoo.uwac.agent").save_policy(self._agent, path)
+
+    def _fitted(self) -> ActorCritic:
+        if self.model is None:
+            raise InputError("UWAC: must be fitted first, by fit(dataset, n_steps)")
+        return self.model
+
+    def _prepare(self, sizes: tuple[int, int]) -> None:
+        if self.model is None:
+            c = self.config
+            self.model = ActorCritic(
+                c.settings,
+                c.algorithm,
+                c.seed,
+                observation_dim=sizes[0],
+                action_dim=sizes[1],
+                action_low=c.action_low,
+                action_high=c.action_high,
+            )
+            self._agent = training.make_agent(self.model)
+        mine = self.model.space.observation_dim, self.model.space.action_dim
+        if mine != sizes:
+            raise InputError(f"dataset: sizes {sizes} of observations and actions must be {mine}")
+
+
+def _arrays(dataset: Transitions | Mapping[str, Any]) -> dict[str, np.ndarray]:
+    given = dataset.arrays() if isinstance(dataset, Transitions) else dict(dataset)
+    names = [n for n in Transitions.__dataclass_fields__ if n != "version"]
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise InputError(f"dataset: has no {missing[0]}; must have {', '.join(names)}")
+    found = {name: np.asarray(given[name], "float32") for name in names}
+    for name, array in found.items():
+        wanted = 1 if name in ("reward", "discount") else 2
+        if array.ndim != wanted or len(array) != len(found["reward"]):
+            raise InputError(
+                f"dataset: {name} {list(array.shape)} must have {wanted} axes and "
+                f"{len(found['reward'])} rows"
+            )
+        if not np.isfinite(array).all():
+            raise InputError(f"dataset: {name} holds NaN or infinity")
+    return found

@@ -1,0 +1,129 @@
+"""Everything that an offline actor-critic learns, in one model, and how it acts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.config import choices
+from tfzoo.registry import serializable
+from tfzoo.uwac.critic import DropoutCritic
+from tfzoo.uwac.mathematics import uncertainty_weight
+from tfzoo.uwac.networks import BehaviorVAE, GaussianActor, SpaceModel, take_space
+from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
+
+
+@serializable("uwac")
+class ActorCritic(SpaceModel):
+    """Actor, twin critics, their targets, behaviour model and Lagrange multiplier.
+
+    Targets start as copies of the critics (TF-Agents' convention; in the official code they start
+    from weights of their own).
+
+    Args:
+        settings: sizes, losses and rates, an `AgentSettings` or a dict of its fields.
+        algorithm: `uwac`, `bear`, or `bc`, which trains the actor alone and acts by its mean.
+        seed: of what training draws at random.
+        data_version: full name of the data that it learns from, for the record.
+        **keywords: of `Space`, and `name`, `dtype`.
+
+    Input: observations [B, D]. Output: actions [B, A] of the actor's mean; `best_action` is the
+    paper's way to act.
+
+    Attributes:
+        actor: a `GaussianActor`.
+        q1, q2: `DropoutCritic`s.
+        target_q1, target_q2: their slowly following copies.
+        vae: a `BehaviorVAE`.
+        log_alpha: log of the MMD's multiplier.
+        seed_generator: what training draws from.
+
+    Raises:
+        ValueError: as its parts; an `InputError`, which is one, for the settings.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings | dict[str, Any] | None = None,
+        algorithm: str = "uwac",
+        seed: int = 0,
+        data_version: str = "",
+        **keywords: Any,
+    ):
+        choices("algorithm", algorithm, ALGORITHMS)
+        space = take_space(keywords)
+        super().__init__(space, **keywords)
+        if not isinstance(settings, AgentSettings):
+            settings = AgentSettings(**(settings or {}))
+        self.settings, self.algorithm = settings, algorithm
+        self.seed, self.data_version = int(seed), str(data_version)
+        s, dtype = settings, {"dtype": self.dtype_policy}
+        self.actor = GaussianActor(s.hidden, name="actor", **space, **dtype)
+
+        def critic(name: str) -> DropoutCritic:
+            form = (s.hidden, s.dropout_rate, s.spectral_norm, s.sn_coeff)
+            return DropoutCritic(*form, name=name, **space, **dtype)
+
+        self.q1, self.q2 = critic("q1"), critic("q2")
+        self.target_q1, self.target_q2 = critic("target_q1"), critic("target_q2")
+        for target, source in self.pairs():
+            target.trainable = False
+            for weight, other in zip(target.weights, source.weights, strict=True):
+                weight.assign(other)
+        self.vae = BehaviorVAE(s.vae_units, name="vae", **space, **dtype)
+        self.log_alpha = self.add_weight((), "zeros", name="log_alpha", autocast=False)
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.built = True
+
+    def pairs(self) -> tuple[tuple[DropoutCritic, DropoutCritic], ...]:
+        """Each target with its source."""
+        return (self.target_q1, self.q1), (self.target_q2, self.q2)
+
+    def call(self, observation: Any) -> Any:
+        """The action of the actor's mean."""
+        return self.actor.squash(self.actor(observation)[0])
+
+    def best_action(self, observation: Any, noise: Any, seed: Any = 0) -> Any:
+        """Of several sampled actions the one with the greatest mean of Q1 (official code).
+
+        Of `bc` it is the actor's mean.
+
+        Args:
+            observation: [B, D].
+            noise: [B, N, A], standard normal.
+            seed: of the mean's `n_mc_samples` dropout masks, see `DropoutCritic.moments`; the
+                masks are the same for all rows, and the last layer's average is exact.
+
+        Returns:
+            [B, A].
+        """
+        if self.algorithm == "bc":
+            return self(observation)
+        mean, log_std = self.actor(observation)
+        pre = ops.expand_dims(mean, 1) + ops.expand_dims(ops.exp(log_std), 1) * noise
+        actions = self.actor.squash(pre)  # [B, N, A]
+        many = ops.repeat(observation, noise.shape[1], 0)
+        rows = ops.reshape(actions, (-1, self.space.action_dim))
+        samples = self.settings.n_mc_samples
+        q, _ = self.q1.moments(many, rows, samples, seed, "conditional", shared_masks=True)
+        best = ops.argmax(ops.reshape(q, (-1, noise.shape[1])), -1)
+        return ops.squeeze(ops.take_along_axis(actions, best[:, None, None], 1), 1)
+
+    def weights_of(self, variance: Any) -> Any:
+        """UWAC's weights of uncertainties; 1 for the other algorithms."""
+        s = self.settings
+        if self.algorithm != "uwac":
+            return ops.ones_like(variance)
+        return uncertainty_weight(variance, s.weight_fn, s.beta, *s.weight_clip)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "settings": asdict(self.settings),
+            "algorithm": self.algorithm,
+            "seed": self.seed,
+            "data_version": self.data_version,
+        }

@@ -1,0 +1,232 @@
+"""The actor and the behaviour model of UWAC and BEAR; the critic is in `critic.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.registry import serializable
+from tfzoo.uwac.mathematics import tanh_log_prob
+from tfzoo.uwac.spaces import Space
+
+LOG_STD = (-5.0, 2.0)
+"""Clip of the actor's log standard deviation, in the official code."""
+VAE_LOG_STD = (-4.0, 15.0)
+LATENT_CLIP = 0.5
+"""Latents of generated actions are cut to +-0.5, so that they stay near the data."""
+
+
+def dense(units: int, name: str) -> Any:
+    """A layer with the official code's start: U(+-1/sqrt(units)), biases 0.1."""
+    limit = units**-0.5
+    return keras.layers.Dense(
+        units,
+        "relu",
+        kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+        bias_initializer=keras.initializers.Constant(0.1),
+        name=name,
+    )
+
+
+class SpaceModel(keras.Model):
+    """A model that knows its task's `Space`; what actor, critic and behaviour model share."""
+
+    def __init__(self, space: dict[str, Any], name: str | None = None, dtype: Any = None):
+        super().__init__(name=name, dtype=dtype)
+        self.space = Space(**space)
+
+    def split(self, x: Any) -> tuple[Any, Any]:
+        """[..., D + A] -> observations [..., D] and actions [..., A]."""
+        at = self.space.observation_dim
+        return x[..., :at], x[..., at:]
+
+    def joined(self, observation: Any, action: Any) -> Any:
+        """What the first layer of a network of both takes, [..., D + A]."""
+        inner = ops.cast(self.space.inner(action), keras.config.floatx())
+        return ops.concatenate([self.space.observation(observation), inner], -1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        return {**self.space.get_config(), "name": self.name, "dtype": dtype}
+
+
+_SPACE = tuple(Space(1, 1).get_config())
+
+
+def take_space(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Removes `Space`'s arguments from a constructor's keywords and returns them."""
+    return {name: keywords.pop(name) for name in _SPACE if name in keywords}
+
+
+@serializable("uwac")
+class GaussianActor(SpaceModel):
+    """The policy: a Gaussian squashed by tanh, on the action's limits.
+
+    Args:
+        hidden: widths of its ReLU layers.
+        **keywords: of `Space`, and `name`, `dtype`.
+
+    Input: observations [..., D]. Output: mean and log standard deviation of u, each [..., A],
+    float32; the action is tanh(u) on the limits. Log deviations are cut to [-5, 2].
+
+    Raises:
+        ValueError: as `Space`, or a width below 1.
+    """
+
+    def __init__(self, hidden: Sequence[int] = (256, 256), **keywords: Any):
+        super().__init__(take_space(keywords), **keywords)
+        self.hidden = check_widths("hidden", hidden)
+        self.body = [dense(width, f"hidden_{i}") for i, width in enumerate(self.hidden)]
+        tiny = keras.initializers.RandomUniform(-1e-3, 1e-3)
+        head = lambda name: keras.layers.Dense(  # noqa: E731
+            self.space.action_dim,
+            kernel_initializer=tiny,
+            bias_initializer=tiny,
+            name=name,
+            dtype="float32",
+        )
+        self.mean, self.log_std = head("mean"), head("log_std")
+        build_chain([*self.body, self.mean], self.space.observation_dim)
+        self.log_std.build((None, self.hidden[-1]))
+        self.built = True
+
+    def call(self, observation: Any) -> tuple[Any, Any]:
+        """Mean and log standard deviation before tanh."""
+        h = self.space.observation(observation)
+        for layer in self.body:
+            h = layer(h)
+        return self.mean(h), ops.clip(self.log_std(h), *LOG_STD)
+
+    def squash(self, pre: Any) -> Any:
+        """u -> action in the user's units."""
+        return self.space.outer(ops.tanh(pre))
+
+    def sample(self, observation: Any, n: int, seed: Any = None) -> tuple[Any, Any]:
+        """Actions and their u, each [..., n, A], with the gradient of re-parametrisation."""
+        mean, log_std = self(observation)
+        shape = (*ops.shape(mean)[:-1], n, self.space.action_dim)
+        noise = keras.random.normal(shape, seed=seed, dtype="float32")
+        pre = ops.expand_dims(mean, -2) + ops.expand_dims(ops.exp(log_std), -2) * noise
+        return self.squash(pre), pre
+
+    def log_prob(self, observation: Any, pre: Any) -> Any:
+        """Log-density [..] of the actions whose u is `pre` [..., A], in the user's units."""
+        halves = (self.space.action_high - self.space.action_low) / 2.0
+        scale = ops.sum(ops.log(ops.convert_to_tensor(halves)))
+        return tanh_log_prob(pre, *self(observation)) - scale
+
+    def distribution(self, observation: Any) -> Any:
+        """The policy at [..., D] as a TensorFlow Probability distribution over actions [..., A]."""
+        import tensorflow_probability as tfp
+
+        mean, log_std = self(observation)
+        low, high = self.space.action_low, self.space.action_high
+        to_limits = tfp.bijectors.Chain(
+            [tfp.bijectors.Shift((low + high) / 2), tfp.bijectors.Scale((high - low) / 2)]
+            + [tfp.bijectors.Tanh()]
+        )
+        normal = tfp.distributions.MultivariateNormalDiag(mean, ops.exp(log_std))
+        return tfp.distributions.TransformedDistribution(normal, to_limits)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"hidden": list(self.hidden)}
+
+
+@serializable("uwac")
+class BehaviorVAE(SpaceModel):
+    """BEAR's model of the data's actions: a conditional variational auto-encoder.
+
+    Args:
+        units: width of its two encoder and two decoder layers.
+        **keywords: of `Space`, and `name`, `dtype`.
+
+    Input: observations and actions side by side, [..., D + A]. Output: the action rebuilt from
+    the latent's mean, in [-1, 1], and the latent's mean and log standard deviation, each
+    [..., 2 A], float32.
+
+    Raises:
+        ValueError: as `Space`, or a width below 1.
+    """
+
+    def __init__(self, units: int = 750, **keywords: Any):
+        super().__init__(take_space(keywords), **keywords)
+        (self.units,) = check_widths("units", [units])
+        d, a = self.space.observation_dim, self.space.action_dim
+        self.encoder = [dense(units, "encoder_0"), dense(units, "encoder_1")]
+        self.mean = keras.layers.Dense(2 * a, name="mean", dtype="float32")
+        self.log_std = keras.layers.Dense(2 * a, name="log_std", dtype="float32")
+        self.decoder = [dense(units, "decoder_0"), dense(units, "decoder_1")]
+        self.out = keras.layers.Dense(a, name="action", dtype="float32")
+        build_chain([*self.encoder, self.mean], d + a)
+        self.log_std.build((None, units))
+        build_chain([*self.decoder, self.out], d + 2 * a)
+        self.built = True
+
+    def encode(self, observation: Any, action: Any) -> tuple[Any, Any]:
+        """Mean and log standard deviation of the latent, each [..., 2 A]."""
+        h = self.joined(observation, action)
+        for layer in self.encoder:
+            h = layer(h)
+        return self.mean(h), ops.clip(self.log_std(h), *VAE_LOG_STD)
+
+    def decode(self, observation: Any, latent: Any) -> Any:
+        """The u of an action, [..., A]; the action is tanh(u)."""
+        h = ops.concatenate([self.space.observation(observation), latent], -1)
+        for layer in self.decoder:
+            h = layer(h)
+        return self.out(h)
+
+    def reconstruct(self, observation: Any, action: Any, seed: Any = None) -> tuple[Any, Any, Any]:
+        """Action in [-1, 1] rebuilt from a sampled latent, and the latent's parameters."""
+        mean, log_std = self.encode(observation, action)
+        noise = keras.random.normal(ops.shape(mean), seed=seed, dtype="float32")
+        return ops.tanh(self.decode(observation, mean + ops.exp(log_std) * noise)), mean, log_std
+
+    def generate(self, observation: Any, n: int, seed: Any = None) -> Any:
+        """The u of n actions that the data might hold at [B, D]: [B, n, A]."""
+        shape = (ops.shape(observation)[0], n, 2 * self.space.action_dim)
+        latent = keras.random.normal(shape, seed=seed, dtype="float32")
+        latent = ops.clip(latent, -LATENT_CLIP, LATENT_CLIP)
+        many = ops.repeat(ops.expand_dims(observation, 1), n, 1)
+        return self.decode(many, latent)
+
+    def latent(self, observation: Any, action: Any) -> Any:
+        """The latent as a TensorFlow Probability distribution over [..., 2 A]."""
+        import tensorflow_probability as tfp
+
+        mean, log_std = self.encode(observation, action)
+        return tfp.distributions.MultivariateNormalDiag(mean, ops.exp(log_std))
+
+    def call(self, x: Any) -> tuple[Any, Any, Any]:
+        """Through the latent's mean, without noise."""
+        observation, action = self.split(x)
+        mean, log_std = self.encode(observation, action)
+        return ops.tanh(self.decode(observation, mean)), mean, log_std
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"units": self.units}
+
+
+def check_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+    """Widths of layers as a tuple.
+
+    Raises:
+        ValueError: there is none, or one below 1.
+    """
+    found = tuple(int(w) for w in widths)
+    if not found or min(found) < 1:
+        raise ValueError(f"{name}={list(widths)}: must be widths from 1 up")
+    return found
+
+
+def build_chain(layers: Sequence[Any], inputs: int) -> None:
+    """Builds layers one behind the other."""
+    for layer in layers:
+        layer.build((None, inputs))
+        inputs = layer.units

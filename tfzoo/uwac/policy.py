@@ -1,0 +1,83 @@
+"""TF-Agents' faces of the networks: a thin `Network` around the actor, and the policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tf_agents.distributions import utils as distribution_utils
+from tf_agents.networks import network
+from tf_agents.policies import actor_policy, tf_policy
+from tf_agents.trajectories import policy_step
+
+from tfzoo.uwac.model import ActorCritic
+from tfzoo.uwac.networks import GaussianActor
+
+
+class ActorNetwork(network.Network):
+    """`GaussianActor` as a TF-Agents network that returns distributions over actions."""
+
+    def __init__(
+        self, input_tensor_spec: Any, action_spec: Any, actor: GaussianActor, name: str = "Actor"
+    ):
+        super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
+        self._action_spec, self.actor = action_spec, actor
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """The actor's, as TensorFlow has them."""
+        return [v.value for v in self.actor.variables]
+
+    def call(
+        self,
+        observation: Any,
+        step_type: Any = None,
+        network_state: Any = (),
+        training: bool = False,
+    ) -> tuple[Any, Any]:
+        """A `SquashToSpecNormal` over actions."""
+        del step_type, training
+        mean, log_std = self.actor(observation)
+        normal = tfp.distributions.MultivariateNormalDiag(mean, tf.exp(log_std))
+        return distribution_utils.SquashToSpecNormal(normal, self._action_spec), network_state
+
+
+def make_collect_policy(time_step_spec: Any, action_spec: Any, actor: ActorNetwork) -> Any:
+    """Samples from the actor."""
+    return actor_policy.ActorPolicy(time_step_spec, action_spec, actor_network=actor)
+
+
+class MaxQPolicy(tf_policy.TFPolicy):
+    """Samples N actions from the actor and takes that with the greatest mean of Q1."""
+
+    def __init__(
+        self,
+        time_step_spec: Any,
+        action_spec: Any,
+        networks: ActorCritic,
+        name: str = "MaxQPolicy",
+    ):
+        self._networks = networks
+        self._seeds = keras.random.SeedGenerator(networks.seed + 1)
+        self._seed_state = self._seeds.state.value  # tracked, so that PolicySaver finds it
+        super().__init__(time_step_spec, action_spec, name=name)
+
+    def _variables(self) -> list[tf.Variable]:
+        n = self._networks
+        return [v.value for v in (*n.actor.variables, *n.q1.variables, self._seeds.state)]
+
+    def _action(self, time_step: Any, policy_state: Any, seed: Any) -> policy_step.PolicyStep:
+        observation, n = time_step.observation, self._networks
+        shape = (tf.shape(observation)[0], n.settings.n_action_samples, n.space.action_dim)
+        if seed is None:
+            noise = keras.random.normal(shape, seed=self._seeds)
+        else:
+            words = tfp.random.sanitize_seed(seed)
+            noise = tf.random.stateless_normal(shape, words)
+        found = n.best_action(observation, noise)
+        return policy_step.PolicyStep(found, policy_state, ())
+
+    def _distribution(self, time_step: Any, policy_state: Any) -> policy_step.PolicyStep:
+        raise NotImplementedError("MaxQPolicy has no density; collect_policy has one")

@@ -1,0 +1,86 @@
+"""What the exported policies answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfzoo.serving import Signature
+from tfzoo.uwac.model import ActorCritic
+
+SEEDS = np.arange(4, dtype=np.int32)
+
+
+def signatures(model: ActorCritic) -> dict[str, Signature]:
+    """Observations to actions, and what the critics say of actions.
+
+    `serving_default(observation, seed)` gives `action` [B, A]: of N sampled ones that with the
+    greatest mean Q (of `bc` the actor's mean). `sample(observation, seed)` gives an `action` of
+    the actor and its `log_prob` [B]. `uncertainty(observation, action)`, not of `bc`, gives
+    `q_mean`, `q_std` over dropout masks and the `weight` that UWAC gives the pair, each [B].
+    `observation` [B, D] is as the environment gives it, `seed` [B] makes each row's randomness;
+    dropout masks are fixed.
+    """
+    d, a = model.space.observation_dim, model.space.action_dim
+    rng = np.random.default_rng(0)
+    observation = {"observation": tf.TensorSpec([None, d], tf.float32)}
+    seed = {"seed": tf.TensorSpec([None], tf.int32)}
+    x = rng.normal(size=(4, d)).astype(np.float32)
+    x = x * model.space.observation_std + model.space.observation_mean
+    examples = {"observation": x, "seed": SEEDS}
+
+    def act(observation: Any, seed: Any) -> dict[str, Any]:
+        noise = _noise(seed, (model.settings.n_action_samples, a))
+        return {"action": model.best_action(observation, noise)}
+
+    def sample(observation: Any, seed: Any) -> dict[str, Any]:
+        mean, log_std = model.actor(observation)
+        pre = mean + ops.exp(log_std) * _noise(seed, (a,))
+        log_prob = model.actor.log_prob(observation, pre)
+        return {"action": model.actor.squash(pre), "log_prob": log_prob}
+
+    def uncertainty(observation: Any, action: Any) -> dict[str, Any]:
+        samples = model.settings.n_mc_samples
+        (m, v), (_, w) = (
+            q.moments(observation, action, samples, 0, "conditional", True)
+            for q in (model.q1, model.q2)
+        )
+        return {"q_mean": m, "q_std": ops.sqrt(v), "weight": model.weights_of(v + w)}
+
+    found = {
+        "serving_default": Signature(
+            act,
+            observation | seed,
+            examples,
+            description="observations to actions, each row by its own seed",
+        ),
+        "sample": Signature(
+            sample,
+            observation | seed,
+            examples,
+            description="observations to actions drawn from the actor, and their log-densities",
+        ),
+    }
+    if model.algorithm != "bc":
+        found["uncertainty"] = Signature(
+            uncertainty,
+            observation | {"action": tf.TensorSpec([None, a], tf.float32)},
+            {
+                "observation": x,
+                "action": rng.uniform(model.space.action_low, model.space.action_high, (4, a)),
+            },
+            description="observations and actions to Q, its deviation over masks, and the weight",
+        )
+    return found
+
+
+def _noise(seed: Any, shape: tuple[int, ...]) -> Any:
+    """Standard normal [B, *shape], each row by its own seed."""
+
+    def row(s: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal(shape, tf.stack([s, 0]))
+
+    return tf.map_fn(row, seed, fn_output_signature=tf.TensorSpec(shape, tf.float32))

@@ -1,0 +1,95 @@
+"""Observations as networks take them, and actions between the user's units and [-1, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class Space:
+    """Sizes, action limits and normalisation statistics of a task, part of its models' configs.
+
+    Args:
+        observation_dim: D.
+        action_dim: A.
+        action_low: the least action, a number or one for each of A.
+        action_high: the greatest.
+        observation_mean: subtracted from observations, a number or one for each of D.
+        observation_std: then divided by.
+
+    Raises:
+        ValueError: a size below 1, limits that are not in order, a deviation that is not above 0,
+            or numbers of another length.
+    """
+
+    def __init__(
+        self,
+        observation_dim: int,
+        action_dim: int,
+        action_low: float | Sequence[float] = -1.0,
+        action_high: float | Sequence[float] = 1.0,
+        observation_mean: float | Sequence[float] = 0.0,
+        observation_std: float | Sequence[float] = 1.0,
+    ):
+        self.observation_dim, self.action_dim = int(observation_dim), int(action_dim)
+        for name in ("observation_dim", "action_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+        self.action_low = _spread("action_low", action_low, self.action_dim)
+        self.action_high = _spread("action_high", action_high, self.action_dim)
+        self.observation_mean = _spread("observation_mean", observation_mean, self.observation_dim)
+        self.observation_std = _spread("observation_std", observation_std, self.observation_dim)
+        if not (self.action_low < self.action_high).all():
+            raise ValueError(
+                f"action_low={self.action_low.tolist()}: must be below action_high="
+                f"{self.action_high.tolist()}"
+            )
+        if not (self.observation_std > 0).all():
+            raise ValueError(
+                f"observation_std={self.observation_std.tolist()}: must be above 0 throughout"
+            )
+
+    def observation(self, x: Any) -> Any:
+        """Normalised observations [..., D]."""
+        x = ops.cast(x, keras.config.floatx())
+        if not self.observation_mean.any() and (self.observation_std == 1).all():
+            return x
+        return (x - self.observation_mean) / self.observation_std
+
+    def inner(self, action: Any) -> Any:
+        """Actions [..., A] of the user's units in [-1, 1]."""
+        low, high = self.action_low, self.action_high
+        if (low == -1).all() and (high == 1).all():
+            return action
+        return (action - low) * (2.0 / (high - low)) - 1.0
+
+    def outer(self, action: Any) -> Any:
+        """Actions [..., A] of [-1, 1] in the user's units."""
+        low, high = self.action_low, self.action_high
+        if (low == -1).all() and (high == 1).all():
+            return action
+        return low + (action + 1.0) * ((high - low) / 2.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "observation_dim": self.observation_dim,
+            "action_dim": self.action_dim,
+            "action_low": self.action_low.tolist(),
+            "action_high": self.action_high.tolist(),
+            "observation_mean": self.observation_mean.tolist(),
+            "observation_std": self.observation_std.tolist(),
+        }
+
+
+def _spread(name: str, value: Any, size: int) -> np.ndarray:
+    array = np.asarray(value, "float32")
+    if array.ndim > 1 or (array.ndim == 1 and len(array) != size):
+        raise ValueError(f"{name}={value!r}: must be a number or {size} numbers")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}={value!r}: must be finite")
+    return np.broadcast_to(array, (size,)).copy()

@@ -1,0 +1,95 @@
+"""`tfzoo study uwac`: do uncertainty weights help an offline actor-critic, and by what?
+
+On the embedded tasks, judged by returns of whole episodes. Two data sets get all arms, the others
+the five main ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tfzoo import study
+from tfzoo.config import check
+from tfzoo.data.control import MIXTURES
+from tfzoo.study import Arm, Row
+from tfzoo.uwac import figures
+
+BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
+_EXP = ("agent.weight_fn=exp", "agent.weight_power=2", "agent.weight_clip=[0.0,1.0]")
+_SN = "agent.spectral_norm=true"
+SETTINGS: dict[str, tuple[str, ...]] = {
+    BC: ("algorithm=bc",),
+    BEAR: ("algorithm=bear", "agent.dropout_rate=0.0"),
+    DROPOUT: ("algorithm=bear",),
+    UWAC: (),
+    CODE: (*_EXP, _SN),
+    "BEAR, spectral norm": ("algorithm=bear", "agent.dropout_rate=0.0", _SN),
+    "UWAC, spectral norm": (_SN,),
+    "UWAC, official code without spectral norm": _EXP,
+    "UWAC, critics' weights only": ("agent.weight_actor=false",),
+    "UWAC, actor's weights only": ("agent.weight_critic=false",),
+}
+MAIN = (BC, BEAR, DROPOUT, UWAC, CODE)
+FULL = ("pointmass/random_expert", "pendulum/expert")
+DATA = tuple(f"{task}/{mixture}" for task in ("pointmass", "pendulum") for mixture in MIXTURES)
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = study.parser("uwac")
+    parser.add_argument("--data", default=",".join(DATA), help="some of %(default)s")
+    words = parser.parse_args(argv)
+    seeds = study.parse_seeds(words.seeds)
+    chosen = [name for name in words.data.split(",") if name]
+    for name in chosen:
+        check(name in DATA, "--data", name, f"some of {', '.join(DATA)}")
+    check(bool(chosen), "--data", words.data, f"some of {', '.join(DATA)}")
+    output, found = Path(words.output or "studies/uwac"), {}
+    for name in chosen:
+        print(name, flush=True)
+        folder = output / name.replace("/", "-")
+        rows = study.run_grid(arms(name, words.overrides), seeds, folder)
+        found[name] = with_costs(rows)
+        report(name, found[name], folder)
+        figures.curves(folder / "runs", found[name], folder / "curves.png")
+    figures.returns(found, output / "returns.png")
+    print(f"written to {output}")
+
+
+def arms(name: str, overrides: Sequence[str] = ()) -> list[Arm]:
+    """The arms of one data set, `<task>/<mixture>`."""
+    task, mixture = name.split("/")
+    common = [f"data.name=tfzoo_{task}_offline/{mixture}", *overrides]
+    kept = SETTINGS if name in FULL else MAIN
+    return [Arm(arm, f"uwac/{task}", [*SETTINGS[arm], *common]) for arm in kept]
+
+
+def with_costs(rows: Sequence[Row]) -> list[Row]:
+    """Rows with `cost`, the return's negative: less is better, as claims want it."""
+    found = []
+    for row in rows:
+        extra = {"cost": -row.metrics["return"]} if "return" in row.metrics else {}
+        found.append(replace(row, metrics=row.metrics | extra))
+    return found
+
+
+def report(name: str, rows: Sequence[Row], output: Path) -> None:
+    """Table, CSV and JSON of one data set."""
+    claims = [
+        ("UWAC costs less than BEAR", UWAC, BEAR),
+        ("UWAC costs less than BEAR with its dropout critics (the weights help)", UWAC, DROPOUT),
+        ("UWAC costs less than behavioural cloning", UWAC, BC),
+        ("the official code's weights cost less than BEAR", CODE, BEAR),
+    ]
+    note = (
+        f"tfzoo_{name.replace('/', '_offline/')}, 1.0.0; cost: negative mean return of 20 episodes "
+        "after the last step, the same starts for all; target_max: greatest target of any step "
+        "(rewards are never positive, so a positive one is impossible)"
+    )
+    print(
+        study.report(
+            f"uwac {name}", rows, "cost", output, claims, [*study.all_metrics(rows), "", note]
+        )
+    )

@@ -1,0 +1,202 @@
+"""The loop of gradient steps: many of them in one graph, checkpoints, logs and evaluations."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.callbacks import TrainingDiverged, TrainingInterrupted
+from tfzoo.data import Datasets, Transitions
+from tfzoo.runner import Run
+from tfzoo.uwac import optional
+from tfzoo.uwac.evaluation import Evaluation
+from tfzoo.uwac.model import ActorCritic
+
+CHUNK = 50
+"""Steps in one call of the graph; a signal is looked at between two calls."""
+LOW_WEIGHT = 0.1
+"""A mean weight below it says that hardly anything is learnt."""
+
+
+def make_agent(model: ActorCritic) -> Any:
+    """The TF-Agents agent of a model's algorithm.
+
+    Raises:
+        InputError: tf-agents is not installed.
+    """
+    agents = optional.load("tfzoo.uwac.agent")
+    time_step_spec, action_spec = agents.specs_of(model)
+    return agents.AGENTS[model.algorithm](time_step_spec, action_spec, model)
+
+
+class Learner:
+    """Runs an agent over a stream of transition batches.
+
+    Args:
+        agent: of `make_agent`.
+        batches: dicts of `Transitions`' arrays, [B, ...].
+        jit_compile: compile a step with XLA.
+    """
+
+    def __init__(self, agent: Any, batches: tf.data.Dataset, jit_compile: bool = False):
+        self.agent, self._iterator = agent, iter(batches)
+        as_experience = optional.load("tfzoo.uwac.agent").as_experience
+        first = agent._train
+
+        @tf.function(jit_compile=jit_compile)
+        def one(batch: dict[str, Any]) -> tuple[list[str], list[Any]]:
+            info = first(as_experience(batch, agent))
+            return scalars(info)
+
+        @tf.function
+        def many(iterator: Any, steps: Any) -> Any:
+            # the sum over the steps, and the greatest target of all
+            total = one(next(iterator))
+            for _ in tf.range(steps - 1):
+                now = one(next(iterator))
+                total = {
+                    k: tf.maximum(v, now[k]) if k == "target_max" else v + now[k]
+                    for k, v in total.items()
+                }
+            return total
+
+        self._many = many
+
+    def steps(self, count: int) -> dict[str, float]:
+        """Some gradient steps; sums of their scalars (`target_max`: the greatest)."""
+        found = self._many(self._iterator, tf.constant(count))
+        return {name: float(value) for name, value in found.items()}
+
+
+def scalars(info: Any) -> dict[str, Any]:
+    """Loss and scalars of a TF-Agents `LossInfo`."""
+    extra = info.extra._asdict() if hasattr(info.extra, "_asdict") else {}
+    found = {k: v for k, v in extra.items() if getattr(v, "shape", None) == ()}
+    return {"loss": info.loss} | found
+
+
+def train(model: ActorCritic, datasets: Datasets, run: Run) -> None:
+    """Trains a model to the end of the run's config, from where the run stands.
+
+    Raises:
+        TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+        TrainingDiverged: a loss became NaN or infinite.
+    """
+    config, agent = run.config, make_agent(model)
+    parts = [model, *(optimizer for optimizer, _ in agent.optimizers.values())]
+    evaluation = None
+    if config.environment:
+        evaluation = Evaluation(
+            model, config.environment, config.evaluation_episodes, config.parallel
+        )
+    position = run.restore(*parts)
+    step, sums = position.get("step", 0), position.get("sums", {})
+    agent.train_step_counter.assign(step)
+    per_epoch, total = config.steps_per_epoch, config.epochs * config.steps_per_epoch
+    bounds = reachable(datasets.info["transitions"], config.agent.gamma)
+    learner = Learner(agent, datasets.train.from_step(step), config.jit_compile)
+    board = tf.summary.create_file_writer(str(run.directory / "tensorboard"))
+    bar = keras.utils.Progbar(total) if sys.stderr.isatty() else None
+    told: set[str] = set()  # each kind is said once
+    if step:
+        print(f"resuming after step {step} of {total}", file=sys.stderr)
+    while step < total:
+        count = min(CHUNK - step % CHUNK, per_epoch - step % per_epoch)
+        found = learner.steps(count)
+        if not all(map(math.isfinite, found.values())):
+            raise TrainingDiverged(f"step {step + count}: losses {found}; no later state is kept")
+        sums = add(sums, found)
+        step += count
+        done, stopped = step % per_epoch == 0, run.stop.signum is not None
+        if done:
+            row = {"epoch": step // per_epoch, "step": step}
+            row |= {k: v if k == "target_max" else v / per_epoch for k, v in sums.items()}
+            sums, last = {}, step == total
+            if evaluation and (last or row["epoch"] % config.evaluate_every == 0):
+                row |= evaluation.metrics()
+            run.log.add(row)
+            report(row, config.epochs, board, bar)
+            for kind, what in complaints(row, bounds, model).items():
+                if kind not in told:
+                    warnings.warn(f"epoch {row['epoch']}: {what}", stacklevel=2)
+                told.add(kind)
+        if done or stopped or step % config.save_every < count:
+            run.checkpoint(step, *parts, sums=sums)
+        if stopped and step < total:
+            name = signal.Signals(run.stop.signum).name
+            raise TrainingInterrupted(
+                f"{name}: stopped after step {step}, state saved; the same command goes on",
+                run.stop.signum,
+            )
+
+
+def add(sums: dict[str, float], found: dict[str, float]) -> dict[str, float]:
+    """Sums so far and those of some more steps; of `target_max` the greater."""
+    if not sums:
+        return found
+    return {k: max(sums[k], v) if k == "target_max" else sums[k] + v for k, v in found.items()}
+
+
+def reachable(data: Transitions, gamma: float) -> tuple[float, float]:
+    """Bounds of any true value: the extreme rewards for ever; 0, where networks start, is in."""
+    low, high = min(float(data.reward.min()), 0.0), max(float(data.reward.max()), 0.0)
+    return low / (1 - gamma), high / (1 - gamma)
+
+
+def report(row: dict[str, float], epochs: int, board: Any, bar: Any) -> None:
+    """TensorBoard, and a line or the bar's."""
+    with board.as_default(step=row["step"]):
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                tf.summary.scalar(name, value)
+    shown = {k: v for k, v in row.items() if k not in ("epoch", "step")}
+    if bar:
+        bar.update(row["step"], list(shown.items()))
+    else:
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        print(f"epoch {row['epoch']}/{epochs}  {numbers}", file=sys.stderr, flush=True)
+
+
+def complaints(
+    row: dict[str, float], bounds: tuple[float, float], model: ActorCritic
+) -> dict[str, str]:
+    """What is wrong with an epoch, by kind: values out of reach, or weights that stop learning."""
+    low, high = bounds
+    found = {}
+    if row.get("target_max", high) > high + 1e-6 * max(1.0, abs(high)):
+        found["above"] = (
+            f"the greatest target is {row['target_max']:.4g}, above {high:.4g}, the most that any "
+            "policy can reach: values are overestimated"
+        )
+    if row.get("q", low) < low:
+        found["below"] = (
+            f"the mean Q is {row['q']:.4g}, below {low:.4g}, the least that any policy can reach: "
+            "values diverge"
+        )
+    if model.algorithm == "uwac" and row["weight"] < LOW_WEIGHT:
+        found["weight"] = (
+            f"the mean weight is {row['weight']:.3g}, critics hardly learn; a smaller agent.beta "
+            "or spectral_norm helps"
+        )
+    return found
+
+
+def summary(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Of a log: the greatest return and score as `best_...`, the greatest target of all epochs as
+    `target_max`, and of the last epoch the means `q`, `weight`, `mmd` and `alpha`."""
+    found = {}
+    for name, key in (("return", "best_return"), ("score", "best_score")):
+        values = [row[name] for row in rows if name in row]
+        if values:
+            found[key] = float(np.max(values))
+    if "target_max" in rows[-1]:
+        found["target_max"] = float(np.max([row["target_max"] for row in rows]))
+        found |= {name: rows[-1][name] for name in ("q", "weight", "mmd", "alpha")}
+    return found
