@@ -119,19 +119,12 @@ class BearAgent(tf_agent.TFAgent):
         y = mathematics.bellman_target(m1, m2, reward, s.gamma * discount, s.lam)
         return y, ops.max(ops.reshape(v1 + v2, shape), -1)
 
-    def critic_loss(self, q: Any, y: Any, variance: Any) -> Any:
-        """The weighted squared error [B] of one critic."""
-        s = self.settings
-        w = self.weights_of(variance) if s.weight_critic else ops.ones_like(variance)
-        loss = w**s.weight_power * ops.square(q - y)
-        return loss + s.q_penalty * ops.relu(q) * variance if s.q_penalty else loss
-
     def _train(self, experience: Any, weights: Any = None) -> tf_agent.LossInfo:
-        n, seed = self.networks, self.networks.seed_generator
+        n = self.networks
         for critic in (n.q1, n.q2, n.target_q1, n.target_q2):
             critic.settle()
         with tf.GradientTape(persistent=True) as tape:
-            losses, info = self._losses(experience, weights, seed)
+            losses, info = self._losses(experience, weights)
         gradients = {
             name: tape.gradient(losses[name], [v.value for v in variables])
             for name, (_, variables) in self.optimizers.items()
@@ -145,12 +138,12 @@ class BearAgent(tf_agent.TFAgent):
 
     def _loss(self, experience: Any, weights: Any = None, training: bool = False) -> Any:
         del training
-        losses, info = self._losses(experience, weights, self.networks.seed_generator)
+        losses, info = self._losses(experience, weights)
         return tf_agent.LossInfo(losses["critic"] + losses["actor"] + losses["vae"], info)
 
-    def _losses(self, experience: Any, weights: Any, seed: Any) -> tuple[dict[str, Any], Any]:
+    def _losses(self, experience: Any, weights: Any) -> tuple[dict[str, Any], Any]:
         """The loss of each part, whose gradient is taken for that part's variables alone."""
-        n, s = self.networks, self.settings
+        n = self.networks
         at, action, after = self._as_transition(experience)[:3]
         observation, action = at.observation, action.action
         valid = ops.cast(ops.logical_not(at.is_last()), "float32")
@@ -158,39 +151,64 @@ class BearAgent(tf_agent.TFAgent):
         mean = lambda x: ops.sum(x * valid) / ops.maximum(ops.sum(valid), 1.0)  # noqa: E731
 
         y, variance = self.target(after.reward, after.discount, after.observation)
-        y, variance = ops.stop_gradient(y), ops.stop_gradient(variance)
-        q1, q2 = (q.sample(observation, action, seed) for q in (n.q1, n.q2))
-        critic = mean(self.critic_loss(q1, y, variance) + self.critic_loss(q2, y, variance))
-
-        rebuilt, latent, log_std = n.vae.reconstruct(observation, action, seed)
-        error = ops.mean(ops.square(rebuilt - n.space.inner(action)), -1)
-        vae = mean(error) + s.vae_kl_weight * mathematics.gaussian_kl(latent, log_std)
-
-        k = s.n_mmd_action_samples
-        behaviour = ops.stop_gradient(n.vae.generate(observation, k, seed))
-        actions, pre = n.actor.sample(observation, k, seed)
-        apart = mathematics.mmd(behaviour, pre, s.mmd_kernel, s.mmd_sigma)
-        (m1, v1), (m2, v2) = (self.moments(q, observation, actions[:, 0]) for q in (n.q1, n.q2))
-        w = self.weights_of(v1 + v2) if s.weight_actor else ops.ones_like(v1)
-        started = ops.cast(self.train_step_counter >= s.warmup_steps, "float32")
+        critic, q = self.critic_losses(observation, action, y, variance)
+        value, apart, spread = self.actor_loss(observation)
         alpha = ops.exp(n.log_alpha)
-        gap = apart - s.alpha_threshold
-        actor = mean(-started * w * ops.minimum(m1, m2) + ops.stop_gradient(alpha) * gap)
+        gap = apart - self.settings.alpha_threshold
+        losses = {
+            "vae": mean(self.behaviour_loss(observation, action)),
+            "critic": mean(critic),
+            "actor": mean(value + ops.stop_gradient(alpha) * gap),
+            "alpha": -alpha * ops.stop_gradient(mean(gap)),
+        }
         info = BearLossInfo(
-            critic_loss=critic,
-            actor_loss=actor,
-            vae_loss=vae,
+            critic_loss=losses["critic"],
+            actor_loss=losses["actor"],
+            vae_loss=losses["vae"],
             alpha=alpha,
             mmd=mean(apart),
-            q=mean(0.5 * (q1 + q2)),
+            q=mean(q),
             target=mean(y),
             target_max=ops.max(y),
             variance=mean(variance),
             weight=mean(self.weights_of(variance)),
-            actor_weight=mean(self.weights_of(v1 + v2)),
+            actor_weight=mean(self.weights_of(spread)),
         )
-        ascent = -alpha * ops.stop_gradient(mean(gap))
-        return {"vae": vae, "critic": critic, "actor": actor, "alpha": ascent}, info
+        return losses, info
+
+    def behaviour_loss(self, observation: Any, action: Any) -> Any:
+        """The behaviour model's squared error [B] and its KL, a mean over the batch."""
+        n, s = self.networks, self.settings
+        rebuilt, mean, log_std = n.vae.reconstruct(observation, action, n.seed_generator)
+        error = ops.mean(ops.square(rebuilt - n.space.inner(action)), -1)
+        return error + s.vae_kl_weight * mathematics.gaussian_kl(mean, log_std)
+
+    def critic_losses(self, observation: Any, action: Any, y: Any, variance: Any) -> Any:
+        """The sum of both critics' weighted squared errors [B], and their mean Q [B]."""
+        n, s = self.networks, self.settings
+        y, variance = ops.stop_gradient(y), ops.stop_gradient(variance)
+        w = self.weights_of(variance) if s.weight_critic else ops.ones_like(variance)
+        q1, q2 = (q.sample(observation, action, n.seed_generator) for q in (n.q1, n.q2))
+        loss = w**s.weight_power * (ops.square(q1 - y) + ops.square(q2 - y))
+        if s.q_penalty:
+            loss = loss + s.q_penalty * (ops.relu(q1) + ops.relu(q2)) * variance
+        return loss, 0.5 * (q1 + q2)
+
+    def actor_loss(self, observation: Any) -> tuple[Any, Any, Any]:
+        """-w Q of one action [B], 0 while warming up; the MMD [B]; the action's Var[Q] [B].
+
+        No gradient of the actor's reaches critics or behaviour model: each part's is taken for its
+        own variables.
+        """
+        n, s = self.networks, self.settings
+        k = s.n_mmd_action_samples
+        behaviour = ops.stop_gradient(n.vae.generate(observation, k, n.seed_generator))
+        actions, pre = n.actor.sample(observation, k, n.seed_generator)
+        apart = mathematics.mmd(behaviour, pre, s.mmd_kernel, s.mmd_sigma)
+        (m1, v1), (m2, v2) = (self.moments(q, observation, actions[:, 0]) for q in (n.q1, n.q2))
+        w = self.weights_of(v1 + v2) if s.weight_actor else ops.ones_like(v1)
+        started = ops.cast(self.train_step_counter >= s.warmup_steps, "float32")
+        return -started * w * ops.minimum(m1, m2), apart, ops.stop_gradient(v1 + v2)
 
     def _follow(self) -> None:
         """Moves the targets towards the critics; u and v of spectral norm are their own."""

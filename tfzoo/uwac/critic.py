@@ -10,7 +10,7 @@ from keras import ops
 
 from tfzoo.layers import SNDense, SpectralLayer
 from tfzoo.registry import serializable
-from tfzoo.uwac.mathematics import moments_of, total_moments
+from tfzoo.uwac.mathematics import controlled_moments, moments_of
 from tfzoo.uwac.networks import SpaceModel, check_widths, take_space
 
 ESTIMATORS = ("monte_carlo", "conditional")
@@ -102,12 +102,14 @@ class DropoutCritic(SpaceModel):
 
         `monte_carlo` draws whole masks, as the official code does. `conditional` draws all but
         the last layer's and takes mean and variance over that in closed form, by the law of total
-        variance: both are unbiased, and it needs far fewer samples for the same accuracy.
+        variance; what the others do is compared with Q's linear approximation in them, whose
+        variance is known (a control variate). Both are unbiased; `conditional` needs far fewer
+        samples for the same accuracy.
 
         Args:
             observation: [B, D].
             action: [B, A].
-            samples: T, masks for each row.
+            samples: T, masks for each row, at least 2.
             seed: an int (the same masks each time), a `keras.random.SeedGenerator`, or None.
             estimator: of `ESTIMATORS`.
             shared_masks: a mask serves all rows: as good for each of them, and cheaper.
@@ -120,21 +122,41 @@ class DropoutCritic(SpaceModel):
             mean = self._through(x, kernels, None)[0]
             return mean, ops.zeros_like(mean)
 
-        drawn = 0
+        masks: list[Any] = []
 
         def mask(shape: Sequence[Any]) -> Any:
-            nonlocal drawn
-            drawn += 1
             rows = 1 if shared_masks else shape[-2]
-            own = seed + drawn if isinstance(seed, int) else seed
-            return self._mask((samples, rows, shape[-1]), own)
+            own = seed + len(masks) if isinstance(seed, int) else seed
+            masks.append(self._mask((samples, rows, shape[-1]), own))
+            return masks[-1]
 
         q, variance = self._through(x, kernels, mask, estimator == "conditional")
         if variance is None:
             return moments_of(q)
         if len(self.hidden) == 1:  # no other mask is left: both are exact
             return q, variance
-        return total_moments(q, variance)
+        return controlled_moments(q, variance, *self._linear(x, kernels, masks))
+
+    def _linear(self, x: Any, kernels: list[Any], masks: list[Any]) -> tuple[Any, Any]:
+        """Q's linear part [T, B] in the masks, around the network without any, and its variance."""
+        hidden, h = [], x
+        for layer, kernel in zip(self.body, kernels, strict=False):
+            h = ops.relu(_cast(h, "float32") @ _cast(kernel, "float32") + layer.bias)
+            hidden.append(h)
+        slope = ops.squeeze(_cast(kernels[-1], "float32"), -1)  # dQ / dh of the last layer
+        value, variance = 0.0, 0.0
+        for i in range(len(masks) - 1, -1, -1):
+            active = _cast(hidden[i + 1] > 0, "float32")
+            slope = (slope * active) @ ops.transpose(_cast(kernels[i + 1], "float32"))
+            effect = hidden[i] * slope  # [B, H]
+            value = value + ops.sum((masks[i] - 1.0) * effect, -1)
+            variance = variance + self.odds * ops.sum(ops.square(effect), -1)
+        return value, variance
+
+    @property
+    def odds(self) -> float:
+        """p / (1 - p), the variance of a mask's element."""
+        return self.dropout_rate / (1.0 - self.dropout_rate)
 
     def distribution(self, observation: Any, action: Any, samples: int = 100) -> Any:
         """Q over masks as a TensorFlow Probability normal distribution [B] of its moments."""
@@ -163,8 +185,7 @@ class DropoutCritic(SpaceModel):
         q = ops.squeeze(h @ kernel, -1) + _cast(self.value.bias, "float32")[0]
         if not conditional:
             return q, None
-        odds = self.dropout_rate / (1.0 - self.dropout_rate)
-        return q, odds * ops.squeeze(ops.square(h) @ ops.square(kernel), -1)
+        return q, self.odds * ops.squeeze(ops.square(h) @ ops.square(kernel), -1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -101,18 +101,27 @@ def moments_of(samples: Any) -> tuple[Any, Any]:
     return mean, ops.sum(ops.square(samples - mean), 0) / (count - 1.0)
 
 
-def total_moments(means: Any, variances: Any) -> tuple[Any, Any]:
-    """Mean and variance by the law of total variance: E[Var[Q | m]] + Var[E[Q | m]].
+def controlled_moments(
+    means: Any, variances: Any, control: Any, control_variance: Any
+) -> tuple[Any, Any]:
+    """Mean and variance by the law of total variance, E[Var[Q | m]] + Var[E[Q | m]].
+
+    `control`, of mean 0 and known variance, stands in for E[Q | m]: only their difference is
+    estimated from the samples, so that S may be small where it is a good copy. Both results are
+    unbiased for any control, but for the cut of negative variances to 0.
 
     Args:
-        means: [S, ...], E[Q | m] for S samples of m.
+        means: [S, ...], E[Q | m] for S samples of m, at least 2.
         variances: [S, ...], Var[Q | m].
+        control: [S, ...], at the same m.
+        control_variance: [...].
 
     Returns:
-        Mean and variance, each [...]; both estimates are unbiased.
+        Mean and variance, each [...].
     """
-    mean, between = moments_of(means)
-    return mean, ops.mean(variances, 0) + between
+    mean = ops.mean(means - control, 0)
+    between = moments_of(means)[1] - moments_of(control)[1] + control_variance
+    return mean, ops.maximum(ops.mean(variances, 0) + between, 0.0)
 
 
 def gaussian_kl(mean: Any, log_std: Any) -> Any:

@@ -40,7 +40,7 @@ class AgentSettings:
         alpha_threshold: epsilon, what the MMD may reach.
         vae_kl_weight: of the behaviour model's KL.
         warmup_steps: steps whose actor only follows the MMD.
-        n_mc_samples: T, dropout masks.
+        n_mc_samples: T, dropout masks; at least 2, for a variance.
         estimator: `monte_carlo` or `conditional`, see `DropoutCritic.moments`.
         shared_masks: see there.
         beta: of the weights.
@@ -98,8 +98,9 @@ class AgentSettings:
             check(0 <= getattr(self, key) <= 1, f"agent.{key}", getattr(self, key), "from 0 to 1")
         check(self.tau > 0, "agent.tau", self.tau, "above 0")
         counts = ("vae_units", "n_action_samples", "n_target_samples", "n_mmd_action_samples")
-        for key in (*counts, "n_mc_samples"):
+        for key in counts:
             check(getattr(self, key) >= 1, f"agent.{key}", getattr(self, key), "at least 1")
+        check(self.n_mc_samples >= 2, "agent.n_mc_samples", self.n_mc_samples, "at least 2")
         for key in ("vae_kl_weight", "warmup_steps", "q_penalty"):
             check(getattr(self, key) >= 0, f"agent.{key}", getattr(self, key), "at least 0")
         choices("agent.mmd_kernel", self.mmd_kernel, KERNELS)
