@@ -258,13 +258,14 @@ class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
         check_specs(time_step_spec.observation, action_spec, networks)
         self.networks = networks
         adam = keras.optimizers.Adam(networks.settings.actor_learning_rate)
-        variables = networks.actor.trainable_variables
+        actor = networks.actor
+        variables = [v for x in (*actor.body, actor.mean) for v in x.trainable_variables]
         adam.build(variables)
         self.optimizers = {"actor": (adam, variables)}
         super().__init__(
             time_step_spec,
             action_spec,
-            ActorNetwork(time_step_spec.observation, action_spec, networks.actor),
+            ActorNetwork(time_step_spec.observation, action_spec, actor),
             adam,
             loss_fn=self._squared_error,
             train_step_counter=tf.Variable(0, dtype=tf.int64)

@@ -74,8 +74,8 @@ class MaxQPolicy(tf_policy.TFPolicy):
         if seed is None:
             noise = keras.random.normal(shape, seed=self._seeds)
         else:
-            words = tfp.random.sanitize_seed(seed)
-            noise = tf.random.stateless_normal(shape, words)
+            words = tf.reshape(tf.cast(seed, tf.int32), [-1])  # a number or two
+            noise = tf.random.stateless_normal(shape, tf.concat([words, words], 0)[:2])
         found = n.best_action(observation, noise)
         return policy_step.PolicyStep(found, policy_state, ())
 

@@ -1,0 +1,191 @@
+"""Offline data: embedded mixtures, D4RL-style files, Minari, RLDS of others, broken files."""
+
+import h5py
+import numpy as np
+import pytest
+
+from tfzoo import data
+from tfzoo.data import DataConfig, control, offline_files
+from tfzoo.errors import InputError
+
+EPISODES = (3, 2, 4)  # ends by a terminal, by a time limit, by the file's end
+
+
+def rows():
+    rng = np.random.default_rng(0)
+    count = sum(EPISODES)
+    ends = np.cumsum(EPISODES) - 1
+    found = {
+        "observations": rng.normal(size=(count, 2)).astype("float32"),
+        "actions": rng.uniform(-1, 1, (count, 1)).astype("float32"),
+        "rewards": np.arange(count, dtype="float32"),
+        "terminals": np.zeros(count, bool),
+        "timeouts": np.zeros(count, bool),
+    }
+    found["terminals"][ends[0]] = True
+    found["timeouts"][ends[1]] = True
+    return found
+
+
+def write(arrays, path):
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+            file.create_group("metadata")
+    return str(path)
+
+
+def read(path, tmp_path):
+    config = DataConfig("tfzoo_transitions", str(tmp_path / "tfds"), path)
+    return data.transitions(data.builder(config))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
+def test_without_next_observations_a_cut_step_is_left_out(suffix, tmp_path):
+    arrays = rows()
+    found = read(write(arrays, tmp_path / f"d{suffix}"), tmp_path)
+    kept = [0, 1, 2, 3, 5, 6, 7]  # 4 and 8: what came next is unknown
+    np.testing.assert_array_equal(found.reward, kept)
+    np.testing.assert_array_equal(found.discount, [1, 1, 0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(found.observation, arrays["observations"][kept])
+    following = [1, 2, None, 4, 6, 7, 8]
+    for i, row in enumerate(following):
+        if row is not None:
+            np.testing.assert_array_equal(found.next_observation[i], arrays["observations"][row])
+    assert found.version.startswith("tfzoo_transitions/file-")
+
+
+def test_next_observations_keep_every_step(tmp_path):
+    arrays = rows()
+    following = np.roll(arrays["observations"], -1, 0)
+    following[[2, 4, 8]] = [[7, 7], [8, 8], [9, 9]]
+    found = read(write(arrays | {"next_observations": following}, tmp_path / "d.npz"), tmp_path)
+    np.testing.assert_array_equal(found.reward, range(9))
+    np.testing.assert_array_equal(found.next_observation, following)
+    np.testing.assert_array_equal(np.flatnonzero(found.discount == 0), [2])
+
+
+def test_a_jump_between_rows_is_a_border(tmp_path):
+    arrays = rows()
+    following = np.roll(arrays["observations"], -1, 0) + 0.0
+    following[0] += 1.0  # row 1 is not what followed row 0
+    write(arrays | {"next_observations": following}, tmp_path / "d.npz")
+    episodes = offline_files.read(str(tmp_path / "d.npz"))
+    assert [len(e.rewards) for e in episodes] == [1, 2, 2, 4]
+
+
+def minari(path, **changes):
+    (path / "data").mkdir(parents=True)
+    with h5py.File(path / "data" / "main_data.hdf5", "w") as file:
+        for i, ends in enumerate((True, False)):
+            arrays = {
+                "observations": np.arange(8.0).reshape(4, 2) + 10 * i,
+                "actions": np.zeros((3, 1)),
+                "rewards": np.arange(3.0) + 10 * i,
+                "terminations": np.array([False, False, ends]),
+                "truncations": np.array([False, False, not ends]),
+            } | changes
+            for name, array in arrays.items():
+                file[f"episode_{i}/{name}"] = array
+    return str(path)
+
+
+def test_minari(tmp_path):
+    found = read(minari(tmp_path / "m"), tmp_path)
+    np.testing.assert_array_equal(found.reward, [0, 1, 2, 10, 11, 12])
+    np.testing.assert_array_equal(found.discount, [1, 1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(found.next_observation[-1], [16, 17])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rewards": None}, "has no rewards"),
+        ({"actions": np.zeros((3, 1))}, r"actions \[3, 1\] must have 9 rows"),
+        ({"rewards": np.full(9, np.nan)}, "rewards hold NaN"),
+        ({"observations": np.full((9, 2), np.inf)}, "observations hold NaN or infinity"),
+    ],
+)
+def test_broken_arrays(change, says, tmp_path):
+    arrays = {k: v for k, v in (rows() | change).items() if v is not None}
+    for suffix in (".npz", ".h5"):
+        path = write(arrays, tmp_path / f"d{suffix}")
+        with pytest.raises(InputError, match=says):
+            offline_files.read(path)
+
+
+def test_broken_files(tmp_path):
+    empty = {k: v[:0] for k, v in rows().items()}
+    with pytest.raises(InputError, match="must have transitions, has none"):
+        offline_files.read(write(empty, tmp_path / "e.npz"))
+    for name in ("x.npz", "x.hdf5"):
+        (tmp_path / name).write_bytes(b"no such format")
+        with pytest.raises(InputError, match="not readable as"):
+            offline_files.read(str(tmp_path / name))
+    (tmp_path / "x.csv").write_text("1,2")
+    for path, says in ((tmp_path / "x.csv", "must end in"), (tmp_path / "no.npz", "no such file")):
+        with pytest.raises(InputError, match=says):
+            offline_files.read(str(path))
+    with pytest.raises(InputError, match="must be a Minari data set"):
+        offline_files.read(str(tmp_path))
+    with pytest.raises(InputError, match="episode_0 has 2 terminations; must be 3"):
+        offline_files.read(minari(tmp_path / "m", terminations=np.zeros(2, bool)))
+    with pytest.raises(InputError, match="data.path: must be set"):
+        data.builder(DataConfig("tfzoo_transitions"))
+
+
+@pytest.mark.parametrize("mixture", control.MIXTURES)
+def test_embedded_mixtures(mixture, tmp_path):
+    config = DataConfig(f"tfzoo_pointmass_offline/{mixture}", str(tmp_path))
+    found = data.transitions(data.builder(config))
+    assert len(found) == (1000 if mixture == "human" else 4000)
+    assert found.version == f"tfzoo_pointmass_offline/{mixture}/1.0.0"
+    assert (found.discount == 1).all() and np.abs(found.action).max() <= 1
+    state, reward = control.POINT_MASS.step(
+        found.observation.astype("float64"), found.action.astype("float64")
+    )
+    np.testing.assert_allclose(found.next_observation, state, atol=1e-5)
+    np.testing.assert_allclose(found.reward, reward, atol=1e-5)
+    returns = found.reward.reshape(-1, 100).sum(1)
+    best, random = control.POINT_MASS.expert_return, control.POINT_MASS.random_return
+    if mixture == "random":
+        assert abs(returns.mean() - random) < 40
+    else:
+        assert returns.max() > 3 * best
+
+
+def test_a_mixture_is_drawn_by_its_seed():
+    one, two = (control.collect(control.PENDULUM, "human") for _ in range(2))
+    np.testing.assert_array_equal(one["actions"], two["actions"])
+    other = control.collect(control.PENDULUM, "human", 1)
+    assert (other["actions"] != one["actions"]).any()
+
+
+def test_rlds_of_d4rls_builders():
+    """TFDS's `d4rl_*` hold steps with these fields; what is left out, and terminal states."""
+    from tfzoo.data.transitions import _of_episode
+
+    steps = {
+        "observation": np.arange(8.0).reshape(4, 2),
+        "action": np.zeros((4, 1)),
+        "reward": np.array([1.0, 2.0, 3.0, 0.0]),
+        "discount": np.array([1.0, 1.0, 0.0, 0.0]),
+        "is_first": np.array([True, False, False, False]),
+        "is_last": np.array([False, False, False, True]),
+        "is_terminal": np.array([False, False, False, True]),
+    }
+    observation, _, reward, discount, following = _of_episode(steps)
+    np.testing.assert_array_equal(reward, [1, 2, 3])
+    np.testing.assert_array_equal(discount, [1, 1, 0])
+    np.testing.assert_array_equal(following[:-1], observation[1:])
+    cut = _of_episode(steps | {"is_terminal": np.zeros(4, bool)})
+    np.testing.assert_array_equal(cut[3], [1, 1, 1])
+
+
+def test_data_of_another_form(tmp_path):
+    found = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
+    with pytest.raises(InputError, match="must hold episodes of steps"):
+        data.transitions(found)

@@ -1,0 +1,49 @@
+"""UWAC's bench: targets and sample counts from rows, and a run of small networks."""
+
+import csv
+
+import pytest
+
+from tfzoo.cli import main
+from tfzoo.uwac import bench as uwac_bench
+
+
+def row(kind, name, seconds="", **more):
+    return {"kind": kind, "alternative": name, "seconds": seconds, **more}
+
+
+def test_targets_follow_from_the_rows():
+    rows = [row("steps", "uwac_conditional", 0.6), row("steps", "bear", 0.1)]
+    rows += [row("shares", "data", 0.01), row("shares", "whole", 0.04)]
+    steps, share = uwac_bench.targets(rows)
+    assert steps.met and round(steps.found, 6) == 6
+    assert not share.met and round(share.found, 6) == 0.8
+
+
+def test_enough_samples_are_as_exact_as_the_official_ones():
+    rows = [row("accuracy", "monte_carlo", samples=100, error_of_variance=0.14)]
+    for samples, error in ((2, 0.3), (4, 0.15), (8, 0.13), (16, 0.1)):
+        rows.append(row("accuracy", "conditional", samples=samples, error_of_variance=error))
+    assert uwac_bench.enough(rows) == 8
+
+
+@pytest.mark.parametrize("name", uwac_bench.SHARES)
+def test_every_part_runs(name):
+    uwac_bench.build_part(name, 2, 4, 3)()
+
+
+def test_the_command_runs(local_workers, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(uwac_bench, "REPEATS", 20)
+    monkeypatch.setattr(uwac_bench, "SAMPLES", (2,))
+    words = ["--parts", "accuracy,steps", "--rounds", "1", "--width", "4", "--batch-size", "2"]
+    words += ["--official-samples", "3", "--output", str(tmp_path)]
+    assert main(["bench", "uwac", *words]) == 0
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert [r["alternative"] for r in rows if r["kind"] == "steps"] == list(uwac_bench.STEPS)
+    capsys.readouterr()
+
+
+def test_wrong_options(capsys):
+    for words in (["--parts", "all"], ["--width", "0"], ["--samples", "1"]):
+        assert main(["bench", "uwac", *words]) == 2
+        assert words[0] in capsys.readouterr().err

@@ -1,0 +1,44 @@
+"""UWAC's study: its arms, and a run of two tiny ones."""
+
+from tfzoo import runner
+from tfzoo.cli import main
+from tfzoo.uwac import study as uwac_study
+
+
+def test_arms_differ_as_they_say():
+    made = {
+        a.name: runner.resolve(a.recipe, a.overrides).config
+        for a in uwac_study.arms(uwac_study.FULL[0])
+    }
+    assert len(made) == len(uwac_study.SETTINGS)
+    agent = {name: c.agent for name, c in made.items()}
+    ours, code = agent[uwac_study.UWAC], agent[uwac_study.CODE]
+    assert (ours.weight_fn, ours.weight_power, ours.spectral_norm) == ("inverse", 1, False)
+    assert (code.weight_fn, code.weight_power, code.spectral_norm) == ("exp", 2, True)
+    assert made[uwac_study.BEAR].algorithm == "bear" and not agent[uwac_study.BEAR].dropout_rate
+    assert agent[uwac_study.DROPOUT].dropout_rate and made[uwac_study.DROPOUT].algorithm == "bear"
+    assert not agent["UWAC, critics' weights only"].weight_actor
+    assert not agent["UWAC, actor's weights only"].weight_critic
+    names = [a.name for a in uwac_study.arms("pendulum/human")]
+    assert names == list(uwac_study.MAIN)
+
+
+def test_the_command_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(uwac_study, "MAIN", (uwac_study.BC, uwac_study.UWAC))
+    words = ["--seeds", "0,1", "--data", "pointmass/human", "--output", str(tmp_path)]
+    small = ["epochs=2", "steps_per_epoch=5", "agent.hidden=[4]", "agent.vae_units=4"]
+    small += ["evaluation_episodes=2", "agent.n_action_samples=2"]
+    assert main(["study", "uwac", *words, *small]) == 0
+    folder = tmp_path / "pointmass-human"
+    expected = {"table.md", "results.csv", "study.json", "curves.png", "runs"}
+    assert {p.name for p in folder.iterdir()} == expected
+    assert (tmp_path / "returns.png").is_file()
+    text = (folder / "table.md").read_text()
+    assert "UWAC costs less than behavioural cloning" in text and "| ood_auc |" in text
+    capsys.readouterr()
+
+
+def test_refuses(capsys):
+    for words in (["--data", "pointmass/none"], ["--seeds", "x"]):
+        assert main(["study", "uwac", *words]) == 2
+        assert words[0] in capsys.readouterr().err
