@@ -21,10 +21,17 @@ def test_targets_follow_from_the_rows():
 
 
 def test_enough_samples_are_as_exact_as_the_official_ones():
-    rows = [row("accuracy", "monte_carlo", samples=100, error_of_variance=0.14)]
-    for samples, error in ((2, 0.3), (4, 0.15), (8, 0.13), (16, 0.1)):
-        rows.append(row("accuracy", "conditional", samples=samples, error_of_variance=error))
+    errors = {"fresh": (0.3, 0.13, 0.12, 0.1), "trained": (0.3, 0.15, 0.13, 0.1)}
+    rows = []
+    for critic, four in errors.items():
+        made = [("monte_carlo", 100, 0.14)]
+        made += [("conditional", *pair) for pair in zip((2, 4, 8, 16), four, strict=True)]
+        rows += [
+            row("accuracy", name, critic=critic, samples=n, error_of_variance=error)
+            for name, n, error in made
+        ]
     assert uwac_bench.enough(rows) == 8
+    assert uwac_bench.enough(rows[:5]) == 4
 
 
 @pytest.mark.parametrize("name", uwac_bench.SHARES)
