@@ -227,3 +227,22 @@ def test_refuses_an_environment_of_other_sizes(tmp_path):
     words = [*SMALL, "environment=tfzoo/Pendulum-v0"]
     with pytest.raises(InputError, match=r"sizes \(3, 1\) must be \(4, 2\)"):
         runner.run_recipe(runner.resolve("uwac/pointmass", words), tmp_path)
+
+
+def test_a_served_policy_drives_the_environment(run):
+    """Observations go to the server, actions come back: as the model itself would act."""
+    from tfzoo import serving
+    from tfzoo.serving.client import RestClient
+
+    model = keras.models.load_model(run[0] / "model.keras")
+    local = uwac.signatures(model)["serving_default"]
+    environment = uwac.make_environment("tfzoo/PointMass-v0", 2)
+    step, seed = environment.reset(), np.array([1, 2], np.int32)
+    with serving.serve(run[0] / "export" / "pointmass", rest_port=0, grpc_port=0) as server:
+        client = RestClient(f"http://127.0.0.1:{server.rest_port}")
+        for _ in range(5):
+            inputs = {"observation": step.observation, "seed": seed}
+            action = np.asarray(client.predict("pointmass", inputs)["action"], "float32")
+            np.testing.assert_allclose(action, local(**inputs)["action"], rtol=1e-4, atol=1e-5)
+            step, seed = environment.step(action), seed + 2
+    assert step.observation.shape == (2, 4)

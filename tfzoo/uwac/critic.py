@@ -122,7 +122,7 @@ class DropoutCritic(SpaceModel):
             mean = self._through(x, kernels, None)[0]
             return mean, ops.zeros_like(mean)
 
-        masks: list[Any] = []
+        masks = []
 
         def mask(shape: Sequence[Any]) -> Any:
             rows = 1 if shared_masks else shape[-2]
