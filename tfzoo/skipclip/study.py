@@ -112,6 +112,9 @@ def compare(
     table = study.report(f"skipclip-{name}", rows, metric, output, claims, notes)
     print(table + "\n" + means(rows))
     pictures.bars(rows, output / "errors.png")
+    shown = output / "runs" / f"{best}-seed{seeds[0]}"
+    if best in names:
+        pictures.of_run(shown / "fold0" if folds[0] else shown, output)
     return rows
 
 
