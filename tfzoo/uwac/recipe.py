@@ -19,6 +19,9 @@ from tfzoo.uwac.evaluation import Evaluation, critic_metrics
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.signatures import signatures
 
+_GUESS = {"observations": 17, "actions": 6}
+"""Sizes for a dry run without the user's file: HalfCheetah's."""
+
 _BORDER = 1e-4
 """How far beyond the limits an action may lie, in parts of their distance; it is then cut."""
 
@@ -30,7 +33,9 @@ class Offline(Recipe):
     config_class = OfflineConfig
 
     def data_info(self, config: OfflineConfig) -> dict[str, Any]:
-        """Sizes, as the builder says them without being prepared."""
+        """Sizes, as the builder says them without being prepared; of no file a guess."""
+        if config.data.name == "tfzoo_transitions" and config.data.path is None:
+            return _GUESS | {"steps_per_epoch": config.steps_per_epoch}
         step = data.unprepared(config.data).info.features["steps"]
         sizes = [int(np.prod(step[name].shape)) for name in ("observation", "action")]
         return dict(zip(("observations", "actions"), sizes, strict=True)) | {
