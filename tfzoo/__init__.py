@@ -14,6 +14,7 @@ from tfzoo import (
     metricopt,
     metrics,
     optim,
+    recon3d,
     sdn,
     skipclip,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "metricopt",
     "metrics",
     "optim",
+    "recon3d",
     "sdn",
     "skipclip",
     "list_models",

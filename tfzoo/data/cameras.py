@@ -46,9 +46,7 @@ def look_at(centre: np.ndarray, target: np.ndarray, up: np.ndarray) -> tuple[np.
     return r, -r @ np.asarray(centre, np.float64)
 
 
-def orbit(
-    azimuth: float, elevation: float, distance: float, focal: float, size: int
-) -> np.ndarray:
+def orbit(azimuth: float, elevation: float, distance: float, focal: float, size: int) -> np.ndarray:
     """A camera [3, 7] on a sphere around the origin, y up, angles in degrees."""
     a, e = np.deg2rad([azimuth, elevation])
     centre = distance * np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])

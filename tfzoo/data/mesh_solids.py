@@ -1,4 +1,4 @@
-"""Any triangle mesh as a solid: voxels of its surface and of what it encloses, as a distance grid."""
+"""Any triangle mesh as a solid: its surface and what it encloses, as a grid of distances."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def source(config: DataConfig) -> MeshesConfig:
 class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
     """Meshes of a folder category/file, or of one `.npz`, as `tfzoo_solids` has its solids.
 
-    Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid of
-    96 cells (`mesh_solid`), closed or not; `watertight` says whether the file's own surface was.
+    Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid
+    of 96 cells (`mesh_solid`), closed or not; `watertight` says whether the file's surface was.
     Views and occupancies are of that solid. One split, `shapes`: see `posed_shapes`. Meshes that
     cannot be made solid are left out, named on stderr, and in the metadata's `skipped`.
     """

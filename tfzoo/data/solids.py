@@ -29,9 +29,7 @@ def shape_features(views: int, size: int, names: list[str], **more: Any) -> Any:
     rows = lambda dtype, *tail: tfds.features.Tensor(  # noqa: E731
         shape=(None, *tail), dtype=dtype, encoding=packed
     )
-    images = tfds.features.Tensor(
-        shape=(views, size, size, 3), dtype=np.uint8, encoding=packed
-    )
+    images = tfds.features.Tensor(shape=(views, size, size, 3), dtype=np.uint8, encoding=packed)
     return tfds.features.FeaturesDict(
         {
             "images": images,
@@ -51,10 +49,10 @@ class TfzooSolids(tfds.core.GeneratorBasedBuilder):
 
     Features: `images` uint8 [8, 64, 64, 3]; `cameras` [8, 3, 7], see `tfzoo.data.cameras`; `points`
     [6144, 3] in the cube from -0.55 to 0.55, 4,096 drawn evenly, then 2,048 near the surface;
-    `occupancies` [6144]; `surface`, `normals` [2048, 3]; `label`. Splits: `train` 80, `validation` 6
-    and `test` 10 each of table, car and plane; `unseen` 6 each of chair, lamp, mug, sofa, rocket and
-    shelf, which no other split has. Solid i of a category and split is the same on every machine,
-    up to rounding. About two minutes of one core.
+    `occupancies` [6144]; `surface`, `normals` [2048, 3]; `label`. Splits: `train` 80,
+    `validation` 6 and `test` 10 each of table, car and plane; `unseen` 6 each of chair, lamp, mug,
+    sofa, rocket and shelf, which no other split has. Solid i of a category and split is the same on
+    every machine, up to rounding. About two minutes of one core.
     """
 
     name = "tfzoo_solids"

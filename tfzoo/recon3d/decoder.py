@@ -79,9 +79,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
         """Makes two dense layers, and norms or a dense layer of c."""
         policy, width = self.dtype_policy, h_shape[-1]
         self.fc_0 = keras.layers.Dense(width, name="fc_0", dtype=policy)
-        self.fc_1 = keras.layers.Dense(
-            width, kernel_initializer="zeros", name="fc_1", dtype=policy
-        )
+        self.fc_1 = keras.layers.Dense(width, kernel_initializer="zeros", name="fc_1", dtype=policy)
         self.fc_0.build(h_shape)
         self.fc_1.build(h_shape)
         if self.kind == "plain":

@@ -42,9 +42,7 @@ class _Encoder(layers.Layer):
     receptive_field = 0
     stride: int | None = 2
 
-    def __init__(
-        self, image_size: int = 64, features: int = 32, width: int = 24, **keywords: Any
-    ):
+    def __init__(self, image_size: int = 64, features: int = 32, width: int = 24, **keywords: Any):
         super().__init__(**keywords)
         if image_size < 2 * self.divisor or image_size % self.divisor:
             raise ValueError(

@@ -21,9 +21,15 @@ class Functions:
     """
 
     def __init__(self, model: Any):
-        self.encode = tf.function(lambda x: model.encode(x, training=False))
+        size, tail = model.image_size, model.encoder.compute_output_shape((None,))[1:]
+        free = lambda *tail: tf.TensorSpec([None, None, *tail], tf.float32)  # noqa: E731
+        features = tf.TensorSpec([None, None, *tail], model.encoder.compute_dtype)
+        self.encode = tf.function(
+            lambda x: model.encode(x, training=False), input_signature=[free(size, size, 3)]
+        )
         self.decode = tf.function(
-            lambda f, c, p: model.decode(f, c, p, training=False), reduce_retracing=True
+            lambda f, c, p: model.decode(f, c, p, training=False),
+            input_signature=[features, free(3, 7), free(3)],
         )
 
     def __deepcopy__(self, memo: dict) -> None:

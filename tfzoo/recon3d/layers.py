@@ -93,9 +93,7 @@ class PointRepresentation(keras.layers.Layer):
             x = ops.concatenate([x, ops.cast(place, self.compute_dtype)], -1)
         return self.second(ops.relu(self.first(x)))
 
-    def compute_output_shape(
-        self, phi_shape: Any, points_shape: Any, cameras_shape: Any
-    ) -> Any:
+    def compute_output_shape(self, phi_shape: Any, points_shape: Any, cameras_shape: Any) -> Any:
         """[B, V, N, width]."""
         return (*phi_shape[:-1], self.width)
 

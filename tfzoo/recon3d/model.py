@@ -133,9 +133,7 @@ class OccupancyReconstructor(keras.Model):
         lead = ops.shape(images)[:2]
         return ops.reshape(found, (*lead, *found.shape[1:]))
 
-    def decode(
-        self, features: Any, cameras: Any, points: Any, training: bool | None = None
-    ) -> Any:
+    def decode(self, features: Any, cameras: Any, points: Any, training: bool | None = None) -> Any:
         """Logits float32 [B, N] of points, by the features of `encode`."""
         cameras, points = ops.cast(cameras, "float32"), ops.cast(points, "float32")
         batch, views = ops.shape(cameras)[:2]
@@ -229,4 +227,3 @@ class OccupancyReconstructor(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, the threshold as it stands."""
         return super().get_config() | self._settings | {"threshold": float(self.threshold)}
-
