@@ -72,7 +72,8 @@ def surface_metrics(
 
     `chamfer_l1` is the mean of accuracy and completeness, each a mean distance (not squared) to the
     nearest point of the other; `f_score` 2 P R / (P + R), P and R the shares within `tolerance`
-    (1 % of the unit cube's side); `normal_consistency` the mean |n . n'| at nearest points, both ways.
+    (1 % of the unit cube's side); `normal_consistency` the mean |n . n'| at nearest points, both
+    ways.
 
     Args:
         found: [N, 3].
