@@ -56,4 +56,4 @@ def as_model(name):
 def call(model, name, rows=slice(None)):
     inputs = [x[rows] for x in inputs_of(name)]
     functional = not is_a(name, keras.Model)
-    return flat(model(inputs if functional and len(inputs) > 1 else inputs[0]))
+    return flat(model(inputs) if functional and len(inputs) > 1 else model(*inputs))

@@ -12,6 +12,6 @@ for path in sorted(Path(sys.argv[1]).glob("*.keras")):
     model = keras.models.load_model(path)
     data = np.load(path.with_suffix(".npz"))
     inputs = [data[name] for name in data.files if name.startswith("in")]
-    outputs = model(inputs if data["functional"] and len(inputs) > 1 else inputs[0])
+    outputs = model(inputs) if data["functional"] and len(inputs) > 1 else model(*inputs)
     arrays = [keras.ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
     np.savez(path.with_suffix(".found.npz"), *arrays)

@@ -126,7 +126,7 @@ def test_saved_model_equals_keras(name, tmp_path):
     specs = [tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in inputs_of(name)]
     archive.add_endpoint(
         "serve",
-        lambda *x: keras.tree.flatten(model(list(x) if functional and len(x) > 1 else x[0])),
+        lambda *x: keras.tree.flatten(model(list(x)) if functional and len(x) > 1 else model(*x)),
         input_signature=specs,
     )
     archive.write_out(str(tmp_path), verbose=False)

@@ -21,6 +21,8 @@ _OURS = {
     "tfzoo_image_folder": "tfzoo.data.image_folder",
     "tfzoo_breast_cancer": "tfzoo.data.tables",
     "tfzoo_shapes_views": "tfzoo.data.shapes_views",
+    "tfzoo_solids": "tfzoo.data.solids",
+    "tfzoo_meshes": "tfzoo.data.meshes",
     "tfzoo_table": "tfzoo.data.tables",
     "tfzoo_motions": "tfzoo.data.motions",
     "tfzoo_pendulum_offline": "tfzoo.data.offline",
@@ -30,7 +32,7 @@ _OURS = {
     "tfzoo_video_folder": "tfzoo.data.video_folder",
 }
 _BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
-_BY_PATH += ["tfzoo_transitions", "tfzoo_video_arrays", "tfzoo_video_folder"]
+_BY_PATH += ["tfzoo_meshes", "tfzoo_transitions", "tfzoo_video_arrays", "tfzoo_video_folder"]
 
 
 def register() -> None:

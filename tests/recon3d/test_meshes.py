@@ -1,0 +1,104 @@
+"""Surfaces of known fields, and measures of shapes with known answers."""
+
+import numpy as np
+import pytest
+
+from tfzoo.errors import InputError
+from tfzoo.recon3d import (
+    OccupancyIoU,
+    extract_mesh,
+    mesh_metrics,
+    meshes,
+    save_mesh,
+    surface_metrics,
+    volumetric_iou,
+)
+
+
+def ball(radius, centre=(0, 0, 0)):
+    return lambda x: radius - np.linalg.norm(x - np.asarray(centre), axis=-1)
+
+
+def test_a_ball_has_its_radius_volume_and_outward_faces():
+    mesh = extract_mesh(ball(0.3), 64)
+    assert mesh.is_watertight and mesh.volume > 0
+    assert np.abs(np.linalg.norm(mesh.vertices, axis=-1) - 0.3).max() < 2e-4
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * 0.027, rel=3e-3)
+
+
+@pytest.mark.parametrize("resolution", [64, 80, 128])
+def test_the_growing_grid_finds_the_same_surface_with_fewer_questions(resolution):
+    def field(x):  # two balls and a bar between them, thinner than a coarse cell
+        bar = 0.012 - np.maximum(np.hypot(x[:, 1], x[:, 2]), np.abs(x[:, 0]) - 0.2)
+        return np.maximum(np.maximum(ball(0.1, (0.3, 0, 0))(x), ball(0.1, (-0.3, 0, 0))(x)), bar)
+
+    dense, all_ = meshes.dense_grid(field, resolution)
+    sparse, some = meshes.sparse_grid(field, resolution, 0.0, meshes.first_grid(resolution))
+    np.testing.assert_array_equal(dense > 0, sparse > 0)
+    a, b = meshes.grid_mesh(dense, 0.0), meshes.grid_mesh(sparse, 0.0)
+    np.testing.assert_allclose(a.volume, b.volume, rtol=1e-4)
+    assert len(a.vertices) == len(b.vertices) and some < all_ / (2 if resolution < 100 else 5)
+
+
+def test_what_reaches_the_border_is_capped():
+    mesh = extract_mesh(lambda x: 0.2 - np.abs(x[:, 1]), 32)  # a slab through the whole cube
+    assert mesh.is_watertight and mesh.volume == pytest.approx(0.4 * 1.1**2, rel=0.02)
+
+
+def test_levels_and_refusals(tmp_path):
+    assert extract_mesh(ball(0.3), 32, level=0.1).bounds[1, 0] == pytest.approx(0.2, abs=2e-3)
+    with pytest.raises(InputError, match="no point of the grid is inside"):
+        extract_mesh(ball(-1.0), 32)
+    with pytest.raises(InputError, match="resolution=30"):
+        extract_mesh(ball(0.3), 30)
+    with pytest.raises(InputError, match="threshold=1.5"):
+        meshes.logit(1.5)
+    with pytest.raises(InputError, match="must end in one of .obj"):
+        save_mesh(extract_mesh(ball(0.3), 16), tmp_path / "x.txt")
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb"])
+def test_files_come_back(suffix, tmp_path):
+    import trimesh
+
+    mesh = extract_mesh(ball(0.3), 16)
+    path = save_mesh(mesh, tmp_path / f"m{suffix}")
+    assert trimesh.load(path, force="mesh").volume == pytest.approx(mesh.volume, rel=1e-3)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def shell(radius, count=4000, seed=0):
+    x = np.random.default_rng(seed).normal(size=(count, 3))
+    n = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return radius * n, n
+
+
+def test_concentric_balls():
+    (a, na), (b, nb) = shell(0.3), shell(0.4, seed=1)
+    found = surface_metrics(a, b, na, nb, tolerance=0.05)
+    assert found["chamfer_l1"] == pytest.approx(0.1, abs=0.005)
+    assert found["f_score"] == 0 and found["normal_consistency"] > 0.99
+    same = surface_metrics(a, a, na, -na)
+    assert same["chamfer_l1"] == 0 and same["f_score"] == 1
+    assert same["normal_consistency"] == pytest.approx(1)
+    half = surface_metrics(a, np.concatenate([a, a + 9]))  # all right, half missing
+    assert half["f_score"] == pytest.approx(2 / 3)
+    truth, normals = shell(0.3, 20000)
+    whole = mesh_metrics(extract_mesh(ball(0.3), 64), truth, normals)
+    assert whole["chamfer_l1"] < 0.006 and whole["f_score"] > 0.95
+    assert whole["normal_consistency"] > 0.98
+    with pytest.raises(InputError, match="found: has no points"):
+        surface_metrics(a[:0], b)
+
+
+def test_iou():
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (200_000, 3))
+    r = np.linalg.norm(x, axis=-1)
+    assert volumetric_iou(r < 0.3, r < 0.4) == pytest.approx((0.3 / 0.4) ** 3, abs=0.01)
+    a, b = np.array([[1, 1, 0, 0], [0, 0, 0, 0]]), np.array([[1, 0, 1, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(volumetric_iou(a, b), [1 / 3, 1])
+    np.testing.assert_allclose(volumetric_iou(b, a), [1 / 3, 1])
+    metric = OccupancyIoU(0.8)
+    metric.update_state(a, np.where(b, 2.0, 1.0))  # logit of 0.8 is 1.39
+    metric.update_state(a[:1], [[9.0, 9, -9, -9]])
+    assert float(metric.result()) == pytest.approx((1 / 3 + 1 + 1) / 3)

@@ -1,0 +1,106 @@
+"""A user's meshes: a folder of folders of mesh files, or one `.npz` of many meshes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfzoo.errors import InputError
+
+SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb")
+_ARRAYS = ("v", "f", "voff", "foff", "y", "classes")
+_LAYOUT = f"a folder category/file{{{','.join(SUFFIXES)}}}, or an .npz of {', '.join(_ARRAYS)}"
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A mesh by name, with its category; `vertices` [N, 3], `faces` [M, 3]."""
+
+    name: str
+    category: str
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def categories(path: str) -> list[str]:
+    """Names of the categories, in order.
+
+    Raises:
+        InputError: neither of the two layouts.
+    """
+    if Path(path).is_file():
+        with _open(path) as arrays:
+            return [str(name) for name in arrays["classes"]]
+    return sorted({p.parent.name for p in files(path)})
+
+
+def files(path: str) -> list[Path]:
+    """The folder's mesh files, in order.
+
+    Raises:
+        InputError: no such folder, or no mesh files in folders below it.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"data.path={path!r}: no such file or folder; must be {_LAYOUT}")
+    found = sorted(p for p in root.glob("*/*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"data.path={path!r}: holds no meshes; must be {_LAYOUT}")
+    return found
+
+
+def read_meshes(path: str) -> Iterator[Mesh]:
+    """All meshes of either layout.
+
+    Raises:
+        InputError: see `categories`; a file that cannot be read, or trimesh is missing.
+    """
+    if Path(path).is_file():
+        yield from _from_arrays(path)
+        return
+    for file in files(path):
+        yield Mesh(str(file.relative_to(path)), file.parent.name, *_read(file))
+
+
+def is_watertight(mesh: Mesh) -> bool:
+    """Whether every edge, vertices at one place counted as one, has exactly two faces."""
+    _, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    faces = index.reshape(-1)[mesh.faces]
+    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    _, counts = np.unique(edges, axis=0, return_counts=True)
+    return bool((counts == 2).all())
+
+
+def _open(path: str) -> np.lib.npyio.NpzFile:
+    try:
+        arrays = np.load(path, allow_pickle=False)
+        missing = [name for name in _ARRAYS if name not in arrays.files]
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"data.path={path!r}: not readable as .npz: {error}") from None
+    if missing:
+        raise InputError(f"data.path={path!r}: has no {missing[0]}; must be {_LAYOUT}")
+    return arrays
+
+
+def _from_arrays(path: str) -> Iterator[Mesh]:
+    with _open(path) as arrays:
+        v, f, voff, foff, y, classes = (arrays[name] for name in _ARRAYS)
+    for i in range(len(y)):
+        vertices, faces = v[voff[i] : voff[i + 1]], f[foff[i] : foff[i + 1]]
+        yield Mesh(f"{i:05d}", str(classes[y[i]]), vertices, faces)
+
+
+def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        import trimesh
+    except ImportError:
+        raise InputError("data.path: mesh files need `pip install tfzoo[mesh]`") from None
+    try:
+        mesh = trimesh.load(file, force="mesh", process=False)
+        return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    except Exception as error:  # a loader for each format, each with its own errors
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"data.path: {str(file)!r} cannot be read as a mesh: {first}") from None

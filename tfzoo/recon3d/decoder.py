@@ -1,0 +1,185 @@
+"""Occupancy Networks' decoders (arXiv:1812.03828), with a condition of each point's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.registry import serializable
+
+KINDS = ("cbn", "plain")
+INPUTS = ("condition", "world")
+
+
+@serializable("recon3d")
+class ConditionalBatchNorm(keras.layers.Layer):
+    """gamma(c) BN(h) + beta(c): statistics over batch and points, scale and shift by c.
+
+    gamma and beta are linear in c and begin as 1 and 0, so that the layer begins as BN. Momentum
+    and epsilon are PyTorch's (0.9 as Keras counts, 1e-5).
+
+    Args:
+        **keywords: `name`, `dtype`, ...
+
+    Input: h [B, N, H], c [B, N, C]. Output: [B, N, H].
+    """
+
+    def build(self, h_shape: Any, c_shape: Any) -> None:
+        """Makes the two maps and the statistics."""
+        policy = self.dtype_policy
+        self.norm = keras.layers.BatchNormalization(
+            momentum=0.9, epsilon=1e-5, center=False, scale=False, name="norm", dtype=policy
+        )
+        dense = lambda name, start: keras.layers.Dense(  # noqa: E731
+            h_shape[-1],
+            kernel_initializer="zeros",
+            bias_initializer=start,
+            name=name,
+            dtype=policy,
+        )
+        self.gamma, self.beta = dense("gamma", "ones"), dense("beta", "zeros")
+        self.norm.build(h_shape)
+        self.gamma.build(c_shape)
+        self.beta.build(c_shape)
+
+    def call(self, h: Any, c: Any, training: bool | None = None) -> Any:
+        """Scaled and shifted."""
+        return self.gamma(c) * self.norm(h, training=training) + self.beta(c)
+
+    def compute_output_shape(self, h_shape: Any, c_shape: Any) -> Any:
+        """That of h."""
+        return tuple(h_shape)
+
+
+@serializable("recon3d")
+class ConditionalResidualBlock(keras.layers.Layer):
+    """h + fc_1(relu(CBN_1(fc_0(relu(CBN_0(h, c))), c))), or without norms and c added: `plain`.
+
+    fc_1 begins at 0: the block begins as the identity (`plain`: as h + fc_c(c)).
+
+    Args:
+        kind: `cbn` or `plain`.
+        **keywords: `name`, `dtype`, ...
+
+    Input: h [B, N, H], c [B, N, C]. Output: [B, N, H].
+
+    Raises:
+        ValueError: another kind.
+    """
+
+    def __init__(self, kind: str = "cbn", **keywords: Any):
+        super().__init__(**keywords)
+        if kind not in KINDS:
+            raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
+        self.kind = kind
+
+    def build(self, h_shape: Any, c_shape: Any) -> None:
+        """Makes two dense layers, and norms or a dense layer of c."""
+        policy, width = self.dtype_policy, h_shape[-1]
+        self.fc_0 = keras.layers.Dense(width, name="fc_0", dtype=policy)
+        self.fc_1 = keras.layers.Dense(width, kernel_initializer="zeros", name="fc_1", dtype=policy)
+        self.fc_0.build(h_shape)
+        self.fc_1.build(h_shape)
+        if self.kind == "plain":
+            self.fc_c = keras.layers.Dense(width, name="fc_c", dtype=policy)
+            self.fc_c.build(c_shape)
+            return
+        self.norms = [ConditionalBatchNorm(name=f"cbn_{i}", dtype=policy) for i in (0, 1)]
+        for norm in self.norms:
+            norm.build(h_shape, c_shape)
+
+    def call(self, h: Any, c: Any, training: bool | None = None) -> Any:
+        """The block's output."""
+        if self.kind == "plain":
+            h = h + self.fc_c(c)
+            return h + self.fc_1(ops.relu(self.fc_0(ops.relu(h))))
+        inner = self.fc_0(ops.relu(self.norms[0](h, c, training=training)))
+        return h + self.fc_1(ops.relu(self.norms[1](inner, c, training=training)))
+
+    def compute_output_shape(self, h_shape: Any, c_shape: Any) -> Any:
+        """That of h."""
+        return tuple(h_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"kind": self.kind}
+
+
+@serializable("recon3d")
+class OccupancyDecoder(keras.layers.Layer):
+    """A point's condition to the logit of its being inside.
+
+    h = fc_p(p), residual blocks, then fc_out(relu(CBN(h, c))) (`plain`: fc_out(relu(h))). p is the
+    condition itself by default, or the world's coordinates, which tie the field to how objects are
+    put into the world. The paper's p is not known to us.
+
+    Args:
+        width: H of the blocks.
+        blocks: number of blocks.
+        kind: `cbn` or `plain`.
+        inputs: what p is: `condition` or `world`.
+        **keywords: `name`, `dtype`, ...
+
+    Input: c [B, N, C], points [B, N, 3]. Output: float32 [B, N].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        blocks: int = 3,
+        kind: str = "cbn",
+        inputs: str = "condition",
+        **keywords: Any,
+    ):
+        super().__init__(**keywords)
+        if width < 1 or blocks < 1:
+            raise ValueError(f"width={width}, blocks={blocks}: must be at least 1")
+        for name, value, allowed in (("kind", kind, KINDS), ("inputs", inputs, INPUTS)):
+            if value not in allowed:
+                raise ValueError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
+        self.width, self.count, self.kind, self.inputs = width, blocks, kind, inputs
+
+    def build(self, c_shape: Any, points_shape: Any) -> None:
+        """Makes the layers."""
+        policy, h_shape = self.dtype_policy, (*c_shape[:-1], self.width)
+        self.fc_p = keras.layers.Dense(self.width, name="fc_p", dtype=policy)
+        self.fc_p.build(c_shape if self.inputs == "condition" else points_shape)
+        self.blocks = [
+            ConditionalResidualBlock(self.kind, name=f"block_{i}", dtype=policy)
+            for i in range(self.count)
+        ]
+        for block in self.blocks:
+            block.build(h_shape, c_shape)
+        self.norm = None
+        if self.kind == "cbn":
+            self.norm = ConditionalBatchNorm(name="norm", dtype=policy)
+            self.norm.build(h_shape, c_shape)
+        self.fc_out = keras.layers.Dense(1, name="fc_out", dtype=policy)
+        self.fc_out.build(h_shape)
+
+    def call(self, c: Any, points: Any, training: bool | None = None) -> Any:
+        """Logits."""
+        h = self.fc_p(c if self.inputs == "condition" else ops.cast(points, c.dtype))
+        for block in self.blocks:
+            h = block(h, c, training=training)
+        if self.norm is not None:
+            h = self.norm(h, c, training=training)
+        return ops.cast(self.fc_out(ops.relu(h))[..., 0], "float32")
+
+    def compute_output_shape(self, c_shape: Any, points_shape: Any) -> Any:
+        """[B, N]."""
+        return tuple(c_shape[:-1])
+
+    def compute_output_spec(self, c: Any, points: Any, training: Any = None) -> Any:
+        """Float32 whatever the policy."""
+        return keras.KerasTensor(c.shape[:-1], "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        sizes = {"width": self.width, "blocks": self.count}
+        return super().get_config() | sizes | {"kind": self.kind, "inputs": self.inputs}

@@ -1,0 +1,174 @@
+"""Image encoders of different spatial extent: one code, a map that sees far, a map that sees near.
+
+Convolutions of stride 2 have kernels of 4, pooling windows of 2: both keep the centres of cells
+where `sample_features` looks for them. A kernel of 3 would shift a map by half a pixel a level.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from tfzoo.registry import serializable
+
+
+def _block(filters: int, kernel: int = 3, stride: int = 1) -> list[Any]:
+    """Convolution, BatchNormalization as PyTorch's, ReLU."""
+    return [
+        layers.Conv2D(filters, kernel, stride, "same", use_bias=False),
+        layers.BatchNormalization(momentum=0.9, epsilon=1e-5),
+        layers.ReLU(),
+    ]
+
+
+def _apply(x: Any, *blocks: list[Any]) -> Any:
+    for block in blocks:
+        for layer in block:
+            x = layer(x)
+    return x
+
+
+class _Encoder(layers.Layer):
+    """What the encoders share: sizes, checks, and a functional network inside.
+
+    Attributes:
+        receptive_field: side in pixels of what a cell of the output depends on.
+        stride: pixels that a cell of the map spans; None for a single code.
+    """
+
+    divisor = 2
+    receptive_field = 0
+    stride: int | None = 2
+
+    def __init__(self, image_size: int = 64, features: int = 32, width: int = 24, **keywords: Any):
+        super().__init__(**keywords)
+        if image_size < 2 * self.divisor or image_size % self.divisor:
+            raise ValueError(
+                f"image_size={image_size}: must be a multiple of {self.divisor}, at least "
+                f"{2 * self.divisor}"
+            )
+        for name, value in (("features", features), ("width", width)):
+            if value < 1:
+                raise ValueError(f"{name}={value}: must be at least 1")
+        self.image_size, self.features, self.width = image_size, features, width
+        before = keras.config.dtype_policy()
+        try:
+            keras.config.set_dtype_policy(self.dtype_policy)
+            image = keras.Input((image_size, image_size, 3))
+            self.network = keras.Model(image, self.make(image), name="network")
+        finally:
+            keras.config.set_dtype_policy(before)
+        self.built = True
+
+    def make(self, image: Any) -> Any:
+        """The network's output of a symbolic image."""
+        raise NotImplementedError
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        """Features of images [M, S, S, 3] in [-1, 1]."""
+        return self.network(images, training=training)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """[M, C] or [M, S / stride, S / stride, C]."""
+        if self.stride is None:
+            return (shape[0], self.features)
+        side = self.image_size // self.stride
+        return (shape[0], side, side, self.features)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        sizes = {"image_size": self.image_size, "features": self.features, "width": self.width}
+        return super().get_config() | sizes
+
+
+@serializable("recon3d")
+class GlobalEncoder(_Encoder):
+    """One code for a whole image: strided convolutions, mean over all places, a dense layer.
+
+    As in Occupancy Networks, at a smaller scale: every point gets the same code.
+
+    Args:
+        image_size: S, a multiple of 16.
+        features: C of the code.
+        width: channels of the first convolution; later ones have up to 4 times as many.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [M, S, S, 3] in [-1, 1]. Output: [M, C].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    divisor = 16
+    stride = None
+
+    def make(self, image: Any) -> Any:
+        """Four halvings, then the mean."""
+        self.receptive_field = self.image_size
+        widths = [self.width, self.width * 3 // 2, self.width * 2, self.width * 4]
+        x = _apply(image, *(_block(w, 4, 2) for w in widths))
+        return layers.Dense(self.features)(layers.GlobalAveragePooling2D()(x))
+
+
+@serializable("recon3d")
+class UNetEncoder(_Encoder):
+    """A map of stride 2 whose cells see most of the image, and still know where they are.
+
+    Args:
+        image_size: S, a multiple of 16.
+        features: C of the map.
+        width: channels at stride 2; 4/3, 2 and 8/3 times as many at strides 4, 8 and 16.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [M, S, S, 3] in [-1, 1]. Output: [M, S/2, S/2, C].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    divisor = 16
+    receptive_field = 104
+    """With interpolation between cells: 4, then 10, 20 and 40 more going down, 16, 8, 4, 2 up."""
+
+    def make(self, image: Any) -> Any:
+        """Down to stride 16 and up to 2, with skips."""
+        widths = [self.width, self.width * 4 // 3, self.width * 2, self.width * 8 // 3]
+        x, skips = _apply(image, _block(widths[0], 4, 2)), []
+        for width in widths[1:]:
+            skips.append(x)
+            x = _apply(layers.AveragePooling2D(2)(x), _block(width))
+        for width in reversed(widths[:-1]):
+            x = layers.Concatenate()([layers.UpSampling2D(2)(x), skips.pop()])
+            x = _apply(x, _block(width))
+        return layers.Conv2D(self.features, 1)(x)
+
+
+@serializable("recon3d")
+class LocalEncoder(_Encoder):
+    """A map of stride 2 whose cells see 14 pixels: shapes are put together from local evidence.
+
+    Args:
+        image_size: S, even.
+        features: C of the map.
+        width: channels inside.
+        **keywords: `name`, `dtype`, ...
+
+    Input: [M, S, S, 3] in [-1, 1]. Output: [M, S/2, S/2, C].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    receptive_field = 14
+    """A cell sees 4 + 4 + 4, interpolation between two cells 2 more."""
+
+    def make(self, image: Any) -> Any:
+        """Three convolutions and a map of single cells."""
+        x = _apply(image, _block(self.width, 4, 2), _block(self.width), _block(self.width))
+        return layers.Conv2D(self.features, 1)(x)
+
+
+ENCODERS = {"global": GlobalEncoder, "unet": UNetEncoder, "local": LocalEncoder}
+"""Encoders by the name that configs have for them."""

@@ -1,0 +1,69 @@
+"""A model's field of logits, asked in chunks of few sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+CHUNK = 8192
+"""Points of an object that are asked for at once."""
+
+_LEAST = 256
+
+
+class Functions:
+    """A model's encoder and decoder as compiled functions, made when they are first needed.
+
+    They follow the model's weights. They are no part of the model, whose attributes are saved.
+    """
+
+    def __init__(self, model: Any):
+        size, tail = model.image_size, model.encoder.compute_output_shape((None,))[1:]
+        free = lambda *tail: tf.TensorSpec([None, None, *tail], tf.float32)  # noqa: E731
+        features = tf.TensorSpec([None, None, *tail], model.encoder.compute_dtype)
+        self.encode = tf.function(
+            lambda x: model.encode(x, training=False), input_signature=[free(size, size, 3)]
+        )
+        self.decode = tf.function(
+            lambda f, c, p: model.decode(f, c, p, training=False),
+            input_signature=[features, free(3, 7), free(3)],
+        )
+
+    def __deepcopy__(self, memo: dict) -> None:
+        """A copied model makes its own."""
+
+
+class Field:
+    """Logits of points in objects whose images are encoded already.
+
+    Args:
+        functions: of the model.
+        images: raw pixels [B, V, S, S, 3].
+        cameras: [B, V, 3, 7].
+    """
+
+    def __init__(self, functions: Functions, images: np.ndarray, cameras: np.ndarray):
+        self._decode = functions.decode
+        self._features = functions.encode(tf.constant(images, tf.float32))
+        self._cameras = tf.constant(cameras, tf.float32)
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Logits float32 [B, N] of points [B, N, 3]; the last chunk is filled up, then cut."""
+        count = points.shape[1]
+        size = min(CHUNK, max(_LEAST, 1 << max(0, count - 1).bit_length()))
+        found = np.empty(points.shape[:2], np.float32)
+        for i in range(0, count, size):
+            part = points[:, i : i + size].astype(np.float32)
+            have = part.shape[1]
+            part = np.pad(part, [(0, 0), (0, size - have), (0, 0)])
+            logits = self._decode(self._features, self._cameras, tf.constant(part))
+            found[:, i : i + have] = keras.ops.convert_to_numpy(logits)[:, :have]
+        return found
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-logit))."""
+    return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)

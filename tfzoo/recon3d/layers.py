@@ -1,0 +1,180 @@
+"""What the method adds: points as cameras see them, and the variance over views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.recon3d import geometry
+from tfzoo.registry import serializable
+
+POINTS = ("none", "world", "camera", "camera+origin")
+AGGREGATES = ("mean", "max", "var", "mean_var", "concat")
+
+
+@serializable("recon3d")
+class PointRepresentation(keras.layers.Layer):
+    """r_v(X) = g([phi_v(X); rho_v(X)]): a point's features in a view, with where it lies.
+
+    rho is nothing, the world's X, the camera's R_v X + t_v, or that and the way o_v - X from the
+    point to the camera. `none` and `camera` do not change if the world is turned; the others do. g
+    is two dense layers, shared by views and points. Which form the paper takes is not known to us;
+    `camera` is our default.
+
+    Args:
+        points: one of `POINTS`.
+        width: of g's two layers.
+        octaves: of a positional encoding of rho, 0 for none.
+        distance: cameras' mean distance, taken from the camera's depth.
+        scale: rho is multiplied by it.
+        **keywords: `name`, `dtype`, ...
+
+    Input: phi [B, V, N, C], points [B, N, 3], cameras [B, V, 3, 7]. Output: [B, V, N, width].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        points: str = "camera",
+        width: int = 64,
+        octaves: int = 0,
+        distance: float = 1.6,
+        scale: float = 1.0,
+        **keywords: Any,
+    ):
+        super().__init__(autocast=False, **keywords)
+        if points not in POINTS:
+            raise ValueError(f"points={points!r}: must be one of {', '.join(POINTS)}")
+        if width < 1 or octaves < 0:
+            raise ValueError(f"width={width}, octaves={octaves}: must be at least 1 and 0")
+        self.points, self.width, self.octaves = points, width, octaves
+        self.distance, self.scale = distance, scale
+        make = lambda name: keras.layers.Dense(  # noqa: E731
+            width, name=name, dtype=self.dtype_policy
+        )
+        self.first, self.second = make("first"), make("second")
+
+    @property
+    def extra(self) -> int:
+        """Numbers of rho."""
+        size = {"none": 0, "world": 3, "camera": 3, "camera+origin": 6}[self.points]
+        return size * (1 + 2 * self.octaves)
+
+    def build(self, phi_shape: Any, points_shape: Any, cameras_shape: Any) -> None:
+        """Makes g."""
+        self.first.build((*phi_shape[:-1], phi_shape[-1] + self.extra))
+        self.second.build((*phi_shape[:-1], self.width))
+
+    def place(self, points: Any, cameras: Any) -> Any:
+        """rho, float32 [B, V, N, extra]; None for `none`."""
+        if self.points == "none":
+            return None
+        seen = geometry.camera_points(cameras, points)
+        if self.points == "world":
+            found = ops.expand_dims(points, 1) + ops.zeros_like(seen)
+        else:
+            found = geometry.normalised_coordinates(seen, self.distance)
+        if self.points == "camera+origin":
+            way = geometry.camera_centres(cameras)[:, :, None] - ops.expand_dims(points, 1)
+            found = ops.concatenate([found, way], -1)
+        found = found * self.scale
+        waves = [f(2.0**i * 3.14159265 * found) for i in range(self.octaves) for f in _WAVES]
+        return ops.concatenate([found, *waves], -1)
+
+    def call(self, phi: Any, points: Any, cameras: Any) -> Any:
+        """Geometry in float32, g in the layer's own precision."""
+        place = self.place(ops.cast(points, "float32"), ops.cast(cameras, "float32"))
+        x = ops.cast(phi, self.compute_dtype)
+        if place is not None:
+            x = ops.concatenate([x, ops.cast(place, self.compute_dtype)], -1)
+        return self.second(ops.relu(self.first(x)))
+
+    def compute_output_shape(self, phi_shape: Any, points_shape: Any, cameras_shape: Any) -> Any:
+        """[B, V, N, width]."""
+        return (*phi_shape[:-1], self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        names = ("points", "width", "octaves", "distance", "scale")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+_WAVES = (ops.sin, ops.cos)
+
+
+@serializable("recon3d")
+class ViewAggregation(keras.layers.Layer):
+    """Representations of a point in several views to one, whatever the views' order.
+
+    `var` is the variance cost, sum over v of w_v (r_v - mean)^2 / sum of w_v, element by element,
+    as in multi-view stereo: 0 where the views agree. With one view it is 0 everywhere and says
+    nothing. `mean_var` is [relu(mean); var]. `concat`, which heeds the order, is for comparison.
+    Without any view all are 0.
+
+    Args:
+        mode: one of `AGGREGATES`.
+        views: of `concat`: so many at most, missing ones are 0.
+        **keywords: `name`, `dtype`, ...
+
+    Input: r [B, V, N, C], weights [B, V, N] from 0. Output: [B, N, C], of `mean_var` 2 C, of
+    `concat` views x C.
+
+    Raises:
+        ValueError: an argument is out of range; `concat` of more views; `var` of a single view.
+    """
+
+    def __init__(self, mode: str = "mean_var", views: int | None = None, **keywords: Any):
+        super().__init__(**keywords)
+        if mode not in AGGREGATES:
+            raise ValueError(f"mode={mode!r}: must be one of {', '.join(AGGREGATES)}")
+        if (mode == "concat") != (views is not None) or (views or 1) < 1:
+            raise ValueError(f"views={views}: must be given, from 1 up, for 'concat' and only then")
+        self.mode, self.views = mode, views
+        self.built = True
+
+    def call(self, r: Any, weights: Any) -> Any:
+        """Mean and variance in float32, the variance in two passes."""
+        weights = ops.expand_dims(ops.cast(weights, "float32"), -1)
+        values, count = ops.cast(r, "float32"), r.shape[1]
+        if self.mode == "max":
+            low = ops.where(weights > 0, values, -1e30)
+            found = ops.max(low, axis=1)
+            return ops.cast(ops.where(found > -1e29, found, 0.0), r.dtype)
+        if self.mode == "concat":
+            return ops.cast(self._concat(values * ops.cast(weights > 0, "float32")), r.dtype)
+        if self.mode == "var" and count == 1:
+            raise ValueError("mode='var': must have at least 2 views, of one it is always 0")
+        total = ops.maximum(ops.sum(weights, axis=1), 1e-6)
+        mean = ops.sum(values * weights, axis=1) / total
+        if self.mode == "mean":
+            return ops.cast(mean, r.dtype)
+        apart = values - ops.expand_dims(mean, 1)
+        cost = ops.sum(weights * apart * apart, axis=1) / total
+        if self.mode == "mean_var":
+            cost = ops.concatenate([ops.relu(mean), cost], -1)
+        return ops.cast(cost, r.dtype)
+
+    def _concat(self, values: Any) -> Any:
+        if values.shape[1] is not None and values.shape[1] > self.views:
+            raise ValueError(f"{values.shape[1]} views: 'concat' takes at most {self.views}")
+        batch, _, points, channels = ops.shape(values)
+        blank = ops.zeros((batch, self.views, points, channels), values.dtype)
+        values = ops.concatenate([values, blank], axis=1)[:, : self.views]
+        values = ops.transpose(values, (0, 2, 1, 3))
+        return ops.reshape(values, (batch, points, self.views * values.shape[-1]))
+
+    def compute_output_shape(self, r_shape: Any, weights_shape: Any) -> Any:
+        """[B, N, C']."""
+        return (r_shape[0], r_shape[2], self.width(r_shape[3]))
+
+    def width(self, channels: int) -> int:
+        """C' of so many channels in each view."""
+        return channels * {"mean_var": 2, "concat": self.views or 1}.get(self.mode, 1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {"mode": self.mode, "views": self.views}

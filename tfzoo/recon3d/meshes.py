@@ -1,0 +1,208 @@
+"""The surface of a field: evaluated where it is needed, then marching cubes; mesh files."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfzoo.errors import InputError
+from tfzoo.files import replacing
+
+Field = Callable[[np.ndarray], np.ndarray]
+BOUND = 0.55
+"""Half the side of the cube that is searched: 1 and a margin of a tenth, as Occupancy Networks'."""
+
+FORMATS = (".obj", ".ply", ".glb", ".stl", ".off")
+_CORNERS = list(itertools.product((0, 1), repeat=3))
+_BLOCK = list(itertools.product((0, 1, 2), repeat=3))
+_OUTSIDE = -1e6
+
+
+def lattice(resolution: int, bound: float = BOUND) -> np.ndarray:
+    """Vertices of a grid of so many cells a side: float32 [n, n, n, 3], n = resolution + 1."""
+    axis = np.linspace(-bound, bound, resolution + 1, dtype=np.float32)
+    return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
+
+
+def dense_grid(field: Field, resolution: int, bound: float = BOUND) -> tuple[np.ndarray, int]:
+    """Values at all vertices [n, n, n], and how many were asked for."""
+    points = lattice(resolution, bound)
+    values = np.asarray(field(points.reshape(-1, 3)), np.float32)
+    return values.reshape(points.shape[:3]), values.size
+
+
+def sparse_grid(
+    field: Field, resolution: int, level: float, coarse: int = 32, bound: float = BOUND
+) -> tuple[np.ndarray, int]:
+    """The same as far as the surface goes, values elsewhere only on the right side of the level.
+
+    A coarse grid first; cells whose corners are on both sides are halved, and so is a neighbour
+    that turns out to be crossed where both touch, until none is left. What is missed is a part of
+    the surface that lies inside coarse cells and touches no found part.
+
+    Args:
+        field: points [N, 3] to values [N].
+        resolution: cells a side, `coarse` times a power of 2.
+        level: value on the surface.
+        coarse: cells a side of the first grid.
+        bound: half the side.
+
+    Returns:
+        Values [n, n, n], and how many were asked for.
+    """
+    values, asked = dense_grid(field, coarse, bound)
+    known, size = np.ones(values.shape, bool), coarse
+    while size < resolution:
+        values, known = _finer(values, known)
+        size *= 2
+        asked += _refine(field, values, known, level, 2 * bound / size, bound)
+    return values, asked
+
+
+def _refine(
+    field: Field, values: np.ndarray, known: np.ndarray, level: float, step: float, bound: float
+) -> int:
+    """Fills in what cells of twice the size need; works on `values` and `known` in place."""
+    old = values[::2, ::2, ::2] > level
+    cells = _reduce(np.logical_or, old, _CORNERS, 1) != _reduce(np.logical_and, old, _CORNERS, 1)
+    inside, active, asked = old[:-1, :-1, :-1], np.zeros_like(cells), 0
+    while cells.any():
+        need = np.zeros_like(known)
+        for block in _BLOCK:
+            _of(need, block)[...] |= cells
+        need &= ~known
+        where = np.argwhere(need)
+        if len(where):
+            points = where.astype(np.float32) * np.float32(step) - np.float32(bound)
+            values[need] = field(points)
+            known |= need
+            asked += len(where)
+        active |= cells
+        crossed = np.zeros_like(cells)
+        for block in _BLOCK:
+            crossed |= _of(known, block) & ((_of(values, block) > level) != inside)
+        cells = crossed & ~active
+    return asked
+
+
+def _of(grid: np.ndarray, block: tuple[int, ...]) -> np.ndarray:
+    """The vertex `block` (0 to 2 along each axis) of every cell of twice the size."""
+    ends = [n - 2 + b for n, b in zip(grid.shape, block, strict=True)]
+    return grid[tuple(slice(b, e, 2) for b, e in zip(block, ends, strict=True))]
+
+
+def _reduce(of: Any, grid: np.ndarray, corners: list, size: int) -> np.ndarray:
+    """`of` over the corners of every cell."""
+    parts = [
+        grid[tuple(slice(c, n - size + c) for c, n in zip(corner, grid.shape, strict=True))]
+        for corner in corners
+    ]
+    return of.reduce(parts)
+
+
+def _finer(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Twice the cells: values in between are means, hence on their neighbours' side."""
+    for axis in range(3):
+        n = values.shape[axis]
+        shape = [2 * n - 1 if i == axis else m for i, m in enumerate(values.shape)]
+        fine, seen = np.empty(shape, values.dtype), np.zeros(shape, bool)
+        at = lambda s, axis=axis: tuple(s if i == axis else slice(None) for i in range(3))  # noqa: E731
+        fine[at(slice(0, None, 2))], seen[at(slice(0, None, 2))] = values, known
+        low, high = values[at(slice(0, -1))], values[at(slice(1, None))]
+        fine[at(slice(1, None, 2))] = (low + high) / 2
+        values, known = fine, seen
+    return values, known
+
+
+def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> Any:
+    """Marching cubes on values that are larger inside: a watertight mesh, normals outward.
+
+    The grid is closed by a layer of very small values, so that what reaches its border is capped.
+
+    Raises:
+        InputError: no value is above the level, or scikit-image or trimesh is missing.
+    """
+    measure, trimesh = _libraries()
+    if not (values > level).any():
+        raise InputError(
+            f"threshold: no point of the grid is inside, the largest value is "
+            f"{float(values.max()):.4g} and must exceed {level:.4g}"
+        )
+    padded = np.pad(values.astype(np.float32), 1, constant_values=_OUTSIDE)
+    vertices, faces, _, _ = measure.marching_cubes(padded, level, gradient_direction="ascent")
+    step = 2 * bound / (values.shape[0] - 1)
+    return trimesh.Trimesh((vertices - 1) * step - bound, faces, process=True)
+
+
+def extract_mesh(
+    field: Field,
+    resolution: int = 64,
+    level: float = 0.0,
+    bound: float = BOUND,
+    dense: bool = False,
+) -> Any:
+    """The surface where a field is `level`, as a `trimesh.Trimesh`.
+
+    Args:
+        field: points [N, 3] to values [N], larger inside: logits, rather than probabilities, which
+            are further from linear.
+        resolution: cells along a side of the cube, a multiple of 4 from 8.
+        level: value on the surface.
+        bound: half the cube's side.
+        dense: asks for every vertex, for comparison.
+
+    Raises:
+        InputError: an argument out of range, or no surface.
+    """
+    if resolution < 8 or resolution % 4:
+        raise InputError(f"resolution={resolution}: must be a multiple of 4, at least 8")
+    if dense:
+        values, _ = dense_grid(field, resolution, bound)
+    else:
+        values, _ = sparse_grid(field, resolution, level, first_grid(resolution), bound)
+    return grid_mesh(values, level, bound)
+
+
+def logit(threshold: float) -> float:
+    """ln t - ln(1 - t), the logit whose probability is t.
+
+    Raises:
+        InputError: not between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold={threshold}: must be between 0 and 1")
+    return float(np.log(threshold) - np.log1p(-threshold))
+
+
+def first_grid(resolution: int) -> int:
+    """Cells a side to begin with: what comes to the resolution by doubling, from at most 40."""
+    while resolution % 2 == 0 and resolution > 40:
+        resolution //= 2
+    return resolution
+
+
+def save_mesh(mesh: Any, path: str | Path) -> Path:
+    """Writes a mesh file, complete or not at all; its suffix says the format.
+
+    Raises:
+        InputError: another suffix than those of `FORMATS`.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"output {str(path)!r}: must end in one of {', '.join(FORMATS)}")
+    with replacing(path) as aside:
+        mesh.export(aside)
+    return path
+
+
+def _libraries() -> tuple[Any, Any]:
+    try:
+        import trimesh
+        from skimage import measure
+    except ImportError:
+        raise InputError("meshes: need `pip install tfzoo[mesh]`") from None
+    return measure, trimesh

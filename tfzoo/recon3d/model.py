@@ -1,0 +1,229 @@
+"""The network: posed images and points to occupancy, for any number of views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tfzoo.recon3d import geometry, inputs
+from tfzoo.recon3d.decoder import OccupancyDecoder
+from tfzoo.recon3d.encoders import ENCODERS
+from tfzoo.recon3d.field import Field, Functions, probabilities
+from tfzoo.recon3d.layers import PointRepresentation, ViewAggregation
+from tfzoo.recon3d.meshes import extract_mesh, logit
+from tfzoo.registry import serializable
+
+_SETTINGS = (
+    "image_size",
+    "encoder",
+    "features",
+    "encoder_width",
+    "points",
+    "point_width",
+    "octaves",
+    "distance",
+    "aggregate",
+    "views",
+    "visibility",
+    "decoder",
+    "decoder_width",
+    "blocks",
+    "decoder_input",
+    "threshold",
+)
+
+
+@serializable("recon3d")
+class OccupancyReconstructor(keras.Model):
+    """Whether points of space are inside an object, from posed images (arXiv:2006.15427).
+
+    F_v = encoder(I_v); phi_v(X) is F_v sampled where X is seen (or a global code); r_v = g([phi_v;
+    rho_v]); c = aggregate over v; logit = decoder(c). The three biases that the paper puts to the
+    test are `encoder`, `points` and `aggregate`.
+
+    `fit` takes a dict `images`, `cameras`, `points` and the occupancies [B, N] of 0 and 1. `call`
+    gives logits, of the dict or of three arguments. A view whose camera is all zero is absent.
+
+    Args:
+        image_size: S; a multiple of 16 for `global` and `unet`, even for `local`.
+        encoder: `global`, `unet` or `local`: see `ENCODERS`.
+        features: C of a view's map or code.
+        encoder_width: see the encoders.
+        points: see `PointRepresentation`.
+        point_width: of r.
+        octaves: see `PointRepresentation`.
+        distance: mean distance of the cameras from the objects.
+        aggregate: see `ViewAggregation`.
+        views: at most, of the aggregate `concat` only.
+        visibility: views that do not have a point in their image do not count for it.
+        decoder: `cbn` or `plain`.
+        decoder_width: see `OccupancyDecoder`.
+        blocks: see `OccupancyDecoder`.
+        decoder_input: `condition` or `world`.
+        threshold: probability from which a point counts as inside; may be set after training.
+        **keywords: `name`, `dtype`, ...
+
+    Input: images [B, V, S, S, 3] raw pixels from 0 to 255, cameras [B, V, 3, 7] (`pack_cameras`),
+    points [B, N, 3]. Output: logits float32 [B, N].
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        encoder: str = "unet",
+        features: int = 32,
+        encoder_width: int = 24,
+        points: str = "camera",
+        point_width: int = 64,
+        octaves: int = 0,
+        distance: float = 1.6,
+        aggregate: str = "mean_var",
+        views: int | None = None,
+        visibility: bool = False,
+        decoder: str = "cbn",
+        decoder_width: int = 64,
+        blocks: int = 3,
+        decoder_input: str = "condition",
+        threshold: float = 0.5,
+        **keywords: Any,
+    ):
+        super().__init__(autocast=False, **keywords)
+        self._settings = {k: v for k, v in locals().items() if k in _SETTINGS}
+        if encoder not in ENCODERS:
+            raise ValueError(f"encoder={encoder!r}: must be one of {', '.join(ENCODERS)}")
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold={threshold}: must be between 0 and 1")
+        self.image_size, self.visibility, self.threshold = image_size, visibility, threshold
+        policy = self.dtype_policy
+        self.encoder = ENCODERS[encoder](
+            image_size, features, encoder_width, dtype=policy, name="encoder"
+        )
+        self.point = PointRepresentation(
+            points, point_width, octaves, distance, dtype=policy, name="point"
+        )
+        self.aggregate = ViewAggregation(aggregate, views, dtype=policy, name="aggregate")
+        self.decoder = OccupancyDecoder(
+            decoder_width, blocks, decoder, decoder_input, dtype=policy, name="decoder"
+        )
+        xyz, cameras = (None, None, 3), (None, None, 3, 7)
+        self.point.build((None, None, None, features), xyz, cameras)
+        self.decoder.build((None, None, self.aggregate.width(point_width)), xyz)
+        self.built = True
+        self._functions = Functions(self)
+
+    @property
+    def receptive_field(self) -> int:
+        """Pixels, along a side, that a point's features of a view depend on."""
+        return self.encoder.receptive_field
+
+    def prepare(self, images: Any) -> Any:
+        """Raw pixels to [-1, 1], float32."""
+        return ops.cast(images, "float32") / 127.5 - 1.0
+
+    def encode(self, images: Any, training: bool | None = None) -> Any:
+        """Features of views [B, V, S, S, 3]: [B, V, H, W, C], or codes [B, V, C]."""
+        flat = ops.reshape(self.prepare(images), (-1, self.image_size, self.image_size, 3))
+        found = self.encoder(flat, training=training)
+        lead = ops.shape(images)[:2]
+        return ops.reshape(found, (*lead, *found.shape[1:]))
+
+    def decode(self, features: Any, cameras: Any, points: Any, training: bool | None = None) -> Any:
+        """Logits float32 [B, N] of points, by the features of `encode`."""
+        cameras, points = ops.cast(cameras, "float32"), ops.cast(points, "float32")
+        batch, views = ops.shape(cameras)[:2]
+        count = ops.shape(points)[1]
+        seen = geometry.camera_points(cameras, points)
+        pixels = geometry.project(cameras, seen)
+        if self.encoder.stride is None:
+            phi = ops.repeat(ops.expand_dims(features, 2), count, axis=2)
+        else:
+            maps = ops.reshape(features, (-1, *features.shape[2:]))
+            flat = ops.reshape(pixels, (-1, count, 2))
+            phi = geometry.sample_features(maps, flat, self.encoder.stride)
+            phi = ops.reshape(phi, (batch, views, count, phi.shape[-1]))
+        weights = ops.cast(ops.expand_dims(geometry.present(cameras), -1), "float32")
+        weights = weights * ops.ones_like(seen[..., 0])
+        if self.visibility:
+            inside = geometry.inside_image(pixels, seen[..., 2], self.image_size)
+            weights = weights * ops.cast(inside, "float32")
+        r = self.point(phi, points, cameras)
+        return self.decoder(self.aggregate(r, weights), points, training=training)
+
+    def call(
+        self,
+        images: Any,
+        cameras: Any = None,
+        points: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        """Logits of points, also of a dict `images`, `cameras`, `points`: float32 [B, N]."""
+        if isinstance(images, dict):
+            images, cameras, points = (images[k] for k in ("images", "cameras", "points"))
+        features = self.encode(images, training=training)
+        return self.decode(features, cameras, points, training=training)
+
+    def occupancy(self, images: Any, cameras: Any, points: Any) -> np.ndarray:
+        """Probabilities of being inside, in chunks of points.
+
+        Args:
+            images: raw pixels [B, V, S, S, 3], or of one object [V, S, S, 3].
+            cameras: [B, V, 3, 7], or [V, 3, 7]; all zero where a view is absent.
+            points: [B, N, 3], or [N, 3].
+
+        Returns:
+            float32 [B, N], or [N].
+
+        Raises:
+            InputError: shapes that do not fit, an object without views, or values not finite.
+        """
+        images, cameras, points, single = inputs.checked(self, images, cameras, points)
+        found = probabilities(self.field(images, cameras)(points))
+        return found[0] if single else found
+
+    def field(self, images: np.ndarray, cameras: np.ndarray) -> Field:
+        """Objects' logits as a function of points [B, N, 3]; features are made once."""
+        return Field(self._functions, images, cameras)
+
+    def reconstruct(
+        self, images: Any, cameras: Any, resolution: int = 64, threshold: float | None = None
+    ) -> Any:
+        """The surface of one object as a watertight `trimesh.Trimesh` in world coordinates.
+
+        Args:
+            images: raw pixels [V, S, S, 3].
+            cameras: [V, 3, 7].
+            resolution: cells along a side of the cube from -0.55 to 0.55, a multiple of 4.
+            threshold: probability on the surface; the model's own by default.
+
+        Raises:
+            InputError: see `occupancy`; a wrong resolution; no surface at the threshold.
+        """
+        images, cameras, _, _ = inputs.checked(self, images, cameras, np.zeros((1, 3)))
+        field = self.field(images[:1], cameras[:1])
+        limit = self.threshold if threshold is None else threshold
+        return extract_mesh(lambda x: field(x[None])[0], resolution, logit(limit))
+
+    def compute_output_shape(
+        self, images_shape: Any, cameras_shape: Any = None, points_shape: Any = None
+    ) -> Any:
+        """[B, N]."""
+        if isinstance(images_shape, dict):
+            points_shape = images_shape["points"]
+        return tuple(points_shape[:2])
+
+    def compute_output_spec(
+        self, images: Any, cameras: Any = None, points: Any = None, training: Any = None
+    ) -> Any:
+        """Float32 whatever the policy."""
+        points = images["points"] if isinstance(images, dict) else points
+        return keras.KerasTensor(points.shape[:2], "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, the threshold as it stands."""
+        return super().get_config() | self._settings | {"threshold": float(self.threshold)}
