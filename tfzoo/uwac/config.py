@@ -25,6 +25,8 @@ class OfflineConfig(RunConfig):
         normalise: observations by the data's mean and standard deviation.
         action_low: the least action, one number or one for each of its dimensions.
         action_high: the greatest.
+        clip_actions: cut the data's actions to the limits, as environments do with what a policy
+            gave them; otherwise one outside them is an error.
         evaluate_every: epochs between two evaluations; the last is always evaluated.
         evaluation_episodes: of one evaluation, side by side.
         parallel: evaluate each episode in a process of its own.
@@ -38,6 +40,7 @@ class OfflineConfig(RunConfig):
     normalise: bool = False
     action_low: list[float] = field(default_factory=lambda: [-1.0])
     action_high: list[float] = field(default_factory=lambda: [1.0])
+    clip_actions: bool = False
     evaluate_every: int = 1
     evaluation_episodes: int = 20
     parallel: bool = False

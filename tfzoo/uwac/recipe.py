@@ -95,7 +95,7 @@ class Offline(Recipe):
 
 
 def checked(found: data.Transitions, config: OfflineConfig) -> data.Transitions:
-    """The transitions, actions cut to the limits where they hardly leave them.
+    """The transitions, actions cut to the limits: all, or where they hardly leave them.
 
     Raises:
         InputError: actions outside the limits.
@@ -104,12 +104,12 @@ def checked(found: data.Transitions, config: OfflineConfig) -> data.Transitions:
     low, high = (np.asarray(limits[k], "float32") for k in ("action_low", "action_high"))
     room = _BORDER * (high - low)
     outside = (found.action < low - room) | (found.action > high + room)
-    if outside.any():
+    if outside.any() and not config.clip_actions:
         row, column = np.argwhere(outside)[0]
         raise InputError(
             f"data.name={config.data.name!r}: action {found.action[row, column]:.6g} of transition "
             f"{row} must be from {low[column]:g} to {high[column]:g}; set action_low and "
-            "action_high to the task's limits"
+            "action_high to the task's limits, or clip_actions=true if the environment cut them"
         )
     arrays = found.arrays() | {"action": np.clip(found.action, low, high)}
     return data.Transitions(**arrays, version=found.version)
