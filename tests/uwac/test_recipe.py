@@ -144,7 +144,8 @@ def test_ones_own_file_in_its_own_units(tmp_path):
         resolved.recipe.datasets(resolved.config)
     clipped = runner.resolve("uwac/transitions", [*words, "clip_actions=true"])
     action = clipped.recipe.datasets(clipped.config).info["transitions"].action
-    np.testing.assert_array_equal(action[:49, 0], np.clip(arrays["actions"][:49, 0], -1, 1))
+    cut = np.clip(np.delete(arrays["actions"][:, 0], np.s_[49::50]), -1, 1)
+    np.testing.assert_array_equal(np.sort(action[:, 0]), np.sort(cut))
     words += ["action_low=[-2.0]", "action_high=[2.0]"]
     metrics = runner.run_recipe(
         runner.resolve("uwac/transitions", words), tmp_path / "run", export=False
