@@ -61,6 +61,7 @@ def returns(found: Mapping[str, Sequence[Row]], path: Path) -> None:
                 halves.append(np.nan_to_num(interval.half))
         axis.errorbar(means, places, xerr=halves, fmt="o", ms=4, color=colour, label=arm)
     axis.set_xscale("symlog", linthresh=1)
+    axis.set_xlim(right=0)  # of an interval that reaches further the rest cannot be
     axis.set(yticks=range(len(names)), yticklabels=names, xlabel="return (0 is the best possible)")
     axis.invert_yaxis()
     axis.grid(alpha=0.3)
