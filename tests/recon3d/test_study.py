@@ -31,13 +31,8 @@ def test_arms_switch_one_bias_at_a_time():
 
 
 def test_claims_have_their_signs():
-    more = {
-        "unseen_1": 0.2,
-        "unseen_3": 0.4,
-        "seen_3": 0.6,
-        "gauge_3": 0.6,
-        "unseen_by_category": 0,
-    }
+    more = {"unseen_1": 0.2, "unseen_3": 0.4, "seen_3": 0.6, "gauge_3": 0.6}
+    more |= {"unseen_by_category": 0.4, "hull_unseen_3": 0.3}
     rows = [
         Row(recon_study.OURS, s, 1, {k: v + 0.01 * s * (k != "seen_3") for k, v in more.items()})
         for s in range(3)

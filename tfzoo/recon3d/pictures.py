@@ -52,7 +52,7 @@ def reconstructions(
         methods: by name, as `inside_by` gives them.
         splits: by name; the first shapes of different categories are shown.
         path: of the PNG.
-        views: that methods see; the next one is shown.
+        views: that methods see, at most; the next one is shown.
         each: shapes of a split.
     """
     import matplotlib
@@ -60,6 +60,7 @@ def reconstructions(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    views = min(views, *(s.views - 1 for s in splits.values()))
     rows = [(name, s, i) for name, s in splits.items() for i in _different(s, each)]
     titles = [f"view {i + 1}" for i in range(views)] + ["truth", *methods]
     figure, axes = plt.subplots(
