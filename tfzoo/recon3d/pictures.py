@@ -67,7 +67,7 @@ def reconstructions(
         len(rows), len(titles), figsize=(1.3 * len(titles), 1.3 * len(rows)), squeeze=False
     )
     points = lattice(CELLS).reshape(-1, 3)
-    for line, (name, shapes, i) in zip(axes, rows, strict=True):
+    for number, (line, (name, shapes, i)) in enumerate(zip(axes, rows, strict=True)):
         found = shapes.take(np.array([i])).arrays(views + 1, 1)
         images, cameras = found["images"][0], found["cameras"][0]
         shown = [*images.astype(np.uint8)]
@@ -78,8 +78,8 @@ def reconstructions(
         for axis, image, title in zip(line, shown, titles, strict=True):
             axis.imshow(image)
             axis.set(xticks=[], yticks=[])
-            if line is axes[0]:
-                axis.set_title(title, fontsize=8)
+            if number == 0:
+                axis.set_title(title.replace(", ", "\n"), fontsize=7)
         line[0].set_ylabel(f"{name}: {shapes.names[shapes.labels[i]]}", fontsize=7)
     study.save_figure(figure, path)
 
