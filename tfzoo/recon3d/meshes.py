@@ -19,7 +19,6 @@ BOUND = 0.55
 FORMATS = (".obj", ".ply", ".glb", ".stl", ".off")
 _CORNERS = list(itertools.product((0, 1), repeat=3))
 _BLOCK = list(itertools.product((0, 1, 2), repeat=3))
-_OUTSIDE = -1e6
 
 
 def lattice(resolution: int, bound: float = BOUND) -> np.ndarray:
@@ -121,7 +120,8 @@ def _finer(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> Any:
     """Marching cubes on values that are larger inside: a watertight mesh, normals outward.
 
-    The grid is closed by a layer of very small values, so that what reaches its border is capped.
+    The grid is closed by a layer as far below the level as its largest value is above, so that what
+    reaches the border is capped there. (Far smaller values would pile vertices up on each other.)
 
     Raises:
         InputError: no value is above the level, or scikit-image or trimesh is missing.
@@ -132,7 +132,8 @@ def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> Any:
             f"threshold: no point of the grid is inside, the largest value is "
             f"{float(values.max()):.4g} and must exceed {level:.4g}"
         )
-    padded = np.pad(values.astype(np.float32), 1, constant_values=_OUTSIDE)
+    below = 2 * level - float(values.max())
+    padded = np.pad(values.astype(np.float32), 1, constant_values=below)
     vertices, faces, _, _ = measure.marching_cubes(padded, level, gradient_direction="ascent")
     step = 2 * bound / (values.shape[0] - 1)
     return trimesh.Trimesh((vertices - 1) * step - bound, faces, process=True)

@@ -52,7 +52,7 @@ def reconstructions(
         methods: by name, as `inside_by` gives them.
         splits: by name; the first shapes of different categories are shown.
         path: of the PNG.
-        views: that methods see; the next one is shown.
+        views: that methods see, at most; the next one is shown.
         each: shapes of a split.
     """
     import matplotlib
@@ -60,13 +60,14 @@ def reconstructions(
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    views = min(views, *(s.views - 1 for s in splits.values()))
     rows = [(name, s, i) for name, s in splits.items() for i in _different(s, each)]
     titles = [f"view {i + 1}" for i in range(views)] + ["truth", *methods]
     figure, axes = plt.subplots(
         len(rows), len(titles), figsize=(1.3 * len(titles), 1.3 * len(rows)), squeeze=False
     )
     points = lattice(CELLS).reshape(-1, 3)
-    for line, (name, shapes, i) in zip(axes, rows, strict=True):
+    for number, (line, (name, shapes, i)) in enumerate(zip(axes, rows, strict=True)):
         found = shapes.take(np.array([i])).arrays(views + 1, 1)
         images, cameras = found["images"][0], found["cameras"][0]
         shown = [*images.astype(np.uint8)]
@@ -77,8 +78,8 @@ def reconstructions(
         for axis, image, title in zip(line, shown, titles, strict=True):
             axis.imshow(image)
             axis.set(xticks=[], yticks=[])
-            if line is axes[0]:
-                axis.set_title(title, fontsize=8)
+            if number == 0:
+                axis.set_title(title.replace(", ", "\n"), fontsize=7)
         line[0].set_ylabel(f"{name}: {shapes.names[shapes.labels[i]]}", fontsize=7)
     study.save_figure(figure, path)
 
