@@ -141,13 +141,13 @@ class DropoutCritic(SpaceModel):
         """Q's linear part [T, B] in the masks, around the network without any, and its variance."""
         hidden, h = [], x
         for layer, kernel in zip(self.body, kernels, strict=False):
-            h = ops.relu(_cast(h, "float32") @ _cast(kernel, "float32") + layer.bias)
+            h = ops.relu(ops.cast(h, "float32") @ ops.cast(kernel, "float32") + layer.bias)
             hidden.append(h)
-        slope = ops.squeeze(_cast(kernels[-1], "float32"), -1)  # dQ / dh of the last layer
+        slope = ops.squeeze(ops.cast(kernels[-1], "float32"), -1)  # dQ / dh of the last layer
         value, variance = 0.0, 0.0
         for i in range(len(masks) - 1, -1, -1):
-            active = _cast(hidden[i + 1] > 0, "float32")
-            slope = (slope * active) @ ops.transpose(_cast(kernels[i + 1], "float32"))
+            active = ops.cast(hidden[i + 1] > 0, "float32")
+            slope = (slope * active) @ ops.transpose(ops.cast(kernels[i + 1], "float32"))
             effect = hidden[i] * slope  # [B, H]
             value = value + ops.sum((masks[i] - 1.0) * effect, -1)
             variance = variance + self.odds * ops.sum(ops.square(effect), -1)
@@ -176,13 +176,13 @@ class DropoutCritic(SpaceModel):
         """Q [...], or [T, B] by T masks; with the variance over the last mask if conditional."""
         h = x
         for i, (layer, kernel) in enumerate(zip(self.body, kernels, strict=False)):
-            h = _cast(h, self.compute_dtype) @ _cast(kernel, self.compute_dtype)
-            h = ops.relu(h + _cast(layer.bias, h.dtype))
+            h = ops.cast(h, self.compute_dtype) @ ops.cast(kernel, self.compute_dtype)
+            h = ops.relu(h + ops.cast(layer.bias, h.dtype))
             last = i == len(self.body) - 1
             if mask is not None and self.dropout_rate and not (conditional and last):
-                h = h * _cast(mask(ops.shape(h)), h.dtype)
-        h, kernel = _cast(h, "float32"), _cast(kernels[-1], "float32")
-        q = ops.squeeze(h @ kernel, -1) + _cast(self.value.bias, "float32")[0]
+                h = h * ops.cast(mask(ops.shape(h)), h.dtype)
+        h, kernel = ops.cast(h, "float32"), ops.cast(kernels[-1], "float32")
+        q = ops.squeeze(h @ kernel, -1) + ops.cast(self.value.bias, "float32")[0]
         if not conditional:
             return q, None
         return q, self.odds * ops.squeeze(ops.square(h) @ ops.square(kernel), -1)
@@ -195,7 +195,3 @@ class DropoutCritic(SpaceModel):
             "spectral_norm": self.spectral_norm,
             "sn_coeff": self.sn_coeff,
         }
-
-
-def _cast(x: Any, dtype: str) -> Any:
-    return ops.cast(x, dtype)

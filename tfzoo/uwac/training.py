@@ -48,12 +48,10 @@ class Learner:
     def __init__(self, agent: Any, batches: tf.data.Dataset, jit_compile: bool = False):
         self.agent, self._iterator = agent, iter(batches)
         as_experience = optional.load("tfzoo.uwac.agent").as_experience
-        first = agent._train
 
         @tf.function(jit_compile=jit_compile)
-        def one(batch: dict[str, Any]) -> tuple[list[str], list[Any]]:
-            info = first(as_experience(batch, agent))
-            return scalars(info)
+        def one(batch: dict[str, Any]) -> dict[str, Any]:
+            return scalars(agent._train(as_experience(batch, agent)))
 
         @tf.function
         def many(iterator: Any, steps: Any) -> Any:
