@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import time
 
@@ -89,6 +90,20 @@ def test_a_finished_run_says_so_and_trains_no_more(whole, recipe):
 def test_another_config_is_refused(whole, recipe):
     status, _, err = run("train", recipe, "seed=1", "--run-dir", whole)
     assert status == 2 and "seed: 0 there, seed: 1 here" in err and "Traceback" not in err
+
+
+def test_a_run_of_an_earlier_version_is_known_again(whole, recipe, tmp_path):
+    """It lacks a key that came later, or has one that went."""
+    for name in ("config.yaml", "metrics.json"):
+        shutil.copy(whole / name, tmp_path)
+    config = tmp_path / "config.yaml"
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(line for line in lines if not line.startswith("jit_compile")))
+    status, _, err = run("train", recipe, "--run-dir", tmp_path)
+    assert status == 0 and "finished already" in err
+    config.write_text("".join(lines) + "rounds: 3\n")
+    status, _, err = run("train", recipe, "--run-dir", tmp_path)
+    assert status == 2 and "rounds: no such key" in err
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])

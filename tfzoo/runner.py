@@ -265,17 +265,21 @@ def prepare(config: RunConfig) -> tf.distribute.Strategy | None:
 
 
 def _claim(directory: Path, config: RunConfig) -> None:
-    """Refuses a directory that holds a run of another config."""
+    """Refuses a directory that holds a run of another config.
+
+    A key that tfzoo got after the run began has its default there.
+    """
     path = directory / "config.yaml"
     if not path.is_file():
         return
-    theirs, ours = path.read_text().splitlines(), configs.to_yaml(config).splitlines()
-    if theirs != ours:
-        pairs = zip(theirs, ours, strict=False)
-        changed = next(
-            (f"{a.strip()} there, {b.strip()} here" for a, b in pairs if a != b),
-            "other keys",
-        )
+    try:
+        theirs = configs.load(type(config), path)
+        lines = [configs.to_yaml(c).splitlines() for c in (theirs, config)]
+        pairs = ((a.strip(), b.strip()) for a, b in zip(*lines, strict=False) if a != b)
+        changed = "{} there, {} here".format(*next(pairs, ("fewer or more values",) * 2))
+    except InputError as error:  # a key that is no more, or an edited file
+        theirs, changed = None, str(error)
+    if theirs != config:
         raise InputError(
             f"run directory {str(directory)!r}: holds a run of another config ({changed}); "
             "choose another one"

@@ -8,7 +8,7 @@ from tfzoo.uwac import study as uwac_study
 def test_arms_differ_as_they_say():
     made = {
         a.name: runner.resolve(a.recipe, a.overrides).config
-        for a in uwac_study.arms(uwac_study.FULL[0])
+        for a in uwac_study.arms(uwac_study.ABLATED[0])
     }
     assert len(made) == len(uwac_study.SETTINGS)
     agent = {name: c.agent for name, c in made.items()}
@@ -20,11 +20,12 @@ def test_arms_differ_as_they_say():
     assert not agent["UWAC, critics' weights only"].weight_actor
     assert not agent["UWAC, actor's weights only"].weight_critic
     names = [a.name for a in uwac_study.arms("pendulum/human")]
-    assert names == list(uwac_study.MAIN)
+    assert names == [name for name in uwac_study.SETTINGS if name not in uwac_study.ABLATIONS]
 
 
 def test_the_command_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(uwac_study, "MAIN", (uwac_study.BC, uwac_study.UWAC))
+    two = {name: uwac_study.SETTINGS[name] for name in (uwac_study.BC, uwac_study.UWAC)}
+    monkeypatch.setattr(uwac_study, "SETTINGS", two)
     words = ["--seeds", "0", "--data", "pointmass/human", "--output", str(tmp_path)]
     small = ["epochs=2", "steps_per_epoch=5", "agent.hidden=[4]", "agent.vae_units=4"]
     small += ["evaluation_episodes=2", "agent.n_action_samples=2"]

@@ -1,7 +1,7 @@
 """`tfzoo study uwac`: do uncertainty weights help an offline actor-critic, and by what?
 
-On the embedded tasks, judged by returns of whole episodes. Two data sets get all arms, the others
-the five main ones.
+On the embedded tasks, judged by returns of whole episodes. Two data sets get the ablations of the
+weights too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tfzoo.study import Arm, Row
 from tfzoo.uwac import figures
 
 BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
+ABLATIONS = ("UWAC, critics' weights only", "UWAC, actor's weights only")
 _EXP = ("agent.weight_fn=exp", "agent.weight_power=2", "agent.weight_clip=[0.0,1.0]")
 _SN = "agent.spectral_norm=true"
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -28,11 +29,10 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "BEAR, spectral norm": ("algorithm=bear", "agent.dropout_rate=0.0", _SN),
     "UWAC, spectral norm": (_SN,),
     "UWAC, official code without spectral norm": _EXP,
-    "UWAC, critics' weights only": ("agent.weight_actor=false",),
-    "UWAC, actor's weights only": ("agent.weight_critic=false",),
+    ABLATIONS[0]: ("agent.weight_actor=false",),
+    ABLATIONS[1]: ("agent.weight_critic=false",),
 }
-MAIN = (BC, BEAR, DROPOUT, UWAC, CODE)
-FULL = ("pointmass/random_expert", "pendulum/expert")
+ABLATED = ("pointmass/random_expert", "pendulum/expert")
 DATA = tuple(f"{task}/{mixture}" for task in ("pointmass", "pendulum") for mixture in MIXTURES)
 
 
@@ -62,7 +62,7 @@ def arms(name: str, overrides: Sequence[str] = ()) -> list[Arm]:
     """The arms of one data set, `<task>/<mixture>`."""
     task, mixture = name.split("/")
     common = [f"data.name=tfzoo_{task}_offline/{mixture}", *overrides]
-    kept = SETTINGS if name in FULL else MAIN
+    kept = [arm for arm in SETTINGS if name in ABLATED or arm not in ABLATIONS]
     return [Arm(arm, f"uwac/{task}", [*SETTINGS[arm], *common]) for arm in kept]
 
 
