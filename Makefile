@@ -3,12 +3,15 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DONE = $(VENV)/.installed
 
-.PHONY: demo test lint bench install clean
+.PHONY: demo test test-all lint bench install clean
 
 demo: install
 	$(BIN)/tfzoo demo
 
 test: install
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-all: install
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
 lint: install

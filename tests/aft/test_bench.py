@@ -2,6 +2,8 @@
 
 import csv
 
+import pytest
+
 from tfzoo.aft import bench as aft_bench
 from tfzoo.cli import main
 
@@ -25,6 +27,7 @@ def test_targets_follow_from_the_rows():
     assert not found["full memory / attention's, worst from T=1024"].met
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--layers", "attention,local", "--lengths", "16,32", "--rounds", "1"]
     assert main(["bench", "aft", *words, "--output", str(tmp_path)]) == 0

@@ -48,6 +48,7 @@ PAPER = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     if name == "aft/cifar10":

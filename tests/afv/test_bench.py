@@ -1,6 +1,7 @@
 """AFV's bench: targets from rows, equal answers, and a run of its smallest part."""
 
 import numpy as np
+import pytest
 
 from tfzoo.afv import bench as afv_bench
 from tfzoo.cli import main
@@ -31,6 +32,7 @@ def test_all_alternatives_give_the_same():
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_every_build_runs():
     small = {"width": 2, "batch": 16, "side": 16}
     for name in afv_bench.FEATURES:
@@ -39,6 +41,7 @@ def test_every_build_runs():
         afv_bench.build_readout(name, **small)()
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "features", "--rounds", "1", "--width", "2", "--side", "16"]
     words += ["--batch", "16", "--output", str(tmp_path)]

@@ -52,6 +52,7 @@ def test_tasks(tmp_path):
             make(tmp_path / "none.npz", 30, 20, 25)
 
 
+@pytest.mark.slow
 def test_comparison_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     task = tasks.digits(80, 40, 40)
     monkeypatch.setattr(facts, "EACH", 3)
@@ -75,6 +76,7 @@ def test_comparison_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert again[0].metrics["error_60"] == pytest.approx(error, abs=0.1)
 
 
+@pytest.mark.slow
 def test_overfit_runs(tmp_path):
     rows = overfit.run(tasks.digits(80, 40, 40), [0], TINY, tmp_path)
     assert [r.arm for r in rows] == ["train images", "test images"]

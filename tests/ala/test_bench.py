@@ -1,5 +1,7 @@
 """ALA's bench: targets from rows, and a run of a few steps."""
 
+import pytest
+
 from tfzoo.ala import bench as ala_bench
 from tfzoo.cli import main
 
@@ -16,6 +18,7 @@ def test_targets_follow_from_the_rows():
     assert found == [(1.1, True), (1.3, False), (3.0, True)]
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ala_bench, "STEPS", {"mlp": 4})
     words = ["--rounds", "1", "--steps", "4", "--output", str(tmp_path)]

@@ -72,6 +72,7 @@ def test_resumed_equals_uninterrupted(children, tmp_path, monkeypatch):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_cifar_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     found = Mocked(name, (32, 32, 3), 10, ["train", "test", "train[:90%]", "train[90%:]"])
@@ -89,6 +90,7 @@ def test_under_a_strategy(tmp_path):
     assert int(controller.draws) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["omniglot_recall", "sop", "cars196"])
 def test_retrieval_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     found = Mocked("cars196", (None, None, 3), 8, ["train", "test"])
@@ -142,6 +144,7 @@ class Faces(Mocked):
         return found.map(turned)
 
 
+@pytest.mark.slow
 def test_celeb_a_trains_on_mocked_data(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "builder", lambda config: Faces())
     small = ["batch_size=8", "model.depth=8", "model.width=2", "image_size=8"]

@@ -25,6 +25,7 @@ def faces(folder):
     np.savez(folder / "omniglot.npz", **arrays)
 
 
+@pytest.mark.slow
 def test_the_command_runs_and_reports(small, tmp_path, capsys, monkeypatch):
     assert main(["study", "ala", "--seeds", "0", "--output", str(tmp_path)]) == 0
     with (tmp_path / "digits" / "results.csv").open() as file:
@@ -42,6 +43,7 @@ def test_the_command_runs_and_reports(small, tmp_path, capsys, monkeypatch):
     assert main(["study", "ala", "--seeds", "0", "--output", str(tmp_path)]) == 0
 
 
+@pytest.mark.slow
 def test_embeddings_run(small, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "OMNIGLOT_CLASSES", (16, 4, 8))
     faces(tmp_path)

@@ -1,6 +1,7 @@
 """The bottleneck's bench: targets from rows, and a run of small sizes."""
 
 import numpy as np
+import pytest
 
 from tfzoo.bottleneck import InfiniteMLP
 from tfzoo.bottleneck import bench as bottleneck_bench
@@ -27,6 +28,7 @@ def test_targets_follow_from_the_rows():
     }
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "kernel", "--sizes", "48,32", "--rounds", "1", "--output", str(tmp_path)]
     assert main(["bench", "bottleneck", *words]) == 0

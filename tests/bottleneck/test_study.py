@@ -18,6 +18,7 @@ def values(rows, arm, metric):
     return [r.metrics[metric] for r in rows if r.arm == arm]
 
 
+@pytest.mark.slow
 def test_acceleration(tmp_path, monkeypatch):
     monkeypatch.setattr(acceleration, "POINTS", 16)
     rows = acceleration.run([0], tmp_path, {5: (0.2, 300)}, [8])
@@ -29,6 +30,7 @@ def test_acceleration(tmp_path, monkeypatch):
     assert (tmp_path / "scale5.png").is_file() and (tmp_path / "results.csv").is_file()
 
 
+@pytest.mark.slow
 def test_features(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "POINTS", 16)
     rows = features.run([0], tmp_path, (4, 8), 80)
@@ -39,6 +41,7 @@ def test_features(tmp_path, monkeypatch):
     assert (tmp_path / "moving_features.png").is_file()
 
 
+@pytest.mark.slow
 def test_linear(tmp_path):
     rows = linear.run([0, 1], tmp_path, (4,), 1000)
     arm = "ill-conditioned, scale 5, "
@@ -47,6 +50,7 @@ def test_linear(tmp_path):
     assert "steps ten times smaller" in (tmp_path / "table.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["teacher", "digits_ce", "mnist"])
 def test_generalisation(name, tmp_path, monkeypatch):
     sizes = {"teacher": [24, 10, 20], "mnist": [24, 10, 20]}

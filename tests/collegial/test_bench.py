@@ -1,5 +1,7 @@
 """Collegial's bench: targets from rows, and a run of its smallest part."""
 
+import pytest
+
 from tfzoo.cli import main
 from tfzoo.collegial import bench as collegial_bench
 
@@ -23,6 +25,7 @@ def test_targets_follow_from_the_rows():
     }
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "dense", "--rounds", "1", "--output", str(tmp_path)]
     assert main(["bench", "collegial", *words]) == 0

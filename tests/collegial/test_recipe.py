@@ -45,6 +45,7 @@ PAPER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     shape, splits, overrides = PAPER[name]

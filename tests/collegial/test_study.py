@@ -40,6 +40,7 @@ def test_descent_follows_the_linear_models_closed_form():
     assert early.steps == 1  # the first loss is known after one step
 
 
+@pytest.mark.slow
 def test_sweep_and_drift_run(tmp_path):
     rows = sweep.run([0], 3.0, tmp_path / "sweep", only=[(170, 4), (30, 16), (1, 128)])
     assert [r.arm for r in rows] == ["170x4", "30x16", "1x128"]
@@ -84,6 +85,7 @@ def jpegs(count, rng):
     return np.frombuffer(b"".join(files), np.uint8), ends
 
 
+@pytest.mark.slow
 def test_cifar_report(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar, "TRAIN", 12)
     monkeypatch.setattr(cifar, "HELD", 4)

@@ -20,6 +20,7 @@ def test_rows_and_targets_follow_from_the_times():
     assert target.found == pytest.approx(1.2) and not target.met
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--rounds", "1", "--models", "mlp", "--steps", "40", "--output", str(tmp_path)]
     assert main(["bench", "metricopt", *words]) == 0

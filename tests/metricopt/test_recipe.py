@@ -92,6 +92,7 @@ def test_resumed_equals_uninterrupted(step, tmp_path, monkeypatch):
     assert results[0] == results[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar10_mcr", "cifar10_imbalanced_f1"])
 def test_cifar_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     found = Mocked("cifar10", (32, 32, 3), 10, ["train", "test", "train[:90%]", "train[90%:]"])
@@ -101,6 +102,7 @@ def test_cifar_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     assert trained(f"metricopt/{name}", tmp_path, *SHORT, *small)["count"] == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cub200_recall", "cars196_recall", "sop_recall"])
 def test_retrieval_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     found = Mocked("cars196", (None, None, 3), 8, ["train", "test"])

@@ -35,6 +35,7 @@ def tiny(seed):
     return tasks._binary(4, parts[0], parts[1:], "f1", {"threshold": 0.0})
 
 
+@pytest.mark.slow
 def test_every_arm_keeps_to_the_budget_and_leaves_the_base_alone(small):
     problem = tiny(0)
     before = problem.base.get_weights()
@@ -99,6 +100,7 @@ def test_cut_keeps_a_few_of_some_classes():
     assert (binary[cut(binary, 1, 2, seed=3)] == 1).sum() == 2
 
 
+@pytest.mark.slow
 def test_the_parts_report(small, tmp_path, monkeypatch):
     monkeypatch.setattr(meta, "digits_mcr", tiny)
     compare.run({"tiny": tiny}, [0], tmp_path / "compare")

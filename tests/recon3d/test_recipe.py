@@ -114,6 +114,7 @@ def test_the_threshold_is_the_best_of_those_given(splits):
     assert report.choose_threshold(Field(), balls, 2, [0.05, 0.2, 0.5, 0.9]) == 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["shapenet_single", "shapenet_multi", "meshes"])
 def test_larger_recipes_build_and_train_a_step(name):
     words = ["image_size=32", "batch_size=2", "epochs=1", "model.blocks=1", "model.encoder_width=3"]

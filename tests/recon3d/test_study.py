@@ -44,6 +44,7 @@ def test_claims_have_their_signs():
     assert "-0.1900" in worse and worse.endswith("supported |")
 
 
+@pytest.mark.slow
 def test_a_tiny_study_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys):
     splits = {name: recipes.made_shapes(4, 10 * i) for i, name in enumerate(recipes.shapes.SPLITS)}
     for module in (recipe, recon_study):
@@ -80,6 +81,7 @@ def small_model(tmp_path, monkeypatch):
     return str(tmp_path / "m.keras")
 
 
+@pytest.mark.slow
 def test_bench(local_workers, small_model, tmp_path, capsys):
     words = ["--rounds", "1", "--resolution", "16", "--output", str(tmp_path / "b")]
     assert main(["bench", "recon3d", *words]) == 0

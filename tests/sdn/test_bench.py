@@ -3,6 +3,7 @@
 import csv
 
 import numpy as np
+import pytest
 
 from tfzoo.cli import main
 from tfzoo.sdn import bench as sdn_bench
@@ -14,6 +15,7 @@ def test_target_follows_from_the_rows():
     assert round(found.found, 6) == 2.5 and not found.met
 
 
+@pytest.mark.slow
 def test_every_build_runs():
     for name in sdn_bench.PRIOR:
         sdn_bench.build_prior(name, 4, 3)()
@@ -21,6 +23,7 @@ def test_every_build_runs():
         sdn_bench.build_network(name, 4, 2)()
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "network", "--rounds", "1", "--width", "4", "--output", str(tmp_path)]
     assert main(["bench", "sdn", *words]) == 0

@@ -142,6 +142,7 @@ def test_judges_train_and_judge(tmp_path):
     assert all(0 <= found[k] <= 1 for k in found if k.startswith(("iou", "verify", "sample")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sdn/vggface2", "sdn/shapenet", "sdn/faces"])
 def test_larger_recipes_build_and_train_a_step(name, monkeypatch):
     rng = np.random.default_rng(0)

@@ -54,6 +54,7 @@ def short(monkeypatch):
     monkeypatch.setattr(sdn_study, "arms", lambda *a: [few(*a)[0], few(*a)[-1]])
 
 
+@pytest.mark.slow
 def test_both_parts_run(tmp_path, short, monkeypatch, capsys):
     from tfzoo.data import voxels
 

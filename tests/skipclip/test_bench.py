@@ -1,6 +1,7 @@
 """Skip-Clip's bench: targets from rows, every build, a run of its smallest part."""
 
 import numpy as np
+import pytest
 
 from tfzoo.cli import main
 from tfzoo.skipclip import bench as video_bench
@@ -24,11 +25,13 @@ def test_plain_layers_are_the_same_network():
     np.testing.assert_allclose(ours(x), plain(x), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_build_runs():
     for name in video_bench.TRAINING:
         video_bench.build_training(name, width=2, batch=1)()
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
     words = ["--parts", "forward", "--rounds", "1", "--width", "2", "--batch", "1"]
     assert main(["bench", "skipclip", *words, "--output", str(tmp_path)]) == 0

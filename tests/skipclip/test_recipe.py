@@ -163,6 +163,7 @@ class MockedVideos:
         return tf.data.Dataset.from_generator(examples, output_signature=spec)
 
 
+@pytest.mark.slow
 def test_the_papers_recipes_train_a_step_on_mocked_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(data, "builder", lambda config: MockedVideos())
     small = [*FAST, "model.kind=small", "steps_per_epoch=1", "augment.resize=18", "data.short=drop"]

@@ -10,6 +10,7 @@ TOY = ["epochs=1", "steps_per_epoch=1", "model.width=2", "batch_size=4", "finetu
 TOY += ["augment.size=16", "finetune.clips=1", "pretext.frames=2", "deterministic=false"]
 
 
+@pytest.mark.slow
 def test_the_pretexts_are_compared(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
     monkeypatch.setattr(motions.TfzooMotions, "VERSION", "8.8.8")

@@ -39,6 +39,7 @@ def test_every_part_runs(name):
     uwac_bench.build_part(name, 2, 4, 3)()
 
 
+@pytest.mark.slow
 def test_the_command_runs(local_workers, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(uwac_bench, "REPEATS", 20)
     monkeypatch.setattr(uwac_bench, "SAMPLES", (2,))

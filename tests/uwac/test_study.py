@@ -1,5 +1,7 @@
 """UWAC's study: its arms, and a run of two tiny ones."""
 
+import pytest
+
 from tfzoo import runner
 from tfzoo.cli import main
 from tfzoo.uwac import study as uwac_study
@@ -23,6 +25,7 @@ def test_arms_differ_as_they_say():
     assert names == [name for name in uwac_study.SETTINGS if name not in uwac_study.ABLATIONS]
 
 
+@pytest.mark.slow
 def test_the_command_runs(tmp_path, monkeypatch, capsys):
     two = {name: uwac_study.SETTINGS[name] for name in (uwac_study.BC, uwac_study.UWAC)}
     monkeypatch.setattr(uwac_study, "SETTINGS", two)
