@@ -36,7 +36,7 @@ def classifier():
 
 
 CASES = {
-    "AFVClassifier": {"make": classifier, "inputs": images},
+    "AFVClassifier": {"make": classifier, "inputs": images, "tensorflow_only": True},
     "EnergyGAN": {
         "make": lambda: EnergyGAN(16, 1, 2, latent=3, seed=0),
         "inputs": images,
@@ -46,6 +46,6 @@ CASES = {
         "make": ExpertEnergy,
         "inputs": lambda: np.random.default_rng(0).uniform(0.05, 0.95, (3, 5)).astype("float32"),
     },
-    "FisherVectorizer": {"make": fitted, "inputs": images},
+    "FisherVectorizer": {"make": fitted, "inputs": images, "tensorflow_only": True},
     "OneVsAllSquaredHinge": {"make": OneVsAllSquaredHinge},
 }

@@ -1,4 +1,7 @@
-"""Loads every `.keras` file of a folder with nothing but `import tfzoo`, and records outputs."""
+"""Loads every `.keras` file of a folder with nothing but `import tfzoo`, and records outputs.
+
+The backend is KERAS_BACKEND's; what an object raises is recorded in place of its outputs.
+"""
 
 import sys
 from pathlib import Path
@@ -8,10 +11,14 @@ import numpy as np
 
 import tfzoo  # noqa: F401
 
-for path in sorted(Path(sys.argv[1]).glob("*.keras")):
-    model = keras.models.load_model(path)
+folder, suffix = Path(sys.argv[1]), sys.argv[2]
+for path in sorted(folder.glob("*.keras")):
     data = np.load(path.with_suffix(".npz"))
     inputs = [data[name] for name in data.files if name.startswith("in")]
-    outputs = model(inputs) if data["functional"] and len(inputs) > 1 else model(*inputs)
-    arrays = [keras.ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
-    np.savez(path.with_suffix(".found.npz"), *arrays)
+    try:
+        model = keras.models.load_model(path)
+        outputs = model(inputs) if data["functional"] and len(inputs) > 1 else model(*inputs)
+        found = [keras.ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
+    except Exception as error:
+        found = [np.array(f"{type(error).__name__}: {error}")]
+    np.savez(path.with_suffix(suffix), *found)

@@ -5,6 +5,7 @@ without a case fails here, so a new method is covered the moment it registers.
 """
 
 import json
+import os
 import subprocess
 import sys
 
@@ -39,8 +40,8 @@ def test_config_makes_an_equal_object(name):
 
 
 @pytest.fixture(scope="module")
-def reloaded(tmp_path_factory):
-    """Every layer saved here and loaded in one fresh process that only imports tfzoo."""
+def saved(tmp_path_factory):
+    """Every layer's file, inputs and outputs."""
     folder = tmp_path_factory.mktemp("keras")
     for i, name in enumerate(LAYERS):
         model = as_model(name)
@@ -48,20 +49,51 @@ def reloaded(tmp_path_factory):
         inputs = {f"in{k}": x for k, x in enumerate(inputs_of(name))}
         np.savez(folder / f"{i}.npz", functional=not is_a(name, keras.Model), **inputs)
         np.savez(folder / f"{i}.expected.npz", *call(model, name))
+    return folder
+
+
+def reload(folder, backend):
+    """Loads them all in one fresh process that only imports tfzoo."""
     program = TESTS / "conformance" / "reload.py"
-    done = subprocess.run([sys.executable, program, folder], capture_output=True, text=True)
+    words = [sys.executable, program, folder, f".{backend}.npz"]
+    environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling is all that it does
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_keras_file_loads_in_a_fresh_process(name, reloaded):
+@pytest.fixture(scope="module")
+def reloaded(saved):
+    return reload(saved, "tensorflow")
+
+
+@pytest.fixture(scope="module")
+def on_jax(saved):
+    pytest.importorskip("jax")
+    return reload(saved, "jax")
+
+
+def assert_found(folder, name, backend, rtol, atol):
     index = LAYERS.index(name)
-    expected = np.load(reloaded / f"{index}.expected.npz")
-    found = np.load(reloaded / f"{index}.found.npz")
+    expected = np.load(folder / f"{index}.expected.npz")
+    found = np.load(folder / f"{index}.{backend}.npz")
+    said = found["arr_0"]
+    assert said.dtype.kind != "U", str(said)
     assert expected.files == found.files
     for key in expected.files:
-        np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[key], expected[key], rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_keras_file_loads_in_a_fresh_process(name, reloaded):
+    assert_found(reloaded, name, "tensorflow", 1e-5, 1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in LAYERS if not CASES[n].get("tensorflow_only")])
+def test_jax_gives_the_same(name, on_jax):
+    assert_found(on_jax, name, "jax", 1e-3, 1e-5)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
