@@ -134,29 +134,6 @@ def test_hooks_leave_nothing_behind():
     np.testing.assert_array_equal(model(x), before)
 
 
-def test_jax_gives_the_same(tmp_path):
-    pytest.importorskip("jax")
-    import os
-    import subprocess
-    import sys
-
-    model, x = cases.network(), cases.floats(2, 6, 6, 2)
-    adapted = moved(attach_adapters(model, ["conv", "norm"]))
-    adapted.save(tmp_path / "m.keras")
-    np.savez(tmp_path / "m.npz", x=x)
-    program = (
-        "import sys, keras, numpy as np, tfzoo\n"
-        "m = keras.models.load_model(sys.argv[1] + '/m.keras')\n"
-        "np.save(sys.argv[1] + '/y.npy', m(np.load(sys.argv[1] + '/m.npz')['x']))\n"
-    )
-    words = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(
-        words, env={**os.environ, "KERAS_BACKEND": "jax"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), adapted(x), rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [

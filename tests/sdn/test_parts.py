@@ -1,6 +1,5 @@
 """Encoder, energy and generator of sets."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -115,24 +114,3 @@ def test_every_preset_encodes_and_decodes(preset, size):
 def test_refuses_networks(wrong):
     with pytest.raises(ValueError, match="must be"):
         make_encoder(*wrong, 3, 2, "e")
-
-
-def test_parts_run_under_jax():
-    import subprocess
-    import sys
-
-    program = (
-        "import numpy as np, keras; from tfzoo.sdn import *\n"
-        "kw = dict(image_size=4, code_dim=5, width=6)\n"
-        "x = np.zeros((2, 3, 4, 4, 1), 'float32'); z, _ = SetEncoder(**kw)(x)\n"
-        "assert SetDiscriminator(**kw)(x, z).shape == (2,)\n"
-        "assert SetGenerator(**kw)(z, np.zeros((2, 3, 8), 'float32')).shape == x.shape\n"
-        "m = MADE(5); print(m.log_prob(z).shape, m.sample(np.ones((2, 5), 'float32')).shape)\n"
-        "print(keras.backend.backend())\n"
-    )
-    import os
-
-    env = {**os.environ, "KERAS_BACKEND": "jax"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split()[-1] == "jax" and keras.backend.backend() == "tensorflow"
