@@ -131,6 +131,21 @@ def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_
     assert (folder / "log.csv").read_text() == (whole / "log.csv").read_text()
 
 
+def test_a_second_process_is_turned_away(whole, recipe, tmp_path):
+    first = start("train", recipe, "--run-dir", tmp_path, "--no-export", env={"TOY_PAUSE": "1"})
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "config.yaml").exists():
+        assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
+        time.sleep(0.01)
+    status, _, err = run("train", recipe, "--run-dir", tmp_path)
+    first.kill()
+    first.communicate()
+    assert status == 2 and "another process is at work in it" in err
+    status, _, err = run("train", recipe, "--run-dir", tmp_path, "--no-export")  # none now
+    assert status == 0, err
+    assert_same_state(tmp_path, whole)
+
+
 def test_a_diverging_run_names_the_step_and_keeps_the_last_good_state(recipe, tmp_path):
     folder = tmp_path / "run"
     words = ["train", recipe, "explode=true", "save_every=1", "--run-dir", folder]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,21 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, complete or not at all."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
+    """Holds a file or folder against other processes; ends with the process, however it ends.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is False.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
 
 
 def sync(path: str | Path) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from tfzoo import config as configs
 from tfzoo import registry, zoo
 from tfzoo.callbacks import Backup, EpochLine, Log, StopFlag
 from tfzoo.checkpoint import Checkpoints, state_variables
+from tfzoo.data import Datasets
 from tfzoo.distribute import is_chief, make_strategy, share
 from tfzoo.environment import environment
 from tfzoo.errors import InputError
-from tfzoo.files import replacing, write_text
+from tfzoo.files import locked, replacing, write_text
 from tfzoo.recipe import Recipe, RunConfig
 
 
@@ -205,23 +206,40 @@ def run_recipe(
         The test metrics.
 
     Raises:
-        InputError: the directory holds a run of another config, or the data are not as needed.
+        InputError: the directory holds a run of another config, another process is at work in it,
+            or the data are not as needed.
         TrainingInterrupted: SIGINT or SIGTERM came; the same call goes on.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    from tfzoo import serving
-
-    config, recipe, directory = resolved.config, resolved.recipe, Path(directory)
+    config, directory = resolved.config, Path(directory)
     finished = directory / "metrics.json"
     _claim(directory, config)
     if finished.is_file():
         report(f"{directory}: finished already")
         return json.loads(finished.read_text())["test"]
-    strategy = prepare(config)
-    run = Run(directory, config, strategy)
-    if run.chief:
-        write_text(directory / "config.yaml", configs.to_yaml(config))
-        write_text(directory / "environment.json", json.dumps(environment(config.seed), indent=2))
+    run = Run(directory, config, prepare(config))
+    if not run.chief:
+        _train(resolved, run)
+        return {}
+    with _alone(directory):
+        return _carry_out(resolved, run, export)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locked(directory))
+        except BlockingIOError:
+            raise InputError(
+                f"run directory {str(directory)!r}: another process is at work in it"
+            ) from None
+        yield
+
+
+def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets]:
+    config, recipe, strategy = run.config, resolved.recipe, run.strategy
     with run.stop.watching():
         datasets = recipe.datasets(config)
         # preparing data, which happens the first time only, draws random numbers too
@@ -229,11 +247,19 @@ def run_recipe(
         with strategy.scope() if strategy else contextlib.nullcontext():
             model = recipe.build(config, datasets.info)
         recipe.train(model, datasets, run)
-    if not run.chief:
-        return {}
+    return model, datasets
+
+
+def _carry_out(resolved: Resolved, run: Run, export: bool) -> dict[str, float]:
+    from tfzoo import serving
+
+    config, recipe, directory = run.config, resolved.recipe, run.directory
+    write_text(directory / "config.yaml", configs.to_yaml(config))
+    write_text(directory / "environment.json", json.dumps(environment(config.seed), indent=2))
+    model, datasets = _train(resolved, run)
     with replacing(directory / "model.keras") as aside:
         model.save(aside)
-    if strategy:  # evaluate and export what a user will load, on one device
+    if run.strategy:  # evaluate and export what a user will load, on one device
         model = keras.models.load_model(directory / "model.keras")
     metrics = recipe.evaluate(model, datasets)
     if export:
@@ -242,7 +268,7 @@ def run_recipe(
             text = configs.to_yaml(config)
             serving.write(model, recipe.signatures(model), target, config_yaml=text)
     result = {"test": metrics, "parameters": model.count_params()}
-    write_text(finished, json.dumps(result, indent=2))
+    write_text(directory / "metrics.json", json.dumps(result, indent=2))
     return metrics
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 from tfzoo.data.config import DataConfig
 from tfzoo.errors import InputError
+from tfzoo.files import locked
 
 _OURS = {
     "tfzoo_digits": "tfzoo.data.digits",
@@ -165,13 +165,13 @@ def _alone(directory: Path) -> Iterator[None]:
     """One process at a time; the lock ends with the process, however it ends."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        file = (directory.parent / f".{directory.name}.lock").open("w")
+        path = directory.parent / f".{directory.name}.lock"
+        path.touch()
     except OSError as error:
         raise InputError(
             f"data.data_dir: {str(directory)!r} cannot be written: {error.strerror}"
         ) from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(path, wait=True):
         yield
 
 
