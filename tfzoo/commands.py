@@ -18,7 +18,7 @@ from tfzoo.config import check
 from tfzoo.data.video_files import SUFFIXES as VIDEO_SUFFIXES
 from tfzoo.data.video_files import read_video
 from tfzoo.errors import InputError
-from tfzoo.files import replacing
+from tfzoo.files import read_npz, replacing
 
 
 def show_list(words: argparse.Namespace) -> None:
@@ -147,8 +147,7 @@ def _read_inputs(path: str, names: list[str] | None) -> dict[str, np.ndarray]:
         raise InputError(f"input {path!r}: no such file")
     try:
         if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as archive:
-                return dict(archive)
+            return read_npz(file, "input")
         if file.suffix == ".json":
             values = json.loads(file.read_text(encoding="utf-8"))
             if isinstance(values, dict):

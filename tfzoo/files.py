@@ -6,8 +6,12 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
+
+from tfzoo.errors import InputError
 
 
 @contextlib.contextmanager
@@ -50,6 +54,33 @@ def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def read_npz(
+    path: str | Path, named: str, names: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Arrays of a user's `.npz` by name.
+
+    Args:
+        path: of the file.
+        named: what the message calls it, e.g. `data.path`.
+        names: those wanted, where they are there; None is all.
+
+    Raises:
+        InputError: no such file, or anything but an `.npz` of plain arrays.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{named}={str(path)!r}: no such file")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            kept = archive.files if names is None else [n for n in names if n in archive.files]
+            return {name: archive[name] for name in kept}
+    except Exception as error:  # of zipfile, zlib, struct, tokenize, numpy: they share no base
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        first = "it holds pickled objects" if "allow_pickle" in first else first
+        raise InputError(
+            f"{named}={str(path)!r}: must be an .npz of plain arrays: {first}"
+        ) from None
 
 
 def sync(path: str | Path) -> None:

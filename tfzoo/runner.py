@@ -43,7 +43,7 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
     """
     path = zoo.find_recipe(name_or_path)
     values = configs.parse(configs.read_yaml(path), overrides)
-    if not values.get("task"):
+    if not isinstance(values.get("task"), str) or not values["task"]:
         raise InputError(f"{path}: task must be set, to one of {', '.join(registry.tasks())}")
     recipe = registry.get_task(values["task"])()
     name = name_or_path if not Path(name_or_path).is_file() else Path(name_or_path).stem

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,13 @@ import tensorflow_datasets as tfds
 from tfzoo.data.config import DataConfig
 from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
+from tfzoo.files import read_npz
 from tfzoo.zoo import digest
 
 Part = tuple[np.ndarray, np.ndarray]
 
 _NAMES = [f"{axis}_{split}" for axis in "xy" for split in SPLITS]
 _LAYOUT = "x and y, or x_train, y_train and, as far as there are any, x_validation, ..., y_test"
-_BROKEN = (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclasses.dataclass
@@ -120,14 +118,9 @@ def read_splits(path: str) -> dict[str, Part]:
 
 def _read(path: str) -> dict[str, np.ndarray]:
     """The arrays by their names with split; `x`, `y` count as `x_train`, `y_train`."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            known = [name for name in archive.files if name in ("x", "y", *_NAMES)]
-            other = [name for name in archive.files if name.startswith(("x_", "y_"))]
-            other = sorted(set(other) - set(known))
-            arrays = {name: archive[name] for name in known}
-    except _BROKEN as error:
-        raise InputError(f"data.path={path!r}: must be an .npz of plain arrays: {error}") from None
+    found = read_npz(path, "data.path")
+    arrays = {name: value for name, value in found.items() if name in ("x", "y", *_NAMES)}
+    other = sorted(name for name in found.keys() - arrays if name.startswith(("x_", "y_")))
     if other:
         raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
     for axis in "xy":

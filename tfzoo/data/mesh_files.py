@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfzoo.errors import InputError
+from tfzoo.files import read_npz
 
 SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb")
 _ARRAYS = ("v", "f", "voff", "foff", "y", "classes")
@@ -32,8 +33,7 @@ def categories(path: str) -> list[str]:
         InputError: neither of the two layouts.
     """
     if Path(path).is_file():
-        with _open(path) as arrays:
-            return [str(name) for name in arrays["classes"]]
+        return [str(name) for name in _arrays(path)["classes"]]
     return sorted({p.parent.name for p in files(path)})
 
 
@@ -74,20 +74,39 @@ def is_watertight(mesh: Mesh) -> bool:
     return bool((counts == 2).all())
 
 
-def _open(path: str) -> np.lib.npyio.NpzFile:
-    try:
-        arrays = np.load(path, allow_pickle=False)
-        missing = [name for name in _ARRAYS if name not in arrays.files]
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"data.path={path!r}: not readable as .npz: {error}") from None
+def _arrays(path: str) -> dict[str, np.ndarray]:
+    found = read_npz(path, "data.path", _ARRAYS)
+    missing = [name for name in _ARRAYS if name not in found]
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must be {_LAYOUT}")
-    return arrays
+    many = len(found["y"]) if found["y"].ndim == 1 else -1
+
+    def whole(name: str, size: int, below: int) -> bool:
+        x = found[name]
+        sound = x.dtype.kind in "ui" and x.shape == (size,)
+        return sound and bool((x >= 0).all() and (x <= below).all())
+
+    v, f = found["v"], found["f"]
+    good = {
+        "v": v.ndim == 2 and v.shape[1] == 3 and v.dtype.kind == "f",
+        "f": f.ndim == 2 and f.shape[1] == 3 and f.dtype.kind in "ui",
+        "classes": found["classes"].ndim == 1,
+        "voff": many >= 0 and whole("voff", many + 1, len(v)),
+        "foff": many >= 0 and whole("foff", many + 1, len(f)),
+        "y": many >= 0 and whole("y", many, found["classes"].size - 1),
+    }
+    for name, fine in good.items():
+        if not fine:
+            raise InputError(
+                f"data.path={path!r}: {name} is {found[name].dtype}{list(found[name].shape)}, or "
+                f"points outside the others; must be {_LAYOUT}"
+            )
+    return found
 
 
 def _from_arrays(path: str) -> Iterator[Mesh]:
-    with _open(path) as arrays:
-        v, f, voff, foff, y, classes = (arrays[name] for name in _ARRAYS)
+    found = _arrays(path)
+    v, f, voff, foff, y, classes = (found[name] for name in _ARRAYS)
     for i in range(len(y)):
         vertices, faces = v[voff[i] : voff[i + 1]], f[foff[i] : foff[i + 1]]
         yield Mesh(f"{i:05d}", str(classes[y[i]]), vertices, faces)

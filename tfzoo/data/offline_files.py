@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfzoo.errors import InputError
+from tfzoo.files import read_npz
 from tfzoo.zoo import digest
 
 KEYS = ("observations", "actions", "rewards", "terminals")
@@ -79,16 +80,8 @@ def read(path: str) -> list[Episode]:
         raise InputError(f"data.path={path!r}: no such file")
     if file.suffix not in (".npz", ".hdf5", ".h5"):
         raise InputError(f"data.path={path!r}: must end in .npz, .hdf5 or .h5")
-    arrays = _npz(path) if file.suffix == ".npz" else _hdf5(path)
+    arrays = read_npz(path, "data.path") if file.suffix == ".npz" else _hdf5(path)
     return _checked(path, _episodes(path, arrays))
-
-
-def _npz(path: str) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except Exception as error:  # zipfile's, numpy's and zlib's errors share no base
-        raise InputError(f"data.path={path!r}: not readable as .npz: {error}") from None
 
 
 def _hdf5(path: str) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfzoo.data import cameras as pinhole
 from tfzoo.data.posed_shapes import PosedShapes, ShapesConfig
 from tfzoo.errors import InputError
+from tfzoo.files import read_npz
 
 _LISTS = {"train": "train.lst", "validation": "val.lst", "test": "test.lst"}
 _NOISE = 1e-4  # of points that are stored in 16 bits: breaks ties
@@ -147,8 +148,8 @@ def read_views(folder: Path, numbers: np.ndarray, size: int) -> tuple[np.ndarray
 
 
 def _load(path: Path, names: Any) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"data.path: {str(path)!r} cannot be read: {error}") from None
+    found = read_npz(path, "data.path", names)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InputError(f"data.path: {str(path)!r} has no array {missing[0]}")
+    return found

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,9 +12,9 @@ import tensorflow_datasets as tfds
 from tfzoo.data.config import DataConfig
 from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
+from tfzoo.files import read_npz
 from tfzoo.zoo import digest
 
-_BROKEN = (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
 _LAYOUT = "x uint8 [N, T, H, W, 3], and where there are any y [N], classes [K], set [N], seq [N]"
 
 
@@ -106,14 +104,7 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
     Raises:
         InputError: see `source`.
     """
-    names = ("x", "y", "classes", "set", "seq")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in names if name in archive.files}
-    except FileNotFoundError:
-        raise InputError(f"data.path={path!r}: no such file") from None
-    except _BROKEN as error:
-        raise InputError(f"data.path={path!r}: must be an .npz of plain arrays: {error}") from None
+    found = read_npz(path, "data.path", ("x", "y", "classes", "set", "seq"))
 
     def check(condition: bool, what: str) -> None:
         if not condition:

@@ -20,6 +20,7 @@ from tfzoo import zoo
 from tfzoo.config import check
 from tfzoo.data.cameras import pack_cameras, resized
 from tfzoo.errors import InputError
+from tfzoo.files import read_npz
 from tfzoo.recon3d.meshes import FORMATS, save_mesh
 
 
@@ -29,14 +30,15 @@ def read_cameras(path: str) -> np.ndarray:
     Raises:
         InputError: no such file, or neither `cameras` nor `k`, `r`, `t` in it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "cameras" in arrays:
-                found = arrays["cameras"]
-            else:
-                found = pack_cameras(*(arrays[name] for name in ("k", "r", "t")))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"--cameras={path!r}: must be an .npz: {error}") from None
+    arrays = read_npz(path, "--cameras", ("cameras", "k", "r", "t"))
+    found = arrays.pop("cameras", None)
+    if found is None:
+        if len(arrays) < 3:
+            raise InputError(f"--cameras={path!r}: must hold cameras, or k, r and t")
+        try:
+            found = np.asarray(pack_cameras(*(arrays[name] for name in ("k", "r", "t"))))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"--cameras={path!r}: k, r, t: {error}") from None
     if found.ndim != 3 or found.shape[1:] != (3, 7):
         raise InputError(f"--cameras={path!r}: cameras{list(found.shape)} must be [V, 3, 7]")
     return found

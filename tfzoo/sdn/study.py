@@ -15,7 +15,7 @@ import numpy as np
 from tfzoo import study
 from tfzoo.config import check
 from tfzoo.errors import InputError
-from tfzoo.files import replacing
+from tfzoo.files import read_npz, replacing
 from tfzoo.sdn.experiments import pictures, tables
 from tfzoo.study import Arm, Row
 
@@ -133,11 +133,11 @@ def omniglot_arrays(source: str, target: Path) -> Path:
         InputError: an array is missing.
     """
     names = ("x28_background", "y_background", "x28_evaluation", "y_evaluation")
-    with np.load(source, allow_pickle=False) as file:
-        missing = [name for name in names if name not in file.files]
-        if missing:
-            raise InputError(f"--omniglot={source!r}: has no {missing[0]}; must have {names}")
-        x, y, test_x, test_y = (file[name] for name in names)
+    found = read_npz(source, "--omniglot", names)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InputError(f"--omniglot={source!r}: has no {missing[0]}; must have {names}")
+    x, y, test_x, test_y = (found[name] for name in names)
     test_y = test_y.astype("int64") + int(y.max()) + 1
     with replacing(target) as aside:
         np.savez_compressed(

@@ -1,0 +1,108 @@
+"""Commands killed at random moments and given again end as if nothing had happened."""
+
+import csv
+import json
+import random
+import subprocess
+import time
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from support import run, start
+
+pytestmark = pytest.mark.slow
+TRAININGS = {
+    "aft": ["aft/digits", "epochs=3", "save_every=5"],
+    "metricopt": ["metricopt/digits_mcr", "save_every=20"],
+    "ala": ["ala/digits", "epochs=2", "ala.warmup_steps=3", "ala.steps_per_action=5"],
+    "uwac": ["uwac/pointmass", "epochs=2", "steps_per_epoch=60", "save_every=50"],
+}
+UWAC = ["steps_per_epoch=20", "epochs=2", "agent.hidden=[4]", "agent.vae_units=4"]
+STUDY = ["study", "uwac", "--seeds", "0", "--data", "pointmass/human", *UWAC]
+STUDY += ["evaluation_episodes=2", "agent.n_action_samples=2"]
+KILLS = {"train": 10, "study": 5, "export": 5}
+
+
+def killed(words, times, seconds, check):
+    """Gives a command again and again, killing it; the moments are drawn by a fixed seed.
+
+    Once it comes to its end before it is killed, it has nothing more to lose.
+    """
+    rng, count = random.Random(0), 0
+    while count < times:
+        process = start(*words)
+        try:
+            process.communicate(timeout=rng.uniform(0.2, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            count += 1
+            check()
+        else:
+            assert process.returncode == 0
+            break
+    return count
+
+
+def timed(*words):
+    begun = time.monotonic()
+    status, _, err = run(*words, timeout=600)
+    assert status == 0, err[-3000:]
+    return time.monotonic() - begun
+
+
+def whole(folder):
+    """Whatever has its final name is complete."""
+    for path in folder.rglob("*.keras"):
+        if not path.name.startswith("."):
+            assert zipfile.ZipFile(path).testzip() is None
+            keras.models.load_model(path, compile=False)
+    for path in folder.rglob("[0-9]*.npz"):
+        with np.load(path, allow_pickle=False) as archive:
+            assert all(archive[name] is not None for name in archive.files)
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text())
+    for path in folder.rglob("saved_model.pb"):
+        if path.parent.name.isdigit():
+            tf.saved_model.load(str(path.parent))
+
+
+@pytest.mark.parametrize("method", TRAININGS)
+def test_trainings(method, tmp_path):
+    once, cut = tmp_path / "once", tmp_path / "cut"
+    words = ["train", *TRAININGS[method], "--run-dir"]
+    seconds = timed(*words, once)
+    assert killed([*words, cut], KILLS["train"], seconds, lambda: whole(tmp_path)) >= 3
+    timed(*words, cut)
+    whole(tmp_path)
+    a, b = (keras.models.load_model(f / "model.keras", compile=False) for f in (once, cut))
+    for v, w in zip(a.weights, b.weights, strict=True):
+        np.testing.assert_array_equal(v, w, err_msg=v.path)
+    first, second = (json.loads((f / "metrics.json").read_text()) for f in (once, cut))
+    assert first == second
+
+
+def test_a_study(tmp_path):
+    once, cut = tmp_path / "once", tmp_path / "cut"
+    seconds = timed(*STUDY, "--output", once)
+    assert killed([*STUDY, "--output", cut], KILLS["study"], seconds, lambda: whole(cut)) >= 3
+    timed(*STUDY, "--output", cut)
+    found = []
+    for folder in (once, cut):
+        with (folder / "pointmass-human" / "results.csv").open() as file:
+            found.append([row | {"seconds": ""} for row in csv.DictReader(file)])
+    assert found[0] == found[1] and len(found[0]) > 1
+
+
+def test_an_export(tmp_path):
+    words = ["export", "aft/digits", "--output"]
+    seconds = timed(*words, tmp_path / "once")
+    cut = tmp_path / "cut"
+    killed([*words, cut], KILLS["export"], seconds, lambda: whole(tmp_path))
+    timed(*words, cut)
+    whole(tmp_path)
+    assert not [p for p in cut.iterdir() if not p.name.isdigit()]  # what was begun is cleared away

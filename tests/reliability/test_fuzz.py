@@ -1,0 +1,157 @@
+"""Whatever a stranger gives ends in an answer or in `InputError`, never in another exception."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tfzoo
+from tfzoo import config as configs
+from tfzoo import runner, zoo
+from tfzoo.commands import _read_inputs
+from tfzoo.data import DataConfig, arrays, mesh_files, offline_files, video_arrays
+from tfzoo.errors import InputError
+from tfzoo.serving.json_tensors import read_inputs
+
+OFTEN = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SELDOM = settings(OFTEN, max_examples=40)
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
+values = st.recursive(
+    plain,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+keys = st.sampled_from(
+    ["epochs", "seed", "model", "model.dim", "data", "data.name", "data.path", "task", "precision"]
+) | st.text(max_size=8)
+
+
+def allowed(call, *arguments):
+    """Calls; `InputError` is an answer too, and is one line."""
+    try:
+        return call(*arguments)
+    except InputError as error:
+        assert str(error) and "Traceback" not in str(error)
+        return None
+
+
+def bent(data):
+    """Some bytes of it changed, cut off, or doubled."""
+
+    def change(edits, end, again):
+        made = bytearray(data)
+        for place, value in edits:
+            made[place % len(made)] = value
+        return bytes(made[: end % (len(made) + 1)] if end % 3 == 0 else made) * (2 if again else 1)
+
+    edit = st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255))
+    return st.builds(
+        change, st.lists(edit, min_size=1, max_size=12), st.integers(0, len(data)), st.booleans()
+    )
+
+
+@OFTEN
+@given(st.lists(st.builds("{}={}".format, keys, plain | st.text()), max_size=3))
+def test_overrides(words):
+    allowed(runner.resolve, "aft/digits", words)
+
+
+@OFTEN
+@given(words=st.dictionaries(keys, values, max_size=5))
+def test_configs(words, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump({"task": "aft.classification"} | words), encoding="utf-8")
+    allowed(runner.resolve, str(path), [])
+
+
+@OFTEN
+@given(
+    data=st.binary(max_size=80) | st.text(max_size=80).map(lambda t: t.encode("utf-8", "replace"))
+)
+def test_config_files_of_anything(data, tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(data)
+    allowed(configs.load, DataConfig, path)
+
+
+def npz(**found):
+    held = io.BytesIO()
+    np.savez(held, **found)
+    return held.getvalue()
+
+
+RNG = np.random.default_rng(0)
+IMAGES = npz(x=RNG.integers(0, 256, (30, 4, 4, 1), dtype=np.uint8), y=np.arange(30) % 3)
+VIDEOS = npz(x=RNG.integers(0, 256, (6, 2, 4, 4, 3), dtype=np.uint8), y=np.arange(6) % 2)
+STEPS = npz(
+    observations=RNG.normal(size=(9, 2)),
+    actions=RNG.uniform(-1, 1, (9, 1)),
+    rewards=np.zeros(9),
+    terminals=np.arange(9) == 8,
+)
+MESHES = npz(
+    v=RNG.normal(size=(4, 3)).astype("float32"),
+    f=np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]),
+    voff=np.array([0, 4]),
+    foff=np.array([0, 4]),
+    y=np.array([0]),
+    classes=np.array(["a"]),
+)
+READERS = {
+    "images": (IMAGES, lambda path: arrays.read_splits(path)),
+    "videos": (VIDEOS, lambda path: video_arrays.read_arrays(path)),
+    "transitions": (STEPS, lambda path: offline_files.read(path)),
+    "meshes": (MESHES, lambda path: list(mesh_files.read_meshes(path))),
+    "inputs": (IMAGES, lambda path: _read_inputs(path, None)),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_npz_files(name, tmp_path):
+    data, read = READERS[name]
+    path = tmp_path / "x.npz"
+    path.write_bytes(data)
+    assert read(str(path)) is not None
+
+    @OFTEN
+    @given(bent(data))
+    def bend(other):
+        path.write_bytes(other)
+        allowed(read, str(path))
+
+    bend()
+
+
+def test_keras_files(tmp_path):
+    data = (zoo.WEIGHTS / zoo.index()["uwac/pointmass"]["file"]).read_bytes()
+    path = tmp_path / "m.keras"
+
+    @SELDOM
+    @given(bent(data))
+    def bend(other):
+        path.write_bytes(other)
+        allowed(tfzoo.load, path)
+
+    bend()
+
+
+@OFTEN
+@given(values)
+def test_rest_bodies(body):
+    import tensorflow as tf
+
+    specs = {"x": tf.TensorSpec([None, 3], tf.float32), "n": tf.TensorSpec([None], tf.uint8)}
+    text = json.loads(json.dumps(body))
+    for made in ({"instances": text}, {"inputs": text}, text):
+        if isinstance(made, dict):
+            try:
+                read_inputs(made, specs)
+            except ValueError as error:
+                assert str(error)
