@@ -16,7 +16,7 @@ extras = {
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
     "video": ["av>=13"],
     "jax": ["jax>=0.6"],
-    "test": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
+    "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
 }
 extras["all"] = sorted({package for packages in extras.values() for package in packages})
 

@@ -104,7 +104,7 @@ def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
         raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {found}, must be {sha256}")
     try:
         return keras.models.load_model(path, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # of zipfile, h5py, json, or any layer's constructor
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"model {name!r}: {str(path)!r} does not load: {first}") from error
 

@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfzoo
+from bent import OFTEN, bent
 from tfzoo import config as configs
 from tfzoo import runner, zoo
 from tfzoo.commands import _read_inputs
@@ -17,9 +18,6 @@ from tfzoo.data import DataConfig, arrays, mesh_files, offline_files, video_arra
 from tfzoo.errors import InputError
 from tfzoo.serving.json_tensors import read_inputs
 
-OFTEN = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 SELDOM = settings(OFTEN, max_examples=40)
 
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
@@ -40,21 +38,6 @@ def allowed(call, *arguments):
     except InputError as error:
         assert str(error) and "Traceback" not in str(error)
         return None
-
-
-def bent(data):
-    """Some bytes of it changed, cut off, or doubled."""
-
-    def change(edits, end, again):
-        made = bytearray(data)
-        for place, value in edits:
-            made[place % len(made)] = value
-        return bytes(made[: end % (len(made) + 1)] if end % 3 == 0 else made) * (2 if again else 1)
-
-    edit = st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255))
-    return st.builds(
-        change, st.lists(edit, min_size=1, max_size=12), st.integers(0, len(data)), st.booleans()
-    )
 
 
 @OFTEN
