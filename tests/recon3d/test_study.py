@@ -19,12 +19,15 @@ recipes = load_module("recon3d/test_recipe.py")
 
 
 def test_arms_switch_one_bias_at_a_time():
-    arms = recon_study.arms("recon3d/solids", list(recon_study.ARMS), ["epochs=3"])
+    words = ["epochs=3", "model.point_width=10"]
+    arms = recon_study.arms("recon3d/solids", list(recon_study.ARMS), words)
     found = {a.name: runner.resolve(a.recipe, a.overrides).config.model for a in arms}
     three = lambda m: (m.encoder, m.points, m.aggregate)  # noqa: E731
     ours = three(found[recon_study.OURS])
     assert ours == ("unet", "camera", "mean_var")
     assert three(found[recon_study.BASE]) == ("global", "world", "mean")
+    widths = {name: model.point_width for name, model in found.items()}
+    assert widths.pop(recon_study.WIDE) == 20 and set(widths.values()) == {10}
     for name, model in found.items():
         if name not in (recon_study.OURS, recon_study.BASE):
             assert sum(a != b for a, b in zip(three(model), ours, strict=True)) == 1, name

@@ -20,6 +20,7 @@ from tfzoo.study import Arm, Row
 
 PARTS = ("solids", "meshes")
 OURS, BASE = "unet, camera, mean+var", "global, world, mean"
+WIDE = "mean, twice as wide"
 ARMS = {
     OURS: [],
     BASE: ["model.encoder=global", "model.points=world", "model.aggregate=mean"],
@@ -28,7 +29,7 @@ ARMS = {
     "world points": ["model.points=world"],
     "no points": ["model.points=none"],
     "mean": ["model.aggregate=mean"],
-    "mean, twice as wide": ["model.aggregate=mean", "model.point_width=128"],
+    WIDE: ["model.aggregate=mean"],
     "max": ["model.aggregate=max"],
 }
 """One bias changed at a time, and all three off."""
@@ -73,8 +74,12 @@ def main(argv: Sequence[str]) -> None:
 
 def arms(recipe: str, names: Sequence[str], common: Sequence[str]) -> list[Arm]:
     """The arms of these names."""
-    mine = ["deterministic=false", "mesh_shapes=0"]
-    return [Arm(name, recipe, [*mine, *ARMS[name], *common]) for name in names]
+    mine = ["deterministic=false", "mesh_shapes=0", *common]
+    width = runner.resolve(recipe, mine).config.model.point_width
+    more = {name: list(ARMS[name]) for name in names}
+    if WIDE in more:  # mean+var gives the decoder twice as many numbers as the mean does
+        more[WIDE].append(f"model.point_width={2 * width}")
+    return [Arm(name, recipe, [*mine, *more[name]]) for name in names]
 
 
 def compare(
