@@ -125,6 +125,14 @@ HEADLINES = (
         more=True,
     ),
     Headline(
+        "skipclip",
+        "motions-pretexts",
+        "error_5",
+        "test error after fine-tuning on 5 labels of each of 12 motions",
+        "Skip-Clip",
+        "random initialisation",
+    ),
+    Headline(
         "uwac",
         "pointmass-random_expert",
         "return",

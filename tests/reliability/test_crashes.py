@@ -27,25 +27,30 @@ STUDY += ["evaluation_episodes=2", "agent.n_action_samples=2"]
 KILLS = {"train": 10, "study": 5, "export": 5}
 
 
-def killed(words, times, seconds, check):
-    """Gives a command again and again, killing it; the moments are drawn by a fixed seed.
+def killed(words, root, times, seconds):
+    """Gives a command until it was killed `times` times, at moments drawn by a fixed seed.
 
-    Once it comes to its end before it is killed, it has nothing more to lose.
+    The command's last word is a folder below `root`; one that came to its end takes another.
+
+    Returns:
+        The folders, the command ended in each.
     """
-    rng, count = random.Random(0), 0
+    rng, count, folders = random.Random(0), 0, [root / "0"]
     while count < times:
-        process = start(*words)
+        process = start(*words, folders[-1])
         try:
             process.communicate(timeout=rng.uniform(0.2, 1.0) * seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             count += 1
-            check()
+            whole(root)
         else:
             assert process.returncode == 0
-            break
-    return count
+            folders.append(root / str(len(folders)))
+    timed(*words, folders[-1])
+    whole(root)
+    return folders
 
 
 def timed(*words):
@@ -73,36 +78,32 @@ def whole(folder):
 
 @pytest.mark.parametrize("method", TRAININGS)
 def test_trainings(method, tmp_path):
-    once, cut = tmp_path / "once", tmp_path / "cut"
-    words = ["train", *TRAININGS[method], "--run-dir"]
+    words, once = ["train", *TRAININGS[method], "--run-dir"], tmp_path / "once"
     seconds = timed(*words, once)
-    assert killed([*words, cut], KILLS["train"], seconds, lambda: whole(tmp_path)) >= 3
-    timed(*words, cut)
-    whole(tmp_path)
-    a, b = (keras.models.load_model(f / "model.keras", compile=False) for f in (once, cut))
-    for v, w in zip(a.weights, b.weights, strict=True):
-        np.testing.assert_array_equal(v, w, err_msg=v.path)
-    first, second = (json.loads((f / "metrics.json").read_text()) for f in (once, cut))
-    assert first == second
+    for folder in killed(words, tmp_path / "cut", KILLS["train"], seconds):
+        a, b = (keras.models.load_model(f / "model.keras", compile=False) for f in (once, folder))
+        for v, w in zip(a.weights, b.weights, strict=True):
+            np.testing.assert_array_equal(v, w, err_msg=v.path)
+        first, second = (json.loads((f / "metrics.json").read_text()) for f in (once, folder))
+        assert first == second
+
+
+def rows(folder):
+    with (folder / "pointmass-human" / "results.csv").open() as file:
+        return [row | {"seconds": ""} for row in csv.DictReader(file)]
 
 
 def test_a_study(tmp_path):
-    once, cut = tmp_path / "once", tmp_path / "cut"
-    seconds = timed(*STUDY, "--output", once)
-    assert killed([*STUDY, "--output", cut], KILLS["study"], seconds, lambda: whole(cut)) >= 3
-    timed(*STUDY, "--output", cut)
-    found = []
-    for folder in (once, cut):
-        with (folder / "pointmass-human" / "results.csv").open() as file:
-            found.append([row | {"seconds": ""} for row in csv.DictReader(file)])
-    assert found[0] == found[1] and len(found[0]) > 1
+    words, once = [*STUDY, "--output"], tmp_path / "once"
+    seconds = timed(*words, once)
+    assert len(rows(once)) > 1
+    for folder in killed(words, tmp_path / "cut", KILLS["study"], seconds):
+        assert rows(folder) == rows(once)
 
 
 def test_an_export(tmp_path):
     words = ["export", "aft/digits", "--output"]
     seconds = timed(*words, tmp_path / "once")
-    cut = tmp_path / "cut"
-    killed([*words, cut], KILLS["export"], seconds, lambda: whole(tmp_path))
-    timed(*words, cut)
-    whole(tmp_path)
-    assert not [p for p in cut.iterdir() if not p.name.isdigit()]  # what was begun is cleared away
+    for folder in killed(words, tmp_path / "cut", KILLS["export"], seconds):
+        # what a killed one began is cleared away
+        assert [p for p in folder.iterdir() if not p.name.isdigit()] == []

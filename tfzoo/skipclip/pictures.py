@@ -30,7 +30,7 @@ def bars(rows: Sequence[Row], path: Path) -> None:
                 axes.barh(i, sum(found) / len(found), color="C0", alpha=0.4)
                 axes.plot(found, [i] * len(found), "k.", ms=4)
         axes.set_yticks(range(len(arms)), arms if axes is panels[0][0] else [])
-        axes.invert_yaxis()
+        axes.set_ylim(len(arms) - 0.5, -0.5)  # also of those without the metric
         axes.set_title(metric.replace("_", " "), fontsize=9)
     study.save_figure(figure, path)
 
