@@ -229,6 +229,25 @@ def test_policies_drive_tf_agents(driven):
         assert -1000 < float(returns.result()) < 0
 
 
+def test_policies_act_in_an_actor(driven):
+    from tf_agents.policies import py_tf_eager_policy
+    from tf_agents.train import actor
+
+    agent, _ = driven
+    inner = environments.make_environment("tfzoo/PointMass-v0", 2)
+    seen = []
+    worker = actor.Actor(
+        inner,
+        py_tf_eager_policy.PyTFEagerPolicy(agent.collect_policy, use_tf_function=True),
+        agent.train_step_counter,
+        steps_per_run=3,
+        observers=[seen.append],
+    )
+    worker.run()
+    assert len(seen) >= 2 and seen[0].action.shape == (2, 2)
+    assert np.abs(seen[0].action - seen[1].action).max() > 1e-6
+
+
 def test_a_saved_policy_acts_equally(driven, tmp_path):
     agent, environment = driven
     agents.save_policy(agent, tmp_path / "policy")
