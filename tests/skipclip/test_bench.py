@@ -8,7 +8,7 @@ from tfzoo.skipclip import bench as video_bench
 
 
 def row(alternative, seconds):
-    return {"kind": "training", "alternative": alternative, "seconds": seconds}
+    return {"encoder": "small", "kind": "training", "alternative": alternative, "seconds": seconds}
 
 
 def test_targets_follow_from_the_rows():
@@ -19,21 +19,21 @@ def test_targets_follow_from_the_rows():
 
 
 def test_plain_layers_are_the_same_network():
-    ours, plain = (video_bench._encoder(p, 2) for p in (False, True))
+    ours, plain = (video_bench._encoder(p, "small", 2) for p in (False, True))
     plain.set_weights(ours.get_weights())
-    x = video_bench._videos(1)[0]
+    x = video_bench._videos("small")[0]
     np.testing.assert_allclose(ours(x), plain(x), atol=1e-4)
 
 
 @pytest.mark.slow
 def test_every_build_runs():
     for name in video_bench.TRAINING:
-        video_bench.build_training(name, width=2, batch=1)()
+        video_bench.build_training(name, width=2)()
 
 
 @pytest.mark.slow
 def test_the_command_runs(local_workers, tmp_path, capsys):
-    words = ["--parts", "forward", "--rounds", "1", "--width", "2", "--batch", "1"]
+    words = ["--parts", "forward", "--rounds", "1", "--width", "2", "--encoders", "small"]
     assert main(["bench", "skipclip", *words, "--output", str(tmp_path)]) == 0
     assert "clips_per_second" in (tmp_path / "results.csv").read_text()
     assert main(["bench", "skipclip", "--width", "0"]) == 2

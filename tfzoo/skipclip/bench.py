@@ -1,4 +1,4 @@
-"""`tfzoo bench skipclip`: clips a second of the small encoder, its convolutions, and its input.
+"""`tfzoo bench skipclip`: clips a second of an encoder, of its convolutions, and of its input.
 
 The network is compared with the same one of Keras's plain layers, with its convolutions alone
 (forward and both gradients of each, on held inputs: the limit that training can reach), and with
@@ -14,19 +14,21 @@ from tfzoo import bench
 from tfzoo.bench import Target, Times
 from tfzoo.config import check
 
-WIDTH, BATCH, FRAMES, SIDE, CLIPS = 12, 12, 8, 24, 5
+WIDTH, CLIPS = 12, 5
+SIZES = {"small": (12, 8, 24), "r2plus1d18": (1, 16, 112), "r3d18": (1, 16, 112)}
+"""Of each encoder: tuples of clips a batch, frames, pixels: the recipes'."""
 FORWARD = ("forward", "plain_forward")
 TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
 PARTS = ("forward", "training")
 
 
-def _encoder(plain: bool, width: int) -> Any:
+def _encoder(plain: bool, kind: str, width: int) -> Any:
     import keras
 
     from tfzoo.skipclip import FoldedBatchNormalization, make_encoder
 
     keras.utils.set_random_seed(0)
-    made = make_encoder("small", width=width)
+    made = make_encoder(kind, width=width)
     if not plain:
         return made
 
@@ -38,46 +40,50 @@ def _encoder(plain: bool, width: int) -> Any:
     return keras.models.clone_model(made, clone_function=swap)
 
 
-def _videos(batch: int) -> Any:
+def _videos(kind: str) -> Any:
     import numpy as np
 
+    batch, frames, side = SIZES[kind]
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (batch, CLIPS, FRAMES, SIDE, SIDE, 3)).astype("uint8")
+    return rng.integers(0, 256, (batch, CLIPS, frames, side, side, 3)).astype("uint8")
 
 
-def build_forward(name: str, width: int = WIDTH, batch: int = BATCH) -> Callable[[], None]:
-    """Features of `batch` tuples of clips, by the encoder or that of plain layers."""
+def build_forward(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
+    """Features of a batch's clips, by the encoder or that of plain layers."""
     import tensorflow as tf
 
-    model = _encoder(name.startswith("plain"), width)
-    x = tf.constant(_videos(batch).reshape(-1, FRAMES, SIDE, SIDE, 3))
+    model = _encoder(name.startswith("plain"), encoder, width)
+    x = _videos(encoder)
+    x = tf.constant(x.reshape(-1, *x.shape[2:]))
     run = tf.function(lambda x: model(x, training=False), autograph=False)
     return lambda: run(x)[0].numpy()
 
 
-def build_training(name: str, width: int = WIDTH, batch: int = BATCH) -> Callable[[], None]:
+def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
     """One repetition: a step on held clips, its convolutions alone, a step of `fit`, or a batch."""
     if name == "convolutions":
-        return _convolutions(_encoder(False, width), batch)
+        return _convolutions(_encoder(False, encoder, width), encoder)
     if name == "pipeline":
-        batches = iter(_stream(batch))
+        batches = iter(_stream(encoder))
         return lambda: next(batches)[0].numpy()
     import keras
     import tensorflow as tf
 
     from tfzoo.skipclip import SkipClip
 
-    model = SkipClip(_encoder(name.startswith("plain"), width), futures=CLIPS - 1, margin=0.1)
+    made = _encoder(name.startswith("plain"), encoder, width)
+    model = SkipClip(made, futures=CLIPS - 1, margin=0.1)
     model.compile(keras.optimizers.Adam(1e-3))
     if name == "training":
-        batches = iter(_stream(batch))
+        batches = iter(_stream(encoder))
         return lambda: model.train_on_batch(*next(batches))
-    x, y = tf.constant(_videos(batch)), tf.zeros([batch], tf.int32)
+    x = tf.constant(_videos(encoder))
+    y = tf.zeros(x.shape[:1], tf.int32)
     return lambda: model.train_on_batch(x, y)
 
 
-def _stream(batch: int) -> Any:
-    """Tuples from motions-like videos in memory, cropped and recoloured."""
+def _stream(kind: str) -> Any:
+    """Tuples from motions-like videos in memory, scaled, cropped and recoloured."""
     import numpy as np
     import tensorflow as tf
 
@@ -98,18 +104,20 @@ def _stream(batch: int) -> Any:
         lambda **more: data.train_stream(lookup, count=60, **more),
         tf.data.Dataset.from_tensor_slices({"video": held}),
     )
-    view = AugmentConfig(28, SIDE, 1, False)
-    form = Clips(FRAMES, 1, CLIPS - 1, 4)
+    batch, frames, side = SIZES[kind]
+    view = AugmentConfig(side * 7 // 6, side, 1, False)
+    form = Clips(frames, 1, CLIPS - 1, 4)
     return streams.tuples(source, form, view, rotate=False, batch_size=batch, seed=0).from_step(0)
 
 
-def _convolutions(model: Any, batch: int) -> Callable[[], None]:
+def _convolutions(model: Any, kind: str) -> Callable[[], None]:
     import keras
     import tensorflow as tf
 
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv3D)]
     inside = keras.Model(model.inputs, [layer.input for layer in layers])
-    x = tf.constant(_videos(batch).reshape(-1, FRAMES, SIDE, SIDE, 3))
+    x = _videos(kind)
+    x = tf.constant(x.reshape(-1, *x.shape[2:]))
     held = [tf.constant(value) for value in inside(x)]
 
     @tf.function(autograph=False)
@@ -121,7 +129,8 @@ def _convolutions(model: Any, batch: int) -> Callable[[], None]:
                 tape.watch(value)
                 y = layer(value)
             gradients = tape.gradient(y, wanted, output_gradients=tf.ones_like(y))
-            total += tf.add_n([tf.reshape(g, [-1])[0] for g in gradients])
+            # y too, or no forward convolution is computed
+            total += tf.add_n([tf.reshape(v, [-1])[0] for v in (y, *gradients)])
         return total
 
     return lambda: run(held).numpy()
@@ -130,16 +139,19 @@ def _convolutions(model: Any, batch: int) -> Callable[[], None]:
 def main(argv: Sequence[str]) -> None:
     """The command line."""
     parser = bench.parser("skipclip", __doc__, 7, PARTS)
-    parser.add_argument("--width", type=int, default=WIDTH, help="default %(default)s")
-    parser.add_argument("--batch", type=int, default=BATCH, help="tuples of 5 clips")
+    parser.add_argument("--width", type=int, default=WIDTH, help="of small; default %(default)s")
+    parser.add_argument("--encoders", default="small,r3d18", help="default %(default)s")
     words = bench.parse(parser, argv, PARTS)
-    for name in ("width", "batch"):
-        check(getattr(words, name) >= 1, f"--{name}", getattr(words, name), "at least 1")
-    size = {"width": words.width, "batch": words.batch}
+    check(words.width >= 1, "--width", words.width, "at least 1")
+    encoders = [name for name in words.encoders.split(",") if name]
+    for name in encoders:
+        check(name in SIZES, "--encoders", name, f"some of {', '.join(SIZES)}")
     rows: list[dict[str, Any]] = []
-    for part, names in (("forward", FORWARD), ("training", TRAINING)):
-        if part in words.parts:
-            rows += _compare(part, names, words.rounds, size)
+    for encoder in encoders:
+        size = {"encoder": encoder, "width": words.width if encoder == "small" else 64}
+        for part, names in (("forward", FORWARD), ("training", TRAINING)):
+            if part in words.parts:
+                rows += _compare(part, names, words.rounds, size)
     bench.report("skipclip", rows, targets(rows), words.output)
 
 
@@ -154,17 +166,19 @@ def _compare(
     rows = bench.table(results, kind=kind, **size)
     for row in rows:
         if row["seconds"]:
-            row["clips_per_second"] = round(size["batch"] * CLIPS / row["seconds"], 1)
+            clips = SIZES[size["encoder"]][0] * CLIPS
+            row["clips_per_second"] = round(clips / row["seconds"], 1)
     return rows
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    times, t = Times(rows, "kind", "alternative"), "training"
-    says = "training's clips a second / the convolutions' alone"
-    found = times.ratio(says, (t, "convolutions"), (t, "training"), 0.8, True)
-    says = "input pipeline's time / a training step's on held clips"
-    found += times.ratio(says, (t, "pipeline"), (t, "step"), 1.0, False)
-    says = "times as fast as plain Keras layers, a training step"
-    found += times.ratio(says, (t, "plain_step"), (t, "step"), 1.0, True)
+    times, found, t = Times(rows, "encoder", "kind", "alternative"), [], "training"
+    for e in dict.fromkeys(row["encoder"] for row in rows):
+        says = f"{e}: training's clips a second / the convolutions' alone"
+        found += times.ratio(says, (e, t, "convolutions"), (e, t, "training"), 0.8, True)
+        says = f"{e}: input pipeline's time / a training step's on held clips"
+        found += times.ratio(says, (e, t, "pipeline"), (e, t, "step"), 1.0, False)
+        says = f"{e}: times as fast as plain Keras layers, a training step"
+        found += times.ratio(says, (e, t, "plain_step"), (e, t, "step"), 1.0, True)
     return found
