@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
         held = [name for name in words.unseen.split(",") if name]
         common = [f"data.path={words.meshes}", f"data.unseen=[{','.join(held)}]"]
         common += [f"epochs={words.mesh_epochs}", *words.overrides]
-        compare("recon3d/meshes", [OURS, BASE], common, seeds, output / "meshes")
+        compare("recon3d/meshes", names, common, seeds, output / "meshes")
     print(f"written to {output}")
 
 
