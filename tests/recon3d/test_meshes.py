@@ -33,11 +33,28 @@ def test_the_growing_grid_finds_the_same_surface_with_fewer_questions(resolution
         return np.maximum(np.maximum(ball(0.1, (0.3, 0, 0))(x), ball(0.1, (-0.3, 0, 0))(x)), bar)
 
     dense, all_ = meshes.dense_grid(field, resolution)
-    sparse, some = meshes.sparse_grid(field, resolution, 0.0, meshes.first_grid(resolution))
+    first = meshes.first_grid(resolution)
+    sparse, some = meshes.sparse_grid(field, resolution, 0.0, first, near=0.0)
     np.testing.assert_array_equal(dense > 0, sparse > 0)
     a, b = meshes.grid_mesh(dense, 0.0), meshes.grid_mesh(sparse, 0.0)
     np.testing.assert_allclose(a.volume, b.volume, rtol=1e-4)
     assert len(a.vertices) == len(b.vertices) and some < all_ / (2 if resolution < 100 else 5)
+
+
+def test_a_speck_between_the_points_of_the_first_grid_is_found():
+    step = 1.1 / 32
+    speck = -0.55 + step * (np.array([20, 20, 20]) + 0.5)
+
+    def field(x):  # logits: a ball, and far from it a speck of less than a cell
+        return np.maximum(20 * ball(0.2, (-0.25, -0.25, -0.25))(x), 60 * ball(0.4 * step, speck)(x))
+
+    dense, all_ = meshes.dense_grid(field, 64)
+    assert dense[41, 41, 41] > 0
+    blind, _ = meshes.sparse_grid(field, 64, 0.0, near=0.0)
+    found, some = meshes.sparse_grid(field, 64, 0.0)
+    assert blind[41, 41, 41] <= 0
+    np.testing.assert_array_equal(dense > 0, found > 0)
+    assert some < all_ / 4
 
 
 def test_what_reaches_the_border_is_capped():

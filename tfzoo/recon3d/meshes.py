@@ -15,6 +15,8 @@ from tfzoo.files import replacing
 Field = Callable[[np.ndarray], np.ndarray]
 BOUND = 0.55
 """Half the side of the cube that is searched: 1 and a margin of a tenth, as Occupancy Networks'."""
+NEAR = 1.0
+"""Of logits: what comes so near to the level may hide a speck between the first grid's points."""
 
 FORMATS = (".obj", ".ply", ".glb", ".stl", ".off")
 _CORNERS = list(itertools.product((0, 1), repeat=3))
@@ -35,13 +37,19 @@ def dense_grid(field: Field, resolution: int, bound: float = BOUND) -> tuple[np.
 
 
 def sparse_grid(
-    field: Field, resolution: int, level: float, coarse: int = 32, bound: float = BOUND
+    field: Field,
+    resolution: int,
+    level: float,
+    coarse: int = 32,
+    bound: float = BOUND,
+    near: float = NEAR,
 ) -> tuple[np.ndarray, int]:
     """The same as far as the surface goes, values elsewhere only on the right side of the level.
 
-    A coarse grid first; cells whose corners are on both sides are halved, and so is a neighbour
-    that turns out to be crossed where both touch, until none is left. What is missed is a part of
-    the surface that lies inside coarse cells and touches no found part.
+    A coarse grid first; cells whose corners are on both sides, or come `near`, are halved, and so
+    is a neighbour that turns out to be crossed where both touch, until none is left. What is missed
+    is a part of the surface that lies inside coarse cells, touches no found part, and is steeper
+    than `near` in half a cell or so.
 
     Args:
         field: points [N, 3] to values [N].
@@ -49,6 +57,7 @@ def sparse_grid(
         level: value on the surface.
         coarse: cells a side of the first grid.
         bound: half the side.
+        near: distance of values from the level, for cells of the first grid; it halves with them.
 
     Returns:
         Values [n, n, n], and how many were asked for.
@@ -58,17 +67,25 @@ def sparse_grid(
     while size < resolution:
         values, known = _finer(values, known)
         size *= 2
-        asked += _refine(field, values, known, level, 2 * bound / size, bound)
+        band = near * 2 * coarse / size
+        asked += _refine(field, values, known, level, band, 2 * bound / size, bound)
     return values, asked
 
 
 def _refine(
-    field: Field, values: np.ndarray, known: np.ndarray, level: float, step: float, bound: float
+    field: Field,
+    values: np.ndarray,
+    known: np.ndarray,
+    level: float,
+    band: float,
+    step: float,
+    bound: float,
 ) -> int:
     """Fills in what cells of twice the size need; works on `values` and `known` in place."""
-    old = values[::2, ::2, ::2] > level
-    cells = _reduce(np.logical_or, old, _CORNERS, 1) != _reduce(np.logical_and, old, _CORNERS, 1)
-    inside, active, asked = old[:-1, :-1, :-1], np.zeros_like(cells), 0
+    old = values[::2, ::2, ::2]
+    low, high = (_reduce(of, old, _CORNERS, 1) for of in (np.minimum, np.maximum))
+    cells = (low <= level + band) & (high > level - band)
+    inside, active, asked = old[:-1, :-1, :-1] > level, np.zeros_like(cells), 0
     while cells.any():
         need = np.zeros_like(known)
         for block in _BLOCK:
@@ -145,6 +162,7 @@ def extract_mesh(
     level: float = 0.0,
     bound: float = BOUND,
     dense: bool = False,
+    near: float = NEAR,
 ) -> Any:
     """The surface where a field is `level`, as a `trimesh.Trimesh`.
 
@@ -155,6 +173,7 @@ def extract_mesh(
         level: value on the surface.
         bound: half the cube's side.
         dense: asks for every vertex, for comparison.
+        near: see `sparse_grid`; the default is meant for logits.
 
     Raises:
         InputError: an argument out of range, or no surface.
@@ -164,7 +183,7 @@ def extract_mesh(
     if dense:
         values, _ = dense_grid(field, resolution, bound)
     else:
-        values, _ = sparse_grid(field, resolution, level, first_grid(resolution), bound)
+        values, _ = sparse_grid(field, resolution, level, first_grid(resolution), bound, near)
     return grid_mesh(values, level, bound)
 
 
