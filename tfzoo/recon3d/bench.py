@@ -140,5 +140,6 @@ def targets(rows: Sequence[dict[str, Any]], size: int) -> list[Target]:
         ratio = asked["dense"] / asked["sparse"]
         found.append(Target(f"mesh at {size}^3: times fewer evaluations", ratio, FEWER, True))
         apart = next(r["apart"] for r in rows if r.get("evaluations"))
-        found.append(Target("vertices apart, in cells", apart * size / 1.1, 1e-3, False))
+        # as far as float32 sums of another order differ
+        found.append(Target("vertices apart, in cells", apart * size / 1.1, 0.01, False))
     return found

@@ -95,7 +95,7 @@ def compare(
         if name != OURS
     ]
     notes = [
-        *means(rows),
+        *study.all_metrics(rows),
         "",
         *more_claims(rows, config.test_views),
         "",
@@ -134,20 +134,6 @@ def with_errors(rows: Sequence[Row]) -> list[Row]:
             extra = {"error": 1 - value}
         found.append(replace(row, metrics=row.metrics | extra))
     return found
-
-
-def means(rows: Sequence[Row]) -> list[str]:
-    """All metrics of all arms, as lines of Markdown."""
-    names = list(dict.fromkeys(r.arm for r in rows))
-    metrics = list(dict.fromkeys(m for r in rows for m in r.metrics if m != "error"))
-    lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for metric in metrics:
-        found = [
-            study.interval([r.metrics[metric] for r in rows if r.arm == n and metric in r.metrics])
-            for n in names
-        ]
-        lines.append(f"| {metric} | " + " | ".join(map(str, found)) + " |")
-    return lines
 
 
 def more_claims(rows: Sequence[Row], test_views: Sequence[int]) -> list[str]:

@@ -25,6 +25,7 @@ PRETEXTS = {
     "random initialisation": ["pretext.kind=none"],
     "Skip-Clip": [],
     "Skip-Clip + rotation": ["pretext.rotation_weight=0.1"],
+    "rotation alone": ["pretext.rank_weight=0.0", "pretext.rotation_weight=1.0"],
     "shuffled order": ["pretext.kind=order"],
 }
 SUPERVISED = "all labels, from scratch"
@@ -58,7 +59,8 @@ def main(argv: Sequence[str]) -> None:
     common = list(words.overrides)
     if "pretexts" in parts:
         arms = [Arm(n, recipe, [*PROBE, *common, *more]) for n, more in PRETEXTS.items()]
-        arms.append(Arm(SUPERVISED, recipe, [*common, "pretext.kind=none", *ALL_LABELS]))
+        whole = ["pretext.kind=none", "finetune.mode=full", *([] if words.ut else FEW_EPOCHS)]
+        arms.append(Arm(SUPERVISED, recipe, [*common, *whole]))
         compare(arms, seeds, labels, extra, output / "pretexts", name)
     if "settings" in parts:
         arms = [Arm(n, recipe, [*PROBE, *common, *more]) for n, more in SETTINGS.items()]
@@ -67,7 +69,8 @@ def main(argv: Sequence[str]) -> None:
 
 
 PROBE = ["finetune.mode=probe"]
-ALL_LABELS = ["finetune.mode=full", "finetune.epochs=9"]
+FEW_EPOCHS = ["finetune.epochs=9"]
+"""Of all the labels of motions; UT-Interaction has as few as the recipe's epochs are for."""
 
 
 def compare(
@@ -100,9 +103,16 @@ def compare(
         ("Skip-Clip below random initialisation", best, "random initialisation"),
         ("Skip-Clip below shuffled order", best, "shuffled order"),
         ("rotation lowers the error", "Skip-Clip + rotation", best),
+        ("both below random initialisation", "Skip-Clip + rotation", "random initialisation"),
+        ("both below rotation alone", "Skip-Clip + rotation", "rotation alone"),
+        ("rotation alone below random initialisation", "rotation alone", "random initialisation"),
     ]
     claims = [claim for claim in says if set(claim[1:]) <= names]
+    frozen = [m for m in ("probe_error", "retrieval_error") if m != metric]
     notes = [
+        *study.all_metrics(rows),
+        "",
+        *(more_claims(rows, claims, frozen) if claims else []),
         "Errors on test videos. `error_n`: all layers fine-tuned on n labelled videos of a class "
         "(for the supervised arm, on all); `probe_error`: logistic regression on frozen features "
         "with all labels; `retrieval_error`: the nearest training video is of another class.",
@@ -110,7 +120,7 @@ def compare(
         "(3D ResNet-18 of 112x112 pixels): another scale altogether.",
     ]
     table = study.report(f"skipclip-{name}", rows, metric, output, claims, notes)
-    print(table + "\n" + means(rows))
+    print(table)
     pictures.bars(rows, output / "errors.png")
     shown = output / "runs" / f"{best}-seed{seeds[0]}"
     if best in names:
@@ -118,17 +128,16 @@ def compare(
     return rows
 
 
-def means(rows: Sequence[Row]) -> str:
-    """All metrics of all arms, as lines of Markdown."""
-    metrics = list(dict.fromkeys(m for r in rows for m in r.metrics))
-    lines = ["| arm | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|"]
-    for arm in dict.fromkeys(r.arm for r in rows):
-        found = [
-            study.interval([r.metrics[m] for r in rows if r.arm == arm and m in r.metrics])
-            for m in metrics
-        ]
-        lines.append(f"| {arm} | " + " | ".join(map(str, found)) + " |")
-    return "\n".join(lines)
+def more_claims(
+    rows: Sequence[Row], claims: Sequence[tuple[str, str, str]], metrics: Sequence[str]
+) -> list[str]:
+    """The same claims by other errors, as lines of Markdown."""
+    lines = ["| claim | error | difference, paired by seed | verdict |", "|---|---|---|---|"]
+    for says, first, second in claims:
+        for metric in metrics:
+            found = study.paired(rows, first, second, metric)
+            lines.append(f"| {says} | {metric} | {found} | {study.verdict(found)} |")
+    return [*lines, ""]
 
 
 def _with(resolved: runner.Resolved, more: list[str]) -> runner.Resolved:
