@@ -130,11 +130,11 @@ class CorrelationLoss(_OfClasses):
 
 @serializable("ala")
 class ClassWeightLoss(_OfClasses):
-    """Cross-entropy with a weight exp(Phi_c) for each class c. **Ours, not in the paper.**
+    """Cross-entropy with a weight C softmax(Phi)_c for each class c. **Ours, not in the paper.**
 
-    It starts at Phi_0 = 0, which is cross-entropy; each class is one decision. Phi is kept at mean
-    zero: what all classes share is a learning rate, and a policy that raises or lowers all of them
-    would only change that.
+    It starts at Phi_0 = 0, which is cross-entropy; each class is one decision. The weights' mean is
+    1 and Phi's 0: what all classes share is a learning rate, and a policy that raises all of them,
+    or a few by exp(3), would otherwise make it too large to train with.
 
     Args:
         num_classes: C.
@@ -161,8 +161,9 @@ class ClassWeightLoss(_OfClasses):
 
     def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
         """The loss of each row [B]."""
-        y = self.one_hot(y_true)
-        return -ops.sum(y * ops.exp(phi) * self.log_p(y_pred), -1)
+        weights = ops.exp(phi)
+        weights = weights / ops.mean(weights)
+        return -ops.sum(self.one_hot(y_true) * weights * self.log_p(y_pred), -1)
 
     def moved(self, phi: Any, delta: Any) -> Any:
         """Steps of the classes, brought to mean zero, clipped."""

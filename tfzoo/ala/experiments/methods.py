@@ -155,8 +155,13 @@ def _focal(problem: Problem) -> ParametricLoss:
 
 def _balanced(problem: Problem) -> ParametricLoss:
     counts = np.bincount(problem.train[1], minlength=problem.classes)
-    phi = np.clip(np.log(counts.mean() / np.maximum(counts, 1)), -3, 3)
-    return ClassWeightLoss(problem.classes, True, phi=phi)
+    weights = np.clip(counts.mean() / np.maximum(counts, 1), np.exp(-3), np.exp(3))
+
+    def of(y: Any, said: Any) -> Any:
+        plain = keras.losses.sparse_categorical_crossentropy(y, said, from_logits=True)
+        return plain * ops.take(ops.cast(weights, "float32"), ops.cast(y, "int32"))
+
+    return Fixed(of)
 
 
 def from_digits(seed: int) -> LossController:
