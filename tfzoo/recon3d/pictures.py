@@ -80,7 +80,8 @@ def reconstructions(
             axis.set(xticks=[], yticks=[])
             if number == 0:
                 axis.set_title(title.replace(", ", "\n"), fontsize=7)
-        line[0].set_ylabel(f"{name}: {shapes.names[shapes.labels[i]]}", fontsize=7)
+        label = f"{name}:\n{shapes.names[shapes.labels[i]]}"
+        line[0].set_ylabel(label, fontsize=6)
     study.save_figure(figure, path)
 
 
