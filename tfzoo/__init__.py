@@ -15,6 +15,7 @@ from tfzoo import (
     metrics,
     optim,
     recon3d,
+    registry,
     sdn,
     skipclip,
     uwac,
@@ -40,3 +41,5 @@ __all__ = [
     "list_recipes",
     "load",
 ]
+
+registry.experiment("bench", "serving", "tfzoo.serving.bench:main")
