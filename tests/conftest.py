@@ -4,6 +4,9 @@ import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# the workers share the cores: small tests gain nothing from threads that wait for each other
+for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 import keras  # noqa: E402
 import pytest  # noqa: E402

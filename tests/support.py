@@ -8,7 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
+
+
+def slow(value, **keywords):
+    """A value of `parametrize` that `make test-all` alone tries."""
+    return pytest.param(value, marks=pytest.mark.slow, **keywords)
 
 
 def load_module(path):

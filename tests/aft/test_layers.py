@@ -159,6 +159,7 @@ def test_wrong_arguments_are_named(call, words):
         call()
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same(tmp_path):
     """Forward pass and gradients of every layer, on both backends, from the same weights."""
     pytest.importorskip("jax")

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mocked import Mocked
+from support import slow
 from tfzoo import data, runner
 from tfzoo.ala import ClassWeightLoss, LossController
 from tfzoo.errors import InputError
@@ -46,7 +47,7 @@ class Cut(Exception):
     pass
 
 
-@pytest.mark.parametrize("children", [1, 2])
+@pytest.mark.parametrize("children", [slow(1), 2])
 def test_resumed_equals_uninterrupted(children, tmp_path, monkeypatch):
     small = [*SHORT, f"ala.children={children}", "save_every=4"]
     trained("digits", tmp_path / "whole", *small)

@@ -222,6 +222,7 @@ def test_configs_round_trip():
     assert InfiniteMLP(0, readout_scale=3.0).scales == (3.0,)
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same(tmp_path):
     """Kernels, their gradients and blocks on JAX, in a process of its own."""
     pytest.importorskip("jax")

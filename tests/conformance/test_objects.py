@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import tfzoo  # noqa: F401  registers everything
 from samples import CASES, LAYERS, NAMES, as_model, call, flat, inputs_of, is_a, perturbed
-from support import TESTS
+from support import TESTS, slow
 from tfzoo import registry
 
 
@@ -96,7 +96,7 @@ def test_jax_gives_the_same(name, on_jax):
     assert_found(on_jax, name, "jax", 1e-3, 1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_mixed_precision_is_near_float32(name, policy):
     exact, mixed = perturbed(name), perturbed(name, policy)
@@ -116,7 +116,7 @@ def test_batch_axis_is_free_and_rows_do_not_mix(name):
         np.testing.assert_allclose(np.concatenate([a, b]), c, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("jit", [slow(False, id="graph"), pytest.param(True, id="xla")])
 @pytest.mark.parametrize("name", LAYERS)
 def test_compiled_outputs_are_equal_and_gradients_reach_every_weight(name, jit):
     layer = perturbed(name)
@@ -149,7 +149,7 @@ def _ramp(x):
     return tf.reshape(tf.cast(tf.range(tf.size(x)), "float32"), tf.shape(x))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", [slow(n) if is_a(n, keras.Model) else n for n in LAYERS])
 def test_saved_model_equals_keras(name, tmp_path):
     model = as_model(name)
     archive = keras.export.ExportArchive()

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mocked import Mocked
+from support import slow
 from tfzoo import data, runner
 from tfzoo.callbacks import TrainingInterrupted
 from tfzoo.errors import InputError
@@ -66,7 +67,7 @@ class Cut(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", [9, 30])
+@pytest.mark.parametrize("step", [9, slow(30)])
 def test_resumed_equals_uninterrupted(step, tmp_path, monkeypatch):
     """Cut off while trajectories are collected, and while the value function is at work."""
     small = [*SHORT, "epochs=1", "save_every=3"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from support import slow
 from tfzoo import data, runner, uwac
 from tfzoo.callbacks import StopFlag, TrainingDiverged, TrainingInterrupted
 from tfzoo.errors import InputError
@@ -76,7 +77,7 @@ class StopsLater(StopFlag):
         return signal.SIGTERM
 
 
-@pytest.mark.parametrize("algorithm", ["uwac", "bc"])
+@pytest.mark.parametrize("algorithm", ["uwac", slow("bc")])
 def test_a_stopped_run_goes_on_to_the_same_weights(algorithm, tmp_path):
     resolved = runner.resolve(
         "uwac/pointmass", [*SMALL, "environment=null", "algorithm=" + algorithm]
