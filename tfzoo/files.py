@@ -6,7 +6,8 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +58,14 @@ def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
 
 
 def read_npz(
-    path: str | Path, named: str, names: Sequence[str] | None = None
+    path: str | Path, named: str, names: Collection[str] = ("*",)
 ) -> dict[str, np.ndarray]:
     """Arrays of a user's `.npz` by name.
 
     Args:
         path: of the file.
         named: what the message calls it, e.g. `data.path`.
-        names: those wanted, where they are there; None is all.
+        names: patterns of those that are read; others may be anything.
 
     Raises:
         InputError: no such file, or anything but an `.npz` of plain arrays.
@@ -73,8 +74,11 @@ def read_npz(
         raise InputError(f"{named}={str(path)!r}: no such file")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            kept = archive.files if names is None else [n for n in names if n in archive.files]
-            return {name: archive[name] for name in kept}
+            return {
+                name: archive[name]
+                for name in archive.files
+                if any(fnmatchcase(name, n) for n in names)
+            }
     except Exception as error:  # of zipfile, zlib, struct, tokenize, numpy: they share no base
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         first = "it holds pickled objects" if "allow_pickle" in first else first

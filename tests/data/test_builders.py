@@ -124,6 +124,13 @@ def test_arrays_with_their_own_splits(tmp_path):
         assert got == {row.tobytes(): label for row, label in zip(x, y, strict=True)}
 
 
+def test_other_arrays_are_passed_over_whatever_they_hold(tmp_path):
+    path, x = tmp_path / "a.npz", np.arange(40, dtype="float32").reshape(20, 2)
+    np.savez(path, x=x, y=np.arange(20) % 2, names=np.array([{}, None], object))
+    source = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), str(path)))
+    assert source.info.splits["train"].num_examples == 16
+
+
 def test_arrays_without_splits_are_split_disjointly(tmp_path):
     x, y = np.arange(60, dtype=np.uint16).reshape(30, 2), np.arange(30) % 2
     path = save(tmp_path / "a.npz", x=x, y=y)

@@ -118,9 +118,9 @@ def read_splits(path: str) -> dict[str, Part]:
 
 def _read(path: str) -> dict[str, np.ndarray]:
     """The arrays by their names with split; `x`, `y` count as `x_train`, `y_train`."""
-    found = read_npz(path, "data.path")
+    found = read_npz(path, "data.path", ("x", "y", "x_*", "y_*"))
     arrays = {name: value for name, value in found.items() if name in ("x", "y", *_NAMES)}
-    other = sorted(name for name in found.keys() - arrays if name.startswith(("x_", "y_")))
+    other = sorted(found.keys() - arrays)
     if other:
         raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
     for axis in "xy":

@@ -14,6 +14,7 @@ from tfzoo.files import read_npz
 from tfzoo.zoo import digest
 
 KEYS = ("observations", "actions", "rewards", "terminals")
+_NAMES = (*KEYS, "timeouts", "next_observations")
 _MINARI = Path("data") / "main_data.hdf5"
 
 
@@ -80,17 +81,16 @@ def read(path: str) -> list[Episode]:
         raise InputError(f"data.path={path!r}: no such file")
     if file.suffix not in (".npz", ".hdf5", ".h5"):
         raise InputError(f"data.path={path!r}: must end in .npz, .hdf5 or .h5")
-    arrays = read_npz(path, "data.path") if file.suffix == ".npz" else _hdf5(path)
+    arrays = read_npz(path, "data.path", _NAMES) if file.suffix == ".npz" else _hdf5(path)
     return _checked(path, _episodes(path, arrays))
 
 
 def _hdf5(path: str) -> dict[str, np.ndarray]:
     import h5py
 
-    names = (*KEYS, "timeouts", "next_observations")
     try:
         with h5py.File(path) as file:
-            return {n: file[n][()] for n in names if isinstance(file.get(n), h5py.Dataset)}
+            return {n: file[n][()] for n in _NAMES if isinstance(file.get(n), h5py.Dataset)}
     except (OSError, RuntimeError) as error:
         raise InputError(f"data.path={path!r}: not readable as HDF5: {error}") from None
 
@@ -139,7 +139,7 @@ def _episodes(path: str, arrays: dict[str, np.ndarray]) -> list[Episode]:
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must have {', '.join(KEYS)}")
     count = len(arrays["rewards"]) if arrays["rewards"].ndim else 0
-    for key in (*KEYS, "timeouts", "next_observations"):
+    for key in _NAMES:
         if key in arrays and arrays[key].shape[:1] != (count,):
             raise InputError(
                 f"data.path={path!r}: {key} {list(arrays[key].shape)} must have {count} rows, as "

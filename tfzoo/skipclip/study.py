@@ -30,7 +30,6 @@ PRETEXTS = {
 }
 SUPERVISED = "all labels, from scratch"
 SETTINGS = {
-    "margin 0.1, 4 futures, skip 4": [],
     "margin 0.2": ["pretext.margin=0.2"],
     "2 futures": ["pretext.futures=2"],
     "skip 2": ["pretext.skip=2"],
@@ -63,9 +62,16 @@ def main(argv: Sequence[str]) -> None:
         arms.append(Arm(SUPERVISED, recipe, [*common, *whole]))
         compare(arms, seeds, labels, extra, output / "pretexts", name)
     if "settings" in parts:
-        arms = [Arm(n, recipe, [*PROBE, *common, *more]) for n, more in SETTINGS.items()]
+        settings = {base(recipe, common): []} | SETTINGS
+        arms = [Arm(n, recipe, [*PROBE, *common, *more]) for n, more in settings.items()]
         compare(arms, seeds, [], extra, output / "settings", name)
     print(f"written to {output}")
+
+
+def base(recipe: str, overrides: Sequence[str]) -> str:
+    """What the other settings are compared with: the recipe's."""
+    found = runner.resolve(recipe, overrides).config.pretext
+    return f"margin {found.margin}, {found.futures} futures, skip {found.skip}"
 
 
 PROBE = ["finetune.mode=probe"]
