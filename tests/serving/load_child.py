@@ -1,4 +1,9 @@
-"""Loads a SavedModel where neither tfzoo nor Keras is installed, and runs its default."""
+"""Loads a SavedModel where neither tfzoo nor Keras is installed, and runs its signatures.
+
+    load_child.py SAVED_MODEL INPUTS.npz OUTPUTS.npz
+
+Arrays are named `signature/name`; those signatures run that have inputs.
+"""
 
 import sys
 from importlib.machinery import PathFinder
@@ -30,6 +35,16 @@ for name in BLOCKED:
         continue
     sys.exit(f"{name} was not blocked")
 loaded = tf.saved_model.load(sys.argv[1])
-x = np.load(sys.argv[2])
-np.save(sys.argv[3], loaded.signatures["serving_default"](x=tf.constant(x))["logits"].numpy())
+given = {}
+for key, value in np.load(sys.argv[2]).items():
+    signature, name = key.split("/")
+    given.setdefault(signature, {})[name] = tf.constant(value)
+np.savez(
+    sys.argv[3],
+    **{
+        f"{signature}/{name}": value.numpy()
+        for signature, inputs in given.items()
+        for name, value in loaded.signatures[signature](**inputs).items()
+    },
+)
 assert not BLOCKED & set(sys.modules)

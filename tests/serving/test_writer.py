@@ -70,14 +70,15 @@ def test_names_and_values_survive(exported):
 
 
 def test_loads_without_tfzoo_and_keras(exported, tmp_path):
-    np.save(tmp_path / "x.npy", X)
+    np.savez(tmp_path / "x.npz", **{"serving_default/x": X})
     process = child(
-        HERE / "load_child.py", exported / "dense" / "1", tmp_path / "x.npy", tmp_path / "y.npy"
+        HERE / "load_child.py", exported / "dense" / "1", tmp_path / "x.npz", tmp_path / "y.npz"
     )
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err[-2000:]
     weights = np.arange(12).reshape(3, 4) / 10 - 0.5
-    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), X @ weights, rtol=1e-5, atol=1e-6)
+    found = np.load(tmp_path / "y.npz")["serving_default/logits"]
+    np.testing.assert_allclose(found, X @ weights, rtol=1e-5, atol=1e-6)
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path):
