@@ -81,7 +81,7 @@ def _labels(count: int, problem: Problem) -> list[tuple[str, str]]:
         if count == 2:
             return [("positive pairs", "C0"), ("negative pairs", "C1")]
         texts = [f"{side} d^{p:g}" for side in ("F+", "F-") for p in POWERS]
-        return [(text, f"C{i % 5}") for i, text in enumerate(texts)]
+        return [(text, f"C{i}") for i, text in enumerate(texts)]
     if count != problem.classes:
         return [("", "0.6")] * count
     rare = np.isin(np.arange(count), problem.rare)
