@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TESTS = Path(__file__).parent
@@ -54,6 +57,25 @@ def run(*words, timeout=240, **keywords):
     process = start(*words, **keywords)
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
+
+
+def whole(folder):
+    """Whatever has its final name below a folder is complete."""
+    import keras
+    import tensorflow as tf
+
+    for path in folder.rglob("*.keras"):
+        if not path.name.startswith("."):
+            assert zipfile.ZipFile(path).testzip() is None
+            keras.models.load_model(path, compile=False)
+    for path in folder.rglob("[0-9]*.npz"):
+        with np.load(path, allow_pickle=False) as archive:
+            assert all(archive[name] is not None for name in archive.files)
+    for path in folder.rglob("*.json"):
+        json.loads(path.read_text())
+    for path in folder.rglob("saved_model.pb"):
+        if path.parent.name.isdigit():
+            tf.saved_model.load(str(path.parent))
 
 
 class LocalWorker:

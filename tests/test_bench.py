@@ -52,6 +52,7 @@ def test_alternatives_take_turns(tmp_path, path):
     assert [len(r.seconds) for r in results.values()] == [30, 30]
 
 
+@pytest.mark.slow
 def test_memory_is_weighed_and_the_limit_kept(path):
     kinds = {name: {"kind": name} for name in ("small", "large", "growing", "broken")}
     with bench.workers(kinds, memory_limit=2**31) as made:
@@ -62,6 +63,7 @@ def test_memory_is_weighed_and_the_limit_kept(path):
     assert results["broken"].error == "no such kernel" and results["broken"].seconds == []
 
 
+@pytest.mark.slow
 def test_a_lost_worker_is_started_anew(path):
     with bench.workers(["a"], memory_limit=2**31) as made:
         lost = bench.compare(made, "test_bench:build", {"a": {"kind": "growing"}}, 8, memory=False)

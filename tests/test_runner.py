@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import toy
-from support import run, start
+from support import run, slow, start
 from tfzoo import runner
 
 
@@ -106,7 +106,7 @@ def test_a_run_of_an_earlier_version_is_known_again(whole, recipe, tmp_path):
     assert status == 2 and "rounds: no such key" in err
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", slow("SIGINT")])
 def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_path):
     folder = tmp_path / "run"
     process = start(

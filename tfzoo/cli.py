@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from tfzoo.errors import InputError
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +43,8 @@ def _status(error: Exception) -> int | None:
     from tfzoo.callbacks import TrainingDiverged, TrainingInterrupted
     from tfzoo.serving import ExportError
 
+    if isinstance(error, OSError) and error.errno in _DISK:  # a full or read-only disk
+        return 1
     if isinstance(error, TrainingInterrupted):
         return 128 + error.signum
     return 1 if isinstance(error, (TrainingDiverged, ExportError)) else None

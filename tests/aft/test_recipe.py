@@ -30,6 +30,7 @@ def test_pydoc_learns_and_generates(tmp_path):
     assert trained("aft/pydoc", tmp_path, *small, *steps)["bits_per_byte"] < 5.5  # uniform: 8
 
 
+@pytest.mark.slow
 def test_digits_pixels_learns(tmp_path):
     small = ["model.dim=16", "model.depth=1", "epochs=2", "optimizer.warmup_steps=5"]
     bits = trained("aft/digits_pixels", tmp_path, *small)["bits_per_dim"]
@@ -61,6 +62,7 @@ def test_the_papers_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["parameters"] > 0
 
 
+@pytest.mark.slow
 def test_enwik8_trains_on_a_local_prefix(tmp_path):
     text = tmp_path / "enwik8"
     text.write_bytes(np.random.default_rng(0).integers(32, 96, 40_000).astype("uint8").tobytes())

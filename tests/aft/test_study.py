@@ -8,6 +8,7 @@ from tfzoo.cli import main
 from tfzoo.study import Row
 
 
+@pytest.mark.slow
 def test_arms_have_equal_numbers_of_parameters():
     arms = aft_study.equal_arms(["attention", "simple", "full-naive", "conv"], aft_study.BASE)
     counts = [aft_study._parameters(arm.overrides)[0] for arm in arms]

@@ -10,6 +10,7 @@ import pytest
 from support import TESTS, load_module
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same(tmp_path):
     pytest.importorskip("jax")
     path = tmp_path / "jax.npz"

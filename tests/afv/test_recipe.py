@@ -62,6 +62,7 @@ def test_signatures(run):
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-3 and drawn.min() >= 0 and drawn.max() <= 16
 
 
+@pytest.mark.slow
 def test_the_distance_is_an_export_of_its_own(run, tmp_path):
     model, _ = runner.open_trained(str(run[0]))
     loaded = load(export_distance(model, tmp_path / "distance"))
@@ -88,6 +89,7 @@ class StopsLater(StopFlag):
         return signal.SIGTERM if self.looks > 7 else None
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     """The GAN's `fit`; what follows it in a recipe starts from the GAN alone."""
     config = runner.resolve("afv/digits", [*FAST, "steps_per_epoch=6", "epochs=2"]).config

@@ -47,6 +47,7 @@ class StopsLater(StopFlag):
         return signal.SIGTERM if self.looks > 9 else None
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     words = [*FAST, "batch_size=100", "steps_per_epoch=7"]
     resolved = runner.resolve("bottleneck/digits", words)

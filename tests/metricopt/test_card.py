@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tfzoo
 
 CARD = Path(tfzoo.__file__).parent / "metricopt" / "README.md"
 
 
+@pytest.mark.slow
 def test_the_cards_program(tmp_path):
     (program,) = re.findall(r"```python\n(.*?)```", CARD.read_text(), re.S)
     lines = [line for line in program.splitlines() if line and "import" not in line]

@@ -47,6 +47,7 @@ def test_digits_leave_a_plain_model_that_is_better_on_validation(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_breast_cancer_and_a_table_of_ones_own(tmp_path):
     small = [*SHORT, "epochs=8"]
     found = trained("metricopt/breast_cancer_recall", tmp_path / "a", *small, export=True)
@@ -116,6 +117,7 @@ def test_retrieval_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     assert set(metrics) == {"recall_at_1", "recall_at_2", "count"}
 
 
+@pytest.mark.slow
 def test_digits_retrieval_gives_unit_embeddings_of_unseen_classes(tmp_path):
     small = ["data.name=tfzoo_digits", "model.backbone=small", "model.weights=null"]
     small += ["model.image_size=8", "model.channels=1", "model.dim=8", "model.pixel_mean=8.0"]

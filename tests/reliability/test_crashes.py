@@ -5,14 +5,12 @@ import json
 import random
 import subprocess
 import time
-import zipfile
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from support import run, start
+from support import run, start, whole
 
 pytestmark = pytest.mark.slow
 TRAININGS = {
@@ -58,22 +56,6 @@ def timed(*words):
     status, _, err = run(*words, timeout=600)
     assert status == 0, err[-3000:]
     return time.monotonic() - begun
-
-
-def whole(folder):
-    """Whatever has its final name is complete."""
-    for path in folder.rglob("*.keras"):
-        if not path.name.startswith("."):
-            assert zipfile.ZipFile(path).testzip() is None
-            keras.models.load_model(path, compile=False)
-    for path in folder.rglob("[0-9]*.npz"):
-        with np.load(path, allow_pickle=False) as archive:
-            assert all(archive[name] is not None for name in archive.files)
-    for path in folder.rglob("*.json"):
-        json.loads(path.read_text())
-    for path in folder.rglob("saved_model.pb"):
-        if path.parent.name.isdigit():
-            tf.saved_model.load(str(path.parent))
 
 
 @pytest.mark.parametrize("method", TRAININGS)

@@ -106,6 +106,7 @@ class StopsLater(StopFlag):
         return signal.SIGTERM if self.looks > 5 else None
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     resolved = runner.resolve("sdn/shapes", [*SMALL, "save_every=2"])
     task, config = resolved.recipe, resolved.config
@@ -124,6 +125,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_judges_train_and_judge(tmp_path):
     common = ["deterministic=false", "batch_size=4", "image_size=4", "set_size=2", "epochs=30"]
     words = [*common, "width=16", "rate=0.01"]

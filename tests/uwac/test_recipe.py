@@ -127,6 +127,7 @@ def test_normalisation_is_the_datas():
     np.testing.assert_allclose(np.std(model.space.observation(x), 0), 1, atol=0.02)
 
 
+@pytest.mark.slow
 def test_ones_own_file_in_its_own_units(tmp_path):
     """Gymnasium's pendulum takes torques up to 2: so do the data, and the exported policy."""
     rng = np.random.default_rng(0)
