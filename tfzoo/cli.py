@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from tfzoo.errors import InputError
 
-
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
