@@ -7,9 +7,35 @@ import keras
 import numpy as np
 import pytest
 
-from support import run, start
+from support import run, slow, start
 
 TEXT = "task: toy.regression\nepochs: 2\nbatch_size: 8\ndropout: 0.0\n"
+DIGITS = ["epochs=1", "model.width=2", "model.latent=3", "readout.method=hinge"]
+SETS = ["epochs=1", "batch_size=8", "steps_per_epoch=3", "set_size=2", "model.code_dim=8"]
+CLIPS = ["epochs=1", "steps_per_epoch=2", "batch_size=4", "model.width=2", "finetune.clips=1"]
+DESCENT = ["finetune.epochs=1", "optimizer.method=sgd", "finetune.optimizer.method=sgd"]
+RECIPES = {
+    "toy": [],
+    "aft/digits": ["epochs=1", "model.dim=16", "model.depth=1", "model.dropout=0.0"],
+    "afv/digits": [*DIGITS, "readout.epochs=1", "readout.samples=64"],
+    "sdn/shapes": [*SETS, "model.width=8", "model.preset=mlp", "voxel_net=null"],
+    "skipclip/motions": [*CLIPS, "finetune.mode=full", "finetune.labels=1", *DESCENT],
+}
+
+
+@pytest.fixture(scope="module", params=[slow(n) if n != "toy" else n for n in RECIPES])
+def words(request, tmp_path_factory):
+    """Makes the command that trains into a folder."""
+    name = request.param
+    if name == "toy":
+        name = tmp_path_factory.mktemp("recipe") / "toy.yaml"
+        name.write_text(TEXT)
+
+    def given(folder, distribute="none"):
+        overrides = [*RECIPES[request.param], f"distribute={distribute}"]
+        return ["train", name, *overrides, "--no-export", "--run-dir", folder]
+
+    return given
 
 
 @pytest.fixture(scope="module")
@@ -20,25 +46,29 @@ def recipe(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def single(recipe, tmp_path_factory):
+def single(words, tmp_path_factory):
     folder = tmp_path_factory.mktemp("single") / "run"
-    status, _, err = run("train", recipe, "--run-dir", folder, "--no-export")
+    status, _, err = run(*words(folder))
     assert status == 0, err
     return folder
 
 
 def assert_same(folder, single):
-    a, b = (keras.models.load_model(f / "model.keras") for f in (folder, single))
-    for x, y in zip(a.variables, b.variables, strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
-    logs = [np.genfromtxt(f / "log.csv", delimiter=",", names=True) for f in (folder, single)]
-    for name in ("loss", "mae", "val_loss"):  # global, not one worker's share
-        np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=1e-5)
+    """But for rounding, which Adam's first steps blow up where a gradient is 0."""
+    loose = 1e-5 if "toy" in (single / "config.yaml").read_text() else 1e-3
+    for path in single.glob("*.keras"):
+        pair = [keras.models.load_model(f / path.name) for f in (folder, single)]
+        a, b = (np.concatenate([np.ravel(w) for w in m.get_weights()]) for m in pair)
+        assert np.linalg.norm(a - b) <= loose * np.linalg.norm(b), path.name
+    for path in single.glob("log*.csv"):
+        logs = [np.genfromtxt(f / path.name, delimiter=",", names=True) for f in (folder, single)]
+        for name in logs[1].dtype.names:  # global, not one worker's share
+            if "loss" in name or name == "mae":
+                np.testing.assert_allclose(logs[0][name], logs[1][name], rtol=loose, err_msg=name)
 
 
-def test_mirrored_over_two_devices(recipe, single, tmp_path):
-    words = ["train", recipe, "distribute=mirrored", "--run-dir", tmp_path, "--no-export"]
-    status, _, err = run(*words, env={"TOY_DEVICES": "2"})
+def test_mirrored_over_two_devices(words, single, tmp_path):
+    status, _, err = run(*words(tmp_path, "mirrored"), env={"TOY_DEVICES": "2"})
     assert status == 0, err
     assert_same(tmp_path, single)
 
@@ -49,14 +79,14 @@ def test_an_indivisible_batch_is_refused(recipe, tmp_path):
     assert status == 2 and "batch_size=9" in err and "2 devices" in err
 
 
-def test_multi_worker_over_two_processes(recipe, single, tmp_path):
+def test_multi_worker_over_two_processes(words, single, tmp_path):
     addresses = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
     folder = tmp_path / "run"
     processes = []
     for index in range(2):
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        words = ["train", recipe, "distribute=multi_worker", "--run-dir", folder, "--no-export"]
-        processes.append(start(*words, env={"TF_CONFIG": json.dumps(cluster)}))
+        given = words(folder, "multi_worker")
+        processes.append(start(*given, env={"TF_CONFIG": json.dumps(cluster)}))
     for process in processes:
         _, err = process.communicate(timeout=240)
         assert process.returncode == 0, err[-3000:]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
+import keras
 import tensorflow as tf
 
 from tfzoo.config import check
@@ -71,6 +74,27 @@ def _first_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> b
     return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
 
 
+@contextlib.contextmanager
+def synchronised(
+    strategy: tf.distribute.Strategy | None, model: keras.layers.Layer
+) -> Iterator[None]:
+    """Inside, BatchNormalization has the moments of the global batch, as on one device."""
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    before = [layer.synchronized for layer in norms]
+    several = strategy is not None and strategy.num_replicas_in_sync > 1
+    for layer in norms:
+        layer.synchronized = several
+    try:
+        yield
+    finally:  # the model's file says what it said
+        for layer, value in zip(norms, before, strict=True):
+            layer.synchronized = value
+
+
 def share(
     strategy: tf.distribute.Strategy | None, batches: tf.data.Dataset, batch_size: int
 ) -> tf.data.Dataset:
@@ -102,3 +126,10 @@ def share(
         return batches.map(part).rebatch(batch_size // replicas, drop_remainder=True)
 
     return strategy.distribute_datasets_from_function(local)
+
+
+def spread(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Evaluation batches that several workers split by rows; their files may be too few."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return batches.with_options(options)

@@ -19,7 +19,7 @@ from tfzoo import registry, zoo
 from tfzoo.callbacks import Backup, EpochLine, Log, StopFlag
 from tfzoo.checkpoint import Checkpoints, state_variables
 from tfzoo.data import Datasets
-from tfzoo.distribute import is_chief, make_strategy, share
+from tfzoo.distribute import is_chief, make_strategy, share, spread, synchronised
 from tfzoo.environment import environment
 from tfzoo.errors import InputError
 from tfzoo.files import locked, replacing, write_text
@@ -85,6 +85,10 @@ class Run:
         """
         return replace(self, name=name, config=replace(self.config, epochs=epochs))
 
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Where models and optimizers are made, so that their variables are on all devices."""
+        return self.strategy.scope() if self.strategy else contextlib.nullcontext()
+
     def restore(self, *objects: Any) -> dict[str, Any]:
         """Puts variables of models, optimizers, ... back and returns the saved position, or {}."""
         position = self.checkpoints.restore(state_variables(*objects)) or {}
@@ -129,16 +133,17 @@ class Run:
             backup = Backup(
                 self.checkpoints, self.log, self.stop, steps, config.save_every, step, state
             )
-            model.fit(
-                share(self.strategy, stream.from_step(step), config.batch_size),
-                initial_epoch=epoch,
-                epochs=last,
-                steps_per_epoch=steps - done,
-                validation_data=datasets.validation if validate else None,
-                shuffle=False,  # the stream is shuffled, by the config's seed
-                verbose=1 if sys.stderr.isatty() and self.chief else 0,
-                callbacks=[*callbacks, *self._reports(), backup],
-            )
+            with synchronised(self.strategy, model):
+                model.fit(
+                    share(self.strategy, stream.from_step(step), config.batch_size),
+                    initial_epoch=epoch,
+                    epochs=last,
+                    steps_per_epoch=steps - done,
+                    validation_data=spread(datasets.validation) if validate else None,
+                    shuffle=False,  # the stream is shuffled, by the config's seed
+                    verbose=1 if sys.stderr.isatty() and self.chief else 0,
+                    callbacks=[*callbacks, *self._reports(), backup],
+                )
             step = last * steps
 
     def _build_metrics(self, model: keras.Model, batch: Any) -> None:
@@ -147,7 +152,7 @@ class Run:
         Keras makes them in the first step, which is too late for a resumed half epoch; this is
         what its `fit` calls under a strategy.
         """
-        with self.strategy.scope() if self.strategy else contextlib.nullcontext():
+        with self.scope():
             model._symbolic_build(data_batch=batch)
 
     def _reports(self) -> list[keras.callbacks.Callback]:
@@ -239,12 +244,12 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets]:
-    config, recipe, strategy = run.config, resolved.recipe, run.strategy
+    config, recipe = run.config, resolved.recipe
     with run.stop.watching():
         datasets = recipe.datasets(config)
         # preparing data, which happens the first time only, draws random numbers too
         keras.utils.set_random_seed(config.seed)
-        with strategy.scope() if strategy else contextlib.nullcontext():
+        with run.scope():
             model = recipe.build(config, datasets.info)
         recipe.train(model, datasets, run)
     return model, datasets

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
+from keras import ops
+
+from tfzoo import replicas
 
 
 class TwoPlayer(keras.Model):
@@ -64,8 +68,22 @@ class TwoPlayer(keras.Model):
         """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""
         return self.g_optimizer.variables if self.compiled else []
 
+    def scaled(self, loss: Any, optimizer: Any) -> Any:
+        """A mean over this replica's rows as `move` takes it."""
+        return optimizer.scale_loss(replicas.share(loss))
+
+    def note(self, rows: Any, values: Iterable[Any]) -> dict[str, Any]:
+        """Adds means over some rows to those of the epoch, in the order of `metrics`.
+
+        A replica may have no rows of the last batch.
+        """
+        for mean, value in zip(self.metrics, values, strict=True):
+            value = ops.where(ops.equal(rows, 0), ops.zeros_like(value), value)
+            mean.update_state(value, sample_weight=rows)
+        return {mean.name: mean.result() for mean in self.metrics}
+
     def move(self, tape: Any, loss: Any, optimizer: Any, variables: list[keras.Variable]) -> None:
-        """One step of an optimizer along a loss that it has scaled."""
+        """One step of an optimizer along a loss that `scaled` has made."""
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
 

@@ -161,7 +161,6 @@ class ClassifierConfig(RunConfig):
         super().__post_init__()
         choices("augment", self.augment, AUGMENTATIONS)
         check(self.monitor_every >= 1, "monitor_every", self.monitor_every, "at least 1")
-        check(self.distribute == "none", "distribute", self.distribute, "none")
 
 
 def _check_drops(group: str, epochs: list[int], factor: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tfzoo import replicas
 from tfzoo.afv import objectives
 from tfzoo.afv.networks import (
     EXPERTS,
@@ -185,14 +186,18 @@ class EnergyGAN(TwoPlayer):
         return (self._experts or self.discriminator)(images, training=training)
 
     def _draw(self, count: Any) -> Any:
-        return keras.random.normal((count, self.latent), seed=self.seed_generator)
+        return self._normal(count, (self.latent,))
+
+    def _normal(self, count: Any, shape: tuple[Any, ...]) -> Any:
+        return replicas.draw(
+            count, lambda rows: keras.random.normal((rows, *shape), seed=self.seed_generator)
+        )
 
     def _mcmc(self, images: Any, z: Any) -> Any:
         noise = 0.0
         if self.mcmc_noise:
-            noise = self.mcmc_noise * keras.random.normal(
-                ops.shape(images), seed=self.seed_generator
-            )
+            count, *shape = ops.shape(images)
+            noise = self.mcmc_noise * self._normal(count, shape)
         old = self.average(z, training=False)
         return objectives.mcmc_term(images, old, noise)
 
@@ -208,14 +213,14 @@ class EnergyGAN(TwoPlayer):
             g_loss = objectives.generator_loss(self.objective, judged)
             if self.mcmc_weight:
                 g_loss += self.mcmc_weight * self._mcmc(fake, z)
-            scaled = self.g_optimizer.scale_loss(g_loss)
+            scaled = self.scaled(g_loss, self.g_optimizer)
         self.move(tape, scaled, self.g_optimizer, self.generator_variables())
         fake = ops.stop_gradient(self.generator(self._draw(count), training=True))
         follow(self.average, self.generator, self.ema)
         with tf.GradientTape() as tape:
             judged = (self._judge(real, training=True), self._judge(fake, training=True))
             d_loss = objectives.discriminator_loss(self.objective, *judged)
-            scaled = self.optimizer.scale_loss(d_loss)
+            scaled = self.scaled(d_loss, self.optimizer)
         self.move(tape, scaled, self.optimizer, self.judge_variables())
         return self._note(d_loss, g_loss, *judged)
 
@@ -229,12 +234,11 @@ class EnergyGAN(TwoPlayer):
         return self._note(d_loss, objectives.generator_loss(self.objective, judged[1]), *judged)
 
     def _note(self, d_loss: Any, g_loss: Any, real: Any, fake: Any) -> dict[str, Any]:
+        rows = ops.shape(real)[0]
         if self.objective == "vgan":
             real, fake = -objectives.energy(real), -objectives.energy(fake)
         found = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
-        for mean, value in zip(self._means.values(), found, strict=True):
-            mean.update_state(value)
-        return {name: mean.result() for name, mean in self._means.items()}
+        return self.note(rows, found)
 
     def compute_output_shape(self, shape: Any) -> Any:
         """[B, 1]."""

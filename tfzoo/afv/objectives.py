@@ -10,6 +10,7 @@ from typing import Any
 
 from keras import ops
 
+from tfzoo import replicas
 from tfzoo.afv.networks import HEADS, binary_entropy
 
 OBJECTIVES = ("lsgan", "hinge", "vgan")
@@ -88,7 +89,7 @@ def energy(p: Any) -> Any:
 
 def marginal_entropy(p: Any) -> Any:
     """The entropy's surrogate sum_j h(mean over the batch of p_j): [B, K] -> scalar."""
-    return ops.sum(binary_entropy(ops.mean(_float(p), 0)))
+    return ops.sum(binary_entropy(replicas.mean(ops.mean(_float(p), 0))))
 
 
 def mcmc_term(images: Any, old: Any, noise: Any) -> Any:

@@ -91,14 +91,15 @@ class FisherClassification(ImageClassification):
         config = run.config
         x, y = labelled(config)
         held_x, held_y = _whole(datasets.validation)
-        gan = make_gan(config, datasets.info)
+        with run.scope():
+            gan = make_gan(config, datasets.info)
         watched = {"train": x[:WATCHED], "val": held_x[:WATCHED]}
-        monitor = GANMonitor(
-            watched, run.directory / "samples", every=config.monitor_every, seed=config.seed
-        )
+        folder = run.directory / "samples" if run.chief else None
+        monitor = GANMonitor(watched, folder, every=config.monitor_every, seed=config.seed)
         run.fit(gan, datasets, [monitor])
-        with replacing(run.directory / "gan.keras") as aside:
-            gan.save(aside)
+        if run.chief:
+            with replacing(run.directory / "gan.keras") as aside:
+                gan.save(aside)
         model.adopt(gan, config.readout.samples, seed=config.seed)
         if config.readout.method == "ridge":
             found = model.fit_ridge(x, y, held_x, held_y)
@@ -119,14 +120,15 @@ class FisherClassification(ImageClassification):
         )
         datasets = self.datasets(config)
         drops = [epoch * datasets.info["steps_per_epoch"] for epoch in readout.drop_epochs]
-        adam = make_adam(readout.rate, drops, readout.drop_factor)
-        adam.beta_1 = 0.9  # PyTorch's default
-        model.compile(
-            adam,
-            OneVsAllSquaredHinge(),
-            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-            jit_compile=config.jit_compile,
-        )
+        with run.scope():
+            adam = make_adam(readout.rate, drops, readout.drop_factor)
+            adam.beta_1 = 0.9  # PyTorch's default
+            model.compile(
+                adam,
+                OneVsAllSquaredHinge(),
+                metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+                jit_compile=config.jit_compile,
+            )
         Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
 
     def evaluate(self, model: AFVClassifier, datasets: data.Datasets) -> dict[str, float]:

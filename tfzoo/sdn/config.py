@@ -157,7 +157,6 @@ class SetsConfig(ImagesConfig):
             check_preset(self.model.preset, self.image_size)
         except ValueError as error:
             raise InputError(str(error)) from None
-        check(self.distribute == "none", "distribute", self.distribute, "none")
         check(self.monitor_sets >= 1, "monitor_sets", self.monitor_sets, "at least 1")
         check(self.monitor_every >= 1, "monitor_every", self.monitor_every, "at least 1")
         size = self.test_size

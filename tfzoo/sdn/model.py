@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tfzoo import replicas
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
 from tfzoo.sdn.codes import check_codes, code_statistics
@@ -142,12 +143,12 @@ class SetDistributionNetwork(TwoPlayer):
             # the prior's own gradient is whole, the encoder's is weighted
             nll = -self.prior.log_prob(fixed + self.prior_to_encoder * (z - fixed))
             d_loss = self._judged(e_real, e_fake, nll)
-            scaled = self.optimizer.scale_loss(d_loss)
+            scaled = self.scaled(d_loss, self.optimizer)
         self.move(tape, scaled, self.optimizer, self.judge_variables())
         with tf.GradientTape() as tape:
             fake = self.generator(fixed, self._noise(real), training=True)
             g_loss = ops.mean(self.energy(fake, fixed, mask=mask, training=True))
-            scaled = self.g_optimizer.scale_loss(g_loss)
+            scaled = self.scaled(g_loss, self.g_optimizer)
         self.move(tape, scaled, self.g_optimizer, self.generator_variables())
         follow(self.average, self.generator, self.ema)
         return self._note(d_loss, g_loss, e_real, e_fake, nll, a)
@@ -258,8 +259,11 @@ class SetDistributionNetwork(TwoPlayer):
         return self.prepare(found), None
 
     def _noise(self, images: Any) -> Any:
-        count = ops.shape(images)[:2]
-        return keras.random.normal((*count, self.noise_dim), seed=self.seed_generator)
+        sets, n = ops.shape(images)[:2]
+        size = (n, self.noise_dim)
+        return replicas.draw(
+            sets, lambda rows: keras.random.normal((rows, *size), seed=self.seed_generator)
+        )
 
     def _judged(self, e_real: Any, e_fake: Any, nll: Any) -> Any:
         return ops.mean(e_real) + ops.mean(ops.relu(self.margin - e_fake)) + ops.mean(nll)
@@ -267,13 +271,8 @@ class SetDistributionNetwork(TwoPlayer):
     def _note(
         self, d_loss: Any, g_loss: Any, e_real: Any, e_fake: Any, nll: Any, a: Any
     ) -> dict[str, Any]:
-        size = ops.mean(ops.abs(a))
-        means = (ops.mean(e_real), ops.mean(e_fake), ops.mean(nll), size)
-        for mean, value in zip(
-            self._means.values(), (d_loss + g_loss, d_loss, g_loss, *means), strict=True
-        ):
-            mean.update_state(value)
-        return {name: mean.result() for name, mean in self._means.items()}
+        means = (ops.mean(x) for x in (e_real, e_fake, nll, ops.abs(a)))
+        return self.note(ops.shape(a)[0], (d_loss + g_loss, d_loss, g_loss, *means))
 
     def compute_output_shape(self, shape: Any) -> Any:
         """[B, d]."""

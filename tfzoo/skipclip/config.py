@@ -207,7 +207,6 @@ class VideoConfig(RunConfig):
     def __post_init__(self):
         """Checks the ranges."""
         super().__post_init__()
-        check(self.distribute == "none", "distribute", self.distribute, "none")
         check(self.classes is None or self.classes >= 1, "classes", self.classes, "at least 1")
         pretext = self.pretext
         signed = pretext.head != "none" or not self.model.last_relu

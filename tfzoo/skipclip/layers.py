@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfzoo import replicas
 from tfzoo.registry import serializable
 
 
@@ -79,16 +80,29 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         x = tf.cast(inputs, "float32")
-        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=tf.reshape(x, (1, -1, 1, x.shape[-1])),
-            scale=tf.cast(self.gamma, "float32"),
-            offset=tf.cast(self.beta, "float32"),
-            mean=tf.zeros([0]),
-            variance=tf.zeros([0]),
-            epsilon=self.epsilon,
-            is_training=True,
-        )
+        gamma, beta = (tf.cast(v, "float32") for v in (self.gamma, self.beta))
+        if self.synchronized and replicas.count() > 1:
+            mean, biased, variance = _moments(tf.reshape(x, (-1, x.shape[-1])))
+            y = tf.nn.batch_normalization(x, mean, biased, beta, gamma, self.epsilon)
+        else:
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=tf.reshape(x, (1, -1, 1, x.shape[-1])),
+                scale=gamma,
+                offset=beta,
+                mean=tf.zeros([0]),
+                variance=tf.zeros([0]),
+                epsilon=self.epsilon,
+                is_training=True,
+            )
         for running, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             value = tf.cast(value, running.dtype)
             running.assign(running * self.momentum + value * (1.0 - self.momentum))
         return tf.cast(tf.reshape(y, tf.shape(x)), self.compute_dtype)
+
+
+def _moments(x: Any) -> tuple[Any, Any, Any]:
+    """Of the rows [n, C] of all replicas: mean, variance of n, variance of n - 1."""
+    sums, n = replicas.total([ops.sum(x, 0), ops.cast(ops.shape(x)[0], "float32")])
+    mean = sums / n
+    squares = replicas.total(ops.sum(ops.square(x - mean), 0))
+    return mean, squares / n, squares / (n - 1)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tfzoo import replicas
 from tfzoo.registry import plain_config, serializable
 from tfzoo.skipclip import objective
 
@@ -215,7 +216,7 @@ class SkipClip(_Pretext):
             )
             self._note(rotation=turn, rotation_accuracy=ops.mean(right))
             total = total + self.rotation_weight * turn
-        return total
+        return replicas.share(total)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -284,7 +285,8 @@ class ClipOrder(_Pretext):
         y = ops.cast(y, "int32")
         right = ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y)
         self._note(order_accuracy=ops.mean(ops.cast(right, "float32")))
-        return ops.mean(keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True))
+        loss = keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
+        return replicas.share(ops.mean(loss))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -73,11 +73,13 @@ class VideoRepresentation(Recipe):
     def train(self, model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None:
         """Pre-training, then fine-tuning or the probe; leaves `pretrained.keras` too."""
         config = run.config
-        pretrained = training.make_pretext(config)
+        with run.scope():
+            pretrained = training.make_pretext(config)
         if config.pretext.kind != "none":
             training.pretrain(pretrained, datasets, run)
-            with replacing(run.directory / "pretrained.keras") as aside:
-                pretrained.save(aside)
+            if run.chief:
+                with replacing(run.directory / "pretrained.keras") as aside:
+                    pretrained.save(aside)
         training.adopt(model, pretrained)
         if config.finetune.mode == "full":
             training.finetune(model, datasets, run)

@@ -89,9 +89,10 @@ def pretrain(model: keras.Model, datasets: data.Datasets, run: Run) -> None:
     """One `fit` of the pretext task, a phase of the run."""
     config = run.config
     steps = datasets.train.steps_per_epoch
-    model.compile(
-        make_optimizer(config.optimizer, steps, config.epochs), jit_compile=config.jit_compile
-    )
+    with run.scope():
+        model.compile(
+            make_optimizer(config.optimizer, steps, config.epochs), jit_compile=config.jit_compile
+        )
     run.phase("pretrain", config.epochs).fit(model, datasets, validate=False)
 
 
@@ -150,12 +151,13 @@ def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None
         seed=config.seed,
         steps_per_epoch=config.steps_per_epoch,
     )
-    model.compile(
-        make_optimizer(settings.optimizer, stream.steps_per_epoch, settings.epochs),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=config.jit_compile,
-    )
+    with run.scope():
+        model.compile(
+            make_optimizer(settings.optimizer, stream.steps_per_epoch, settings.epochs),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            jit_compile=config.jit_compile,
+        )
     phase = run.phase("finetune", settings.epochs)
     phase = replace(phase, config=replace(phase.config, batch_size=batch))
     phase.fit(model, data.Datasets(stream, datasets.validation, datasets.test), validate=False)

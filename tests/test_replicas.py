@@ -1,0 +1,41 @@
+"""Training steps of a method's own, on two replicas: the step of one device."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from support import TESTS, slow
+from tfzoo import replicas
+from tfzoo.distribute import synchronised
+
+SLOW = ("sdn, conv", "afv, lsgan", "afv, vgan", "skipclip")
+CASES = ["entropy", "sdn, mlp", *map(slow, SLOW)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_replicas_make_the_step_of_one_device(case):
+    words = [sys.executable, TESTS / "replicas_child.py", case]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)[case]
+    assert found["worst"][1] < 1, found["worst"]
+    assert found["moved"] > 1e-2
+    for name, (one, two) in found["logs"].items():
+        assert two == pytest.approx(one, rel=1e-3, abs=1e-5), name
+
+
+def test_one_replica_changes_nothing():
+    assert replicas.count() == 1
+    assert replicas.share(3.0) == replicas.mean(3.0) == replicas.total(3.0) == 3.0
+    assert replicas.draw(2, lambda rows: [0] * rows) == [0, 0]
+
+
+def test_the_file_says_what_the_layer_said():
+    layer = keras.layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((2,)), layer])
+    with synchronised(None, model):
+        assert not layer.synchronized
+    assert not layer.synchronized
