@@ -18,11 +18,15 @@ DECODED = 64
 """Tokens of one repetition of decoding."""
 
 BUILD = "tfzoo.aft.bench:build_layer"
-BOTH_UP_TO = 2048
-"""Up to this length each alternative is timed with and without XLA; beyond, with what won."""
+ALL_UP_TO = 2048
+"""Up to this length each alternative is timed with all settings; beyond, with what won."""
+
+SETTINGS = [(policy, xla) for policy in ("float32", "mixed_bfloat16") for xla in (False, True)]
 
 
-def build_layer(name: str, length: int, jit: bool, causal: bool) -> Callable[[], None]:
+def build_layer(
+    name: str, length: int, jit: bool, causal: bool, precision: str = "float32"
+) -> Callable[[], None]:
     """One forward and backward pass of a layer on [8, length, 256], gradients of all weights.
 
     `projections` is what all share: four dense layers and nothing between.
@@ -30,6 +34,7 @@ def build_layer(name: str, length: int, jit: bool, causal: bool) -> Callable[[],
     import keras
 
     keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(precision)
     layer = _layer(name, length, causal)
     x = keras.random.normal((BATCH, length, DIM), seed=0)
     call = _attend(layer, causal) if name == "attention" else layer
@@ -134,28 +139,28 @@ def main(argv: Sequence[str]) -> None:
 def layer_rows(
     layers: Sequence[str], lengths: Sequence[int], causal: bool, rounds: int
 ) -> list[dict[str, Any]]:
-    """Time and memory of each layer at each length, with its better setting."""
-    rows, best = [], dict.fromkeys(layers, True)
+    """Time and memory of each layer at each length, with its best setting."""
+    rows, best = [], dict.fromkeys(layers, SETTINGS[0])
     with bench.workers(layers) as made:
         for length in lengths:
-            runs: dict[bool, dict[str, Result]] = {}
-            settings = (False, True) if length <= BOTH_UP_TO or length == lengths[0] else (None,)
-            for jit in settings:
-                chosen = {n: best[n] if jit is None else jit for n in layers}
-                keywords = {
-                    n: {"name": n, "length": length, "jit": chosen[n], "causal": causal}
-                    for n in layers
-                }
-                count = rounds if length <= 1024 else max(2, min(rounds, 3))
-                runs[jit] = bench.compare(made, BUILD, keywords, count, memory=False)
+            given = {n: {"name": n, "length": length, "causal": causal} for n in layers}
+            count = rounds if length <= 1024 else max(2, min(rounds, 3))
+            runs: list[dict[str, tuple[Any, Result]]] = []
+            for setting in SETTINGS if length <= ALL_UP_TO or length == lengths[0] else (None,):
+                chosen = {n: setting or best[n] for n in layers}
+                words = {n: given[n] | _words(chosen[n]) for n in layers}
+                found = bench.compare(made, BUILD, words, count, memory=False)
+                runs.append({n: (chosen[n], found[n]) for n in layers})
             for name in layers:
-                jit = min(runs, key=lambda j: _time(runs[j][name]))  # noqa: B023
-                if jit is not None:
-                    best[name] = jit
-                result, given = runs[jit][name], {**keywords[name], "jit": best[name]}
-                bench.weigh(made, BUILD, {name: given}, {name: result})
+                best[name], result = min((run[name] for run in runs), key=lambda r: _time(r[1]))
+                words = given[name] | _words(best[name])
+                bench.weigh(made, BUILD, {name: words}, {name: result})
                 rows += _table({name: result}, "forward+backward", length, best[name], causal)
     return rows
+
+
+def _words(setting: tuple[str, bool]) -> dict[str, Any]:
+    return {"precision": setting[0], "jit": setting[1]}
 
 
 def _time(result: Result) -> float:
@@ -163,9 +168,15 @@ def _time(result: Result) -> float:
 
 
 def _table(
-    results: dict[str, Result], kind: str, size: int, jit: bool, causal: bool, per: int = 1
+    results: dict[str, Result],
+    kind: str,
+    size: int,
+    setting: tuple[str, bool],
+    causal: bool,
+    per: int = 1,
 ) -> list[dict[str, Any]]:
-    return bench.table(results, per, "layer", kind=kind, size=size, causal=causal, xla=jit)
+    form = {"kind": kind, "size": size, "causal": causal}
+    return bench.table(results, per, "layer", **form, precision=setting[0], xla=setting[1])
 
 
 def decoding_rows(
@@ -184,7 +195,8 @@ def decoding_rows(
     for case, result in results.items():
         name, position = case.split("@")
         found = Result(name, result.seconds, None, result.error)
-        rows += _table({name: found}, "decoding", int(position), True, True, DECODED)
+        setting = ("float32", True)
+        rows += _table({name: found}, "decoding", int(position), setting, True, DECODED)
     return rows
 
 

@@ -22,7 +22,7 @@ def exact_average(
 
     Args:
         key: float32 [B, T, H, C] with C = 1 (one key a head) or the channels of `value`.
-        value: float32 [B, T, H, D].
+        value: [B, T, H, D].
         logits: the bias in blocks, [H, N, block + 2 pad, block]: column `i` of block `n` is
             `w[t, s]` for the key `s = n * block + i` and the queries from `n * block - pad` on;
             N = 1 means that all blocks are alike. None is no bias. Other w are 0.
@@ -32,8 +32,9 @@ def exact_average(
         causal: keys after the query are left out.
 
     Returns:
-        [B, T, H, D]; 0 where no key is visible.
+        float32 [B, T, H, D]; 0 where no key is visible.
     """
+    value = ops.cast(value, "float32")
     if logits is None:
         block, pad = 1, 0
         logits = ops.zeros((key.shape[2], 1, 1, 1), "float32")

@@ -1,8 +1,10 @@
 """The Attention Free Transformer's operations as pure functions (arXiv:2105.14103, sec. 3).
 
-All take queries as projected: the sigmoid is inside. Exponentials and sums are float32 whatever the
-inputs' dtype; the result has the dtype of `value`. All run on TensorFlow and JAX, under XLA, with a
-free batch axis, and stay exact for keys and biases of any size (see `weighted.py`).
+All take queries as projected: the sigmoid is inside. Exponentials, maxima, sums of products and
+quotients are float32 whatever the inputs' dtype; where `value` is bfloat16, so are the factors of
+the products, as in attention. The result has the dtype of `query`. All run on TensorFlow and JAX,
+under XLA, with a free batch axis, and stay exact for keys and biases of any size (see
+`weighted.py`).
 
 A `mask` ([B, T], True = keep) leaves keys out; a query that sees no key at all gets 0.
 """
@@ -218,7 +220,7 @@ def _convolved_average(
     hidden = ops.where(visible[:, :, None, None] > 0, key, -1e30)
     e = ops.exp(hidden - ops.stop_gradient(ops.max(hidden, 1, keepdims=True)))
     e = e * visible[:, :, None, None]
-    pairs = ops.concatenate([e * value, e], -1)  # [B, HW, h, d/h + 1]
+    pairs = ops.concatenate([e * ops.cast(value, "float32"), e], -1)  # [B, HW, h, d/h + 1]
     total = ops.sum(pairs, 1, keepdims=True)
     # a head's channels share its filter: they go to the batch axis
     maps = ops.reshape(ops.transpose(pairs, (0, 3, 1, 2)), (-1, height, width, heads))
@@ -262,8 +264,8 @@ def _blocks(x: Any, block: int) -> Any:
 
 
 def _prepared(key: Any, value: Any, mask: Any, heads: int) -> tuple[Any, Any, Any]:
-    """float32 key [B, T, heads, C], value [B, T, heads, D / heads], visible [B, T]."""
-    key, value = ops.cast(key, "float32"), ops.cast(value, "float32")
+    """float32 key [B, T, heads, C], value [B, T, heads, D / heads], float32 visible [B, T]."""
+    key = ops.cast(key, "float32")
     batch, length = ops.shape(key)[:2]
     per_head = key.shape[-1] // heads
     key = ops.reshape(key, (batch, length, heads, per_head))

@@ -3,13 +3,15 @@
 Both forms compute `sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)` (eq. 2) as products of
 `exp(w - max w)` with `exp(K - max K)`, numerator and denominator together. Nothing is subtracted
 after exponentiation, so nothing cancels. What can go wrong is underflow; `_is_safe` rules it out,
-and where it cannot, `exact_average` takes over.
+and where it cannot, `exact_average` takes over. Factors are bfloat16 where `value` is (its range is
+float32's), float32 else.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from tfzoo.aft.exact import HIDDEN, exact_average
@@ -23,13 +25,13 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
 
     Args:
         key: float32 [B, T, H, C], C = 1 or D.
-        value: float32 [B, T, H, D].
+        value: [B, T, H, D].
         bias: float32 [H, T, T], query by key.
         visible: float32 [B, T].
         causal: keys after the query are left out.
 
     Returns:
-        [B, T, H, D].
+        float32 [B, T, H, D].
     """
     length = ops.shape(bias)[1]
     seen = _past(length) if causal else ops.ones_like(bias[0], "bool")
@@ -39,12 +41,13 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
         weight = ops.exp(shown - ops.stop_gradient(ops.max(shown, -1, keepdims=True)))  # [H, T, T]
         pairs = _pairs(key, value, visible)  # [B, T, H, E]
         if bias.shape[0] == 1:  # one product, whose weight gradient needs no [B, T, T]
-            columns = ops.transpose(pairs[:, :, 0], (1, 0, 2))  # [T, B, E]
-            sums = ops.matmul(weight[0], ops.reshape(columns, (length, -1)))
+            columns = ops.transpose(pairs, (1, 0, 2, 3))  # [T, B, 1, E]
+            columns = ops.reshape(columns, (length, -1))
+            sums = ops.matmul(ops.cast(weight[0], pairs.dtype), columns)
             sums = ops.reshape(sums, (length, -1, 1, pairs.shape[-1]))
             sums = ops.swapaxes(sums, 0, 1)
         else:
-            sums = ops.einsum("hts,bshe->bthe", weight, pairs)
+            sums = ops.einsum("hts,bshe->bthe", ops.cast(weight, pairs.dtype), pairs)
         return _divide(sums, value.shape[-1])
 
     def exact() -> Any:
@@ -66,7 +69,7 @@ def banded_average(
 
     Args:
         key: float32 [B, T, H, C], C = 1 or D.
-        value: float32 [B, T, H, D].
+        value: [B, T, H, D].
         logits: float32 [H, N, 3 c, c], see `exact_average`; N = 1 when all blocks are alike.
             Entries outside the window do not count.
         visible: float32 [B, T].
@@ -74,7 +77,7 @@ def banded_average(
         causal: keys after the query are left out.
 
     Returns:
-        [B, T, H, D].
+        float32 [B, T, H, D].
     """
     block = logits.shape[-1]
     inside = window_mask(block, window)
@@ -87,7 +90,7 @@ def banded_average(
             weight = weight * ops.cast(window_mask(block, (0, 2 * block)), "float32")
         far = ops.exp(-top)
         pairs = _pairs(key, value, visible)
-        sums = _near_and_far(pairs, weight, far, block, causal)
+        sums = _near_and_far(pairs, ops.cast(weight, pairs.dtype), far, block, causal)
         return _divide(sums, value.shape[-1])
 
     def exact() -> Any:
@@ -104,7 +107,7 @@ def plain_average(key: Any, value: Any, visible: Any, causal: bool) -> Any:
     """
 
     def fast() -> Any:
-        pairs = _pairs(key, value, visible)
+        pairs = _pairs(key, ops.cast(value, "float32"), visible)
         sums = ops.cumsum(pairs, 1) if causal else ops.sum(pairs, 1, keepdims=True)
         return _divide(sums, value.shape[-1])
 
@@ -124,28 +127,30 @@ def window_mask(block: int, window: tuple[int, int]) -> Any:
 
 
 def _near_and_far(pairs: Any, weight: Any, far: Any, block: int, causal: bool) -> Any:
-    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E]."""
-    shape = ops.shape(pairs)
-    batch, length, heads, width = shape
+    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E]; no slice, whose gradient is slow."""
+    batch, length, heads, width = ops.shape(pairs)
     blocks = (length + block - 1) // block
-    rest = ops.zeros((batch, blocks * block - length, heads, width), pairs.dtype)
-    x = ops.concatenate([pairs, rest], axis=1)
-    x = ops.transpose(x, (2, 1, 0, 3))  # [H, T', B, E]: the products below run over B E columns
+    whole = isinstance(length, int) and length % block == 0
+    if not whole:
+        rest = ops.zeros((batch, blocks * block - length, heads, width), pairs.dtype)
+        pairs = ops.concatenate([pairs, rest], axis=1)
+    x = ops.transpose(pairs, (2, 1, 0, 3))  # [H, T', B, E]: the products below run over B E columns
     x = ops.reshape(x, (heads, blocks, block, -1))  # [H, N, c, B E]
 
-    before, own, after = (weight[:, :, i * block : (i + 1) * block] for i in range(3))
-    alike = weight.shape[1] == 1
     # rows after a key's block see it as their predecessor, rows before it as their successor
+    before, own, after = ops.split(weight, 3, axis=2)
+    n = ops.arange(blocks)[:, None, None]
     sums = ops.matmul(own, x)
-    sums += _shift(ops.matmul(after if alike else after[:, :-1], x[:, :-1]), 1)
-    totals = ops.sum(x, 2) * far  # [H, N, B E]
+    sums += ops.roll(ops.matmul(ops.where(n < blocks - 1, after, 0), x), 1, 1)
+    totals = ops.sum(ops.cast(x, "float32"), 2) * far  # [H, N, B E]
     outside = _shift(ops.cumsum(totals, 1), 2)[:, :blocks]
     if not causal:
-        sums += _shift(ops.matmul(before if alike else before[:, 1:], x[:, 1:]), -1)
+        sums += ops.roll(ops.matmul(ops.where(n > 0, before, 0), x), -1, 1)
         outside += _shift(ops.flip(ops.cumsum(ops.flip(totals, 1), 1), 1), -2)[:, -blocks:]
-    sums += outside[:, :, None]
+    sums = ops.cast(sums, "float32") + outside[:, :, None]
     sums = ops.reshape(sums, (heads, blocks * block, batch, width))
-    return ops.transpose(sums, (2, 1, 0, 3))[:, :length]
+    sums = ops.transpose(sums, (2, 1, 0, 3))
+    return sums if whole else sums[:, :length]
 
 
 def _shift(x: Any, by: int) -> Any:
@@ -160,11 +165,14 @@ def _pairs(key: Any, value: Any, visible: Any) -> Any:
     hidden = ops.where(visible[:, :, None, None] > 0, key, HIDDEN)
     top = ops.stop_gradient(ops.max(hidden, 1, keepdims=True))
     e = ops.exp(hidden - top) * visible[:, :, None, None]
-    return ops.concatenate([e * value, e], -1)
+    dtype = "bfloat16" if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else "float32"
+    parts = [e * ops.cast(value, "float32"), e]
+    return ops.concatenate([ops.cast(part, dtype) for part in parts], -1)
 
 
 def _divide(sums: Any, width: int) -> Any:
-    numerator, total = sums[..., :width], sums[..., width:]
+    sums = ops.cast(sums, "float32")
+    numerator, total = ops.split(sums, [width], -1)
     return numerator / ops.where(total > 0, total, 1.0)
 
 
