@@ -1,6 +1,7 @@
 """Runs survive any end: the resumed one has the very weights of an uninterrupted one."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -106,16 +107,20 @@ def test_a_run_of_an_earlier_version_is_known_again(whole, recipe, tmp_path):
     assert status == 2 and "rounds: no such key" in err
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", slow("SIGINT")])
-def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_path):
-    folder = tmp_path / "run"
-    process = start(
-        "train", recipe, "--run-dir", folder, env={"TOY_PAUSE": "0.1"}
-    )  # slow enough to hit in the middle of an epoch
+def begun(recipe, folder):
+    """A training that has made a checkpoint and is in the middle of an epoch."""
+    process = start("train", recipe, "--run-dir", folder, env={"TOY_PAUSE": "0.1"})
     deadline = time.monotonic() + 120
     while not (folder / "backup" / "0000000010.npz").exists():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
         time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", slow("SIGINT")])
+def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_path):
+    folder = tmp_path / "run"
+    process = begun(recipe, folder)
     process.send_signal(getattr(signal, name))
     _, err = process.communicate(timeout=60)
     if name == "SIGKILL":
@@ -129,6 +134,24 @@ def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_
     assert "resuming after step" in err
     assert_same_state(folder, whole)
     assert (folder / "log.csv").read_text() == (whole / "log.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_clock_that_goes_backwards(whole, recipe, tmp_path):
+    process = begun(recipe, tmp_path)
+    process.kill()
+    process.communicate()
+    files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    for i, path in enumerate(files):  # the newest looks oldest, and all lie in the future
+        os.utime(path, (time.time() + 10_000 - i,) * 2)
+    status, _, err = run("train", recipe, "--run-dir", tmp_path, env={"TOY_CLOCK": "-86400"})
+    assert status == 0 and "resuming after step 10" in err, err
+    assert_same_state(tmp_path, whole)
+    assert (tmp_path / "log.csv").read_text() == (whole / "log.csv").read_text()
+    again = ["export", tmp_path, "--output", next((tmp_path / "export").iterdir())]
+    status, _, err = run(*again, env={"TOY_CLOCK": "-864000"})
+    assert status == 0, err
+    assert {p.name for p in (tmp_path / "export").glob("*/*")} == {"1", "2"}
 
 
 def test_a_second_process_is_turned_away(whole, recipe, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import toy  # noqa: F401
 from tfzoo.cli import main
@@ -13,5 +14,9 @@ if os.environ.get("TOY_DEVICES"):
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * int(os.environ["TOY_DEVICES"]),
     )
+
+if os.environ.get("TOY_CLOCK"):
+    real = time.time
+    time.time = lambda: real() + float(os.environ["TOY_CLOCK"])
 
 sys.exit(main())

@@ -43,3 +43,4 @@ __all__ = [
 ]
 
 registry.experiment("bench", "serving", "tfzoo.serving.bench:main")
+registry.experiment("bench", "import", "tfzoo.import_bench:main")

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
-
 from tfzoo.errors import InputError
 
 __all__ = ["MISSING", "check", "choices", "load", "parse", "read_yaml", "resolve", "to_yaml"]
 
 T = TypeVar("T")
+
+MISSING: Any = "???"
+"""Marks a field that a config must set; OmegaConf's own mark."""
 
 
 def check(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -37,6 +37,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, unreadable, not YAML, or not a mapping.
     """
+    from omegaconf import OmegaConf
+
     path = Path(path)
     if not path.is_file():
         raise InputError(f"config {str(path)!r}: no such file")
@@ -55,6 +57,8 @@ def parse(values: Any, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         InputError: an override is not of the form `key=value`.
     """
+    from omegaconf import OmegaConf
+
     for word in overrides:
         if not re.match(r"[A-Za-z_][\w.]*=", word):
             raise InputError(f"override {word!r}: must be key=value, e.g. epochs=3 or model.dim=64")
@@ -70,6 +74,9 @@ def resolve(config_class: type[T], values: Any) -> T:
     Raises:
         InputError: a misspelt key, a wrong type, an unset field, or a value out of range.
     """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
     schema = OmegaConf.structured(config_class)
     try:
         merged = OmegaConf.merge(schema, values)
@@ -98,6 +105,8 @@ def load(config_class: type[T], path: str | Path, overrides: Sequence[str] = ())
 
 def to_yaml(config: Any) -> str:
     """The YAML text of a config dataclass, every field written out."""
+    from omegaconf import OmegaConf
+
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
@@ -107,6 +116,8 @@ def _one_line(error: Exception) -> str:
 
 def _not_nested(config_class: type, values: Any) -> str | None:
     """The complaint about a plain value where a group of keys belongs, if that is what is wrong."""
+    from omegaconf import OmegaConf
+
     for name, hint in typing.get_type_hints(config_class).items():
         value = OmegaConf.create(values).get(name)
         if dataclasses.is_dataclass(hint) and value is not None and not OmegaConf.is_dict(value):
@@ -131,7 +142,7 @@ def _resolve_type(config_class: type, name: str) -> Any:
     return typing.get_type_hints(config_class).get(name)
 
 
-def _unknown_key(config_class: type, error: ConfigKeyError) -> str:
+def _unknown_key(config_class: type, error: Any) -> str:
     key = error.full_key or str(error.key)
     owner, last = _fields(config_class, key)
     names = [f.name for f in dataclasses.fields(owner)]

@@ -162,7 +162,6 @@ def test_augmentation_of_the_official_code():
         ("readout.route=fast", "readout.route='fast'"),
         ("augment=crop", "augment='crop'"),
         ("monitor_every=0", "monitor_every=0"),
-        ("distribute=mirrored", "distribute='mirrored'"),
     ],
 )
 def test_values_out_of_range(override, words):

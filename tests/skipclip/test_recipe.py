@@ -191,7 +191,6 @@ def test_the_papers_recipes_train_a_step_on_mocked_data(tmp_path, monkeypatch, c
         ("finetune.dropout=1", "finetune.dropout=1"),
         ("optimizer.method=lbfgs", "optimizer.method='lbfgs'"),
         ("data.short=pad", "data.short='pad'"),
-        ("distribute=mirrored", "distribute='mirrored'"),
     ],
 )
 def test_values_out_of_range(override, words):
