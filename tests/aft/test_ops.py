@@ -182,15 +182,19 @@ def test_far_values_still_count():
     assert (np.abs(gradient[:, 3:]) > 1e-6).all()
 
 
-def test_half_precision_keeps_its_dtype_and_stays_finite():
-    q, k, v = (ops.cast(x, "bfloat16") for x in (Q, KEYS["future"], V))
-    for causal in (False, True):
-        found = aft_full(q, k, v, ops.cast(W, "bfloat16"), causal)
+@pytest.mark.parametrize("keys", ["future", "calm"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_half_precision_keeps_its_dtype_and_stays_finite(keys, causal):
+    q, k, v, w = (ops.cast(x, "bfloat16") for x in (Q, KEYS[keys], V, W))
+    given = [ops.convert_to_numpy(ops.cast(x, "float32")) for x in (q, k, v, w)]
+    for window in (None, 3, 40):
+        if window is None:
+            found = aft_full(q, k, v, w, causal)
+        else:
+            found = aft_local(q, k, v, w, window, causal)
         assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
-        expected = ref.aft(
-            *(ops.convert_to_numpy(ops.cast(x, "float32")) for x in (q, k, v)), W, causal
-        )
-        close(ops.cast(found, "float32"), expected, 0.05)
+        bias = given[3] * (1 if window is None else ref.near(T, window))
+        close(ops.cast(found, "float32"), ref.aft(*given[:3], bias, causal), 0.02)
 
 
 @pytest.mark.parametrize(
