@@ -74,11 +74,12 @@ def read_npz(
         raise InputError(f"{named}={str(path)!r}: no such file")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {
-                name: archive[name]
-                for name in archive.files
-                if any(fnmatchcase(name, n) for n in names)
-            }
+            wanted = [x for x in archive.files if any(fnmatchcase(x, n) for n in names)]
+            found = {name: archive[name] for name in wanted}
+        for name, value in found.items():
+            if not isinstance(value, np.ndarray):  # numpy gives the bytes of other members
+                raise ValueError(f"{name} is no array")
+        return found
     except Exception as error:  # of zipfile, zlib, struct, tokenize, numpy: they share no base
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         first = "it holds pickled objects" if "allow_pickle" in first else first

@@ -107,6 +107,8 @@ def test_minari(tmp_path):
         ({"actions": np.zeros((3, 1))}, r"actions \[3, 1\] must have 9 rows"),
         ({"rewards": np.full(9, np.nan)}, "rewards hold NaN"),
         ({"observations": np.full((9, 2), np.inf)}, "observations hold NaN or infinity"),
+        ({"rewards": np.zeros((9, 2))}, r"rewards \[9, 2\] must be one a transition"),
+        ({"actions": np.full((9, 1), b"up")}, "actions are .*; must be numbers"),
     ],
 )
 def test_broken_arrays(change, says, tmp_path):
@@ -115,6 +117,14 @@ def test_broken_arrays(change, says, tmp_path):
         path = write(arrays, tmp_path / f"d{suffix}")
         with pytest.raises(InputError, match=says):
             offline_files.read(path)
+
+
+def test_an_empty_data_set(tmp_path):
+    path = write({k: v for k, v in rows().items() if k != "rewards"}, tmp_path / "d.h5")
+    with h5py.File(path, "a") as file:
+        file["rewards"] = h5py.Empty("f8")
+    with pytest.raises(InputError, match="rewards are object; must be numbers"):
+        offline_files.read(path)
 
 
 def test_broken_files(tmp_path):

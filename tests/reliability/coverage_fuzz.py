@@ -110,7 +110,7 @@ def request():
     return made.SerializeToString()
 
 
-YAML = (zoo.config_root() / "aft" / "digits.yaml").read_bytes()
+YAML = (zoo.recipes_folder() / "aft" / "digits.yaml").read_bytes()
 KERAS = (zoo.WEIGHTS / zoo.index()["uwac/pointmass"]["file"]).read_bytes()
 REST = json.dumps({"signature_name": "serving_default", "instances": [[1, 2, 3]]}).encode()
 OBJ = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 3 4\nf 1 4 2\nf 2 4 3\n"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -110,6 +111,16 @@ def test_npz_files(name, tmp_path):
         allowed(read, str(path))
 
     bend()
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_members_of_an_npz_that_are_no_arrays(name, tmp_path):
+    data, read = READERS[name]
+    with np.load(io.BytesIO(data)) as archive, zipfile.ZipFile(tmp_path / "x.npz", "w") as made:
+        for member in archive.files:
+            made.writestr(f"{member}.npy", b"no array")
+    with pytest.raises(InputError, match="is no array"):
+        read(str(tmp_path / "x.npz"))
 
 
 def test_keras_files(tmp_path):

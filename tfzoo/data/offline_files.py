@@ -90,9 +90,14 @@ def _hdf5(path: str) -> dict[str, np.ndarray]:
 
     try:
         with h5py.File(path) as file:
-            return {n: file[n][()] for n in _NAMES if isinstance(file.get(n), h5py.Dataset)}
-    except (OSError, RuntimeError) as error:
+            found = {n: file.get(n) for n in _NAMES}
+            return {n: _array(x) for n, x in found.items() if isinstance(x, h5py.Dataset)}
+    except Exception as error:  # h5py's for damaged files share no base
         raise InputError(f"data.path={path!r}: not readable as HDF5: {error}") from None
+
+
+def _array(x: Any) -> np.ndarray:
+    return np.asarray(x[()])  # a data set may be empty, which h5py gives as no array
 
 
 def _minari(path: str, file: Path) -> list[Episode]:
@@ -104,7 +109,9 @@ def _minari(path: str, file: Path) -> list[Episode]:
             groups = [g for g in opened if g.startswith("episode_")]
             for group in sorted(groups, key=lambda g: int(g.split("_")[1])):
                 found.append(_minari_episode(path, group, opened[group]))
-    except (OSError, RuntimeError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # h5py's for damaged files share no base
         raise InputError(
             f"data.path={path!r}: not readable as a Minari data set: {error}"
         ) from None
@@ -118,7 +125,7 @@ def _minari_episode(path: str, name: str, group: Any) -> Episode:
     for key in ("observations", "actions", "rewards", "terminations"):
         if not isinstance(group.get(key), h5py.Dataset):
             raise InputError(f"data.path={path!r}: {name} has no array {key}")
-        arrays[key] = group[key][()]
+        arrays[key] = _array(group[key])
     steps = len(arrays["rewards"])
     for key, wanted in (("observations", steps + 1), ("actions", steps), ("terminations", steps)):
         if len(arrays[key]) != wanted or not steps:
@@ -138,12 +145,20 @@ def _episodes(path: str, arrays: dict[str, np.ndarray]) -> list[Episode]:
     missing = [key for key in KEYS if key not in arrays]
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must have {', '.join(KEYS)}")
+    for key in arrays:
+        if arrays[key].dtype.kind not in "biuf":
+            raise InputError(f"data.path={path!r}: {key} are {arrays[key].dtype}; must be numbers")
     count = len(arrays["rewards"]) if arrays["rewards"].ndim else 0
     for key in _NAMES:
         if key in arrays and arrays[key].shape[:1] != (count,):
             raise InputError(
                 f"data.path={path!r}: {key} {list(arrays[key].shape)} must have {count} rows, as "
                 "rewards have"
+            )
+    for key in ("rewards", "terminals", "timeouts"):
+        if key in arrays and arrays[key].size != count:
+            raise InputError(
+                f"data.path={path!r}: {key} {list(arrays[key].shape)} must be one a transition"
             )
     if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
