@@ -19,6 +19,7 @@ extras = {
     "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
 }
 extras["all"] = sorted({package for packages in extras.values() for package in packages})
+extras["fuzz"] = ["atheris>=3"]  # Linux only; tests/reliability/coverage_fuzz.py
 
 setup(
     name="tfzoo",

@@ -1,6 +1,6 @@
 """Fuzzing led by coverage (atheris, libFuzzer): anything but an answer or `InputError` ends it.
 
-    pip install atheris
+    pip install --constraint constraints.txt -e .[fuzz]
     PYTHONPATH=.:tests python tests/reliability/coverage_fuzz.py TARGET -max_total_time=600
 
 Inputs start from valid files. One that breaks something is left as `crash-...`.
@@ -63,7 +63,7 @@ def overrides(data):
 def models():
     """A small exported model, as the server holds it."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    spec, examples = tf.TensorSpec([None, 3], tf.float32), np.eye(3, dtype="float32")
+    spec, examples = tf.TensorSpec([None, 3], tf.float32), np.eye(4, 3, dtype="float32")
     answer = serving.Signature(lambda x: {"y": model(x)}, {"x": spec}, {"x": examples})
     serving.write(model, {"serving_default": answer}, FOLDER / "dense")
     return servables.Models({"dense": FOLDER / "dense"})
