@@ -1,8 +1,8 @@
 """`tfzoo bench skipclip`: clips a second of an encoder, of its convolutions, and of its input.
 
 The network is compared with the same one of Keras's plain layers, with its convolutions alone
-(forward and both gradients of each, on held inputs: the limit that training can reach), and with
-whole training from the input pipeline.
+(forward and both gradients of each, on held inputs, one after another as in training: the limit
+that it can reach), and with whole training from the input pipeline.
 """
 
 from __future__ import annotations
@@ -122,16 +122,22 @@ def _convolutions(model: Any, kind: str) -> Callable[[], None]:
 
     @tf.function(autograph=False)
     def run(held: list[tf.Tensor]) -> tf.Tensor:
-        total = tf.zeros([])
-        for i, (layer, value) in enumerate(zip(layers, held, strict=True)):
-            wanted = [layer.kernel.value] + ([value] if i else [])  # pixels need no gradient
-            with tf.GradientTape() as tape:
+        made, before = [], []
+        for layer, value in zip(layers, held, strict=True):
+            # independent ones would share the cores, which a network's cannot
+            with tf.control_dependencies(before), tf.GradientTape() as tape:
                 tape.watch(value)
                 y = layer(value)
-            gradients = tape.gradient(y, wanted, output_gradients=tf.ones_like(y))
-            # y too, or no forward convolution is computed
-            total += tf.add_n([tf.reshape(v, [-1])[0] for v in (y, *gradients)])
-        return total
+            made.append((tape, layer, value, y))
+            before = [y]
+        values = [y for *_, y in made]  # fetched too, or no forward convolution is computed
+        for tape, layer, value, y in reversed(made):
+            inner = [value] if layer is not layers[0] else []  # pixels need no gradient
+            with tf.control_dependencies(before):
+                ones = tf.ones_like(y)
+                before = tape.gradient(y, [layer.kernel.value, *inner], output_gradients=ones)
+            values += before
+        return tf.add_n([tf.reshape(v, [-1])[0] for v in values])
 
     return lambda: run(held).numpy()
 

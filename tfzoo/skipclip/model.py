@@ -93,7 +93,8 @@ class _Builder:
             mode = "same"
         else:
             mode = "valid"
-            x = keras.layers.ZeroPadding3D(padding, dtype=self.dtype, name=f"{name}_pad")(x)
+            if max(padding):
+                x = keras.layers.ZeroPadding3D(padding, dtype=self.dtype, name=f"{name}_pad")(x)
         return keras.layers.Conv3D(
             filters,
             kernel,
