@@ -79,6 +79,21 @@ def test_an_indivisible_batch_is_refused(recipe, tmp_path):
     assert status == 2 and "batch_size=9" in err and "2 devices" in err
 
 
+LATER = {
+    "afv/digits": [*DIGITS, "readout.batch_size=33"],
+    "skipclip/motions": [*CLIPS, "finetune.mode=full", "finetune.batch_size=7"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LATER)
+def test_an_indivisible_batch_of_a_later_phase_is_refused_at_once(name, tmp_path):
+    given = [*LATER[name], "distribute=mirrored", "--run-dir", tmp_path]
+    status, _, err = run("train", name, *given, env={"TOY_DEVICES": "2"})
+    assert status == 2 and ".batch_size=" in err and "2 devices" in err
+    assert not list(tmp_path.glob("backup/**/*.npz"))
+
+
 def test_multi_worker_over_two_processes(words, single, tmp_path):
     addresses = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
     folder = tmp_path / "run"

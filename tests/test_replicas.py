@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -33,9 +34,13 @@ def test_one_replica_changes_nothing():
     assert replicas.draw(2, lambda rows: [0] * rows) == [0, 0]
 
 
-def test_the_file_says_what_the_layer_said():
-    layer = keras.layers.BatchNormalization()
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_file_says_what_the_layer_said(said, count):
+    layer = keras.layers.BatchNormalization(synchronized=said)
     model = keras.Sequential([keras.Input((2,)), layer])
-    with synchronised(None, model):
-        assert not layer.synchronized
-    assert not layer.synchronized
+    strategy = SimpleNamespace(num_replicas_in_sync=count)
+    with pytest.raises(KeyboardInterrupt), synchronised(strategy, model):
+        assert layer.synchronized == (said or count > 1)
+        raise KeyboardInterrupt
+    assert layer.synchronized == said

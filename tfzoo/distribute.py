@@ -74,20 +74,28 @@ def _first_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> b
     return resolver.task_type == "worker" and resolver.task_id == 0 and not has_chief
 
 
+def check_share(
+    strategy: tf.distribute.Strategy | None, batch_size: int, key: str = "batch_size"
+) -> None:
+    """Raises `InputError` unless the devices can share a batch evenly."""
+    n = 1 if strategy is None else strategy.num_replicas_in_sync
+    check(batch_size % n == 0, key, batch_size, f"divisible by the {n} devices that share it")
+
+
 @contextlib.contextmanager
 def synchronised(
     strategy: tf.distribute.Strategy | None, model: keras.layers.Layer
 ) -> Iterator[None]:
     """Inside, BatchNormalization has the moments of the global batch, as on one device."""
+    several = strategy is not None and strategy.num_replicas_in_sync > 1
     norms = [
         layer
-        for layer in model._flatten_layers()
+        for layer in (model._flatten_layers() if several else ())
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     before = [layer.synchronized for layer in norms]
-    several = strategy is not None and strategy.num_replicas_in_sync > 1
     for layer in norms:
-        layer.synchronized = several
+        layer.synchronized = True
     try:
         yield
     finally:  # the model's file says what it said
@@ -108,13 +116,8 @@ def share(
     """
     if strategy is None:
         return batches
+    check_share(strategy, batch_size)
     replicas = strategy.num_replicas_in_sync
-    check(
-        batch_size % replicas == 0,
-        "batch_size",
-        batch_size,
-        f"divisible by the {replicas} devices that share it",
-    )
 
     def local(context: tf.distribute.InputContext) -> tf.data.Dataset:
         rows = batch_size // context.num_input_pipelines

@@ -127,7 +127,7 @@ def window_mask(block: int, window: tuple[int, int]) -> Any:
 
 
 def _near_and_far(pairs: Any, weight: Any, far: Any, block: int, causal: bool) -> Any:
-    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E]; no slice, whose gradient is slow."""
+    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E]; no large slice: its gradient is slow."""
     batch, length, heads, width = ops.shape(pairs)
     blocks = (length + block - 1) // block
     whole = isinstance(length, int) and length % block == 0

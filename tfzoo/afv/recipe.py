@@ -17,6 +17,7 @@ from tfzoo.afv.model import EnergyGAN, make_adam
 from tfzoo.afv.monitor import GANMonitor
 from tfzoo.afv.signatures import signatures
 from tfzoo.data import augment, images
+from tfzoo.distribute import check_share
 from tfzoo.files import replacing
 from tfzoo.image_recipe import ImageClassification
 from tfzoo.registry import task
@@ -89,6 +90,8 @@ class FisherClassification(ImageClassification):
         `readout/` of its own.
         """
         config = run.config
+        if config.readout.method == "hinge":  # known before the GAN's training, not after
+            check_share(run.strategy, config.readout.batch_size, "readout.batch_size")
         x, y = labelled(config)
         held_x, held_y = _whole(datasets.validation)
         with run.scope():

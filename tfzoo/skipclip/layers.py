@@ -58,8 +58,8 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
 
     Keras computes the moments of 5-D inputs by separate operations; TensorFlow's fused kernel takes
     the same values as a picture one pixel wide. Constants are PyTorch's (momentum 0.9 in Keras's
-    sense, epsilon 1e-5), and so is the running variance, of n - 1. On other backends it is Keras's
-    layer.
+    sense, epsilon 1e-5), and so is the running variance, of n - 1. With `synchronized`, as while a
+    run has several devices, moments are of all replicas. On other backends it is Keras's layer.
 
     Args:
         momentum: of the running statistics.

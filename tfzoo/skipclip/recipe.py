@@ -8,6 +8,7 @@ import keras
 
 from tfzoo import data
 from tfzoo.data import videos
+from tfzoo.distribute import check_share
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.recipe import Recipe
@@ -73,6 +74,9 @@ class VideoRepresentation(Recipe):
     def train(self, model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None:
         """Pre-training, then fine-tuning or the probe; leaves `pretrained.keras` too."""
         config = run.config
+        if run.strategy and config.finetune.mode == "full":  # known before pre-training, not after
+            _, batch = training.tuned(datasets, config)
+            check_share(run.strategy, batch, "finetune.batch_size")
         with run.scope():
             pretrained = training.make_pretext(config)
         if config.pretext.kind != "none":

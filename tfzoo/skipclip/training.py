@@ -135,11 +135,16 @@ def few(source: videos.VideoSplit, labels: int | None, seed: int) -> videos.Vide
     )
 
 
+def tuned(datasets: data.Datasets, config: VideoConfig) -> tuple[videos.VideoSplit, int]:
+    """The labelled videos of fine-tuning, and its batch size: at most all of them."""
+    source = few(datasets.info["train"], config.finetune.labels, config.seed)
+    return source, min(config.finetune.batch_size, source.count)
+
+
 def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None:
-    """One `fit` of all layers, a phase of the run; batches are at most all labelled videos."""
+    """One `fit` of all layers, a phase of the run."""
     config, settings = run.config, run.config.finetune
-    source = few(datasets.info["train"], settings.labels, config.seed)
-    batch = min(settings.batch_size, source.count)
+    source, batch = tuned(datasets, config)
     view = config.augment
     if not settings.augment:
         view = replace(view, shift=0, brightness=0, contrast=0, saturation=0, hue=0, gray=0)
