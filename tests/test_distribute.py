@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from support import run, slow, start
+from tfzoo.distribute import make_strategy
+from tfzoo.errors import InputError
 
 TEXT = "task: toy.regression\nepochs: 2\nbatch_size: 8\ndropout: 0.0\n"
 DIGITS = ["epochs=1", "model.width=2", "model.latent=3", "readout.method=hinge"]
@@ -112,6 +114,26 @@ def test_multi_worker_needs_tf_config(recipe, tmp_path):
     words = ["train", recipe, "distribute=multi_worker", "--run-dir", tmp_path]
     status, _, err = run(*words)
     assert status == 2 and "TF_CONFIG" in err
+
+
+CLUSTER = '"cluster": {"worker": ["a:1"]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{bad",
+        "[]",
+        "{}",
+        f"{{{CLUSTER}}}",
+        f'{{{CLUSTER}, "task": {{"type": "worker", "index": 1}}}}',
+        f'{{{CLUSTER}, "task": {{"type": "chief", "index": 0}}}}',
+    ],
+)
+def test_a_wrong_tf_config_is_refused(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match="TF_CONFIG=.*: must be JSON that names the cluster"):
+        make_strategy("multi_worker")
 
 
 def _free_port():

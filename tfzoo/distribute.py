@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 
@@ -43,7 +44,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
     A `multi_worker` strategy must be made before TensorFlow runs its first operation.
 
     Raises:
-        InputError: `multi_worker` without the environment variable TF_CONFIG.
+        InputError: `multi_worker` without the environment variable TF_CONFIG, or a wrong one.
     """
     if name == "mirrored":
         return _Mirrored(
@@ -53,10 +54,24 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
             else None,
         )
     if name == "multi_worker":
-        if "TF_CONFIG" not in os.environ:
-            raise InputError("distribute='multi_worker': needs the environment variable TF_CONFIG")
+        _check_cluster(os.environ.get("TF_CONFIG"))
         return _MultiWorker()
     return None
+
+
+def _check_cluster(text: str | None) -> None:
+    """TensorFlow takes half a TF_CONFIG for a cluster of one, and would train alone."""
+    if text is None:
+        raise InputError("distribute='multi_worker': needs the environment variable TF_CONFIG")
+    try:
+        found = json.loads(text)
+        task = found["task"]
+        found["cluster"][task["type"]][int(task["index"])]
+    except (ValueError, TypeError, LookupError):
+        raise InputError(
+            f"TF_CONFIG={text!r}: must be JSON that names the cluster and this task of it, e.g. "
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}'
+        ) from None
 
 
 def _devices() -> list[tf.config.LogicalDevice]:
