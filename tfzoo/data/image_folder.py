@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
-from tfzoo.data.splits import SPLITS, drawn
+from tfzoo.data.splits import SPLITS
 from tfzoo.errors import InputError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _LAYOUT = "folders class/image.png, or train/class/image.png, validation/..., test/..."
-_ALIASES = {"val": "validation"}
 
 
 @dataclasses.dataclass
@@ -38,15 +37,11 @@ def source(config: DataConfig) -> ImageFolderConfig:
     if config.path is None:
         raise InputError("data.path: must be set, to a folder, for tfzoo_image_folder")
     found = list_images(config.path)
-    state = hashlib.sha256()
-    for split, paths in found.items():
-        for path in paths:
-            stat = path.stat()
-            state.update(f"{split}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    paths = [path for part in found.values() for path in part]
     return ImageFolderConfig(
-        name=f"folder-{state.hexdigest()[:12]}",
+        name=f"folder-{folders.state(paths)}",
         path=config.path,
-        classes=tuple(sorted({p.parent.name for part in found.values() for p in part})),
+        classes=tuple(sorted({path.parent.name for path in paths})),
     )
 
 
@@ -98,36 +93,15 @@ def list_images(folder: str) -> dict[str, list[Path]]:
     Raises:
         InputError: see `source`.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f"data.path={folder!r}: no such folder")
-    parts = {"train": root}
-    if (root / "train").is_dir():
-        parts = {_ALIASES.get(p.name, p.name): p for p in _folders(root)}
-        unknown = sorted(set(parts) - set(SPLITS))
-        if unknown:
-            raise InputError(
-                f"data.path={folder!r}: has {unknown[0]!r} beside 'train'; must hold {_LAYOUT}"
-            )
-    found = {name: _images(path) for name, path in parts.items()}
-    train = found["train"]
-    rows = drawn(len(train), [name for name in SPLITS if name not in found])
-    if rows is None:
-        raise InputError(
-            f"data.path={folder!r}: has {len(train)} training images, too few; must hold {_LAYOUT}"
-        )
-    return found | {name: [train[i] for i in part] for name, part in rows.items()}
-
-
-def _folders(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    found = {name: _images(path) for name, path in folders.parts(folder, _LAYOUT).items()}
+    return folders.completed(found, folder, "images", _LAYOUT)
 
 
 def _images(root: Path) -> list[Path]:
     """The images of all classes; complains of an empty folder and of other files."""
     found = []
-    for folder in _folders(root):
-        files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    for folder in filter(Path.is_dir, folders.inside(root)):
+        files = folders.inside(folder)
         if not files:
             raise InputError(f"data.path: {str(folder)!r} is empty; must hold images")
         found += files

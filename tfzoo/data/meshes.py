@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 import zlib
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfzoo.data import mesh_files
+from tfzoo.data import folders, mesh_files
 from tfzoo.data.config import DataConfig
 from tfzoo.data.mesh_solids import mesh_solid
 from tfzoo.data.shape_samples import SIZE, VIEWS, sample_shape
@@ -40,14 +39,10 @@ def source(config: DataConfig) -> MeshesConfig:
         raise InputError("data.path: must be set, to a folder or an .npz, for tfzoo_meshes")
     classes = tuple(mesh_files.categories(config.path))
     if Path(config.path).is_file():
-        state = digest(config.path)
+        state = digest(config.path)[:12]
     else:
-        told = hashlib.sha256()
-        for path in mesh_files.files(config.path):
-            stat = path.stat()
-            told.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        state = told.hexdigest()
-    return MeshesConfig(name=f"meshes-{state[:12]}", path=config.path, classes=classes)
+        state = folders.state(mesh_files.files(config.path))
+    return MeshesConfig(name=f"meshes-{state}", path=config.path, classes=classes)
 
 
 class TfzooMeshes(tfds.core.GeneratorBasedBuilder):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
-from tfzoo.data.splits import SPLITS, drawn
+from tfzoo.data.splits import SPLITS
 from tfzoo.data.video_files import SUFFIXES, read_video
 from tfzoo.errors import InputError
 
 SHORT_SIDE = 128
 _LAYOUT = "folders class/file.mp4, train/class/file.mp4 and test/..., or files without labels"
-_ALIASES = {"val": "validation"}
 
 
 @dataclasses.dataclass
@@ -41,14 +40,10 @@ def source(config: DataConfig) -> VideoFolderConfig:
         raise InputError("data.path: must be set, to a folder, for tfzoo_video_folder")
     found, labelled = list_videos(config.path)
     short_side = getattr(config, "short_side", SHORT_SIDE)
-    state = hashlib.sha256(f"{short_side} {labelled}".encode())
-    for split, paths in found.items():
-        for path in paths:
-            stat = path.stat()
-            state.update(f"{split}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    classes = sorted({p.parent.name for part in found.values() for p in part}) if labelled else []
+    paths = [path for part in found.values() for path in part]
+    classes = sorted({path.parent.name for path in paths}) if labelled else []
     return VideoFolderConfig(
-        name=f"folder-{state.hexdigest()[:12]}",
+        name=f"folder-{folders.state(paths, f'{short_side} {labelled}')}",
         path=config.path,
         classes=tuple(classes),
         short_side=short_side,
@@ -113,36 +108,16 @@ def list_videos(folder: str) -> tuple[dict[str, list[Path]], bool]:
     Raises:
         InputError: see `source`.
     """
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f"data.path={folder!r}: no such folder")
-    parts = {"train": root}
-    if (root / "train").is_dir():
-        parts = {_ALIASES.get(p.name, p.name): p for p in _inside(root) if p.is_dir()}
-        unknown = sorted(set(parts) - set(SPLITS))
-        if unknown:
-            raise InputError(
-                f"data.path={folder!r}: has {unknown[0]!r} beside 'train'; must hold {_LAYOUT}"
-            )
-    labelled = not any(p.is_file() for part in parts.values() for p in _inside(part))
+    parts = folders.parts(folder, _LAYOUT)
+    labelled = not any(p.is_file() for part in parts.values() for p in folders.inside(part))
     found = {name: _videos(path, labelled) for name, path in parts.items()}
-    train = found["train"]
-    rows = drawn(len(train), [name for name in SPLITS if name not in found])
-    if rows is None or not train:
-        raise InputError(
-            f"data.path={folder!r}: has {len(train)} training videos, too few; must hold {_LAYOUT}"
-        )
-    return found | {name: [train[i] for i in part] for name, part in rows.items()}, labelled
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    return folders.completed(found, folder, "videos", _LAYOUT), labelled
 
 
 def _videos(root: Path, labelled: bool) -> list[Path]:
     found = []
-    for folder in _inside(root) if labelled else [root]:
-        found += _inside(folder)
+    for folder in folders.inside(root) if labelled else [root]:
+        found += folders.inside(folder)
     for path in found:
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(SUFFIXES)}")

@@ -1,0 +1,73 @@
+"""A user's folder of files: its splits, those that it lacks drawn, and a name for its state."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from tfzoo.data.splits import SPLITS, drawn
+from tfzoo.errors import InputError
+
+_ALIASES = {"val": "validation"}
+
+
+def inside(folder: Path) -> list[Path]:
+    """What is in a folder and not hidden, sorted."""
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def parts(folder: str, layout: str) -> dict[str, Path]:
+    """Folders by split, if one is `train`; else the whole is the training examples.
+
+    Args:
+        folder: the user's.
+        layout: what it must hold, for errors.
+
+    Raises:
+        InputError: no such folder, or one beside `train` that is no split.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"data.path={folder!r}: no such folder")
+    if not (root / "train").is_dir():
+        return {"train": root}
+    found = {_ALIASES.get(path.name, path.name): path for path in inside(root) if path.is_dir()}
+    unknown = sorted(set(found) - set(SPLITS))
+    if unknown:
+        raise InputError(
+            f"data.path={folder!r}: has {unknown[0]!r} beside 'train'; must hold {layout}"
+        )
+    return found
+
+
+def completed(
+    found: dict[str, list[Path]], folder: str, kind: str, layout: str
+) -> dict[str, list[Path]]:
+    """Files of all splits; those that the folder lacks are drawn from train, 10 % each.
+
+    Args:
+        found: files by split.
+        folder: the user's, for errors.
+        kind: of the files, e.g. `images`, for errors.
+        layout: what it must hold, for errors.
+
+    Raises:
+        InputError: too few training files.
+    """
+    train = found["train"]
+    rows = drawn(len(train), [name for name in SPLITS if name not in found])
+    if rows is None:
+        raise InputError(
+            f"data.path={folder!r}: has {len(train)} training {kind}, too few; must hold {layout}"
+        )
+    return found | {name: [train[i] for i in part] for name, part in rows.items()}
+
+
+def state(paths: Iterable[Path], more: str = "") -> str:
+    """Twelve digits that change with the files' names, sizes and times, and with `more`."""
+    told = hashlib.sha256(more.encode())
+    for path in paths:
+        stat = path.stat()
+        told.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return told.hexdigest()[:12]
