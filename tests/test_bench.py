@@ -108,6 +108,8 @@ def test_rows_and_ratios(capsys):
         "error": "",
     }
     assert rows[1]["seconds"] == "" and rows[1]["error"] == "gone"
+    assert bench.table(results, {"a": 4})[0]["seconds"] == 1.0
+    assert bench.table(results, {"b": 4})[0]["seconds"] == 4.0
     assert "2000.00 ms" in capsys.readouterr().out
     times = bench.Times(
         [*rows, rows[0] | {"alternative": "c", "seconds": 1.0}], "kind", "alternative"
@@ -120,3 +122,11 @@ def test_rows_and_ratios(capsys):
 def test_medians():
     assert Result("a", [3.0, 1.0, 2.0]).median == 2.0
     assert np.isnan(Result("a").median)
+
+
+def test_pulling_takes_more_than_a_pipeline_keeps_ready():
+    taken = []
+    pull = bench.pulling(iter(lambda: taken.append(1), 0))
+    pull()
+    pull()
+    assert len(taken) == 2 * bench.BATCHES

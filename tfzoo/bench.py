@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ __all__ = [
     "compare",
     "parse",
     "parser",
+    "pulling",
     "report",
     "slope",
     "table",
@@ -40,6 +41,8 @@ __all__ = [
 
 ROUND_SECONDS, ROUND_REPETITIONS = 1.0, 10
 """A round repeats an alternative until so much time is spent, at most so often: short ones vary."""
+BATCHES = 50
+"""Of an input pipeline's repetition: more than it keeps ready, or those alone would be timed."""
 
 
 @dataclass
@@ -145,6 +148,16 @@ def _noting(result: Result) -> Iterator[None]:
         result.error = str(lost)
 
 
+def pulling(batches: Iterator[Any]) -> Callable[[], None]:
+    """An alternative that takes `BATCHES` of a tf.data stream; `table`'s `per` divides by them."""
+
+    def pull() -> None:
+        for _ in range(BATCHES):
+            next(batches)
+
+    return pull
+
+
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """Growth exponent: the slope of log y over log x by least squares."""
     import numpy as np
@@ -198,19 +211,24 @@ class Times:
 
 
 def table(
-    results: dict[str, Result], per: int = 1, name: str = "alternative", **columns: Any
+    results: dict[str, Result],
+    per: int | Mapping[str, int] = 1,
+    name: str = "alternative",
+    **columns: Any,
 ) -> list[dict[str, Any]]:
     """A row for each result, printed as it is made.
 
     Args:
         results: of `compare`.
-        per: what one repetition holds several of (steps, tokens): seconds are of one.
+        per: what one repetition holds several of (steps, tokens): seconds are of one. By name
+            where only some alternatives do.
         name: the column that holds the alternative's name.
         **columns: the columns before, the same in all rows.
     """
     rows = []
     for result in results.values():
-        peak, seconds = result.peak_bytes, result.median / per
+        count = per if isinstance(per, int) else per.get(result.name, 1)
+        peak, seconds = result.peak_bytes, result.median / count
         rows.append(
             {
                 **columns,

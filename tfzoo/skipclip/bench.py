@@ -60,12 +60,11 @@ def build_forward(name: str, encoder: str = "small", width: int = WIDTH) -> Call
 
 
 def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
-    """One repetition: a step on held clips, its convolutions alone, a step of `fit`, or a batch."""
+    """A repetition: a step on held clips, its convolutions alone, one of `fit`, or many batches."""
     if name == "convolutions":
         return _convolutions(_encoder(False, encoder, width), encoder)
     if name == "pipeline":
-        batches = iter(_stream(encoder))
-        return lambda: next(batches)[0].numpy()
+        return bench.pulling(iter(_stream(encoder)))
     import keras
     import tensorflow as tf
 
@@ -169,7 +168,7 @@ def _compare(
         results = bench.compare(
             made, f"tfzoo.skipclip.bench:build_{kind}", keywords, rounds, memory=False
         )
-    rows = bench.table(results, kind=kind, **size)
+    rows = bench.table(results, {"pipeline": bench.BATCHES}, kind=kind, **size)
     for row in rows:
         if row["seconds"]:
             clips = SIZES[size["encoder"]][0] * CLIPS

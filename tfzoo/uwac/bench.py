@@ -65,7 +65,7 @@ def _compare(
     rows = []
     for name, result in results.items():
         count = {"samples": keywords[name]["samples"]}
-        rows += bench.table({name: result}, kind=kind, **count)
+        rows += bench.table({name: result}, {"data": bench.BATCHES}, kind=kind, **count)
     return rows
 
 
@@ -158,7 +158,7 @@ def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], 
 
 
 def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], None]:
-    """One part of UWAC's step: a batch of data, a loss with its gradient, or the whole.
+    """One part of UWAC's step: batches of data, a loss with its gradient, or the whole.
 
     Args:
         name: of `SHARES`.
@@ -173,7 +173,7 @@ def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], 
     if name == "data":
         rows = tf.data.Dataset.from_tensor_slices(_batch(20_000))
         found = iter(train_stream(rows, batch_size=batch, seed=0).from_step(0))
-        return lambda: next(found)["reward"].numpy() is None
+        return bench.pulling(found)
     if name == "whole":
         return build_step("uwac_conditional", samples, width, batch)
     return _loss(name, samples, width, batch)
