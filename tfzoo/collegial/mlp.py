@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from tfzoo.collegial.layers import CollegialDense
@@ -159,9 +158,3 @@ class CollegialMLP(keras.Model):
 def parameters(inputs: int, outputs: int, members: int, width: int, depth: int) -> int:
     """Kernels of a `CollegialMLP` without biases."""
     return members * (inputs * width + (depth - 1) * width**2 + width * outputs)
-
-
-def scaled_rows(x: np.ndarray, norm: float) -> np.ndarray:
-    """Rows of a length, float32 [N, n]."""
-    flat = np.asarray(x, np.float32).reshape(len(x), -1)
-    return flat * (norm / np.linalg.norm(flat, axis=1, keepdims=True))

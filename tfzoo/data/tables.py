@@ -16,7 +16,6 @@ from tfzoo.data.splits import SPLITS
 from tfzoo.errors import InputError
 from tfzoo.zoo import digest
 
-Rows = tuple[np.ndarray, np.ndarray]
 _HELD = 0.2  # of each class, for validation and again for test
 
 
