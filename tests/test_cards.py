@@ -66,6 +66,8 @@ def test_the_program_runs(name, tmp_path):
         words = [sys.executable, "-W", "error::UserWarning", "-c", source]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=480)
         assert done.returncode == 0, done.stderr[-2000:]
+        if name == "ala" and source is program:
+            assert 0 <= float(done.stdout.split()[-1]) < 0.5  # the balanced error that it prints
 
 
 def _expanded(word: str) -> set[str]:
