@@ -14,9 +14,11 @@ from tfzoo import bench
 from tfzoo.bench import Target, Times
 from tfzoo.config import check
 
-WIDTH, CLIPS = 12, 5
+WIDTH, CLIPS = 16, 5
 SIZES = {"small": (12, 8, 24), "r2plus1d18": (1, 16, 112), "r3d18": (1, 16, 112)}
-"""Of each encoder: tuples of clips a batch, frames, pixels: the recipes'."""
+"""Of each encoder: tuples of clips a batch, frames, pixels."""
+RECIPES = dict.fromkeys(SIZES, "skipclip/ucf101_pretrain") | {"small": "skipclip/motions"}
+"""Whose crops and colours are each encoder's."""
 FORWARD = ("forward", "plain_forward")
 TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
 PARTS = ("forward", "training")
@@ -82,16 +84,15 @@ def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Cal
 
 
 def _stream(kind: str) -> Any:
-    """Tuples from motions-like videos in memory, scaled, cropped and recoloured."""
+    """Tuples from motions-like videos in memory, cropped and recoloured as by the recipe."""
     import numpy as np
     import tensorflow as tf
 
-    from tfzoo import data
+    from tfzoo import data, runner
     from tfzoo.data.motions import FRAMES as LENGTH
     from tfzoo.data.motions import MOTIONS, make_video
     from tfzoo.data.videos import VideoSplit
     from tfzoo.skipclip import Clips, streams
-    from tfzoo.skipclip.augment import AugmentConfig
 
     held = tf.constant(np.stack([make_video(MOTIONS[i % 12], (i,), LENGTH) for i in range(60)]))
     lookup = lambda i, epoch: {"video": held[i]}  # noqa: E731
@@ -103,8 +104,8 @@ def _stream(kind: str) -> Any:
         lambda **more: data.train_stream(lookup, count=60, **more),
         tf.data.Dataset.from_tensor_slices({"video": held}),
     )
-    batch, frames, side = SIZES[kind]
-    view = AugmentConfig(side * 7 // 6, side, 1, False)
+    batch, frames, _ = SIZES[kind]
+    view = runner.resolve(RECIPES[kind]).config.augment
     form = Clips(frames, 1, CLIPS - 1, 4)
     return streams.tuples(source, form, view, rotate=False, batch_size=batch, seed=0).from_step(0)
 

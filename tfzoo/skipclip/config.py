@@ -33,7 +33,7 @@ class EncoderConfig:
     """
 
     kind: str = "r3d18"
-    width: int = 12
+    width: int = 16
     shortcut: str = "B"
     last_relu: bool = True
     pixel_mean: float = 110.0

@@ -13,15 +13,13 @@ KINDS = ("r3d18", "r2plus1d18", "small")
 SHORTCUTS = ("A", "B")
 
 _WIDTHS = {"r3d18": (64, 128, 256, 512), "r2plus1d18": (64, 128, 256, 512)}
-_BLOCKS = {"r3d18": (2, 2, 2, 2), "r2plus1d18": (2, 2, 2, 2), "small": (1, 1, 1)}
-_SMALL = (1, 2, 4)
-"""Widths of the small encoder's stages, times its `width`."""
+_BLOCKS = {"r3d18": (2, 2, 2, 2), "r2plus1d18": (2, 2, 2, 2), "small": (2, 2)}
 
 
 def make_encoder(
     kind: str = "r3d18",
     *,
-    width: int = 12,
+    width: int = 16,
     channels: int = 3,
     shortcut: str = "B",
     last_relu: bool = True,
@@ -37,11 +35,13 @@ def make_encoder(
     173,824 fewer with A. PyTorch's padding, BatchNormalization with momentum 0.9 and epsilon 1e-5,
     He's initialisation by fan-out. `r2plus1d18` has each 3x3x3 convolution as 1x3x3, then 3x1x1,
     with as many parameters (Tran et al., arXiv:1711.11248) and that paper's stem, without pooling.
-    `small` is a 3D ResNet with a 3x5x5 stem of stride (1, 2, 2) and one block a stage.
+    `small` is a 3D ResNet with a 3x5x5 stem of stride (1, 2, 2) and two stages of two blocks, which
+    halve times and cells and double channels: few large maps, whose normalisation would take a
+    CPU as long as their convolutions. Its padding is TensorFlow's `same`.
 
     Args:
         kind: one of `KINDS`.
-        width: of the small one's first stage; the last has four times as many channels.
+        width: channels of the small one's stem; its features have four times as many.
         channels: of the video.
         shortcut: `B`, a 1x1x1 convolution where shape changes, or `A`, zero channels.
         last_relu: whether the last block ends with a ReLU; without it features may be negative.
@@ -65,17 +65,18 @@ def make_encoder(
         raise ValueError(f"width={width}, channels={channels}: must be at least 1")
     if not pixel_std > 0:
         raise ValueError(f"pixel_std={pixel_std}: must be above 0")
-    build = _Builder(kind == "r2plus1d18", shortcut, dtype)
-    widths = _WIDTHS.get(kind, tuple(width * n for n in _SMALL))
+    small = kind == "small"
+    build = _Builder(kind == "r2plus1d18", small, shortcut, dtype)
+    widths = _WIDTHS.get(kind, (2 * width, 4 * width))
     inputs = keras.Input((None, None, None, channels), name="video")
     scale = keras.layers.Rescaling(
         1 / pixel_std, -pixel_mean / pixel_std, name="pixels", dtype=dtype
     )
-    x = build.stem(scale(inputs), kind, widths[0])
+    x = build.stem(scale(inputs), kind, width if small else widths[0])
     for i, (filters, blocks) in enumerate(zip(widths, _BLOCKS[kind], strict=True)):
         for j in range(blocks):
             last = i == len(widths) - 1 and j == blocks - 1
-            strides = 2 if i and not j else 1
+            strides = 2 if not j and (i or small) else 1
             x = build.block(x, filters, strides, f"stage{i + 1}_{j + 1}", last_relu or not last)
     return keras.Model(inputs, x, name=name)
 
@@ -83,13 +84,13 @@ def make_encoder(
 class _Builder:
     """Makes the parts of an encoder's graph."""
 
-    def __init__(self, factorised: bool, shortcut: str, dtype: Any):
-        self.factorised, self.shortcut, self.dtype = factorised, shortcut, dtype
+    def __init__(self, factorised: bool, same: bool, shortcut: str, dtype: Any):
+        self.factorised, self.same, self.shortcut, self.dtype = factorised, same, shortcut, dtype
 
     def conv(self, x: Any, filters: int, kernel: tuple, strides: tuple, name: str) -> Any:
-        """Padded as PyTorch pads: the same on both sides, whatever the stride."""
+        """Padded as PyTorch pads, the same on both sides whatever the stride, or `same`."""
         padding = tuple(k // 2 for k in kernel)
-        if max(strides) == 1:
+        if self.same or max(strides) == 1:
             mode = "same"
         else:
             mode = "valid"
