@@ -72,10 +72,8 @@ def test_padding_is_pytorchs(r3d18):
 def test_small_halves_times_and_cells_twice_after_its_stem():
     model = small.encoder()
     assert model(np.zeros((1, 8, 24, 24, 3), "uint8")).shape == (1, 2, 3, 3, 4 * 2)
-    convolutions = [x for x in model.layers if isinstance(x, keras.layers.Conv3D)]
-    assert [x.filters for x in convolutions if x.kernel_size != (1, 1, 1)] == [2] + [4] * 4 + [
-        8
-    ] * 4
+    layers = [x for x in model.layers if isinstance(x, keras.layers.Conv3D)]
+    assert [x.filters for x in layers if x.kernel_size[0] > 1] == [2] + [4] * 4 + [8] * 4
     at_once = [x.name for x in model.layers if x.output.shape[-1] == 2]
     assert at_once == ["stem", "stem_norm", "stem_relu"]  # nothing else works on the large map
 

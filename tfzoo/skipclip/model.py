@@ -36,8 +36,8 @@ def make_encoder(
     He's initialisation by fan-out. `r2plus1d18` has each 3x3x3 convolution as 1x3x3, then 3x1x1,
     with as many parameters (Tran et al., arXiv:1711.11248) and that paper's stem, without pooling.
     `small` is a 3D ResNet with a 3x5x5 stem of stride (1, 2, 2) and two stages of two blocks, which
-    halve times and cells and double channels: few large maps, whose normalisation would take a
-    CPU as long as their convolutions. Its padding is TensorFlow's `same`.
+    halve times and cells and double channels; on large maps, where normalisation weighs most on
+    a CPU, only the stem works. Its padding is `same`.
 
     Args:
         kind: one of `KINDS`.
