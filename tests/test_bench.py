@@ -124,9 +124,44 @@ def test_medians():
     assert np.isnan(Result("a").median)
 
 
-def test_pulling_takes_more_than_a_pipeline_keeps_ready():
+def test_pulling_times_no_batch_that_lay_ready():
+    class Stream:
+        def __iter__(self):
+            taken.append(0)
+            while True:
+                taken[-1] += 1
+                yield taken[-1]
+
     taken = []
-    pull = bench.pulling(iter(lambda: taken.append(1), 0))
+    pull = bench.Pulling(Stream())
     pull()
-    pull()
-    assert len(taken) == 2 * bench.BATCHES
+    assert taken == [2 * bench.BATCHES]
+    pull.prepare()  # what the first has ready by now is left
+    assert taken == [2 * bench.BATCHES, bench.BATCHES]
+
+
+class Prepared:
+    """Built in a worker: notes what is done."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def _note(self, letter):
+        with open(self.log, "a") as file:
+            file.write(letter)
+
+    def prepare(self):
+        self._note("p")
+
+    def __call__(self):
+        self._note("c")
+
+
+def test_each_timed_repetition_is_prepared(tmp_path, path):
+    log = tmp_path / "log"
+    with bench.workers(["a"]) as made:
+        keywords = {"log": str(log)}
+        made["a"].ask("build", "test_bench:Prepared", keywords, time_limit=60)
+        for _ in range(2):
+            made["a"].ask("time")
+    assert log.read_text() == "c" + 2 * "pc"

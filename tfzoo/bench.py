@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from tfzoo.workers import STARTUP_SECONDS, Lost, Worker, workers
 
 __all__ = [
     "Lost",
+    "Pulling",
     "Result",
     "Target",
     "Times",
@@ -31,7 +32,6 @@ __all__ = [
     "compare",
     "parse",
     "parser",
-    "pulling",
     "report",
     "slope",
     "table",
@@ -42,7 +42,7 @@ __all__ = [
 ROUND_SECONDS, ROUND_REPETITIONS = 1.0, 10
 """A round repeats an alternative until so much time is spent, at most so often: short ones vary."""
 BATCHES = 50
-"""Of an input pipeline's repetition: more than it keeps ready, or those alone would be timed."""
+"""Of an input pipeline's repetition; as many are taken untimed before."""
 
 
 @dataclass
@@ -148,14 +148,29 @@ def _noting(result: Result) -> Iterator[None]:
         result.error = str(lost)
 
 
-def pulling(batches: Iterator[Any]) -> Callable[[], None]:
-    """An alternative that takes `BATCHES` of a tf.data stream; `table`'s `per` divides by them."""
+class Pulling:
+    """An alternative that takes `BATCHES` of a tf.data stream; `table`'s `per` divides by them.
 
-    def pull() -> None:
+    A pipeline that waits fills its buffers, so each repetition has one of its own, that has been
+    pulled at this rate from its start.
+
+    Args:
+        stream: the dataset, endless or of twice as many batches.
+    """
+
+    def __init__(self, stream: Iterable[Any]):
+        self._stream = stream
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What `tfzoo.workers` does, untimed, before each repetition that it times."""
+        self._batches = iter(self._stream)
+        self()
+
+    def __call__(self) -> None:
+        """One repetition."""
         for _ in range(BATCHES):
-            next(batches)
-
-    return pull
+            next(self._batches)
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:

@@ -113,6 +113,7 @@ def _serve(pipe: Any) -> None:
                 before = _resident()
                 step()  # traces and compiles
             elif kind == "time":
+                getattr(step, "prepare", lambda: None)()
                 start = time.perf_counter()
                 step()
                 answer = time.perf_counter() - start

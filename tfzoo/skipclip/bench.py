@@ -66,7 +66,7 @@ def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Cal
     if name == "convolutions":
         return _convolutions(_encoder(False, encoder, width), encoder)
     if name == "pipeline":
-        return bench.pulling(iter(_stream(encoder)))
+        return bench.Pulling(_stream(encoder))
     import keras
     import tensorflow as tf
 

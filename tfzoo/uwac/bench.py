@@ -172,8 +172,7 @@ def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], 
 
     if name == "data":
         rows = tf.data.Dataset.from_tensor_slices(_batch(20_000))
-        found = iter(train_stream(rows, batch_size=batch, seed=0).from_step(0))
-        return bench.pulling(found)
+        return bench.Pulling(train_stream(rows, batch_size=batch, seed=0).from_step(0))
     if name == "whole":
         return build_step("uwac_conditional", samples, width, batch)
     return _loss(name, samples, width, batch)
