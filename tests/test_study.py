@@ -44,7 +44,10 @@ def test_a_failed_run_is_a_row_and_does_not_end_the_study(tmp_path):
     assert "| 1/2 |" in table and "| 2/2 |" in table
     lines = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert len(lines) == 4 and lines[2]["error"] == "loss is nan" and lines[2]["bits"] == ""
-    assert json.loads((tmp_path / "study.json").read_text())["versions"]["keras"]
+    made = json.loads((tmp_path / "study.json").read_text())
+    told = {"date", "commit", "processor", "cores", "python", "tensorflow", "keras"}
+    assert told < set(lines[0]) and lines[0]["date"] == made["date"]
+    assert lines[3]["keras"] == made["versions"]["keras"]
 
 
 def test_intervals_are_students():

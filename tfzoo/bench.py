@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import io
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tfzoo.config import check
-from tfzoo.environment import environment
-from tfzoo.files import write_text
+from tfzoo.environment import columns, environment
+from tfzoo.files import write_csv, write_text
 from tfzoo.workers import STARTUP_SECONDS, Lost, Worker, workers
 
 __all__ = [
@@ -290,17 +288,13 @@ def report(
     name: str, rows: Sequence[dict[str, Any]], targets: Sequence[Target], output: str | Path
 ) -> None:
     """Writes `results.csv` and `bench.json` (targets, hardware, command); prints the targets."""
-    text = io.StringIO()
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(Path(output) / "results.csv", text.getvalue())
+    made = environment()
+    write_csv(Path(output) / "results.csv", [row | columns(made) for row in rows])
     reached = [
         {"target": t.says, "found": t.found, "bound": t.bound, "met": t.met} for t in targets
     ]
-    made = {"bench": name, **environment(), "targets": reached}
-    write_text(Path(output) / "bench.json", json.dumps(made, indent=2))
+    whole = {"bench": name, **made, "targets": reached}
+    write_text(Path(output) / "bench.json", json.dumps(whole, indent=2))
     for target in targets:
         print(target)
     print(f"written to {output}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import signal
 import sys
@@ -15,7 +13,7 @@ from typing import Any
 import keras
 
 from tfzoo.checkpoint import Checkpoints, state_variables
-from tfzoo.files import write_text
+from tfzoo.files import write_csv
 
 
 class TrainingInterrupted(Exception):
@@ -69,12 +67,7 @@ class Log:
         self.rows.append(row)
         if not self.writer:
             return
-        names = list(dict.fromkeys(name for r in self.rows for name in r))
-        text = io.StringIO()
-        table = csv.DictWriter(text, names, lineterminator="\n")
-        table.writeheader()
-        table.writerows(self.rows)
-        write_text(self.path, text.getvalue())
+        write_csv(self.path, self.rows)
 
 
 class Backup(keras.callbacks.Callback):

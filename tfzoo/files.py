@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,15 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, complete or not at all."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as a CSV file, complete or not at all: a column for each key that occurs."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +14,9 @@ import numpy as np
 
 from tfzoo import runner
 from tfzoo.callbacks import TrainingInterrupted
-from tfzoo.environment import environment
+from tfzoo.environment import columns, environment
 from tfzoo.errors import InputError
-from tfzoo.files import replacing, write_text
+from tfzoo.files import replacing, write_csv, write_text
 
 
 @dataclass(frozen=True)
@@ -177,13 +175,15 @@ def report(
     """
     output, arms = Path(output), list(dict.fromkeys(r.arm for r in rows))
     metrics = list(dict.fromkeys(m for r in rows for m in r.metrics))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["arm", "seed", "parameters", *metrics, "seconds", "error"])
-    for r in rows:
-        numbers = [r.metrics.get(m, "") for m in metrics]
-        table.writerow([r.arm, r.seed, r.parameters, *numbers, round(r.seconds, 1), r.error])
-    write_text(output / "results.csv", text.getvalue())
+    made = environment()
+    written = [
+        {"arm": r.arm, "seed": r.seed, "parameters": r.parameters}
+        | {name: r.metrics.get(name, "") for name in metrics}
+        | {"seconds": round(r.seconds, 1), "error": r.error}
+        | columns(made)
+        for r in rows
+    ]
+    write_csv(output / "results.csv", written)
 
     lines = [f"| arm | parameters | {metric} | seeds | seconds |", "|---|---|---|---|---|"]
     for arm in arms:
@@ -199,7 +199,6 @@ def report(
         for says, first, second in claims:
             difference = paired(rows, first, second, metric)
             lines.append(f"| {says} | {difference} | {verdict(difference)} |")
-    made = environment()
     lines += [
         "",
         *notes,

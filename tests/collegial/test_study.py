@@ -60,6 +60,7 @@ def test_spread_runs(tmp_path, monkeypatch):
     assert 2 < fits[1].alpha < 4 and 2 < fits[2].alpha < 4
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert len(rows) == 6
+    assert (tmp_path / "study.json").is_file() and rows[0]["processor"]
     one, eight = (float(r["variance"]) for r in rows[-2:])
     assert 5 < one / eight < 12
 

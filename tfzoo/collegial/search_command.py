@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from tfzoo.collegial.resnext import count_kernels
 from tfzoo.collegial.search import Shape
 from tfzoo.config import check
 from tfzoo.errors import InputError
-from tfzoo.files import write_text
+from tfzoo.files import write_csv
 
 NETWORKS = {
     "resnext29": ("1x128", {"family": "cifar", "depth": 29, "num_classes": 10}),
@@ -120,11 +118,8 @@ def _show(named: Sequence[tuple[str, Shape]], words: argparse.Namespace) -> None
 
 
 def _write(curve: Sequence[Shape], path: Path) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["members", "width", "parameters", "variance"])
-    table.writerows([s.members, s.width, s.parameters, s.variance] for s in curve)
-    write_text(path, text.getvalue())
+    names = ("members", "width", "parameters", "variance")
+    write_csv(path, [{name: getattr(shape, name) for name in names} for shape in curve])
 
 
 def plot(curve: Sequence[Shape], best: Shape, path: Path, title: str) -> None:

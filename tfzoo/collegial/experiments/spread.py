@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import numpy as np
 from tfzoo.bench import slope
 from tfzoo.collegial.alpha import AlphaFit, diagonal, measure_alpha, squared_variation
 from tfzoo.collegial.mlp import CollegialMLP
-from tfzoo.files import write_text
+from tfzoo.environment import columns, environment
+from tfzoo.files import write_csv, write_text
 
 DEPTHS, WIDTHS = (1, 2, 3, 4), (8, 12, 16, 24, 32, 64)
 MEMBERS, MEMBER_WIDTH, MEMBER_DEPTH = (1, 2, 4, 8, 16), 16, 2
@@ -37,7 +37,9 @@ def run(samples: int, seed: int, output: Path) -> dict[int, AlphaFit]:
         model = network(m, MEMBER_DEPTH)(MEMBER_WIDTH)
         spreads.append(squared_variation(diagonal(model, samples, x=x, seed=seed + i)))
     exponent = slope(MEMBERS, spreads)
-    _write(fits, spreads, output / "results.csv")
+    made = environment()
+    write_csv(output / "results.csv", [row | columns(made) for row in _rows(fits, spreads)])
+    write_text(output / "study.json", json.dumps({"study": "collegial-spread", **made}, indent=2))
     write_text(output / "table.md", table(fits, spreads, exponent, samples))
     plot(fits, spreads, output / "spread.png")
     print(table(fits, spreads, exponent, samples))
@@ -61,16 +63,17 @@ def table(fits: dict[int, AlphaFit], spreads: list[float], exponent: float, samp
     return "\n".join(lines) + "\n"
 
 
-def _write(fits: dict[int, AlphaFit], spreads: list[float], path: Path) -> None:
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["depth", "members", "width", "variance", "alpha"])
-    for depth, fit in fits.items():
-        for width, v in zip(fit.widths, fit.variances, strict=True):
-            out.writerow([depth, 1, width, v, fit.alpha])
-    for m, v in zip(MEMBERS, spreads, strict=True):
-        out.writerow([MEMBER_DEPTH, m, MEMBER_WIDTH, v, ""])
-    write_text(path, text.getvalue())
+def _rows(fits: dict[int, AlphaFit], spreads: list[float]) -> list[dict]:
+    over_width = [
+        {"depth": depth, "members": 1, "width": width, "variance": v, "alpha": fit.alpha}
+        for depth, fit in fits.items()
+        for width, v in zip(fit.widths, fit.variances, strict=True)
+    ]
+    over_members = [
+        {"depth": MEMBER_DEPTH, "members": m, "width": MEMBER_WIDTH, "variance": v, "alpha": ""}
+        for m, v in zip(MEMBERS, spreads, strict=True)
+    ]
+    return over_width + over_members
 
 
 def plot(fits: dict[int, AlphaFit], spreads: list[float], path: Path) -> None:

@@ -1,0 +1,31 @@
+"""The committed figures say on what they were measured, in each row, as the JSON beside them."""
+
+import csv
+import json
+
+import pytest
+
+from tfzoo.environment import columns
+from tfzoo.headlines import ROOT
+
+FILES = sorted((ROOT / "results").glob("*/*-results.csv"))
+
+
+def test_every_method_has_a_study_and_a_bench():
+    studied = {p.parent.name for p in (ROOT / "results").glob("*/*-study.json")}
+    benched = {p.parent.name for p in (ROOT / "results").glob("*/bench.json")}
+    methods = {p.parent.name for p in (ROOT / "tfzoo").glob("*/recipe.py")}
+    assert methods <= studied & benched and len(methods) == 10
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_rows_name_their_environment(path):
+    stem = path.name.removesuffix("-results.csv")
+    beside = [path.with_name(f"{stem}{end}.json") for end in ("-study", "")]
+    made = next(json.loads(p.read_text()) for p in beside if p.is_file())
+    expected = {name: str(value) for name, value in columns(made).items()}
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows and all(expected.items() <= row.items() for row in rows)
+    text = f"{path.read_text()} {made['command']}"
+    assert not any(sign in text for sign in ("/work", "/tmp", "/root", "/home"))
