@@ -1,5 +1,7 @@
 """UWAC's study: its arms, and a run of two tiny ones."""
 
+from dataclasses import replace
+
 import pytest
 
 from tfzoo import runner
@@ -18,6 +20,9 @@ def test_arms_differ_as_they_say():
     assert (ours.weight_fn, ours.weight_power, ours.spectral_norm) == ("inverse", 1, False)
     assert (code.weight_fn, code.weight_power, code.spectral_norm) == ("exp", 2, True)
     assert made[uwac_study.BEAR].algorithm == "bear" and not agent[uwac_study.BEAR].dropout_rate
+    bear, exp = agent[uwac_study.BEAR], agent[uwac_study.UWAC_EXP]
+    assert agent[uwac_study.BEAR_SN] == replace(bear, spectral_norm=True)
+    assert exp == replace(code, spectral_norm=False)
     assert agent[uwac_study.DROPOUT].dropout_rate and made[uwac_study.DROPOUT].algorithm == "bear"
     assert not agent["UWAC, critics' weights only"].weight_actor
     assert not agent["UWAC, actor's weights only"].weight_critic

@@ -17,6 +17,7 @@ from tfzoo.study import Arm, Row
 from tfzoo.uwac import figures
 
 BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
+BEAR_SN, UWAC_EXP = "BEAR, spectral norm", "UWAC, official code without spectral norm"
 ABLATIONS = ("UWAC, critics' weights only", "UWAC, actor's weights only")
 _EXP = ("agent.weight_fn=exp", "agent.weight_power=2", "agent.weight_clip=[0.0,1.0]")
 _SN = "agent.spectral_norm=true"
@@ -26,9 +27,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     DROPOUT: ("algorithm=bear",),
     UWAC: (),
     CODE: (*_EXP, _SN),
-    "BEAR, spectral norm": ("algorithm=bear", "agent.dropout_rate=0.0", _SN),
+    BEAR_SN: ("algorithm=bear", "agent.dropout_rate=0.0", _SN),
     "UWAC, spectral norm": (_SN,),
-    "UWAC, official code without spectral norm": _EXP,
+    UWAC_EXP: _EXP,
     ABLATIONS[0]: ("agent.weight_actor=false",),
     ABLATIONS[1]: ("agent.weight_critic=false",),
 }
@@ -82,6 +83,8 @@ def report(name: str, rows: Sequence[Row], output: Path) -> None:
         ("UWAC costs less than BEAR with its dropout critics (the weights help)", UWAC, DROPOUT),
         ("UWAC costs less than behavioural cloning", UWAC, BC),
         ("the official code's weights cost less than BEAR", CODE, BEAR),
+        ("BEAR costs less than with spectral norm", BEAR, BEAR_SN),
+        ("UWAC costs less than with the official code's weights alone", UWAC, UWAC_EXP),
     ]
     note = (
         f"tfzoo_{name.replace('/', '_offline/')}, 1.0.0; cost: negative mean return of 20 episodes "
