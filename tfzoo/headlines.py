@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from tfzoo.errors import InputError
 from tfzoo.files import write_text
-from tfzoo.study import Row, interval, paired, values, verdict
+from tfzoo.study import interval, paired, read, values, verdict
 
 ROOT = Path(__file__).parent.parent
 
@@ -152,25 +151,6 @@ HEADLINES = (
         more=True,
     ),
 )
-
-
-def read(path: Path, metric: str) -> list[Row]:
-    """Rows of a study's CSV with one metric.
-
-    Raises:
-        InputError: no such file or column.
-    """
-    if not path.is_file():
-        raise InputError(f"results {str(path)!r}: no such file")
-    with path.open(encoding="utf-8") as file:
-        found = list(csv.DictReader(file))
-    if not found or metric not in found[0]:
-        raise InputError(f"results {str(path)!r}: no column {metric!r}")
-    return [
-        Row(r["arm"], int(r["seed"]), metrics={metric: float(r[metric])}, error=r["error"])
-        for r in found
-        if r[metric]
-    ]
 
 
 def filled(text: str, headlines: Sequence[Headline] = HEADLINES, root: Path = ROOT) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -213,6 +214,25 @@ def report(
         output / "study.json", json.dumps({"study": name, **made, **(extra or {})}, indent=2)
     )
     return result
+
+
+def read(path: Path, metric: str) -> list[Row]:
+    """Rows of a study's CSV with one metric.
+
+    Raises:
+        InputError: no such file or column.
+    """
+    if not path.is_file():
+        raise InputError(f"results {str(path)!r}: no such file")
+    with path.open(encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    if not found or metric not in found[0]:
+        raise InputError(f"results {str(path)!r}: no column {metric!r}")
+    return [
+        Row(r["arm"], int(r["seed"]), metrics={metric: float(r[metric])}, error=r["error"])
+        for r in found
+        if r[metric]
+    ]
 
 
 def all_metrics(rows: Sequence[Row]) -> list[str]:

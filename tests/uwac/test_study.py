@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from tfzoo import runner
+from tfzoo import runner, study
 from tfzoo.cli import main
+from tfzoo.study import Row
+from tfzoo.uwac import figures
 from tfzoo.uwac import study as uwac_study
 
 
@@ -45,6 +47,18 @@ def test_the_command_runs(tmp_path, monkeypatch, capsys):
     text = (folder / "table.md").read_text()
     assert "UWAC costs less than behavioural cloning" in text and "| ood_auc |" in text
     capsys.readouterr()
+
+
+def test_the_picture_has_every_data_set_reported_there(tmp_path, monkeypatch):
+    for name, value in (("pointmass-human", -1.0), ("pendulum-random", -20.0)):
+        rows = [Row(uwac_study.UWAC, seed, metrics={"return": value - seed}) for seed in (0, 2)]
+        uwac_study.report(name.replace("-", "/"), uwac_study.with_costs(rows), tmp_path / name)
+    drawn = []
+    monkeypatch.setattr(study, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
+    figures.returns(tmp_path, uwac_study.DATA, tmp_path / "returns.png")
+    (axis,) = drawn
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["pointmass/human", "pendulum/random"]
+    assert list(axis.containers[0].lines[0].get_xdata()) == [-2.0, -21.0]
 
 
 def test_refuses(capsys):

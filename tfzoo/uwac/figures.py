@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,11 @@ def curves(runs: Path, rows: Sequence[Row], path: Path) -> None:
     study.save_figure(figure, path)
 
 
-def returns(found: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Mean returns with 95 % intervals, a row of points for each data set."""
+def returns(output: Path, data: Sequence[str], path: Path) -> None:
+    """Mean returns with 95 % intervals, a row of points for each data set reported in `output`."""
     plt = _pyplot()
+    files = {name: output / name.replace("/", "-") / "results.csv" for name in data}
+    found = {name: study.read(file, "return") for name, file in files.items() if file.is_file()}
     names = list(found)
     arms = list(dict.fromkeys(r.arm for rows in found.values() for r in rows))
     figure, axis = plt.subplots(figsize=(9, 2.2 + 0.75 * len(names)), layout="constrained")

@@ -47,15 +47,14 @@ def main(argv: Sequence[str]) -> None:
     for name in chosen:
         check(name in DATA, "--data", name, f"some of {', '.join(DATA)}")
     check(bool(chosen), "--data", words.data, f"some of {', '.join(DATA)}")
-    output, found = Path(words.output or "studies/uwac"), {}
+    output = Path(words.output or "studies/uwac")
     for name in chosen:
         print(name, flush=True)
         folder = output / name.replace("/", "-")
-        rows = study.run_grid(arms(name, words.overrides), seeds, folder)
-        found[name] = with_costs(rows)
-        report(name, found[name], folder)
-        figures.curves(folder / "runs", found[name], folder / "curves.png")
-    figures.returns(found, output / "returns.png")
+        rows = with_costs(study.run_grid(arms(name, words.overrides), seeds, folder))
+        report(name, rows, folder)
+        figures.curves(folder / "runs", rows, folder / "curves.png")
+    figures.returns(output, DATA, output / "returns.png")
     print(f"written to {output}")
 
 
