@@ -153,7 +153,7 @@ class Pulling:
     pulled at this rate from its start.
 
     Args:
-        stream: the dataset, endless or of twice as many batches.
+        stream: an endless dataset.
     """
 
     def __init__(self, stream: Iterable[Any]):
