@@ -1,6 +1,7 @@
 """The command line: wrong input is one line and status 2, never a traceback."""
 
 import json
+import re
 
 import pytest
 
@@ -63,12 +64,31 @@ def test_print_config_can_be_trained_from(capsys, tmp_path):
     assert "epochs: 2" in text
 
 
-def test_list_shows_every_recipe(capsys):
+def test_list_shows_method_data_hardware_and_figure_of_every_recipe(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    for name in zoo.list_recipes():
-        assert name in out
+    assert [line for line in out.splitlines() if line[0] != " "] == zoo.list_recipes()
+    assert max(map(len, out.splitlines())) <= 80
+    assert main(["list", "sdn"]) == 0
+    entries = "\n" + capsys.readouterr().out
+    assert re.findall(r"\n(\S.*)", entries) == [n for n in zoo.list_recipes() if n[:4] == "sdn/"]
+    shapes = " ".join(entries.split("\nsdn/shapes\n")[1].split("\nsdn/")[0].split())
+    for text in ("task: sdn.sets on tfzoo_shapes_views", "hardware: 2 CPU", "expected: 0.605 IoU"):
+        assert text in shapes
+
+
+def test_list_shows_size_recipe_command_and_licence_of_every_model(capsys):
     assert main(["list", "models"]) == 0
+    entries = re.split(r"^(?=\S)", capsys.readouterr().out, flags=re.M)[1:]
+    assert [entry.split("\n")[0] for entry in entries] == zoo.list_models()
+    for entry, about in zip(entries, map(zoo.index().get, zoo.list_models()), strict=True):
+        text = " ".join(entry.split())
+        assert all(about[key] in text for key in ("recipe", "command", "licence")) and " MB" in text
+
+
+def test_list_of_what_is_not_there_says_what_is(capsys):
+    assert main(["list", "nonsense"]) == 2
+    assert "list='nonsense': must be recipes, models or a method (aft, " in capsys.readouterr().err
 
 
 def test_every_recipe_has_its_five_header_lines():

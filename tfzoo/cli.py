@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     command = add("list", "lists recipes, or pretrained models", _command("show_list"))
-    command.add_argument("what", nargs="?", choices=["recipes", "models"], default="recipes")
+    command.add_argument("what", nargs="?", default="recipes", help="models, or a method")
 
     command = add("train", "runs a recipe; the same command resumes it", _command("train"))
     command.add_argument("recipe", help="a name of `tfzoo list`, or a YAML file")

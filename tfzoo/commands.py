@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
+import textwrap
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import rich
-from rich.table import Column, Table
 
 from tfzoo import config as configs
 from tfzoo import runner, zoo
@@ -22,21 +23,46 @@ from tfzoo.files import read_npz, replacing
 
 
 def show_list(words: argparse.Namespace) -> None:
-    """`tfzoo list [recipes|models]`."""
-    if words.what == "models":
-        table = Table(Column("model", no_wrap=True), "MB", "recipe", "test metric", "licence")
+    """`tfzoo list [recipes|models|METHOD]`."""
+    recipes, what = zoo.list_recipes(), words.what
+    methods = sorted({name.split("/")[0] for name in recipes})
+    allowed = f"recipes, models or a method ({', '.join(methods)})"
+    check(what in ("recipes", "models", *methods), "list", what, allowed)
+    if what == "models":
         for name in zoo.list_models():
-            entry = zoo.index()[name]
-            size = (zoo.WEIGHTS / entry["file"]).stat().st_size / 1e6
-            table.add_row(name, f"{size:.2f}", entry["recipe"], entry["metric"], entry["licence"])
-    else:
-        table = Table(Column("recipe", no_wrap=True), "task", "time", "expected", "source")
-        for name in zoo.list_recipes():
-            header = zoo.recipe_header(name)
-            task = str(configs.read_yaml(zoo.find_recipe(name)).get("task"))
-            time = f"{header.get('time', '')} ({header.get('hardware', '')})"
-            table.add_row(name, task, time, header.get("expected", ""), header.get("source", ""))
-    rich.print(table)
+            _entry(name, _about_model(zoo.index()[name]))
+        return
+    for name in recipes:
+        if what in ("recipes", name.split("/")[0]):
+            _entry(name, _about_recipe(name))
+
+
+def _about_recipe(name: str) -> dict[str, str]:
+    header, values = zoo.recipe_header(name), configs.read_yaml(zoo.find_recipe(name))
+    return {
+        "task": f"{values['task']} on {values['data']['name']}",
+        "source": header["source"],
+        "hardware": f"{header['hardware']}; time: {header['time']}",
+        "expected": header["expected"],
+    }
+
+
+def _about_model(entry: dict[str, Any]) -> dict[str, str]:
+    size, recipe = (zoo.WEIGHTS / entry["file"]).stat().st_size / 1e6, entry["recipe"]
+    return {
+        "size": f"{size:.2f} MB",
+        "recipe": f"{recipe}; its expected figure: {zoo.recipe_header(recipe)['expected']}",
+        "own figures": entry["command"],
+        "licence": entry["licence"],
+    }
+
+
+def _entry(name: str, about: dict[str, str]) -> None:
+    width = shutil.get_terminal_size().columns
+    print(name)
+    for key, text in about.items():
+        indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
+        print(textwrap.fill(f"{key}: {text}", width, break_on_hyphens=False, **indents))
 
 
 def train(words: argparse.Namespace) -> None:
