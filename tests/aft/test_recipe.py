@@ -71,6 +71,15 @@ def test_enwik8_trains_on_a_local_prefix(tmp_path):
     assert trained("aft/enwik8", tmp_path, *small, *words)["count"] > 1000
 
 
+def test_the_size_of_a_text_of_ones_own_is_known_before_it_is_prepared(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_bytes(bytes(range(32, 127)) * 200)
+    words = ["data.name=enwik8", f"data.path={path}", f"data.data_dir={tmp_path}"]
+    resolved = runner.resolve("aft/pydoc", words)
+    said = resolved.recipe.data_info(resolved.config)
+    assert said == resolved.recipe.datasets(resolved.config).info
+
+
 def test_a_text_shorter_than_a_window_is_refused(tmp_path):
     text = tmp_path / "enwik8"
     text.write_bytes(b"too short " * 110)

@@ -51,7 +51,7 @@ def test_overrides(words):
 @given(words=st.dictionaries(keys, values, max_size=5))
 def test_configs(words, tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text(yaml.safe_dump({"task": "aft.classification"} | words), encoding="utf-8")
+    path.write_text(yaml.safe_dump({"task": "aft.classifier"} | words), encoding="utf-8")
     allowed(runner.resolve, str(path), [])
 
 
