@@ -80,7 +80,7 @@ class LanguageModelling(Recipe):
     config_class = TextConfig
 
     def data_info(self, config: TextConfig) -> dict[str, Any]:
-        """Steps of an epoch and bytes to train on: 90 % of the text's usual, or the file's, size."""
+        """Steps of an epoch, and bytes to train on: 90 % of the text's usual or file's size."""
         asked = config.data
         size = asked.prefix_bytes or _TEXT_BYTES.get(asked.name, 1_000_000)
         if asked.path is not None:
