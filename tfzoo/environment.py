@@ -22,7 +22,7 @@ PACKAGES = (
     "tf-agents",
 )
 
-VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "OMP_NUM_THREADS")
+VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 """Environment variables that change speed or rounding."""
 
 
@@ -73,8 +73,11 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
+    """The model and its widest vectors: one name covers several, whose rounding differs."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        told = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+        widest = [v for v in ("avx512f", "avx2", "avx") if v in told.get("flags", "").split()][:1]
+        return ", ".join([told["model name"], *widest])
+    except (OSError, KeyError):
         return platform.processor() or platform.machine()
