@@ -13,14 +13,20 @@ TEXTS = {
 }
 
 
+def told(monkeypatch, text):
+    real = Path.read_text
+    fake = lambda p, *a, **k: text if str(p) == "/proc/cpuinfo" else real(p, *a, **k)  # noqa: E731
+    monkeypatch.setattr(Path, "read_text", fake)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_processor_is_told_with_its_vectors(monkeypatch, text):
-    monkeypatch.setattr(Path, "read_text", lambda self: text)
+    told(monkeypatch, text)
     assert environment.environment()["processor"] == TEXTS[text]
 
 
 def test_a_processor_of_another_kind_is_told_by_the_system(monkeypatch):
-    monkeypatch.setattr(Path, "read_text", lambda self: "CPU architecture: 8\n")
+    told(monkeypatch, "CPU architecture: 8\n")
     monkeypatch.setattr(environment.platform, "processor", lambda: "aarch64")
     assert environment.environment()["processor"] == "aarch64"
 
