@@ -64,7 +64,8 @@ def test_print_config_can_be_trained_from(capsys, tmp_path):
     assert "epochs: 2" in text
 
 
-def test_list_shows_method_data_hardware_and_figure_of_every_recipe(capsys):
+def test_list_shows_method_data_hardware_and_figure_of_every_recipe(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if line[0] != " "] == zoo.list_recipes()

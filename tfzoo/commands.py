@@ -58,7 +58,7 @@ def _about_model(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _entry(name: str, about: dict[str, str]) -> None:
-    width = shutil.get_terminal_size().columns
+    width = max(40, shutil.get_terminal_size().columns)
     print(name)
     for key, text in about.items():
         indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
