@@ -61,6 +61,20 @@ def test_the_picture_has_every_data_set_reported_there(tmp_path, monkeypatch):
     assert list(axis.containers[0].lines[0].get_xdata()) == [-2.0, -21.0]
 
 
+@pytest.mark.parametrize("worst", [-150, -900])
+def test_the_curves_axis_has_ticks(worst, tmp_path, monkeypatch):
+    folder = tmp_path / "BEAR-seed0"
+    folder.mkdir()
+    (folder / "log.csv").write_text(f"step,return\n1,-55\n2,{worst}\n")
+    drawn = []
+    monkeypatch.setattr(study, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
+    figures.curves(tmp_path, [Row("BEAR", 0)], tmp_path / "curves.png")
+    (axis,) = drawn
+    assert list(axis.lines[0].get_ydata()) == [-55, worst]
+    low, high = sorted(axis.get_ylim())
+    assert len([t for t in axis.get_yticks() if low < t < high]) >= 2
+
+
 def test_refuses(capsys):
     for words in (["--data", "pointmass/none"], ["--seeds", "x"]):
         assert main(["study", "uwac", *words]) == 2

@@ -38,7 +38,9 @@ def curves(runs: Path, rows: Sequence[Row], path: Path) -> None:
     for axis, (_, label) in zip(axes, PANELS, strict=True):
         axis.set(xlabel="gradient steps", title=label)
         axis.grid(alpha=0.3)
-    axes[0].set_yscale("symlog", linthresh=1)
+    drawn = axes[0].dataLim
+    if drawn.y0 < 10 * drawn.y1:  # returns are negative; below a decade few ticks are left
+        axes[0].set_yscale("symlog", linthresh=1)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
     study.save_figure(figure, path)
