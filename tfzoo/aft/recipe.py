@@ -82,11 +82,11 @@ class LanguageModelling(Recipe):
     def data_info(self, config: TextConfig) -> dict[str, Any]:
         """Steps of an epoch, and bytes to train on: 90 % of the text's usual or file's size."""
         asked = config.data
-        size = asked.prefix_bytes or _TEXT_BYTES.get(asked.name, 1_000_000)
+        usual = _TEXT_BYTES.get(asked.name, 1_000_000)
         if asked.path is not None:
             data.unprepared(asked)  # refuses a file that is not there
-            size = asked.prefix_bytes or Path(asked.path).stat().st_size
-        length = size * 9 // 10
+            usual = Path(asked.path).stat().st_size
+        length = (asked.prefix_bytes or usual) * 9 // 10
         windows = length // config.model.max_length - 1
         return {"steps_per_epoch": _steps(windows, config), "bytes": length}
 
