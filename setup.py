@@ -1,10 +1,12 @@
 """Metadata of tfzoo; tools are configured in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (here / "tfzoo" / "__init__.py").read_text())[1]
 recipes = [f"tfzoo.configs.{p.name}" for p in sorted((here / "configs").iterdir()) if p.is_dir()]
 
 extras = {
@@ -23,7 +25,7 @@ extras["fuzz"] = ["atheris>=3"]  # Linux only; tests/reliability/coverage_fuzz.p
 
 setup(
     name="tfzoo",
-    version="0.1.0",
+    version=version,
     description="Ten published methods in TensorFlow and Keras 3, as one library",
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -38,14 +40,14 @@ setup(
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    packages=[*find_packages(include=["tfzoo", "tfzoo.*"]), "tfzoo.configs", *recipes],
+    packages=[*find_packages(include=["tfzoo", "tfzoo.*", "tfzoo_cli"]), "tfzoo.configs", *recipes],
     package_dir={"tfzoo.configs": "configs"},
     package_data={
         "tfzoo": ["*/README.md", "weights/*"],
         "tfzoo.configs": ["*.yaml"],
         **{name: ["*.yaml"] for name in recipes},
     },
-    entry_points={"console_scripts": ["tfzoo = tfzoo.cli:main"]},
+    entry_points={"console_scripts": ["tfzoo = tfzoo_cli.main:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.12,<4",

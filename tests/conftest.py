@@ -12,7 +12,7 @@ import keras  # noqa: E402
 import pytest  # noqa: E402
 
 from support import LocalWorker  # noqa: E402
-from tfzoo import bench  # noqa: E402
+from tfzoo.experiments import bench  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo import replicas
 from tfzoo.afv import EnergyGAN
 from tfzoo.afv.objectives import marginal_entropy
-from tfzoo.distribute import make_strategy, share, synchronised
 from tfzoo.sdn import SetDistributionNetwork
 from tfzoo.skipclip import SkipClip, make_encoder
+from tfzoo.training import replicas
+from tfzoo.training.distribute import make_strategy, share, synchronised
 
 BATCH, STEPS = 4, 2
 RNG = np.random.default_rng(0)

@@ -79,7 +79,7 @@ def whole(folder):
 
 
 class LocalWorker:
-    """Stands in for `tfzoo.workers.Worker` in the test's own process; memory is not weighed."""
+    """Stands in for `Worker` in the test's own process; memory is not weighed."""
 
     alive = True
 

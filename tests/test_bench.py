@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from tfzoo import bench
-from tfzoo.bench import Result, Target
+from tfzoo.experiments import bench
+from tfzoo.experiments.bench import Result, Target
 
 MEGABYTE = 2**20
 

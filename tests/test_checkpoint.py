@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.checkpoint import KEEP, Checkpoints, state_variables
 from tfzoo.errors import InputError
+from tfzoo.training.checkpoint import KEEP, Checkpoints, state_variables
 
 
 def model():

@@ -7,7 +7,7 @@ import pytest
 
 from support import run
 from tfzoo import zoo
-from tfzoo.cli import main
+from tfzoo_cli.main import main
 
 
 def fails(capsys, *words):
@@ -64,9 +64,23 @@ def test_print_config_can_be_trained_from(capsys, tmp_path):
     assert "epochs: 2" in text
 
 
-def test_list_shows_method_data_hardware_and_figure_of_every_recipe(capsys, monkeypatch):
+def test_list_is_a_line_for_each_recipe(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == zoo.list_recipes()
+    assert max(map(len, lines)) <= 80
+    monkeypatch.delenv("COLUMNS")
+    assert main(["list"]) == 0  # into a pipe: nothing is cut
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert re.fullmatch(r"sdn/shapes +tfzoo_shapes_views +189 s +0.605 IoU .+", lines["sdn/shapes"])
+    assert re.fullmatch(r"aft/enwik8 +enwik8 +- +the paper's 1.154 .+", lines["aft/enwik8"])
+    assert "0.140 ± 0.100 error rate" in lines["metricopt/digits_mcr"]
+
+
+def test_the_long_list_shows_method_data_hardware_and_figure_of_every_recipe(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["list", "--long"]) == 0
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if line[0] != " "] == zoo.list_recipes()
     assert max(map(len, out.splitlines())) <= 80

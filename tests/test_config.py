@@ -6,7 +6,7 @@ import pytest
 
 from tfzoo import config
 from tfzoo.errors import InputError
-from tfzoo.recipe import RunConfig
+from tfzoo.training.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from support import run, slow, start
-from tfzoo.distribute import make_strategy
 from tfzoo.errors import InputError
+from tfzoo.training.distribute import make_strategy
 
 TEXT = "task: toy.regression\nepochs: 2\nbatch_size: 8\ndropout: 0.0\n"
 DIGITS = ["epochs=1", "model.width=2", "model.latent=3", "readout.method=hinge"]

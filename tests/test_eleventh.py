@@ -129,8 +129,8 @@ def given(root, *words):
 
 
 def test_a_toy_method_trains_and_is_exported(copy):
-    assert "gain/line" in given(copy, "-m", "tfzoo.cli", "list")
-    out = given(copy, "-m", "tfzoo.cli", "train", "gain/line", "--run-dir", "run")
+    assert "gain/line" in given(copy, "-m", "tfzoo_cli.main", "list")
+    out = given(copy, "-m", "tfzoo_cli.main", "train", "gain/line", "--run-dir", "run")
     assert float(out.split("loss")[1].split()[0]) < 1e-3
     assert list((copy / "run" / "export" / "line").glob("*/saved_model.pb"))
     assert (copy / "run" / "model.keras").is_file()

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from headlines import ROOT, filled, headlines, texts
 from tfzoo.errors import InputError
-from tfzoo.headlines import HEADLINES, ROOT, Headline, filled, texts
+from tfzoo.experiments.headline import Headline
 
 MADE = "arm,seed,parameters,loss,seconds,error\na,0,,1.0,,\na,1,,2.0,,\nb,0,,3.0,,\nb,1,,4.5,,\n"
 
@@ -13,12 +14,12 @@ MADE = "arm,seed,parameters,loss,seconds,error\na,0,,1.0,,\na,1,,2.0,,\nb,0,,3.0
 @pytest.mark.parametrize("path", texts(), ids=lambda p: p.parent.name)
 def test_nothing_to_rewrite(path):
     text = path.read_text()
-    assert filled(text) == text, "run python -m tfzoo.headlines"
+    assert filled(text, headlines()) == text, "run python tools/headlines.py"
 
 
 def test_every_method_has_one_in_its_card_and_in_the_table():
     table = re.findall(r"<!-- headline (\w+) -->", (ROOT / "README.md").read_text())
-    assert table == [h.method for h in HEADLINES]
+    assert sorted(table) == sorted(headlines())
     for name in table:
         assert f"<!-- headline {name} -->" in (ROOT / "tfzoo" / name / "README.md").read_text()
 
@@ -27,7 +28,7 @@ def test_the_sentence(tmp_path):
     (tmp_path / "results" / "toy").mkdir(parents=True)
     (tmp_path / "results" / "toy" / "x-results.csv").write_text(MADE)
     less = Headline("toy", "x", "loss", "loss", "a", "b", digits=2)
-    found = filled("x <!-- headline toy -->old\n<!-- end -->.", [less], tmp_path)
+    found = filled("x <!-- headline toy -->old\n<!-- end -->.", {"toy": less}, tmp_path)
     assert found == (
         "x <!-- headline toy -->loss: a 1.50 ± 6.35; b 3.75 ± 9.53; difference -2.25 ± 3.18 over "
         "2 seeds (inconclusive (mean for it))<!-- end -->."
@@ -35,6 +36,6 @@ def test_the_sentence(tmp_path):
     more = Headline("toy", "x", "loss", "loss", "a", "b", more=True)
     assert "mean against it" in more.text(tmp_path)
     with pytest.raises(InputError, match="headline 'none': must be one of toy"):
-        filled("<!-- headline none --><!-- end -->", [less], tmp_path)
+        filled("<!-- headline none --><!-- end -->", {"toy": less}, tmp_path)
     with pytest.raises(InputError, match="no column 'cost'"):
         Headline("toy", "x", "cost", "", "a", "b").text(tmp_path)

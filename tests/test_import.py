@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tfzoo.cli import main
+from tfzoo_cli.main import main
 
 LAZY = (
     "omegaconf",

@@ -14,8 +14,8 @@ import pytest
 
 from support import TESTS
 from tfzoo import registry, runner, serving
-from tfzoo.cli import main
 from tfzoo.serving.client import GrpcClient, RestClient
+from tfzoo_cli.main import main
 
 pytestmark = pytest.mark.slow
 

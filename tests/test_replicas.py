@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from support import TESTS, slow
-from tfzoo import replicas
-from tfzoo.distribute import synchronised
+from tfzoo.training import replicas
+from tfzoo.training.distribute import synchronised
 
 SLOW = ("sdn, conv", "afv, lsgan", "afv, vgan", "skipclip")
 CASES = ["entropy", "sdn, mlp", *map(slow, SLOW)]

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from headlines import ROOT
 from tfzoo.environment import columns
-from tfzoo.headlines import ROOT
 
 FILES = sorted((ROOT / "results").glob("*/*-results.csv"))
 

@@ -6,9 +6,10 @@ import json
 import pytest
 from scipy import stats
 
-from tfzoo import study
 from tfzoo.errors import InputError
-from tfzoo.study import Arm, Interval, Row
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.statistics import Interval, Row
+from tfzoo.experiments.study import Arm
 
 ARMS = [Arm("low", "aft/pydoc"), Arm("high", "aft/pydoc", ["epochs=2"])]
 
@@ -52,24 +53,24 @@ def test_a_failed_run_is_a_row_and_does_not_end_the_study(tmp_path):
 
 def test_intervals_are_students():
     values = [1.0, 2.0, 4.0]
-    found = study.interval(values)
+    found = statistics.interval(values)
     low, high = stats.t.interval(0.95, 2, loc=found.mean, scale=stats.sem(values))
     assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
-    assert str(study.interval([1.5])) == "1.5000" and str(study.interval([])) == "-"
+    assert str(statistics.interval([1.5])) == "1.5000" and str(statistics.interval([])) == "-"
 
 
 def test_differences_are_paired_by_seed():
     rows = [Row("a", s, 1, {"m": float(s)}) for s in (0, 1, 2)]
     rows += [Row("b", s, 1, {"m": s + 1.0}) for s in (0, 1)] + [Row("b", 2, error="failed")]
-    found = study.paired(rows, "a", "b", "m")
+    found = statistics.paired(rows, "a", "b", "m")
     assert found.count == 2 and found.mean == pytest.approx(-1) and found.half == pytest.approx(0)
 
 
 def test_verdicts_can_go_against_the_claim():
-    assert study.verdict(Interval(-1.0, 0.5, 3)) == "supported"
-    assert study.verdict(Interval(1.0, 0.5, 3)) == "contradicted"
-    assert study.verdict(Interval(0.1, 0.5, 3)) == "inconclusive (mean against it)"
-    assert study.verdict(Interval(-1.0, float("nan"), 1)) == "inconclusive (mean for it)"
+    assert statistics.verdict(Interval(-1.0, 0.5, 3)) == "supported"
+    assert statistics.verdict(Interval(1.0, 0.5, 3)) == "contradicted"
+    assert statistics.verdict(Interval(0.1, 0.5, 3)) == "inconclusive (mean against it)"
+    assert statistics.verdict(Interval(-1.0, float("nan"), 1)) == "inconclusive (mean for it)"
 
 
 @pytest.mark.parametrize("text", ["", "a", "0,0", "-1", "1,,2"])

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from tfzoo import registry
 from tfzoo.data import Datasets, eval_batches, train_stream
-from tfzoo.recipe import Recipe, RunConfig
+from tfzoo.recipe import Recipe
 from tfzoo.serving import Signature
+from tfzoo.training.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import sys
 import time
 
 import toy  # noqa: F401
-from tfzoo.cli import main
+from tfzoo_cli.main import main
 
 if os.environ.get("TOY_DEVICES"):
     import tensorflow as tf

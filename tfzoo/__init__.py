@@ -22,7 +22,7 @@ from tfzoo import (
 )
 from tfzoo.zoo import list_models, list_recipes, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "aft",
     "afv",
@@ -42,5 +42,5 @@ __all__ = [
     "load",
 ]
 
-registry.experiment("bench", "serving", "tfzoo.serving.bench:main")
-registry.experiment("bench", "import", "tfzoo.import_bench:main")
+registry.experiment("bench", "serving", "tfzoo.experiments.bench_serving:main")
+registry.experiment("bench", "import", "tfzoo.experiments.bench_import:main")

@@ -37,7 +37,7 @@ def environment(seed: int | None = None) -> dict[str, Any]:
         "seed": seed,
         "commit": _commit(),
         "python": platform.python_version(),
-        "versions": {name: v for name in PACKAGES if (v := _version(name))},
+        "versions": versions_of(*PACKAGES),
         "backend": keras.backend.backend(),
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -51,6 +51,11 @@ def columns(made: dict[str, Any]) -> dict[str, Any]:
     versions = {name: made["versions"].get(name, "") for name in ("tensorflow", "keras")}
     told = {name: made[name] for name in ("date", "commit", "processor", "cores", "python")}
     return told | versions
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """Versions of those that are installed."""
+    return {name: version for name in packages if (version := _version(name))}
 
 
 def _version(package: str) -> str | None:

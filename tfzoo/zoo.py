@@ -1,4 +1,4 @@
-"""Recipes and pretrained models by name."""
+"""Recipes and pretrained models by name; needs no Keras but to load one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
 
 _HERE = Path(__file__).parent
 WEIGHTS = _HERE / "weights"
@@ -85,6 +86,8 @@ def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
         InputError: nothing is there (the message lists forms and near matches), or the digest
             differs.
     """
+    import keras
+
     name = str(name_or_path)
     if name.startswith("hf://"):
         path = _download(name)

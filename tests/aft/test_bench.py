@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from tfzoo.aft import bench as aft_bench
-from tfzoo.cli import main
+from tfzoo.aft.experiments import bench as aft_bench
+from tfzoo_cli.main import main
 
 
 def row(layer, size, seconds, peak, kind="forward+backward"):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from support import load_module
-from tfzoo.aft import aft_conv, aft_full, aft_local, aft_simple, weighted
+from tfzoo.aft import aft_conv, aft_full, aft_local, aft_simple, averages
 
 ref = load_module("aft/reference.py")
 B, T, D, H = 2, 37, 4, 2
@@ -166,7 +166,7 @@ def test_the_fast_form_is_used_where_it_is_safe(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("exact form used")
 
-    monkeypatch.setattr(weighted, "exact_average", fail)
+    monkeypatch.setattr(averages, "exact_average", fail)
     aft_full(Q, K * 100, V, W)  # keys of any size, not causal: nothing can underflow
     aft_local(Q, K, V, W, 5, True)
     with pytest.raises(AssertionError, match="exact form used"):

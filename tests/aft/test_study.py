@@ -2,10 +2,10 @@
 
 import pytest
 
-from tfzoo import study
-from tfzoo.aft import study as aft_study
-from tfzoo.cli import main
-from tfzoo.study import Row
+from tfzoo.aft.experiments import study as aft_study
+from tfzoo.experiments import statistics
+from tfzoo.experiments.statistics import Row
+from tfzoo_cli.main import main
 
 
 @pytest.mark.slow
@@ -21,7 +21,10 @@ def test_a_negative_outcome_is_said():
     rows += [Row("local-16", s, 1, {"bits_per_byte": 2.5}) for s in range(3)]
     says, first, second = claims[0]
     assert "simple is worse" in says and (first, second) == ("local-16", "simple")
-    assert study.verdict(study.paired(rows, first, second, "bits_per_byte")) == "contradicted"
+    assert (
+        statistics.verdict(statistics.paired(rows, first, second, "bits_per_byte"))
+        == "contradicted"
+    )
 
 
 def test_the_plot_is_drawn(tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfzoo.afv import bench as afv_bench
-from tfzoo.cli import main
+from tfzoo.afv.experiments import bench as afv_bench
+from tfzoo_cli.main import main
 
 
 def row(kind, alternative, seconds, peak=""):

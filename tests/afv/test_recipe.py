@@ -12,9 +12,9 @@ from mocked import Mocked
 from tfzoo import data, runner
 from tfzoo.afv import EnergyGAN, export_distance
 from tfzoo.afv.recipe import FisherClassification, augmented, make_gan
-from tfzoo.callbacks import StopFlag, TrainingInterrupted
 from tfzoo.errors import InputError
 from tfzoo.serving.loading import load
+from tfzoo.training.callbacks import StopFlag, TrainingInterrupted
 
 FAST = ["deterministic=false", "epochs=1", "model.width=2", "model.latent=3"]
 

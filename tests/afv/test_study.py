@@ -8,8 +8,8 @@ import pytest
 from tfzoo.afv.experiments import comparison, facts, overfit, tasks
 from tfzoo.afv.experiments.features import Kernels, classify, nearest_error, of_rows
 from tfzoo.afv.experiments.training import Scale, look_at
-from tfzoo.cli import main
 from tfzoo.errors import InputError
+from tfzoo_cli.main import main
 
 TINY = Scale(width=2, steps=4, latent=3, batch=8, samples=32, watched=24, looks=2)
 

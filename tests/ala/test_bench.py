@@ -2,8 +2,8 @@
 
 import pytest
 
-from tfzoo.ala import bench as ala_bench
-from tfzoo.cli import main
+from tfzoo.ala.experiments import bench as ala_bench
+from tfzoo_cli.main import main
 
 
 def row(model, alternative, seconds):

@@ -7,7 +7,7 @@ import pytest
 
 from tfzoo.ala import ClassWeightLoss, Schedule
 from tfzoo.ala.experiments import methods, surface, tasks
-from tfzoo.cli import main
+from tfzoo_cli.main import main
 
 
 @pytest.fixture

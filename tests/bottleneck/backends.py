@@ -5,7 +5,7 @@ import sys
 import keras
 import numpy as np
 
-from tfzoo.bottleneck.blocks import kernel_matrix, kernel_times
+from tfzoo.bottleneck.blockwise import kernel_matrix, kernel_times
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 
 BLOCKWISE = InfiniteMLP(2, bias_scale=0.3)

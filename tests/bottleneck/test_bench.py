@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfzoo.bottleneck import InfiniteMLP
-from tfzoo.bottleneck import bench as bottleneck_bench
-from tfzoo.cli import main
+from tfzoo.bottleneck.experiments import bench as bottleneck_bench
+from tfzoo_cli.main import main
 
 
 def row(kind, size, alternative, seconds, peak=""):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.bottleneck import blocks
-from tfzoo.bottleneck.blocks import block_bytes, kernel_matrix, kernel_times
+from tfzoo.bottleneck import blockwise
+from tfzoo.bottleneck.blockwise import block_bytes, kernel_matrix, kernel_times
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 
 NET = InfiniteMLP(2, bias_scale=0.3)
@@ -36,7 +36,7 @@ class Counting:
 def _plain(monkeypatch):
     """Blocks without XLA, in which the counting kernel could not call back."""
     monkeypatch.setattr(
-        blocks, "_compile", lambda f: tf.function(f, reduce_retracing=True, autograph=False)
+        blockwise, "_compile", lambda f: tf.function(f, reduce_retracing=True, autograph=False)
     )
 
 
@@ -113,12 +113,12 @@ def test_other_kernels_and_tensors():
 
 def test_a_kernel_is_compiled_once():
     x = normal(40, 4)
-    blocks._remembered.cache_clear()
+    blockwise._remembered.cache_clear()
     for _ in range(3):
         kernel_matrix(InfiniteMLP(1), x, memory=block_bytes(16, 4, 4))
         kernel_matrix(InfiniteMLP(1), x[:38], memory=block_bytes(16, 4, 4))
-    assert blocks._remembered.cache_info().misses == 1
-    compiled = blocks._compiled(InfiniteMLP(1), "ntk")
+    assert blockwise._remembered.cache_info().misses == 1
+    compiled = blockwise._compiled(InfiniteMLP(1), "ntk")
     assert compiled.block.experimental_get_tracing_count() == 1
     assert compiled.own.experimental_get_tracing_count() == 1
 

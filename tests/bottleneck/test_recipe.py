@@ -7,8 +7,8 @@ import pytest
 
 from mocked import Mocked
 from tfzoo import data, runner
-from tfzoo.callbacks import StopFlag, TrainingInterrupted
 from tfzoo.errors import InputError
+from tfzoo.training.callbacks import StopFlag, TrainingInterrupted
 
 FAST = ["deterministic=false", "epochs=3", "model.width=64", "model.draws=2"]
 

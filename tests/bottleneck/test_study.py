@@ -5,8 +5,8 @@ import pytest
 
 from tfzoo.bottleneck.dynamics import descend
 from tfzoo.bottleneck.experiments import acceleration, features, generalisation, linear, tasks
-from tfzoo.cli import main
 from tfzoo.errors import InputError
+from tfzoo_cli.main import main
 
 
 @pytest.fixture(autouse=True)

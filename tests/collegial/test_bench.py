@@ -2,8 +2,8 @@
 
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.collegial import bench as collegial_bench
+from tfzoo.collegial.experiments import bench as collegial_bench
+from tfzoo_cli.main import main
 
 
 def row(kind, size, alternative, seconds):

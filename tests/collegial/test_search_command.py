@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from tfzoo.cli import main
+from tfzoo_cli.main import main
 
 
 def test_the_published_shape_is_printed_and_written(tmp_path, capsys):

@@ -6,12 +6,12 @@ import io
 import numpy as np
 import pytest
 
-from tfzoo.cli import main
 from tfzoo.collegial import CollegialMLP, search
-from tfzoo.collegial.descent import descend, greatest_eigenvalue
 from tfzoo.collegial.experiments import cifar, drifting, spread, sweep
+from tfzoo.collegial.experiments.descent import descend, greatest_eigenvalue
 from tfzoo.errors import InputError
-from tfzoo.study import Row
+from tfzoo.experiments.statistics import Row
+from tfzoo_cli.main import main
 
 
 def test_shapes_of_the_sweep_cost_the_same():

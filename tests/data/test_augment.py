@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.data import augment, images
-from tfzoo.data.randaugment import OPERATIONS
+from tfzoo.data.images import augment, transforms
+from tfzoo.data.images.randaugment import OPERATIONS
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (20, 24, 3), np.uint8)
@@ -201,11 +201,11 @@ def test_rand_augment_strength_and_range():
 
 def test_images_as_classifiers_want_them():
     small = tf.constant(IMAGE[:8, :8])
-    assert images.to_size(small, 8).dtype == tf.float32
-    assert images.to_size(tf.constant(IMAGE), 6).shape == (6, 6, 3)
+    assert transforms.to_size(small, 8).dtype == tf.float32
+    assert transforms.to_size(tf.constant(IMAGE), 6).shape == (6, 6, 3)
     moves = set()
     for seed in seeds(80):
-        found = images.shift(small, seed, 1).numpy()
+        found = transforms.shift(small, seed, 1).numpy()
         assert found.shape == (8, 8, 3)
         padded = np.pad(IMAGE[:8, :8], ((1, 1), (1, 1), (0, 0)), "edge")
         places = [(y, x) for y in range(3) for x in range(3)]
@@ -215,7 +215,7 @@ def test_images_as_classifiers_want_them():
 
 def test_deit_augmentation_stays_near_raw_pixels():
     for seed in seeds(5):
-        found = images.deit(
+        found = transforms.deit(
             tf.constant(IMAGE), seed, 16, augment.IMAGENET_MEAN, augment.IMAGENET_STD
         )
         assert found.shape == (16, 16, 3) and found.dtype == tf.float32
@@ -226,7 +226,7 @@ def test_padded_crop_is_a_window_of_the_padded_image():
     small = tf.constant(IMAGE[:8, :8])
     padded, places = np.pad(IMAGE[:8, :8], ((2, 2), (2, 2), (0, 0))), set()
     for seed in seeds(200):
-        found = images.padded_crop(small, seed, 2).numpy()
+        found = transforms.padded_crop(small, seed, 2).numpy()
         corners = [(y, x) for y in range(5) for x in range(5)]
         places |= {c for c in corners if (padded[c[0] : c[0] + 8, c[1] : c[1] + 8] == found).all()}
     assert len(places) == 25
@@ -234,12 +234,12 @@ def test_padded_crop_is_a_window_of_the_padded_image():
 
 def test_color_jitter():
     image = tf.cast(IMAGE, tf.float32)
-    np.testing.assert_allclose(images.color_jitter(image, seeds(1)[0], 0.0), image, atol=1e-3)
+    np.testing.assert_allclose(transforms.color_jitter(image, seeds(1)[0], 0.0), image, atol=1e-3)
     gray = tf.constant(np.full((4, 4, 3), 100.0, np.float32))
-    factors = {float(images.color_jitter(gray, s, 0.4)[0, 0, 0]) / 100 for s in seeds(60)}
+    factors = {float(transforms.color_jitter(gray, s, 0.4)[0, 0, 0]) / 100 for s in seeds(60)}
     # of a plain gray image only the brightness can change
     assert 0.6 - 1e-4 <= min(factors) < 0.7 and 1.3 < max(factors) <= 1.4 + 1e-4
-    many = [images.color_jitter(image, s, 0.4).numpy() for s in seeds(20)]
+    many = [transforms.color_jitter(image, s, 0.4).numpy() for s in seeds(20)]
     spread = [m.max(-1) - m.min(-1) for m in many]  # saturation
     assert min(s.mean() for s in spread) < np.ptp(IMAGE, -1).mean() < max(s.mean() for s in spread)
     assert all(m.min() >= 0 and m.max() <= 255 for m in many)

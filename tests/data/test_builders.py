@@ -198,7 +198,7 @@ def test_two_processes_prepare_at_the_same_time(tmp_path):
 
 
 def test_an_interrupted_preparation_is_not_used(tmp_path, monkeypatch):
-    from tfzoo.data.digits import TfzooDigits
+    from tfzoo.data.images.digits import TfzooDigits
 
     whole = TfzooDigits._generate_examples
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.data import DataConfig
-from tfzoo.data.image_sets import fitted, from_arrays, image_sets
+from tfzoo.data.images.image_sets import fitted, from_arrays, image_sets
 from tfzoo.errors import InputError
 
 

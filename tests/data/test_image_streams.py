@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import data
-from tfzoo.data import image_streams
+from tfzoo.data.images import image_streams
 
 
 @pytest.fixture(scope="module")

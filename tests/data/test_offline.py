@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tfzoo import data
-from tfzoo.data import DataConfig, control, offline_files
+from tfzoo.data import DataConfig
+from tfzoo.data.control import offline_files, tasks
 from tfzoo.errors import InputError
 
 EPISODES = (3, 2, 4)  # ends by a terminal, by a time limit, by the file's end
@@ -147,20 +148,20 @@ def test_broken_files(tmp_path):
         data.builder(DataConfig("tfzoo_transitions"))
 
 
-@pytest.mark.parametrize("mixture", control.MIXTURES)
+@pytest.mark.parametrize("mixture", tasks.MIXTURES)
 def test_embedded_mixtures(mixture, tmp_path):
     config = DataConfig(f"tfzoo_pointmass_offline/{mixture}", str(tmp_path))
     found = data.transitions(data.builder(config))
     assert len(found) == (1000 if mixture == "human" else 4000)
     assert found.version == f"tfzoo_pointmass_offline/{mixture}/1.0.0"
     assert (found.discount == 1).all() and np.abs(found.action).max() <= 1
-    state, reward = control.POINT_MASS.step(
+    state, reward = tasks.POINT_MASS.step(
         found.observation.astype("float64"), found.action.astype("float64")
     )
     np.testing.assert_allclose(found.next_observation, state, atol=1e-5)
     np.testing.assert_allclose(found.reward, reward, atol=1e-5)
     returns = found.reward.reshape(-1, 100).sum(1)
-    best, random = control.POINT_MASS.expert_return, control.POINT_MASS.random_return
+    best, random = tasks.POINT_MASS.expert_return, tasks.POINT_MASS.random_return
     if mixture == "random":
         assert abs(returns.mean() - random) < 40
     else:
@@ -168,15 +169,15 @@ def test_embedded_mixtures(mixture, tmp_path):
 
 
 def test_a_mixture_is_drawn_by_its_seed():
-    one, two = (control.collect(control.PENDULUM, "human") for _ in range(2))
+    one, two = (tasks.collect(tasks.PENDULUM, "human") for _ in range(2))
     np.testing.assert_array_equal(one["actions"], two["actions"])
-    other = control.collect(control.PENDULUM, "human", 1)
+    other = tasks.collect(tasks.PENDULUM, "human", 1)
     assert (other["actions"] != one["actions"]).any()
 
 
 def test_rlds_of_d4rls_builders():
     """TFDS's `d4rl_*` hold steps with these fields; what is left out, and terminal states."""
-    from tfzoo.data.transitions import _of_episode
+    from tfzoo.data.control.transitions import _of_episode
 
     steps = {
         "observation": np.arange(8.0).reshape(4, 2),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import data
-from tfzoo.data import augment
+from tfzoo.data.images import augment
 from tfzoo.data.splits import drawn
 from tfzoo.errors import InputError
 

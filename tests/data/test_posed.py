@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import trimesh
 
-from tfzoo.data import DataConfig, builder, mesh_files, raycast, shapenet, solids
-from tfzoo.data import cameras as pinhole
-from tfzoo.data.mesh_solids import mesh_solid
-from tfzoo.data.posed_shapes import ShapesConfig, posed_shapes
-from tfzoo.data.primitives import Part, Solid
-from tfzoo.data.solid_kinds import KINDS, make_solid
+from tfzoo.data import DataConfig, builder
+from tfzoo.data.shapes import cameras as pinhole
+from tfzoo.data.shapes import mesh_files, raycast, shapenet, solids
+from tfzoo.data.shapes.catalogue import posed_shapes
+from tfzoo.data.shapes.mesh_solids import mesh_solid
+from tfzoo.data.shapes.posed import ShapesConfig
+from tfzoo.data.shapes.primitives import Part, Solid
+from tfzoo.data.shapes.solid_kinds import KINDS, make_solid
 from tfzoo.errors import InputError
 
 

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import data
-from tfzoo.data import motions, prepare, video_files, videos
-from tfzoo.data.video_arrays import read_arrays, rows
+from tfzoo.data import prepare
+from tfzoo.data.videos import motions, splits, video_files
+from tfzoo.data.videos.video_arrays import read_arrays, rows
 from tfzoo.errors import InputError
 
 av = pytest.importorskip("av")
@@ -67,29 +68,29 @@ def folder(tmp_path_factory):
 
 
 def test_a_folder_of_files_skips_by_count(folder, capsys):
-    config = videos.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=10)
+    config = splits.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=10)
     found = data.builder(config)
     assert capsys.readouterr().err.count("skipped: video") == 2
     again = data.builder(config)  # the count is kept with the prepared data
     assert {p[-6:] for p in again.info.metadata["skipped"]} == {"0a.avi", "0b.avi"}
     counts = [found.info.splits[s].num_examples for s in data.SPLITS]
     assert sum(counts) == 24 and found.info.features["label"].names == ["jump", "run"]
-    parts = [videos.open_split(found, s, 6) for s in data.SPLITS]
+    parts = [splits.open_split(found, s, 6) for s in data.SPLITS]
     said = capsys.readouterr().err
     assert sum(p.dropped for p in parts) == 2 and "videos have fewer than 6 frames" in said
     assert sum(p.count for p in parts) == 22
     assert parts[0].size == (10, 12) and parts[0].lookup is not None
     seen = [e["video"].shape for e in parts[0].dataset]
     assert len(seen) == parts[0].count and min(s[0] for s in seen) == 6
-    looped = videos.open_split(found, "train", 6, "loop")
+    looped = splits.open_split(found, "train", 6, "loop")
     assert looped.count == counts[0] and looped.dropped == 0
     with pytest.raises(InputError, match="no video of split 'train' has 99 frames"):
-        videos.open_split(found, "train", 99)
+        splits.open_split(found, "train", 99)
 
 
 def test_examples_are_the_files_frames(folder):
-    config = videos.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=None)
-    part = videos.open_split(data.builder(config), "train")
+    config = splits.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=None)
+    part = splits.open_split(data.builder(config), "train")
     frames = {p.parent.name: [] for p in folder.glob("*/*.avi")}
     for path in folder.glob("*/[0-9][0-9].avi"):
         frames[path.parent.name].append(video_files.read_video(path).tobytes())
@@ -101,15 +102,15 @@ def test_examples_are_the_files_frames(folder):
 def test_a_folder_without_labels_and_large_ones(tmp_path, monkeypatch):
     for i in range(12):
         video_files.write_video(tmp_path / f"{i}.avi", clip(4, 20 + 2 * (i % 2), seed=i))
-    config = videos.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path), short_side=None)
-    part = videos.open_split(data.builder(config), "train", 4)
+    config = splits.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path), short_side=None)
+    part = splits.open_split(data.builder(config), "train", 4)
     assert not part.labelled and part.lookup is None  # frames of two sizes
     stream = part.stream(
         batch_size=2, seed=0, map_fn=lambda x, seed: tf.shape(x["video"])
     ).from_step(0)
     assert next(iter(stream)).shape == (2, 4)
-    monkeypatch.setattr(videos, "IN_MEMORY_BYTES", 1000)
-    assert videos.open_split(data.builder(config), "train", 4).lookup is None
+    monkeypatch.setattr(splits, "IN_MEMORY_BYTES", 1000)
+    assert splits.open_split(data.builder(config), "train", 4).lookup is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_folder_without_labels_and_large_ones(tmp_path, monkeypatch):
 def test_other_layouts(tmp_path, make, words):
     make(tmp_path)
     with pytest.raises(InputError, match=words):
-        data.builder(videos.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path)))
+        data.builder(splits.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path)))
 
 
 def arrays(folder, **changes):
@@ -141,13 +142,13 @@ def test_leave_one_sequence_out_stays_within_the_set(tmp_path):
     found = rows(path, made, None, 4)
     assert set(made["seq"][found["test"]]) == {4} and set(made["seq"][found["validation"]]) == {1}
     assert set(made["seq"][found["train"]]) == {2, 3}
-    config = videos.VideoDataConfig("tfzoo_video_arrays", path=path, held_out=4)
+    config = splits.VideoDataConfig("tfzoo_video_arrays", path=path, held_out=4)
     built = data.builder(config)
-    part = videos.open_split(built, "test", 4)
+    part = splits.open_split(built, "test", 4)
     examples = list(part.dataset.as_numpy_iterator())
     np.testing.assert_array_equal([e["video"] for e in examples], made["x"][9:12])
     assert [e["label"] for e in examples] == [0, 1, 2]
-    assert data.builder(videos.VideoDataConfig("tfzoo_video_arrays", path=path)).data_dir != (
+    assert data.builder(splits.VideoDataConfig("tfzoo_video_arrays", path=path)).data_dir != (
         built.data_dir
     )
 
@@ -167,7 +168,7 @@ def test_leave_one_sequence_out_stays_within_the_set(tmp_path):
 def test_wrong_arrays(tmp_path, changes, options, words):
     path = arrays(tmp_path, **changes)
     with pytest.raises(InputError, match=words):
-        data.builder(videos.VideoDataConfig("tfzoo_video_arrays", path=path, **options))
+        data.builder(splits.VideoDataConfig("tfzoo_video_arrays", path=path, **options))
 
 
 def test_motions_are_fixed_and_labelled(monkeypatch):
@@ -177,7 +178,7 @@ def test_motions_are_fixed_and_labelled(monkeypatch):
     assert (one != motions.make_video("left", (1, 3))).any()
     monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
     monkeypatch.setattr(motions.TfzooMotions, "VERSION", "9.9.9")
-    part = videos.open_split(data.builder(videos.VideoDataConfig("tfzoo_motions")), "train", 32)
+    part = splits.open_split(data.builder(splits.VideoDataConfig("tfzoo_motions")), "train", 32)
     labels = [int(e["label"]) for e in part.dataset]
     assert labels == [i % 12 for i in range(24)]
     assert "tfzoo_motions" in prepare._OURS

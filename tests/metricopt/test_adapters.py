@@ -6,7 +6,7 @@ import pytest
 
 from support import load_module
 from tfzoo.errors import InputError
-from tfzoo.metricopt import AdaptedModel, FiLM, LowRankFiLM, attach_adapters, places
+from tfzoo.metricopt import AdaptedModel, FiLM, LowRankFiLM, attach_adapters, hooks
 
 cases = load_module("metricopt/cases.py")
 
@@ -118,7 +118,7 @@ def test_only_adapters_train_and_the_base_infers():
     assert np.abs(adapted.get_vector()).max() > 1e-3
     # inference also inside `fit`: dropout of 0.9 would change this
     np.testing.assert_array_equal(adapted(x, training=True), adapted(x))
-    assert model.trainable and all(layer.trainable for layer in places.paths(model).values())
+    assert model.trainable and all(layer.trainable for layer in hooks.paths(model).values())
 
 
 def test_hooks_leave_nothing_behind():

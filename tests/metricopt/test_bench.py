@@ -4,9 +4,9 @@ import csv
 
 import pytest
 
-from tfzoo.bench import Result
-from tfzoo.cli import main
-from tfzoo.metricopt import bench as metricopt_bench
+from tfzoo.experiments.bench import Result
+from tfzoo.metricopt.experiments import bench as metricopt_bench
+from tfzoo_cli.main import main
 
 
 def test_rows_and_targets_follow_from_the_times():

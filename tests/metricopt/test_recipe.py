@@ -10,8 +10,8 @@ import tensorflow as tf
 from mocked import Mocked
 from support import slow
 from tfzoo import data, runner
-from tfzoo.callbacks import TrainingInterrupted
 from tfzoo.errors import InputError
+from tfzoo.training.callbacks import TrainingInterrupted
 
 SHORT = ["finetune.trajectories=3", "finetune.trajectory_steps=8", "finetune.steps=16"]
 

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.data.imbalance import cut
+from tfzoo.data.tables.imbalance import cut
 from tfzoo.metricopt import attach_adapters
 from tfzoo.metricopt.experiments import compare, fit_quality, meta, methods, tasks
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
+from tfzoo_cli.main import main
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import ndimage, spatial
 
-from tfzoo.data import cameras as pinhole
-from tfzoo.data import raycast
-from tfzoo.data.primitives import Part, Solid
+from tfzoo.data.shapes import cameras as pinhole
+from tfzoo.data.shapes import raycast
+from tfzoo.data.shapes.primitives import Part, Solid
 from tfzoo.recon3d import geometry
-from tfzoo.recon3d.report import random_rotation
+from tfzoo.recon3d.evaluation import random_rotation
 
 RNG = np.random.default_rng(0)
 

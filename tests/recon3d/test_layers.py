@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from support import load_module
-from tfzoo.data.cameras import turned
+from tfzoo.data.shapes.cameras import turned
 from tfzoo.recon3d import (
     GlobalEncoder,
     LocalEncoder,
@@ -16,7 +16,7 @@ from tfzoo.recon3d import (
     UNetEncoder,
     ViewAggregation,
 )
-from tfzoo.recon3d.report import random_rotation
+from tfzoo.recon3d.evaluation import random_rotation
 
 cases = load_module("recon3d/cases.py")
 RNG = np.random.default_rng(0)

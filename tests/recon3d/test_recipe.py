@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import runner
-from tfzoo.data import posed_shapes as shapes
-from tfzoo.data.primitives import Part, Solid
-from tfzoo.data.shape_samples import sample_shape
+from tfzoo.data.shapes import catalogue as shapes
+from tfzoo.data.shapes.primitives import Part, Solid
+from tfzoo.data.shapes.shape_samples import sample_shape
 from tfzoo.errors import InputError
-from tfzoo.recon3d import recipe, report, visual_hull
+from tfzoo.recon3d import evaluation, recipe, visual_hull
 
 SMALL = [
     "deterministic=false",
@@ -111,7 +111,7 @@ def test_the_threshold_is_the_best_of_those_given(splits):
             return lambda x: 40 * (0.35 - radius(x)) - 1.4  # right at 0.2
 
     balls = splits["validation"].take(np.array([0, 2])).arrays(2)
-    assert report.choose_threshold(Field(), balls, 2, [0.05, 0.2, 0.5, 0.9]) == 0.2
+    assert evaluation.choose_threshold(Field(), balls, 2, [0.05, 0.2, 0.5, 0.9]) == 0.2
 
 
 @pytest.mark.slow

@@ -7,13 +7,14 @@ import pytest
 
 from support import load_module
 from tfzoo import runner
-from tfzoo.cli import main
-from tfzoo.data import raycast
-from tfzoo.data.cameras import orbit
-from tfzoo.data.solid_kinds import make_solid
-from tfzoo.recon3d import OccupancyReconstructor, bench, pictures, recipe, reconstruct
-from tfzoo.recon3d import study as recon_study
-from tfzoo.study import Row
+from tfzoo.data.shapes import raycast
+from tfzoo.data.shapes.cameras import orbit
+from tfzoo.data.shapes.solid_kinds import make_solid
+from tfzoo.experiments.statistics import Row
+from tfzoo.recon3d import OccupancyReconstructor, recipe, reconstruct
+from tfzoo.recon3d.experiments import bench, plots
+from tfzoo.recon3d.experiments import study as recon_study
+from tfzoo_cli.main import main
 
 recipes = load_module("recon3d/test_recipe.py")
 
@@ -53,7 +54,7 @@ def test_a_tiny_study_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys):
     for module in (recipe, recon_study):
         monkeypatch.setattr(module, "posed_shapes", lambda *a: splits)
     monkeypatch.setattr(recon_study, "CORE", (recon_study.OURS, recon_study.BASE))
-    monkeypatch.setattr(pictures, "CELLS", 8)
+    monkeypatch.setattr(plots, "CELLS", 8)
     small = [w for w in recipes.SMALL if not w.startswith(("deterministic", "epochs", "mesh"))]
     words = ["--seeds", "0", "--parts", "solids", "--arms", "core", "--epochs", "1"]
     assert main(["study", "recon3d", *words, "--output", str(tmp_path), *small]) == 0
@@ -69,7 +70,7 @@ def test_a_tiny_study_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys):
 def test_a_ball_of_booleans_is_rendered_as_a_ball():
     from tfzoo.recon3d.meshes import lattice
 
-    field = pictures.grid_solid(np.linalg.norm(lattice(32), axis=-1) < 0.3)
+    field = plots.grid_solid(np.linalg.norm(lattice(32), axis=-1) < 0.3)
     image, _ = raycast.render(field, orbit(20, 20, 1.7, 70, 64)[None], 64)
     area = (image[0] < 255).any(-1).sum()
     assert area == pytest.approx(np.pi * (0.3 * 70) ** 2 / (1.7**2 - 0.09), rel=0.12)

@@ -21,10 +21,13 @@ import atheris
 with atheris.instrument_imports(include=["tfzoo", "omegaconf", "yaml"]):
     import tfzoo
     from tfzoo import runner, zoo
-    from tfzoo.commands import _read_inputs
-    from tfzoo.data import arrays, mesh_files, offline_files, video_arrays, video_files
+    from tfzoo.data.control import offline_files
+    from tfzoo.data.shapes import mesh_files
+    from tfzoo.data.tables import arrays
+    from tfzoo.data.videos import video_arrays, video_files
     from tfzoo.errors import InputError
     from tfzoo.serving import grpc_server, rest, servables
+    from tfzoo_cli.commands import _read_inputs
 
 import h5py
 import keras

@@ -11,13 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfzoo
-from bent import OFTEN, bent
+from mutations import OFTEN, mutated
 from tfzoo import config as configs
 from tfzoo import runner, zoo
-from tfzoo.commands import _read_inputs
-from tfzoo.data import DataConfig, arrays, mesh_files, offline_files, video_arrays
+from tfzoo.data import DataConfig
+from tfzoo.data.control import offline_files
+from tfzoo.data.shapes import mesh_files
+from tfzoo.data.tables import arrays
+from tfzoo.data.videos import video_arrays
 from tfzoo.errors import InputError
 from tfzoo.serving.json_tensors import read_inputs
+from tfzoo_cli.commands import _read_inputs
 
 SELDOM = settings(OFTEN, max_examples=40)
 
@@ -105,7 +109,7 @@ def test_npz_files(name, tmp_path):
     assert read(str(path)) is not None
 
     @OFTEN
-    @given(bent(data))
+    @given(mutated(data))
     def bend(other):
         path.write_bytes(other)
         allowed(read, str(path))
@@ -128,7 +132,7 @@ def test_keras_files(tmp_path):
     path = tmp_path / "m.keras"
 
     @SELDOM
-    @given(bent(data))
+    @given(mutated(data))
     def bend(other):
         path.write_bytes(other)
         allowed(tfzoo.load, path)

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.sdn import bench as sdn_bench
+from tfzoo.sdn.experiments import bench as sdn_bench
+from tfzoo_cli.main import main
 
 
 def test_target_follows_from_the_rows():

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import runner
-from tfzoo.callbacks import StopFlag, TrainingInterrupted
-from tfzoo.data import image_sets
+from tfzoo.data.images import image_sets
 from tfzoo.errors import InputError
 from tfzoo.sdn import SetDistributionNetwork, recipe
+from tfzoo.training.callbacks import StopFlag, TrainingInterrupted
 
 SMALL = [
     "deterministic=false",

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tfzoo import runner
-from tfzoo.cli import main
 from tfzoo.errors import InputError
-from tfzoo.sdn import study as sdn_study
-from tfzoo.sdn.experiments import tables
-from tfzoo.study import Row
+from tfzoo.experiments import statistics
+from tfzoo.experiments.statistics import Row
+from tfzoo.sdn.experiments import study as sdn_study
+from tfzoo_cli.main import main
 
 
 def test_arms_differ_as_they_say():
@@ -31,7 +31,10 @@ def rows():
 
 
 def test_claims_are_judged_by_their_sign():
-    lines = tables.of_shapes(rows(), "SDN")
+    lines = [
+        *statistics.claims_about("SDN", rows(), sdn_study.SHAPES_CLAIMS),
+        *statistics.all_metrics(rows()),
+    ]
     (iou,) = [line for line in lines if line.startswith("| IoU of reconstructions")]
     (novelty,) = [line for line in lines if line.startswith("| nearest training")]
     assert "0.4000" in iou and iou.endswith("supported |")
@@ -56,7 +59,7 @@ def short(monkeypatch):
 
 @pytest.mark.slow
 def test_both_parts_run(tmp_path, short, monkeypatch, capsys):
-    from tfzoo.data import voxels
+    from tfzoo.data.shapes import voxels
 
     monkeypatch.setattr(voxels, "COUNTS", {"train": 32, "validation": 8, "test": 8})
     omniglot(tmp_path / "o.npz")

@@ -5,12 +5,12 @@ import csv
 import numpy as np
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.serving import bench
+from tfzoo.experiments import bench_serving
+from tfzoo_cli.main import main
 
 
 def question():
-    return bench.Question("m", {"x": np.ones(2)}, {"y": np.array([1.0, 2.0], "float32")})
+    return bench_serving.Question("m", {"x": np.ones(2)}, {"y": np.array([1.0, 2.0], "float32")})
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_client_counts_what_is_wrong_and_what_fails():
             raise found
         return found
 
-    client = bench.Client("rest", ask)
+    client = bench_serving.Client("rest", ask)
     with pytest.raises(SystemExit):
         client.run([question()], 0, float("inf"))
     assert (len(client.seconds), client.wrong) == (2, 1)
@@ -47,12 +47,15 @@ def test_a_client_counts_what_is_wrong_and_what_fails():
 
 def test_targets_follow_from_the_rows():
     rows = [{"mib_early": 100.0, "mib_end": 110.0, "wrong": 0}, {"wrong": 2}]
-    assert [(round(t.found, 6), t.met) for t in bench.targets(rows)] == [(2, False), (1.1, False)]
+    assert [(round(t.found, 6), t.met) for t in bench_serving.targets(rows)] == [
+        (2, False),
+        (1.1, False),
+    ]
 
 
 @pytest.mark.slow
 def test_seconds_of_load(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "DIRECT_SECONDS", 0.5)
+    monkeypatch.setattr(bench_serving, "DIRECT_SECONDS", 0.5)
     words = ["--minutes", "0.1", "--clients", "2", "--output", str(tmp_path)]
     assert main(["bench", "serving", *words]) == 0
     rows = list(csv.DictReader((tmp_path / "results.csv").open()))

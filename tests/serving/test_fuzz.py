@@ -1,4 +1,4 @@
-"""Requests bent at random are answered, by a result or an error's code, and the server lives."""
+"""Requests changed at random are answered, by a result or an error's code, and the server lives."""
 
 import json
 import urllib.error
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorflow_serving.apis import predict_pb2
 
-from bent import OFTEN, bent
+from mutations import OFTEN, mutated
 
 X = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]], "float32")
 BODY = json.dumps({"signature_name": "logits", "instances": X.tolist()}).encode()
@@ -38,7 +38,7 @@ def status(address, body):
 
 
 @OFTEN
-@given(body=bent(BODY) | st.binary(max_size=60))
+@given(body=mutated(BODY) | st.binary(max_size=60))
 def test_http_bodies(url, body):
     assert status(f"{url}/v1/models/dense:predict", body) in CODES
 
@@ -57,7 +57,7 @@ def test_grpc_messages(server):
         call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
         @OFTEN
-        @given(bent(request.SerializeToString()) | st.binary(max_size=60))
+        @given(mutated(request.SerializeToString()) | st.binary(max_size=60))
         def bend(data):
             try:
                 call(data, timeout=30)

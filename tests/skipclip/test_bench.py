@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.skipclip import bench as video_bench
+from tfzoo.skipclip.experiments import bench as video_bench
+from tfzoo_cli.main import main
 
 
 def row(alternative, seconds):

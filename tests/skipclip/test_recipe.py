@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import data, runner
-from tfzoo.data import motions, video_files
+from tfzoo.data.videos import motions, video_files
 from tfzoo.errors import InputError
 from tfzoo.skipclip import ActionRecognizer, SkipClip, readout, streams, training
 
@@ -63,7 +63,7 @@ def test_signatures_take_any_length_and_size(run):
 
 
 def test_predict_reads_a_video_file(run, tmp_path, capsys):
-    from tfzoo.cli import main
+    from tfzoo_cli.main import main
 
     path = tmp_path / "a.mp4"
     video_files.write_video(path, motions.make_video("left", (1,)))

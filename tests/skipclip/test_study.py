@@ -2,9 +2,9 @@
 
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.data import motions
-from tfzoo.skipclip import study as video_study
+from tfzoo.data.videos import motions
+from tfzoo.skipclip.experiments import study as video_study
+from tfzoo_cli.main import main
 
 TOY = ["epochs=1", "steps_per_epoch=1", "model.width=2", "batch_size=4", "finetune.epochs=1"]
 TOY += ["augment.size=16", "finetune.clips=1", "pretext.frames=2", "deterministic=false"]

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.errors import InputError
-from tfzoo.uwac import ActorCritic, AgentSettings, optional, training
+from tfzoo.uwac import ActorCritic, AgentSettings, extras, training
 
-agents = optional.load("tfzoo.uwac.agent")
-environments = optional.load("tfzoo.uwac.environments")
+agents = extras.load("tfzoo.uwac.agent")
+environments = extras.load("tfzoo.uwac.environments")
 
 SMALL = AgentSettings(
     hidden=[8, 8],

@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from tfzoo.cli import main
-from tfzoo.uwac import bench as uwac_bench
+from tfzoo.uwac.experiments import bench as uwac_bench
+from tfzoo_cli.main import main
 
 
 def row(kind, name, seconds="", **more):

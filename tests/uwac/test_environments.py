@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from tf_agents.environments import utils
 
-from tfzoo.data import control
+from tfzoo.data.control import tasks
 from tfzoo.errors import InputError
-from tfzoo.uwac import normalised, optional
+from tfzoo.uwac import extras, normalised
 from tfzoo.uwac.evaluation import play
 
-environments = optional.load("tfzoo.uwac.environments")
+environments = extras.load("tfzoo.uwac.environments")
 
 
 def test_the_pendulum_is_gymnasiums():
@@ -20,17 +20,17 @@ def test_the_pendulum_is_gymnasiums():
     rng = np.random.default_rng(0)
     for _ in range(50):
         action = rng.uniform(-1, 1, (1, 1))
-        state, reward = control.PENDULUM.step(state, action)
+        state, reward = tasks.PENDULUM.step(state, action)
         observation, expected, *_ = theirs.step(2 * action[0])
-        np.testing.assert_allclose(control.PENDULUM.observe(state)[0], observation, atol=1e-4)
+        np.testing.assert_allclose(tasks.PENDULUM.observe(state)[0], observation, atol=1e-4)
         np.testing.assert_allclose(reward[0], expected / 10, atol=1e-5)
 
 
-@pytest.mark.parametrize("task", control.TASKS.values(), ids=lambda t: t.name)
+@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=lambda t: t.name)
 def test_reference_returns_are_what_the_behaviours_get(task):
     for name, expected in (("random", task.random_return), ("expert", task.expert_return)):
-        behaviour = control._random(task) if name == "random" else control._noisy(task, 1.0, 0.0)
-        found = control.rollout(task, behaviour, 1000, np.random.RandomState(0))
+        behaviour = tasks._random(task) if name == "random" else tasks._noisy(task, 1.0, 0.0)
+        found = tasks.rollout(task, behaviour, 1000, np.random.RandomState(0))
         np.testing.assert_allclose(found["rewards"].astype("float64").sum(1).mean(), expected, 1e-3)
 
 
@@ -85,7 +85,7 @@ def test_a_terminal_state_is_one():
 def test_scores():
     assert normalised("Hopper-v5", 3234.3) == pytest.approx(100)
     assert normalised("Hopper-v5", -20.272305) == pytest.approx(0)
-    assert normalised("tfzoo/PointMass-v0", control.POINT_MASS.expert_return) == 100
+    assert normalised("tfzoo/PointMass-v0", tasks.POINT_MASS.expert_return) == 100
     assert normalised("CartPole-v1", 1.0) is None
 
 

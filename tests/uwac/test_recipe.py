@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from support import slow
 from tfzoo import data, runner, uwac
-from tfzoo.callbacks import StopFlag, TrainingDiverged, TrainingInterrupted
 from tfzoo.errors import InputError
+from tfzoo.training.callbacks import StopFlag, TrainingDiverged, TrainingInterrupted
 from tfzoo.uwac import ActorCritic, training
 
 SMALL = [

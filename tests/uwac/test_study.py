@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from tfzoo import runner, study
-from tfzoo.cli import main
-from tfzoo.study import Row
-from tfzoo.uwac import figures
-from tfzoo.uwac import study as uwac_study
+from tfzoo import runner
+from tfzoo.experiments import study
+from tfzoo.experiments.statistics import Row
+from tfzoo.uwac.experiments import plots
+from tfzoo.uwac.experiments import study as uwac_study
+from tfzoo_cli.main import main
 
 
 def test_arms_differ_as_they_say():
@@ -55,7 +56,7 @@ def test_the_picture_has_every_data_set_reported_there(tmp_path, monkeypatch):
         uwac_study.report(name.replace("-", "/"), uwac_study.with_costs(rows), tmp_path / name)
     drawn = []
     monkeypatch.setattr(study, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
-    figures.returns(tmp_path, uwac_study.DATA, tmp_path / "returns.png")
+    plots.returns(tmp_path, uwac_study.DATA, tmp_path / "returns.png")
     (axis,) = drawn
     assert [t.get_text() for t in axis.get_yticklabels()] == ["pointmass/human", "pendulum/random"]
     assert list(axis.containers[0].lines[0].get_xdata()) == [-2.0, -21.0]
@@ -68,7 +69,7 @@ def test_the_curves_axis_has_ticks(worst, tmp_path, monkeypatch):
     (folder / "log.csv").write_text(f"step,return\n1,-55\n2,{worst}\n")
     drawn = []
     monkeypatch.setattr(study, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
-    figures.curves(tmp_path, [Row("BEAR", 0)], tmp_path / "curves.png")
+    plots.curves(tmp_path, [Row("BEAR", 0)], tmp_path / "curves.png")
     (axis,) = drawn
     assert list(axis.lines[0].get_ydata()) == [-55, worst]
     low, high = sorted(axis.get_ylim())

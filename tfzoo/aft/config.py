@@ -8,7 +8,7 @@ from tfzoo.aft.block import VARIANTS
 from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig
 from tfzoo.optim import OptimizerConfig
-from tfzoo.recipe import RunConfig
+from tfzoo.training.config import RunConfig
 
 
 @dataclass(frozen=True)

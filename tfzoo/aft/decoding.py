@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-from tfzoo.aft.exact import HIDDEN
+from tfzoo.aft.online_average import HIDDEN
 
 State = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from keras import ops
 
-from tfzoo.aft.weighted import banded_average, dense_average, plain_average
+from tfzoo.aft.averages import banded_average, dense_average, plain_average
 
 BLOCK = 32
 """Least block of positions that windowed forms work in: large enough for fast products."""

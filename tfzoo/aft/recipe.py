@@ -12,16 +12,16 @@ import tensorflow as tf
 from tfzoo import data
 from tfzoo.aft import signatures
 from tfzoo.aft.autoregressive import AFTImageModel, AFTLanguageModel
-from tfzoo.aft.bits import BitsPerSymbol
 from tfzoo.aft.classifier import AFTClassifier
 from tfzoo.aft.config import ClassifierConfig, ImageModelConfig, TextConfig
-from tfzoo.data import augment, images
+from tfzoo.aft.metrics import BitsPerSymbol
+from tfzoo.data.images import augment, transforms
 from tfzoo.errors import InputError
-from tfzoo.image_recipe import ImageClassification, builder_info, image_datasets, image_info
 from tfzoo.optim import make_adamw
 from tfzoo.recipe import Recipe
+from tfzoo.recipes.image_signatures import classifier
+from tfzoo.recipes.images import ImageClassification, builder_info, image_datasets, image_info
 from tfzoo.registry import task
-from tfzoo.serving.image_signatures import classifier
 
 _TEXT_BYTES = {"enwik8": 100_000_000, "tfzoo_pydoc": 440_000}
 
@@ -41,9 +41,11 @@ class Classification(ImageClassification):
         size = config.model.image_size
         if config.augment == "deit":
             mean, std = config.model.pixel_mean, config.model.pixel_std
-            return images.deit(image, seed, size, mean, std)
-        image = images.to_size(image, size)
-        return images.shift(image, seed, max(1, size // 8)) if config.augment == "shift" else image
+            return transforms.deit(image, seed, size, mean, std)
+        image = transforms.to_size(image, size)
+        return (
+            transforms.shift(image, seed, max(1, size // 8)) if config.augment == "shift" else image
+        )
 
     def stream_options(self, config: ClassifierConfig) -> dict[str, Any]:
         """Mixup or cutmix with DeiT's augmentation; repeated augmentation."""

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.aft.bits import bits
+from tfzoo.aft.metrics import bits
 from tfzoo.serving import Signature
 
 _PROMPT = b"The Python language reference manual describes"

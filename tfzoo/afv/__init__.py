@@ -16,8 +16,8 @@ from tfzoo.afv.networks import (
 )
 from tfzoo.afv.signatures import export_distance, set_signatures, signatures
 
-registry.experiment("study", "afv", "tfzoo.afv.study:main")
-registry.experiment("bench", "afv", "tfzoo.afv.bench:main")
+registry.experiment("study", "afv", "tfzoo.afv.experiments.study:main")
+registry.experiment("bench", "afv", "tfzoo.afv.experiments.bench:main")
 
 __all__ = [
     "AFVClassifier",

@@ -10,7 +10,7 @@ from tfzoo.afv.readout import ROUTES
 from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig
 from tfzoo.errors import InputError
-from tfzoo.recipe import RunConfig
+from tfzoo.training.config import RunConfig
 
 AUGMENTATIONS = ("none", "flip_crop", "official")
 METHODS = ("ridge", "hinge")

@@ -18,10 +18,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.afv.copies import copied
+from tfzoo.afv.distances import FisherSets
+from tfzoo.afv.float32_copy import copied
 from tfzoo.afv.gradients import MEMORY, PerExampleGradients
 from tfzoo.afv.moments import Moments
-from tfzoo.afv.sets import FisherSets
 from tfzoo.afv.sketch import sketch
 from tfzoo.registry import plain_config, serializable
 

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo import replicas
 from tfzoo.afv import objectives
 from tfzoo.afv.networks import (
     EXPERTS,
@@ -20,7 +19,8 @@ from tfzoo.afv.networks import (
 )
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.registry import serializable
-from tfzoo.two_player import TwoPlayer, follow
+from tfzoo.training import replicas
+from tfzoo.training.two_player import TwoPlayer, follow
 
 
 @serializable("afv")

@@ -10,8 +10,8 @@ from typing import Any
 
 from keras import ops
 
-from tfzoo import replicas
 from tfzoo.afv.networks import HEADS, binary_entropy
+from tfzoo.training import replicas
 
 OBJECTIVES = ("lsgan", "hinge", "vgan")
 """`lsgan`: the official code's, on a sigmoid head. `hinge`: on a raw logit. `vgan`: experts."""

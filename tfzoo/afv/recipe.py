@@ -16,13 +16,13 @@ from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.model import EnergyGAN, make_adam
 from tfzoo.afv.monitor import GANMonitor
 from tfzoo.afv.signatures import signatures
-from tfzoo.data import augment, images
-from tfzoo.distribute import check_share
+from tfzoo.data.images import augment, transforms
 from tfzoo.files import replacing
-from tfzoo.image_recipe import ImageClassification
+from tfzoo.recipes.images import ImageClassification
 from tfzoo.registry import task
-from tfzoo.runner import Run
 from tfzoo.serving import Signature
+from tfzoo.training.distribute import check_share
+from tfzoo.training.run import Run
 
 WATCHED = 512
 """Images of each split that the monitor looks at, as in the official code."""
@@ -30,11 +30,11 @@ WATCHED = 512
 
 def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Tensor:
     """A training image, float32 [size, size, C] of raw pixels."""
-    image = images.to_size(image, size)
+    image = transforms.to_size(image, size)
     if kind == "none":
         return image
     crop, mirror, upside, turn = tf.unstack(tf.random.split(seed, 4))
-    image = augment.flip(images.padded_crop(image, crop, max(1, size // 8)), mirror)
+    image = augment.flip(transforms.padded_crop(image, crop, max(1, size // 8)), mirror)
     if kind == "official":
         image = tf.image.stateless_random_flip_up_down(image, upside)
         times = tf.random.stateless_uniform([], turn, 0, 4, tf.int32)

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfzoo import serving
 from tfzoo.afv.classifier import AFVClassifier
+from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
-from tfzoo.serving.image_signatures import image_signatures
 
 SEEDS = np.arange(4, dtype=np.int32)
 

@@ -2,7 +2,7 @@
 
 from tfzoo import registry
 from tfzoo.ala import recipe as _recipe  # noqa: F401  registers the tasks
-from tfzoo.ala import retrieval_recipe as _retrieval_recipe  # noqa: F401
+from tfzoo.ala import recipe as _retrieval_recipe  # noqa: F401
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.callback import AdaptiveLossAlignment
 from tfzoo.ala.children import Children
@@ -12,8 +12,8 @@ from tfzoo.ala.losses import ClassWeightLoss, CorrelationLoss
 from tfzoo.ala.metric_losses import DistanceMixtureLoss, FocalPairLoss
 from tfzoo.ala.parametric import ParametricLoss
 
-registry.experiment("bench", "ala", "tfzoo.ala.bench:main")
-registry.experiment("study", "ala", "tfzoo.ala.study:main")
+registry.experiment("bench", "ala", "tfzoo.ala.experiments.bench:main")
+registry.experiment("study", "ala", "tfzoo.ala.experiments.study:main")
 
 __all__ = [
     "AdaptiveLossAlignment",

@@ -13,8 +13,8 @@ from tfzoo.ala.losses import LINKS, ClassWeightLoss, CorrelationLoss
 from tfzoo.ala.metric_losses import DistanceMixtureLoss, FocalPairLoss
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import MISSING, check, choices
-from tfzoo.metric_recipes.config import ClassificationConfig, RetrievalConfig
 from tfzoo.optim import MomentumSGD
+from tfzoo.recipes.config import ClassificationConfig, RetrievalConfig
 
 CLASS_LOSSES = ("class_weights", "correlation")
 PAIR_LOSSES = ("distance_mixture", "focal_pairs")

@@ -15,12 +15,12 @@ from tfzoo.ala.callback import AdaptiveLossAlignment
 from tfzoo.ala.children import Children
 from tfzoo.ala.learning import Schedule, SharedLearning
 from tfzoo.ala.parametric import ParametricLoss
-from tfzoo.callbacks import TrainingDiverged, TrainingInterrupted
 from tfzoo.data import Datasets
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.metrics.held_out import HeldOut
-from tfzoo.runner import Run
+from tfzoo.training.callbacks import TrainingDiverged, TrainingInterrupted
+from tfzoo.training.run import Run
 
 
 def compiled(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tfzoo.bottleneck.kernels import ACTIVATIONS
 from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig
-from tfzoo.recipe import RunConfig
+from tfzoo.training.config import RunConfig
 
 LOSSES = ("squared_error", "cross_entropy")
 GIB = 2**30

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.bottleneck.blocks import kernel_matrix
+from tfzoo.bottleneck.blockwise import kernel_matrix
 from tfzoo.bottleneck.dynamics import cholesky
+from tfzoo.bottleneck.full_batch import WholeSetModel
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 from tfzoo.bottleneck.model import halves
 from tfzoo.bottleneck.training_set import step_loss
-from tfzoo.bottleneck.whole_set import WholeSetModel
 from tfzoo.registry import serializable
 
 KERNELS = ("ntk", "nngp")

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.bottleneck.blocks import kernel_matrix
+from tfzoo.bottleneck.blockwise import kernel_matrix
 from tfzoo.bottleneck.dynamics import (
     Change,
     Head,
@@ -19,9 +19,9 @@ from tfzoo.bottleneck.dynamics import (
     largest,
     watch,
 )
+from tfzoo.bottleneck.full_batch import WholeSetModel
 from tfzoo.bottleneck.kernels import InfiniteMLP
 from tfzoo.bottleneck.training_set import one_hot, step_loss
-from tfzoo.bottleneck.whole_set import WholeSetModel
 from tfzoo.registry import serializable
 
 LOOK_EVERY = 2

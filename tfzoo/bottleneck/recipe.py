@@ -12,8 +12,8 @@ from tfzoo import data
 from tfzoo.bottleneck import signatures
 from tfzoo.bottleneck.config import NetworkTaskConfig
 from tfzoo.bottleneck.model import BottleneckNetwork
-from tfzoo.data import images
-from tfzoo.image_recipe import ImageClassification
+from tfzoo.data.images import transforms
+from tfzoo.recipes.images import ImageClassification
 from tfzoo.registry import task
 from tfzoo.serving import Signature
 
@@ -26,7 +26,7 @@ class BottleneckClassification(ImageClassification):
 
     def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig) -> tf.Tensor:
         """As it is: the training set is one batch that never changes."""
-        return images.to_size(image, self.image_size(config))
+        return transforms.to_size(image, self.image_size(config))
 
     def data_info(self, config: NetworkTaskConfig) -> dict[str, Any]:
         """Classes and channels, and the config's steps."""

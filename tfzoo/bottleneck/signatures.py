@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfzoo.bottleneck.infinite import InfiniteNetwork
 from tfzoo.bottleneck.model import BottleneckNetwork
+from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
-from tfzoo.serving.image_signatures import image_signatures
 
 Network = BottleneckNetwork | InfiniteNetwork
 

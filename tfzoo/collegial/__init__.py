@@ -11,9 +11,9 @@ from tfzoo.collegial.ops import grouped_conv2d
 from tfzoo.collegial.resnext import CollegialResNeXt
 from tfzoo.collegial.search import maximize_trainability, minimize_parameters
 
-registry.experiment("search", "collegial", "tfzoo.collegial.search_command:main")
-registry.experiment("study", "collegial", "tfzoo.collegial.study:main")
-registry.experiment("bench", "collegial", "tfzoo.collegial.bench:main")
+registry.experiment("search", "collegial", "tfzoo.collegial.experiments.search_command:main")
+registry.experiment("study", "collegial", "tfzoo.collegial.experiments.study:main")
+registry.experiment("bench", "collegial", "tfzoo.collegial.experiments.bench:main")
 
 __all__ = [
     "Aggregate",

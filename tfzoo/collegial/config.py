@@ -9,7 +9,7 @@ from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig
 from tfzoo.errors import InputError
 from tfzoo.optim import OptimizerConfig, StepsConfig
-from tfzoo.recipe import RunConfig
+from tfzoo.training.config import RunConfig
 
 AUGMENTATIONS = ("none", "shift", "flip_crop", "inception")
 

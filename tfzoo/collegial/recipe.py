@@ -12,12 +12,12 @@ from tfzoo.collegial import predictive
 from tfzoo.collegial.config import ImageConfig, MLPTaskConfig, ResNeXtTaskConfig
 from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.collegial.resnext import CollegialResNeXt
-from tfzoo.data import augment, images
-from tfzoo.image_recipe import ImageClassification
+from tfzoo.data.images import augment, transforms
 from tfzoo.optim import make_adamw, make_momentum_sgd
+from tfzoo.recipes.image_signatures import class_answer, classifier, image_signatures
+from tfzoo.recipes.images import ImageClassification
 from tfzoo.registry import task
 from tfzoo.serving import Signature
-from tfzoo.serving.image_signatures import class_answer, classifier, image_signatures
 
 
 def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Tensor:
@@ -25,12 +25,12 @@ def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Ten
     if kind == "inception":
         crop, jitter, mirror = tf.unstack(tf.random.split(seed, 3))
         image = tf.cast(augment.random_resized_crop(image, crop, size), tf.float32)
-        return augment.flip(images.color_jitter(image, jitter, 0.4), mirror)
-    image = images.to_size(image, size)
+        return augment.flip(transforms.color_jitter(image, jitter, 0.4), mirror)
+    image = transforms.to_size(image, size)
     if kind == "flip_crop":
         crop, mirror = tf.unstack(tf.random.split(seed, 2))
-        return augment.flip(images.padded_crop(image, crop, max(1, size // 8)), mirror)
-    return images.shift(image, seed, max(1, size // 8)) if kind == "shift" else image
+        return augment.flip(transforms.padded_crop(image, crop, max(1, size // 8)), mirror)
+    return transforms.shift(image, seed, max(1, size // 8)) if kind == "shift" else image
 
 
 class _Images(ImageClassification):

@@ -3,14 +3,14 @@
 TensorFlow Datasets itself is imported when a builder is first asked for.
 """
 
-from tfzoo.data import augment
 from tfzoo.data.config import DataConfig
-from tfzoo.data.image_streams import image_stream
+from tfzoo.data.control.transitions import Transitions, transitions
+from tfzoo.data.images import augment
+from tfzoo.data.images.image_streams import image_stream
 from tfzoo.data.pipeline import Datasets, TrainStream, eval_batches, train_stream
 from tfzoo.data.prepare import builder, register, split, unprepared
 from tfzoo.data.splits import SPLITS, three_splits
-from tfzoo.data.text import byte_windows, eval_windows, read_bytes, train_windows
-from tfzoo.data.transitions import Transitions, transitions
+from tfzoo.data.text.windows import byte_windows, eval_windows, read_bytes, train_windows
 
 __all__ = [
     "SPLITS",

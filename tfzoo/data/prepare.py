@@ -14,22 +14,22 @@ from tfzoo.errors import InputError
 from tfzoo.files import locked
 
 _OURS = {
-    "tfzoo_digits": "tfzoo.data.digits",
-    "tfzoo_pydoc": "tfzoo.data.pydoc",
-    "enwik8": "tfzoo.data.enwik8",
-    "tfzoo_arrays": "tfzoo.data.arrays",
-    "tfzoo_image_folder": "tfzoo.data.image_folder",
-    "tfzoo_breast_cancer": "tfzoo.data.tables",
-    "tfzoo_shapes_views": "tfzoo.data.shapes_views",
-    "tfzoo_solids": "tfzoo.data.solids",
-    "tfzoo_meshes": "tfzoo.data.meshes",
-    "tfzoo_table": "tfzoo.data.tables",
-    "tfzoo_motions": "tfzoo.data.motions",
-    "tfzoo_pendulum_offline": "tfzoo.data.offline",
-    "tfzoo_pointmass_offline": "tfzoo.data.offline",
-    "tfzoo_transitions": "tfzoo.data.offline",
-    "tfzoo_video_arrays": "tfzoo.data.video_arrays",
-    "tfzoo_video_folder": "tfzoo.data.video_folder",
+    "tfzoo_digits": "tfzoo.data.images.digits",
+    "tfzoo_pydoc": "tfzoo.data.text.pydoc",
+    "enwik8": "tfzoo.data.text.enwik8",
+    "tfzoo_arrays": "tfzoo.data.tables.arrays",
+    "tfzoo_image_folder": "tfzoo.data.images.image_folder",
+    "tfzoo_breast_cancer": "tfzoo.data.tables.csv",
+    "tfzoo_shapes_views": "tfzoo.data.images.shapes_views",
+    "tfzoo_solids": "tfzoo.data.shapes.solids",
+    "tfzoo_meshes": "tfzoo.data.shapes.meshes",
+    "tfzoo_table": "tfzoo.data.tables.csv",
+    "tfzoo_motions": "tfzoo.data.videos.motions",
+    "tfzoo_pendulum_offline": "tfzoo.data.control.offline",
+    "tfzoo_pointmass_offline": "tfzoo.data.control.offline",
+    "tfzoo_transitions": "tfzoo.data.control.offline",
+    "tfzoo_video_arrays": "tfzoo.data.videos.video_arrays",
+    "tfzoo_video_folder": "tfzoo.data.videos.video_folder",
 }
 _BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
 _BY_PATH += ["tfzoo_meshes", "tfzoo_transitions", "tfzoo_video_arrays", "tfzoo_video_folder"]

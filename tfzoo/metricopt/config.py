@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfzoo.config import MISSING, check, choices
-from tfzoo.metric_recipes.config import ClassificationConfig, RetrievalConfig
 from tfzoo.metricopt.adapters import KINDS
 from tfzoo.optim import OptimizerConfig
+from tfzoo.recipes.config import ClassificationConfig, RetrievalConfig
 
 
 @dataclass(frozen=True)

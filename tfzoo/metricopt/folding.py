@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from tfzoo.errors import InputError
-from tfzoo.metricopt import places
+from tfzoo.metricopt import hooks
 
 _NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
@@ -17,9 +17,9 @@ _NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 def fold(adapted: Any, inplace: bool) -> keras.Model:
     """See `AdaptedModel.fold`."""
     check(adapted)  # before any weight changes
-    known = places.paths(adapted.base)
+    known = hooks.paths(adapted.base)
     model = adapted.base if inplace else _copy(adapted)
-    hosts = dict(zip(known, places.paths(model).values(), strict=True))  # a copy has other names
+    hosts = dict(zip(known, hooks.paths(model).values(), strict=True))  # a copy has other names
     for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
         _apply(hosts[path], *_effect(adapter))
     if inplace:
@@ -33,7 +33,7 @@ def check(adapted: Any) -> None:
     Raises:
         InputError: it will not, and why.
     """
-    known = places.paths(adapted.base)
+    known = hooks.paths(adapted.base)
     for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
         _check(path, known[path], *_effect(adapter))
 
@@ -44,7 +44,7 @@ def _effect(adapter: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
 
 def _check(path: str, layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:
     scaled, shifted = ("gamma", "beta") if isinstance(layer, _NORMS) else ("kernel", "bias")
-    if not isinstance(layer, (*places.AFFINE, *_NORMS)):
+    if not isinstance(layer, (*hooks.AFFINE, *_NORMS)):
         raise InputError(
             f"layer {path!r}: a {type(layer).__name__} cannot take an adapter in; export the "
             "adapted model itself, or attach to a dense, convolution or normalisation layer"

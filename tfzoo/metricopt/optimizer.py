@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from tfzoo.config import check
-from tfzoo.metricopt.adapted import assign_vector
 from tfzoo.metricopt.buffer import Buffer
+from tfzoo.metricopt.model import assign_vector
 from tfzoo.metricopt.value import ValueFunction, renew
 from tfzoo.registry import serializable
 

@@ -11,11 +11,11 @@ import keras
 from tfzoo.data import Datasets
 from tfzoo.files import replacing
 from tfzoo.metricopt import folding
-from tfzoo.metricopt.adapted import attach_adapters
 from tfzoo.metricopt.callback import MetricOpt
+from tfzoo.metricopt.model import attach_adapters
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.optim import make_adamw
-from tfzoo.runner import Run
+from tfzoo.training.run import Run
 
 
 def train(

@@ -1,7 +1,7 @@
 """3D reconstruction that generalises to unseen categories (arXiv:2006.15427)."""
 
 from tfzoo import registry
-from tfzoo.data.cameras import from_opengl, from_r2n2, orbit, pack_cameras
+from tfzoo.data.shapes.cameras import from_opengl, from_r2n2, orbit, pack_cameras
 from tfzoo.recon3d import recipe as _recipe  # noqa: F401  registers the task
 from tfzoo.recon3d.decoder import ConditionalBatchNorm, ConditionalResidualBlock, OccupancyDecoder
 from tfzoo.recon3d.encoders import GlobalEncoder, LocalEncoder, UNetEncoder
@@ -12,8 +12,8 @@ from tfzoo.recon3d.metrics import OccupancyIoU, mesh_metrics, surface_metrics, v
 from tfzoo.recon3d.model import OccupancyReconstructor
 from tfzoo.recon3d.signatures import signatures
 
-registry.experiment("study", "recon3d", "tfzoo.recon3d.study:main")
-registry.experiment("bench", "recon3d", "tfzoo.recon3d.bench:main")
+registry.experiment("study", "recon3d", "tfzoo.recon3d.experiments.study:main")
+registry.experiment("bench", "recon3d", "tfzoo.recon3d.experiments.bench:main")
 
 __all__ = [
     "ConditionalBatchNorm",

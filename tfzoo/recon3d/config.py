@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tfzoo.config import MISSING, check, choices
-from tfzoo.data.posed_shapes import ShapesConfig
-from tfzoo.recipe import RunConfig
+from tfzoo.data.shapes.posed import ShapesConfig
 from tfzoo.recon3d.decoder import INPUTS, KINDS
 from tfzoo.recon3d.encoders import ENCODERS
 from tfzoo.recon3d.layers import AGGREGATES, POINTS
+from tfzoo.training.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Pinhole geometry and bilinear sampling, in `keras.ops`, float32.
 
 Cameras are [..., 3, 7]: K, R, t of a world-to-camera map with OpenCV's axes; see
-`tfzoo.data.cameras`. Pixel i spans [i, i + 1); a feature map of stride s is sampled at the index
-u / s - 1/2, between the centres of its cells, and constant beyond its border.
+`tfzoo.data.shapes.cameras`. Pixel i spans [i, i + 1); a feature map of stride s is sampled at the
+index u / s - 1/2, between the centres of its cells, and constant beyond its border.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfzoo.data.cameras import projected
+from tfzoo.data.shapes.cameras import projected
 
 WHITE = 255
 

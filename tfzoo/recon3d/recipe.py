@@ -7,16 +7,16 @@ from typing import Any
 import keras
 
 from tfzoo import data
-from tfzoo.data.posed_shapes import posed_shapes
+from tfzoo.data.shapes.catalogue import posed_shapes
 from tfzoo.recipe import Recipe
-from tfzoo.recon3d import report
+from tfzoo.recon3d import evaluation
 from tfzoo.recon3d.config import ReconstructionConfig
 from tfzoo.recon3d.metrics import OccupancyIoU
 from tfzoo.recon3d.model import OccupancyReconstructor
 from tfzoo.recon3d.signatures import signatures
 from tfzoo.registry import task
-from tfzoo.runner import Run
 from tfzoo.serving import Signature
+from tfzoo.training.run import Run
 
 _KNOWN, _GUESS = {"tfzoo_solids": 240}, 1000
 """Training shapes of data that a dry run does not prepare."""
@@ -76,7 +76,7 @@ class OccupancyReconstruction(Recipe):
         run.fit(model, datasets)
         config, views = run.config, run.config.test_views[-1]
         held = datasets.info["all"]["validation"].arrays(views)
-        model.threshold = report.choose_threshold(model, held, views, list(config.thresholds))
+        model.threshold = evaluation.choose_threshold(model, held, views, list(config.thresholds))
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
         """IoU on seen and unseen categories, of the visual hull, and in turned worlds."""
@@ -84,11 +84,11 @@ class OccupancyReconstruction(Recipe):
         views = list(config.test_views)
         found: dict[str, float] = {}
         for name, split in (("seen", "test"), ("unseen", "unseen")):
-            found |= report.of_split(model, shapes[split], views, name)
+            found |= evaluation.of_split(model, shapes[split], views, name)
             if config.mesh_shapes:
                 wanted = (views[-1], config.mesh_shapes, config.resolution, name)
-                found |= report.of_meshes(model, shapes[split], *wanted)
-        found |= report.of_gauge(model, shapes["test"], sorted({views[0], views[-1]}))
+                found |= evaluation.of_meshes(model, shapes[split], *wanted)
+        found |= evaluation.of_gauge(model, shapes["test"], sorted({views[0], views[-1]}))
         return found | {"threshold": float(model.threshold)}
 
     def signatures(self, model: keras.Model) -> dict[str, Signature]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tfzoo import zoo
 from tfzoo.config import check
-from tfzoo.data.cameras import pack_cameras, resized
+from tfzoo.data.shapes.cameras import pack_cameras, resized
 from tfzoo.errors import InputError
 from tfzoo.files import read_npz
 from tfzoo.recon3d.meshes import FORMATS, save_mesh

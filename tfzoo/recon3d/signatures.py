@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.data import cameras as pinhole
+from tfzoo.data.shapes import cameras as pinhole
 from tfzoo.recon3d.meshes import lattice
 from tfzoo.recon3d.model import OccupancyReconstructor
 from tfzoo.serving import Signature

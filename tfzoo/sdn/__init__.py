@@ -12,8 +12,8 @@ from tfzoo.sdn.monitor import CodeMonitor
 from tfzoo.sdn.networks import SelfAttention2D, make_decoder, make_encoder
 from tfzoo.sdn.signatures import signatures
 
-registry.experiment("study", "sdn", "tfzoo.sdn.study:main")
-registry.experiment("bench", "sdn", "tfzoo.sdn.bench:main")
+registry.experiment("study", "sdn", "tfzoo.sdn.experiments.study:main")
+registry.experiment("bench", "sdn", "tfzoo.sdn.experiments.bench:main")
 
 __all__ = [
     "CodeMonitor",

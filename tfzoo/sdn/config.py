@@ -8,8 +8,8 @@ from typing import Any
 from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig
 from tfzoo.errors import InputError
-from tfzoo.recipe import RunConfig
 from tfzoo.sdn.networks import PRESETS, check_preset
+from tfzoo.training.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class ImagesConfig(RunConfig):
     """The keys that all three tasks have.
 
     Attributes:
-        data: see `tfzoo.data.image_sets.image_sets`.
+        data: see `tfzoo.data.images.image_sets.image_sets`.
         image_size: side that images are brought to.
         channels: 1 or 3.
         set_size: images of a set in a step.

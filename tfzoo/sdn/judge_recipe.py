@@ -9,15 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
-from tfzoo.data.image_sets import ImageSets
+from tfzoo.data.images.image_sets import ImageSets
 from tfzoo.errors import InputError
+from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.registry import task
-from tfzoo.runner import Run
 from tfzoo.sdn import judges
 from tfzoo.sdn.config import JudgeConfig
 from tfzoo.sdn.recipe import SetsRecipe, sets_info
 from tfzoo.serving import Signature
-from tfzoo.serving.image_signatures import image_signatures
+from tfzoo.training.run import Run
 
 
 @task("sdn.voxels")

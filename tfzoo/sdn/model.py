@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo import replicas
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
 from tfzoo.sdn.codes import check_codes, code_statistics
 from tfzoo.sdn.layers import SetDiscriminator, SetEncoder, SetGenerator
 from tfzoo.sdn.made import MADE
-from tfzoo.two_player import TwoPlayer, follow
+from tfzoo.training import replicas
+from tfzoo.training.two_player import TwoPlayer, follow
 
 CHUNK = 64
 """Sets that `encode`, `reconstruct` and `generate` take at once."""

@@ -8,18 +8,18 @@ from typing import Any
 import keras
 
 from tfzoo import data, zoo
-from tfzoo.data import voxels
-from tfzoo.data.image_sets import ImageSets, image_sets
+from tfzoo.data.images.image_sets import ImageSets, image_sets
+from tfzoo.data.shapes import voxels
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
-from tfzoo.runner import Run
-from tfzoo.sdn import judges, report
+from tfzoo.sdn import evaluation, judges
 from tfzoo.sdn.config import ImagesConfig, SetsConfig
 from tfzoo.sdn.model import SetDistributionNetwork, make_adam
 from tfzoo.sdn.monitor import CodeMonitor
 from tfzoo.sdn.signatures import signatures
 from tfzoo.serving import Signature
+from tfzoo.training.run import Run
 
 _KNOWN = {"tfzoo_shapes_views": voxels.COUNTS["train"], "omniglot": 868}
 """Training sets of data that a dry run does not prepare."""
@@ -106,7 +106,7 @@ class SetModelling(SetsRecipe):
             )
         images = images[whole]
         train_codes = model.encode(*sets["train"].arrays(config.half))
-        found = report.of_codes(model, images, train_codes, config.seed)
+        found = evaluation.of_codes(model, images, train_codes, config.seed)
         if config.voxel_net:
             voxels = sets["test"].truth.get("voxels")
             if voxels is None:
@@ -114,9 +114,11 @@ class SetModelling(SetsRecipe):
                     f"voxel_net={config.voxel_net!r}: {config.data.name} has no voxels"
                 )
             truth = judges.coarse(voxels[: len(mask)][whole])
-            found |= report.of_shapes(model, _judge(config.voxel_net), images, truth, config.seed)
+            found |= evaluation.of_shapes(
+                model, _judge(config.voxel_net), images, truth, config.seed
+            )
         if config.verifier:
-            found |= report.of_identities(model, _judge(config.verifier), images, config.seed)
+            found |= evaluation.of_identities(model, _judge(config.verifier), images, config.seed)
         return {k: float(v) for k, v in found.items()} | {"count": len(images)}
 
     def signatures(self, model: SetDistributionNetwork) -> dict[str, Signature]:

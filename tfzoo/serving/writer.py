@@ -18,6 +18,7 @@ import keras
 import psutil
 import tensorflow as tf
 
+from tfzoo.environment import versions_of
 from tfzoo.errors import InputError
 from tfzoo.files import sync
 from tfzoo.serving.errors import ExportError, first_line
@@ -156,12 +157,10 @@ def _write_extra(
     config_yaml: str,
     metadata: Mapping[str, Any],
 ) -> None:
-    import tfzoo
-
     extra.mkdir()
     (extra / "config.yaml").write_text(config_yaml, encoding="utf-8")
     table = {key: _describe(sig, loaded.signatures[key]) for key, sig in signatures.items()}
-    made_by = {"tfzoo": tfzoo.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
+    made_by = versions_of("tfzoo", "tensorflow", "keras")
     for file, content in (
         ("signatures.json", table),
         ("metadata.json", {"versions": made_by, **metadata}),

@@ -10,8 +10,8 @@ from tfzoo.skipclip.pretext import ClipOrder, SkipClip
 from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.skipclip.sampling import Clips
 
-registry.experiment("study", "skipclip", "tfzoo.skipclip.study:main")
-registry.experiment("bench", "skipclip", "tfzoo.skipclip.bench:main")
+registry.experiment("study", "skipclip", "tfzoo.skipclip.experiments.study:main")
+registry.experiment("bench", "skipclip", "tfzoo.skipclip.experiments.bench:main")
 
 __all__ = [
     "ActionRecognizer",

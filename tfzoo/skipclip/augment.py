@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from tfzoo.config import check
-from tfzoo.data import videos
+from tfzoo.data.videos import splits
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -68,7 +68,7 @@ def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
     """
     place, off, mirror = tf.unstack(tf.random.split(seed, 3))
     count, size = clips.shape[0], config.size
-    clips = videos.short_side(clips, config.resize)
+    clips = splits.short_side(clips, config.resize)
     room = tf.shape(clips)[2:4] - size
     shared = tf.random.stateless_uniform([2], place)
     shared = tf.cast(shared * tf.cast(room + 1, tf.float32), tf.int32)
@@ -93,7 +93,7 @@ def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
 def middle(clips: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
     """Scaled clips' middle square, for evaluation: uint8 [..., size, size, C]."""
     size, shape = config.size, clips.shape
-    clips = videos.short_side(clips, config.resize)
+    clips = splits.short_side(clips, config.resize)
     y, x = tf.unstack((tf.shape(clips)[-3:-1] - size) // 2)
     found = clips[..., y : y + size, x : x + size, :]
     return tf.ensure_shape(found, [*shape[:-3], size, size, shape[-1]])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tfzoo.config import MISSING, check, choices
-from tfzoo.data.videos import VideoDataConfig
+from tfzoo.data.videos.splits import VideoDataConfig
 from tfzoo.errors import InputError
-from tfzoo.recipe import RunConfig
 from tfzoo.skipclip.augment import AugmentConfig
 from tfzoo.skipclip.model import KINDS, SHORTCUTS
 from tfzoo.skipclip.objective import REDUCTIONS, check_margin
 from tfzoo.skipclip.sampling import Clips
+from tfzoo.training.config import RunConfig
 
 PRETEXTS = ("skipclip", "order", "none")
 MODES = ("none", "probe", "full")
@@ -187,7 +187,7 @@ class VideoConfig(RunConfig):
     """The config of `skipclip.videos`; `epochs` and `batch_size` are of pre-training.
 
     Attributes:
-        data: see `tfzoo.data.videos.VideoDataConfig`.
+        data: see `tfzoo.data.videos.splits.VideoDataConfig`.
         model: see `EncoderConfig`.
         pretext: see `PretextConfig`.
         augment: see `AugmentConfig`.

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfzoo import replicas
 from tfzoo.registry import serializable
+from tfzoo.training import replicas
 
 
 @serializable("skipclip")

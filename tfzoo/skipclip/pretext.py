@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfzoo import replicas
 from tfzoo.registry import plain_config, serializable
 from tfzoo.skipclip import objective
+from tfzoo.training import replicas
 
 _HEADS = ("none", "conv1x1")
 

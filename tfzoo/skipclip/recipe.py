@@ -7,18 +7,18 @@ from typing import Any
 import keras
 
 from tfzoo import data
-from tfzoo.data import videos
-from tfzoo.distribute import check_share
+from tfzoo.data.videos import splits
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
-from tfzoo.runner import Run
 from tfzoo.serving import Signature
 from tfzoo.skipclip import training
 from tfzoo.skipclip.config import VideoConfig
 from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.skipclip.signatures import signatures
+from tfzoo.training.distribute import check_share
+from tfzoo.training.run import Run
 
 # what a dry run must know of data that it does not prepare: train videos, classes
 _PUBLIC = {"tfzoo_motions": (1200, 12), "ucf101/ucf101_1": (9537, 101)}
@@ -48,7 +48,7 @@ class VideoRepresentation(Recipe):
         form = config.pretext.clips
         least = form.span if config.pretext.kind != "none" else 1
         train, *others = (
-            videos.open_split(found, name, n, config.data.short)
+            splits.open_split(found, name, n, config.data.short)
             for name, n in zip(split_names(found), (least, 1, 1), strict=True)
         )
         classes = class_count(found)

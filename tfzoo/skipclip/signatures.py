@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.recipes.image_signatures import class_answer
 from tfzoo.serving import Signature
-from tfzoo.serving.image_signatures import class_answer
 from tfzoo.skipclip.recognizer import ActionRecognizer
 
 

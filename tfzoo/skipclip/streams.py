@@ -8,14 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfzoo import data
-from tfzoo.data import videos
+from tfzoo.data.videos import splits
 from tfzoo.skipclip import augment, sampling
 from tfzoo.skipclip.augment import AugmentConfig
 from tfzoo.skipclip.sampling import Clips
 
 
 def tuples(
-    source: videos.VideoSplit,
+    source: splits.VideoSplit,
     clips: Clips,
     view: AugmentConfig,
     *,
@@ -58,7 +58,7 @@ def tuples(
 
 
 def orders(
-    source: videos.VideoSplit,
+    source: splits.VideoSplit,
     clips: Clips,
     view: AugmentConfig,
     *,
@@ -90,7 +90,7 @@ def orders(
 
 
 def labelled(
-    source: videos.VideoSplit,
+    source: splits.VideoSplit,
     frames: int,
     stride: int,
     view: AugmentConfig,
@@ -105,7 +105,7 @@ def labelled(
         when, where = tf.unstack(tf.random.split(seed, 2))
         video = example["video"]
         index = sampling.random_clip(tf.shape(video)[0], when, frames, stride)
-        clip = videos.frames(video, index)[None]
+        clip = splits.frames(video, index)[None]
         return augment.crop(clip, where, view)[0], example["label"]
 
     def recolour(batch: Any, seed: tf.Tensor) -> Any:
@@ -121,7 +121,7 @@ def labelled(
 
 
 def evaluation_clips(
-    source: videos.VideoSplit,
+    source: splits.VideoSplit,
     frames: int,
     stride: int,
     count: int,
@@ -139,7 +139,7 @@ def evaluation_clips(
 
 
 def evaluation_tuples(
-    source: videos.VideoSplit, clips: Clips, view: AugmentConfig, batch_size: int
+    source: splits.VideoSplit, clips: Clips, view: AugmentConfig, batch_size: int
 ) -> tf.data.Dataset:
     """A plain tuple from every video's middle: uint8 [B, 1 + m, T, S, S, 3], zeros int32 [B]."""
 
@@ -167,7 +167,7 @@ def _view(video: tf.Tensor, index: tf.Tensor, view: AugmentConfig) -> tf.Tensor:
 
 def _clips(video: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Frames by numbers [n, T] -> [n, T, H, W, C]."""
-    flat = videos.frames(video, tf.reshape(index, [-1]))
+    flat = splits.frames(video, tf.reshape(index, [-1]))
     shape = tf.shape(flat)
     found = tf.reshape(flat, [*index.shape, shape[1], shape[2], flat.shape[-1]])
     return tf.ensure_shape(found, [*index.shape, *flat.shape[1:]])

@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data, zoo
-from tfzoo.data import videos
+from tfzoo.data.videos import splits
 from tfzoo.errors import InputError
-from tfzoo.runner import Run
 from tfzoo.skipclip import objective, readout, streams
 from tfzoo.skipclip.config import VideoConfig
 from tfzoo.skipclip.model import make_encoder
 from tfzoo.skipclip.optim import make_optimizer
 from tfzoo.skipclip.pretext import ClipOrder, SkipClip
 from tfzoo.skipclip.recognizer import ActionRecognizer
+from tfzoo.training.run import Run
 
 EVALUATED = 8
 """Tuples a step of evaluation."""
@@ -69,7 +69,7 @@ def make_pretext(config: VideoConfig) -> keras.Model:
     )
 
 
-def pretext_stream(source: videos.VideoSplit, config: VideoConfig) -> data.TrainStream:
+def pretext_stream(source: splits.VideoSplit, config: VideoConfig) -> data.TrainStream:
     """The training stream of the pretext task."""
     settings = config.pretext
     common = {
@@ -105,7 +105,7 @@ def adopt(model: ActionRecognizer, pretrained: keras.Model) -> None:
             getattr(model, name).set_weights(theirs.get_weights())
 
 
-def clips(source: videos.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
+def clips(source: splits.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
     """Evaluation clips of a split."""
     frames, stride = config.clip
     batch = max(1, config.finetune.batch_size // config.finetune.clips)
@@ -114,7 +114,7 @@ def clips(source: videos.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
     )
 
 
-def few(source: videos.VideoSplit, labels: int | None, seed: int) -> videos.VideoSplit:
+def few(source: splits.VideoSplit, labels: int | None, seed: int) -> splits.VideoSplit:
     """`labels` videos of each class, drawn by the seed; a smaller draw begins a larger one."""
     if labels is None:
         return source
@@ -135,7 +135,7 @@ def few(source: videos.VideoSplit, labels: int | None, seed: int) -> videos.Vide
     )
 
 
-def tuned(datasets: data.Datasets, config: VideoConfig) -> tuple[videos.VideoSplit, int]:
+def tuned(datasets: data.Datasets, config: VideoConfig) -> tuple[splits.VideoSplit, int]:
     """The labelled videos of fine-tuning, and its batch size: at most all of them."""
     source = few(datasets.info["train"], config.finetune.labels, config.seed)
     return source, min(config.finetune.batch_size, source.count)
@@ -203,7 +203,7 @@ def evaluate(model: ActionRecognizer, datasets: data.Datasets) -> dict[str, floa
     return found
 
 
-def order_scores(model: Any, source: videos.VideoSplit, config: VideoConfig) -> np.ndarray:
+def order_scores(model: Any, source: splits.VideoSplit, config: VideoConfig) -> np.ndarray:
     """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough."""
     form = config.pretext.clips
 

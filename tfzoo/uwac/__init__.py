@@ -7,18 +7,18 @@ imported, with tf-agents, when they are first asked for.
 from typing import Any
 
 from tfzoo import registry
-from tfzoo.uwac import mathematics, optional
+from tfzoo.uwac import extras, mathematics
 from tfzoo.uwac import recipe as _recipe  # noqa: F401  registers the task
 from tfzoo.uwac.critic import DropoutCritic
+from tfzoo.uwac.evaluation import normalised
 from tfzoo.uwac.front_end import UWAC, UWACConfig
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.networks import BehaviorVAE, GaussianActor
-from tfzoo.uwac.scores import normalised
 from tfzoo.uwac.settings import AgentSettings
 from tfzoo.uwac.signatures import signatures
 
-registry.experiment("study", "uwac", "tfzoo.uwac.study:main")
-registry.experiment("bench", "uwac", "tfzoo.uwac.bench:main")
+registry.experiment("study", "uwac", "tfzoo.uwac.experiments.study:main")
+registry.experiment("bench", "uwac", "tfzoo.uwac.experiments.bench:main")
 
 _LAZY = {
     "BearAgent": "agent",
@@ -61,4 +61,4 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(optional.load(f"tfzoo.uwac.{_LAZY[name]}"), name)
+    return getattr(extras.load(f"tfzoo.uwac.{_LAZY[name]}"), name)

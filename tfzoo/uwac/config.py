@@ -8,7 +8,7 @@ import numpy as np
 
 from tfzoo.config import MISSING, check, choices
 from tfzoo.data import DataConfig
-from tfzoo.recipe import RunConfig
+from tfzoo.training.config import RunConfig
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
 
@@ -17,7 +17,7 @@ class OfflineConfig(RunConfig):
     """Offline reinforcement learning from recorded transitions.
 
     Attributes:
-        data: episodes in the RLDS form, see `tfzoo.data.offline`.
+        data: episodes in the RLDS form, see `tfzoo.data.control.offline`.
         environment: gymnasium's id of the task to be evaluated in; null evaluates nothing.
         algorithm: `uwac`, `bear` or `bc`.
         agent: see `AgentSettings`.

@@ -17,7 +17,7 @@ from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
 
 from tfzoo.config import check
-from tfzoo.data.control import PENDULUM, POINT_MASS, TASKS, ControlTask
+from tfzoo.data.control.tasks import PENDULUM, POINT_MASS, TASKS, ControlTask
 from tfzoo.errors import InputError
 
 
@@ -27,7 +27,7 @@ def _spaces(task: ControlTask) -> tuple[Any, Any]:
 
 
 class ControlEnv(gymnasium.Env):
-    """One episode at a time of a `tfzoo.data.control` task."""
+    """One episode at a time of a `tfzoo.data.control.tasks` task."""
 
     metadata = {"render_modes": []}
 

@@ -1,4 +1,4 @@
-"""Returns of a trained model in an environment, and what its critics say of actions."""
+"""Returns of a trained model in an environment, their scores, and what its critics say."""
 
 from __future__ import annotations
 
@@ -11,15 +11,38 @@ from keras import ops
 
 from tfzoo.config import check
 from tfzoo.data import Transitions
+from tfzoo.data.control.tasks import PENDULUM, POINT_MASS
 from tfzoo.errors import InputError
-from tfzoo.uwac import optional
+from tfzoo.uwac import extras
 from tfzoo.uwac.model import ActorCritic
-from tfzoo.uwac.scores import normalised
 
 SEED = 10_000
 """Of evaluation episodes: the same starts for every model."""
 ASKED = 2000
 """Transitions that the critics are asked about."""
+
+REFERENCES: dict[str, tuple[float, float, str]] = {
+    "HalfCheetah": (-280.178953, 12135.0, "D4RL"),
+    "Hopper": (-20.272305, 3234.3, "D4RL"),
+    "Walker2d": (1.629008, 4592.3, "D4RL"),
+    "AdroitHandPen": (96.262799, 3076.8331, "D4RL"),
+    "AdroitHandHammer": (-274.856578, 12794.1348, "D4RL"),
+    "AdroitHandDoor": (-56.512833, 2880.5693, "D4RL"),
+    "AdroitHandRelocate": (-6.425911, 4233.8778, "D4RL"),
+    "tfzoo/PointMass": (POINT_MASS.random_return, POINT_MASS.expert_return, "tfzoo"),
+    "tfzoo/Pendulum": (PENDULUM.random_return, PENDULUM.expert_return, "tfzoo"),
+}
+"""(random return, expert return, source) by the task without its version. D4RL's are of its own
+environments, which are older than gymnasium's v5: scores there are a scale, not D4RL's scores."""
+
+
+def normalised(environment: str, value: float) -> float | None:
+    """100 (value - random) / (expert - random), or None for a task without references."""
+    found = REFERENCES.get(environment.rsplit("-v", 1)[0])
+    if found is None:
+        return None
+    random, expert, _ = found
+    return 100.0 * (value - random) / (expert - random)
 
 
 class Evaluation:
@@ -37,7 +60,7 @@ class Evaluation:
 
     def __init__(self, model: ActorCritic, environment: str, episodes: int, parallel: bool = False):
         self.model, self.name, self.episodes = model, environment, episodes
-        self._make = lambda: optional.load("tfzoo.uwac.environments").make_environment(
+        self._make = lambda: extras.load("tfzoo.uwac.environments").make_environment(
             environment, episodes, SEED, parallel
         )
         made = self._make()

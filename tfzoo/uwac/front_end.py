@@ -14,7 +14,7 @@ from tfzoo.config import check, choices
 from tfzoo.data import Transitions, train_stream
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
-from tfzoo.uwac import optional, training
+from tfzoo.uwac import extras, training
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
@@ -153,7 +153,7 @@ class UWAC:
     def save_policy(self, path: str | Path) -> None:
         """Writes TF-Agents' form of the policy, by `PolicySaver`, into a new folder."""
         self._fitted()
-        optional.load("tfzoo.uwac.agent").save_policy(self._agent, path)
+        extras.load("tfzoo.uwac.agent").save_policy(self._agent, path)
 
     def _fitted(self) -> ActorCritic:
         if self.model is None:

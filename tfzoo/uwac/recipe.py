@@ -11,9 +11,9 @@ from tfzoo import data
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
-from tfzoo.runner import Run
 from tfzoo.serving import Signature
-from tfzoo.uwac import optional, training
+from tfzoo.training.run import Run
+from tfzoo.uwac import extras, training
 from tfzoo.uwac.config import OfflineConfig
 from tfzoo.uwac.evaluation import Evaluation, critic_metrics
 from tfzoo.uwac.model import ActorCritic
@@ -75,7 +75,7 @@ class Offline(Recipe):
         agent = training.make_agent(model)
         target = run.directory / "policy"
         if run.chief and not target.exists():
-            optional.load("tfzoo.uwac.agent").save_policy(agent, target)
+            extras.load("tfzoo.uwac.agent").save_policy(agent, target)
 
     def evaluate(self, model: ActorCritic, datasets: data.Datasets) -> dict[str, float]:
         """Returns in the environment, last and best, and what the critics say of actions."""

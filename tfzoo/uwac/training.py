@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.callbacks import TrainingDiverged, TrainingInterrupted
 from tfzoo.data import Datasets, Transitions
-from tfzoo.runner import Run
-from tfzoo.uwac import optional
+from tfzoo.training.callbacks import TrainingDiverged, TrainingInterrupted
+from tfzoo.training.run import Run
+from tfzoo.uwac import extras
 from tfzoo.uwac.evaluation import Evaluation
 from tfzoo.uwac.model import ActorCritic
 
@@ -31,7 +31,7 @@ def make_agent(model: ActorCritic) -> Any:
     Raises:
         InputError: tf-agents is not installed.
     """
-    agents = optional.load("tfzoo.uwac.agent")
+    agents = extras.load("tfzoo.uwac.agent")
     time_step_spec, action_spec = agents.specs_of(model)
     return agents.AGENTS[model.algorithm](time_step_spec, action_spec, model)
 
@@ -47,7 +47,7 @@ class Learner:
 
     def __init__(self, agent: Any, batches: tf.data.Dataset, jit_compile: bool = False):
         self.agent, self._iterator = agent, iter(batches)
-        as_experience = optional.load("tfzoo.uwac.agent").as_experience
+        as_experience = extras.load("tfzoo.uwac.agent").as_experience
 
         @tf.function(jit_compile=jit_compile)
         def one(batch: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The parts of `tfzoo study afv`."""
+"""The study and the bench of `tfzoo.afv`, and their parts."""

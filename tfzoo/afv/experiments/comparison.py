@@ -9,14 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo import study
 from tfzoo.afv.experiments import facts, plots
 from tfzoo.afv.experiments.features import classify, nearest_error, of_rows, of_vectors
 from tfzoo.afv.experiments.tasks import SIDE, Task
 from tfzoo.afv.experiments.training import Scale, generated, train
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.networks import last_map, make_discriminator, pooled_blocks
-from tfzoo.study import Row
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.statistics import Row
 
 ARMS = ("AFV", "AFV, random D", "D-pool", "last layer", "last map", "pixels")
 MARGINS = {"D-pool": 0.015, "AFV, random D": 0.015, "last layer": 0.03}
@@ -102,17 +102,18 @@ def _report(task, rows, curves, labels, scale: Scale, output: Path) -> None:
     lines += ["|---|" + "---|" * len(labels)]
     for arm in ARMS:
         found = [
-            study.interval(list(study.values(rows, arm, f"error_{n}").values())) for n in labels
+            statistics.interval(list(statistics.values(rows, arm, f"error_{n}").values()))
+            for n in labels
         ]
         lines.append(f"| {arm} | " + " | ".join(map(str, found)) + " |")
     notes = ["\n".join(lines), ""]
     for arm, margin in MARGINS.items():
-        apart = study.paired(rows, arm, "AFV", metric).mean
+        apart = statistics.paired(rows, arm, "AFV", metric).mean
         word = "reached" if apart >= margin else "NOT reached"
         notes.append(
             f"Margin over {arm}: {100 * apart:.2f} points ({100 * margin:g} expected, {word})."
         )
-    error = np.mean(list(study.values(rows, "AFV", metric).values()))
+    error = np.mean(list(statistics.values(rows, "AFV", metric).values()))
     deviation = (error * (1 - error) / len(task.test[0])) ** 0.5
     for seed, curve in curves.items():
         first, end = curve[0], curve[-1]

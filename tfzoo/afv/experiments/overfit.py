@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfzoo import study
 from tfzoo.afv.experiments import plots
 from tfzoo.afv.experiments.tasks import Task
 from tfzoo.afv.experiments.training import Scale, train
-from tfzoo.study import Row
+from tfzoo.experiments import study
+from tfzoo.experiments.statistics import Row
 
 SEEN = 200
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tfzoo import study
-from tfzoo.study import Row, save_figure
+from tfzoo.experiments import statistics
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
 
 
 def _pyplot() -> Any:
@@ -47,7 +48,7 @@ def errors(
     """Test error by the number of labels, mean and range over seeds."""
     figure, axes = _pyplot().subplots(figsize=(5.5, 3.8))
     for i, arm in enumerate(arms):
-        found = [list(study.values(rows, arm, f"error_{n}").values()) for n in labels]
+        found = [list(statistics.values(rows, arm, f"error_{n}").values()) for n in labels]
         axes.plot(labels, [np.mean(f) for f in found], "o-", color=f"C{i}", ms=3, lw=1, label=arm)
         low, high = ([function(f) for f in found] for function in (min, max))
         axes.fill_between(labels, low, high, color=f"C{i}", alpha=0.2, lw=0)

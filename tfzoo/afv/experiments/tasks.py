@@ -10,7 +10,7 @@ import numpy as np
 
 from tfzoo import data
 from tfzoo.afv.pixels import to_network
-from tfzoo.data.jpegs import read_jpegs
+from tfzoo.data.images.jpegs import read_jpegs
 from tfzoo.errors import InputError
 
 SIDE = 16

@@ -1,1 +1,1 @@
-"""What `tfzoo study ala` runs."""
+"""The study and the bench of `tfzoo.ala`, and their parts."""

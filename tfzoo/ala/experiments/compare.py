@@ -9,12 +9,12 @@ from pathlib import Path
 
 import keras
 
-from tfzoo import study
 from tfzoo.ala.experiments import methods, plots, surface
 from tfzoo.ala.experiments.methods import Outcome
 from tfzoo.ala.experiments.tasks import Problem
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.statistics import Row
 from tfzoo.files import write_text
-from tfzoo.study import Row
 
 SURFACE_ROWS = 512
 
@@ -108,7 +108,9 @@ def _report(name: str, rows: Sequence[Row], output: Path) -> None:
     others = sorted({k for r in rows for k in r.metrics} - {metric})
     lines = ["", f"| arm | {' | '.join(others)} |", "|---" * (len(others) + 1) + "|"]
     for arm in names:
-        found = [study.interval(list(study.values(rows, arm, k).values())) for k in others]
+        found = [
+            statistics.interval(list(statistics.values(rows, arm, k).values())) for k in others
+        ]
         lines.append(f"| {arm} | {' | '.join(map(str, found))} |")
     table = study.report(f"ala {name}", rows, metric, output, claims, [note, *lines])
     plots.errors(rows, metric, output / "errors.png")

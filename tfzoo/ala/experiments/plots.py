@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tfzoo import study
 from tfzoo.ala.experiments.methods import Outcome
 from tfzoo.ala.experiments.tasks import Problem
 from tfzoo.ala.metric_losses import POWERS
-from tfzoo.study import Row
+from tfzoo.experiments import statistics
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
 
 
 def parameters(found: Mapping[str, Outcome], problem: Problem, path: Path) -> None:
@@ -32,7 +33,7 @@ def parameters(found: Mapping[str, Outcome], problem: Problem, path: Path) -> No
         axis.set_ylabel(r"$\Phi$")
         if any(label for label in axis.get_legend_handles_labels()[1]):
             axis.legend(fontsize=6)
-    study.save_figure(figure, path)
+    save_figure(figure, path)
 
 
 def matrix(outcome: Outcome, path: Path) -> None:
@@ -46,7 +47,7 @@ def matrix(outcome: Outcome, path: Path) -> None:
         image = axis.imshow(off, cmap="RdBu", vmin=-0.5, vmax=0.5)
         axis.set_title(f"after action {t + 1}", fontsize=9)
         figure.colorbar(image, ax=axis, shrink=0.7)
-    study.save_figure(figure, path)
+    save_figure(figure, path)
 
 
 def progress(found: Mapping[str, Outcome], metric: str, path: Path) -> None:
@@ -58,7 +59,7 @@ def progress(found: Mapping[str, Outcome], metric: str, path: Path) -> None:
     axis.set_xlabel("step")
     axis.set_ylabel(f"validation {metric}")
     axis.legend(fontsize=6)
-    study.save_figure(figure, path)
+    save_figure(figure, path)
 
 
 def errors(rows: Sequence[Row], metric: str, path: Path) -> None:
@@ -66,13 +67,13 @@ def errors(rows: Sequence[Row], metric: str, path: Path) -> None:
     names = list(dict.fromkeys(r.arm for r in rows))[::-1]
     figure, (axis,) = _panels(1, 5.0, 0.32 * len(names) + 1)
     for i, name in enumerate(names):
-        mean = study.interval(list(study.values(rows, name, metric).values()))
+        mean = statistics.interval(list(statistics.values(rows, name, metric).values()))
         half = 0 if np.isnan(mean.half) else mean.half
         color = "C1" if name.startswith("ALA") else "C0"
         axis.errorbar(mean.mean, i, xerr=half, fmt="o", color=color, capsize=3)
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_xlabel(f"test {metric}")
-    study.save_figure(figure, path)
+    save_figure(figure, path)
 
 
 def _labels(count: int, problem: Problem) -> list[tuple[str, str]]:

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from tfzoo import metrics
-from tfzoo.data.imbalance import cut
-from tfzoo.data.jpegs import read_jpegs
+from tfzoo.data.images.jpegs import read_jpegs
+from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
 
 Part = tuple[np.ndarray, np.ndarray]

@@ -1,1 +1,1 @@
-"""The parts of `tfzoo study bottleneck`."""
+"""The study and the bench of `tfzoo.bottleneck`, and their parts."""

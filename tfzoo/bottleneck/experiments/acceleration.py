@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo import study
 from tfzoo.bottleneck.dynamics import Descent, descend, largest
 from tfzoo.bottleneck.experiments.plots import curves
 from tfzoo.bottleneck.experiments.tasks import Task, teacher
-from tfzoo.study import Row
+from tfzoo.experiments import study
+from tfzoo.experiments.statistics import Row
 
 POINTS, INPUTS = 64, 30
 SCALES = {1: (0.1, 1500), 5: (0.1, 1000), 20: (0.02, 3000)}

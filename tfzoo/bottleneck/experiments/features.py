@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfzoo import study
 from tfzoo.bottleneck.dynamics import Hybrid, descend, largest
 from tfzoo.bottleneck.experiments.acceleration import INPUTS, POINTS
 from tfzoo.bottleneck.experiments.plots import moving_points
 from tfzoo.bottleneck.experiments.tasks import Task, teacher
-from tfzoo.study import Row
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.statistics import Row
 
 SCALE, RATE, STEPS, DIMS = 5, 0.1, 400, (4, 8, 64)
 
@@ -58,7 +58,7 @@ def run(
     ]
     means = {
         name: [
-            study.interval(list(study.values(rows, name, f"growth_{when}").values()))
+            statistics.interval(list(statistics.values(rows, name, f"growth_{when}").values()))
             for when in ("start", "end")
         ]
         for name in dict.fromkeys(r.arm for r in rows)

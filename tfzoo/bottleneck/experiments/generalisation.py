@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo import study
 from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, descend
 from tfzoo.bottleneck.experiments import tasks
 from tfzoo.bottleneck.experiments.plots import curves
 from tfzoo.bottleneck.experiments.tasks import Task
-from tfzoo.study import Row
+from tfzoo.experiments import study
+from tfzoo.experiments.statistics import Row
 
 
 @dataclass(frozen=True)

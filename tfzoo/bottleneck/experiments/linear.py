@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo import study
 from tfzoo.bottleneck.dynamics import conserved, plain_descent, two_rate_descent
 from tfzoo.bottleneck.experiments.plots import curves
-from tfzoo.study import Row
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.statistics import Row
 
 POINTS, INPUTS, STEPS, RATE = 64, 20, 3000, 0.02
 DIMS = (1, 4, 32)
@@ -63,7 +63,7 @@ def run(
         "bottleneck; ill-conditioned: standard deviations from 1 down to 0.1."
     ]
     if 4 in dims:
-        first, second = (study.interval(drifts[k]) for k in (1, 10))
+        first, second = (statistics.interval(drifts[k]) for k in (1, 10))
         notes.append(
             "Largest change of A^T A / c_f - B B^T / c_g over 100 steps' time, relative to its "
             f"start (d=4): {first}; with steps ten times smaller {second}."

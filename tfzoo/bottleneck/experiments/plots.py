@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfzoo.study import save_figure
+from tfzoo.experiments.plots import save_figure
 
 
 def _pyplot() -> Any:

@@ -1,1 +1,1 @@
-"""The parts of `tfzoo study collegial`."""
+"""The study and the bench of `tfzoo.collegial`, and their parts."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo import study
 from tfzoo.collegial import search
 from tfzoo.collegial.resnext import count_kernels
-from tfzoo.data.jpegs import read_jpegs
+from tfzoo.data.images.jpegs import read_jpegs
 from tfzoo.errors import InputError
+from tfzoo.experiments import study
+from tfzoo.experiments.statistics import Row
+from tfzoo.experiments.study import Arm
 from tfzoo.files import replacing
-from tfzoo.study import Arm, Row
 
 TRAIN, HELD, SIDE = 4000, 1000, 16
 NETWORK = {"depth": 8, "stages": 2}

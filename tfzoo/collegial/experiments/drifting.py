@@ -9,13 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo import study
-from tfzoo.bench import slope
-from tfzoo.collegial.descent import descend, greatest_eigenvalue
 from tfzoo.collegial.experiments import digits
+from tfzoo.collegial.experiments.descent import descend, greatest_eigenvalue
 from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.collegial.ntk import drift, empirical_ntk
-from tfzoo.study import Row
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.bench import slope
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
 
 MEMBERS, WIDTH, DEPTH = (1, 4, 16, 64), 16, 2
 UNTIL, STEPS, PROBES = 0.25, 4000, 64
@@ -51,7 +52,8 @@ def run(seeds: Sequence[int], output: Path, members: Sequence[int] = MEMBERS) ->
         for a, b in zip(names[:-1], names[1:], strict=True)
     ]
     means = [
-        float(np.mean(list(study.values(rows, name, "kernel_drift").values()))) for name in names
+        float(np.mean(list(statistics.values(rows, name, "kernel_drift").values())))
+        for name in names
     ]
     notes = [
         f"Members of width {WIDTH} with {DEPTH} hidden layers, trained until the loss (0.5 at the "
@@ -71,7 +73,8 @@ def plot(members: Sequence[int], rows: Sequence[Row], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     found = [
-        study.interval(list(study.values(rows, f"m={m}", "kernel_drift").values())) for m in members
+        statistics.interval(list(statistics.values(rows, f"m={m}", "kernel_drift").values()))
+        for m in members
     ]
     figure, axes = plt.subplots(figsize=(5, 3.6))
     half = [0 if np.isnan(f.half) else f.half for f in found]
@@ -81,4 +84,4 @@ def plot(members: Sequence[int], rows: Sequence[Row], path: Path) -> None:
     axes.set_xlabel(f"members m of width {WIDTH}")
     axes.set_ylabel("|K - K_0| / |K_0|")
     axes.set_title("Kernel drift after the same fall of the loss")
-    study.save_figure(figure, path)
+    save_figure(figure, path)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo.bench import slope
 from tfzoo.collegial.alpha import AlphaFit, diagonal, measure_alpha, squared_variation
 from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.environment import columns, environment
+from tfzoo.experiments.bench import slope
 from tfzoo.files import write_csv, write_text
 
 DEPTHS, WIDTHS = (1, 2, 3, 4), (8, 12, 16, 24, 32, 64)
@@ -83,7 +83,7 @@ def plot(fits: dict[int, AlphaFit], spreads: list[float], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from tfzoo.study import save_figure
+    from tfzoo.experiments.plots import save_figure
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
     for i, (depth, fit) in enumerate(fits.items()):

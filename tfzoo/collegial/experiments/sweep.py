@@ -9,12 +9,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo import study
 from tfzoo.collegial import search
-from tfzoo.collegial.descent import descend, greatest_eigenvalue
 from tfzoo.collegial.experiments import digits
+from tfzoo.collegial.experiments.descent import descend, greatest_eigenvalue
 from tfzoo.collegial.mlp import CollegialMLP
-from tfzoo.study import Row
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
 
 DEPTH, STEPS = 4, 150
 COST = search.dense_cost(64, DEPTH, 10)
@@ -88,14 +89,17 @@ def correlations(rows: Sequence[Row]) -> str:
         if len(mine) > 2:
             pairs = [m["variance"] for m in mine], [m["train_loss"] for m in mine]
             found.append(float(stats.spearmanr(*pairs).statistic))
-    names = [a for a in dict.fromkeys(r.arm for r in rows) if study.values(rows, a, "train_loss")]
+    names = [
+        a for a in dict.fromkeys(r.arm for r in rows) if statistics.values(rows, a, "train_loss")
+    ]
     means = [
-        [float(np.mean(list(study.values(rows, name, metric).values()))) for name in names]
+        [float(np.mean(list(statistics.values(rows, name, metric).values()))) for name in names]
         for metric in ("variance", "train_loss")
     ]
     return (
         "Spearman's rank correlation of the law's variance and the training loss: "
-        f"{study.interval(found)} over seeds, {stats.spearmanr(*means).statistic:.4f} of the means."
+        f"{statistics.interval(found)} over seeds, "
+        f"{stats.spearmanr(*means).statistic:.4f} of the means."
     )
 
 
@@ -113,11 +117,14 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     for axis, metric, label in zip(
         axes, ("variance", "train_loss", "test_accuracy"), labels, strict=True
     ):
-        found = [study.interval(list(study.values(rows, name, metric).values())) for name in names]
+        found = [
+            statistics.interval(list(statistics.values(rows, name, metric).values()))
+            for name in names
+        ]
         half = [0 if np.isnan(f.half) else f.half for f in found]
         axis.errorbar(widths, [f.mean for f in found], half, marker="o", capsize=3)
         axis.set_xscale("log", base=2)
         axis.set_xlabel("width n of a member")
         axis.set_title(label)
     figure.suptitle(f"Equal parameters ({BUDGET:,}), 4 hidden layers, digits", y=1.04)
-    study.save_figure(figure, path)
+    save_figure(figure, path)

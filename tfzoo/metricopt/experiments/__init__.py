@@ -1,1 +1,1 @@
-"""What `tfzoo study metricopt` runs."""
+"""The study and the bench of `tfzoo.metricopt`, and their parts."""

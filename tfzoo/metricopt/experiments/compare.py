@@ -9,10 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo import study
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
 from tfzoo.metricopt.experiments import methods, plots
 from tfzoo.metricopt.experiments.tasks import Problem
-from tfzoo.study import Row
 
 NOTE = (
     f"Test error of the metric (1 - metric where more is better). Every arm but `base` had "
@@ -74,7 +75,10 @@ def plot(found: Mapping[str, Sequence[Row]], path: Path) -> None:
     figure, axes = plots.panels(len(found), 4.2, 2.6)
     for axis, (name, rows) in zip(axes, found.items(), strict=True):
         names = list(dict.fromkeys(r.arm for r in rows))[::-1]
-        means = [study.interval(list(study.values(rows, n, "test_error").values())) for n in names]
+        means = [
+            statistics.interval(list(statistics.values(rows, n, "test_error").values()))
+            for n in names
+        ]
         colors = ["C1" if n == "MetricOpt" else "C0" for n in names]
         for i, (mean, color) in enumerate(zip(means, colors, strict=True)):
             half = 0 if np.isnan(mean.half) else mean.half
@@ -82,4 +86,4 @@ def plot(found: Mapping[str, Sequence[Row]], path: Path) -> None:
         axis.set_yticks(range(len(names)), names)
         axis.set_title(name, fontsize=10)
         axis.set_xlabel("test error")
-    study.save_figure(figure, path)
+    save_figure(figure, path)

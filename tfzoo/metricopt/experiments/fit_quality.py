@@ -9,13 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo import study
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
 from tfzoo.metricopt.buffer import Trajectory
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.experiments import methods, plots
 from tfzoo.metricopt.experiments.tasks import Problem
 from tfzoo.metricopt.value import ValueFunction
-from tfzoo.study import Row
 
 SEEN, HELD = 12, 4
 EVERY = 4
@@ -52,7 +53,9 @@ def run(
 def _within(rows: Sequence[Row]) -> list[str]:
     """A line for each task: the correlation on left-out observations."""
     names = dict.fromkeys(r.arm for r in rows)
-    found = {n: study.interval(list(study.values(rows, n, "within").values())) for n in names}
+    found = {
+        n: statistics.interval(list(statistics.values(rows, n, "within").values())) for n in names
+    }
     return ["", *(f"- {name}, within: {value}" for name, value in found.items())]
 
 
@@ -109,4 +112,4 @@ def _plot(shown: Mapping[str, tuple[Pairs, Pairs]], path: Path) -> None:
         axis.set_title(name, fontsize=9)
         axis.set_xlabel("observed cost")
         axis.set_ylabel("predicted cost")
-    study.save_figure(figure, path)
+    save_figure(figure, path)

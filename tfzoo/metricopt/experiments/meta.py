@@ -14,13 +14,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo import study
+from tfzoo.experiments import study
+from tfzoo.experiments.statistics import Row
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.experiments import methods
 from tfzoo.metricopt.experiments.tasks import Problem, digits_mcr
 from tfzoo.metricopt.meta import meta_train
 from tfzoo.metricopt.value import ValueFunction
-from tfzoo.study import Row
 
 OTHERS, FEW = 4, 2
 STEPS = FEW * 60 + methods.FINE_TUNING

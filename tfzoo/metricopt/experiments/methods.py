@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.metricopt.adapted import AdaptedModel, attach_adapters
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.experiments.tasks import Problem
+from tfzoo.metricopt.model import AdaptedModel, attach_adapters
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.metricopt.value import ValueFunction
 from tfzoo.metrics.held_out import HeldOut

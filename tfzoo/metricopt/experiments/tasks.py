@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import metrics
-from tfzoo.data.imbalance import cut
-from tfzoo.data.jpegs import read_jpegs
+from tfzoo.data.images.jpegs import read_jpegs
+from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
 
@@ -95,9 +95,9 @@ def _cancer(metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
 
 def _mammography(path: str, metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
     def make(seed: int) -> Problem:
-        from tfzoo.data import tables
+        from tfzoo.data.tables import csv
 
-        x, labels, _ = tables.read(path)  # class 1 is the rarer
+        x, labels, _ = csv.read(path)  # class 1 is the rarer
         train, *held = _standardised(_thirds(x, labels, seed))
         return _binary(x.shape[1], train, held, metric, options)
 

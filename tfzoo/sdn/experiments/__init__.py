@@ -1,1 +1,1 @@
-"""Parts of `tfzoo study sdn`."""
+"""The study and the bench of `tfzoo.sdn`, and their parts."""

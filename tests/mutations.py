@@ -1,0 +1,26 @@
+"""Bytes changed at random, for the fuzz tests."""
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+OFTEN = settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+def mutated(data):
+    """Some bytes of it changed, cut off, or doubled."""
+
+    def change(edits, end, again):
+        made = bytearray(data)
+        for place, value in edits:
+            made[place % len(made)] = value
+        return bytes(made[: end % (len(made) + 1)] if end % 3 == 0 else made) * (2 if again else 1)
+
+    edit = st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255))
+    return st.builds(
+        change, st.lists(edit, min_size=1, max_size=12), st.integers(0, len(data)), st.booleans()
+    )

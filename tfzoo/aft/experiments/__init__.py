@@ -1,0 +1,1 @@
+"""The study and the bench of `tfzoo.aft`, and their parts."""

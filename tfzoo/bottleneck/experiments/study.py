@@ -1,0 +1,56 @@
+"""`tfzoo study bottleneck`: acceleration, feature learning, linear theory, generalisation.
+
+The claims of arXiv:2107.00364 at a scale for one machine, in function space: a small bottleneck
+trains in fewer steps, the more so the larger the targets; features move and the kernel aligns;
+linear halves show why. Generalisation is reported. With `--mnist` also on MNIST.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfzoo.bottleneck.experiments import acceleration, features, generalisation, linear
+from tfzoo.config import check
+from tfzoo.experiments import study
+from tfzoo.experiments.headline import Headline
+
+HEADLINE = Headline(
+    "bottleneck",
+    "acceleration",
+    "log2_steps",
+    "log2 of the steps to 1 % of the loss, relative to no bottleneck",
+    "scale 5, d=8",
+    "scale 5, no bottleneck",
+    digits=2,
+)
+"""What README and the card quote."""
+
+PARTS = ("linear", "acceleration", "features", "teacher", "digits", "digits_ce")
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = study.parser("bottleneck", overrides=False)
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--mnist", metavar="FILE", help="an .npz of MNIST: adds that report")
+    words = parser.parse_args(argv)
+    seeds = study.parse_seeds(words.seeds)
+    parts = [p for p in words.parts.split(",") if p]
+    for part in parts:
+        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+    output = Path(words.output or "studies/bottleneck")
+
+    for part, run in (
+        ("linear", linear.run),
+        ("acceleration", acceleration.run),
+        ("features", features.run),
+    ):
+        if part in parts:
+            run(seeds, output / part)
+    for part in ("teacher", "digits", "digits_ce"):
+        if part in parts:
+            generalisation.run(part, seeds, output / part)
+    if words.mnist:
+        generalisation.run("mnist", seeds, output / "mnist", words.mnist)
+    print(f"written to {output}")

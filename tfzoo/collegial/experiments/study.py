@@ -1,0 +1,57 @@
+"""`tfzoo study collegial`: the variance law, what it predicts of training, kernel drift.
+
+The claims of arXiv:2006.07678 at a scale for one machine: V falls with the members as 1 / m and
+follows exp(alpha L / n) - 1; at equal parameters the width of least variance trains best; the
+kernel drifts less with more members. With `--cifar` also a report on a small ResNeXt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfzoo.collegial import search
+from tfzoo.collegial.experiments import cifar, drifting, spread, sweep
+from tfzoo.config import check
+from tfzoo.experiments import study
+from tfzoo.experiments.headline import Headline
+
+HEADLINE = Headline(
+    "collegial",
+    "sweep",
+    "train_loss",
+    "training loss at equal parameters, digits",
+    "24x19",
+    "1x128",
+    digits=4,
+)
+"""What README and the card quote."""
+
+PARTS = ("spread", "sweep", "drift")
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = study.parser("collegial", overrides=False)
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--samples", type=int, default=4000, help="initialisations for `spread`")
+    parser.add_argument("--cifar", metavar="FILE", help="CIFAR-10-JPEG's .npz: adds that report")
+    words = parser.parse_args(argv)
+    seeds = study.parse_seeds(words.seeds)
+    parts = [p for p in words.parts.split(",") if p]
+    for part in parts:
+        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+    check(words.samples >= 10, "--samples", words.samples, "at least 10")
+    output = Path(words.output or "studies/collegial")
+
+    alpha = search.ALPHA
+    if "spread" in parts:
+        fits = spread.run(words.samples, seeds[0], output / "spread")
+        alpha = fits[sweep.DEPTH].alpha
+    if "sweep" in parts:
+        sweep.run(seeds, alpha, output / "sweep")
+    if "drift" in parts:
+        drifting.run(seeds, output / "drift")
+    if words.cifar:
+        cifar.run(words.cifar, seeds, output / "cifar")
+    print(f"written to {output}")

@@ -1,0 +1,128 @@
+"""Offline reinforcement learning's data: episodes as RLDS, through TFDS.
+
+`tfzoo_pointmass_offline` and `tfzoo_pendulum_offline`, one config for each mixture of behaviours;
+`tfzoo_transitions` of a user's file. TFDS's own `d4rl_*` builders have the same form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfzoo.data.config import DataConfig
+from tfzoo.data.control import offline_files, tasks
+from tfzoo.data.control.offline_files import Episode
+from tfzoo.errors import InputError
+
+
+@dataclasses.dataclass
+class TransitionsConfig(tfds.core.BuilderConfig):
+    """The user's file, and the sizes of its observations and actions."""
+
+    path: str = ""
+    observations: int = 1
+    actions: int = 1
+
+
+def source(config: DataConfig) -> TransitionsConfig | None:
+    """Reads and checks the user's file; its builder config is named after the content.
+
+    Raises:
+        InputError: no path, no such file, or not of the form.
+    """
+    if config.name != "tfzoo_transitions":
+        return None
+    if config.path is None:
+        raise InputError(
+            "data.path: must be set, to a D4RL-style .npz or .hdf5 file or a Minari data set's "
+            "folder, for tfzoo_transitions"
+        )
+    found, name = offline_files.read(config.path), offline_files.fingerprint(config.path)
+    observations, actions = found[0].observations.shape[1], found[0].actions.shape[1]
+    return TransitionsConfig(
+        name=f"file-{name[:12]}", path=config.path, observations=observations, actions=actions
+    )
+
+
+class _Episodes(tfds.core.GeneratorBasedBuilder):
+    """RLDS: an episode's `steps`; the last has an observation only, its other fields are zeros."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _form(self, observations: int, actions: int) -> Any:
+        tensor = tfds.features.Tensor
+        steps = {
+            "observation": tensor(shape=(observations,), dtype=np.float32),
+            "action": tensor(shape=(actions,), dtype=np.float32),
+            "reward": tfds.features.Scalar(dtype=np.float32),
+            "discount": tfds.features.Scalar(dtype=np.float32),
+            "is_first": tfds.features.Scalar(dtype=np.bool_),
+            "is_last": tfds.features.Scalar(dtype=np.bool_),
+            "is_terminal": tfds.features.Scalar(dtype=np.bool_),
+        }
+        features = tfds.features.FeaturesDict({"steps": tfds.features.Dataset(steps)})
+        return self.dataset_info_from_configs(description=self.__doc__, features=features)
+
+    def _generate_examples(self, episodes: Sequence[Episode]) -> Iterator[tuple[int, dict]]:
+        for i, episode in enumerate(episodes):
+            yield i, {"steps": list(episode.steps())}
+
+
+class _Control(_Episodes):
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in tasks.MIXTURES]
+    task: tasks.ControlTask
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self._form(self.task.observations, self.task.actions)
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        found = tasks.collect(self.task, self.builder_config.name)
+        episodes = [
+            Episode(o, a, r, terminal=False)  # the time limit ends them all
+            for o, a, r in zip(
+                found["observations"], found["actions"], found["rewards"], strict=True
+            )
+        ]
+        return {"train": self._generate_examples(episodes)}
+
+
+class TfzooPointmassOffline(_Control):
+    """A point mass to be brought to the origin: episodes of 100 steps by committed behaviours.
+
+    Configs: `random`, `medium`, `expert`, `random_expert`, `medium_expert` (4,000 transitions
+    each), `human` (1,000). RLDS form, see `tfzoo.data.control.tasks`. Drawn by a fixed seed.
+    """
+
+    name = "tfzoo_pointmass_offline"
+    task = tasks.POINT_MASS
+
+
+class TfzooPendulumOffline(_Control):
+    """Gymnasium's pendulum, actions in [-1, 1] and rewards / 10: episodes of 200 steps.
+
+    Configs as of `tfzoo_pointmass_offline`.
+    """
+
+    name = "tfzoo_pendulum_offline"
+    task = tasks.PENDULUM
+
+
+class TfzooTransitions(_Episodes):
+    """Episodes of a user's D4RL-style file or Minari data set, see `offline_files.read`."""
+
+    name = "tfzoo_transitions"
+    BUILDER_CONFIGS = [TransitionsConfig(name="none")]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self._form(self.builder_config.observations, self.builder_config.actions)
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        if not self.builder_config.path:
+            raise InputError("tfzoo_transitions: must be given a file, by DataConfig.path")
+        return {"train": self._generate_examples(offline_files.read(self.builder_config.path))}

@@ -1,0 +1,1 @@
+"""Solids: views, cameras, occupancy, meshes."""

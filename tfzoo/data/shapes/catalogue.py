@@ -1,0 +1,75 @@
+"""Shapes with posed views and occupancy samples, of prepared data or of files, by split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfzoo.config import check
+from tfzoo.data.config import DataConfig
+from tfzoo.data.prepare import builder, split
+from tfzoo.data.shapes.posed import SPLITS, PosedShapes, ShapesConfig, from_arrays
+from tfzoo.data.splits import drawn
+from tfzoo.errors import InputError
+
+SHAPENET = ("shapenet_occupancy",)
+"""Data that are read in place, by path: Occupancy Networks' preprocessed ShapeNet."""
+
+
+def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
+    """Train, validation, test and unseen shapes, no shape in two of them.
+
+    Data without such splits are split here: `unseen` has all shapes of the categories that the
+    config names, a tenth each of the others is for validation and test, drawn by a fixed seed.
+
+    Args:
+        config: names the data.
+        size: S of the images that the model takes; ShapeNet's are brought to it.
+
+    Raises:
+        InputError: no such data, images of another size, unknown categories, or too few shapes.
+    """
+    if config.name in SHAPENET:
+        from tfzoo.data.shapes.shapenet import shapenet_shapes
+
+        return shapenet_shapes(config, size)
+    found = builder(DataConfig(config.name, config.data_dir, config.path))
+    features = found.info.features
+    check("cameras" in features, "data.name", config.name, "data of posed shapes")
+    side = features["images"].shape[2]
+    check(side == size, "image_size", size, f"{side}, that of {config.name}'s images")
+    names = features["label"].names
+    ready = {name: _read(found, name, names) for name in found.info.splits}
+    if "unseen" in ready:
+        check(not config.unseen, "data.unseen", list(config.unseen), "empty: the data have a split")
+        return ready
+    return by_category(ready["shapes"], config.unseen)
+
+
+def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedShapes]:
+    """The four splits of shapes: see `posed_shapes`.
+
+    Raises:
+        InputError: categories that are not there, or too few shapes.
+    """
+    for name in unseen:
+        check(name in shapes.names, "data.unseen", name, f"of {', '.join(shapes.names)}")
+    out = np.isin(shapes.labels, [shapes.names.index(name) for name in unseen])
+    seen = np.flatnonzero(~out)
+    parts = drawn(len(seen), ["validation", "test"])
+    if parts is None or not out.any():
+        raise InputError(
+            f"data.unseen={list(unseen)}: {len(seen)} seen and {int(out.sum())} unseen shapes; "
+            "must be at least 4 and 1"
+        )
+    rows = {name: seen[part] for name, part in parts.items()} | {"unseen": np.flatnonzero(out)}
+    return {name: shapes.take(rows[name]) for name in SPLITS}
+
+
+def _read(found: Any, name: str, names: Sequence[str]) -> PosedShapes:
+    from tfzoo.data.shapes.shape_samples import UNIFORM
+
+    whole = split(found, name).batch(2**31 - 1).get_single_element()
+    return from_arrays({k: v.numpy() for k, v in whole.items()}, names, UNIFORM)

@@ -1,0 +1,88 @@
+"""`tfzoo_meshes`: a user's meshes, rendered and sampled once."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfzoo.data import folders
+from tfzoo.data.config import DataConfig
+from tfzoo.data.shapes import mesh_files
+from tfzoo.data.shapes.mesh_solids import mesh_solid
+from tfzoo.data.shapes.shape_samples import SIZE, VIEWS, sample_shape
+from tfzoo.data.shapes.solids import shape_features
+from tfzoo.errors import InputError
+from tfzoo.zoo import digest
+
+
+@dataclasses.dataclass
+class MeshesConfig(tfds.core.BuilderConfig):
+    """The user's file or folder, and its categories."""
+
+    path: str = ""
+    classes: tuple[str, ...] = ()
+
+
+def source(config: DataConfig) -> MeshesConfig:
+    """Lists the meshes; the builder config is named after their content, or names and sizes.
+
+    Raises:
+        InputError: no path, or another layout.
+    """
+    if config.path is None:
+        raise InputError("data.path: must be set, to a folder or an .npz, for tfzoo_meshes")
+    classes = tuple(mesh_files.categories(config.path))
+    if Path(config.path).is_file():
+        state = digest(config.path)[:12]
+    else:
+        state = folders.state(mesh_files.files(config.path))
+    return MeshesConfig(name=f"meshes-{state}", path=config.path, classes=classes)
+
+
+class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
+    """Meshes of a folder category/file, or of one `.npz`, as `tfzoo_solids` has its solids.
+
+    Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid
+    of 96 cells (`mesh_solid`), closed or not; `watertight` says whether the file's surface was.
+    Views and occupancies are of that solid. One split, `shapes`: see `posed_shapes`. Meshes that
+    cannot be made solid are left out, named on stderr, and in the metadata's `skipped`.
+    """
+
+    name = "tfzoo_meshes"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [MeshesConfig(name="none")]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        names = list(self.builder_config.classes) or ["none"]
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=shape_features(VIEWS, SIZE, names, watertight=np.bool_),
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        if not self.builder_config.path:
+            raise InputError("tfzoo_meshes: must be given meshes, by tfzoo.data.DataConfig.path")
+        self.info.metadata["skipped"] = {}
+        return {"shapes": self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict]]:
+        for i, mesh in enumerate(mesh_files.read_meshes(self.builder_config.path)):
+            rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))
+            try:
+                found = sample_shape(mesh_solid(mesh.vertices, mesh.faces), rng)
+            except InputError as error:
+                self.info.metadata["skipped"][mesh.name] = str(error)
+                print(f"skipped {mesh.name}: {error}", file=sys.stderr, flush=True)
+                continue
+            watertight = mesh_files.is_watertight(mesh)
+            yield i, found | {"label": mesh.category, "watertight": watertight}

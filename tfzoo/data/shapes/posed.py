@@ -1,0 +1,158 @@
+"""Shapes with posed views and occupancy samples: one split, in memory or read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.data.config import DataConfig
+from tfzoo.data.pipeline import TrainStream, train_stream
+
+SPLITS = ("train", "validation", "test", "unseen")
+
+
+@dataclass(frozen=True)
+class ShapesConfig(DataConfig):
+    """The group `data` of posed shapes.
+
+    Attributes:
+        unseen: categories that are held out from training, for data without such a split.
+    """
+
+    unseen: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PosedShapes:
+    """The shapes of one split.
+
+    Attributes:
+        count: M.
+        views: of each shape.
+        views_of: (shape int64, view numbers int32 [v]) -> images float32 [v, S, S, 3] of raw
+            pixels, cameras float32 [v, 3, 7].
+        samples_of: shape -> points float32 [P, 3], occupancies float32 [P].
+        surface_of: shape number -> surface and normals, arrays [P, 3].
+        labels: category of each, int64 [M].
+        names: of the categories.
+        uniform: so many of a shape's points, its first, are drawn evenly from the cube.
+    """
+
+    count: int
+    views: int
+    views_of: Callable[[Any, Any], tuple[Any, Any]]
+    samples_of: Callable[[Any], tuple[Any, Any]]
+    surface_of: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    labels: np.ndarray
+    names: tuple[str, ...]
+    uniform: int
+
+    def __len__(self) -> int:
+        """M."""
+        return self.count
+
+    def stream(
+        self,
+        views: tuple[int, int],
+        points: int,
+        *,
+        batch_size: int,
+        seed: int,
+        steps_per_epoch: int | None = None,
+    ) -> TrainStream:
+        """Batches of (`images`, `cameras`, `points`) and occupancies, drawn at random.
+
+        A batch has as many views as are drawn for it, evenly from `views`; all its shapes have so
+        many.
+        """
+        low, high = views
+
+        def choose(index: tf.Tensor, seed: tf.Tensor) -> Any:
+            order = tf.random.experimental.stateless_shuffle(tf.range(self.views), seed)
+            images, cameras = self.views_of(index, order[:high])
+            found, inside = self.samples_of(index)
+            pick = tf.random.stateless_uniform([points], seed + 1, 0, tf.shape(found)[0], tf.int32)
+            found, inside = tf.gather(found, pick), tf.gather(inside, pick)
+            return {"images": images, "cameras": cameras, "points": found}, inside
+
+        def cut(batch: Any, seed: tf.Tensor) -> Any:
+            x, y = batch
+            v = tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
+            return x | {"images": x["images"][:, :v], "cameras": x["cameras"][:, :v]}, y
+
+        return train_stream(
+            lambda index, epoch: index,
+            count=self.count,
+            batch_size=batch_size,
+            seed=seed,
+            map_fn=choose,
+            batch_map_fn=cut if low < high else None,
+            steps_per_epoch=steps_per_epoch,
+        )
+
+    def arrays(self, views: int, points: int | None = None) -> dict[str, np.ndarray]:
+        """The first views and the first evenly drawn points of all shapes.
+
+        Returns:
+            images [M, V, S, S, 3], cameras [M, V, 3, 7], points [M, P, 3], occupancies [M, P].
+        """
+        numbers = tf.range(min(views, self.views))
+        parts: dict[str, list] = {}
+        for i in range(self.count):
+            pictures, cameras = self.views_of(tf.constant(i, tf.int64), numbers)
+            found, inside = self.samples_of(tf.constant(i, tf.int64))
+            count = min(points or self.uniform, self.uniform)
+            row = {
+                "images": pictures,
+                "cameras": cameras,
+                "points": found[:count],
+                "occupancies": inside[:count],
+            }
+            for name, value in row.items():
+                parts.setdefault(name, []).append(value.numpy())
+        return {name: np.stack(value) for name, value in parts.items()}
+
+    def batches(self, views: int, points: int, batch_size: int) -> tf.data.Dataset:
+        """The same in batches as `stream` gives them, each shape once."""
+        found = self.arrays(views, points)
+        inside = found.pop("occupancies")
+        return tf.data.Dataset.from_tensor_slices((found, inside)).batch(batch_size)
+
+    def take(self, rows: np.ndarray) -> PosedShapes:
+        """Some of the shapes."""
+        where = tf.constant(np.asarray(rows, np.int64))
+        return replace(
+            self,
+            count=len(rows),
+            views_of=lambda i, v: self.views_of(where[i], v),
+            samples_of=lambda i: self.samples_of(where[i]),
+            surface_of=lambda i: self.surface_of(int(rows[i])),
+            labels=self.labels[rows],
+        )
+
+
+def from_arrays(arrays: dict[str, np.ndarray], names: Sequence[str], uniform: int) -> PosedShapes:
+    """Shapes that lie in memory: arrays by the names of `tfzoo_solids`' features, [M, ...] each."""
+    images, cameras = tf.constant(arrays["images"]), tf.constant(arrays["cameras"], tf.float32)
+    points = tf.constant(arrays["points"], tf.float32)
+    inside = tf.cast(tf.constant(arrays["occupancies"]), tf.float32)
+    surface, outward = arrays["surface"], arrays["normals"]
+
+    def views_of(i: Any, views: Any) -> tuple[Any, Any]:
+        pictures = tf.gather(images[i], views)
+        return tf.cast(pictures, tf.float32), tf.gather(cameras[i], views)
+
+    return PosedShapes(
+        len(images),
+        images.shape[1],
+        views_of,
+        lambda i: (points[i], inside[i]),
+        lambda i: (surface[i], outward[i]),
+        np.asarray(arrays["label"], np.int64),
+        tuple(names),
+        uniform,
+    )

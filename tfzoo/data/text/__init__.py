@@ -1,0 +1,5 @@
+"""Text as bytes."""
+
+from tfzoo.data.text.windows import byte_windows, eval_windows, read_bytes, train_windows
+
+__all__ = ["byte_windows", "eval_windows", "read_bytes", "train_windows"]

@@ -1,0 +1,55 @@
+"""`tfzoo_pydoc`: Python's own documentation topics, real text on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from tfzoo.data.config import DataConfig
+from tfzoo.data.text.segments import TextBuilder
+from tfzoo.errors import InputError
+
+
+def topics() -> bytes:
+    """All topics of `pydoc_data`, in alphabetical order, with an empty line between, as UTF-8.
+
+    Raises:
+        InputError: this Python has come without them.
+    """
+    try:
+        from pydoc_data.topics import topics as found
+    except ImportError:
+        raise InputError(
+            "data.name='tfzoo_pydoc': this Python has no module pydoc_data; must be a full Python"
+        ) from None
+    return "\n".join(found[name] for name in sorted(found)).encode()
+
+
+def source(config: DataConfig) -> tfds.core.BuilderConfig:
+    """The text differs with the Python version; the config's name tells them apart."""
+    del config
+    sha256 = hashlib.sha256(topics()).hexdigest()
+    return tfds.core.BuilderConfig(
+        name=f"python{platform.python_version()}-{sha256[:8]}",
+        description=f"pydoc_data of Python {platform.python_version()}, sha256 {sha256}",
+    )
+
+
+class TfzooPydoc(TextBuilder):
+    """Python's documentation topics (`pydoc_data.topics`) as bytes, about half a megabyte.
+
+    The text differs with the Python version (466 KB in 3.11): name the version, which is in the
+    builder config's name and in the metadata with the text's sha256, in any result.
+    """
+
+    name = "tfzoo_pydoc"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def text(self, manager: Any) -> bytes:
+        """The topics."""
+        del manager
+        self.info.metadata["python"] = platform.python_version()
+        return topics()

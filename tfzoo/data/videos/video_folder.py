@@ -1,0 +1,124 @@
+"""`tfzoo_video_folder`: a user's own video files, one folder a class, or all without labels."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfzoo.data import folders
+from tfzoo.data.config import DataConfig
+from tfzoo.data.splits import SPLITS
+from tfzoo.data.videos.video_files import SUFFIXES, read_video
+from tfzoo.errors import InputError
+
+SHORT_SIDE = 128
+_LAYOUT = "folders class/file.mp4, train/class/file.mp4 and test/..., or files without labels"
+
+
+@dataclasses.dataclass
+class VideoFolderConfig(tfds.core.BuilderConfig):
+    """The user's folder, its classes (none without labels), and the frames' shorter side."""
+
+    path: str = ""
+    classes: tuple[str, ...] = ()
+    short_side: int | None = SHORT_SIDE
+
+
+def source(config: DataConfig) -> VideoFolderConfig:
+    """Lists the folder; its builder config is named after names, sizes and times of its files.
+
+    Raises:
+        InputError: no path, no such folder, another layout, or too few files.
+    """
+    if config.path is None:
+        raise InputError("data.path: must be set, to a folder, for tfzoo_video_folder")
+    found, labelled = list_videos(config.path)
+    short_side = getattr(config, "short_side", SHORT_SIDE)
+    paths = [path for part in found.values() for path in part]
+    classes = sorted({path.parent.name for path in paths}) if labelled else []
+    return VideoFolderConfig(
+        name=f"folder-{folders.state(paths, f'{short_side} {labelled}')}",
+        path=config.path,
+        classes=tuple(classes),
+        short_side=short_side,
+    )
+
+
+class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
+    """Video files, decoded once to frames whose shorter side is `short_side`.
+
+    Features: `video` uint8 [T, H, W, 3], and `label` where there is a folder a class. Splits that
+    the folder lacks are drawn from the training files: 10 % each, by a fixed seed. Files that
+    cannot be decoded, or have no frames, are left out, named on stderr, and in the metadata's
+    `skipped` (file to reason).
+    """
+
+    name = "tfzoo_video_folder"
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [VideoFolderConfig(name="none")]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features: dict[str, Any] = {
+            "video": tfds.features.Tensor(
+                shape=(None, None, None, 3),
+                dtype=np.uint8,
+                encoding=tfds.features.Encoding.ZLIB,
+            )
+        }
+        if self.builder_config.classes:
+            classes = list(self.builder_config.classes)
+            features["label"] = tfds.features.ClassLabel(names=classes)
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+        del manager
+        if not self.builder_config.path:
+            raise InputError("tfzoo_video_folder: must be given one, by tfzoo.data.DataConfig.path")
+        found, _ = list_videos(self.builder_config.path)
+        self.info.metadata["skipped"] = {}
+        return {name: self._generate_examples(found[name]) for name in SPLITS}
+
+    def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict]]:
+        for path in paths:
+            try:
+                video = read_video(path, self.builder_config.short_side)
+            except InputError as error:
+                self.info.metadata["skipped"][str(path)] = str(error)
+                print(f"skipped: {error}", file=sys.stderr, flush=True)
+                continue
+            example: dict[str, Any] = {"video": video}
+            if self.builder_config.classes:
+                example["label"] = path.parent.name
+            yield str(path), example
+
+
+def list_videos(folder: str) -> tuple[dict[str, list[Path]], bool]:
+    """Paths by split, and whether folders are classes.
+
+    Raises:
+        InputError: see `source`.
+    """
+    parts = folders.parts(folder, _LAYOUT)
+    labelled = not any(p.is_file() for part in parts.values() for p in folders.inside(part))
+    found = {name: _videos(path, labelled) for name, path in parts.items()}
+    return folders.completed(found, folder, "videos", _LAYOUT), labelled
+
+
+def _videos(root: Path, labelled: bool) -> list[Path]:
+    found = []
+    for folder in folders.inside(root) if labelled else [root]:
+        found += folders.inside(folder)
+    for path in found:
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(SUFFIXES)}")
+    return found

@@ -1,0 +1,300 @@
+"""Times and weighs alternatives side by side, each in a process of its own.
+
+The parent asks the workers in turn for one repetition each, so that a machine that slows down slows
+all of them. A worker that outgrows the memory limit is ended and reported so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfzoo.config import check
+from tfzoo.environment import columns, environment
+from tfzoo.experiments.workers import STARTUP_SECONDS, Lost, Worker, workers
+from tfzoo.files import write_csv, write_text
+
+__all__ = [
+    "Lost",
+    "Pulling",
+    "Result",
+    "Target",
+    "Times",
+    "Worker",
+    "compare",
+    "parse",
+    "parser",
+    "report",
+    "slope",
+    "table",
+    "weigh",
+    "workers",
+]
+
+ROUND_SECONDS, ROUND_REPETITIONS = 1.0, 10
+"""A round repeats an alternative until so much time is spent, at most so often: short ones vary."""
+BATCHES = 50
+"""Of an input pipeline's repetition; as many are taken untimed before."""
+
+
+@dataclass
+class Result:
+    """What was measured of one alternative.
+
+    Attributes:
+        name: the alternative.
+        seconds: each repetition, in the order of the rounds.
+        peak_bytes: greatest resident memory during a repetition, above that of a process that has
+            built the alternative and not yet run it.
+        error: why there is no (further) measurement, e.g. out of memory.
+    """
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
+    error: str = ""
+
+    @property
+    def median(self) -> float:
+        """Median seconds; NaN if there are none."""
+        return statistics.median(self.seconds) if self.seconds else float("nan")
+
+
+def compare(
+    made: dict[str, Worker],
+    target: str,
+    keywords: dict[str, dict[str, Any]],
+    rounds: int,
+    memory: bool = True,
+) -> dict[str, Result]:
+    """Builds one alternative in each worker, then times them in turn, round by round.
+
+    Within its turn a short alternative is repeated, up to about a second. A worker that was lost
+    to an earlier comparison is started anew.
+
+    Args:
+        made: workers by alternative.
+        target: `"module:function"`; called with an alternative's keywords it returns a function
+            that does one repetition and returns when it is done.
+        keywords: by alternative.
+        rounds: turns of each.
+        memory: also does what `weigh` does.
+    """
+    results = {name: Result(name) for name in keywords}
+    for name, given in keywords.items():
+        if not made[name].alive:
+            made[name] = made[name].another()
+        with _noting(results[name]):
+            made[name].ask("build", target, given, time_limit=STARTUP_SECONDS)
+    for _ in range(rounds):
+        for name, result in results.items():
+            with _noting(result):
+                _take_turn(made[name], result)
+    if memory:
+        weigh(made, target, keywords, results)
+    return results
+
+
+def weigh(
+    made: dict[str, Worker],
+    target: str,
+    keywords: dict[str, dict[str, Any]],
+    results: dict[str, Result],
+) -> None:
+    """Puts each alternative's memory into its result, unless that has an error.
+
+    Each is weighed in a fresh process: TensorFlow's pooling allocators (oneDNN's, on some CPUs)
+    keep what earlier work took, so that an old process shows nothing.
+
+    Args:
+        made: as in `compare`.
+        target: as in `compare`.
+        keywords: as in `compare`.
+        results: of `compare`; their `peak_bytes` are set.
+    """
+    for name, given in keywords.items():
+        if results[name].error:
+            continue
+        with contextlib.closing(made[name].another()) as worker, _noting(results[name]):
+            worker.ask("build", target, given, time_limit=STARTUP_SECONDS)
+            results[name].peak_bytes = worker.ask("weigh")
+
+
+def _take_turn(worker: Worker, result: Result) -> None:
+    if result.error:
+        return
+    spent = 0.0
+    for _ in range(ROUND_REPETITIONS):
+        result.seconds.append(worker.ask("time"))
+        spent += result.seconds[-1]
+        if spent >= ROUND_SECONDS:
+            return
+
+
+@contextlib.contextmanager
+def _noting(result: Result) -> Iterator[None]:
+    """Makes a worker's loss the result's error."""
+    try:
+        yield
+    except Lost as lost:
+        result.error = str(lost)
+
+
+class Pulling:
+    """An alternative that takes `BATCHES` of a tf.data stream; `table`'s `per` divides by them.
+
+    A pipeline that waits fills its buffers, so each repetition has one of its own, that has been
+    pulled at this rate from its start.
+
+    Args:
+        stream: an endless dataset.
+    """
+
+    def __init__(self, stream: Iterable[Any]):
+        self._stream = stream
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What `tfzoo.experiments.workers` does, untimed, before each repetition that it times."""
+        self._batches = iter(self._stream)
+        self()
+
+    def __call__(self) -> None:
+        """One repetition."""
+        for _ in range(BATCHES):
+            next(self._batches)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Growth exponent: the slope of log y over log x by least squares."""
+    import numpy as np
+
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure to reach.
+
+    Attributes:
+        says: what it is about.
+        found: the figure measured.
+        bound: the figure to reach.
+        at_least: whether `found` must be at least `bound`, or at most.
+    """
+
+    says: str
+    found: float
+    bound: float
+    at_least: bool
+
+    @property
+    def met(self) -> bool:
+        """Whether it is reached; a figure that is missing is not."""
+        return self.found >= self.bound if self.at_least else self.found <= self.bound
+
+    def __str__(self) -> str:
+        sign = ">=" if self.at_least else "<="
+        word = "met" if self.met else "NOT MET"
+        return f"{word:8} {self.says}: {self.found:.2f} (to reach: {sign} {self.bound:g})"
+
+
+class Times:
+    """Median seconds by what identifies a row, and targets that are ratios of two of them.
+
+    Args:
+        rows: of `table`; those without seconds are left out.
+        *keys: the columns that identify a row.
+    """
+
+    def __init__(self, rows: Sequence[dict[str, Any]], *keys: str):
+        self.seconds = {tuple(r[k] for k in keys): r["seconds"] for r in rows if r["seconds"]}
+
+    def ratio(self, says: str, over: tuple, under: tuple, bound: float, at_least: bool) -> list:
+        """A `Target` on seconds of `over` / seconds of `under`, as a list; empty without both."""
+        if over not in self.seconds or under not in self.seconds:
+            return []
+        return [Target(says, self.seconds[over] / self.seconds[under], bound, at_least)]
+
+
+def table(
+    results: dict[str, Result],
+    per: int | Mapping[str, int] = 1,
+    name: str = "alternative",
+    **columns: Any,
+) -> list[dict[str, Any]]:
+    """A row for each result, printed as it is made.
+
+    Args:
+        results: of `compare`.
+        per: what one repetition holds several of (steps, tokens): seconds are of one. By name
+            where only some alternatives do.
+        name: the column that holds the alternative's name.
+        **columns: the columns before, the same in all rows.
+    """
+    rows = []
+    for result in results.values():
+        count = per if isinstance(per, int) else per.get(result.name, 1)
+        peak, seconds = result.peak_bytes, result.median / count
+        rows.append(
+            {
+                **columns,
+                name: result.name,
+                "seconds": round(seconds, 6) if result.seconds else "",
+                "repetitions": len(result.seconds),
+                "peak_mib": round(peak / 2**20, 1) if peak is not None else "",
+                "error": result.error,
+            }
+        )
+        memory = f" {rows[-1]['peak_mib']:9} MiB" if peak is not None else ""
+        said = result.error or f"{seconds * 1e3:10.2f} ms{memory}"
+        before = " ".join(f"{value!s:10}" for value in columns.values())
+        print(f"{before} {result.name:15} {said}", flush=True)
+    return rows
+
+
+def parser(name: str, about: str | None, rounds: int, parts: Sequence[str] = ()) -> Any:
+    """The options that all benches have: `--rounds`, `--output`, and `--parts` if there are any."""
+    made = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
+    made.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
+    made.add_argument("--output", default=f"benches/{name}")
+    if parts:
+        made.add_argument("--parts", default=",".join(parts), help="some of %(default)s")
+    return made
+
+
+def parse(made: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()) -> Any:
+    """The words of the command line, rounds and parts checked; `parts` becomes a list.
+
+    Raises:
+        InputError: no rounds, or an unknown part.
+    """
+    words = made.parse_args(argv)
+    check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
+    if parts:
+        words.parts = words.parts.split(",")
+        for part in words.parts:
+            check(part in parts, "--parts", part, f"some of {', '.join(parts)}")
+    return words
+
+
+def report(
+    name: str, rows: Sequence[dict[str, Any]], targets: Sequence[Target], output: str | Path
+) -> None:
+    """Writes `results.csv` and `bench.json` (targets, hardware, command); prints the targets."""
+    made = environment()
+    write_csv(Path(output) / "results.csv", [row | columns(made) for row in rows])
+    reached = [
+        {"target": t.says, "found": t.found, "bound": t.bound, "met": t.met} for t in targets
+    ]
+    whole = {"bench": name, **made, "targets": reached}
+    write_text(Path(output) / "bench.json", json.dumps(whole, indent=2))
+    for target in targets:
+        print(target)
+    print(f"written to {output}")

@@ -1,0 +1,42 @@
+"""`tfzoo bench import`: seconds that `import tfzoo` takes after TensorFlow and Keras.
+
+Each repetition is a new process. Python's garbage collector is off: after TensorFlow's import it
+now and then goes through all of TensorFlow's objects, whatever is imported next.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from tfzoo.experiments import bench
+from tfzoo.experiments.bench import Result, Target
+
+PROGRAM = """
+import gc, time
+gc.disable()
+start = time.perf_counter()
+import tensorflow, keras
+middle = time.perf_counter()
+import tfzoo
+print(middle - start, time.perf_counter() - middle)
+"""
+MOST = 0.3
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    words = bench.parse(bench.parser("import", __doc__, 7), argv)
+    found = {name: Result(name) for name in ("tensorflow and keras", "tfzoo, after them")}
+    for _ in range(words.rounds):
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+        )
+        for result, seconds in zip(found.values(), done.stdout.split(), strict=True):
+            result.seconds.append(float(seconds))
+    rows = bench.table(found, kind="import")
+    seconds = found["tfzoo, after them"].median
+    bench.report(
+        "import", rows, [Target("import tfzoo, seconds", seconds, MOST, False)], words.output
+    )

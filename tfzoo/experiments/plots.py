@@ -1,0 +1,17 @@
+"""Figures of studies and benches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tfzoo.files import replacing
+
+
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Writes a matplotlib figure as PNG, complete or not at all."""
+    import matplotlib.pyplot as plt
+
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=150, bbox_inches="tight")
+    plt.close(figure)

@@ -1,0 +1,127 @@
+"""Rows of a study, their means with intervals, and what these say of a claim."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tfzoo.errors import InputError
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one arm gave with one seed."""
+
+    arm: str
+    seed: int
+    parameters: int | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval (Student's t); `half` is NaN for a single value."""
+
+    mean: float
+    half: float
+    count: int
+
+    def __str__(self) -> str:
+        if self.count == 0:
+            return "-"
+        return f"{self.mean:.4f} ± {self.half:.4f}" if self.count > 1 else f"{self.mean:.4f}"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Mean and 95 % interval of some values."""
+    from scipy import stats
+
+    count = len(values)
+    if count == 0:
+        return Interval(float("nan"), float("nan"), 0)
+    mean = float(np.mean(values))
+    if count == 1:
+        return Interval(mean, float("nan"), 1)
+    error = float(np.std(values, ddof=1)) / count**0.5
+    return Interval(mean, float(stats.t.ppf(0.975, count - 1)) * error, count)
+
+
+def values(rows: Sequence[Row], arm: str, metric: str) -> dict[int, float]:
+    """An arm's metric by seed, failed runs left out."""
+    return {r.seed: r.metrics[metric] for r in rows if r.arm == arm and not r.error}
+
+
+def paired(rows: Sequence[Row], first: str, second: str, metric: str) -> Interval:
+    """The difference `first - second` over the seeds that both finished."""
+    a, b = values(rows, first, metric), values(rows, second, metric)
+    return interval([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
+
+
+def verdict(difference: Interval) -> str:
+    """Whether a difference is below 0, as a claim `first < second` wants it.
+
+    Returns:
+        `supported` or `contradicted` if the 95 % interval lies on one side of 0, else
+        `inconclusive`, with the side of the mean.
+    """
+    if difference.count > 1 and difference.mean + difference.half < 0:
+        return "supported"
+    if difference.count > 1 and difference.mean - difference.half > 0:
+        return "contradicted"
+    side = "for" if difference.mean < 0 else "against"
+    return f"inconclusive (mean {side} it)"
+
+
+def read(path: Path, metric: str) -> list[Row]:
+    """Rows of a study's CSV with one metric.
+
+    Raises:
+        InputError: no such file or column.
+    """
+    if not path.is_file():
+        raise InputError(f"results {str(path)!r}: no such file")
+    with path.open(encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    if not found or metric not in found[0]:
+        raise InputError(f"results {str(path)!r}: no column {metric!r}")
+    return [
+        Row(r["arm"], int(r["seed"]), metrics={metric: float(r[metric])}, error=r["error"])
+        for r in found
+        if r[metric]
+    ]
+
+
+def all_metrics(rows: Sequence[Row]) -> list[str]:
+    """A column for each arm, a row for each metric."""
+    arms = list(dict.fromkeys(r.arm for r in rows))
+    names = list(dict.fromkeys(m for r in rows for m in r.metrics))
+    lines = [f"| | {' | '.join(arms)} |", "|---" * (len(arms) + 1) + "|"]
+    for name in names:
+        cells = []
+        for arm in arms:
+            seen = [r.metrics[name] for r in rows if r.arm == arm and name in r.metrics]
+            cells.append(str(interval(seen)))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def claims_about(
+    arm: str, rows: Sequence[Row], claims: Sequence[tuple[str, str, str]]
+) -> list[str]:
+    """A line of Markdown for each (what it says, the greater metric, the lesser one) of one arm."""
+    lines = [f"| claim about {arm} | difference | verdict |", "|---|---|---|"]
+    mine = [r for r in rows if r.arm == arm and not r.error]
+    for says, more, less in claims:
+        if not mine or more not in mine[0].metrics:
+            continue
+        found = interval([r.metrics[more] - r.metrics[less] for r in mine])
+        # `verdict` wants what is claimed to lie below 0
+        told = verdict(Interval(-found.mean, found.half, found.count))
+        lines.append(f"| {says} | {found} | {told} |")
+    return lines

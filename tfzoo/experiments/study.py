@@ -1,0 +1,175 @@
+"""Runs a grid of recipes over seeds and reports every seed, the mean and a 95 % interval."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfzoo import runner
+from tfzoo.environment import columns, environment
+from tfzoo.errors import InputError
+from tfzoo.experiments.statistics import Row, interval, paired, values, verdict
+from tfzoo.files import write_csv, write_text
+from tfzoo.training.callbacks import TrainingInterrupted
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting of a study.
+
+    Attributes:
+        name: in tables and plots.
+        recipe: name or path.
+        overrides: laid over the recipe's config.
+    """
+
+    name: str
+    recipe: str
+    overrides: Sequence[str] = ()
+
+
+def run_grid(
+    arms: Sequence[Arm],
+    seeds: Sequence[int],
+    output: str | Path,
+    run: Callable[..., dict[str, float]] = runner.run_recipe,
+) -> list[Row]:
+    """Trains every arm with every seed, one after the other, seeds outermost.
+
+    Each run has its own directory below `output`; finished ones are not repeated, so that an
+    interrupted study goes on where it stopped. A run that fails is a row that says so.
+
+    Args:
+        arms: the settings.
+        seeds: the same for every arm.
+        output: folder of the study.
+        run: trains one resolved recipe in a directory and returns test metrics.
+
+    Returns:
+        A row for each arm and seed.
+    """
+    rows, total = [], len(arms) * len(seeds)
+    for seed in seeds:
+        for arm in arms:
+            folder = Path(output) / "runs" / f"{arm.name}-seed{seed}"
+            print(f"[{len(rows) + 1}/{total}] {arm.name}, seed {seed}", flush=True)
+            rows.append(_run_one(arm, seed, folder, run))
+    return rows
+
+
+def _run_one(arm: Arm, seed: int, folder: Path, run: Callable) -> Row:
+    resolved = runner.resolve(arm.recipe, [*arm.overrides, f"seed={seed}"])
+    start = time.monotonic()
+    try:
+        metrics = run(resolved, folder, export=False)
+    except (KeyboardInterrupt, TrainingInterrupted, InputError):
+        raise
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Row(arm.name, seed, seconds=time.monotonic() - start, error=first)
+    seconds, clock = time.monotonic() - start, folder / "seconds.json"
+    if clock.is_file():
+        seconds = json.loads(clock.read_text(encoding="utf-8"))
+    elif folder.is_dir():
+        write_text(clock, json.dumps(round(seconds, 1)))
+    finished = folder / "metrics.json"
+    parameters = (
+        json.loads(finished.read_text(encoding="utf-8"))["parameters"]
+        if finished.is_file()
+        else None
+    )
+    return Row(arm.name, seed, parameters, metrics, seconds)
+
+
+def report(
+    name: str,
+    rows: Sequence[Row],
+    metric: str,
+    output: str | Path,
+    claims: Sequence[tuple[str, str, str]] = (),
+    notes: Sequence[str] = (),
+    extra: dict[str, Any] | None = None,
+) -> str:
+    """Writes `results.csv`, `table.md` and `study.json` and returns the table.
+
+    Args:
+        name: of the study.
+        rows: of `run_grid`.
+        metric: the headline; lower is better in claims.
+        output: folder of the study.
+        claims: (what it says, first arm, second arm): first's metric is below second's.
+        notes: lines below the table, such as the paper's figures and the difference in scale.
+        extra: more for the JSON.
+    """
+    output, arms = Path(output), list(dict.fromkeys(r.arm for r in rows))
+    metrics = list(dict.fromkeys(m for r in rows for m in r.metrics))
+    made = environment()
+    written = [
+        {"arm": r.arm, "seed": r.seed, "parameters": r.parameters}
+        | {name: r.metrics.get(name, "") for name in metrics}
+        | {"seconds": round(r.seconds, 1), "error": r.error}
+        | columns(made)
+        for r in rows
+    ]
+    write_csv(output / "results.csv", written)
+
+    lines = [f"| arm | parameters | {metric} | seeds | seconds |", "|---|---|---|---|---|"]
+    for arm in arms:
+        mine = [r for r in rows if r.arm == arm]
+        found = interval(list(values(rows, arm, metric).values()))
+        parameters = next((f"{r.parameters:,}" for r in mine if r.parameters), "-")
+        seconds = np.median([r.seconds for r in mine])
+        lines.append(
+            f"| {arm} | {parameters} | {found} | {found.count}/{len(mine)} | {seconds:.0f} |"
+        )
+    if claims:
+        lines += ["", "| claim | difference, paired by seed | verdict |", "|---|---|---|"]
+        for says, first, second in claims:
+            difference = paired(rows, first, second, metric)
+            lines.append(f"| {says} | {difference} | {verdict(difference)} |")
+    lines += [
+        "",
+        *notes,
+        "",
+        f"Mean ± half of the 95 % interval over seeds. {made['processor']}, {made['cores']} cores, "
+        f"TensorFlow {made['versions'].get('tensorflow')}, Keras {made['versions'].get('keras')}, "
+        f"{made['date'][:10]}. Command: `{made['command']}`",
+    ]
+    result = "\n".join(lines) + "\n"
+    write_text(output / "table.md", result)
+    write_text(
+        output / "study.json", json.dumps({"study": name, **made, **(extra or {})}, indent=2)
+    )
+    return result
+
+
+def parser(name: str, overrides: bool = True) -> argparse.ArgumentParser:
+    """The options that all studies have, and `overrides` for those whose arms are recipes."""
+    made = argparse.ArgumentParser(prog=f"tfzoo study {name}")
+    if overrides:
+        made.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm")
+    made.add_argument("--seeds", default="0,1,2", help="comma-separated; default 0,1,2")
+    made.add_argument("--output", help=f"folder; default studies/{name}-<data>")
+    return made
+
+
+def parse_seeds(text: str) -> list[int]:
+    """`"0,1,2"` as numbers.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        seeds = [int(word) for word in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds={text!r}: must be different whole numbers, e.g. 0,1,2")
+    return seeds

@@ -1,1 +1,0 @@
-"""Recipes that are judged by a black-box metric: data, evaluation and serving."""

@@ -1,0 +1,56 @@
+"""`tfzoo study metricopt`: MetricOpt against honest competitors, its value function, its transfer.
+
+At equal numbers of metric evaluations and training steps, on embedded data and on the user's files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfzoo.config import check
+from tfzoo.experiments import study
+from tfzoo.experiments.headline import Headline
+from tfzoo.metricopt.experiments import compare, fit_quality, meta, tasks
+
+HEADLINE = Headline(
+    "metricopt",
+    "digits_mcr",
+    "test_error",
+    "test misclassification rate, digits",
+    "MetricOpt",
+    "loss only",
+)
+"""What README and the card quote."""
+
+PARTS = ("compare", "value", "meta")
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = study.parser("metricopt", overrides=False)
+    parser.set_defaults(seeds="0,1,2,3,4,5")
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")
+    parser.add_argument("--mammography", default="", metavar="CSV", help="adds its tasks")
+    parser.add_argument("--mnist", default="", metavar="NPZ", help="adds its task")
+    parser.add_argument("--cifar", default="", metavar="NPZ", help="CIFAR-10-JPEG: adds its tasks")
+    words = parser.parse_args(argv)
+    seeds = study.parse_seeds(words.seeds)
+    parts = [p for p in words.parts.split(",") if p]
+    for part in parts:
+        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+    chosen = tasks.embedded() | tasks.by_path(words.mammography, words.mnist, words.cifar)
+    for name in filter(None, words.tasks.split(",")):
+        check(name in chosen, "--tasks", name, f"some of {', '.join(chosen)}")
+    if words.tasks:
+        chosen = {name: chosen[name] for name in words.tasks.split(",")}
+    output = Path(words.output or "studies/metricopt")
+    if "compare" in parts:
+        compare.run(chosen, seeds, output / "compare")
+    if "value" in parts:
+        light = {n: make for n, make in chosen.items() if not n.startswith(("cifar", "mnist"))}
+        fit_quality.run(light, seeds, output / "value")
+    if "meta" in parts:
+        meta.run(seeds, output / "meta")
+    print(f"written to {output}")

@@ -1,0 +1,1 @@
+"""What recipes of several methods share: data, networks, evaluation and signatures."""

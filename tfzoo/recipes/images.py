@@ -1,0 +1,155 @@
+"""What recipes on labelled images share: data, counts, evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.data.images import transforms
+from tfzoo.errors import InputError
+from tfzoo.recipe import Recipe
+
+# what a dry run must know of data that it does not prepare: train examples, classes, image shape
+_PUBLIC = {
+    "tfzoo_digits": (1197, 10, (8, 8, 1)),
+    "mnist": (60_000, 10, (28, 28, 1)),
+    "cifar10": (50_000, 10, (32, 32, 3)),
+    "cifar100": (50_000, 100, (32, 32, 3)),
+    "imagenet_resized/32x32": (1_281_167, 1000, (32, 32, 3)),
+    "imagenet_resized/64x64": (1_281_167, 1000, (64, 64, 3)),
+    "imagenet2012": (1_281_167, 1000, (None, None, 3)),
+}
+
+
+class ImageClassification(Recipe):
+    """Images to classes; a method says `build` and `augmented`.
+
+    The config has `data`, `batch_size`, `seed`, `steps_per_epoch`; models take raw pixels and give
+    logits; labels are one-hot.
+    """
+
+    def image_size(self, config: Any) -> int:
+        """Side of the images that the model is given: the data's, unless a method says another.
+
+        Raises:
+            InputError: the data's images are not square or not of one size.
+        """
+        height, width, _ = self.data_info(config)["image_shape"]
+        if height is None or height != width:
+            raise InputError(
+                f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
+                "of one size"
+            )
+        return height
+
+    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: Any) -> tf.Tensor:
+        """A training image, float32 [size, size, C] of raw pixels, from one of any size."""
+        raise NotImplementedError
+
+    def stream_options(self, config: Any) -> dict[str, Any]:
+        """More arguments of `tfzoo.data.image_stream`."""
+        return {}
+
+    def data_info(self, config: Any) -> dict[str, Any]:
+        """Classes, channels and steps of a known data set, or of the user's prepared one."""
+        return image_info(config)
+
+    def datasets(self, config: Any) -> data.Datasets:
+        """Images resized (and augmented for training), labels one-hot."""
+        found = data.builder(config.data)
+        info = builder_info(found, config)
+        classes, size = info["num_classes"], self.image_size(config)
+
+        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+            image = self.augmented(example["image"], seed, config)
+            return image, tf.one_hot(example["label"], classes)
+
+        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+            return transforms.to_size(example["image"], size), tf.one_hot(example["label"], classes)
+
+        options = self.stream_options(config)
+        return image_datasets(found, config, info, prepare, plain, **options)
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """Accuracy, cross-entropy and number of test images."""
+        accuracy = keras.metrics.CategoricalAccuracy()
+        loss, count = keras.metrics.CategoricalCrossentropy(from_logits=True), 0
+        predict = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        for x, labels in datasets.test:
+            logits = predict(x)
+            accuracy.update_state(labels, logits)
+            loss.update_state(labels, logits)
+            count += len(x)
+        return {"accuracy": float(accuracy.result()), "loss": float(loss.result()), "count": count}
+
+
+def image_datasets(
+    found: Any, config: Any, info: dict[str, Any], prepare: Any, plain: Any, **options: Any
+) -> data.Datasets:
+    """Training stream and evaluation batches of a builder's three splits.
+
+    Args:
+        found: a TFDS builder.
+        config: the recipe's.
+        info: of `builder_info`.
+        prepare: `(example, seed) -> element` for training.
+        plain: `example -> element` for evaluation.
+        **options: of `tfzoo.data.image_stream`.
+    """
+    train, *others = data.three_splits(found)
+    stream = data.image_stream(
+        found,
+        train,
+        map_fn=prepare,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        steps_per_epoch=info["steps_per_epoch"],
+        **options,
+    )
+    validation, test = (
+        data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
+        for s in others
+    )
+    return data.Datasets(stream, validation, test, info)
+
+
+def image_info(config: Any) -> dict[str, Any]:
+    """Counts and shapes without preparing a known public data set."""
+    name = config.data.name
+    if name not in _PUBLIC:
+        return builder_info(data.builder(config.data), config)
+    examples, classes, shape = _PUBLIC[name]
+    return _info(examples, classes, shape, config)
+
+
+def builder_info(found: Any, config: Any) -> dict[str, Any]:
+    """Counts and shapes of a prepared builder.
+
+    Raises:
+        InputError: its examples are no labelled images.
+    """
+    features = found.info.features
+    if "image" not in features or "label" not in features:
+        raise InputError(
+            f"data.name={config.data.name!r}: must have image and label, has {', '.join(features)}"
+        )
+    shape = features["image"].shape
+    if len(shape) != 3 or shape[-1] is None:
+        raise InputError(f"data.name={config.data.name!r}: images {shape}, must be [H, W, C]")
+    train = data.three_splits(found)[0]
+    return _info(
+        found.info.splits[train].num_examples, features["label"].num_classes, shape, config
+    )
+
+
+def _info(examples: int, classes: int, shape: Any, config: Any) -> dict[str, Any]:
+    whole = max(examples // config.batch_size, 1)
+    return {
+        "steps_per_epoch": min(whole, config.steps_per_epoch or whole),
+        "examples": examples,
+        "num_classes": classes,
+        "image_shape": tuple(shape),
+    }

@@ -1,0 +1,125 @@
+"""Images to embeddings, judged by retrieval among classes that were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfzoo import data
+from tfzoo.data.images import augment, transforms
+from tfzoo.errors import InputError
+from tfzoo.metrics import recall_at_k
+from tfzoo.metrics.held_out import answers
+from tfzoo.recipe import Recipe
+from tfzoo.recipes import networks
+from tfzoo.recipes.config import RetrievalConfig
+from tfzoo.recipes.image_signatures import image_signatures
+from tfzoo.serving import Signature
+
+
+class Retrieval(Recipe):
+    """All splits of a data set joined, and parted by class.
+
+    A method's recipe adds `stream`, `build`, around `network`, and `train`.
+    """
+
+    config_class = RetrievalConfig
+
+    def data_info(self, config: RetrievalConfig) -> dict[str, Any]:
+        """What the model depends on; an epoch's length is not known without the data."""
+        size, steps = config.model.image_size, config.steps_per_epoch or 1
+        return {"steps_per_epoch": steps, "shape": (size, size, config.model.channels)}
+
+    def datasets(self, config: RetrievalConfig) -> data.Datasets:
+        """All splits joined and parted by class."""
+        found = data.builder(config.data)
+        features = found.info.features
+        for name in ("image", config.label):
+            if name not in features:
+                raise InputError(
+                    f"data.name={config.data.name!r}: has no feature {name!r}; must be of "
+                    f"{', '.join(features)}"
+                )
+        names = [s for s in ("train", "validation", "test") if s in found.info.splits]
+        joined = data.split(found, "+".join(names), encoded=True)
+        decode, size = features["image"].decode_example, config.model.image_size
+        first, second = config.train_classes, config.train_classes + config.validation_classes
+
+        def part(low: int, high: int) -> tf.data.Dataset:
+            inside = lambda x: (x[config.label] >= low) & (x[config.label] < high)  # noqa: E731
+            return joined.filter(inside)
+
+        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+            return _whole(decode(example["image"]), size), example[config.label]
+
+        everything = 2**31
+        parts = [part(0, first), part(first, second), part(second, everything)]
+        counts = [int(p.reduce(np.int64(0), lambda n, _: n + 1)) for p in parts]
+        for name, count in zip(("train", "validation", "test"), counts, strict=True):
+            if not count:
+                raise InputError(
+                    f"train_classes={first}, validation_classes={second - first}: leave no "
+                    f"{name} images of {config.data.name!r}"
+                )
+        stream = self.stream(config, parts[0], counts[0], decode)
+        validation, test = (
+            data.eval_batches(p, batch_size=config.batch_size, map_fn=plain) for p in parts[1:]
+        )
+        info = {"steps_per_epoch": stream.steps_per_epoch, "report_k": config.report_k}
+        channels = features["image"].shape[-1]
+        if channels != config.model.channels:
+            raise InputError(
+                f"model.channels={config.model.channels}: must be the data's {channels}"
+            )
+        info |= {"shape": (size, size, channels)}
+        return data.Datasets(stream, validation, test, info)
+
+    def stream(
+        self,
+        config: RetrievalConfig,
+        encoded: tf.data.Dataset,
+        count: int,
+        decode: Callable[[tf.Tensor], tf.Tensor],
+    ) -> data.TrainStream:
+        """The training stream of so many encoded examples."""
+        raise NotImplementedError
+
+    def network(self, config: RetrievalConfig, info: dict[str, Any]) -> keras.Model:
+        """A plain Keras model from raw pixels to embeddings of unit length."""
+        settings = config.model
+        scale = (settings.pixel_mean, settings.pixel_std)
+        return networks.embedder(info["shape"], settings.backbone, settings.dim, *scale)
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+        """recall@k on the classes for test, and the number of their images."""
+        labels, embeddings = answers(model, datasets.test)
+        found = {
+            f"recall_at_{k}": recall_at_k(labels, embeddings, k)
+            for k in datasets.info["report_k"]
+            if k < len(labels)
+        }
+        return found | {"count": len(labels)}
+
+    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+        """`serving_default(images)` and `bytes(encoded)`, to `embedding`."""
+        _, size, _, channels = model.input_shape
+        answer = lambda images: {"embedding": model(images, training=False)}  # noqa: E731
+        return image_signatures(answer, size, channels, "an embedding of unit length")
+
+
+def training_view(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
+    """A random crop, mirrored at times; small images as they are."""
+    if image.shape[0] == size and image.shape[1] == size:
+        return tf.cast(image, tf.float32)
+    crop, mirror = tf.unstack(tf.random.split(seed, 2))
+    found = augment.flip(augment.random_resized_crop(image, crop, size), mirror)
+    return tf.ensure_shape(tf.cast(found, tf.float32), [size, size, image.shape[-1]])
+
+
+def _whole(image: tf.Tensor, size: int) -> tf.Tensor:
+    """The middle of an image."""
+    return transforms.to_size(image, size)

@@ -1,0 +1,122 @@
+"""What a trained network is measured by, on shapes that it has never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfzoo.data.shapes.cameras import turned
+from tfzoo.data.shapes.posed import PosedShapes
+from tfzoo.recon3d.hull import visual_hull
+from tfzoo.recon3d.meshes import logit
+from tfzoo.recon3d.metrics import mesh_metrics, volumetric_iou
+from tfzoo.recon3d.model import OccupancyReconstructor
+
+BATCH = 8
+
+
+def logits_of(model: OccupancyReconstructor, arrays: dict, views: int) -> np.ndarray:
+    """Logits [M, P] by the first views of `PosedShapes.arrays`."""
+    found = []
+    for i in range(0, len(arrays["points"]), BATCH):
+        part = slice(i, i + BATCH)
+        field = model.field(arrays["images"][part, :views], arrays["cameras"][part, :views])
+        found.append(field(arrays["points"][part]))
+    return np.concatenate(found)
+
+
+def choose_threshold(
+    model: OccupancyReconstructor, arrays: dict, views: int, thresholds: Sequence[float]
+) -> float:
+    """The probability of the best mean IoU, on validation shapes."""
+    logits, truth = logits_of(model, arrays, views), arrays["occupancies"] > 0.5
+    scores = [volumetric_iou(logits > logit(t), truth).mean() for t in thresholds]
+    return float(thresholds[int(np.argmax(scores))])
+
+
+def of_split(
+    model: OccupancyReconstructor, shapes: PosedShapes, views: Sequence[int], name: str
+) -> dict[str, float]:
+    """Mean IoU over shapes, `<name>_<views>` for each number of views, and of the visual hull.
+
+    At the model's threshold; with the last number of views also at 0.5, and as the mean over
+    categories (`_by_category`).
+    """
+    arrays = shapes.arrays(max(views))
+    truth, found = arrays["occupancies"] > 0.5, {}
+    for v in views:
+        logits = logits_of(model, arrays, v)
+        iou = volumetric_iou(logits > logit(model.threshold), truth)
+        found[f"{name}_{v}"] = iou.mean()
+        if v == views[-1]:
+            kinds = np.unique(shapes.labels)
+            means = [iou[shapes.labels == k].mean() for k in kinds]
+            found[f"{name}_by_category"] = np.mean(means)
+            found[f"{name}_at_half"] = volumetric_iou(logits > 0, truth).mean()
+        hull = [
+            visual_hull(a[:v], c[:v], p)
+            for a, c, p in zip(arrays["images"], arrays["cameras"], arrays["points"], strict=True)
+        ]
+        found[f"hull_{name}_{v}"] = volumetric_iou(np.stack(hull), truth).mean()
+    return {key: float(value) for key, value in found.items()}
+
+
+def of_gauge(
+    model: OccupancyReconstructor, shapes: PosedShapes, views: Sequence[int], seed: int = 0
+) -> dict[str, float]:
+    """Mean IoU on the same shapes in worlds turned at random: images are the very same.
+
+    `gauge_<views>`; what is lost against the split's own figure was learnt from how objects are put
+    into the world. `gauge_change` is the largest change of a probability.
+    """
+    arrays = shapes.arrays(max(views))
+    truth, rng = arrays["occupancies"] > 0.5, np.random.default_rng(seed)
+    moved = dict(arrays)
+    pairs = [
+        turned(c, p, random_rotation(rng))
+        for c, p in zip(arrays["cameras"], arrays["points"], strict=True)
+    ]
+    for name, values in zip(("cameras", "points"), zip(*pairs, strict=True), strict=True):
+        moved[name] = np.stack(values).astype(np.float32)
+    found, change = {}, 0.0
+    for v in views:
+        logits = logits_of(model, moved, v)
+        iou = volumetric_iou(logits > logit(model.threshold), truth)
+        found[f"gauge_{v}"] = float(iou.mean())
+        plain = logits_of(model, arrays, v)
+        sigmoid = [1 / (1 + np.exp(-x.astype(np.float64))) for x in (logits, plain)]
+        change = max(change, float(np.abs(sigmoid[0] - sigmoid[1]).max()))
+    return found | {"gauge_change": change}
+
+
+def of_meshes(
+    model: OccupancyReconstructor,
+    shapes: PosedShapes,
+    views: int,
+    count: int,
+    resolution: int,
+    name: str,
+) -> dict[str, float]:
+    """Mean surface metrics of the first shapes' meshes; `<name>_meshes` is how many had a surface.
+
+    A field without a surface counts in `<name>_meshes` only.
+    """
+    from tfzoo.errors import InputError
+
+    arrays, rows = shapes.take(np.arange(min(count, len(shapes)))).arrays(views, 1), []
+    for i in range(len(arrays["images"])):
+        try:
+            mesh = model.reconstruct(arrays["images"][i], arrays["cameras"][i], resolution)
+        except InputError:
+            continue
+        rows.append(mesh_metrics(mesh, *shapes.surface_of(i)))
+    found = {f"{name}_{k}": float(np.mean([r[k] for r in rows])) for k in (rows or [{}])[0]}
+    return found | {f"{name}_meshes": float(len(rows))}
+
+
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
+    """A rotation [3, 3], evenly over all."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diagonal(r))
+    return q if np.linalg.det(q) > 0 else q[:, [1, 0, 2]]

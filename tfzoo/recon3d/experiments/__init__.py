@@ -1,0 +1,1 @@
+"""The study and the bench of `tfzoo.recon3d`, and their parts."""

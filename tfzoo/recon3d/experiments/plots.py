@@ -1,0 +1,131 @@
+"""Pictures of reconstructions: what was seen, what was there, what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfzoo.data.shapes import raycast
+from tfzoo.data.shapes.mesh_solids import GridSolid
+from tfzoo.data.shapes.posed import PosedShapes
+from tfzoo.experiments import statistics
+from tfzoo.experiments.plots import save_figure
+from tfzoo.experiments.statistics import Row
+from tfzoo.recon3d.meshes import BOUND, lattice, logit
+from tfzoo.recon3d.model import OccupancyReconstructor
+
+CELLS = 64
+
+
+def grid_solid(inside: np.ndarray, bound: float = BOUND) -> GridSolid:
+    """A grid of booleans [n, n, n] over the cube as a distance field that can be rendered."""
+    from scipy import ndimage
+
+    cell = 2 * bound / (len(inside) - 1)
+    apart = ndimage.distance_transform_edt(~inside), ndimage.distance_transform_edt(inside)
+    values = np.where(inside, 0.5 - apart[1], apart[0] - 0.5)
+    return GridSolid(ndimage.gaussian_filter(values, 0.7) * cell, cell)
+
+
+def inside_by(model: OccupancyReconstructor) -> Callable[..., np.ndarray]:
+    """What a model takes for inside: (images, cameras, points) -> bool [N]."""
+
+    def ask(images: np.ndarray, cameras: np.ndarray, points: np.ndarray) -> np.ndarray:
+        field = model.field(images[None], cameras[None])
+        return field(points[None])[0] > logit(model.threshold)
+
+    return ask
+
+
+def reconstructions(
+    methods: dict[str, Callable[..., np.ndarray]],
+    splits: dict[str, PosedShapes],
+    path: str | Path,
+    views: int = 3,
+    each: int = 4,
+) -> None:
+    """A row for each shape: its views, the truth in a view that no method saw, and every method.
+
+    Args:
+        methods: by name, as `inside_by` gives them.
+        splits: by name; the first shapes of different categories are shown.
+        path: of the PNG.
+        views: that methods see, at most; the next one is shown.
+        each: shapes of a split.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    views = min(views, *(s.views - 1 for s in splits.values()))
+    rows = [(name, s, i) for name, s in splits.items() for i in _different(s, each)]
+    titles = [f"view {i + 1}" for i in range(views)] + ["truth", *methods]
+    figure, axes = plt.subplots(
+        len(rows), len(titles), figsize=(1.3 * len(titles), 1.3 * len(rows)), squeeze=False
+    )
+    points = lattice(CELLS).reshape(-1, 3)
+    for number, (line, (name, shapes, i)) in enumerate(zip(axes, rows, strict=True)):
+        found = shapes.take(np.array([i])).arrays(views + 1, 1)
+        images, cameras = found["images"][0], found["cameras"][0]
+        shown = [*images.astype(np.uint8)]
+        for ask in methods.values():
+            inside = ask(images[:views], cameras[:views], points).reshape((CELLS + 1,) * 3)
+            field = grid_solid(inside)
+            shown.append(raycast.render(field, cameras[views:], images.shape[1])[0][0])
+        for axis, image, title in zip(line, shown, titles, strict=True):
+            axis.imshow(image)
+            axis.set(xticks=[], yticks=[])
+            if number == 0:
+                axis.set_title(title.replace(", ", "\n"), fontsize=7)
+        label = f"{name}:\n{shapes.names[shapes.labels[i]]}"
+        line[0].set_ylabel(label, fontsize=6)
+    save_figure(figure, path)
+
+
+def _different(shapes: PosedShapes, count: int) -> list[int]:
+    """The first shape of each category, as many as wanted, then second ones."""
+    order = sorted(
+        range(len(shapes)), key=lambda i: (int((shapes.labels[:i] == shapes.labels[i]).sum()), i)
+    )
+    return order[:count]
+
+
+def by_views(rows: Sequence[Row], views: Sequence[int], path: str | Path) -> None:
+    """IoU over the number of views, seen and unseen categories, every arm and the hull."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+    views = sorted(views)
+    for axis, split in zip(axes, ("seen", "unseen"), strict=True):
+        for arm in dict.fromkeys(r.arm for r in rows):
+            _line(axis, rows, arm, views, split, arm)
+        first = rows[0].arm
+        _line(axis, rows, first, views, f"hull_{split}", "visual hull", color="black", ls=":")
+        axis.set(xlabel="views", title=f"{split} categories", xticks=views)
+    axes[0].set_ylabel("IoU")
+    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    save_figure(figure, path)
+
+
+def _line(
+    axis: Any,
+    rows: Sequence[Row],
+    arm: str,
+    views: Sequence[int],
+    name: str,
+    label: str,
+    **style: Any,
+) -> None:
+    found = [
+        statistics.interval(list(statistics.values(rows, arm, f"{name}_{v}").values()))
+        for v in views
+    ]
+    half = [0 if np.isnan(f.half) else f.half for f in found]
+    axis.errorbar(views, [f.mean for f in found], half, label=label, capsize=2, **style)

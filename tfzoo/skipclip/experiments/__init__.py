@@ -1,0 +1,1 @@
+"""The study and the bench of `tfzoo.skipclip`, and their parts."""

@@ -1,0 +1,190 @@
+"""`tfzoo bench skipclip`: clips a second of an encoder, of its convolutions, and of its input.
+
+The network is compared with the same one of Keras's plain layers, with its convolutions alone
+(forward and both gradients of each, on held inputs, one after another as in training: the limit
+that it can reach), and with whole training from the input pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfzoo.config import check
+from tfzoo.experiments import bench
+from tfzoo.experiments.bench import Target, Times
+
+WIDTH, CLIPS = 16, 5
+SIZES = {"small": (12, 8, 24), "r2plus1d18": (1, 16, 112), "r3d18": (1, 16, 112)}
+"""Of each encoder: tuples of clips a batch, frames, pixels."""
+RECIPES = dict.fromkeys(SIZES, "skipclip/ucf101_pretrain") | {"small": "skipclip/motions"}
+"""Whose crops and colours are each encoder's."""
+FORWARD = ("forward", "plain_forward")
+TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
+PARTS = ("forward", "training")
+
+
+def _encoder(plain: bool, kind: str, width: int) -> Any:
+    import keras
+
+    from tfzoo.skipclip import FoldedBatchNormalization, make_encoder
+
+    keras.utils.set_random_seed(0)
+    made = make_encoder(kind, width=width)
+    if not plain:
+        return made
+
+    def swap(layer: Any) -> Any:
+        if isinstance(layer, FoldedBatchNormalization):
+            return keras.layers.BatchNormalization.from_config(layer.get_config())
+        return layer.__class__.from_config(layer.get_config())
+
+    return keras.models.clone_model(made, clone_function=swap)
+
+
+def _videos(kind: str) -> Any:
+    import numpy as np
+
+    batch, frames, side = SIZES[kind]
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (batch, CLIPS, frames, side, side, 3)).astype("uint8")
+
+
+def build_forward(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
+    """Features of a batch's clips, by the encoder or that of plain layers."""
+    import tensorflow as tf
+
+    model = _encoder(name.startswith("plain"), encoder, width)
+    x = _videos(encoder)
+    x = tf.constant(x.reshape(-1, *x.shape[2:]))
+    run = tf.function(lambda x: model(x, training=False), autograph=False)
+    return lambda: run(x)[0].numpy()
+
+
+def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
+    """A repetition: a step on held clips, its convolutions alone, one of `fit`, or many batches."""
+    if name == "convolutions":
+        return _convolutions(_encoder(False, encoder, width), encoder)
+    if name == "pipeline":
+        return bench.Pulling(_stream(encoder))
+    import keras
+    import tensorflow as tf
+
+    from tfzoo.skipclip import SkipClip
+
+    made = _encoder(name.startswith("plain"), encoder, width)
+    model = SkipClip(made, futures=CLIPS - 1, margin=0.1)
+    model.compile(keras.optimizers.Adam(1e-3))
+    if name == "training":
+        batches = iter(_stream(encoder))
+        return lambda: model.train_on_batch(*next(batches))
+    x = tf.constant(_videos(encoder))
+    y = tf.zeros(x.shape[:1], tf.int32)
+    return lambda: model.train_on_batch(x, y)
+
+
+def _stream(kind: str) -> Any:
+    """Tuples from motions-like videos in memory, cropped and recoloured as by the recipe."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tfzoo import data, runner
+    from tfzoo.data.videos.motions import FRAMES as LENGTH
+    from tfzoo.data.videos.motions import MOTIONS, make_video
+    from tfzoo.data.videos.splits import VideoSplit
+    from tfzoo.skipclip import Clips, streams
+
+    held = tf.constant(np.stack([make_video(MOTIONS[i % 12], (i,), LENGTH) for i in range(60)]))
+    lookup = lambda i, epoch: {"video": held[i]}  # noqa: E731
+    source = VideoSplit(
+        60,
+        0,
+        False,
+        held.shape[2:4],
+        lambda **more: data.train_stream(lookup, count=60, **more),
+        tf.data.Dataset.from_tensor_slices({"video": held}),
+    )
+    batch, frames, _ = SIZES[kind]
+    view = runner.resolve(RECIPES[kind]).config.augment
+    form = Clips(frames, 1, CLIPS - 1, 4)
+    return streams.tuples(source, form, view, rotate=False, batch_size=batch, seed=0).from_step(0)
+
+
+def _convolutions(model: Any, kind: str) -> Callable[[], None]:
+    import keras
+    import tensorflow as tf
+
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv3D)]
+    inside = keras.Model(model.inputs, [layer.input for layer in layers])
+    x = _videos(kind)
+    x = tf.constant(x.reshape(-1, *x.shape[2:]))
+    held = [tf.constant(value) for value in inside(x)]
+
+    @tf.function(autograph=False)
+    def run(held: list[tf.Tensor]) -> tf.Tensor:
+        made, before = [], []
+        for layer, value in zip(layers, held, strict=True):
+            # independent ones would share the cores, which a network's cannot
+            with tf.control_dependencies(before), tf.GradientTape() as tape:
+                tape.watch(value)
+                y = layer(value)
+            made.append((tape, layer, value, y))
+            before = [y]
+        values = [y for *_, y in made]  # fetched too, or no forward convolution is computed
+        for tape, layer, value, y in reversed(made):
+            inner = [value] if layer is not layers[0] else []  # pixels need no gradient
+            with tf.control_dependencies(before):
+                ones = tf.ones_like(y)
+                before = tape.gradient(y, [layer.kernel.value, *inner], output_gradients=ones)
+            values += before
+        return tf.add_n([tf.reshape(v, [-1])[0] for v in values])
+
+    return lambda: run(held).numpy()
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = bench.parser("skipclip", __doc__, 7, PARTS)
+    parser.add_argument("--width", type=int, default=WIDTH, help="of small; default %(default)s")
+    parser.add_argument("--encoders", default="small,r3d18", help="default %(default)s")
+    words = bench.parse(parser, argv, PARTS)
+    check(words.width >= 1, "--width", words.width, "at least 1")
+    encoders = [name for name in words.encoders.split(",") if name]
+    for name in encoders:
+        check(name in SIZES, "--encoders", name, f"some of {', '.join(SIZES)}")
+    rows: list[dict[str, Any]] = []
+    for encoder in encoders:
+        size = {"encoder": encoder, "width": words.width if encoder == "small" else 64}
+        for part, names in (("forward", FORWARD), ("training", TRAINING)):
+            if part in words.parts:
+                rows += _compare(part, names, words.rounds, size)
+    bench.report("skipclip", rows, targets(rows), words.output)
+
+
+def _compare(
+    kind: str, names: Sequence[str], rounds: int, size: dict[str, int]
+) -> list[dict[str, Any]]:
+    keywords = {name: {"name": name, **size} for name in names}
+    with bench.workers(names, time_limit=120) as made:
+        results = bench.compare(
+            made, f"tfzoo.skipclip.experiments.bench:build_{kind}", keywords, rounds, memory=False
+        )
+    rows = bench.table(results, {"pipeline": bench.BATCHES}, kind=kind, **size)
+    for row in rows:
+        if row["seconds"]:
+            clips = SIZES[size["encoder"]][0] * CLIPS
+            row["clips_per_second"] = round(clips / row["seconds"], 1)
+    return rows
+
+
+def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
+    """The figures that are meant to be reached, as far as the rows tell."""
+    times, found, t = Times(rows, "encoder", "kind", "alternative"), [], "training"
+    for e in dict.fromkeys(row["encoder"] for row in rows):
+        says = f"{e}: training's clips a second / the convolutions' alone"
+        found += times.ratio(says, (e, t, "convolutions"), (e, t, "training"), 0.8, True)
+        says = f"{e}: input pipeline's time / a training step's on held clips"
+        found += times.ratio(says, (e, t, "pipeline"), (e, t, "step"), 1.0, False)
+        says = f"{e}: times as fast as plain Keras layers, a training step"
+        found += times.ratio(says, (e, t, "plain_step"), (e, t, "step"), 1.0, True)
+    return found

@@ -1,0 +1,1 @@
+"""What a run needs: its config, its directory, checkpoints, callbacks, several devices."""

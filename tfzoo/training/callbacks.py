@@ -1,0 +1,178 @@
+"""What the runner hangs on every `fit`: checkpoints, the log, and the stop on NaN or a signal."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfzoo.files import write_csv
+from tfzoo.training.checkpoint import Checkpoints, state_variables
+
+
+class TrainingInterrupted(Exception):
+    """SIGINT or SIGTERM came; the state is saved, the same command goes on from there."""
+
+    def __init__(self, message: str, signum: int):
+        super().__init__(message)
+        self.signum = signum
+
+
+class TrainingDiverged(Exception):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+class StopFlag:
+    """Remembers the first SIGINT or SIGTERM instead of dying in the middle of a step."""
+
+    signum: int | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[StopFlag]:
+        """Catches the signals inside the block; a second one acts at once."""
+        try:
+            old = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: no signal reaches it anyway
+            old = {}
+        try:
+            yield self
+        finally:
+            for signum, handler in old.items():
+                signal.signal(signum, handler)
+
+    def _note(self, signum: int, frame: Any) -> None:
+        del frame
+        if self.signum is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
+        self.signum = signum
+
+
+class Log:
+    """Rows of numbers, kept in the checkpoints and written whole to a CSV file."""
+
+    def __init__(self, path: Path, writer: bool = True):
+        self.path = path
+        self.writer = writer
+        self.rows: list[dict[str, float]] = []
+
+    def add(self, row: dict[str, float]) -> None:
+        """Appends a row and rewrites the file."""
+        self.rows.append(row)
+        if not self.writer:
+            return
+        write_csv(self.path, self.rows)
+
+
+class Backup(keras.callbacks.Callback):
+    """Saves the training state every so many steps and at each epoch's end.
+
+    Keras's `BackupAndRestore` saves neither seed generators, metric states nor the position
+    inside an epoch; with this one a resumed run ends with the very weights of an uninterrupted one.
+
+    Args:
+        checkpoints: where to.
+        log: gets a row an epoch.
+        stop: looked at after each step.
+        steps_per_epoch: length of an epoch.
+        save_every: steps between checkpoints.
+        step: steps done already.
+        state: what else is saved, see `Run.fit`.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        log: Log,
+        stop: StopFlag,
+        steps_per_epoch: int,
+        save_every: int,
+        step: int,
+        state: Sequence[Any] = (),
+    ):
+        super().__init__()
+        self.state = tuple(state)
+        self.checkpoints = checkpoints
+        self.log = log
+        self.stop = stop
+        self.steps_per_epoch = steps_per_epoch
+        self.save_every = save_every
+        self.step = step
+        self._metrics: list[Any] | None = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Notes the metric states of a half epoch before `fit` resets them."""
+        if self.step % self.steps_per_epoch:
+            variables = self.model.metrics_variables
+            self._metrics = [keras.ops.convert_to_numpy(v) for v in variables]
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Puts the metric states of a half epoch back."""
+        if self._metrics is not None:
+            for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
+                variable.assign(value)
+            self._metrics = None
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Counts the step, looks for NaN, saves when due."""
+        self.step += 1
+        self._check(logs or {})
+        if self.step % self.steps_per_epoch == 0:
+            return  # the epoch's end saves, with the log's row
+        if self.stop.signum is not None:
+            self._save()
+            self._interrupt()
+        if self.step % self.save_every == 0:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Writes the log's row and saves."""
+        self._check(logs or {})
+        row = {"epoch": epoch + 1, "step": self.step}
+        self.log.add(row | {name: float(value) for name, value in (logs or {}).items()})
+        self._save()
+        if self.stop.signum is not None:
+            self._interrupt()
+
+    def _check(self, logs: dict) -> None:
+        loss = float(logs.get("loss", 0.0))
+        if not math.isfinite(loss):
+            self._diverged(f"the loss is {loss}")
+
+    def _save(self) -> None:
+        position = {"step": self.step, "log": self.log.rows}
+        try:
+            self.checkpoints.save(self.step, state_variables(self.model, *self.state), position)
+        except FloatingPointError as error:
+            self._diverged(str(error))
+
+    def _diverged(self, what: str) -> None:
+        latest = self.checkpoints.latest()
+        kept = f"last good checkpoint: {latest}" if latest else "no checkpoint was written yet"
+        raise TrainingDiverged(f"step {self.step}: {what}; {kept}")
+
+    def _interrupt(self) -> None:
+        name = signal.Signals(self.stop.signum).name
+        raise TrainingInterrupted(
+            f"{name}: stopped after step {self.step}, state saved; the same command goes on",
+            self.stop.signum,
+        )
+
+
+class EpochLine(keras.callbacks.Callback):
+    """One line an epoch, for output that is no terminal."""
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Prints the epoch's metrics."""
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+        print(f"epoch {epoch + 1}/{self.epochs}  {numbers}", file=sys.stderr, flush=True)

@@ -1,0 +1,93 @@
+"""Models whose two parts are trained in turn, each by an optimizer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfzoo.training import replicas
+
+
+class TwoPlayer(keras.Model):
+    """The part that judges moves by `optimizer`, the generator by `g_optimizer`.
+
+    A subclass says the variables of each, and trains in `train_step`. Both optimizers survive
+    `.keras` files and checkpoints.
+    """
+
+    def judge_variables(self) -> list[keras.Variable]:
+        """What `optimizer` moves."""
+        raise NotImplementedError
+
+    def generator_variables(self) -> list[keras.Variable]:
+        """What `g_optimizer` moves."""
+        raise NotImplementedError
+
+    def default_optimizers(self) -> tuple[Any, Any]:
+        """Optimizers for `compile` without any."""
+        raise NotImplementedError
+
+    def compile(
+        self, optimizer: Any = None, g_optimizer: Any = None, jit_compile: Any = "auto"
+    ) -> None:
+        """Sets both optimizers.
+
+        Args:
+            optimizer: of the part that judges; None is the model's default.
+            g_optimizer: of the generator; None is the model's default.
+            jit_compile: as Keras's.
+        """
+        first, second = self.default_optimizers()
+        super().compile(optimizer=optimizer or first, jit_compile=jit_compile)
+        self.g_optimizer = keras.optimizers.get(g_optimizer or second)
+        if self.dtype_policy.name == "mixed_float16":  # as Keras does with the first
+            self.g_optimizer = keras.optimizers.LossScaleOptimizer(self.g_optimizer)
+        self.optimizer.build(self.judge_variables())
+        self.g_optimizer.build(self.generator_variables())
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """Both optimizers and `jit_compile`; None before `compile`."""
+        if not self.compiled:
+            return None
+        inner = {
+            key: getattr(found, "inner_optimizer", found)
+            for key, found in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
+        }
+        made = {key: keras.saving.serialize_keras_object(o) for key, o in inner.items()}
+        return made | {"jit_compile": self.jit_compile}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as when the model was saved."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def optimizer_variables(self) -> list[Any]:
+        """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""
+        return self.g_optimizer.variables if self.compiled else []
+
+    def scaled(self, loss: Any, optimizer: Any) -> Any:
+        """A mean over this replica's rows as `move` takes it."""
+        return optimizer.scale_loss(replicas.share(loss))
+
+    def note(self, rows: Any, values: Iterable[Any]) -> dict[str, Any]:
+        """Adds means over some rows to those of the epoch, in the order of `metrics`.
+
+        A replica may have no rows of the last batch.
+        """
+        for mean, value in zip(self.metrics, values, strict=True):
+            value = ops.where(ops.equal(rows, 0), ops.zeros_like(value), value)
+            mean.update_state(value, sample_weight=rows)
+        return {mean.name: mean.result() for mean in self.metrics}
+
+    def move(self, tape: Any, loss: Any, optimizer: Any, variables: list[keras.Variable]) -> None:
+        """One step of an optimizer along a loss that `scaled` has made."""
+        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+
+
+def follow(average: Any, source: Any, ema: float) -> None:
+    """Parameters a <- ema a + (1 - ema) p; running statistics are copied."""
+    for mine, theirs in zip(average.weights, source.weights, strict=True):
+        mine.assign(ema * mine + (1 - ema) * theirs if theirs.trainable else theirs)

@@ -1,0 +1,111 @@
+"""`tfzoo study uwac`: do uncertainty weights help an offline actor-critic, and by what?
+
+On the embedded tasks, judged by returns of whole episodes. Two data sets get the ablations of the
+weights too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tfzoo.config import check
+from tfzoo.data.control.tasks import MIXTURES
+from tfzoo.experiments import statistics, study
+from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.statistics import Row
+from tfzoo.experiments.study import Arm
+from tfzoo.uwac.experiments import plots
+
+HEADLINE = Headline(
+    "uwac",
+    "pointmass-random_expert",
+    "return",
+    "return on mixed data of a point mass",
+    "UWAC",
+    "BEAR",
+    more=True,
+    digits=2,
+)
+"""What README and the card quote."""
+
+BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
+BEAR_SN, UWAC_EXP = "BEAR, spectral norm", "UWAC, official code without spectral norm"
+ABLATIONS = ("UWAC, critics' weights only", "UWAC, actor's weights only")
+_EXP = ("agent.weight_fn=exp", "agent.weight_power=2", "agent.weight_clip=[0.0,1.0]")
+_SN = "agent.spectral_norm=true"
+SETTINGS: dict[str, tuple[str, ...]] = {
+    BC: ("algorithm=bc",),
+    BEAR: ("algorithm=bear", "agent.dropout_rate=0.0"),
+    DROPOUT: ("algorithm=bear",),
+    UWAC: (),
+    CODE: (*_EXP, _SN),
+    BEAR_SN: ("algorithm=bear", "agent.dropout_rate=0.0", _SN),
+    "UWAC, spectral norm": (_SN,),
+    UWAC_EXP: _EXP,
+    ABLATIONS[0]: ("agent.weight_actor=false",),
+    ABLATIONS[1]: ("agent.weight_critic=false",),
+}
+ABLATED = ("pointmass/random_expert", "pendulum/expert")
+DATA = tuple(f"{task}/{mixture}" for task in ("pointmass", "pendulum") for mixture in MIXTURES)
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command line."""
+    parser = study.parser("uwac")
+    parser.add_argument("--data", default=",".join(DATA), help="some of %(default)s")
+    words = parser.parse_args(argv)
+    seeds = study.parse_seeds(words.seeds)
+    chosen = [name for name in words.data.split(",") if name]
+    for name in chosen:
+        check(name in DATA, "--data", name, f"some of {', '.join(DATA)}")
+    check(bool(chosen), "--data", words.data, f"some of {', '.join(DATA)}")
+    output = Path(words.output or "studies/uwac")
+    for name in chosen:
+        print(name, flush=True)
+        folder = output / name.replace("/", "-")
+        rows = with_costs(study.run_grid(arms(name, words.overrides), seeds, folder))
+        report(name, rows, folder)
+        plots.curves(folder / "runs", rows, folder / "curves.png")
+    plots.returns(output, DATA, output / "returns.png")
+    print(f"written to {output}")
+
+
+def arms(name: str, overrides: Sequence[str] = ()) -> list[Arm]:
+    """The arms of one data set, `<task>/<mixture>`."""
+    task, mixture = name.split("/")
+    common = [f"data.name=tfzoo_{task}_offline/{mixture}", *overrides]
+    kept = [arm for arm in SETTINGS if name in ABLATED or arm not in ABLATIONS]
+    return [Arm(arm, f"uwac/{task}", [*SETTINGS[arm], *common]) for arm in kept]
+
+
+def with_costs(rows: Sequence[Row]) -> list[Row]:
+    """Rows with `cost`, the return's negative: less is better, as claims want it."""
+    found = []
+    for row in rows:
+        extra = {"cost": -row.metrics["return"]} if "return" in row.metrics else {}
+        found.append(replace(row, metrics=row.metrics | extra))
+    return found
+
+
+def report(name: str, rows: Sequence[Row], output: Path) -> None:
+    """Table, CSV and JSON of one data set."""
+    claims = [
+        ("UWAC costs less than BEAR", UWAC, BEAR),
+        ("UWAC costs less than BEAR with its dropout critics (the weights help)", UWAC, DROPOUT),
+        ("UWAC costs less than behavioural cloning", UWAC, BC),
+        ("the official code's weights cost less than BEAR", CODE, BEAR),
+        ("BEAR costs less than with spectral norm", BEAR, BEAR_SN),
+        ("UWAC costs less than with the official code's weights alone", UWAC, UWAC_EXP),
+    ]
+    note = (
+        f"tfzoo_{name.replace('/', '_offline/')}, 1.0.0; cost: negative mean return of 20 episodes "
+        "after the last step, the same starts for all; target_max: greatest target of any step "
+        "(rewards are never positive, so a positive one is impossible)"
+    )
+    print(
+        study.report(
+            f"uwac {name}", rows, "cost", output, claims, [*statistics.all_metrics(rows), "", note]
+        )
+    )

@@ -1,0 +1,1 @@
+"""The command `tfzoo`; nothing here loads TensorFlow before a command needs it."""

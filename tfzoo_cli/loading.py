@@ -1,0 +1,111 @@
+"""How the command line comes by tfzoo: a few light modules at once, all of it when it must.
+
+`import tfzoo` registers every Keras object and so loads TensorFlow, which takes seconds and, before
+any setting is read, writes lines to standard error that are no errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+_NOISE = re.compile(
+    rb"All log messages before absl::InitializeLog"
+    rb"|^I\d{4} [\d:. ]+\S+\.(cc|h):\d+\]"  # information
+    rb"|^\d{4}-\d\d-\d\d [\d:. ]+I "  # the same, in TensorFlow's older form
+    rb"|^To enable the following instructions: "  # cpu_feature_guard's second line
+    rb"|cuInit: .*UNKNOWN ERROR \(303\)"  # no driver is installed
+    rb"|Unable to register cu\w+ factory"
+    rb"|computation placer already registered"
+)
+"""What TensorFlow writes when it starts, on a machine with or without a GPU."""
+
+
+@contextlib.contextmanager
+def light_modules() -> Iterator[None]:
+    """Lets `tfzoo.zoo` and what it imports be used without `tfzoo/__init__.py`, in the block.
+
+    After it tfzoo is as if it had never been imported.
+    """
+    if "tfzoo" in sys.modules:
+        yield
+        return
+    spec = importlib.util.find_spec("tfzoo")
+    sys.modules["tfzoo"] = importlib.util.module_from_spec(spec)  # its path, and nothing run
+    try:
+        yield
+    finally:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "tfzoo"]:
+            del sys.modules[name]
+
+
+def load_tfzoo(verbose: bool = False) -> None:
+    """Imports tfzoo and lets TensorFlow look for its devices.
+
+    Args:
+        verbose: lets all lines of TensorFlow through, those of its start too.
+    """
+    if "tfzoo" in sys.modules:
+        return
+    if verbose:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+        import tfzoo  # noqa: F401
+
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _without_noise():
+        import tensorflow as tf
+
+        import tfzoo  # noqa: F401
+
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _without_noise() -> Iterator[None]:
+    """Drops `_NOISE` from file descriptor 2; every other line appears as it comes.
+
+    The lines go through a process of their own, so that the last words of a crash appear too.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # standard error is closed
+        yield
+        return
+    try:
+        if not hasattr(os, "fork"):  # Windows
+            yield
+            return
+        sys.stderr.flush()
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            _filter(read, kept)
+        os.close(read)
+        os.dup2(write, 2)
+        os.close(write)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.waitpid(child, 0)
+    finally:
+        os.close(kept)
+
+
+def _filter(read: int, write: int) -> None:
+    """Copies lines until the pipe ends, and exits; nothing else of this process goes on."""
+    try:
+        os.dup2(write, 2)  # the pipe ends when no one else holds its other side
+        with os.fdopen(read, "rb") as lines:
+            for line in lines:
+                if not _NOISE.search(line):
+                    os.write(write, line)
+    finally:
+        os._exit(0)

@@ -1,0 +1,173 @@
+"""The command `tfzoo`: its words, its exit status, its output."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_STATUS = {
+    "tfzoo.errors:InputError": 2,
+    "tfzoo.serving.errors:ExportError": 1,
+    "tfzoo.training.callbacks:TrainingDiverged": 1,
+}
+"""By name, as these classes cannot be imported before TensorFlow is."""
+_INTERRUPTED = "tfzoo.training.callbacks:TrainingInterrupted"
+_ASCII = {"±": "+-", "…": "...", "×": "x", "−": "-", "–": "-", "→": "->", "π": "pi", "α": "alpha"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        0; 2 for a wrong input, with one line that says what; 1 for a run that failed;
+        128 + signal number for an interrupted one.
+    """
+    _spell_in_ascii_where_needed()
+    words = _parser().parse_args(argv)
+    try:
+        return words.run(words) or 0
+    except KeyboardInterrupt:
+        return _fail("interrupted", 130)
+    except BrokenPipeError:  # `tfzoo list | head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        return 0
+    except Exception as error:
+        code = _status(error)
+        if code is None:
+            raise
+        return _fail(error, code)
+
+
+def _status(error: Exception) -> int | None:
+    names = [f"{cls.__module__}:{cls.__qualname__}" for cls in type(error).__mro__]
+    if _INTERRUPTED in names:
+        return 128 + error.signum
+    if isinstance(error, OSError) and error.errno in _DISK:  # a full or read-only disk
+        return 1
+    return next((_STATUS[name] for name in names if name in _STATUS), None)
+
+
+def _fail(error: Exception | str, code: int) -> int:
+    print(f"tfzoo: {error}", file=sys.stderr)
+    return code
+
+
+def _spell_in_ascii_where_needed() -> None:
+    """Lets output whose encoding lacks `±` and the like say `+-`."""
+
+    def spell(error: UnicodeError) -> tuple[str, int]:
+        text = error.object[error.start : error.end]
+        return "".join(_ASCII.get(letter, "?") for letter in text), error.end
+
+    codecs.register_error("tfzoo", spell)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="tfzoo")
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int | None]:
+    def run(words: argparse.Namespace) -> int | None:
+        from tfzoo_cli import commands, loading
+
+        loading.load_tfzoo(words.verbose)
+        return getattr(commands, name)(words)
+
+    return run
+
+
+def _list(words: argparse.Namespace) -> None:
+    from tfzoo_cli import listing, loading
+
+    with loading.light_modules():
+        listing.show(words.what, words.long)
+
+
+class _Version(argparse.Action):
+    """Prints the version when it is asked for, not before."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **keywords: object):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **keywords)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        print(f"tfzoo {metadata.version('tfzoo')}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tfzoo", description="Ten published methods in TensorFlow and Keras 3."
+    )
+    parser.add_argument("--version", action=_Version, help="prints the version, ends")
+    parser.add_argument(
+        "--verbose", action="store_true", help="shows all that TensorFlow logs; before COMMAND"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, help: str, run: Callable | None = None) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.set_defaults(run=run or _command(name))
+        return command
+
+    command = add("list", "lists recipes, or pretrained models", _list)
+    command.add_argument("what", nargs="?", default="recipes", help="models, or a method")
+    command.add_argument("--long", action="store_true", help="all that is known of each")
+
+    command = add("train", "runs a recipe; the same command resumes it")
+    command.add_argument("recipe", help="a name of `tfzoo list`, or a YAML file")
+    command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. epochs=3")
+    command.add_argument("--run-dir", help="default: runs/<recipe>-<hash of the config>")
+    command.add_argument("--print-config", action="store_true", help="prints the config, ends")
+    command.add_argument("--dry-run", action="store_true", help="builds the model, ends")
+    command.add_argument("--no-export", action="store_true", help="writes no SavedModel")
+
+    target = "a run directory, a name of `tfzoo list models`, or a .keras file"
+    command = add("evaluate", "prints a trained model's test metrics")
+    command.add_argument("model", help=target)
+    command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.path=F")
+    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+
+    command = add("export", "writes a SavedModel for TensorFlow Serving")
+    command.add_argument("model", help=target)
+    command.add_argument("--output", required=True, help="model folder; gets a new version in it")
+    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+    command.add_argument("--version", type=int, help="default: the next free number")
+
+    command = add("serve", "serves exported models over REST and gRPC")
+    command.add_argument("directory", help="a model folder with versions, or a folder of such")
+    command.add_argument("--host", default="127.0.0.1", help="default: loopback only")
+    command.add_argument("--rest-port", type=int, default=8501)
+    command.add_argument("--grpc-port", type=int, default=8500)
+    command.add_argument("--model-name", help="default: the folder's name")
+
+    command = add("predict", "asks a trained model or a served one")
+    command.add_argument("model", help=f"{target}, or http://HOST:PORT/v1/models/NAME")
+    command.add_argument("input", help=".npz or .json by input name, .npy, image, video, text")
+    command.add_argument("--signature", default="serving_default")
+    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+    command.add_argument("--output", help="an .npz for the outputs; default: print them")
+
+    texts = {
+        "study": "the paper's claim as an experiment",
+        "bench": "time and memory",
+        "search": "settings that a method's theory gives, without training",
+    }
+    for kind, text in texts.items():
+        command = add(kind, text, _command("experiment"))
+        command.set_defaults(kind=kind)
+        command.add_argument("name", help="a method, e.g. aft")
+        command.add_argument("rest", nargs=argparse.REMAINDER, help=f"`tfzoo {kind} NAME -h`")
+
+    command = add("demo", "trains, exports, serves and queries a small model")
+    command.add_argument("--output", default="tfzoo-demo", help="where everything is put")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Makes a finished run's model a package weight: `python tools/publish.py RUN NAME --licence L`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from tfzoo import zoo
+from tfzoo.errors import InputError
+from tfzoo.files import replacing, write_text
+
+LIMIT_MB = 4
+
+
+def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
+    """Copies a run's model, without its optimizer, into `tfzoo/weights` and indexes it.
+
+    Args:
+        run: a finished run directory.
+        name: what `tfzoo.load` will know it by, e.g. `aft/digits`.
+        recipe: the committed recipe that made it.
+        licence: of the data and the weights.
+
+    Raises:
+        InputError: the run is not finished, the recipe not known, or the file too large.
+    """
+    import keras
+
+    import tfzoo  # noqa: F401
+
+    run = Path(run)
+    if not (run / "metrics.json").is_file():
+        raise InputError(f"run {str(run)!r}: must be a finished run directory")
+    zoo.find_recipe(recipe)
+    result = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    made = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    target = zoo.WEIGHTS / f"{name.replace('/', '_')}.keras"
+    with replacing(target) as aside:
+        keras.models.load_model(run / "model.keras", compile=False).save(aside)
+        if (size := aside.stat().st_size) > LIMIT_MB * 1e6:
+            raise InputError(f"model {name!r}: {size / 1e6:.1f} MB, must be at most {LIMIT_MB}")
+    index = zoo.index()
+    index[name] = {
+        "file": target.name,
+        "sha256": zoo.digest(target),
+        "recipe": recipe,
+        "metric": ", ".join(f"test {k} {v:.4g}" for k, v in result["test"].items()),
+        "command": f"tfzoo evaluate {name}",
+        "licence": licence,
+        "made": {key: made[key] for key in ("date", "commit", "seed", "versions", "processor")},
+    }
+    write_text(zoo.WEIGHTS / "index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
+    return target
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run")
+    parser.add_argument("name")
+    parser.add_argument("--recipe", help="default: the name")
+    parser.add_argument("--licence", required=True)
+    words = parser.parse_args()
+    print(publish(words.run, words.name, words.recipe or words.name, words.licence))
+
+
+if __name__ == "__main__":
+    main()
