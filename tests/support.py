@@ -30,13 +30,19 @@ def load_module(path):
     return module
 
 
+def declared(name):
+    """What the `tests/<method>/cases.py` that have it call `name`, by method."""
+    modules = {p.parent.name: load_module(p.relative_to(TESTS)) for p in TESTS.glob("*/cases.py")}
+    return {k: getattr(m, name) for k, m in sorted(modules.items()) if hasattr(m, name)}
+
+
 def load_cases():
     """`CASES` of every `tests/<method>/cases.py`, by registered name."""
-    cases = {}
-    for path in sorted(TESTS.glob("*/cases.py")):
-        for name, case in load_module(path.relative_to(TESTS)).CASES.items():
-            cases[f"tfzoo.{path.parent.name}>{name}"] = case
-    return cases
+    return {
+        f"tfzoo.{method}>{name}": case
+        for method, cases in declared("CASES").items()
+        for name, case in cases.items()
+    }
 
 
 def start(*words, program="toy_cli.py", env=None, **keywords):
@@ -50,6 +56,20 @@ def start(*words, program="toy_cli.py", env=None, **keywords):
         text=True,
         **keywords,
     )
+
+
+def command(*words, env=None, timeout=240, **keywords):
+    """Runs Python with these words: (exit status, stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, *map(str, words)],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        **keywords,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def run(*words, timeout=240, **keywords):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tfzoo
-from support import TESTS
+from support import TESTS, declared
 
 CARDS = {
     path.parent.name: path.read_text() for path in Path(tfzoo.__file__).parent.glob("*/README.md")
@@ -23,20 +23,6 @@ FORM = [
     "Limits",
     "Licence",
 ]
-AFTER = {
-    "ala": (
-        "import keras, tfzoo\nassert int(keras.models.load_model('controller.keras').written) > 0"
-    ),
-    "metricopt": (
-        "import sys, keras\n"
-        "keras.models.load_model('tuned.keras')\n"
-        "assert not any(name.split('.')[0] == 'tfzoo' for name in sys.modules)"
-    ),
-    "skipclip": (
-        "import keras, tfzoo\nassert keras.models.load_model('motions.keras').classes == 12"
-    ),
-}
-"""What a fresh process finds in the folder where the program ran."""
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -62,8 +48,8 @@ def test_the_program_runs(name, tmp_path):
     (program,) = re.findall(r"```python\n(.*?)```", CARDS[name], re.S)
     lines = [line for line in program.splitlines() if line and "import" not in line]
     assert len(lines) <= 12
-    strict = [] if name in ("recon3d", "sdn", "uwac") else ["-W", "error::UserWarning"]
-    for source in filter(None, (program, AFTER.get(name))):
+    strict = [] if declared("CARD_WARNS").get(name) else ["-W", "error::UserWarning"]
+    for source in filter(None, (program, declared("CARD_AFTER").get(name))):
         words = [sys.executable, *strict, "-c", source]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=480)
         assert done.returncode == 0, done.stderr[-2000:]

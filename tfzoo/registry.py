@@ -67,6 +67,12 @@ def tasks() -> list[str]:
     return sorted(_tasks)
 
 
+def methods() -> list[str]:
+    """The packages of tfzoo that have registered tasks, e.g. `aft`."""
+    modules = (cls.__module__.split(".") for cls in _tasks.values())
+    return sorted({words[1] for words in modules if words[0] == "tfzoo"})
+
+
 def get_task(name: str) -> type:
     """The `Recipe` class of a task.
 

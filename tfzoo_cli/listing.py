@@ -46,7 +46,7 @@ def _about_recipe(name: str) -> dict[str, str]:
 
     header, values = zoo.recipe_header(name), read_yaml(zoo.find_recipe(name))
     return {
-        "task": f"{values['task']} on {values['data']['name']}",
+        "task": f"{values['task']} on {values.get('data', {}).get('name', 'data of its own')}",
         "source": header["source"],
         "hardware": f"{header['hardware']}; time: {header['time']}",
         "expected": header["expected"],

@@ -79,3 +79,6 @@ CASES = {
     },
     "BitsPerSymbol": {"make": lambda: BitsPerSymbol("bits_per_byte")},
 }
+
+SMALL_RUN = ("aft/digits", ["epochs=1"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""

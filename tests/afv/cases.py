@@ -49,3 +49,17 @@ CASES = {
     "FisherVectorizer": {"make": fitted, "inputs": images, "tensorflow_only": True},
     "OneVsAllSquaredHinge": {"make": OneVsAllSquaredHinge},
 }
+
+SMALL_RUN = (
+    "afv/digits",
+    [
+        "epochs=1",
+        "model.width=2",
+        "model.latent=3",
+        "monitor_every=1",
+        "readout.examples=300",
+        "readout.samples=64",
+        "readout.served_features=32",
+    ],
+)
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""

@@ -26,3 +26,6 @@ CASES = {
         "inputs": lambda: floats(3, 4, 2),
     },
 }
+
+SMALL_RUN = ("bottleneck/digits", ["epochs=3", "model.width=64", "model.draws=2", "batch_size=300"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""

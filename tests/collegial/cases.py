@@ -42,3 +42,6 @@ CASES = {
     },
     "MemberHeNormal": {"make": MemberHeNormal},
 }
+
+SMALL_RUN = ("collegial/digits", ["epochs=1"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""

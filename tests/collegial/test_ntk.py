@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tfzoo.collegial import Collegial, CollegialMLP, GroupConv2D, KernelDrift, empirical_ntk
-from tfzoo.collegial.alpha import diagonal, measure_alpha, squared_variation
+from tfzoo.collegial.alpha import measure_alpha, squared_variation
+from tfzoo.collegial.ntk import diagonal
 
 
 def normal(*shape, seed=0):

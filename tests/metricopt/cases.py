@@ -36,3 +36,13 @@ CASES = {
     "RankedRegression": {"make": lambda: RankedRegression(0.4, 0.2, 0.1)},
     "ValueFunction": {"make": lambda: ValueFunction(5, (8, 4)), "inputs": lambda: floats(3, 5)},
 }
+
+SMALL_RUN = ("metricopt/digits_mcr", ["epochs=2", "finetune.steps=8", "finetune.trajectories=2"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
+
+CARD_AFTER = (
+    "import sys, keras\n"
+    "keras.models.load_model('tuned.keras')\n"
+    "assert not any(name.split('.')[0] == 'tfzoo' for name in sys.modules)"
+)
+"""What a fresh process finds where the card's program ran."""

@@ -82,3 +82,8 @@ CASES = {
     },
     "OccupancyIoU": {"make": lambda: OccupancyIoU(0.3), "inputs": lambda: ()},
 }
+
+SMALL_RUN = ("recon3d/solids", ["epochs=1", "points=64", "mesh_shapes=0", "model.decoder_width=8"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
+
+CARD_WARNS = True  # other packages

@@ -57,3 +57,8 @@ CASES = {
         "no_gradient": ("energy", "prior", "images"),
     },
 }
+
+SMALL_RUN = ("sdn/shapes", ["epochs=1", "steps_per_epoch=5", "voxel_net=null"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
+
+CARD_WARNS = True  # other packages

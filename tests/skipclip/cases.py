@@ -50,3 +50,9 @@ CASES = {
     },
     "TrunkSGD": {"make": TrunkSGD},
 }
+
+SMALL_RUN = ("skipclip/motions", ["epochs=1", "steps_per_epoch=3", "finetune.epochs=1"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
+
+CARD_AFTER = "import keras, tfzoo\nassert keras.models.load_model('motions.keras').classes == 12"
+"""What a fresh process finds where the card's program ran."""

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import data, runner
-from tfzoo.data.videos import motions, video_files
+from tfzoo.data.videos import motions, splits, video_files
 from tfzoo.errors import InputError
-from tfzoo.skipclip import ActionRecognizer, SkipClip, readout, streams, training
+from tfzoo.skipclip import ActionRecognizer, SkipClip, readout, streams
 
 FAST = ["deterministic=false", "epochs=1", "model.width=2", "steps_per_epoch=2", "batch_size=4"]
 FAST += ["pretext.frames=2", "pretext.futures=2", "pretext.skip=2", "finetune.clips=2"]
@@ -76,7 +76,7 @@ def test_predict_reads_a_video_file(run, tmp_path, capsys):
 
 def test_streams_repeat_by_seed_and_start_at_any_step(few):
     config = runner.resolve("skipclip/motions", FAST).config
-    source = training.videos.open_split(data.builder(config.data), "train", 8)
+    source = splits.open_split(data.builder(config.data), "train", 8)
     view = dataclasses.replace(config.augment, brightness=0.5, shift=1)
 
     def made(seed, rotate=True):
@@ -99,8 +99,8 @@ def test_streams_repeat_by_seed_and_start_at_any_step(few):
 
 def test_few_labels_are_drawn_by_class(few):
     config = runner.resolve("skipclip/motions", FAST).config
-    source = training.videos.open_split(data.builder(config.data), "train", 8)
-    one = training.few(source, 1, 0)
+    source = splits.open_split(data.builder(config.data), "train", 8)
+    one = streams.few(source, 1, 0)
     assert one.count == 12
     assert sorted(int(e["label"]) for e in one.dataset) == list(range(12))
 

@@ -53,3 +53,8 @@ CASES = {
         ),
     },
 }
+
+SMALL_RUN = ("uwac/pointmass", ["epochs=1", "steps_per_epoch=60", "evaluation_episodes=2"])
+"""A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
+
+CARD_WARNS = True  # other packages

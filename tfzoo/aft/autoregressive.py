@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.registry import serializable
 
-PADDING = -1
-NEWLINE = 10
-
 
 class _Autoregressive(keras.Model):
-    """What both share: embedding, positions, causal blocks, head, the decoding loop."""
+    """What both share: embedding, positions, causal blocks, head, a step of decoding."""
 
     def __init__(
         self,
@@ -88,7 +84,8 @@ class _Autoregressive(keras.Model):
             layer.build(inner)
         self.built = True
 
-    def _embed(self, tokens: Any) -> Any:
+    def embed(self, tokens: Any) -> Any:
+        """Tokens [...] -> [..., d]."""
         tokens = ops.clip(ops.cast(tokens, "int32"), 0, self.symbols - 1)
         return ops.cast(ops.take(self.embedding, tokens, axis=0), self.compute_dtype)
 
@@ -100,15 +97,19 @@ class _Autoregressive(keras.Model):
             x = block(x, training=training)
         return self.head(self.norm(x))
 
-    def _first(self, batch: Any) -> Any:
-        """Decoding states of all blocks before the first symbol."""
+    def initial_state(self, batch: Any) -> Any:
+        """Decoding states of all blocks before the first symbol.
+
+        Raises:
+            ValueError: the baseline does not decode.
+        """
         if self.variant == "attention":
             raise ValueError(
                 "variant='attention': the baseline does not decode; use an AFT variant"
             )
         return [block.initial_state(batch) for block in self.blocks]
 
-    def _next(self, x: Any, states: Any, position: Any) -> tuple[Any, Any]:
+    def decode_step(self, x: Any, states: Any, position: Any) -> tuple[Any, Any]:
         """[B, d] at a position -> logits [B, symbols] and the new states."""
         x = x + ops.cast(ops.take(self.positions, position, axis=0), x.dtype)
         new = []
@@ -116,22 +117,6 @@ class _Autoregressive(keras.Model):
             x, state = block.decode_step(x, state, position)
             new.append(state)
         return self.head(self.norm(x)), new
-
-
-def gumbel(seed: tf.Tensor, length: int, symbols: int) -> tf.Tensor:
-    """Noise that follows from each row's own seed alone, int32 [B] -> float32 [B, length, symbols].
-
-    The largest of `logits + noise` is a draw from the softmax.
-    """
-
-    def row(one: tf.Tensor) -> tf.Tensor:
-        key = tf.stack([one, tf.zeros_like(one)])
-        tiny = 1e-20
-        u = tf.random.stateless_uniform([length, symbols], key, minval=tiny, alg="philox")
-        return -tf.math.log(-tf.math.log(u))
-
-    spec = tf.TensorSpec([length, symbols], tf.float32)
-    return tf.map_fn(row, tf.cast(seed, tf.int32), fn_output_signature=spec)
 
 
 @serializable("aft")
@@ -169,13 +154,13 @@ class AFTLanguageModel(_Autoregressive):
             raise ValueError(
                 f"tokens {tuple(tokens.shape)}: must be [B, T], T at most {self.max_length}"
             )
-        return self._logits(self._embed(tokens), training)
+        return self._logits(self.embed(tokens), training)
 
     def compute_output_shape(self, shape: Any) -> Any:
         """[B, T, vocabulary]."""
         return (*shape, self.symbols)
 
-    def generate(self, prompt: Any, length: Any, temperature: Any, seed: Any) -> tf.Tensor:
+    def generate(self, prompt: Any, length: Any, temperature: Any, seed: Any) -> Any:
         """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
 
         Every row follows from its own prompt, length, temperature and seed alone.
@@ -190,36 +175,9 @@ class AFTLanguageModel(_Autoregressive):
         Returns:
             int32 [B, max_length]: the tokens added, -1 after them.
         """
-        total = self.max_length
-        prompt = tf.cast(prompt, tf.int32)[:, :total]
-        batch = tf.shape(prompt)[0]
-        # tokens count up to the first negative number
-        given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
-        given = tf.maximum(given, 1)
-        fill = tf.fill([batch, total - tf.shape(prompt)[1]], PADDING)
-        tokens = tf.ensure_shape(tf.concat([prompt, fill], 1), [None, total])
-        start = tf.where(tokens[:, :1] < 0, NEWLINE, tokens[:, :1])
-        tokens = tf.concat([start, tokens[:, 1:]], 1)
-        length = tf.clip_by_value(tf.cast(length, tf.int32), 0, total - given)
-        end = tf.reduce_max(given + length)
-        noise = gumbel(seed, total, self.symbols)
-        heat = tf.cast(temperature, tf.float32)[:, None]
+        from tfzoo.aft import generation  # TensorFlow's loop; the layers need Keras alone
 
-        def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
-            logits, states = self._next(self._embed(tf.gather(tokens, t, axis=1)), states, t)
-            drawn = logits / tf.maximum(heat, 1e-6) + tf.gather(noise, t, axis=1)
-            best = tf.where(heat > 0, drawn, logits)
-            found = tf.argmax(best, -1, output_type=tf.int32)
-            column = tf.range(total)[None] == t + 1
-            open_ = column & (t + 1 >= given)[:, None]
-            return t + 1, tf.where(open_, found[:, None], tokens), states
-
-        _, tokens, _ = tf.while_loop(
-            lambda t, *_: t < end - 1, body, (tf.constant(0), tokens, self._first(batch))
-        )
-        index = tf.range(total)[None]
-        moved = tf.gather(tokens, tf.minimum(index + given[:, None], total - 1), batch_dims=1)
-        return tf.where(index < length[:, None], moved, PADDING)
+        return generation.generate(self, prompt, length, temperature, seed)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -263,7 +221,7 @@ class AFTImageModel(_Autoregressive):
         if tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(f"images {tuple(images.shape)}: must be [B, *{self.image_shape}]")
         tokens = ops.reshape(images, (-1, self.max_length))
-        x = self._embed(tokens[:, :-1])
+        x = self.embed(tokens[:, :-1])
         start = ops.cast(self.start, x.dtype)[None]
         start = ops.broadcast_to(start, (ops.shape(x)[0], 1, self.dim))
         logits = self._logits(ops.concatenate([start, x], 1), training)
@@ -273,7 +231,7 @@ class AFTImageModel(_Autoregressive):
         """[B, H, W, C, levels]."""
         return (*shape, self.symbols)
 
-    def sample(self, seed: Any) -> tf.Tensor:
+    def sample(self, seed: Any) -> Any:
         """Draws images, on TensorFlow; each follows from its own seed alone.
 
         Args:
@@ -282,25 +240,9 @@ class AFTImageModel(_Autoregressive):
         Returns:
             int32 [B, H, W, C].
         """
-        noise = gumbel(seed, self.max_length, self.symbols)
-        batch = tf.shape(seed)[0]
-        tokens = tf.ensure_shape(
-            tf.zeros([batch, self.max_length], tf.int32), [None, self.max_length]
-        )
-        start = tf.tile(tf.cast(self.start, self.compute_dtype), [batch, 1])
+        from tfzoo.aft import generation
 
-        def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
-            before = self._embed(tf.gather(tokens, tf.maximum(t - 1, 0), axis=1))
-            x = tf.where(t == 0, start, before)
-            logits, states = self._next(x, states, t)
-            found = tf.argmax(logits + tf.gather(noise, t, axis=1), -1, output_type=tf.int32)
-            column = tf.range(self.max_length)[None] == t
-            return t + 1, tf.where(column, found[:, None], tokens), states
-
-        _, tokens, _ = tf.while_loop(
-            lambda t, *_: t < self.max_length, body, (tf.constant(0), tokens, self._first(batch))
-        )
-        return tf.reshape(tokens, [-1, *self.image_shape])
+        return generation.sample(self, seed)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.afv.fisher import FisherVectorizer
+from tfzoo.afv.gradients import compiled
 from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
@@ -100,8 +100,7 @@ class AFVClassifier(keras.Model):
         self.kernel = self.add_weight(size, "zeros", name="kernel")
         self.bias = self.add_weight((classes,), "zeros", trainable=use_bias, name="bias")
         self.sharpness = self.add_weight((), "ones", trainable=False, name="sharpness")
-        spec = tf.TensorSpec((None, *self.example_shape))
-        self._scores = tf.function(self.call, input_signature=[spec], autograph=False)
+        self._scores = compiled(self.call, self.example_shape)
         self.built = True
 
     def prepare(self, images: Any) -> Any:
@@ -124,16 +123,16 @@ class AFVClassifier(keras.Model):
         tangents = self.tangents()
         route = by_jvp if self.route == "jvp" else by_layers
         found = route(self.vectorizer.gradients, x, tangents)
-        mean = tf.linalg.matvec(tangents, self.vectorizer.mean.value, transpose_a=True)
+        mean = ops.matmul(self.vectorizer.mean.value, tangents)
         return found - mean + self.bias
 
     def tangents(self) -> Any:
         """w / (sigma + eps) over all parameters, [P, k]; 0 where the stride leaves one out."""
-        kernel, size = tf.convert_to_tensor(self.kernel), self.vectorizer.size
+        kernel, size = self.kernel.value, self.vectorizer.size
         stride = self.vectorizer.stride
         if stride > 1:
             rest = ((0, 0), (0, stride - 1), (0, 0))
-            kernel = tf.reshape(tf.pad(kernel[:, None], rest), (-1, self.classes))[:size]
+            kernel = ops.reshape(ops.pad(kernel[:, None], rest), (-1, self.classes))[:size]
         return kernel * self.vectorizer.whitening()[:, None]
 
     def adopt(self, gan: EnergyGAN, samples: int = 1024, batch: int = 64, seed: int = 0) -> None:
@@ -217,7 +216,7 @@ class AFVClassifier(keras.Model):
     def predict_scores(self, images: Any, batch: int = 64) -> np.ndarray:
         """Scores of any number of images, [N, k]."""
         parts = [
-            self._scores(tf.cast(images[at : at + batch], tf.float32)).numpy()
+            np.asarray(self._scores(ops.cast(images[at : at + batch], "float32")))
             for at in range(0, len(images), batch)
         ]
         return np.concatenate(parts)

@@ -16,11 +16,11 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.afv.distances import FisherSets
 from tfzoo.afv.float32_copy import copied
-from tfzoo.afv.gradients import MEMORY, PerExampleGradients
+from tfzoo.afv.gradients import MEMORY, PerExampleGradients, compiled
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sketch import sketch
 from tfzoo.registry import plain_config, serializable
@@ -93,8 +93,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.mean = self.add_weight(size, "zeros", trainable=False, name="mean")
         self.m2 = self.add_weight(size, "zeros", trainable=False, name="m2")
         self.count = self.add_weight((), "zeros", trainable=False, name="count")
-        spec = tf.TensorSpec((None, *self.gradients.shape))
-        self._vectors = tf.function(self.call, input_signature=[spec], autograph=False)
+        self._vectors = compiled(self.call, self.gradients.shape)
         self.built = True
 
     @property
@@ -141,7 +140,7 @@ class FisherVectorizer(FisherSets, keras.Model):
                 the discriminator saturates.
         """
         moments = Moments.empty(self.size) if reset else self.moments
-        whole = tf.is_tensor(generated) or isinstance(generated, np.ndarray)
+        whole = ops.is_tensor(generated) or isinstance(generated, np.ndarray)
         batches: Iterable[Any] = [generated] if whole else generated
         for batch in batches:
             moments = moments.merged(self._moments_of(batch))
@@ -164,7 +163,7 @@ class FisherVectorizer(FisherSets, keras.Model):
     def _moments_of(self, images: Any) -> Moments:
         moments = Moments.empty(self.size)
         for chunk in self.gradients.chunks(images):
-            moments = moments.merged(Moments.of(self.gradients(chunk).numpy()))
+            moments = moments.merged(Moments.of(np.asarray(self.gradients(chunk))))
         return moments
 
     def _set(self, moments: Moments) -> None:
@@ -172,23 +171,23 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.m2.assign(moments.m2.astype("float32"))
         self.count.assign(float(moments.count))
 
-    def deviation(self) -> tf.Tensor:
+    def deviation(self) -> Any:
         """sigma, [P]: the deviations of the gradients of generated images."""
-        return tf.sqrt(self.m2.value / tf.maximum(self.count.value, 1.0))
+        return ops.sqrt(self.m2.value / ops.maximum(self.count.value, 1.0))
 
-    def whitening(self) -> tf.Tensor:
+    def whitening(self) -> Any:
         """What a centred gradient is multiplied by, [P]: 1 / (sigma + eps), 0 where dead."""
         sigma = self.deviation()
-        mean = tf.reduce_mean(sigma)
-        alive = sigma > tf.maximum(DEAD * mean, 1e-30)
-        alive &= sigma > ROUNDING * tf.abs(self.mean.value)
+        mean = ops.mean(sigma)
+        alive = sigma > ops.maximum(DEAD * mean, 1e-30)
+        alive &= sigma > ROUNDING * ops.abs(self.mean.value)
         eps = 1e-6 if self.official else 1e-6 * mean
-        return tf.where(alive, 1 / tf.where(alive, sigma + eps, 1.0), 0.0)
+        return ops.where(alive, 1 / ops.where(alive, sigma + eps, 1.0), 0.0)
 
     @property
     def dead(self) -> int:
         """Coordinates that never vary over generated images (dead units, saturation); masked."""
-        return int(tf.reduce_sum(tf.cast(self.whitening() == 0, tf.int32)))
+        return int(ops.sum(ops.cast(self.whitening() == 0, "int32")))
 
     def normal(self) -> Any:
         """TFP's diagonal normal with the statistics of the living coordinates.
@@ -199,35 +198,37 @@ class FisherVectorizer(FisherSets, keras.Model):
         import tensorflow_probability as tfp
 
         self._check_fitted()
-        alive = self.whitening().numpy() > 0
-        loc, scale = self.mean.numpy()[alive], self.deviation().numpy()[alive]
+        alive = ops.convert_to_numpy(self.whitening()) > 0
+        loc, scale = self.mean.numpy()[alive], ops.convert_to_numpy(self.deviation())[alive]
         return tfp.distributions.MultivariateNormalDiag(loc, scale)
 
     def call(self, images: Any, training: bool | None = None) -> Any:
         """[B, S, S, C] -> [B, features], in one piece."""
-        g = self.gradients.flat(tf.cast(images, tf.float32))
+        g = self.gradients.flat(ops.cast(images, "float32"))
         return self.reduced((g - self.mean.value) * self.whitening())
 
-    def reduced(self, v: tf.Tensor) -> tf.Tensor:
+    def reduced(self, v: Any) -> Any:
         """Stride, projection and length as asked for: [B, P] -> [B, features]."""
         v = v[:, :: self.stride] if self.stride > 1 else v
         if self.projection:
             v = sketch(v, self.projection)
-        return tf.math.l2_normalize(v, -1, 1e-24) if self.normalise else v
+        if not self.normalise:
+            return v
+        return v * ops.rsqrt(ops.maximum(ops.sum(ops.square(v), -1, keepdims=True), 1e-24))
 
-    def score(self, images: Any) -> tf.Tensor:
+    def score(self, images: Any) -> Any:
         """U(x) = g(x) - mu: [N, S, S, C] -> [N, P]."""
         self._check_fitted()
         return self.gradients(images) - self.mean.value
 
-    def vector(self, images: Any) -> tf.Tensor:
+    def vector(self, images: Any) -> Any:
         """V(x) of all coordinates: [N, S, S, C] -> [N, P], chunk by chunk."""
         return self.score(images) * self.whitening()
 
     def transform(self, images: Any) -> np.ndarray:
         """What `call` gives, [N, S, S, C] -> [N, features], chunk by chunk, for scikit-learn."""
         self._check_fitted()
-        return np.concatenate([self._vectors(c).numpy() for c in self.gradients.chunks(images)])
+        return np.concatenate([np.asarray(self._vectors(c)) for c in self.gradients.chunks(images)])
 
     def _check_fitted(self) -> None:
         count = int(self.count.numpy())

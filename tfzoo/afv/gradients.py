@@ -63,9 +63,8 @@ class PerExampleGradients:
             names = [v.path for v in self.variables if id(v) in missing]
             raise ValueError(f"variables {', '.join(names)}: belong to no layer of the model")
         self._scratch = self._measure()
-        spec = [tf.TensorSpec((None, *self.shape))]
-        self._compiled = tf.function(self.flat, input_signature=spec, autograph=False)
-        self._summed = tf.function(self.sum_in_graph, input_signature=spec, autograph=False)
+        self._compiled = compiled(self.flat, self.shape)
+        self._summed = compiled(self.sum_in_graph, self.shape)
 
     @property
     def parameters(self) -> int:
@@ -243,6 +242,12 @@ class PerExampleGradients:
         look.get_concrete_function(tf.TensorSpec((2, *self.shape)))
         kept = sum(math.prod(n or 1 for n in shape) for shape in shapes)
         return 4 * kept + max(scratch)
+
+
+def compiled(function: Callable, shape: Sequence[int]) -> Callable:
+    """A function of float32 images [B, *shape] as one graph for every B."""
+    spec = [tf.TensorSpec((None, *shape))]
+    return tf.function(function, input_signature=spec, autograph=False)
 
 
 def _fast_call(form: DenseForm, noted: list) -> Callable:

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.afv import objectives
@@ -207,7 +206,7 @@ class EnergyGAN(TwoPlayer):
         real = self.prepare(images)
         count = ops.shape(real)[0]
         z = self._draw(count)
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             fake = self.generator(z, training=True)
             judged = self._judge(fake, training=True)
             g_loss = objectives.generator_loss(self.objective, judged)
@@ -217,7 +216,7 @@ class EnergyGAN(TwoPlayer):
         self.move(tape, scaled, self.g_optimizer, self.generator_variables())
         fake = ops.stop_gradient(self.generator(self._draw(count), training=True))
         follow(self.average, self.generator, self.ema)
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             judged = (self._judge(real, training=True), self._judge(fake, training=True))
             d_loss = objectives.discriminator_loss(self.objective, *judged)
             scaled = self.scaled(d_loss, self.optimizer)

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.model import EnergyGAN
@@ -89,6 +88,8 @@ def _generated(gan: EnergyGAN, count: int, seed: int) -> np.ndarray:
 
 def picture(gan: EnergyGAN, grid: int = 8, seed: int = 0) -> bytes:
     """A PNG of grid x grid generated images, the same z for the same seed."""
+    import tensorflow as tf  # for the PNG alone
+
     images = (_generated(gan, grid * grid, seed) + 1) * 127.5
     size, channels = images.shape[1], images.shape[3]
     if channels not in (1, 3):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import Any
+
+from keras import ops
 
 _PRIME = 2**31 - 1
 
 
-def sketch(v: tf.Tensor, size: int) -> tf.Tensor:
+def sketch(v: Any, size: int) -> Any:
     """Folds [B, n] into [B, size]: each coordinate, with a random sign, goes to a random bucket.
 
-    Signs and buckets are hashes of the coordinate's number, the same everywhere. Inner products are
-    kept in the mean, with a relative deviation of about 1 / sqrt(size).
+    Signs and buckets are hashes of the coordinate's number, the same everywhere (on JAX with
+    `jax_enable_x64` only). Inner products are kept in the mean, with a relative deviation of about
+    1 / sqrt(size).
     """
-    i = tf.range(tf.shape(v)[1], dtype=tf.int64)
+    i = ops.arange(ops.shape(v)[1], dtype="int64")
     bucket = (i * 1103515245 + 12345) % _PRIME % size
-    sign = tf.cast((i * 69621 + 1013904223) % _PRIME % 2, tf.float32) * 2 - 1
-    return tf.transpose(tf.math.unsorted_segment_sum(tf.transpose(v * sign), bucket, size))
+    sign = ops.cast((i * 69621 + 1013904223) % _PRIME % 2, "float32") * 2 - 1
+    return ops.transpose(ops.segment_sum(ops.transpose(v * sign), bucket, size))

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.children import Children
@@ -99,7 +99,7 @@ class SharedLearning:
         Raises:
             MetricError: the metric raises or gives no finite number.
         """
-        s, phi = self.schedule, keras.ops.convert_to_numpy(self.alignment.phi)
+        s, phi = self.schedule, ops.convert_to_numpy(self.alignment.phi)
         for x, y in batches:
             if step >= s.total:
                 break
@@ -115,11 +115,11 @@ class SharedLearning:
 
     def best(self) -> int:
         """The child whose last window had the lowest cost."""
-        return int(np.argmin(keras.ops.convert_to_numpy(self.alignment.before)))
+        return int(np.argmin(ops.convert_to_numpy(self.alignment.before)))
 
-    def _parted(self, a: Any) -> tf.Tensor:
-        a = tf.convert_to_tensor(a)
-        return tf.reshape(a, [self.children.count, -1, *a.shape[1:]])
+    def _parted(self, a: Any) -> Any:
+        a = ops.convert_to_tensor(a)
+        return ops.reshape(a, (self.children.count, -1, *a.shape[1:]))
 
     def _evaluate(self, step: int, acts: bool, phi: np.ndarray) -> np.ndarray:
         labels = np.asarray(self.held_out.labels)

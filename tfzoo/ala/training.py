@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo import metrics
 from tfzoo.ala.alignment import Alignment
@@ -136,6 +136,5 @@ def _children(
 
 
 def _joined(x: Any, y: Any) -> tuple[Any, Any]:
-    join = lambda a: tf.reshape(a, tf.concat([[-1], tf.shape(a)[2:]], 0))  # noqa: E731
-    shape = lambda a: tf.ensure_shape(join(a), [None, *a.shape[2:]])  # noqa: E731
-    return shape(x), shape(y)
+    join = lambda a: ops.reshape(a, (-1, *ops.shape(a)[2:]))  # noqa: E731
+    return join(x), join(y)

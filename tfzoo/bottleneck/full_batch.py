@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
@@ -154,6 +153,8 @@ class WholeSetModel(keras.Model):
                 or the model was trained on other examples.
             FloatingPointError: the loss became NaN or infinite.
         """
+        import tensorflow as tf  # for an endless dataset
+
         del shuffle
         for name, value in (("class_weight", class_weight), ("sample_weight", sample_weight)):
             if value is not None:

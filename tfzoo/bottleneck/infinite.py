@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.blockwise import kernel_matrix
 from tfzoo.bottleneck.dynamics import cholesky
@@ -122,21 +122,21 @@ class InfiniteNetwork(WholeSetModel):
             self.kernel, self.x.numpy(), which=self._settings["kernel"], dtype="float64"
         )
         noise = self._settings["noise"] * np.eye(len(kernel))
-        factor = cholesky(tf.constant(kernel + noise), self._settings["jitter"])
-        eye = tf.eye(len(kernel), dtype=tf.float64)
-        whitener = tf.linalg.triangular_solve(factor, eye)
-        targets = tf.constant(y.reshape(len(y), -1), tf.float64)
-        white = tf.matmul(whitener, targets)
+        factor = cholesky(ops.convert_to_tensor(kernel + noise), self._settings["jitter"])
+        eye = ops.eye(len(kernel), dtype="float64")
+        whitener = ops.solve_triangular(factor, eye, lower=True)
+        targets = ops.convert_to_tensor(y.reshape(len(y), -1), "float64")
+        white = ops.matmul(whitener, targets)
         self.y.assign(targets)
         self.whitener.assign(whitener)
-        self.coefficients.assign(tf.matmul(whitener, white, transpose_a=True))
-        self._fitted = tf.matmul(kernel, tf.convert_to_tensor(self.coefficients)), targets
+        self.coefficients.assign(ops.matmul(ops.transpose(whitener), white))
+        self._fitted = ops.matmul(kernel, ops.copy(self.coefficients)), targets
 
     def _end(self) -> None:
         super()._end()
         self._fitted = None
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Any) -> dict[str, Any]:
         """Nothing is left to train: the metrics on the training set."""
         del data
         outputs, targets = self._fitted
@@ -145,26 +145,26 @@ class InfiniteNetwork(WholeSetModel):
         self._loss_tracker.update_state(loss)
         return self.compute_metrics(None, targets, outputs)
 
-    def _cross(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def _cross(self, x: Any) -> tuple[Any, Any]:
         self.build()
         rows = self.rows(x)
         of = getattr(self.kernel, self._settings["kernel"])
-        return rows, of(rows, tf.convert_to_tensor(self.x))
+        return rows, of(rows, ops.copy(self.x))
 
-    def call(self, x: Any) -> tf.Tensor:
+    def call(self, x: Any) -> Any:
         """[B, *input_shape] -> the mean, float32 [B, k]."""
         cross = self._cross(x)[1]
-        return tf.cast(tf.matmul(cross, tf.convert_to_tensor(self.coefficients)), tf.float32)
+        return ops.cast(ops.matmul(cross, ops.copy(self.coefficients)), "float32")
 
-    def predictive(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def predictive(self, x: Any) -> tuple[Any, Any]:
         """Mean and standard deviation: [B, *input_shape] -> two of float32 [B, k]."""
         rows, cross = self._cross(x)
-        mean = tf.matmul(cross, tf.convert_to_tensor(self.coefficients))
-        white = tf.matmul(cross, tf.convert_to_tensor(self.whitener), transpose_b=True)
+        mean = ops.matmul(cross, ops.copy(self.coefficients))
+        white = ops.matmul(cross, ops.transpose(self.whitener))
         prior = self.kernel.diagonal(rows)[KERNELS[::-1].index(self._settings["kernel"])]
-        variance = tf.maximum(prior - tf.reduce_sum(tf.square(white), -1), 0.0)
-        stddev = tf.sqrt(variance + self._settings["noise"])[:, None]
-        return tf.cast(mean, tf.float32), tf.cast(tf.ones_like(mean) * stddev, tf.float32)
+        variance = ops.maximum(prior - ops.sum(ops.square(white), -1), 0.0)
+        stddev = ops.sqrt(variance + self._settings["noise"])[:, None]
+        return ops.cast(mean, "float32"), ops.cast(ops.ones_like(mean) * stddev, "float32")
 
     def posterior(self, x: Any) -> Any:
         """The Gaussian process at some points together, by TFP.
@@ -182,16 +182,17 @@ class InfiniteNetwork(WholeSetModel):
 
         self.build()
         kinds = {"ntk": psd_kernels.NTKernel, "nngp": psd_kernels.NNGPKernel}
-        points = tf.convert_to_tensor(self.x)
+        points = ops.copy(self.x)
         of = KERNELS[::-1].index(self._settings["kernel"])
-        jitter = self._settings["jitter"] * tf.reduce_mean(self.kernel.diagonal(points)[of])
+        jitter = self._settings["jitter"] * ops.mean(self.kernel.diagonal(points)[of])
+        noise = ops.convert_to_tensor(self._settings["noise"], "float64")
         return tfp.distributions.GaussianProcessRegressionModel(
             kinds[self._settings["kernel"]](self.kernel),
             index_points=self.rows(x),
             observation_index_points=points,
-            observations=tf.transpose(tf.convert_to_tensor(self.y)),
-            observation_noise_variance=tf.constant(self._settings["noise"], tf.float64) + jitter,
-            predictive_noise_variance=tf.constant(self._settings["noise"], tf.float64),
+            observations=ops.transpose(ops.copy(self.y)),
+            observation_noise_variance=noise + jitter,
+            predictive_noise_variance=noise,
             jitter=0.0,
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.blockwise import kernel_matrix
 from tfzoo.bottleneck.dynamics import (
@@ -144,40 +144,40 @@ class BottleneckNetwork(WholeSetModel):
 
     @property
     def _head(self) -> Head:
-        return Head(self.f, *map(tf.convert_to_tensor, (self.u, self.v)))
+        return Head(self.f, *map(ops.copy, (self.u, self.v)))
 
     @property
-    def _state(self) -> State:
-        c, du, dv = map(tf.convert_to_tensor, (self.c, self.du, self.dv))
+    def _state(self) -> State:  # `copy` reads a variable, where `convert_to_tensor` gives it back
+        c, du, dv = map(ops.copy, (self.c, self.du, self.dv))
         return State(c, Change(du, dv))
 
-    def _initial(self, rows: tf.Tensor) -> tf.Tensor:
+    def _initial(self, rows: Any) -> Any:
         """g_0: [B, n] -> [draws, B, d]."""
-        found = forward(self.g, [tf.convert_to_tensor(w) for w in self.g_layers], rows)
-        return tf.transpose(tf.reshape(found, (-1, self.draws, self.dim)), (1, 0, 2))
+        found = forward(self.g, [ops.copy(w) for w in self.g_layers], rows)
+        return ops.transpose(ops.reshape(found, (-1, self.draws, self.dim)), (1, 0, 2))
 
-    def _points(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _points(self, rows: Any) -> tuple[Any, Any]:
         """z_0 and z_t of any points: [B, n] -> two of [draws, B, d]."""
         start = self._initial(rows)
         # in float32 the kernel of equal points is right to 1e-4 only
-        theta = self.g.ntk(*(tf.cast(points, tf.float64) for points in (rows, self.x)))
-        return start, start + tf.matmul(tf.cast(theta, rows.dtype), self._state.c)
+        theta = self.g.ntk(*(ops.cast(points, "float64") for points in (rows, self.x)))
+        return start, start + ops.matmul(ops.cast(theta, rows.dtype), self._state.c)
 
-    def features(self, x: Any) -> tf.Tensor:
+    def features(self, x: Any) -> Any:
         """The bottleneck's values: [B, *input_shape] -> z_t(x), [B, draws, d]."""
         self.build()
-        return tf.transpose(self._points(self.rows(x))[1], (1, 0, 2))
+        return ops.transpose(self._points(self.rows(x))[1], (1, 0, 2))
 
-    def members(self, x: Any) -> tf.Tensor:
+    def members(self, x: Any) -> Any:
         """Each draw's output: [B, *input_shape] -> [B, draws, k]."""
         self.build()
         start, z = self._points(self.rows(x))
         found = self._head.at(z, self._state.change).value
         if self._settings["centred"]:
             found -= self._head.at(start).value
-        return tf.transpose(found, (1, 0, 2))
+        return ops.transpose(found, (1, 0, 2))
 
-    def predictive(self, x: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def predictive(self, x: Any) -> tuple[Any, Any]:
         """Mean and standard deviation over the draws: [B, *input_shape] -> two of [B, k].
 
         The deviation (n - 1 in its denominator) says how much infinitely wide networks trained on
@@ -190,13 +190,13 @@ class BottleneckNetwork(WholeSetModel):
         if self.draws < 2:
             raise ValueError(f"draws={self.draws}: must be at least 2 for a standard deviation")
         members = self.members(x)
-        mean = tf.reduce_mean(members, 1)
-        square = tf.reduce_sum(tf.square(members - mean[:, None]), 1)
-        return mean, tf.sqrt(square / (self.draws - 1))
+        mean = ops.mean(members, 1)
+        square = ops.sum(ops.square(members - mean[:, None]), 1)
+        return mean, ops.sqrt(square / (self.draws - 1))
 
-    def call(self, x: Any) -> tf.Tensor:
+    def call(self, x: Any) -> Any:
         """[B, *input_shape] -> the mean over draws, [B, k]."""
-        return tf.reduce_mean(self.members(x), 1)
+        return ops.mean(self.members(x), 1)
 
     def compile(self, optimizer: Any = None, loss: Any = "mse", **keywords: Any) -> None:
         """As Keras's.
@@ -225,16 +225,16 @@ class BottleneckNetwork(WholeSetModel):
     def _begin(self, y: np.ndarray) -> None:
         """Kernel, start and targets of the training set; the learning rate, if it is due."""
         loss, sparse = step_loss(self.loss, self.num_outputs)
-        self._labels = tf.constant(y)
+        self._labels = ops.convert_to_tensor(y)
         targets = one_hot(y, self.num_outputs) if sparse else y.reshape(len(y), -1)
-        rows = tf.convert_to_tensor(self.x)
+        rows = ops.copy(self.x)
         theta = np.empty((self.examples, self.examples), self.variable_dtype)
-        kernel_matrix(self.g, rows.numpy(), dtype="float64", out=theta)
+        kernel_matrix(self.g, ops.convert_to_numpy(rows), dtype="float64", out=theta)
         self._problem = Hybrid(
-            tf.constant(theta),
+            ops.convert_to_tensor(theta),
             self._initial(rows),
             self._head,
-            tf.constant(targets, self.variable_dtype),
+            ops.convert_to_tensor(targets, self.variable_dtype),
             loss,
             centred=self._settings["centred"],
             frozen=self._settings["freeze_features"],
@@ -253,7 +253,7 @@ class BottleneckNetwork(WholeSetModel):
         super()._end()
         self._problem = None  # N x N
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step of gradient descent on the whole training set; `data` is not looked at."""
         del data
         problem, state = self._problem, self._state
@@ -263,26 +263,26 @@ class BottleneckNetwork(WholeSetModel):
             weight.assign(value)
         self.steps.assign_add(1)
         self.optimizer.iterations.assign_add(1)
-        loss = tf.reduce_mean(problem.loss.value(outputs, problem.y))
+        loss = ops.mean(problem.loss.value(outputs, problem.y))
         self._loss_tracker.update_state(loss)
-        found = self.compute_metrics(None, self._labels, tf.reduce_mean(outputs, 0))
-        return found | {"learning_rate": rate, "sharpness": tf.convert_to_tensor(self.sharpness)}
+        found = self.compute_metrics(None, self._labels, ops.mean(outputs, 0))
+        return found | {"learning_rate": rate, "sharpness": ops.copy(self.sharpness)}
 
-    def _look(self, problem: Hybrid, state: State) -> tf.Tensor:
+    def _look(self, problem: Hybrid, state: State) -> Any:
         """The learning rate, every `LOOK_EVERY` steps lowered where the kernel has grown."""
-        rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+        rate = ops.copy(self.optimizer.learning_rate)
         if self._settings["limit"] is None:
             return rate
-        probe, old = map(tf.convert_to_tensor, (self.probe, self.sharpness))
+        probe, old = map(ops.copy, (self.probe, self.sharpness))
 
-        def look() -> tuple[tf.Tensor, ...]:
+        def look() -> tuple[Any, ...]:
             now, *rest = watch(
-                problem, state, probe, tf.cast(rate, probe.dtype), self._settings["limit"]
+                problem, state, probe, ops.cast(rate, probe.dtype), self._settings["limit"]
             )
-            return tf.cast(now, rate.dtype), *rest
+            return ops.cast(now, rate.dtype), *rest
 
-        due = tf.convert_to_tensor(self.steps) % LOOK_EVERY == 0
-        rate, probe, sharpness = tf.cond(due, look, lambda: (rate, probe, old))
+        due = ops.copy(self.steps) % LOOK_EVERY == 0
+        rate, probe, sharpness = ops.cond(due, look, lambda: (rate, probe, old))
         self.optimizer.learning_rate = rate
         self.probe.assign(probe)
         self.sharpness.assign(sharpness)

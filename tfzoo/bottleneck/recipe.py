@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.bottleneck import signatures
@@ -16,6 +15,9 @@ from tfzoo.data.images import transforms
 from tfzoo.recipes.images import ImageClassification
 from tfzoo.registry import task
 from tfzoo.serving import Signature
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @task("bottleneck.network")

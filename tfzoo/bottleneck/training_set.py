@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, Loss
@@ -18,6 +17,8 @@ def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: targets are missing, lengths differ, or a value is not finite.
     """
+    import tensorflow as tf  # for its datasets alone
+
     if isinstance(x, tf.data.Dataset):
         if y is not None:
             raise ValueError("y: must be None where x is a dataset")

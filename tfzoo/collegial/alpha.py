@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tfzoo.collegial.ntk import model_input_shape
+from tfzoo.collegial.ntk import diagonal
 
 
 @dataclass(frozen=True)
@@ -84,62 +83,3 @@ def measure_alpha(
 def squared_variation(values: np.ndarray) -> float:
     """Variance over squared mean."""
     return float(np.var(values, ddof=1) / np.mean(values) ** 2)
-
-
-def diagonal(model: keras.Model, samples: int, *, x: Any = None, seed: int = 0) -> np.ndarray:
-    """K(x, x) of a model at so many initialisations, float64 [samples].
-
-    The model's weights are drawn anew each time by their layers' own initializers, and are left
-    as the last draw made them.
-
-    Raises:
-        ValueError: a weight's initializer is not known.
-    """
-    if x is None:
-        x = np.random.default_rng(seed).normal(size=model_input_shape(model)).astype("float32")
-    x = tf.convert_to_tensor(x)[None]
-    draws = _draws(model, keras.random.SeedGenerator(seed))
-    weights = [w.value for w in model.trainable_weights]
-
-    def norm() -> tf.Tensor:
-        with tf.GradientTape(persistent=True) as tape:
-            each = tf.unstack(tf.reshape(model(x, training=False), [-1]))
-        total = 0.0
-        for f in each:
-            for g in tape.gradient(f, weights, unconnected_gradients="zero"):
-                total += tf.reduce_sum(tf.square(tf.cast(tf.convert_to_tensor(g), tf.float32)))
-        return total / len(each)
-
-    def step(i: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
-        for weight, draw in draws:
-            weight.assign(draw(weight.shape, weight.dtype))
-        return i + 1, found.write(i, norm())
-
-    @tf.function
-    def run() -> tf.Tensor:
-        found = tf.TensorArray(tf.float32, samples)
-        return tf.while_loop(lambda i, _: i < samples, step, (0, found))[1].stack()
-
-    return run().numpy().astype(np.float64)
-
-
-def _draws(model: keras.Model, seeds: keras.random.SeedGenerator) -> list[tuple[Any, Any]]:
-    """Each trainable weight with its layer's initializer, by Keras's naming, on new seeds."""
-    found = {}
-    for layer in model._flatten_layers(include_self=True):
-        for weight in layer._trainable_variables:
-            found[id(weight)] = getattr(layer, f"{weight.name}_initializer", None)
-    pairs = [(w, found.get(id(w))) for w in model.trainable_weights]
-    for weight, initializer in pairs:
-        if initializer is None:
-            raise ValueError(
-                f"weight {weight.path!r}: its layer has no {weight.name}_initializer to draw from"
-            )
-    return [(weight, _reseeded(initializer, seeds)) for weight, initializer in pairs]
-
-
-def _reseeded(initializer: Any, seeds: keras.random.SeedGenerator) -> Any:
-    config = initializer.get_config()
-    if "seed" in config:
-        config["seed"] = seeds
-    return type(initializer).from_config(config)

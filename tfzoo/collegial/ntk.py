@@ -1,8 +1,9 @@
-"""The neural tangent kernel of a Keras model as it stands, on TensorFlow.
+"""The neural tangent kernel of a Keras model, on TensorFlow.
 
     K(x, x') = (1/k) sum_a <df_a(x)/dtheta, df_a(x')/dtheta>
 
-over the k outputs and all trainable weights; the model runs in inference mode.
+over the k outputs and all trainable weights, of the model as it stands or, for `diagonal`, as it is
+initialised; it runs in inference mode.
 """
 
 from __future__ import annotations
@@ -199,6 +200,65 @@ def _outputs(y: Any) -> tf.Tensor:
     if y.shape.rank != 2 or y.shape[1] is None or not y.dtype.is_floating:
         raise ValueError(f"outputs {y.shape} {y.dtype.name}: must be float [B, k]")
     return y
+
+
+def diagonal(model: keras.Model, samples: int, *, x: Any = None, seed: int = 0) -> np.ndarray:
+    """K(x, x) of a model at so many initialisations, float64 [samples].
+
+    The model's weights are drawn anew each time by their layers' own initializers, and are left
+    as the last draw made them.
+
+    Raises:
+        ValueError: a weight's initializer is not known.
+    """
+    if x is None:
+        x = np.random.default_rng(seed).normal(size=model_input_shape(model)).astype("float32")
+    x = tf.convert_to_tensor(x)[None]
+    draws = _draws(model, keras.random.SeedGenerator(seed))
+    weights = [w.value for w in model.trainable_weights]
+
+    def norm() -> tf.Tensor:
+        with tf.GradientTape(persistent=True) as tape:
+            each = tf.unstack(tf.reshape(model(x, training=False), [-1]))
+        total = 0.0
+        for f in each:
+            for g in tape.gradient(f, weights, unconnected_gradients="zero"):
+                total += tf.reduce_sum(tf.square(tf.cast(tf.convert_to_tensor(g), tf.float32)))
+        return total / len(each)
+
+    def step(i: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+        for weight, draw in draws:
+            weight.assign(draw(weight.shape, weight.dtype))
+        return i + 1, found.write(i, norm())
+
+    @tf.function
+    def run() -> tf.Tensor:
+        found = tf.TensorArray(tf.float32, samples)
+        return tf.while_loop(lambda i, _: i < samples, step, (0, found))[1].stack()
+
+    return run().numpy().astype(np.float64)
+
+
+def _draws(model: keras.Model, seeds: keras.random.SeedGenerator) -> list[tuple[Any, Any]]:
+    """Each trainable weight with its layer's initializer, by Keras's naming, on new seeds."""
+    found = {}
+    for layer in model._flatten_layers(include_self=True):
+        for weight in layer._trainable_variables:
+            found[id(weight)] = getattr(layer, f"{weight.name}_initializer", None)
+    pairs = [(w, found.get(id(w))) for w in model.trainable_weights]
+    for weight, initializer in pairs:
+        if initializer is None:
+            raise ValueError(
+                f"weight {weight.path!r}: its layer has no {weight.name}_initializer to draw from"
+            )
+    return [(weight, _reseeded(initializer, seeds)) for weight, initializer in pairs]
+
+
+def _reseeded(initializer: Any, seeds: keras.random.SeedGenerator) -> Any:
+    config = initializer.get_config()
+    if "seed" in config:
+        config["seed"] = seeds
+    return type(initializer).from_config(config)
 
 
 class KernelDrift(keras.callbacks.Callback):

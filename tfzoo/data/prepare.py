@@ -20,7 +20,7 @@ _OURS = {
     "tfzoo_arrays": "tfzoo.data.tables.arrays",
     "tfzoo_image_folder": "tfzoo.data.images.image_folder",
     "tfzoo_breast_cancer": "tfzoo.data.tables.csv",
-    "tfzoo_shapes_views": "tfzoo.data.images.shapes_views",
+    "tfzoo_shapes_views": "tfzoo.data.shapes.shapes_views",
     "tfzoo_solids": "tfzoo.data.shapes.solids",
     "tfzoo_meshes": "tfzoo.data.shapes.meshes",
     "tfzoo_table": "tfzoo.data.tables.csv",

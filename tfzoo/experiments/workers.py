@@ -10,12 +10,14 @@ import ctypes
 import gc
 import importlib
 import multiprocessing
+import os
 import re
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -33,9 +35,11 @@ class Worker:
     def __init__(self, memory_limit: float, time_limit: float):
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = context.Process(target=_serve, args=(theirs,))
         self._process.daemon = True
-        self._process.start()
+        with _errors_to(self._errors):
+            self._process.start()
         theirs.close()
         self.memory_limit, self.time_limit = memory_limit, time_limit
 
@@ -79,8 +83,19 @@ class Worker:
         """How the process ended by itself, in words."""
         self._process.join(5)
         killed = self._process.exitcode == -signal.SIGKILL
+        last = self._last_error()
         self.close()
-        return "killed by the system, as it does when memory runs out" if killed else "process died"
+        if killed:
+            return "killed by the system, as it does when memory runs out"
+        return f"process died: {last}" if last else "process died"
+
+    def _last_error(self) -> str:
+        """The last line that the process wrote to standard error."""
+        if self._errors.closed:
+            return ""
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def close(self) -> None:
         """Ends the process."""
@@ -88,6 +103,22 @@ class Worker:
             self._process.kill()
         self._process.join()
         self._pipe.close()
+        self._errors.close()
+
+
+@contextlib.contextmanager
+def _errors_to(file: IO[bytes]) -> Iterator[None]:
+    """Gives processes started in the block `file` as their standard error.
+
+    They load TensorFlow, whose first lines there are for nobody.
+    """
+    kept = os.dup(2)
+    try:
+        os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class Lost(Exception):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 CHUNK = 8192
 """Points of an object that are asked for at once."""
@@ -22,18 +22,32 @@ class Functions:
 
     def __init__(self, model: Any):
         size, tail = model.image_size, model.encoder.compute_output_shape((None,))[1:]
-        free = lambda *tail: tf.TensorSpec([None, None, *tail], tf.float32)  # noqa: E731
-        features = tf.TensorSpec([None, None, *tail], model.encoder.compute_dtype)
-        self.encode = tf.function(
-            lambda x: model.encode(x, training=False), input_signature=[free(size, size, 3)]
+        features = (tail, model.encoder.compute_dtype)
+        self.encode = _compiled(
+            lambda x: model.encode(x, training=False), ((size, size, 3), "float32")
         )
-        self.decode = tf.function(
+        self.decode = _compiled(
             lambda f, c, p: model.decode(f, c, p, training=False),
-            input_signature=[features, free(3, 7), free(3)],
+            features,
+            ((3, 7), "float32"),
+            ((3,), "float32"),
         )
 
     def __deepcopy__(self, memo: dict) -> None:
         """A copied model makes its own."""
+
+
+def _compiled(function: Callable[..., Any], *inputs: tuple[tuple[int, ...], str]) -> Any:
+    """One graph of a function for any number of objects, and of views or points.
+
+    Args:
+        function: of tensors.
+        inputs: of each, its shape but for the first two sides, and its dtype.
+    """
+    import tensorflow as tf  # all else runs by Keras alone
+
+    specs = [tf.TensorSpec([None, None, *shape], dtype) for shape, dtype in inputs]
+    return tf.function(function, input_signature=specs)
 
 
 class Field:
@@ -47,8 +61,8 @@ class Field:
 
     def __init__(self, functions: Functions, images: np.ndarray, cameras: np.ndarray):
         self._decode = functions.decode
-        self._features = functions.encode(tf.constant(images, tf.float32))
-        self._cameras = tf.constant(cameras, tf.float32)
+        self._features = functions.encode(ops.convert_to_tensor(images, "float32"))
+        self._cameras = ops.convert_to_tensor(cameras, "float32")
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Logits float32 [B, N] of points [B, N, 3]; the last chunk is filled up, then cut."""
@@ -59,8 +73,8 @@ class Field:
             part = points[:, i : i + size].astype(np.float32)
             have = part.shape[1]
             part = np.pad(part, [(0, 0), (0, size - have), (0, 0)])
-            logits = self._decode(self._features, self._cameras, tf.constant(part))
-            found[:, i : i + have] = keras.ops.convert_to_numpy(logits)[:, :have]
+            logits = self._decode(self._features, self._cameras, ops.convert_to_tensor(part))
+            found[:, i : i + have] = ops.convert_to_numpy(logits)[:, :have]
         return found
 
 

@@ -90,8 +90,6 @@ def _run(words: argparse.Namespace) -> None:
     check(
         len(cameras) == len(words.images), "--cameras", len(cameras), f"{len(words.images)} cameras"
     )
-    import tfzoo  # noqa: F401  registers the model
-
     model = zoo.load(words.model)
     read = [read_image(path, model.image_size) for path in words.images]
     images = np.stack([image for image, _ in read])

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.registry import serializable
@@ -134,7 +133,7 @@ class SetDistributionNetwork(TwoPlayer):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Moves encoder, energy and prior, then the generator and its average."""
         real, mask = self._sets(data)
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             z, a = self.encoder(real, mask=mask, training=True)
             fixed = ops.stop_gradient(z)
             fake = ops.stop_gradient(self.generator(fixed, self._noise(real), training=True))
@@ -145,7 +144,7 @@ class SetDistributionNetwork(TwoPlayer):
             d_loss = self._judged(e_real, e_fake, nll)
             scaled = self.scaled(d_loss, self.optimizer)
         self.move(tape, scaled, self.optimizer, self.judge_variables())
-        with tf.GradientTape() as tape:
+        with self.tape() as tape:
             fake = self.generator(fixed, self._noise(real), training=True)
             g_loss = ops.mean(self.energy(fake, fixed, mask=mask, training=True))
             scaled = self.scaled(g_loss, self.g_optimizer)

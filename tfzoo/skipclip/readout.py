@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.metrics.named import class_numbers
 
 
-def of_videos(function: Any, batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A graph of a function, one for any number of rows."""
+    import tensorflow as tf  # all else is Keras and numpy
+
+    return tf.function(function, reduce_retracing=True, autograph=False)
+
+
+def of_videos(function: Any, batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
     """A function's answers on evaluation clips.
 
     Args:
@@ -20,10 +28,10 @@ def of_videos(function: Any, batches: tf.data.Dataset) -> tuple[np.ndarray, np.n
     Returns:
         float32 [videos, clips, D] and labels [videos].
     """
-    run = tf.function(function, reduce_retracing=True, autograph=False)
+    run = compiled(function)
     answers, labels = [], []
     for clips, y in batches:
-        found = run(tf.reshape(clips, [-1, *clips.shape[2:]]))
+        found = run(ops.reshape(clips, (-1, *clips.shape[2:])))
         answers.append(np.asarray(found).reshape(len(clips), clips.shape[1], -1))
         labels.append(y.numpy())
     return np.concatenate(answers), np.concatenate(labels)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data.videos import splits
+from tfzoo.errors import InputError
 from tfzoo.skipclip import augment, sampling
 from tfzoo.skipclip.augment import AugmentConfig
 from tfzoo.skipclip.sampling import Clips
@@ -117,6 +120,27 @@ def labelled(
         steps_per_epoch=steps_per_epoch,
         map_fn=prepare,
         batch_map_fn=recolour,
+    )
+
+
+def few(source: splits.VideoSplit, labels: int | None, seed: int) -> splits.VideoSplit:
+    """`labels` videos of each class, drawn by the seed; a smaller draw begins a larger one."""
+    if labels is None:
+        return source
+    if source.lookup is None:
+        raise InputError(f"finetune.labels={labels}: must be null, the videos do not fit memory")
+    y = np.array([int(source.lookup(tf.constant(i))["label"]) for i in range(source.count)])
+    order = np.random.default_rng(seed).permutation(source.count)
+    rows = np.concatenate([order[y[order] == k][:labels] for k in np.unique(y)])
+    held, lookup = tf.constant(rows), source.lookup
+    return replace(
+        source,
+        count=len(rows),
+        stream=lambda **more: data.train_stream(
+            lambda i, epoch: lookup(held[i], epoch), count=len(rows), **more
+        ),
+        dataset=tf.data.Dataset.from_tensor_slices(held).map(lookup),
+        lookup=lambda i, epoch=None: lookup(held[i], epoch),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo import data, zoo
 from tfzoo.data.videos import splits
@@ -19,6 +19,9 @@ from tfzoo.skipclip.optim import make_optimizer
 from tfzoo.skipclip.pretext import ClipOrder, SkipClip
 from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.training.run import Run
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 EVALUATED = 8
 """Tuples a step of evaluation."""
@@ -114,30 +117,9 @@ def clips(source: splits.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
     )
 
 
-def few(source: splits.VideoSplit, labels: int | None, seed: int) -> splits.VideoSplit:
-    """`labels` videos of each class, drawn by the seed; a smaller draw begins a larger one."""
-    if labels is None:
-        return source
-    if source.lookup is None:
-        raise InputError(f"finetune.labels={labels}: must be null, the videos do not fit memory")
-    y = np.array([int(source.lookup(tf.constant(i))["label"]) for i in range(source.count)])
-    order = np.random.default_rng(seed).permutation(source.count)
-    rows = np.concatenate([order[y[order] == k][:labels] for k in np.unique(y)])
-    held, lookup = tf.constant(rows), source.lookup
-    return replace(
-        source,
-        count=len(rows),
-        stream=lambda **more: data.train_stream(
-            lambda i, epoch: lookup(held[i], epoch), count=len(rows), **more
-        ),
-        dataset=tf.data.Dataset.from_tensor_slices(held).map(lookup),
-        lookup=lambda i, epoch=None: lookup(held[i], epoch),
-    )
-
-
 def tuned(datasets: data.Datasets, config: VideoConfig) -> tuple[splits.VideoSplit, int]:
     """The labelled videos of fine-tuning, and its batch size: at most all of them."""
-    source = few(datasets.info["train"], config.finetune.labels, config.seed)
+    source = streams.few(datasets.info["train"], config.finetune.labels, config.seed)
     return source, min(config.finetune.batch_size, source.count)
 
 
@@ -170,7 +152,7 @@ def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None
 
 def probe(model: ActionRecognizer, datasets: data.Datasets, config: VideoConfig) -> None:
     """Sets the linear layer to a logistic regression on frozen features of mean clips."""
-    source = few(datasets.info["train"], config.finetune.labels, config.seed)
+    source = streams.few(datasets.info["train"], config.finetune.labels, config.seed)
     (x, y), (held_x, held_y) = (
         readout.of_videos(model.features, batches)
         for batches in (clips(source, config), datasets.validation)
@@ -207,14 +189,14 @@ def order_scores(model: Any, source: splits.VideoSplit, config: VideoConfig) -> 
     """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough."""
     form = config.pretext.clips
 
-    def score(tuple_: tf.Tensor) -> Any:
-        context = tf.repeat(tuple_[:, 0], form.futures, 0)
-        future = tf.reshape(tuple_[:, 1:], tf.shape(context))
-        return tf.reshape(model.rank(context, future), [-1, form.futures])
+    def score(tuple_: Any) -> Any:
+        context = ops.repeat(tuple_[:, 0], form.futures, 0)
+        future = ops.reshape(tuple_[:, 1:], ops.shape(context))
+        return ops.reshape(model.rank(context, future), (-1, form.futures))
 
-    run = tf.function(score, reduce_retracing=True, autograph=False)
+    run = readout.compiled(score)
     long = replace(
-        source, dataset=source.dataset.filter(lambda x: tf.shape(x["video"])[0] >= form.span)
+        source, dataset=source.dataset.filter(lambda x: ops.shape(x["video"])[0] >= form.span)
     )
     batches = streams.evaluation_tuples(long, form, config.augment, EVALUATED)
     found = [run(batch).numpy() for batch, _ in batches]

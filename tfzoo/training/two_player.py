@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from tfzoo.training import replicas
@@ -68,6 +69,10 @@ class TwoPlayer(keras.Model):
         """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""
         return self.g_optimizer.variables if self.compiled else []
 
+    def tape(self) -> tf.GradientTape:
+        """Records, as a context, the loss that `move` takes the gradients of."""
+        return tf.GradientTape()
+
     def scaled(self, loss: Any, optimizer: Any) -> Any:
         """A mean over this replica's rows as `move` takes it."""
         return optimizer.scale_loss(replicas.share(loss))
@@ -82,8 +87,10 @@ class TwoPlayer(keras.Model):
             mean.update_state(value, sample_weight=rows)
         return {mean.name: mean.result() for mean in self.metrics}
 
-    def move(self, tape: Any, loss: Any, optimizer: Any, variables: list[keras.Variable]) -> None:
-        """One step of an optimizer along a loss that `scaled` has made."""
+    def move(
+        self, tape: tf.GradientTape, loss: Any, optimizer: Any, variables: list[keras.Variable]
+    ) -> None:
+        """One step of an optimizer along a loss that `scaled` has made, within a `tape`."""
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
 

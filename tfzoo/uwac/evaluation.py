@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.config import check
@@ -68,20 +67,13 @@ class Evaluation:
             check_environment(environment, made, model)
         finally:
             made.close()
-        shape = (episodes, model.settings.n_action_samples, model.space.action_dim)
-
-        @tf.function
-        def act(observation: Any, step: Any) -> Any:
-            noise = tf.random.stateless_normal(shape, tf.stack([SEED, step]))
-            return model.best_action(observation, noise)
-
-        self._act = act
+        self._act = _policy(model, episodes)
 
     def returns(self) -> np.ndarray:
         """The return of each episode [episodes], rewards as the environment gives them."""
         environment = self._make()
         try:
-            return play(environment, lambda x, t: self._act(tf.constant(x), tf.constant(t)).numpy())
+            return play(environment, self._act)
         finally:
             environment.close()
 
@@ -91,6 +83,20 @@ class Evaluation:
         metrics = {"return": float(found.mean()), "return_std": float(found.std())}
         score = normalised(self.name, metrics["return"])
         return metrics if score is None else metrics | {"score": score}
+
+
+def _policy(model: ActorCritic, episodes: int) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Observations and the step's number to actions, with noise of that step's own."""
+    import tensorflow as tf  # its draws take two words as a seed
+
+    shape = (episodes, model.settings.n_action_samples, model.space.action_dim)
+
+    @tf.function
+    def act(observation: Any, step: Any) -> Any:
+        noise = tf.random.stateless_normal(shape, tf.stack([SEED, step]))
+        return model.best_action(observation, noise)
+
+    return lambda x, t: act(tf.constant(x), tf.constant(t)).numpy()
 
 
 def play(environment: Any, act: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
@@ -136,6 +142,7 @@ def critic_metrics(model: ActorCritic, data: Transitions, seed: int = 0) -> dict
         deviations of Q over masks, `weight_data`, and `ood_auc`: the chance that a uniform action
         is less certain than one of the data's.
     """
+    import tensorflow as tf  # for the graph of `ask`
     from sklearn.metrics import roc_auc_score
 
     rng, space = np.random.RandomState(seed), model.space

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.config import check, choices
 from tfzoo.data import Transitions, train_stream
@@ -101,6 +101,8 @@ class UWAC:
         Raises:
             InputError: numbers of steps below 1, or a data set of another form or other sizes.
         """
+        import tensorflow as tf  # tf.data holds the rows
+
         check(n_steps >= 1, "n_steps", n_steps, "at least 1")
         check(n_steps_per_epoch >= 1, "n_steps_per_epoch", n_steps_per_epoch, "at least 1")
         arrays = _arrays(dataset)
@@ -121,10 +123,12 @@ class UWAC:
 
     def predict(self, observation: Any) -> np.ndarray:
         """The actions [B, A] to take at [B, D]: of `n_action_samples` those of the greatest Q."""
+        import tensorflow as tf  # draws of the seed as it is, which Keras folds
+
         model = self._fitted()
         shape = (len(observation), model.settings.n_action_samples, model.space.action_dim)
         noise = tf.random.stateless_normal(shape, [self.config.seed, 0])
-        return np.asarray(model.best_action(tf.constant(observation, tf.float32), noise))
+        return np.asarray(model.best_action(ops.convert_to_tensor(observation, "float32"), noise))
 
     def predict_value(self, observation: Any, action: Any) -> np.ndarray:
         """Mean Q1 [B] over dropout masks at [B, D] and [B, A]."""
@@ -133,7 +137,7 @@ class UWAC:
     def predict_uncertainty(self, observation: Any, action: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [B] of Q1 over dropout masks."""
         model = self._fitted()
-        x, a = (tf.constant(v, tf.float32) for v in (observation, action))
+        x, a = (ops.convert_to_tensor(v, "float32") for v in (observation, action))
         samples = model.settings.n_mc_samples
         mean, variance = model.q1.moments(x, a, samples, 0, "conditional", True)
         return np.asarray(mean), np.sqrt(np.asarray(variance))
@@ -141,7 +145,7 @@ class UWAC:
     def sample_action(self, observation: Any) -> np.ndarray:
         """Actions [B, A] drawn from the actor."""
         model = self._fitted()
-        x = tf.constant(observation, tf.float32)
+        x = ops.convert_to_tensor(observation, "float32")
         return np.asarray(model.actor.sample(x, 1, model.seed_generator)[0][:, 0])
 
     def save(self, path: str | Path) -> None:

@@ -4,18 +4,12 @@ S1 `FiniteNetwork`, S2 `Hybrid` (what the models run), S3 `FunctionSpace`; witho
 `KernelDescent` and `closed_form`; linear halves `two_rate_descent`. `descend` runs any of them.
 """
 
-from tfzoo.bottleneck.dynamics.descent import (
-    Descent,
-    descend,
-    greatest_eigenvalue,
-    largest,
-    random_probe,
-    watch,
-)
-from tfzoo.bottleneck.dynamics.finite import FiniteNetwork, draw_layers, forward
+from tfzoo.bottleneck.dynamics.descent import Descent, descend
+from tfzoo.bottleneck.dynamics.finite import FiniteNetwork
 from tfzoo.bottleneck.dynamics.function_space import FunctionSpace
 from tfzoo.bottleneck.dynamics.head import Change, Head
 from tfzoo.bottleneck.dynamics.hybrid import Hybrid, State, cholesky, draw_points
+from tfzoo.bottleneck.dynamics.layers import draw_layers, forward
 from tfzoo.bottleneck.dynamics.linear import (
     LinearPath,
     conserved,
@@ -24,6 +18,12 @@ from tfzoo.bottleneck.dynamics.linear import (
 )
 from tfzoo.bottleneck.dynamics.losses import CROSS_ENTROPY, SQUARED, Loss
 from tfzoo.bottleneck.dynamics.regression import KernelDescent, closed_form
+from tfzoo.bottleneck.dynamics.sharpness import (
+    greatest_eigenvalue,
+    largest,
+    random_probe,
+    watch,
+)
 
 __all__ = [
     "CROSS_ENTROPY",

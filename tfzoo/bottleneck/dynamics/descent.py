@@ -4,34 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.bottleneck.dynamics.losses import Loss
-
-Times = Callable[[tf.Tensor], tf.Tensor]
-"""A symmetric matrix as what it does to a vector."""
-
-
-class Problem(Protocol):
-    """What `descend` needs of a simulator; a state is any nest of tensors."""
-
-    loss: Loss
-    y: tf.Tensor
-
-    def start(self) -> Any:
-        """The state before the first step."""
-
-    def step(self, state: Any, rate: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """The state after a step, and the outputs [..., N, k] before it."""
-
-    def outputs(self, state: Any) -> tf.Tensor:
-        """[..., N, k]."""
-
-    def kernel_at(self, state: Any) -> Times:
-        """The function w -> Theta_F w, w [..., N, k]."""
+from tfzoo.bottleneck.dynamics.sharpness import Problem, largest, random_probe, watch
 
 
 @dataclass
@@ -63,59 +41,6 @@ class Descent:
         losses = self.losses.reshape(len(self.losses), -1).mean(1)
         below = np.flatnonzero(losses <= level)
         return int(below[0]) if len(below) else None
-
-
-def greatest_eigenvalue(
-    times: Times, probe: tf.Tensor, iterations: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """lambda_max of a symmetric matrix by power iteration, from below.
-
-    Args:
-        times: w [..., N, k] -> matrix w; leading axes are matrices of their own.
-        probe: where to start, [..., N, k].
-        iterations: a few from an earlier result, some 30 from a random one.
-
-    Returns:
-        The greatest of all, and the vectors, to go on from.
-    """
-    tiny = np.finfo(probe.dtype.as_numpy_dtype).tiny
-
-    def body(i: tf.Tensor, probe: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        probe = times(probe)
-        length = tf.sqrt(tf.reduce_sum(tf.square(probe), [-2, -1], keepdims=True))
-        return i + 1, probe / tf.maximum(length, tiny), tf.reduce_max(length)
-
-    start = (0, probe, tf.zeros([], probe.dtype))
-    _, probe, greatest = tf.while_loop(lambda i, *_: i < iterations, body, start)
-    return greatest, probe
-
-
-def random_probe(outputs: tf.Tensor) -> tf.Tensor:
-    """A fixed direction of the outputs' shape, of length 1 in each draw."""
-    noise = tf.random.stateless_normal(tf.shape(outputs), [0, 1], dtype=outputs.dtype)
-    return noise / tf.norm(noise, axis=[-2, -1], keepdims=True)
-
-
-def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
-    """lambda_max(Theta_F / N) at a state."""
-    probe = random_probe(problem.outputs(state))
-    found, _ = greatest_eigenvalue(problem.kernel_at(state), probe, iterations)
-    return float(found) / len(problem.y)
-
-
-def watch(
-    problem: Problem, state: Any, probe: tf.Tensor, rate: tf.Tensor, limit: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Lowers the learning rate to where the sharpness is `limit`, if it is above.
-
-    Returns:
-        The learning rate, the vectors for the next look, and the sharpness found.
-    """
-    found, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
-    count = tf.cast(tf.shape(problem.y)[0], rate.dtype)
-    sharpness = rate * problem.loss.curvature * found / count
-    lowered = rate * limit / tf.maximum(sharpness, limit)
-    return tf.where(tf.math.is_finite(sharpness), lowered, rate), probe, sharpness
 
 
 def descend(

@@ -6,36 +6,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tfzoo.bottleneck.dynamics.layers import Layers, forward
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
 from tfzoo.bottleneck.kernels import InfiniteMLP
 
-_PHI = {"relu": tf.nn.relu, "erf": tf.math.erf, "linear": tf.identity}
 Gradient = Callable[[tf.Tensor], tf.Tensor]
-Layers = list[tf.Tensor]
-"""One W [out, in], with biases [out, in + 1], for each layer."""
-
-
-def draw_layers(
-    mlp: InfiniteMLP, inputs: int, width: int, outputs: int, *, seed: int, dtype: str = "float64"
-) -> Layers:
-    """Standard normal weights of the network whose hidden layers have `width` units."""
-    generator = tf.random.Generator.from_seed(seed, alg="philox")
-    bias = 1 if mlp.bias_scale else 0
-    widths = [inputs, *[width] * mlp.depth, outputs]
-    return [
-        generator.normal((b, a + bias), dtype=dtype)
-        for a, b in zip(widths[:-1], widths[1:], strict=True)
-    ]
-
-
-def forward(mlp: InfiniteMLP, layers: Layers, x: tf.Tensor) -> tf.Tensor:
-    """The network in NTK parametrisation: [N, in] -> [N, out]."""
-    for i, (w, scale) in enumerate(zip(layers, mlp.scales, strict=True)):
-        x = _PHI[mlp.activation](x) if i else x
-        fan_in = w.shape[1] - (1 if mlp.bias_scale else 0)
-        h = tf.matmul(x, w[:, :fan_in], transpose_b=True) * (scale / fan_in**0.5)
-        x = h + mlp.bias_scale * w[:, fan_in] if mlp.bias_scale else h
-    return x
 
 
 class FiniteNetwork:
@@ -44,7 +19,7 @@ class FiniteNetwork:
     Args:
         g: from inputs to the bottleneck.
         f: from the bottleneck to the outputs.
-        layers: those of g, then those of f; see `draw_layers`.
+        layers: those of g, then those of f; see `layers.draw_layers`.
         x: training inputs [N, n].
         y: targets [N, k].
         loss: of the outputs.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.dynamics.head import Head
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
@@ -14,9 +14,9 @@ from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
 class Past(NamedTuple):
     """Where the points were at each step, and what pulled on f there."""
 
-    z: tf.Tensor  # [N, d], now
-    points: tf.Tensor  # [t N, d], z_j(s)
-    pulls: tf.Tensor  # [t N, k], learning rate x chi_j(s)
+    z: Any  # [N, d], now
+    points: Any  # [t N, d], z_j(s)
+    pulls: Any  # [t N, k], learning rate x chi_j(s)
 
 
 class FunctionSpace:
@@ -38,56 +38,57 @@ class FunctionSpace:
 
     def __init__(
         self,
-        theta: tf.Tensor,
-        z: tf.Tensor,
+        theta: Any,
+        z: Any,
         head: Head,
-        y: tf.Tensor,
+        y: Any,
         loss: Loss = SQUARED,
         *,
         centred: bool = True,
     ):
         self.theta, self.z, self.head, self.loss = theta, z, head, loss
-        self.y = tf.cast(y, z.dtype)
+        self.y = ops.cast(y, z.dtype)
         start = head.at(z).value
-        self.offset = start if centred else tf.zeros_like(start)
+        self.offset = start if centred else ops.zeros_like(start)
 
     def start(self) -> Past:
         """Before the first step."""
         return Past(self.z, self.z[:0], self.y[:0])
 
-    def outputs(self, state: Past) -> tf.Tensor:
+    def outputs(self, state: Past) -> Any:
         """[N, k]."""
         moved = self.head.at(state.z).value
         if len(state.points):
-            moved -= tf.matmul(self.head.mlp.ntk(state.z, state.points), state.pulls)
+            moved -= ops.matmul(self.head.mlp.ntk(state.z, state.points), state.pulls)
         return moved - self.offset
 
-    def step(self, state: Past, rate: tf.Tensor) -> tuple[Past, tf.Tensor]:
+    def step(self, state: Past, rate: Any) -> tuple[Past, Any]:
         """The state after one step, and the outputs before it."""
         outputs = self.outputs(state)
         chi = self.loss.gradient(outputs, self.y)
-        z = state.z - rate * tf.matmul(self.theta, self.pull(state, chi))
-        points = tf.concat([state.points, state.z], 0)
-        return Past(z, points, tf.concat([state.pulls, rate * chi], 0)), outputs
+        z = state.z - rate * ops.matmul(self.theta, self.pull(state, chi))
+        points = ops.concatenate([state.points, state.z], 0)
+        return Past(z, points, ops.concatenate([state.pulls, rate * chi], 0)), outputs
 
-    def pull(self, state: Past, w: tf.Tensor) -> tf.Tensor:
+    def pull(self, state: Past, w: Any) -> Any:
         """J_t(z_i)^T w_i at the training points: [N, k] -> [N, d]."""
         found = self.head.at(state.z).pull(w)[0]
         if not len(state.points):
             return found
         a, b = self.head.mlp.gradient_factors(state.z, state.points)[1]
-        shares = tf.matmul(w, state.pulls, transpose_b=True)  # [N, t N]
-        along = tf.matmul(shares * a, state.points)
-        return found - along - tf.reduce_sum(shares * b, 1, keepdims=True) * state.z
+        shares = ops.matmul(w, ops.transpose(state.pulls))  # [N, t N]
+        along = ops.matmul(shares * a, state.points)
+        return found - along - ops.sum(shares * b, 1, keepdims=True) * state.z
 
-    def kernel_at(self, state: Past) -> Callable[[tf.Tensor], tf.Tensor]:
+    def kernel_at(self, state: Past) -> Callable[[Any], Any]:
         """The function w -> Theta_F w for w [N, k]."""
-        ones, units = tf.ones_like(self.y), tf.eye(self.y.shape[1], dtype=self.y.dtype)
-        jacobian = tf.stack([self.pull(state, ones * unit) for unit in units], 1)  # [N, k, d]
+        ones, k = ops.ones_like(self.y), self.y.shape[1]
+        unit = ops.eye(k, dtype=self.y.dtype)
+        jacobian = ops.stack([self.pull(state, ones * unit[a]) for a in range(k)], 1)  # [N, k, d]
         theta = self.head.mlp.ntk(state.z)
 
-        def times(w: tf.Tensor) -> tf.Tensor:
-            moved = tf.matmul(self.theta, self.pull(state, w))
-            return tf.matmul(theta, w) + tf.linalg.matvec(jacobian, moved)
+        def times(w: Any) -> Any:
+            moved = ops.matmul(self.theta, self.pull(state, w))
+            return ops.matmul(theta, w) + ops.squeeze(ops.matmul(jacobian, moved[..., None]), -1)
 
         return times

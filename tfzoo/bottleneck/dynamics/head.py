@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.kernels import InfiniteMLP
 
@@ -14,8 +14,8 @@ from tfzoo.bottleneck.kernels import InfiniteMLP
 class Change(NamedTuple):
     """How far f's parameters have moved: those of the hidden layer, those of the readout."""
 
-    u: tf.Tensor
-    v: tf.Tensor
+    u: Any
+    v: Any
 
 
 class Head:
@@ -39,7 +39,7 @@ class Head:
         ValueError: `mlp` is not of depth 1.
     """
 
-    def __init__(self, mlp: InfiniteMLP, u: tf.Tensor, v: tf.Tensor):
+    def __init__(self, mlp: InfiniteMLP, u: Any, v: Any):
         if mlp.depth != 1:
             raise ValueError(f"f has depth {mlp.depth}: must be 1, the paper's one hidden layer")
         self.mlp, self.u, self.v = mlp, u, v
@@ -68,15 +68,17 @@ class Head:
         dtype: str = "float32",
     ) -> Head:
         """Standard normal U_0 and v_0."""
+        import tensorflow as tf  # Keras's generators draw other numbers
+
         generator = tf.random.Generator.from_seed(seed, alg="philox")
         shapes = cls.shapes(mlp, dim, units, outputs)
         return cls(mlp, *(generator.normal((*draws, *shape), dtype=dtype) for shape in shapes))
 
     def unmoved(self) -> Change:
         """dU = 0, dv = 0."""
-        return Change(tf.zeros_like(self.u), tf.zeros_like(self.v))
+        return Change(ops.zeros_like(self.u), ops.zeros_like(self.v))
 
-    def at(self, z: tf.Tensor, change: Change | None = None) -> Point:
+    def at(self, z: Any, change: Change | None = None) -> Point:
         """f_t at the points z [..., N, d]."""
         return Point(self, z, change or self.unmoved())
 
@@ -88,77 +90,81 @@ class Point:
         value: f_t(z), [..., N, k].
     """
 
-    def __init__(self, head: Head, z: tf.Tensor, change: Change):
+    def __init__(self, head: Head, z: Any, change: Change):
         self.head, self.change = head, change
         x = head.scale_in * z
         if head.bias:
             x = _with_ones(x, head.mlp.bias_scale)
-        h = tf.matmul(x, head.u, transpose_b=True)  # [..., N, n]
-        dh = tf.matmul(x, change.u, transpose_b=True)
+        h = ops.matmul(x, _transposed(head.u))  # [..., N, n]
+        dh = ops.matmul(x, _transposed(change.u))
         function, slope, bend = ACTIVATIONS[head.mlp.activation]
         phi = head.scale_out * function(h)
         self.inputs = x
         self.phi = _with_ones(phi, head.mlp.bias_scale) if head.bias else phi
         self.slope = head.scale_out * slope(h)
         self.bent = self.slope + head.scale_out * bend(h, dh)
-        moved = tf.matmul(self.slope * dh, self._hidden(head.v))
-        self.value = tf.matmul(self.phi, head.v + change.v) + moved
+        moved = ops.matmul(self.slope * dh, self._hidden(head.v))
+        self.value = ops.matmul(self.phi, head.v + change.v) + moved
 
-    def pull(self, w: tf.Tensor) -> tuple[tf.Tensor, Change]:
+    def pull(self, w: Any) -> tuple[Any, Change]:
         """Transposed derivatives times w [..., N, k]: J^T w [..., N, d], and by the parameters."""
         head = self.head
-        back = tf.matmul(w, self._hidden(head.v), transpose_b=True)  # [..., N, n]
+        back = ops.matmul(w, _transposed(self._hidden(head.v)))  # [..., N, n]
         by_unit = self.slope * back
-        change_back = tf.matmul(w, self._hidden(self.change.v), transpose_b=True)
+        change_back = ops.matmul(w, _transposed(self._hidden(self.change.v)))
         to_u = self.bent * back + self.slope * change_back
-        dz = tf.matmul(to_u, self._weights(head.u))
-        dz += tf.matmul(by_unit, self._weights(self.change.u))
-        du = tf.matmul(by_unit, self.inputs, transpose_a=True)
-        dv = tf.matmul(self.phi, w, transpose_a=True)
+        dz = ops.matmul(to_u, self._weights(head.u))
+        dz += ops.matmul(by_unit, self._weights(self.change.u))
+        du = ops.matmul(_transposed(by_unit), self.inputs)
+        dv = _transposed(ops.matmul(_transposed(w), self.phi))  # w is smaller than phi
         return head.scale_in * dz, Change(du, dv)
 
-    def push(self, dz: tf.Tensor, change: Change) -> tf.Tensor:
+    def push(self, dz: Any, change: Change) -> Any:
         """Derivatives times a move of z [..., N, d] and of the parameters: [..., N, k]."""
         head = self.head
         dz = head.scale_in * dz
-        by_u = tf.matmul(dz, self._weights(head.u), transpose_b=True)
-        by_change = tf.matmul(dz, self._weights(self.change.u), transpose_b=True)
-        by_unit = tf.matmul(self.inputs, change.u, transpose_b=True)
-        found = tf.matmul(self.phi, change.v)
-        found += tf.matmul(
+        by_u = ops.matmul(dz, _transposed(self._weights(head.u)))
+        by_change = ops.matmul(dz, _transposed(self._weights(self.change.u)))
+        by_unit = ops.matmul(self.inputs, _transposed(change.u))
+        found = ops.matmul(self.phi, change.v)
+        found += ops.matmul(
             self.bent * by_u + self.slope * (by_change + by_unit), self._hidden(head.v)
         )
-        return found + tf.matmul(self.slope * by_u, self._hidden(self.change.v))
+        return found + ops.matmul(self.slope * by_u, self._hidden(self.change.v))
 
-    def jacobian(self) -> tf.Tensor:
+    def jacobian(self) -> Any:
         """J = df_t/dz, [..., N, k, d]."""
-        unit = tf.eye(self.head.outputs, dtype=self.value.dtype)
-        ones = tf.ones_like(self.value)
+        unit = ops.eye(self.head.outputs, dtype=self.value.dtype)
+        ones = ops.ones_like(self.value)
         columns = [self.pull(ones * unit[a])[0] for a in range(self.head.outputs)]
-        return tf.stack(columns, -2)
+        return ops.stack(columns, -2)
 
-    def _hidden(self, v: tf.Tensor) -> tf.Tensor:
+    def _hidden(self, v: Any) -> Any:
         return v[..., : self.head.units, :]
 
-    def _weights(self, u: tf.Tensor) -> tf.Tensor:
+    def _weights(self, u: Any) -> Any:
         return u[..., : self.head.dim]
 
 
-def _with_ones(x: tf.Tensor, value: float) -> tf.Tensor:
-    return tf.concat([x, tf.fill(tf.shape(x[..., :1]), tf.cast(value, x.dtype))], -1)
+def _with_ones(x: Any, value: float) -> Any:
+    return ops.concatenate([x, ops.full_like(x[..., :1], value)], -1)
 
 
-def _step(h: tf.Tensor) -> tf.Tensor:
-    return tf.cast(h > 0, h.dtype)
+def _transposed(x: Any) -> Any:
+    return ops.swapaxes(x, -2, -1)
 
 
-def _erf_slope(h: tf.Tensor) -> tf.Tensor:
-    return (2.0 / math.sqrt(math.pi)) * tf.exp(-tf.square(h))
+def _step(h: Any) -> Any:
+    return ops.cast(h > 0, h.dtype)
+
+
+def _erf_slope(h: Any) -> Any:
+    return (2.0 / math.sqrt(math.pi)) * ops.exp(-ops.square(h))
 
 
 ACTIVATIONS: dict[str, tuple[Callable, Callable, Callable]] = {
-    "relu": (tf.nn.relu, _step, lambda h, dh: _step(h + dh) - _step(h)),
-    "erf": (tf.math.erf, _erf_slope, lambda h, dh: -2.0 * h * dh * _erf_slope(h)),
-    "linear": (tf.identity, tf.ones_like, lambda h, dh: tf.zeros_like(h)),
+    "relu": (ops.relu, _step, lambda h, dh: _step(h + dh) - _step(h)),
+    "erf": (ops.erf, _erf_slope, lambda h, dh: -2.0 * h * dh * _erf_slope(h)),
+    "linear": (lambda h: h, ops.ones_like, lambda h, dh: ops.zeros_like(h)),
 }
 """phi, phi', and the change of phi' from h to h + dh, to first order where phi is smooth."""

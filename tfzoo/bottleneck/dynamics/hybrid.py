@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.dynamics.head import Change, Head, Point
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
@@ -19,7 +19,7 @@ class State(NamedTuple):
         change: of f's parameters.
     """
 
-    c: tf.Tensor
+    c: Any
     change: Change
 
 
@@ -46,37 +46,37 @@ class Hybrid:
 
     def __init__(
         self,
-        theta: tf.Tensor,
-        z: tf.Tensor,
+        theta: Any,
+        z: Any,
         head: Head,
-        y: tf.Tensor,
+        y: Any,
         loss: Loss = SQUARED,
         *,
         centred: bool = True,
         frozen: bool = False,
     ):
         self.theta, self.z, self.head, self.loss, self.frozen = theta, z, head, loss, frozen
-        self.y = tf.cast(y, z.dtype)
+        self.y = ops.cast(y, z.dtype)
         start = head.at(z).value
-        self.offset = start if centred else tf.zeros_like(start)
+        self.offset = start if centred else ops.zeros_like(start)
 
     def start(self) -> State:
         """Before the first step."""
-        return State(tf.zeros_like(self.z), self.head.unmoved())
+        return State(ops.zeros_like(self.z), self.head.unmoved())
 
-    def features(self, state: State) -> tf.Tensor:
+    def features(self, state: State) -> Any:
         """z_t of the training points, [..., N, d]."""
-        return self.z + tf.matmul(self.theta, state.c)
+        return self.z + ops.matmul(self.theta, state.c)
 
     def at(self, state: State) -> Point:
         """f_t at the training points."""
         return self.head.at(self.features(state), state.change)
 
-    def outputs(self, state: State) -> tf.Tensor:
+    def outputs(self, state: State) -> Any:
         """[..., N, k]."""
         return self.at(state).value - self.offset
 
-    def step(self, state: State, rate: tf.Tensor) -> tuple[State, tf.Tensor]:
+    def step(self, state: State, rate: Any) -> tuple[State, Any]:
         """The state after one step, and the outputs before it."""
         point = self.at(state)
         outputs = point.value - self.offset
@@ -85,30 +85,30 @@ class Hybrid:
         moved = (a - rate * b for a, b in zip(state.change, change, strict=True))
         return State(c, Change(*moved)), outputs
 
-    def kernel_at(self, state: State) -> Callable[[tf.Tensor], tf.Tensor]:
+    def kernel_at(self, state: State) -> Callable[[Any], Any]:
         """The function w -> Theta_F w for w [..., N, k], without Theta_F."""
         point = self.at(state)
 
-        def times(w: tf.Tensor) -> tf.Tensor:
+        def times(w: Any) -> Any:
             dz, change = point.pull(w)
-            dz = tf.zeros_like(dz) if self.frozen else tf.matmul(self.theta, dz)
+            dz = ops.zeros_like(dz) if self.frozen else ops.matmul(self.theta, dz)
             return point.push(dz, change)
 
         return times
 
-    def kernel(self, state: State) -> tf.Tensor:
+    def kernel(self, state: State) -> Any:
         """Theta_F, [..., N, k, N, k]."""
         n, k = self.y.shape
         times, columns = self.kernel_at(state), []
         for j in range(n):
             for b in range(k):
-                one = tf.reshape(tf.one_hot(j * k + b, n * k, dtype=self.z.dtype), (n, k))
-                columns.append(times(tf.ones_like(self.offset) * one))
-        found = tf.stack(columns, -1)  # [..., N, k, N k]
-        return tf.reshape(found, [*found.shape[:-1], n, k])
+                one = ops.reshape(ops.one_hot(j * k + b, n * k, dtype=self.z.dtype), (n, k))
+                columns.append(times(ops.ones_like(self.offset) * one))
+        found = ops.stack(columns, -1)  # [..., N, k, N k]
+        return ops.reshape(found, [*found.shape[:-1], n, k])
 
 
-def draw_points(nngp: tf.Tensor, dim: int, *, seed: int, jitter: float = 1e-10) -> tf.Tensor:
+def draw_points(nngp: Any, dim: int, *, seed: int, jitter: float = 1e-10) -> Any:
     """g_0 of N points as one draw of the Gaussian process: float64 [N, d].
 
     Args:
@@ -120,26 +120,29 @@ def draw_points(nngp: tf.Tensor, dim: int, *, seed: int, jitter: float = 1e-10) 
     Raises:
         ValueError: `nngp` with the jitter is not positive definite.
     """
-    nngp = tf.cast(nngp, tf.float64)
+    import tensorflow as tf  # Keras's generators draw other numbers
+
+    nngp = ops.cast(nngp, "float64")
     noise = tf.random.Generator.from_seed(seed, alg="philox").normal(
-        (len(nngp), dim), dtype=tf.float64
+        (len(nngp), dim), dtype="float64"
     )
-    return tf.matmul(cholesky(nngp, jitter), noise)
+    return ops.matmul(cholesky(nngp, jitter), noise)
 
 
-def cholesky(kernel: tf.Tensor, jitter: float) -> tf.Tensor:
+def cholesky(kernel: Any, jitter: float) -> Any:
     """The factor of kernel + jitter x mean diagonal x I.
 
     Raises:
         ValueError: that is not positive definite, or not finite.
     """
-    level = jitter * tf.reduce_mean(tf.linalg.diag_part(kernel))
-    shifted = tf.linalg.set_diag(kernel, tf.linalg.diag_part(kernel) + level)
+    level = jitter * ops.mean(ops.diagonal(kernel))
+    shifted = kernel + level * ops.eye(len(kernel), dtype=kernel.dtype)
     try:
-        factor = tf.linalg.cholesky(shifted)
-    except tf.errors.InvalidArgumentError:
-        factor = tf.fill(tf.shape(kernel), tf.constant(float("nan"), kernel.dtype))
-    if not bool(tf.reduce_all(tf.math.is_finite(factor))):
+        factor = ops.cholesky(shifted)
+        good = bool(ops.all(ops.isfinite(factor)))
+    except ValueError:  # what Keras makes of a failure
+        good = False
+    if not good:
         raise ValueError(
             f"jitter={jitter}: the kernel of {len(kernel)} points is not positive definite with "
             "it (duplicate or nearly equal points?); must be larger"

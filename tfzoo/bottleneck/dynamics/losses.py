@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import tensorflow as tf
+from keras import ops
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Loss:
             is stable while learning rate x curvature x lambda_max(Theta) / N < 2.
     """
 
-    value: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    gradient: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    value: Callable[[Any, Any], Any]
+    gradient: Callable[[Any, Any], Any]
     curvature: float
 
     def times(self, factor: float) -> Loss:
@@ -32,20 +33,20 @@ class Loss:
         )
 
 
-def _count(f: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.shape(f)[-2], f.dtype)
+def _count(f: Any) -> Any:
+    return ops.cast(ops.shape(f)[-2], f.dtype)
 
 
-def _squared(f: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.reduce_sum(tf.square(f - y), -1), -1) / 2.0
+def _squared(f: Any, y: Any) -> Any:
+    return ops.mean(ops.sum(ops.square(f - y), -1), -1) / 2.0
 
 
-def _cross_entropy(f: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    return -tf.reduce_mean(tf.reduce_sum(y * tf.nn.log_softmax(f), -1), -1)
+def _cross_entropy(f: Any, y: Any) -> Any:
+    return -ops.mean(ops.sum(y * ops.log_softmax(f), -1), -1)
 
 
 SQUARED = Loss(_squared, lambda f, y: (f - y) / _count(f), 1.0)
 """1/(2N) sum |F - y|^2."""
 
-CROSS_ENTROPY = Loss(_cross_entropy, lambda f, y: (tf.nn.softmax(f) - y) / _count(f), 0.5)
+CROSS_ENTROPY = Loss(_cross_entropy, lambda f, y: (ops.softmax(f) - y) / _count(f), 0.5)
 """-1/N sum y log softmax(F); the rows of y sum to 1."""

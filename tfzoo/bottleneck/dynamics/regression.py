@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
 
@@ -24,37 +25,35 @@ class KernelDescent:
 
     def __init__(
         self,
-        theta: tf.Tensor,
-        y: tf.Tensor,
+        theta: Any,
+        y: Any,
         loss: Loss = SQUARED,
-        initial: tf.Tensor | None = None,
+        initial: Any = None,
     ):
         self.theta, self.loss = theta, loss
-        self.y = tf.cast(y, theta.dtype)
-        self.initial = tf.zeros_like(self.y) if initial is None else tf.cast(initial, theta.dtype)
+        self.y = ops.cast(y, theta.dtype)
+        self.initial = ops.zeros_like(self.y) if initial is None else ops.cast(initial, theta.dtype)
 
-    def start(self) -> tf.Tensor:
+    def start(self) -> Any:
         """a = 0."""
-        return tf.zeros_like(self.y)
+        return ops.zeros_like(self.y)
 
-    def outputs(self, state: tf.Tensor) -> tf.Tensor:
+    def outputs(self, state: Any) -> Any:
         """[N, k]."""
-        return self.initial + tf.matmul(self.theta, state)
+        return self.initial + ops.matmul(self.theta, state)
 
-    def step(self, state: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def step(self, state: Any, rate: Any) -> tuple[Any, Any]:
         """The state after a step, and the outputs before it."""
         outputs = self.outputs(state)
         return state - rate * self.loss.gradient(outputs, self.y), outputs
 
-    def kernel_at(self, state: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    def kernel_at(self, state: Any) -> Callable[[Any], Any]:
         """The function w -> Theta w for w [N, k]."""
         del state
-        return lambda w: tf.matmul(self.theta, w)
+        return lambda w: ops.matmul(self.theta, w)
 
 
-def closed_form(
-    theta: tf.Tensor, y: tf.Tensor, time: float, initial: tf.Tensor | None = None
-) -> tf.Tensor:
+def closed_form(theta: Any, y: Any, time: float, initial: Any = None) -> Any:
     """F_t = y + exp(-Theta t / N) (F_0 - y), the gradient flow of 1/(2N) sum |F - y|^2.
 
     Args:
@@ -63,8 +62,8 @@ def closed_form(
         time: t, learning rate x steps.
         initial: F_0; default 0.
     """
-    values, vectors = tf.linalg.eigh(theta)
-    y = tf.cast(y, theta.dtype)
-    gap = -y if initial is None else tf.cast(initial, theta.dtype) - y
-    decay = tf.exp(-values * (time / len(y)))[:, None]
-    return y + tf.matmul(vectors, decay * tf.matmul(vectors, gap, transpose_a=True))
+    values, vectors = ops.eigh(theta)
+    y = ops.cast(y, theta.dtype)
+    gap = -y if initial is None else ops.cast(initial, theta.dtype) - y
+    decay = ops.exp(-values * (time / len(y)))[:, None]
+    return y + ops.matmul(vectors, decay * ops.matmul(ops.transpose(vectors), gap))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo.bottleneck.dynamics import Hybrid, descend, largest
 from tfzoo.bottleneck.experiments.acceleration import INPUTS, POINTS
@@ -49,7 +49,7 @@ def run(
             noted["loss_end"] = float(ended.losses[-1] / ended.losses[0])
             rows.append(Row(name, seed, metrics=noted, seconds=time.monotonic() - start))
             if seed == seeds[0] and name == f"d={dims[0]}":
-                labels = np.sign(problem.y.numpy()[:, 0])
+                labels = np.sign(ops.convert_to_numpy(problem.y)[:, 0])
                 moving_points(ended.noted, labels, output / "moving_features.png")
         print(f"features: seed {seed}", flush=True)
     claims = [
@@ -79,18 +79,18 @@ def _points(problem: Any) -> Any:
     """What `descend` notes: the bottleneck's values, where there are any."""
     if not isinstance(problem, Hybrid):
         return None
-    return lambda step, state: problem.features(state).numpy()
+    return lambda step, state: ops.convert_to_numpy(problem.features(state))
 
 
 def measure(problem: Any, state: Any) -> dict[str, float]:
     """Alignment of Theta_F with the target, and mean diagonal of Theta_g J J^T (one output)."""
     y = problem.y
     if isinstance(problem, Hybrid):
-        kernel = tf.reshape(problem.kernel(state), (len(y), len(y)))
+        kernel = ops.reshape(problem.kernel(state), (len(y), len(y)))
         jacobian = problem.at(state).jacobian()[:, 0]
-        growth = tf.linalg.diag_part(problem.theta) * tf.reduce_sum(tf.square(jacobian), -1)
-        growth = 0.0 if problem.frozen else float(tf.reduce_mean(growth))
+        growth = ops.diagonal(problem.theta) * ops.sum(ops.square(jacobian), -1)
+        growth = 0.0 if problem.frozen else float(ops.mean(growth))
     else:
         kernel, growth = problem.theta, 0.0
-    aligned = tf.reduce_sum(y * tf.matmul(kernel, y)) / (tf.norm(y) ** 2 * tf.norm(kernel))
+    aligned = ops.sum(y * ops.matmul(kernel, y)) / (ops.norm(y) ** 2 * ops.norm(kernel))
     return {"alignment": float(aligned), "growth": growth}

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from tfzoo import data
 from tfzoo.bottleneck.dynamics import SQUARED, Head, Hybrid, KernelDescent, Loss, draw_points
@@ -36,25 +37,25 @@ class Task:
 
     def __post_init__(self):
         """Stacks the points, since g_0 is drawn on all of them together."""
-        self.x = tf.constant(np.concatenate([x for x, _ in self.parts]), tf.float64)
-        self.y = tf.constant(self.parts[0][1], tf.float32)
+        self.x = ops.convert_to_tensor(np.concatenate([x for x, _ in self.parts]), "float64")
+        self.y = ops.convert_to_tensor(self.parts[0][1], "float32")
         self.train = len(self.y)
 
     @cached_property
-    def kernels(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def kernels(self) -> tuple[Any, Any]:
         """K_g of all points (float64) and Theta_g of all with the training points (float32)."""
         nngp, theta = G.covariances(self.x)
-        return nngp, tf.cast(theta[:, : self.train], tf.float32)
+        return nngp, ops.cast(theta[:, : self.train], "float32")
 
     @cached_property
-    def unlimited(self) -> tf.Tensor:
+    def unlimited(self) -> Any:
         """Theta_inf of all points with the training points, float32."""
-        return tf.cast(Composition(F, G).ntk(self.x)[:, : self.train], tf.float32)
+        return ops.cast(Composition(F, G).ntk(self.x)[:, : self.train], "float32")
 
     def network(self, dim: int, seed: int, frozen: bool = False) -> Network:
         """A draw of the network with d units between its halves."""
         nngp, theta = self.kernels
-        z = tf.cast(draw_points(nngp, dim, seed=2 * seed, jitter=1e-8), tf.float32)
+        z = ops.cast(draw_points(nngp, dim, seed=2 * seed, jitter=1e-8), "float32")
         head = Head.draw(F, dim, UNITS, self.y.shape[1], seed=2 * seed + 1)
         problem = Hybrid(
             theta[: self.train], z[: self.train], head, self.y, self.loss, frozen=frozen
@@ -81,14 +82,14 @@ class Network:
     """A simulator together with the points outside the training set."""
 
     problem: Hybrid
-    theta: tf.Tensor
-    z: tf.Tensor
+    theta: Any
+    z: Any
 
     def outputs(self, state) -> np.ndarray:
         """F - F_0 of all points."""
         head = self.problem.head
-        z = self.z + tf.matmul(self.theta, state.c)
-        return (head.at(z, state.change).value - head.at(self.z).value).numpy()
+        z = self.z + ops.matmul(self.theta, state.c)
+        return ops.convert_to_numpy(head.at(z, state.change).value - head.at(self.z).value)
 
 
 @dataclass
@@ -96,11 +97,11 @@ class Baseline:
     """Kernel descent together with the points outside the training set."""
 
     problem: KernelDescent
-    theta: tf.Tensor
+    theta: Any
 
     def outputs(self, state) -> np.ndarray:
         """F of all points."""
-        return tf.matmul(self.theta, state).numpy()
+        return ops.convert_to_numpy(ops.matmul(self.theta, state))
 
 
 def teacher(sizes: Sequence[int], inputs: int, scale: float, seed: int) -> list[Part]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo.collegial.alpha import AlphaFit, diagonal, measure_alpha, squared_variation
+from tfzoo.collegial.alpha import AlphaFit, measure_alpha, squared_variation
 from tfzoo.collegial.mlp import CollegialMLP
+from tfzoo.collegial.ntk import diagonal
 from tfzoo.environment import columns, environment
 from tfzoo.experiments.bench import slope
 from tfzoo.files import write_csv, write_text

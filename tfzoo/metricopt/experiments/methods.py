@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from tfzoo.metricopt.callback import MetricOpt
@@ -199,7 +198,9 @@ def _sgd() -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(0.02, momentum=0.9)
 
 
-def _stream(problem: Problem, seed: int) -> tf.data.Dataset:
+def _stream(problem: Problem, seed: int) -> Any:
+    import tensorflow as tf  # its shuffle is the order of the rows
+
     x, y = problem.train
     size = min(BATCH, len(x))
     rows = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed).repeat().batch(size)

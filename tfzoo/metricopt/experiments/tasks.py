@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfzoo import metrics
 from tfzoo.data.images.jpegs import read_jpegs
@@ -172,6 +171,8 @@ def converged(
     model: keras.Model, loss: keras.losses.Loss, train: Part, steps: int, batch_size: int = 1024
 ) -> keras.Model:
     """The model trained by Adam at 3e-3, on the whole split at once where it is small."""
+    import tensorflow as tf  # its shuffle is the order of the rows
+
     model.compile(keras.optimizers.Adam(3e-3), loss)
     rows = tf.data.Dataset.from_tensor_slices(train)
     if len(train[0]) > batch_size:

@@ -6,17 +6,20 @@ import re
 
 import pytest
 
-from headlines import ROOT
+from support import TESTS
+from tfzoo import registry
 from tfzoo.environment import columns
 
+ROOT = TESTS.parent
 FILES = sorted((ROOT / "results").glob("*/*-results.csv"))
 
 
 def test_every_method_has_a_study_and_a_bench():
     studied = {p.parent.name for p in (ROOT / "results").glob("*/*-study.json")}
     benched = {p.parent.name for p in (ROOT / "results").glob("*/bench.json")}
-    methods = {p.parent.name for p in (ROOT / "tfzoo").glob("*/recipe.py")}
-    assert methods <= studied & benched and len(methods) == 10
+    methods = registry.methods()
+    assert methods and set(methods) <= studied & benched
+    assert set(methods) <= set(registry.experiments("study")) & set(registry.experiments("bench"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")

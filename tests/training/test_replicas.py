@@ -18,7 +18,7 @@ CASES = ["entropy", "sdn, mlp", *map(slow, SLOW)]
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_replicas_make_the_step_of_one_device(case):
-    words = [sys.executable, TESTS / "replicas_child.py", case]
+    words = [sys.executable, TESTS / "training" / "replicas_child.py", case]
     done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)[case]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfzoo.data.images.shapes_views import different_shapes
 from tfzoo.data.shapes import voxels
+from tfzoo.data.shapes.shapes_views import different_shapes
 
 SIDE = voxels.SIDE
 

@@ -1,0 +1,147 @@
+"""The command line without TensorFlow, its start and its standard error."""
+
+import os
+import re
+import resource
+
+import pytest
+
+from support import command
+from tfzoo_cli import loading
+
+COMMANDS = ("list", "train", "evaluate", "export", "serve", "predict", "study", "bench", "search")
+COMMANDS += ("demo",)
+WITHOUT = (
+    "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None\n"
+    "from tfzoo_cli.main import main\n"
+    "sys.exit(main(sys.argv[1:]))\n"
+)
+LIGHT = [["--version"], ["--help"], *([name, "--help"] for name in COMMANDS)]
+LIGHT += [["list"], ["list", "sdn"], ["list", "models"], ["list", "--long"]]
+
+
+@pytest.mark.parametrize("words", LIGHT, ids=" ".join)
+def test_it_needs_no_tensorflow_and_says_nothing_else(words):
+    status, out, err = command("-c", WITHOUT, *words)
+    assert status == 0 and out and not err, err
+
+
+def test_it_is_there_in_a_second():
+    """Of the processor's time, so that other work on it does not count."""
+
+    def spent():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    for words in (["--version"], ["--help"], ["train", "--help"], ["list"]):
+        before = spent()
+        assert command("-c", WITHOUT, *words)[0] == 0
+        assert spent() - before < 1.0, words
+
+
+def test_the_version():
+    status, out, _ = command("-m", "tfzoo_cli", "--version")
+    assert status == 0 and re.fullmatch(r"tfzoo \d+\.\d+\.\d+(\.dev\d+)?\n", out)
+    _, imported, _ = command("-c", "import tfzoo; print(tfzoo.__version__)")
+    assert out == f"tfzoo {imported}"
+
+
+def test_a_wrong_list_is_one_line():
+    status, out, err = command("-c", WITHOUT, "list", "nonsense")
+    assert status == 2 and not out
+    assert re.fullmatch(r"tfzoo: list='nonsense': must be recipes, models or .+\n", err)
+
+
+def test_nothing_of_tfzoo_stays_imported_after_a_list():
+    program = (
+        "import sys; from tfzoo_cli.main import main; main(['list', 'aft'])\n"
+        "assert not [m for m in sys.modules if m.split('.')[0] == 'tfzoo']\n"
+        "import tfzoo; print(tfzoo.aft.AFTFull.__name__)\n"
+    )
+    status, out, err = command("-c", program)
+    assert status == 0 and out.endswith("AFTFull\n"), err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "aft/digits", "--print-config"],
+        ["train", "aft/digits", "--dry-run"],
+        ["study", "aft", "--help"],
+        ["bench", "aft", "--help"],
+        ["search", "collegial", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_the_start_of_tensorflow_reaches_no_user(words):
+    status, out, err = command("-m", "tfzoo_cli", *words)
+    assert status == 0 and out and not err, err
+
+
+def test_verbose_shows_the_start_of_tensorflow():
+    words = ["--verbose", "train", "aft/digits", "--print-config"]
+    status, _, err = command("-m", "tfzoo_cli", *words)
+    assert status == 0 and re.search(r"^I\d{4} .*\.cc:\d+\]", err, re.M), err
+
+
+NOISE = """WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1796016644.153402    3833 port.cc:153] oneDNN custom operations are on.
+I0000 00:00:1796016644.153787    3833 cudart_stub.cc:31] Could not find cuda drivers
+I0000 00:00:1796016644.221304    3833 cpu_feature_guard.cc:227] This TensorFlow binary is optimized
+To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow
+E0000 00:00:1796016648.528  3833 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)
+2026-11-30 05:21:42.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on.
+"""
+ERRORS = """E0000 00:00:1796016648.528  3833 cuda_platform.cc:52] failed call to cuInit: NO MEMORY
+F0000 00:00:1796016648.528601    3833 cpu_feature_guard.cc:99] needs AVX instructions
+2026-11-30 05:21:42.123456: W tensorflow/core/common_runtime/gpu/gpu_device.cc:2343] Cannot dlopen
+Segmentation fault
+"""
+HELD = (
+    "import os, sys\n"
+    "from tfzoo_cli.loading import _without_noise\n"
+    "with _without_noise():\n"
+    "    for line in sys.argv[1].splitlines(True):\n"
+    "        os.write(2, line.encode())\n"
+    "    if len(sys.argv) > 2:\n"
+    "        os.abort()\n"
+    "os.write(2, b'after\\n')\n"
+)
+
+
+def test_real_errors_come_through():
+    status, _, err = command("-c", HELD, NOISE + ERRORS)
+    assert status == 0 and err == ERRORS + "after\n"
+
+
+def test_the_last_words_of_a_crash_come_through():
+    status, _, err = command("-c", HELD, NOISE + ERRORS, "abort")
+    assert status < 0 and err == ERRORS
+
+
+def test_a_closed_standard_error_is_no_obstacle():
+    program = (
+        "import os; os.close(2)\n"
+        "from tfzoo_cli.loading import _without_noise\n"
+        "with _without_noise():\n"
+        "    print('inside')\n"
+    )
+    status, out, _ = command("-c", program)
+    assert status == 0 and out == "inside\n"
+
+
+def test_the_filter_leaves_no_process_and_no_descriptor():
+    before = os.listdir("/proc/self/fd")
+    with loading._without_noise():
+        os.write(2, b"I0000 00:00:1.0 1 port.cc:153] x\n")
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_terminal_without_the_signs_gets_ascii():
+    status, out, err = command(
+        "-m", "tfzoo_cli", "list", env={"PYTHONIOENCODING": "ascii", "COLUMNS": "0"}
+    )
+    assert status == 0 and not err
+    assert "0.948 +- 0.013 accuracy" in out and out.isascii()

@@ -1,0 +1,102 @@
+"""How AFT's autoregressive models draw text and images: one loop in a TensorFlow graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+PADDING = -1
+NEWLINE = 10
+
+
+def gumbel(seed: tf.Tensor, length: int, symbols: int) -> tf.Tensor:
+    """Noise that follows from each row's own seed alone, int32 [B] -> float32 [B, length, symbols].
+
+    The largest of `logits + noise` is a draw from the softmax.
+    """
+
+    def row(one: tf.Tensor) -> tf.Tensor:
+        key = tf.stack([one, tf.zeros_like(one)])
+        tiny = 1e-20
+        u = tf.random.stateless_uniform([length, symbols], key, minval=tiny, alg="philox")
+        return -tf.math.log(-tf.math.log(u))
+
+    spec = tf.TensorSpec([length, symbols], tf.float32)
+    return tf.map_fn(row, tf.cast(seed, tf.int32), fn_output_signature=spec)
+
+
+def generate(model: Any, prompt: Any, length: Any, temperature: Any, seed: Any) -> tf.Tensor:
+    """Continues prompts; one loop in the graph over the decoding state.
+
+    Args:
+        model: an `AFTLanguageModel`.
+        prompt: see `AFTLanguageModel.generate`, and so for the others.
+        length: int32 [B].
+        temperature: float32 [B].
+        seed: int32 [B].
+
+    Returns:
+        int32 [B, max_length]: the tokens added, -1 after them.
+    """
+    total = model.max_length
+    prompt = tf.cast(prompt, tf.int32)[:, :total]
+    batch = tf.shape(prompt)[0]
+    # tokens count up to the first negative number
+    given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
+    given = tf.maximum(given, 1)
+    fill = tf.fill([batch, total - tf.shape(prompt)[1]], PADDING)
+    tokens = tf.ensure_shape(tf.concat([prompt, fill], 1), [None, total])
+    start = tf.where(tokens[:, :1] < 0, NEWLINE, tokens[:, :1])
+    tokens = tf.concat([start, tokens[:, 1:]], 1)
+    length = tf.clip_by_value(tf.cast(length, tf.int32), 0, total - given)
+    end = tf.reduce_max(given + length)
+    noise = gumbel(seed, total, model.symbols)
+    heat = tf.cast(temperature, tf.float32)[:, None]
+
+    def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
+        x = model.embed(tf.gather(tokens, t, axis=1))
+        logits, states = model.decode_step(x, states, t)
+        drawn = logits / tf.maximum(heat, 1e-6) + tf.gather(noise, t, axis=1)
+        best = tf.where(heat > 0, drawn, logits)
+        found = tf.argmax(best, -1, output_type=tf.int32)
+        column = tf.range(total)[None] == t + 1
+        open_ = column & (t + 1 >= given)[:, None]
+        return t + 1, tf.where(open_, found[:, None], tokens), states
+
+    _, tokens, _ = tf.while_loop(
+        lambda t, *_: t < end - 1, body, (tf.constant(0), tokens, model.initial_state(batch))
+    )
+    index = tf.range(total)[None]
+    moved = tf.gather(tokens, tf.minimum(index + given[:, None], total - 1), batch_dims=1)
+    return tf.where(index < length[:, None], moved, PADDING)
+
+
+def sample(model: Any, seed: Any) -> tf.Tensor:
+    """Draws images; one loop in the graph over the decoding state.
+
+    Args:
+        model: an `AFTImageModel`.
+        seed: int32 [B].
+
+    Returns:
+        int32 [B, H, W, C].
+    """
+    length = model.max_length
+    noise = gumbel(seed, length, model.symbols)
+    batch = tf.shape(seed)[0]
+    tokens = tf.ensure_shape(tf.zeros([batch, length], tf.int32), [None, length])
+    start = tf.tile(tf.cast(model.start, model.compute_dtype), [batch, 1])
+
+    def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
+        before = model.embed(tf.gather(tokens, tf.maximum(t - 1, 0), axis=1))
+        x = tf.where(t == 0, start, before)
+        logits, states = model.decode_step(x, states, t)
+        found = tf.argmax(logits + tf.gather(noise, t, axis=1), -1, output_type=tf.int32)
+        column = tf.range(length)[None] == t
+        return t + 1, tf.where(column, found[:, None], tokens), states
+
+    _, tokens, _ = tf.while_loop(
+        lambda t, *_: t < length, body, (tf.constant(0), tokens, model.initial_state(batch))
+    )
+    return tf.reshape(tokens, [-1, *model.image_shape])

@@ -1,0 +1,38 @@
+"""The layers of a network of finite width in NTK parametrisation: drawn, and applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from tfzoo.bottleneck.kernels import InfiniteMLP
+
+_PHI = {"relu": ops.relu, "erf": ops.erf, "linear": lambda h: h}
+Layers = list[Any]
+"""One W [out, in], with biases [out, in + 1], for each layer."""
+
+
+def draw_layers(
+    mlp: InfiniteMLP, inputs: int, width: int, outputs: int, *, seed: int, dtype: str = "float64"
+) -> Layers:
+    """Standard normal weights of the network whose hidden layers have `width` units."""
+    import tensorflow as tf  # Keras's generators draw other numbers
+
+    generator = tf.random.Generator.from_seed(seed, alg="philox")
+    bias = 1 if mlp.bias_scale else 0
+    widths = [inputs, *[width] * mlp.depth, outputs]
+    return [
+        generator.normal((b, a + bias), dtype=dtype)
+        for a, b in zip(widths[:-1], widths[1:], strict=True)
+    ]
+
+
+def forward(mlp: InfiniteMLP, layers: Layers, x: Any) -> Any:
+    """The network: [N, in] -> [N, out]."""
+    for i, (w, scale) in enumerate(zip(layers, mlp.scales, strict=True)):
+        x = _PHI[mlp.activation](x) if i else x
+        fan_in = w.shape[1] - (1 if mlp.bias_scale else 0)
+        h = ops.matmul(x, ops.transpose(w[:, :fan_in])) * (scale / fan_in**0.5)
+        x = h + mlp.bias_scale * w[:, fan_in] if mlp.bias_scale else h
+    return x

@@ -1,0 +1,86 @@
+"""How sharp a simulator's loss is: the greatest eigenvalue of its kernel, and what it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from keras import backend, ops
+
+from tfzoo.bottleneck.dynamics.losses import Loss
+
+Times = Callable[[Any], Any]
+"""A symmetric matrix as what it does to a vector."""
+
+
+class Problem(Protocol):
+    """What gradient descent needs of a simulator; a state is any nest of tensors."""
+
+    loss: Loss
+    y: Any
+
+    def start(self) -> Any:
+        """The state before the first step."""
+
+    def step(self, state: Any, rate: Any) -> tuple[Any, Any]:
+        """The state after a step, and the outputs [..., N, k] before it."""
+
+    def outputs(self, state: Any) -> Any:
+        """[..., N, k]."""
+
+    def kernel_at(self, state: Any) -> Times:
+        """The function w -> Theta_F w, w [..., N, k]."""
+
+
+def greatest_eigenvalue(times: Times, probe: Any, iterations: int) -> tuple[Any, Any]:
+    """lambda_max of a symmetric matrix by power iteration, from below.
+
+    Args:
+        times: w [..., N, k] -> matrix w; leading axes are matrices of their own.
+        probe: where to start, [..., N, k].
+        iterations: a few from an earlier result, some 30 from a random one.
+
+    Returns:
+        The greatest of all, and the vectors, to go on from.
+    """
+    tiny = np.finfo(backend.standardize_dtype(probe.dtype)).tiny
+
+    def body(i: Any, probe: Any, _: Any) -> tuple[Any, ...]:
+        probe = times(probe)
+        length = ops.sqrt(ops.sum(ops.square(probe), (-2, -1), keepdims=True))
+        return i + 1, probe / ops.maximum(length, tiny), ops.max(length)
+
+    start = (0, probe, ops.zeros((), probe.dtype))
+    _, probe, greatest = ops.while_loop(lambda i, *_: i < iterations, body, start)
+    return greatest, probe
+
+
+def random_probe(outputs: Any) -> Any:
+    """A fixed direction of the outputs' shape, of length 1 in each draw."""
+    import tensorflow as tf  # Keras's generators draw other numbers
+
+    noise = tf.random.stateless_normal(ops.shape(outputs), [0, 1], dtype=outputs.dtype)
+    return noise / ops.norm(noise, axis=(-2, -1), keepdims=True)
+
+
+def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
+    """lambda_max(Theta_F / N) at a state."""
+    probe = random_probe(problem.outputs(state))
+    found, _ = greatest_eigenvalue(problem.kernel_at(state), probe, iterations)
+    return float(found) / len(problem.y)
+
+
+def watch(
+    problem: Problem, state: Any, probe: Any, rate: Any, limit: float
+) -> tuple[Any, Any, Any]:
+    """Lowers the learning rate to where the sharpness is `limit`, if it is above.
+
+    Returns:
+        The learning rate, the vectors for the next look, and the sharpness found.
+    """
+    found, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
+    count = ops.cast(ops.shape(problem.y)[0], rate.dtype)
+    sharpness = rate * problem.loss.curvature * found / count
+    lowered = rate * limit / ops.maximum(sharpness, limit)
+    return ops.where(ops.isfinite(sharpness), lowered, rate), probe, sharpness
