@@ -11,14 +11,21 @@ recipes = [f"tfzoo.configs.{p.name}" for p in sorted((here / "configs").iterdir(
 
 extras = {
     # tf-agents itself is installed by `pip install --no-deps tf-agents==0.19.0`: its pins are stale
-    "rl": ["gymnasium[mujoco]>=1.2", "gin-config>=0.5", "gym==0.23.0", "cloudpickle", "pillow"],
+    "rl": [
+        "gymnasium[mujoco]>=1.2",
+        "minari[arrow,hdf5]>=0.5",
+        "gin-config>=0.5",
+        "gym==0.23.0",
+        "cloudpickle",
+        "pillow",
+    ],
     "serve": ["tensorflow-serving-api>=2.21", "grpcio>=1.70", "werkzeug>=3.0"],
     "plot": ["matplotlib>=3.8"],
     "search": ["cma>=4"],  # CMA-ES, which MetricOpt's study compares with
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
     "video": ["av>=13"],
     "jax": ["jax>=0.6"],
-    "test": ["hypothesis>=6.100", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
+    "test": ["hypothesis>=6.100", "mypy>=2.4", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
 }
 extras["all"] = sorted({package for packages in extras.values() for package in packages})
 extras["fuzz"] = ["atheris>=3"]  # Linux only; tests/reliability/coverage_fuzz.py
@@ -43,7 +50,8 @@ setup(
     packages=[*find_packages(include=["tfzoo", "tfzoo.*", "tfzoo_cli"]), "tfzoo.configs", *recipes],
     package_dir={"tfzoo.configs": "configs"},
     package_data={
-        "tfzoo": ["*/README.md", "weights/*"],
+        "tfzoo": ["*/README.md", "py.typed", "weights/*"],
+        "tfzoo_cli": ["py.typed"],
         "tfzoo.configs": ["*.yaml"],
         **{name: ["*.yaml"] for name in recipes},
     },
@@ -57,11 +65,14 @@ setup(
         "importlib_resources",  # TFDS imports it without saying so
         "protobuf<=6.32; python_version < '3.11'",  # tensorflow-metadata's bound, said early
         "tensorboard>=2.20",
-        "omegaconf>=2.3,<3",
+        "annotated-types>=0.7",
+        "omegaconf>=2.4,<3",
         "rich>=13",
         "scikit-learn>=1.5",
         "numpy>=1.26",
         "psutil>=5.9",
+        "filelock>=3.20",
+        "orjson>=3.10",
         *extras["serve"],  # `tfzoo demo` serves what it trained
     ],
     extras_require=extras,

@@ -1,7 +1,12 @@
 """Fixtures for all tests."""
 
 import contextlib
+import ctypes
+import gc
 import os
+import resource
+import sys
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # the workers share the cores: small tests gain nothing from threads that wait for each other
@@ -24,6 +29,18 @@ def _plain_keras():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _free_memory():
+    """Gives back what a module's models and compiled functions held."""
+    yield
+    keras.backend.clear_session()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc keeps free pages otherwise
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_data_folder(tmp_path_factory):
     """Prepared data go to a folder of the test run's, never to the user's."""
@@ -39,3 +56,30 @@ def local_workers(monkeypatch):
         yield {name: LocalWorker() for name in names}
 
     monkeypatch.setattr(bench, "workers", workers)
+
+
+def _peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+START, PEAKS = time.monotonic(), {}
+
+
+def pytest_sessionfinish(session):
+    """A worker of pytest-xdist tells its peak."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["peak_gb"] = _peak_gb()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """The controller hears of it."""
+    PEAKS[node.gateway.id] = getattr(node, "workeroutput", {}).get("peak_gb", float("nan"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Time and peak memory, which README and `make test` promise to keep small."""
+    peaks = PEAKS or {"this process": _peak_gb()}
+    said = ", ".join(f"{name} {peak:.1f} GB" for name, peak in sorted(peaks.items()))
+    minutes = (time.monotonic() - START) / 60
+    terminalreporter.write_line(f"{minutes:.1f} minutes; peak memory: {said}")

@@ -50,6 +50,17 @@ def test_names_of_modules_that_became_packages_stay():
     assert callable(tfzoo.data.transitions)
 
 
+def test_names_of_the_module_of_tables_warn():
+    from tfzoo.data import tables
+    from tfzoo.data.tables import csv
+
+    for name in ("read", "stratified", "TfzooTable", "TfzooBreastCancer", "TableConfig"):
+        with pytest.warns(DeprecationWarning, match=f"tables.{name} is now tfzoo.data.tables.csv"):
+            assert getattr(tables, name) is getattr(csv, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = tables.nothing
+
+
 def test_the_old_command_line_runs():
     status, out, err = command("-m", "tfzoo.cli", "list")
     assert status == 0 and out.startswith("aft/cifar10"), err

@@ -73,7 +73,7 @@ def test_a_run_leaves_what_it_promises(whole):
     names = {p.name for p in whole.iterdir()}
     assert names == {
         "config.yaml", "environment.json", "log.csv", "tensorboard", "backup",
-        "model.keras", "metrics.json", "export",
+        "model.keras", "metrics.json", "export", ".lock",
     }  # fmt: skip
     assert json.loads((whole / "environment.json").read_text())["versions"]["keras"]
     rows = (whole / "log.csv").read_text().splitlines()

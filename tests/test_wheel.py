@@ -27,6 +27,7 @@ def test_it_holds_the_library_and_its_command_alone(unpacked):
     top = {path.name.split("-")[0] for path in unpacked.iterdir()}
     assert top == {"tfzoo", "tfzoo_cli"}
     for package in ("tfzoo", "tfzoo_cli"):
+        assert (unpacked / package / "py.typed").is_file()
         wanted = {p.relative_to(ROOT) for p in (ROOT / package).rglob("*.py")}
         assert {p.relative_to(unpacked) for p in (unpacked / package).rglob("*.py")} >= wanted
     recipes = {str(p.relative_to(unpacked / "tfzoo/configs")) for p in unpacked.rglob("*.yaml")}

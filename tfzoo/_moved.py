@@ -46,7 +46,6 @@ MOVED = {
     "tfzoo.data.image_sets": "tfzoo.data.images.image_sets",
     "tfzoo.data.image_streams": "tfzoo.data.images.image_streams",
     "tfzoo.data.imbalance": "tfzoo.data.tables.imbalance",
-    "tfzoo.data.jpegs": "tfzoo.data.images.jpegs",
     "tfzoo.data.mesh_files": "tfzoo.data.shapes.mesh_files",
     "tfzoo.data.mesh_solids": "tfzoo.data.shapes.mesh_solids",
     "tfzoo.data.meshes": "tfzoo.data.shapes.meshes",
@@ -104,8 +103,8 @@ MOVED = {
     "tfzoo.uwac.study": "tfzoo.uwac.experiments.study",
     "tfzoo.workers": "tfzoo.experiments.workers",
 }
-"""The new name of each. Five modules became packages that have their names: `tfzoo.data.control`,
-`images`, `text`, `videos` and, for its builders alone, `tables`."""
+"""The new name of each. Five modules became packages: `tfzoo.data.control`,
+`images`, `tables`, `text` and `videos`; they have the modules' names."""
 
 REMOVED_IN = "0.4"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import os
-import tempfile
+import secrets
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -25,12 +25,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    aside = Path(name)
+    aside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    aside.touch(exist_ok=False)
     try:
         yield aside
-        os.chmod(aside, 0o666 & ~_umask())  # mkstemp's 0600 would hide the result from others
         sync(aside)
         os.replace(aside, path)
         sync(path.parent)
@@ -55,17 +53,27 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
-    """Holds a file or folder against other processes; ends with the process, however it ends.
+    """Holds a lock file against others; ends with the process, however it ends.
+
+    Args:
+        path: of the lock file; made where it is missing, and left there.
+        wait: for whoever holds it.
 
     Raises:
-        BlockingIOError: another process holds it, and `wait` is False.
+        BlockingIOError: someone holds it, and `wait` is False.
+        OSError: the file cannot be written.
     """
-    handle = os.open(path, os.O_RDONLY)
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=-1 if wait else 0)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(f"{path} is held") from None
+    try:
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def read_npz(
@@ -100,15 +108,15 @@ def read_npz(
 
 
 def sync(path: str | Path) -> None:
-    """Flushes a file or folder to the disk, so that it outlives a power loss."""
-    handle = os.open(path, os.O_RDONLY)
+    """Flushes a file or folder to the disk, so that it outlives a power loss.
+
+    On Windows, which opens no folder, files alone.
+    """
+    windows = sys.platform == "win32"
+    if windows and os.path.isdir(path):
+        return
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)  # there it flushes no reader
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

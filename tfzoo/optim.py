@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import keras
+from annotated_types import Gt, Lt
 
-from tfzoo.config import check
+from tfzoo.config import (
+    Config,
+    Factor,
+    Fraction,
+    Natural,
+    NonNegative,
+    Positive,
+    Rising,
+    Share,
+    key,
+)
 from tfzoo.registry import serializable
 
 # Keras hands over a bare name, or on TensorFlow "layer/kernel:0"
@@ -81,33 +92,16 @@ class MomentumSGD(keras.optimizers.SGD):
 
 
 @dataclass(frozen=True)
-class StepsConfig:
-    """The config's group `optimizer`: momentum SGD whose learning rate falls in steps.
+class StepsConfig(Config):
+    """The config's group `optimizer`: momentum SGD whose learning rate falls in steps."""
 
-    Attributes:
-        learning_rate: the first.
-        drop_epochs: epochs after which it is multiplied by `drop_factor`.
-        drop_factor: see there.
-        momentum: of the gradients.
-        weight_decay: coupled L2 decay of all weights.
-    """
+    builds = ("tfzoo.optim:MomentumSGD",)
 
-    learning_rate: float = 0.1
-    drop_epochs: list[int] = field(default_factory=list)
-    drop_factor: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        rate, drops = self.learning_rate, self.drop_epochs
-        check(rate > 0, "optimizer.learning_rate", rate, "above 0")
-        good = list(drops) == sorted(set(drops)) and all(e >= 1 for e in drops)
-        check(good, "optimizer.drop_epochs", list(drops), "rising numbers from 1 up")
-        factor, momentum = self.drop_factor, self.momentum
-        check(0 < factor <= 1, "optimizer.drop_factor", factor, "above 0 and up to 1")
-        check(0 <= momentum < 1, "optimizer.momentum", momentum, "from 0 to below 1")
-        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
+    learning_rate: Positive = key(0.1, "the first")
+    drop_epochs: Rising = key([], "epochs after which it is multiplied by `drop_factor`")
+    drop_factor: Factor = key(0.1, "see there")
+    momentum: Fraction = key(0.9, "of the gradients")
+    weight_decay: NonNegative = key(0.0, "coupled L2 decay of all weights")
 
 
 def make_momentum_sgd(config: StepsConfig, steps_per_epoch: int) -> MomentumSGD:
@@ -122,36 +116,19 @@ def make_momentum_sgd(config: StepsConfig, steps_per_epoch: int) -> MomentumSGD:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """The config's group `optimizer`: AdamW with linear warm-up and cosine decay.
+class OptimizerConfig(Config):
+    """The config's group `optimizer`: AdamW with linear warm-up and cosine decay."""
 
-    Attributes:
-        learning_rate: the greatest, reached after the warm-up.
-        weight_decay: on linear kernels only.
-        warmup_steps: linear from 0.
-        final: last learning rate as a share of the greatest.
-        beta_2: of Adam.
-        clip_norm: greatest global gradient norm; None for no clipping.
-    """
+    builds = ("tfzoo.optim:AdamW",)
 
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    warmup_steps: int = 0
-    final: float = 0.0
-    beta_2: float = 0.999
-    clip_norm: float | None = None
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        rate = self.learning_rate
-        check(0 < rate < 10, "optimizer.learning_rate", rate, "above 0 and below 10")
-        decay, warmup = self.weight_decay, self.warmup_steps
-        check(decay >= 0, "optimizer.weight_decay", decay, "at least 0")
-        check(warmup >= 0, "optimizer.warmup_steps", warmup, "at least 0")
-        check(0 <= self.final <= 1, "optimizer.final", self.final, "from 0 to 1")
-        check(0 < self.beta_2 < 1, "optimizer.beta_2", self.beta_2, "between 0 and 1")
-        if self.clip_norm is not None:
-            check(self.clip_norm > 0, "optimizer.clip_norm", self.clip_norm, "above 0, or null")
+    learning_rate: Annotated[float, Gt(0), Lt(10)] = key(
+        1e-3, "the greatest, reached after the warm-up"
+    )
+    weight_decay: NonNegative = key(0.0, "on linear kernels only")
+    warmup_steps: Natural = key(0, "linear from 0")
+    final: Share = key(0.0, "last learning rate as a share of the greatest")
+    beta_2: Annotated[float, Gt(0), Lt(1)] = key(0.999, "of Adam")
+    clip_norm: Positive | None = key(None, "greatest global gradient norm; None for no clipping")
 
 
 def make_adamw(config: OptimizerConfig, steps: int) -> AdamW:

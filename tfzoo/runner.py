@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 import keras
 import tensorflow as tf
@@ -20,18 +21,18 @@ from tfzoo.environment import environment
 from tfzoo.errors import InputError
 from tfzoo.files import locked, replacing, write_text
 from tfzoo.recipe import Recipe
-from tfzoo.training.config import RunConfig
+from tfzoo.training.config import C, RunConfig
 from tfzoo.training.distribute import make_strategy
 from tfzoo.training.run import Run
 
 
 @dataclass(frozen=True)
-class Resolved:
+class Resolved(Generic[C]):
     """A recipe ready to run: its name, task and checked config."""
 
     name: str
-    recipe: Recipe
-    config: RunConfig
+    recipe: Recipe[C]
+    config: C
 
 
 def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
@@ -120,7 +121,7 @@ def _alone(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(locked(directory))
+            held.enter_context(locked(directory / ".lock"))
         except BlockingIOError:
             raise InputError(
                 f"run directory {str(directory)!r}: another process is at work in it"

@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,12 +106,12 @@ def predict(words: argparse.Namespace) -> None:
         check(name in signatures, "--signature", name, f"one of {', '.join(signatures)}")
         inputs = _read_inputs(words.input, list(signatures[name].inputs))
         outputs = signatures[name](**inputs)
-    outputs = {key: np.asarray(value) for key, value in outputs.items()}
+    arrays: dict[str, Any] = {key: np.asarray(value) for key, value in outputs.items()}
     if words.output:
         with replacing(words.output) as aside, aside.open("wb") as file:
-            np.savez(file, **outputs)
+            np.savez(file, **arrays)
     else:
-        print(json.dumps({key: value.tolist() for key, value in outputs.items()}))
+        print(json.dumps({key: value.tolist() for key, value in arrays.items()}))
 
 
 def demo(words: argparse.Namespace) -> None:

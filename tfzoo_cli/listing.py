@@ -97,5 +97,7 @@ def _print_entry(name: str, about: dict[str, str]) -> None:
     width = max(40, shutil.get_terminal_size().columns)
     print(name)
     for key, text in about.items():
-        indents = {"initial_indent": " " * 4, "subsequent_indent": " " * 8}
-        print(textwrap.fill(f"{key}: {text}", width, break_on_hyphens=False, **indents))
+        form = textwrap.TextWrapper(
+            width, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False
+        )
+        print(form.fill(f"{key}: {text}"))

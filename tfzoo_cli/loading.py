@@ -35,6 +35,7 @@ def light_modules() -> Iterator[None]:
         yield
         return
     spec = importlib.util.find_spec("tfzoo")
+    assert spec is not None  # they are installed together
     sys.modules["tfzoo"] = importlib.util.module_from_spec(spec)  # its path, and nothing run
     try:
         yield

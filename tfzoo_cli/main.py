@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _STATUS = {
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(error, code)
 
 
-def _status(error: Exception) -> int | None:
+def _status(error: Any) -> int | None:
     names = [f"{cls.__module__}:{cls.__qualname__}" for cls in type(error).__mro__]
     if _INTERRUPTED in names:
         return 128 + error.signum
@@ -61,6 +62,8 @@ def _spell_in_ascii_where_needed() -> None:
     """Lets output whose encoding lacks `±` and the like say `+-`."""
 
     def spell(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
         text = error.object[error.start : error.end]
         return "".join(_ASCII.get(letter, "?") for letter in text), error.end
 
@@ -90,7 +93,7 @@ def _list(words: argparse.Namespace) -> None:
 class _Version(argparse.Action):
     """Prints the version when it is asked for, not before."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, **keywords: object):
+    def __init__(self, option_strings: Sequence[str], dest: str, **keywords: Any):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **keywords)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:

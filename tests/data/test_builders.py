@@ -124,6 +124,29 @@ def test_arrays_with_their_own_splits(tmp_path):
         assert got == {row.tobytes(): label for row, label in zip(x, y, strict=True)}
 
 
+def jpegs(images):
+    files = [tf.io.encode_jpeg(image, quality=90).numpy() for image in images]
+    begins = np.cumsum([0, *map(len, files)])
+    return np.frombuffer(b"".join(files), np.uint8), begins.astype("uint32"), files
+
+
+def test_arrays_of_jpeg_files(tmp_path):
+    rng, parts, expected = np.random.default_rng(0), {"classes": np.array(["a", "b"])}, {}
+    for name, count in (("train", 20), ("test", 5)):
+        x = np.repeat(rng.integers(0, 256, (count, 1, 1, 3), dtype=np.uint8), 64, 1).repeat(8, 2)
+        x = x.reshape(count, 16, 32, 3)
+        parts[f"jpeg_{name}"], parts[f"off_{name}"], _ = jpegs(x)
+        parts[f"y_{name}"] = np.arange(count) % 2
+        expected[name] = x.astype(int)
+    path = save(tmp_path / "a.npz", **parts)
+    found = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
+    assert found.info.features["image"].shape == (16, 32, 3)
+    got = [e["image"].astype(int) for e in examples(found, "test")]
+    gaps = np.abs(np.array(got)[:, None] - expected["test"][None]).max((2, 3, 4))
+    assert sorted(gaps.argmin(1)) == list(range(5)) and gaps.min(1).max() <= 8
+    assert [found.info.splits[s].num_examples for s in SPLITS] == [18, 2, 5]
+
+
 def test_other_arrays_are_passed_over_whatever_they_hold(tmp_path):
     path, x = tmp_path / "a.npz", np.arange(40, dtype="float32").reshape(20, 2)
     np.savez(path, x=x, y=np.arange(20) % 2, names=np.array([{}, None], object))

@@ -93,6 +93,34 @@ def test_arrays(tmp_path, match, arrays):
     refused(match, name="tfzoo_arrays", path=str(tmp_path / "a.npz"), data_dir=str(tmp_path))
 
 
+FILES = np.frombuffer(b"".join([tf.io.encode_jpeg(np.zeros((4, 4, 3), "u1")).numpy()] * 20), "u1")
+BEGINS = np.arange(21) * (FILES.size // 20)
+
+
+@pytest.mark.parametrize(
+    ("match", "arrays"),
+    [
+        ("both jpeg_train and off_train", {"jpeg_train": FILES}),
+        ("both jpeg_train and off_train", {"jpeg_train": FILES, "off_train": BEGINS, "x_train": X}),
+        ("jpeg_train: files must be uint8", {"jpeg_train": FILES / 2, "off_train": BEGINS}),
+        ("jpeg_train: files must be uint8", {"jpeg_train": FILES, "off_train": BEGINS[None]}),
+        ("jpeg_train: beginnings", {"jpeg_train": FILES, "off_train": BEGINS[::-1]}),
+        ("jpeg_train: beginnings", {"jpeg_train": FILES, "off_train": BEGINS + 1}),
+        ("jpeg_train: beginnings", {"jpeg_train": FILES, "off_train": BEGINS[:0]}),
+        ("jpeg_train: cannot identify", {"jpeg_train": FILES[::-1], "off_train": BEGINS}),
+        ("jpeg_train: .*same shape", {"jpeg_train": None, "off_train": None}),
+        ("x_train has 19 examples, y_train 20", {"jpeg_train": FILES, "off_train": BEGINS[:20]}),
+    ],
+)
+def test_arrays_of_jpeg_files(tmp_path, match, arrays):
+    if arrays["jpeg_train"] is None:
+        two = [tf.io.encode_jpeg(np.zeros((n, 4, 3), "u1")).numpy() for n in (4, 8)]
+        arrays["jpeg_train"] = np.frombuffer(b"".join(two), "u1")
+        arrays["off_train"] = np.cumsum([0, *map(len, two)])
+    np.savez(tmp_path / "a.npz", **arrays, y_train=Y)
+    refused(match, name="tfzoo_arrays", path=str(tmp_path / "a.npz"), data_dir=str(tmp_path))
+
+
 def test_broken_arrays_file(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=np.random.default_rng(0).normal(size=(50, 9)), y=np.arange(50))

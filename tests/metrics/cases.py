@@ -10,7 +10,6 @@ _FUNCTIONS = (
     named.jaccard,
     named.misclassification_rate,
     named.recall_at_precision,
-    metrics.detection_average_precision,
     metrics.mean_average_precision,
     metrics.recall_at_k,
 )

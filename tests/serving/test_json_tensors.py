@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.serving.json_tensors import read_inputs, to_array, write_outputs
+from tfzoo.serving.json_tensors import parse, read_inputs, to_array, write_outputs
 
 DOC = {  # the documentation's example with three named inputs
     "tag": tf.TensorSpec([None], tf.string),
@@ -77,12 +77,26 @@ def test_binary_strings():
 
 
 def test_nan_and_infinity_are_tokens():
-    body = json.loads('{"inputs": [1.0, NaN, Infinity, -Infinity]}')
+    body = parse(b'{"inputs": [1.0, NaN, Infinity, -Infinity]}')
     np.testing.assert_array_equal(
         read_inputs(body, ONE)[0]["x"], np.array([1, np.nan, np.inf, -np.inf], "float32")
     )
-    outputs = {"y": np.array([np.nan, np.inf, -np.inf], "float32")}
-    assert write_outputs(outputs, "inputs") == '{"outputs": [NaN, Infinity, -Infinity]}'
+    outputs = {"y": np.array([np.nan, np.inf, -np.inf, 0.2], "float32")}
+    assert write_outputs(outputs, "inputs") == b'{"outputs": [NaN, Infinity, -Infinity, 0.2]}'
+    two = {"y": np.array([[np.nan, 0.2]], "float32"), "z": np.array([0.1])}
+    assert write_outputs(two, "instances") == b'{"predictions": [{"y": [NaN, 0.2], "z": 0.1}]}'
+
+
+def test_bodies_are_parsed_as_by_json():
+    for text in ("[1, 2.5, 1e400, -0.0]", '"\\ud800"', "[18446744073709551615, true, null]"):
+        assert parse(text.encode()) == json.loads(text)
+    for wrong in (b"", b"{", b"[1,]", b"\xff", b"{'a': 1}"):
+        with pytest.raises(ValueError):
+            parse(wrong)
+    deep = parse(b"[" * 990 + b"]" * 990)
+    assert isinstance(deep[0][0], list)
+    with pytest.raises(ValueError, match="whole number"):
+        to_array(parse(b"[18446744073709551616]"), tf.uint64)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +168,18 @@ def test_outputs_of_the_documentation():
         "outputs": {"a": [[1], [2]], "b_bytes": binary}
     }
     assert write_outputs({"y": np.array([0.2, 1e-7], "float32")}, "inputs") == (
-        '{"outputs": [0.2, 1e-07]}'
+        b'{"outputs":[0.2,1e-7]}'
     )
-    assert write_outputs({"y": np.array([True])}, "inputs") == '{"outputs": [true]}'
+    assert write_outputs({"y": np.array([True])}, "inputs") == b'{"outputs":[true]}'
     assert write_outputs({"y": np.array(["é".encode()], object)}, "inputs") == (
-        '{"outputs": ["\\u00e9"]}'
+        '{"outputs":["é"]}'.encode()
     )
-    assert write_outputs({"y": np.array(2.5)}, "inputs") == '{"outputs": 2.5}'
+    for dtype in ("float32", "float64", "uint8", "int64", "bool"):
+        one = np.array(1, dtype)
+        assert json.loads(write_outputs({"y": one}, "inputs")) == {"outputs": 1}
+    turned = np.arange(6, dtype="float32").reshape(2, 3).T
+    assert json.loads(write_outputs({"y": turned}, "instances"))["predictions"] == turned.tolist()
+    assert write_outputs({"y": np.zeros((2, 0))}, "instances") == b'{"predictions":[[],[]]}'
 
 
 def test_outputs_that_json_cannot_hold():
@@ -175,6 +194,12 @@ def test_outputs_that_json_cannot_hold():
 
 
 def test_floats_survive_the_way_there_and_back():
-    values = np.random.default_rng(0).normal(size=1000).astype("float32") * 1e-3
-    again = np.array(json.loads(write_outputs({"y": values}, "inputs"))["outputs"], "float32")
-    np.testing.assert_array_equal(again, values)
+    """As the shortest decimals that are this float, whether all are finite or not."""
+    bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype="uint64").astype("uint32")
+    values = bits.view("float32")
+    values = values[np.isfinite(values)]
+    found = json.loads(write_outputs({"y": values}, "inputs"))["outputs"]
+    np.testing.assert_array_equal(found, values.astype(str).astype("float64"))
+    np.testing.assert_array_equal(np.array(found, "float32"), values)
+    other = json.loads(write_outputs({"y": np.append(values, np.float32("nan"))}, "inputs"))
+    np.testing.assert_array_equal(other["outputs"][:-1], found)

@@ -81,7 +81,7 @@ def all_masks(width, p):
 def test_moments_are_those_over_all_masks(hidden, estimator):
     """Every mask of a tiny network is enumerated: mean and variance are exact there."""
     p = 0.3
-    critic = spread(DropoutCritic(hidden, p, observation_dim=3, action_dim=2), 0.7)
+    critic = spread(DropoutCritic(hidden, p, False, observation_dim=3, action_dim=2), 0.7)
     pair = np.concatenate([X, ACTIONS], 1)
     values, chances = [], []
 
@@ -107,7 +107,7 @@ def test_moments_are_those_over_all_masks(hidden, estimator):
 
 
 def test_conditional_is_unbiased_and_more_exact():
-    critic = spread(DropoutCritic([16, 16], 0.2, observation_dim=3, action_dim=2), 0.2)
+    critic = spread(DropoutCritic([16, 16], 0.2, False, observation_dim=3, action_dim=2), 0.2)
     seeds = keras.random.SeedGenerator(1)
 
     @tf.function
@@ -123,7 +123,7 @@ def test_conditional_is_unbiased_and_more_exact():
 
 
 def test_without_dropout_nothing_varies():
-    critic = spread(DropoutCritic([6, 6], 0.0, observation_dim=3, action_dim=2))
+    critic = spread(DropoutCritic([6, 6], 0.0, False, observation_dim=3, action_dim=2))
     mean, variance = critic.moments(X, ACTIONS, 5)
     np.testing.assert_array_equal(variance, 0)
     np.testing.assert_allclose(mean, critic(np.concatenate([X, ACTIONS], 1)), rtol=1e-6)
@@ -131,14 +131,14 @@ def test_without_dropout_nothing_varies():
 
 
 def test_scaling_q_scales_the_variance_by_the_square():
-    critic = spread(DropoutCritic([6, 6], 0.2, observation_dim=3, action_dim=2))
+    critic = spread(DropoutCritic([6, 6], 0.2, False, observation_dim=3, action_dim=2))
     _, before = critic.moments(X, ACTIONS, 20, 7)
     critic.value.kernel.assign(3.0 * critic.value.kernel)
     np.testing.assert_allclose(critic.moments(X, ACTIONS, 20, 7)[1], 9 * before, rtol=1e-4)
 
 
 def test_shared_masks_make_rows_independent_of_each_other():
-    critic = spread(DropoutCritic([6, 6], 0.2, observation_dim=3, action_dim=2))
+    critic = spread(DropoutCritic([6, 6], 0.2, False, observation_dim=3, action_dim=2))
     whole = critic.moments(X, ACTIONS, 8, 3, shared_masks=True)
     part = critic.moments(X[2:3], ACTIONS[2:3], 8, 3, shared_masks=True)
     np.testing.assert_allclose(whole[1][2:3], part[1], rtol=1e-4)

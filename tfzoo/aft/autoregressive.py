@@ -14,6 +14,8 @@ from tfzoo.registry import serializable
 class _Autoregressive(keras.Model):
     """What both share: embedding, positions, causal blocks, head, a step of decoding."""
 
+    built: bool  # by Keras
+
     def __init__(
         self,
         symbols: int,

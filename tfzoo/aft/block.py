@@ -42,7 +42,7 @@ def make_mixer(
     Raises:
         ValueError: no such variant.
     """
-    bias = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
+    bias: dict[str, Any] = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
     if variant == "full":
         return AFTFull(max_length, **bias, name="mixer")
     if variant == "local":

@@ -42,6 +42,8 @@ class AFTClassifier(keras.Model):
     Input: raw pixels [B, H, W, C], any number dtype. Output: logits float32 [B, num_classes].
     """
 
+    built: bool  # by Keras
+
     def __init__(
         self,
         image_size: int,

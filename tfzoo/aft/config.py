@@ -2,174 +2,129 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le, Len
 
 from tfzoo.aft.block import VARIANTS
-from tfzoo.config import MISSING, check, choices
+from tfzoo.config import (
+    MISSING,
+    Config,
+    Count,
+    Fraction,
+    Must,
+    Natural,
+    OneOf,
+    Positive,
+    check,
+    key,
+)
 from tfzoo.data import DataConfig
 from tfzoo.optim import OptimizerConfig
 from tfzoo.training.config import RunConfig
 
 
 @dataclass(frozen=True)
-class MixerConfig:
-    """The keys of `model` that all three tasks have.
+class MixerConfig(Config):
+    """The keys of `model` that all three tasks have."""
 
-    Attributes:
-        dim: width d.
-        depth: blocks.
-        variant: `full`, `simple`, `local`, `conv`, or `attention` for the baseline.
-        window: s of `local`.
-        bias_dim: d' of `full` and `local`.
-        num_heads: of `conv` and `attention`.
-        kernel_size: of `conv`.
-        dropout: in the blocks.
-    """
+    builds = ("tfzoo.aft.autoregressive:AFTImageModel",)
 
-    dim: int = MISSING
-    depth: int = MISSING
-    variant: str = "local"
-    window: int = 32
-    bias_dim: int = 64
-    num_heads: int = 4
-    kernel_size: int = 11
-    dropout: float = 0.0
+    dim: Count = key(MISSING, "width d")
+    depth: Count = key(MISSING, "blocks")
+    variant: Annotated[str, OneOf(*VARIANTS)] = key(
+        "local", "`full`, `simple`, `local`, `conv`, or `attention` for the baseline"
+    )
+    window: Natural = key(32, "s of `local`")
+    bias_dim: Count = key(64, "d' of `full` and `local`")
+    num_heads: Count = key(4, "of `conv` and `attention`")
+    kernel_size: Annotated[Count, Must(lambda n: n % 2 == 1, "odd")] = key(11, "of `conv`")
+    dropout: Fraction = key(0.0, "in the blocks")
 
-    def __post_init__(self):
-        """Checks the ranges."""
-        for name in ("dim", "depth", "bias_dim", "num_heads"):
-            value = getattr(self, name)
-            check(value >= 1, f"model.{name}", value, "at least 1")
-        choices("model.variant", self.variant, VARIANTS)
-        check(self.window >= 0, "model.window", self.window, "at least 0")
-        size = self.kernel_size
-        check(size >= 1 and size % 2 == 1, "model.kernel_size", size, "odd and at least 1")
-        check(0 <= self.dropout < 1, "model.dropout", self.dropout, "from 0 to below 1")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+
         if self.variant in ("conv", "attention"):
             heads = self.num_heads
-            check(self.dim % heads == 0, "model.num_heads", heads, f"a divisor of dim={self.dim}")
+            check(self.dim % heads == 0, "num_heads", heads, f"a divisor of dim={self.dim}")
 
 
 @dataclass(frozen=True)
 class ClassifierModelConfig(MixerConfig):
-    """The group `model` of `aft.classifier`.
+    """The group `model` of `aft.classifier`."""
 
-    Attributes:
-        image_size: side that images are resized to.
-        patch_size: side of a patch.
-        mlp_ratio: width of the feed-forward layers over `dim`.
-        drop_path: stochastic depth in the last block.
-        pixel_mean: subtracted from raw pixels, one number or one a channel.
-        pixel_std: then divided by.
-    """
+    builds = ("tfzoo.aft.classifier:AFTClassifier",)
 
-    image_size: int = MISSING
-    patch_size: int = MISSING
-    mlp_ratio: float = 4.0
-    drop_path: float = 0.0
-    pixel_mean: list[float] = field(default_factory=lambda: [127.5])
-    pixel_std: list[float] = field(default_factory=lambda: [127.5])
+    image_size: Count = key(MISSING, "side that images are resized to")
+    patch_size: Count = key(MISSING, "side of a patch")
+    variant: Annotated[str, OneOf(*VARIANTS)] = key("full", "see `MixerConfig`")
+    bias_dim: Count = key(128, "d' of `full` and `local`")
+    mlp_ratio: Positive = key(4.0, "width of the feed-forward layers over `dim`")
+    drop_path: Fraction = key(0.0, "stochastic depth in the last block")
+    pixel_mean: Annotated[list[float], Len(1)] = key(
+        [127.5], "subtracted from raw pixels, one number or one a channel"
+    )
+    pixel_std: Annotated[list[Positive], Len(1)] = key([127.5], "then divided by")
 
-    def __post_init__(self):
-        """Checks the ranges."""
+    def __post_init__(self) -> None:
         super().__post_init__()
+
         size, patch = self.image_size, self.patch_size
-        check(size >= 1, "model.image_size", size, "at least 1")
-        good = 1 <= patch <= size and size % patch == 0
-        check(good, "model.patch_size", patch, f"a divisor of image_size={size}")
-        check(self.mlp_ratio > 0, "model.mlp_ratio", self.mlp_ratio, "above 0")
-        check(0 <= self.drop_path < 1, "model.drop_path", self.drop_path, "from 0 to below 1")
-        check(all(s > 0 for s in self.pixel_std), "model.pixel_std", self.pixel_std, "above 0")
+        check(size % patch == 0, "patch_size", patch, f"a divisor of image_size={size}")
 
 
 @dataclass(frozen=True)
 class ClassifierConfig(RunConfig):
-    """The config of `aft.classifier`.
+    """The config of `aft.classifier`."""
 
-    Attributes:
-        model: see `ClassifierModelConfig`.
-        optimizer: see `tfzoo.optim.OptimizerConfig`.
-        data: see `tfzoo.data.DataConfig`.
-        augment: `none`, `shift` (by up to one pixel in eight), or `deit` (crop, flip, RandAugment,
-            erasing, mixup or cutmix).
-        repeats: repeated augmentation: so many differently augmented copies follow each other.
-        label_smoothing: of the targets.
-    """
+    model: ClassifierModelConfig = key(MISSING, "see `ClassifierModelConfig`")
+    optimizer: OptimizerConfig = key(OptimizerConfig(), "see `tfzoo.optim.OptimizerConfig`")
+    data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`")
+    augment: Annotated[str, OneOf("none", "shift", "deit")] = key(
+        "none",
+        "`none`, `shift` (by up to one pixel in eight), or `deit` (crop, flip, RandAugment, "
+        "erasing, mixup or cutmix).",
+    )
+    repeats: Count = key(
+        1, "repeated augmentation: so many differently augmented copies follow each other"
+    )
+    label_smoothing: Fraction = key(0.0, "of the targets")
 
-    model: ClassifierModelConfig = MISSING
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataConfig = MISSING
-    augment: str = "none"
-    repeats: int = 1
-    label_smoothing: float = 0.0
-
-    def __post_init__(self):
-        """Checks the ranges."""
+    def __post_init__(self) -> None:
         super().__post_init__()
-        choices("augment", self.augment, ("none", "shift", "deit"))
-        smoothing = self.label_smoothing
-        check(0 <= smoothing < 1, "label_smoothing", smoothing, "from 0 to below 1")
-        good = 1 <= self.repeats <= self.batch_size
-        check(good, "repeats", self.repeats, "from 1 to batch_size")
+
+        check(self.repeats <= self.batch_size, "repeats", self.repeats, "from 1 to batch_size")
 
 
 @dataclass(frozen=True)
 class LanguageModelConfig(MixerConfig):
-    """The group `model` of `aft.language_model`.
+    """The group `model` of `aft.language_model`."""
 
-    Attributes:
-        max_length: longest sequence T.
-        factorized: False keeps the position bias whole.
-        hidden_dim: width of the feed-forward layers; null is 4 `dim`.
-    """
+    builds = ("tfzoo.aft.autoregressive:AFTLanguageModel",)
 
-    max_length: int = MISSING
-    factorized: bool = True
-    hidden_dim: int | None = None
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        super().__post_init__()
-        check(self.max_length >= 2, "model.max_length", self.max_length, "at least 2")
-        if self.hidden_dim is not None:
-            check(self.hidden_dim >= 1, "model.hidden_dim", self.hidden_dim, "at least 1, or null")
+    max_length: Annotated[int, Ge(2)] = key(MISSING, "longest sequence T")
+    factorized: bool = key(True, "False keeps the position bias whole")
+    hidden_dim: Count | None = key(None, "width of the feed-forward layers; null is 4 `dim`")
 
 
 @dataclass(frozen=True)
 class TextConfig(RunConfig):
-    """The config of `aft.language_model`.
+    """The config of `aft.language_model`."""
 
-    Attributes:
-        model: see `LanguageModelConfig`.
-        optimizer: see `tfzoo.optim.OptimizerConfig`.
-        data: see `tfzoo.data.DataConfig`; a data set of byte text.
-    """
-
-    model: LanguageModelConfig = MISSING
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataConfig = MISSING
+    model: LanguageModelConfig = key(MISSING, "see `LanguageModelConfig`")
+    optimizer: OptimizerConfig = key(OptimizerConfig(), "see `tfzoo.optim.OptimizerConfig`")
+    data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`; a data set of byte text")
 
 
 @dataclass(frozen=True)
 class ImageModelConfig(RunConfig):
-    """The config of `aft.image_model`.
+    """The config of `aft.image_model`."""
 
-    Attributes:
-        model: see `MixerConfig`.
-        optimizer: see `tfzoo.optim.OptimizerConfig`.
-        data: see `tfzoo.data.DataConfig`; a data set of images of one size.
-        levels: values of a sub-pixel.
-        augment: `none`, or `flip_shift`: mirrored, then one value of -10 to 10 added (sec. 5.1).
-    """
-
-    model: MixerConfig = MISSING
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    data: DataConfig = MISSING
-    levels: int = 256
-    augment: str = "none"
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        super().__post_init__()
-        check(2 <= self.levels <= 256, "levels", self.levels, "from 2 to 256")
-        choices("augment", self.augment, ("none", "flip_shift"))
+    model: MixerConfig = key(MISSING, "see `MixerConfig`")
+    optimizer: OptimizerConfig = key(OptimizerConfig(), "see `tfzoo.optim.OptimizerConfig`")
+    data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`; a data set of images of one size")
+    levels: Annotated[int, Ge(2), Le(256)] = key(256, "values of a sub-pixel")
+    augment: Annotated[str, OneOf("none", "flip_shift")] = key(
+        "none", "`none`, or `flip_shift`: mirrored, then one value of -10 to 10 added (sec. 5.1)"
+    )

@@ -76,7 +76,7 @@ class Classification(ImageClassification):
 
 
 @task("aft.language_model")
-class LanguageModelling(Recipe):
+class LanguageModelling(Recipe[TextConfig]):
     """Bytes to the next byte."""
 
     config_class = TextConfig
@@ -127,7 +127,7 @@ class LanguageModelling(Recipe):
 
 
 @task("aft.image_model")
-class ImageModelling(Recipe):
+class ImageModelling(Recipe[ImageModelConfig]):
     """Sub-pixels to the next sub-pixel."""
 
     config_class = ImageModelConfig

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+from keras import ops
+
+if TYPE_CHECKING:
+    from tfzoo.afv.gradients import PerExampleGradients
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,23 @@ class SetSum:
 
 
 class FisherSets:
-    """`distance` and `similarity` of a vectorizer."""
+    """`distance` and `similarity` of a vectorizer, which has what is declared here."""
+
+    gradients: PerExampleGradients
+    mean: keras.Variable
+    count: keras.Variable
+    whitening: Callable[[], Any]
+    _check_fitted: Callable[[], None]
+
+    @property
+    def size(self) -> int:
+        """P, the parameters that count."""
+        return self.gradients.parameters
+
+    @property
+    def dead(self) -> int:
+        """Coordinates that never vary over generated images (dead units, saturation); masked."""
+        return int(ops.sum(ops.cast(self.whitening() == 0, "int32")))
 
     def mean_vector(self, images: Any) -> np.ndarray:
         """The mean Fisher vector of a set, [N, S, S, C] -> [P].

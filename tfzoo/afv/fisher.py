@@ -97,11 +97,6 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.built = True
 
     @property
-    def size(self) -> int:
-        """P, the parameters that count."""
-        return self.gradients.parameters
-
-    @property
     def features(self) -> int:
         """Length of what `call` and `transform` give."""
         return self.projection or -(-self.size // self.stride)
@@ -183,11 +178,6 @@ class FisherVectorizer(FisherSets, keras.Model):
         alive &= sigma > ROUNDING * ops.abs(self.mean.value)
         eps = 1e-6 if self.official else 1e-6 * mean
         return ops.where(alive, 1 / ops.where(alive, sigma + eps, 1.0), 0.0)
-
-    @property
-    def dead(self) -> int:
-        """Coordinates that never vary over generated images (dead units, saturation); masked."""
-        return int(ops.sum(ops.cast(self.whitening() == 0, "int32")))
 
     def normal(self) -> Any:
         """TFP's diagonal normal with the statistics of the living coordinates.

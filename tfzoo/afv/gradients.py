@@ -211,10 +211,10 @@ class PerExampleGradients:
         whole = keras.ops.convert_to_numpy(self.model(x, training=False))
         if whole.shape not in ((3,), (3, 1)):
             raise ValueError(f"output {whole.shape[1:]}: must be one number an example")
-        alone = [
+        each = [
             keras.ops.convert_to_numpy(self.model(x[i : i + 1], training=False)) for i in range(3)
         ]
-        alone = np.concatenate(alone).astype("float32")
+        alone = np.concatenate(each).astype("float32")
         whole = whole.astype("float32")
         coarse = self.model.compute_dtype in ("float16", "bfloat16")
         if np.abs(whole - alone).max() > (0.1 if coarse else 1e-3) * (np.abs(whole).max() + 1e-6):

@@ -71,7 +71,7 @@ class GANMonitor(keras.callbacks.Callback):
         except ValueError:
             nothing = {f"{w}_{name}": math.nan for name in (*sets, "fake") for w in _WORDS}
             return nothing | {"floor": math.nan}
-        logs = {}
+        logs: dict[str, float] = {}
         for name, one in found.items():
             logs |= {f"fisher_{name}": one.similarity, f"distance_{name}": one.distance}
         return logs | {"floor": found["fake"].floor}

@@ -30,7 +30,7 @@ def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tenso
     """
     values = [v.value for v in gradients.variables]
     blocks = tf.split(tangents, gradients.sizes)
-    found = []
+    found: list[tf.Tensor] = []
     for c in range(tangents.shape[1]):
         directions = [
             tf.cast(tf.reshape(block[:, c], v.shape), v.dtype)

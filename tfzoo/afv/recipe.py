@@ -83,7 +83,9 @@ class FisherClassification(ImageClassification):
             served_features=readout.served_features,
         )
 
-    def train(self, model: AFVClassifier, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: AFVClassifier, datasets: data.Datasets, run: Run[ClassifierConfig]
+    ) -> None:
         """The GAN by one `fit`, then statistics, then the read-out.
 
         Leaves `gan.keras` and `samples/` in the run directory, and for `hinge` a run directory
@@ -112,7 +114,7 @@ class FisherClassification(ImageClassification):
             self._train_hinge(model, run)
             model.sharpen(model.predict_scores(held_x), held_y)
 
-    def _train_hinge(self, model: AFVClassifier, run: Run) -> None:
+    def _train_hinge(self, model: AFVClassifier, run: Run[ClassifierConfig]) -> None:
         """The paper's classifier, as a run of its own inside the run's directory."""
         readout = run.config.readout
         config = replace(

@@ -39,7 +39,7 @@ def signatures(model: AFVClassifier) -> dict[str, Signature]:
         found[f"{name}_bytes" if name else "bytes"] = made["bytes"]
     if model.generator is not None:
         found["sample"] = Signature(
-            _sample(model),
+            _sample(model, model.generator.input_shape[-1]),
             {"seed": tf.TensorSpec([None], tf.int32)},
             {"seed": SEEDS},
             description="seeds to generated images of raw pixels, each by its own seed",
@@ -66,9 +66,7 @@ def _score(model: AFVClassifier) -> Callable:
     return lambda images: {"energy": model.energy(images)}
 
 
-def _sample(model: AFVClassifier) -> Callable:
-    latent = model.generator.input_shape[-1]
-
+def _sample(model: AFVClassifier, latent: int) -> Callable:
     def one(seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([latent], tf.stack([seed, 0]))
 

@@ -73,7 +73,7 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         self.warmup_steps, self.learn, self.total_steps = warmup_steps, learn, total_steps
         self.history: list[tuple[int, float]] = []
         self.alignment: Alignment | None = None
-        self._steps: keras.Variable | None = None
+        self._steps: Any = None  # a variable once `bind` made the state
         self._count, self._batch = 0, 0
 
     def bind(self, loss: Any, total: int) -> AdaptiveLossAlignment:
@@ -97,6 +97,11 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         """Everything that an exact resume needs; empty before `bind`."""
         return [self._steps, *self.alignment.variables] if self.alignment else []
 
+    def _bound(self) -> Alignment:
+        """The alignment, once `fit` runs."""
+        assert self.alignment is not None
+        return self.alignment
+
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts, or goes on where a restored state stands."""
         if keras.backend.backend() != "tensorflow":
@@ -107,10 +112,11 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         if self.alignment is None or self.alignment.loss is not self.model.loss:
             own = self.params.get("epochs", 1) * (self.params.get("steps") or 0)
             self.bind(self.model.loss, self.total_steps or own)
-        loss = self.alignment.loss
+        alignment = self._bound()
+        loss = alignment.loss
         self._count = int(self._steps)
         if self._count:
-            loss.phi.assign(self.alignment.phi[0])
+            loss.phi.assign(alignment.phi[0])
         loss.warm.assign(float(self._count < self.warmup_steps))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -122,7 +128,7 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         before, self._count = self._count, self._count + batch + 1 - self._batch
         self._batch = batch + 1
         if before < self.warmup_steps <= self._count:
-            self.alignment.loss.warm.assign(0.0)
+            self._bound().loss.warm.assign(0.0)
         every, start = self.steps_per_action, self.warmup_steps
         acts = max(self._count - start, 0) // every > max(before - start, 0) // every
         left = every - (self._count - start) % every
@@ -137,15 +143,17 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Warns of a metric that has told the controller nothing."""
-        self.alignment.loss.warm.assign(0.0)
-        self.alignment.close()
+        alignment = self._bound()
+        alignment.loss.warm.assign(0.0)
+        alignment.close()
 
     def _evaluate(self, acts: bool) -> None:
+        alignment = self._bound()
         predictions = self.held_out.predictions(self.model)
         value = self.metric(self.held_out.labels, predictions)
         self.history.append((self._count, value))
-        self.alignment.add(self.metric.cost(value))
+        alignment.add(self.metric.cost(value))
         if acts:
-            loss, labels = self.alignment.loss, self.held_out.labels
+            loss, labels = alignment.loss, self.held_out.labels
             found = loss.statistics(np.asarray(labels), np.asarray(predictions))
-            loss.phi.assign(self.alignment.act(found[None])[0])
+            loss.phi.assign(alignment.act(found[None])[0])

@@ -84,8 +84,8 @@ class Children:
             phi: loss parameters [P, ...].
             warm: whether the loss is the fixed one.
         """
-        given = (tf.convert_to_tensor(x), tf.convert_to_tensor(y))
-        given += (tf.convert_to_tensor(phi, tf.float32),)
+        given = [tf.convert_to_tensor(x), tf.convert_to_tensor(y)]
+        given.append(tf.convert_to_tensor(phi, tf.float32))
         if self.strategy is None:
             return self._step(*given, bool(warm))
         parts = self.parts
@@ -194,7 +194,10 @@ class _Group:
 
     def _values(self) -> tuple[list, list]:
         """The stacked weights and states, as tensors."""
-        return tuple([tf.convert_to_tensor(v) for v in vs] for vs in (self.trainable, self.state))
+        weights, state = (
+            [tf.convert_to_tensor(v) for v in vs] for vs in (self.trainable, self.state)
+        )
+        return weights, state
 
     def _mapped(self, function: Callable[[Any], Any], given: Any) -> Any:
         if self.mode == "vectorised":

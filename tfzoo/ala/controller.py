@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -112,7 +113,7 @@ class LossController(keras.Model):
         first = "zeros" if uniform else "glorot_uniform"
         last = {"kernel_initializer": first, "name": "actions", "dtype": "float32"}
         self.layers_.append(keras.layers.Dense(3, **last))
-        self._compiled = None
+        self._compiled: Callable[..., Any] | None = None
         self.adam = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
         self.build((None, STATE))
 
@@ -186,8 +187,8 @@ class LossController(keras.Model):
         if not count or not self.learning_rate:
             return
         random, size = self._random(2), self.batch * min(decisions, KEPT)
-        held = (self.memory_states, self.memory_actions, self.memory_rewards)
-        held = [ops.convert_to_numpy(v)[:count] for v in held]
+        memory = (self.memory_states, self.memory_actions, self.memory_rewards)
+        held = [ops.convert_to_numpy(v)[:count] for v in memory]
         for _ in range(self.updates):
             rows = random.integers(0, count, size)
             states, actions, got = (v[rows] for v in held)
@@ -215,7 +216,7 @@ class LossController(keras.Model):
 
         if self._compiled is None:
             dtypes = (tf.float32, tf.int32, tf.float32, tf.float32)
-            shapes = ([None, STATE], [None], [None], [])
+            shapes: tuple[Any, ...] = ([None, STATE], [None], [None], [])
             signature = [tf.TensorSpec(s, d) for s, d in zip(shapes, dtypes, strict=True)]
 
             def step(*given: Any) -> None:
@@ -246,8 +247,8 @@ class LossController(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("beta", "learning_rate", "memory", "batch", "updates", "entropy", "gamma")
-        names += ("uniform", "seed")
+        names = ["beta", "learning_rate", "memory", "batch", "updates", "entropy", "gamma"]
+        names += ["uniform", "seed"]
         own = {name: getattr(self, name) for name in names}
         own |= {"hidden": list(self.hidden), "baseline": self.decay, "name": self.name}
         return own | {"dtype": keras.saving.serialize_keras_object(self.dtype_policy)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -14,9 +14,8 @@ from tfzoo.ala import training
 from tfzoo.ala.config import AlignedClassificationConfig, AlignedRetrievalConfig, AttributeConfig
 from tfzoo.data.images import augment, transforms
 from tfzoo.errors import InputError
-from tfzoo.recipe import Recipe
 from tfzoo.recipes import networks
-from tfzoo.recipes.classification import Images
+from tfzoo.recipes.classification import Classification, Images
 from tfzoo.recipes.retrieval import Retrieval, training_view
 from tfzoo.registry import task
 from tfzoo.training.run import Run
@@ -24,29 +23,31 @@ from tfzoo.training.run import Run
 _CELEB_A = 162_770
 """Training images of `celeb_a`."""
 
+C = TypeVar("C", bound=AlignedClassificationConfig)
 
-class _Aligned(Recipe):
+
+class _Aligned(Classification[C]):
     """A plain Keras model whose loss is moved while it trains."""
 
-    def build(self, config: AlignedClassificationConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: C, info: dict[str, Any]) -> keras.Model:
         """The network, compiled with its parametric loss."""
         loss = config.ala.make_loss(info["num_classes"])
         return training.compiled(self.network(config, info), loss, config, info)
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    def train(self, model: keras.Model, datasets: data.Datasets, run: Run[C]) -> None:
         """One model with the callback, or several children."""
         training.train(model, datasets, run, datasets.info["metric"])
 
 
 @task("ala.images")
-class AlignedImages(_Aligned, Images):
+class AlignedImages(_Aligned[AlignedClassificationConfig], Images[AlignedClassificationConfig]):
     """Small labelled images, held in memory."""
 
     config_class = AlignedClassificationConfig
 
 
 @task("ala.attribute")
-class AlignedAttribute(_Aligned, Images):
+class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
     """Whether an image has an attribute (`celeb_a`), read from the disk."""
 
     config_class = AttributeConfig
@@ -83,11 +84,12 @@ class AlignedAttribute(_Aligned, Images):
             seed=config.seed,
             steps_per_epoch=config.steps_per_epoch,
         )
-        held = [
+        validation, test = (
             data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
             for s in ("validation", "test")
-        ]
-        return data.Datasets(stream, *held, self._info(config, stream.steps_per_epoch))
+        )
+        info = self._info(config, stream.steps_per_epoch)
+        return data.Datasets(stream, validation, test, info)
 
     def _info(self, config: AttributeConfig, steps: int) -> dict[str, Any]:
         size = config.image_size
@@ -96,7 +98,7 @@ class AlignedAttribute(_Aligned, Images):
 
 
 @task("ala.retrieval")
-class AlignedRetrieval(Retrieval):
+class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
     """Images to embeddings, by pairs or triplets of batches that hold several of each class."""
 
     config_class = AlignedRetrievalConfig
@@ -163,7 +165,9 @@ class AlignedRetrieval(Retrieval):
         made = self.network(config, info)
         return training.compiled(made, config.ala.make_loss(config.train_classes), config, info)
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: keras.Model, datasets: data.Datasets, run: Run[AlignedRetrievalConfig]
+    ) -> None:
         """One model with the callback, or several children."""
         if run.config.model.weights == "imagenet":
             networks.load_imagenet(model)  # a resumed run puts its own over them

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -13,14 +12,18 @@ from tfzoo import metrics
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.callback import AdaptiveLossAlignment
 from tfzoo.ala.children import Children
+from tfzoo.ala.config import AlignedClassificationConfig, AlignedRetrievalConfig
+from tfzoo.ala.controller import LossController
 from tfzoo.ala.learning import Schedule, SharedLearning
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.data import Datasets
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.metrics.held_out import HeldOut
-from tfzoo.training.callbacks import TrainingDiverged, TrainingInterrupted
+from tfzoo.training.callbacks import TrainingDiverged
 from tfzoo.training.run import Run
+
+Aligned = TypeVar("Aligned", bound=AlignedClassificationConfig | AlignedRetrievalConfig)
 
 
 def compiled(
@@ -32,7 +35,9 @@ def compiled(
     return model
 
 
-def train(model: keras.Model, datasets: Datasets, run: Run, metric: metrics.BlackBoxMetric) -> None:
+def train(
+    model: keras.Model, datasets: Datasets, run: Run[Aligned], metric: metrics.BlackBoxMetric
+) -> None:
     """Trains a compiled model while a controller moves its loss; writes `controller.keras`.
 
     Args:
@@ -69,7 +74,9 @@ def train(model: keras.Model, datasets: Datasets, run: Run, metric: metrics.Blac
             total_steps=steps,
         ).bind(model.loss, steps)
         run.fit(model, datasets, [callback], validate=False, state=[callback])
-        model.loss.phi.assign(callback.alignment.phi[0])
+        alignment = callback.alignment
+        assert alignment is not None  # `bind` made it
+        model.loss.phi.assign(alignment.phi[0])
     if run.chief:
         with replacing(run.directory / "controller.keras") as aside:
             controller.save(aside)
@@ -78,8 +85,8 @@ def train(model: keras.Model, datasets: Datasets, run: Run, metric: metrics.Blac
 def _children(
     model: keras.Model,
     datasets: Datasets,
-    run: Run,
-    controller: Any,
+    run: Run[Aligned],
+    controller: LossController,
     metric: metrics.BlackBoxMetric,
     steps: int,
 ) -> None:
@@ -108,10 +115,11 @@ def _children(
     step = run.restore(learning).get("step", 0)
 
     def after(step: int, losses: Any) -> None:
-        due, stopped = step % config.save_every == 0, run.stop.signum is not None
-        last = step == schedule.total
-        if not (due or stopped or last):
-            return
+        run.after_step(
+            step, schedule.total, step % config.save_every == 0, lambda: save(step, losses)
+        )
+
+    def save(step: int, losses: Any) -> None:
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
             raise TrainingDiverged(f"step {step}: the children's losses are {losses.tolist()}")
@@ -120,12 +128,6 @@ def _children(
             row[f"val_{metric.name}"] = float(learning.values[-1][1].mean())
         run.log.add(row)
         run.checkpoint(step, learning)
-        if stopped and not last:
-            name = signal.Signals(run.stop.signum).name
-            raise TrainingInterrupted(
-                f"{name}: stopped after step {step}, state saved; the same command goes on",
-                run.stop.signum,
-            )
 
     # each of the children has batches of its own: the stream's, one after the other
     stream = datasets.train.from_step(step * settings.children)

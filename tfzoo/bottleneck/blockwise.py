@@ -213,22 +213,21 @@ def _checked(kernel: Any, x1: Any, x2: Any, which: str, memory: int, dtype: str)
         raise ValueError(f"dtype={dtype!r}: JAX computes in it only with jax_enable_x64 set")
     if not memory > 0:
         raise ValueError(f"memory={memory}: must be above 0")
-    arrays = []
-    for name, x in (("x1", x1), ("x2", x2)):
-        if x is None and name == "x2":
-            arrays.append(None)
-            continue
-        x = x if isinstance(x, np.ndarray) else np.asarray(x)
-        if x.ndim != 2 or 0 in x.shape:
-            raise ValueError(f"{name} of shape {x.shape}: must be [N, n], neither of them 0")
-        _check_finite(name, x)
-        arrays.append(x)
-    first, second = arrays
+    first = _array("x1", x1)
+    second = None if x2 is None else _array("x2", x2)
     if second is not None and second.shape[1] != first.shape[1]:
         raise ValueError(
             f"x2 of {second.shape[1]} features: must have as many as x1, {first.shape[1]}"
         )
     return first, second
+
+
+def _array(name: str, x: Any) -> np.ndarray:
+    x = x if isinstance(x, np.ndarray) else np.asarray(x)
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"{name} of shape {x.shape}: must be [N, n], neither of them 0")
+    _check_finite(name, x)
+    return x
 
 
 def _check_finite(name: str, x: np.ndarray, rows: int = 1024) -> None:

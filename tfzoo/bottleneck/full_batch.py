@@ -16,9 +16,9 @@ from tfzoo.bottleneck.training_set import step_loss, training_set
 class WholeSetModel(keras.Model):
     """What the models here share: rows of inputs, the stored training set, and `fit`.
 
-    A subclass says `_make(inputs)`, which adds its weights, `_begin(y)` and `_end()`, called at the
-    start and the end of each `fit`, and `train_step`. None of the weights is trainable.
-    Computation is in float32 at least, whatever the global dtype policy is.
+    A subclass says `_make(inputs, outputs, examples)`, which adds its weights, `_begin(y)` and
+    `_end()`, called at the start and the end of each `fit`, and `train_step`. None of the weights
+    is trainable. Computation is in float32 at least, whatever the global dtype policy is.
 
     Args:
         input_shape: of one example; None is taken from the first `fit`, as the next two are.
@@ -29,6 +29,8 @@ class WholeSetModel(keras.Model):
         unit_rows: then scaled to length sqrt(n) for n inputs, so that x.x/n = 1.
         **keywords: `name`, ...
     """
+
+    built: bool  # by Keras
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class WholeSetModel(keras.Model):
         self.example_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.num_outputs, self.examples = outputs, examples
         self.pixel_mean, self.pixel_std, self.unit_rows = pixel_mean, pixel_std, unit_rows
-        if None not in (self.example_shape, outputs, examples):
+        if self.example_shape is not None and outputs is not None and examples is not None:
             self.build((None, *self.example_shape))
 
     def build(self, shape: Any = None) -> None:
@@ -63,18 +65,27 @@ class WholeSetModel(keras.Model):
         """
         if self.built:
             return
-        if None in (self.example_shape, self.num_outputs, self.examples):
+        shape, outputs, examples = self.sizes()
+        inputs = math.prod(shape)
+        self.x = self._weight("x", (examples, inputs))
+        self.steps = self._weight("steps", (), dtype="int32")
+        self._make(inputs, outputs, examples)
+        self.built = True
+
+    def sizes(self) -> tuple[tuple[int, ...], int, int]:
+        """Shape of one example, k and N.
+
+        Raises:
+            ValueError: they are not known yet.
+        """
+        if self.example_shape is None or self.num_outputs is None or self.examples is None:
             raise ValueError(
                 f"model {self.name!r} holds no training set: call fit first, or give input_shape, "
                 "outputs and examples"
             )
-        inputs = math.prod(self.example_shape)
-        self.x = self._weight("x", (self.examples, inputs))
-        self.steps = self._weight("steps", (), dtype="int32")
-        self._make(inputs)
-        self.built = True
+        return self.example_shape, self.num_outputs, self.examples
 
-    def _make(self, inputs: int) -> None:
+    def _make(self, inputs: int, outputs: int, examples: int) -> None:
         raise NotImplementedError
 
     def _begin(self, y: np.ndarray) -> None:

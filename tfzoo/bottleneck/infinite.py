@@ -59,6 +59,8 @@ class InfiniteNetwork(WholeSetModel):
         ValueError: an argument is out of range.
     """
 
+    _fitted: tuple[Any, Any] | None
+
     def __init__(
         self,
         depth: int = 2,
@@ -83,7 +85,7 @@ class InfiniteNetwork(WholeSetModel):
         for name, value in (("noise", noise), ("jitter", jitter)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name}={value}: must be at least 0 and finite")
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "depth": depth,
             "activation": activation,
             "head_activation": head_activation,
@@ -110,11 +112,11 @@ class InfiniteNetwork(WholeSetModel):
             **keywords,
         )
 
-    def _make(self, inputs: int) -> None:
-        n = self.examples
-        self.y = self._weight("y", (n, self.num_outputs))
-        self.whitener = self._weight("whitener", (n, n))  # L^-1, K + s I = L L^T
-        self.coefficients = self._weight("coefficients", (n, self.num_outputs))
+    def _make(self, inputs: int, outputs: int, examples: int) -> None:
+        self.y = self._weight("y", (examples, outputs))
+        # L^-1, K + s I = L L^T
+        self.whitener = self._weight("whitener", (examples, examples))
+        self.coefficients = self._weight("coefficients", (examples, outputs))
 
     def _begin(self, y: np.ndarray) -> None:
         """Solves for the coefficients."""
@@ -139,6 +141,7 @@ class InfiniteNetwork(WholeSetModel):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Nothing is left to train: the metrics on the training set."""
         del data
+        assert self._fitted is not None  # `_begin` solved for them
         outputs, targets = self._fitted
         self.steps.assign_add(1)
         loss = self.compute_loss(y=targets, y_pred=outputs, training=True)

@@ -96,10 +96,10 @@ class BottleneckNetwork(WholeSetModel):
         for name, value in (("bottleneck_dim", bottleneck_dim), ("draws", draws), ("width", width)):
             if value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
-        for name, value in (("rate", rate), ("limit", limit)):
-            if value is not None and not 0 < value < 2:
-                raise ValueError(f"{name}={value}: must be above 0 and below 2")
-        self._settings = {
+        for name, number in (("rate", rate), ("limit", limit)):
+            if number is not None and not 0 < number < 2:
+                raise ValueError(f"{name}={number}: must be above 0 and below 2")
+        self._settings: dict[str, Any] = {
             "bottleneck_dim": bottleneck_dim,
             "depth": depth,
             "activation": activation,
@@ -126,20 +126,20 @@ class BottleneckNetwork(WholeSetModel):
             **keywords,
         )
 
-    def _make(self, inputs: int) -> None:
-        bias, draws, k = 1 if self.g.bias_scale else 0, self.draws, self.num_outputs
+    def _make(self, inputs: int, outputs: int, examples: int) -> None:
+        bias, draws = 1 if self.g.bias_scale else 0, self.draws
         widths = [inputs, *[self.width] * self.g.depth, draws * self.dim]
         self.g_layers = [
             self._weight(f"g_{i}", (b, a + bias), drawn=True)
             for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
         ]
-        u, v = Head.shapes(self.f, self.dim, self.width, k)
+        u, v = Head.shapes(self.f, self.dim, self.width, outputs)
         self.u = self._weight("u", (draws, *u), drawn=True)
         self.v = self._weight("v", (draws, *v), drawn=True)
         self.du = self._weight("du", (draws, *u))
         self.dv = self._weight("dv", (draws, *v))
-        self.c = self._weight("c", (draws, self.examples, self.dim))
-        self.probe = self._weight("probe", (draws, self.examples, k), drawn=True)
+        self.c = self._weight("c", (draws, examples, self.dim))
+        self.probe = self._weight("probe", (draws, examples, outputs), drawn=True)
         self.sharpness = self._weight("sharpness", ())
 
     @property
@@ -224,11 +224,12 @@ class BottleneckNetwork(WholeSetModel):
 
     def _begin(self, y: np.ndarray) -> None:
         """Kernel, start and targets of the training set; the learning rate, if it is due."""
-        loss, sparse = step_loss(self.loss, self.num_outputs)
+        _, outputs, examples = self.sizes()
+        loss, sparse = step_loss(self.loss, outputs)
         self._labels = ops.convert_to_tensor(y)
-        targets = one_hot(y, self.num_outputs) if sparse else y.reshape(len(y), -1)
+        targets = one_hot(y, outputs) if sparse else y.reshape(len(y), -1)
         rows = ops.copy(self.x)
-        theta = np.empty((self.examples, self.examples), self.variable_dtype)
+        theta = np.empty((examples, examples), self.variable_dtype)
         kernel_matrix(self.g, ops.convert_to_numpy(rows), dtype="float64", out=theta)
         self._problem = Hybrid(
             ops.convert_to_tensor(theta),
@@ -257,6 +258,7 @@ class BottleneckNetwork(WholeSetModel):
         """One step of gradient descent on the whole training set; `data` is not looked at."""
         del data
         problem, state = self._problem, self._state
+        assert problem is not None  # `_begin` made it
         rate = self._look(problem, state)
         state, outputs = problem.step(state, rate)
         for weight, value in zip((self.c, self.du, self.dv), (state.c, *state.change), strict=True):
@@ -313,8 +315,8 @@ def _check_plain(optimizer: Any) -> None:
     Raises:
         ValueError: this is no plain gradient descent.
     """
-    extra = ("momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
-    extra += ("use_ema", "gradient_accumulation_steps")
+    extra = ["momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm"]
+    extra += ["use_ema", "gradient_accumulation_steps"]
     plain = type(optimizer) is keras.optimizers.SGD
     plain = plain and not any(getattr(optimizer, name, None) for name in extra)
     if not plain or not isinstance(optimizer._learning_rate, keras.Variable):

@@ -38,8 +38,8 @@ class BottleneckClassification(ImageClassification):
         """The stream's first batch, again and again, is the training set."""
         found = super().datasets(config)
         whole = found.train.from_step(0).take(1).cache()
-        stream = data.TrainStream(config.steps_per_epoch, lambda step: whole.repeat())
         info = found.info | {"steps_per_epoch": config.steps_per_epoch}
+        stream = data.TrainStream(info["steps_per_epoch"], lambda step: whole.repeat())
         return replace(found, train=stream, info=info)
 
     def build(self, config: NetworkTaskConfig, info: dict[str, Any]) -> keras.Model:

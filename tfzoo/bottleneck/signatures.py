@@ -52,9 +52,10 @@ def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
         model: fitted.
         classes: outputs stand for classes, see `answer`.
     """
-    inputs = {"x": tf.TensorSpec([None, *model.example_shape], tf.float32)}
+    shape, _, _ = model.sizes()
+    inputs = {"x": tf.TensorSpec([None, *shape], tf.float32)}
     rng = np.random.default_rng(0)
-    examples = {"x": rng.normal(size=(4, *model.example_shape)).astype(np.float32)}
+    examples = {"x": rng.normal(size=(4, *shape)).astype(np.float32)}
     found = {
         "serving_default": Signature(
             answer(model, classes), inputs, examples, description="inputs to mean and spread"
@@ -65,7 +66,7 @@ def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
 
 def of_images(model: Network) -> dict[str, Signature]:
     """`serving_default(images)`, `bytes(encoded)` and `features(images)` of an image classifier."""
-    height, width, channels = model.example_shape
+    (height, width, channels), _, _ = model.sizes()
     if height != width:
         raise ValueError(f"images {height}x{width}: must be square")
     says = "mean and spread of the outputs, and the likeliest class"

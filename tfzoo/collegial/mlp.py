@@ -34,13 +34,15 @@ class CollegialMLP(keras.Model):
     Input: [B, *input_shape]. Output: [B, k], the aggregate.
     """
 
+    built: bool  # by Keras
+
     def __init__(
         self,
         input_shape: Any,
         outputs: int,
         members: int,
         width: int,
-        depth: int,
+        depth: int = 2,
         activation: str = "relu",
         parametrization: str = "ntk",
         weight_scale: float = math.sqrt(2.0),
@@ -54,7 +56,7 @@ class CollegialMLP(keras.Model):
         for name, value in (("outputs", outputs), ("width", width), ("depth", depth)):
             if value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "input_shape": list(input_shape),
             "outputs": outputs,
             "members": members,

@@ -51,7 +51,7 @@ def empirical_ntk(
     if layers is not None:
         first = _factors(model, layers, x1)
         second = first if same else _factors(model, layers, x2)
-        if first is not None:
+        if first is not None and second is not None:
             return _from_factors(first, second, full)
     return _from_gradients(model, x1, x2, same, chunk, full)
 
@@ -282,6 +282,7 @@ class KernelDrift(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the drift into the logs."""
+        assert self.initial is not None  # taken before the first epoch
         now = empirical_ntk(self.model, self.x, chunk=self.chunk)
         if logs is not None:
             logs[self.name] = drift(self.initial, now)

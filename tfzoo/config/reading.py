@@ -1,4 +1,4 @@
-"""Dataclass <-> YAML <-> key=value overrides; the only file that knows OmegaConf."""
+"""Config <-> YAML <-> key=value overrides; the only file that knows OmegaConf."""
 
 from __future__ import annotations
 
@@ -8,36 +8,24 @@ import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tfzoo.config.declaration import hints, type_words
 from tfzoo.errors import InputError
 
-__all__ = ["MISSING", "check", "choices", "load", "parse", "read_yaml", "resolve", "to_yaml"]
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 T = TypeVar("T")
 
-MISSING: Any = "???"
-"""Marks a field that a config must set; OmegaConf's own mark."""
 
-
-def check(condition: bool, key: str, value: Any, allowed: str) -> None:
-    """Raises `InputError` naming key, value and what is allowed unless `condition` holds."""
-    if not condition:
-        raise InputError(f"{key}={value!r}: must be {allowed}")
-
-
-def choices(key: str, value: str, allowed: Sequence[str]) -> None:
-    """Raises `InputError` unless `value` is one of `allowed`."""
-    check(value in allowed, key, value, f"one of {', '.join(allowed)}")
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
+def read_yaml(path: str | Path) -> DictConfig:
     """Reads a YAML file that holds a mapping.
 
     Raises:
         InputError: the file is missing, unreadable, not YAML, or not a mapping.
     """
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     path = Path(path)
     if not path.is_file():
@@ -46,26 +34,28 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         loaded = OmegaConf.load(path)
     except Exception as error:  # the YAML library's and the codec's errors share no base
         raise InputError(f"config {str(path)!r}: not YAML: {_one_line(error)}") from None
-    if not OmegaConf.is_dict(loaded):
+    if not isinstance(loaded, DictConfig):
         raise InputError(f"config {str(path)!r}: must hold keys and values")
     return loaded
 
 
-def parse(values: Any, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def parse(values: Any, overrides: Sequence[str] = ()) -> DictConfig:
     """A YAML mapping with `key=value` overrides (dots reach into nested keys) laid over it.
 
     Raises:
         InputError: an override is not of the form `key=value`.
     """
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     for word in overrides:
         if not re.match(r"[A-Za-z_][\w.]*=", word):
             raise InputError(f"override {word!r}: must be key=value, e.g. epochs=3 or model.dim=64")
     try:
-        return OmegaConf.merge(values, OmegaConf.from_dotlist(list(overrides)))
+        merged = OmegaConf.merge(values, OmegaConf.from_dotlist(list(overrides)))
     except Exception as error:
         raise InputError(f"overrides {' '.join(overrides)!r}: {_one_line(error)}") from None
+    assert isinstance(merged, DictConfig)  # overrides are keys: they do not merge with a list
+    return merged
 
 
 def resolve(config_class: type[T], values: Any) -> T:
@@ -83,7 +73,7 @@ def resolve(config_class: type[T], values: Any) -> T:
         missing = sorted(OmegaConf.missing_keys(merged))
         if missing:
             raise InputError(f"{missing[0]}: must be set, it has no default")
-        return OmegaConf.to_object(merged)
+        return _construct(config_class, merged)
     except InputError:
         raise
     except ConfigKeyError as error:
@@ -96,6 +86,23 @@ def resolve(config_class: type[T], values: Any) -> T:
         value = OmegaConf.select(OmegaConf.create(values), error.full_key, default=None)
         allowed = _type_of(config_class, error.full_key)
         raise InputError(f"{error.full_key}={value!r}: must be {allowed}") from None
+
+
+def _construct(config_class: type[T], node: Any, prefix: str = "") -> T:
+    """The config that a typed node holds; a group's complaint gets the group's name before it."""
+    from omegaconf import OmegaConf
+
+    values = {}
+    for name, hint in hints(config_class).items():
+        value = node[name]
+        if OmegaConf.is_dict(value):
+            values[name] = _construct(hint, value, f"{prefix}{name}.")
+        else:
+            values[name] = OmegaConf.to_object(value) if OmegaConf.is_list(value) else value
+    try:
+        return config_class(**values)
+    except InputError as error:
+        raise InputError(f"{prefix}{error}") from None
 
 
 def load(config_class: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
@@ -132,7 +139,7 @@ def _fields(config_class: type, key: str) -> tuple[type, str]:
     for name in parents:
         hints = {f.name: f.type for f in dataclasses.fields(config_class)}
         found = _resolve_type(config_class, name) if name in hints else None
-        if not dataclasses.is_dataclass(found):
+        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
             break
         config_class = found
     return config_class, last
@@ -152,10 +159,6 @@ def _unknown_key(config_class: type, error: Any) -> str:
 
 
 def _type_of(config_class: type, key: str) -> str:
-    owner, last = _fields(config_class, key)
-    hint = _resolve_type(owner, last)
-    if hint is None:
-        return "a value of the type that the config declares"
-    text = getattr(hint, "__name__", None) if isinstance(hint, type) else str(hint)
-    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
-    return words.get(text, f"of type {text}")
+    owner, last = _fields(config_class, re.sub(r"\[\d+\]$", "", key))
+    hint = hints(owner).get(last)
+    return type_words(hint) if hint else "a value of the type that the config declares"

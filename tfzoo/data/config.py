@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from tfzoo.config import MISSING, check
+from annotated_types import Ge
+
+from tfzoo.config import MISSING, Config, Text, key
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """The config's group `data`.
+class DataConfig(Config):
+    """The config's group `data`."""
 
-    Attributes:
-        name: a TFDS name: one of TFDS's own, `tfzoo_digits`, `tfzoo_pydoc`,
-            `tfzoo_breast_cancer`, `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, `tfzoo_table`,
-            `tfzoo_transitions`, ...; `name/config` for a builder that has several.
-        data_dir: where TFDS keeps prepared data; None is its own default.
-        path: the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`,
-            `tfzoo_table`, `tfzoo_transitions`, `tfzoo_video_arrays`, `tfzoo_video_folder`.
-        prefix_bytes: `enwik8` reads only so many bytes; None is all.
-    """
-
-    name: str = MISSING
-    data_dir: str | None = None
-    path: str | None = None
-    prefix_bytes: int | None = None
-
-    def __post_init__(self):
-        """Checks what does not need the disk."""
-        check(bool(self.name), "data.name", self.name, "the name of a TFDS data set")
-        for key in ("data_dir", "path"):
-            check(getattr(self, key) != "", f"data.{key}", "", "a path, or null")
-        prefix = self.prefix_bytes
-        check(prefix is None or prefix >= 1000, "data.prefix_bytes", prefix, "at least 1000")
+    name: Text = key(
+        MISSING,
+        "a TFDS name: one of TFDS's own, `tfzoo_digits`, `tfzoo_pydoc`, "
+        "`tfzoo_breast_cancer`, `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, "
+        "`tfzoo_table`, `tfzoo_transitions`, ...; `name/config` for a builder that has "
+        "several.",
+    )
+    data_dir: Text | None = key(None, "where TFDS keeps prepared data; None is its own default")
+    path: Text | None = key(
+        None,
+        "the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, "
+        "`tfzoo_table`, `tfzoo_transitions`, `tfzoo_video_arrays`, `tfzoo_video_folder`.",
+    )
+    prefix_bytes: Annotated[int, Ge(1000)] | None = key(
+        None, "`enwik8` reads only so many bytes; None is all"
+    )

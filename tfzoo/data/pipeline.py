@@ -106,7 +106,7 @@ def train_stream(
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order_seed = _seed(seed, 0, epoch)
-        if callable(examples):
+        if callable(examples) or shuffle_buffer is None:  # held
             order = tf.random.experimental.stateless_shuffle(tf.range(count), order_seed)
             found = tf.data.Dataset.from_tensor_slices(tf.repeat(order, repeats))
         else:

@@ -113,7 +113,8 @@ def _find(config: DataConfig) -> Any:
     keywords: dict[str, Any] = {"data_dir": config.data_dir}
     base = config.name.split("/")[0]  # "builder/config"
     module = importlib.import_module(_OURS[base]) if base in _OURS else None
-    if hasattr(module, "source") and (found := module.source(config)) is not None:
+    source = getattr(module, "source", None)
+    if source is not None and (found := source(config)) is not None:
         keywords["config"] = found
     _refuse("prefix_bytes", config, ["enwik8"])
     _refuse("path", config, _BY_PATH)
@@ -163,15 +164,15 @@ def _quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """One process at a time; the lock ends with the process, however it ends."""
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        path = directory.parent / f".{directory.name}.lock"
-        path.touch()
-    except OSError as error:
-        raise InputError(
-            f"data.data_dir: {str(directory)!r} cannot be written: {error.strerror}"
-        ) from None
-    with locked(path, wait=True):
+    path = directory.parent / f".{directory.name}.lock"
+    with contextlib.ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(path, wait=True))
+        except OSError as error:
+            raise InputError(
+                f"data.data_dir: {str(directory)!r} cannot be written: {error.strerror}"
+            ) from None
         yield
 
 

@@ -36,7 +36,5 @@ def main(argv: Sequence[str]) -> None:
         for result, seconds in zip(found.values(), done.stdout.split(), strict=True):
             result.seconds.append(float(seconds))
     rows = bench.table(found, kind="import")
-    seconds = found["tfzoo, after them"].median
-    bench.report(
-        "import", rows, [Target("import tfzoo, seconds", seconds, MOST, False)], words.output
-    )
+    took = found["tfzoo, after them"].median
+    bench.report("import", rows, [Target("import tfzoo, seconds", took, MOST, False)], words.output)

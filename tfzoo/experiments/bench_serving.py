@@ -66,7 +66,7 @@ class Client:
         """Asks until the clock says `end`."""
         random = np.random.default_rng(seed)
         while time.monotonic() < end:
-            question = questions[random.integers(len(questions))]
+            question = questions[int(random.integers(len(questions)))]
             start = time.perf_counter()
             try:
                 found = self.ask(question.model, question.inputs)
@@ -167,6 +167,7 @@ def _server(folder: str) -> Iterator[tuple[int, list[Callable[[], Client]]]]:
     command = [sys.executable, "-m", "tfzoo_cli", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
+            assert process.stdout is not None  # a pipe
             said = process.stdout.readline()
             found = re.search(r"REST (http://[^/]+).*gRPC (\S+);", said)
             if found is None:

@@ -55,7 +55,8 @@ def run_grid(
     Returns:
         A row for each arm and seed.
     """
-    rows, total = [], len(arms) * len(seeds)
+    rows: list[Row] = []
+    total = len(arms) * len(seeds)
     for seed in seeds:
         for arm in arms:
             folder = Path(output) / "runs" / f"{arm.name}-seed{seed}"

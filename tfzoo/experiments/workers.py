@@ -127,7 +127,7 @@ class Lost(Exception):
 
 def _serve(pipe: Any) -> None:
     """The worker's loop: ("build", "module:function", keywords), ("time",), ("weigh",)."""
-    step: Callable[[], None] | None = None
+    step: Any = None  # what was built last
     before = 0
     while True:
         try:
@@ -164,7 +164,7 @@ def _resident() -> int:
     return _status("VmRSS")
 
 
-def _peak(step: Callable[[], None]) -> int:
+def _peak(step: Callable[[], object]) -> int:
     """Most resident bytes during a repetition (Linux)."""
     _resident()
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
@@ -174,7 +174,7 @@ def _peak(step: Callable[[], None]) -> int:
 
 def _status(name: str) -> int:
     text = Path("/proc/self/status").read_text()
-    return int(re.search(rf"{name}:\s+(\d+) kB", text).group(1)) * 1024
+    return int(re.findall(rf"{name}:\s+(\d+) kB", text)[0]) * 1024
 
 
 @contextlib.contextmanager

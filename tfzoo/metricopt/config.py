@@ -2,54 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from tfzoo.config import MISSING, check, choices
+from tfzoo.config import MISSING, Config, Count, NonNegative, OneOf, Positive, key
 from tfzoo.metricopt.adapters import KINDS
 from tfzoo.optim import OptimizerConfig
 from tfzoo.recipes.config import ClassificationConfig, RetrievalConfig
 
 
 @dataclass(frozen=True)
-class FineTuneConfig:
-    """The group `finetune`: adapters, inner optimizer and MetricOpt's settings.
+class FineTuneConfig(Config):
+    """The group `finetune`: adapters, inner optimizer and MetricOpt's settings."""
 
-    Attributes:
-        layers: names or patterns of layers that get adapters.
-        kind: of the adapters, see `tfzoo.metricopt.attach_adapters`.
-        optimizer: `sgd` (momentum 0.9) or `adam`.
-        learning_rate: of it.
-        weight: lambda, of the value function's gradient.
-        steps: after the trajectories.
-        trajectories: see `tfzoo.metricopt.MetricOpt`, as the next four.
-        trajectory_steps: see there.
-        observe_every: see there.
-        refit_every: see there.
-        init_std: see there.
-    """
+    builds = (
+        "tfzoo.metricopt.callback:MetricOpt",
+        "tfzoo.metricopt.optimizer:MetricOptimizer",
+        "tfzoo.metricopt.model:attach_adapters",
+    )
 
-    layers: list[str] = MISSING
-    kind: str = "film"
-    optimizer: str = "sgd"
-    learning_rate: float = 0.02
-    weight: float = 0.3
-    steps: int = 400
-    trajectories: int = 12
-    trajectory_steps: int = 60
-    observe_every: int = 5
-    refit_every: int = 4
-    init_std: float = 0.3
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        choices("finetune.kind", self.kind, KINDS)
-        choices("finetune.optimizer", self.optimizer, ("sgd", "adam"))
-        for name in ("steps", "trajectories", "trajectory_steps", "observe_every", "refit_every"):
-            check(getattr(self, name) >= 1, f"finetune.{name}", getattr(self, name), "at least 1")
-        for name in ("learning_rate", "init_std"):
-            check(getattr(self, name) > 0, f"finetune.{name}", getattr(self, name), "above 0")
-        check(self.weight >= 0, "finetune.weight", self.weight, "at least 0")
+    layers: list[str] = key(MISSING, "names or patterns of layers that get adapters")
+    kind: Annotated[str, OneOf(*KINDS)] = key(
+        "film", "of the adapters, see `tfzoo.metricopt.attach_adapters`"
+    )
+    optimizer: Annotated[str, OneOf("sgd", "adam")] = key("sgd", "`sgd` (momentum 0.9) or `adam`")
+    learning_rate: Positive = key(0.02, "of it")
+    weight: NonNegative = key(0.3, "lambda, of the value function's gradient")
+    steps: Count = key(400, "after the trajectories")
+    trajectories: Count = key(12, "see `tfzoo.metricopt.MetricOpt`, as the next four")
+    trajectory_steps: Count = key(60, "see there")
+    observe_every: Count = key(5, "see there")
+    refit_every: Count = key(4, "see there")
+    init_std: Positive = key(0.3, "see there")
 
     @property
     def total(self) -> int:
@@ -64,25 +48,19 @@ class FineTuneConfig:
 
 @dataclass(frozen=True)
 class TunedClassificationConfig(ClassificationConfig):
-    """The config of `metricopt.images` and `metricopt.table`.
+    """The config of `metricopt.images` and `metricopt.table`."""
 
-    Attributes:
-        optimizer: of the base model's training, see `tfzoo.optim.OptimizerConfig`.
-        finetune: see `FineTuneConfig`.
-    """
-
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    finetune: FineTuneConfig = MISSING
+    optimizer: OptimizerConfig = key(
+        OptimizerConfig(), "of the base model's training, see `tfzoo.optim.OptimizerConfig`"
+    )
+    finetune: FineTuneConfig = key(MISSING, "see `FineTuneConfig`")
 
 
 @dataclass(frozen=True)
 class TunedRetrievalConfig(RetrievalConfig):
-    """The config of `metricopt.retrieval`.
+    """The config of `metricopt.retrieval`."""
 
-    Attributes:
-        optimizer: of the base model's training, see `tfzoo.optim.OptimizerConfig`.
-        finetune: see `FineTuneConfig`.
-    """
-
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    finetune: FineTuneConfig = MISSING
+    optimizer: OptimizerConfig = key(
+        OptimizerConfig(), "of the base model's training, see `tfzoo.optim.OptimizerConfig`"
+    )
+    finetune: FineTuneConfig = key(MISSING, "see `FineTuneConfig`")

@@ -39,7 +39,8 @@ def check(adapted: Any) -> None:
 
 
 def _effect(adapter: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
-    return tuple(None if e is None else ops.convert_to_numpy(e) for e in adapter.effect())
+    gamma, delta = (None if e is None else ops.convert_to_numpy(e) for e in adapter.effect())
+    return gamma, delta
 
 
 def _check(path: str, layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:

@@ -88,16 +88,15 @@ def hooked(pairs: Sequence[tuple[keras.layers.Layer, keras.layers.Layer]]) -> It
 @contextlib.contextmanager
 def _replaced(layer: Any, name: str, adapter: Any) -> Iterator[None]:
     original, own = getattr(layer, name), vars(layer).get(name)
-    if name == "activation":
 
-        def function(x: Any) -> Any:
-            return original(adapter(x))
-    else:
+    def activation(x: Any) -> Any:
+        return original(adapter(x))
 
-        def function(*args: Any, **keywords: Any) -> Any:
-            return adapter(original(*args, **keywords))
+    def call(*args: Any, **keywords: Any) -> Any:
+        return adapter(original(*args, **keywords))
 
-    vars(layer)[name] = function  # past Keras's tracking of attributes
+    # past Keras's tracking of attributes
+    vars(layer)[name] = activation if name == "activation" else call
     try:
         yield
     finally:

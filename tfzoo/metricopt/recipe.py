@@ -22,7 +22,7 @@ SHUFFLE_BUFFER = 10_000
 """Of encoded images for retrieval."""
 
 
-class _Tuned(Classification):
+class _Tuned(Classification[TunedClassificationConfig]):
     """A plain Keras model, whose adapters are then tuned for the metric."""
 
     config_class = TunedClassificationConfig
@@ -33,23 +33,25 @@ class _Tuned(Classification):
         steps = info["steps_per_epoch"]
         return training.compile_base(self.network(config, info), loss, config, steps)
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: keras.Model, datasets: data.Datasets, run: Run[TunedClassificationConfig]
+    ) -> None:
         """The base model, then its adapters for the metric."""
         training.train(model, model, datasets, run, lambda y: np.argmax(y, -1))
 
 
 @task("metricopt.images")
-class ImageMetric(_Tuned, Images):
+class ImageMetric(_Tuned, Images[TunedClassificationConfig]):
     """Small labelled images."""
 
 
 @task("metricopt.table")
-class TableMetric(_Tuned, Table):
+class TableMetric(_Tuned, Table[TunedClassificationConfig]):
     """Rows of numbers."""
 
 
 @task("metricopt.retrieval")
-class RetrievalMetric(Retrieval):
+class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
     """Images to embeddings, trained by a normalised softmax over the training classes."""
 
     config_class = TunedRetrievalConfig
@@ -81,7 +83,9 @@ class RetrievalMetric(Retrieval):
         """A plain Keras model from raw pixels to embeddings of unit length."""
         return self.network(config, info)
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: keras.Model, datasets: data.Datasets, run: Run[TunedRetrievalConfig]
+    ) -> None:
         """The embedding under its softmax, then its adapters for the metric."""
         if run.config.model.weights == "imagenet":
             networks.load_imagenet(model)  # a resumed run puts its own over them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
@@ -12,17 +12,20 @@ from tfzoo.data import Datasets
 from tfzoo.files import replacing
 from tfzoo.metricopt import folding
 from tfzoo.metricopt.callback import MetricOpt
+from tfzoo.metricopt.config import TunedClassificationConfig, TunedRetrievalConfig
 from tfzoo.metricopt.model import attach_adapters
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.optim import make_adamw
 from tfzoo.training.run import Run
+
+Tuned = TypeVar("Tuned", bound=TunedClassificationConfig | TunedRetrievalConfig)
 
 
 def train(
     model: keras.Model,
     base: keras.Model,
     datasets: Datasets,
-    run: Run,
+    run: Run[Tuned],
     labels: Callable[[Any], Any],
     validate: bool = True,
 ) -> None:

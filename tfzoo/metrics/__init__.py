@@ -1,14 +1,12 @@
 """Black-box metrics: any function of labels and predictions, called from outside the graph."""
 
 from tfzoo.metrics.black_box import BlackBoxMetric, MetricError
-from tfzoo.metrics.detection import detection_average_precision
 from tfzoo.metrics.named import get, names
 from tfzoo.metrics.retrieval import mean_average_precision, recall_at_k
 
 __all__ = [
     "BlackBoxMetric",
     "MetricError",
-    "detection_average_precision",
     "get",
     "mean_average_precision",
     "names",

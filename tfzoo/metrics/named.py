@@ -1,4 +1,4 @@
-"""Metrics by name: scikit-learn's, and those of retrieval and detection."""
+"""Metrics by name: scikit-learn's, and those of retrieval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from tfzoo.config import choices
 from tfzoo.metrics.black_box import BlackBoxMetric
-from tfzoo.metrics.detection import detection_average_precision
 from tfzoo.metrics.retrieval import mean_average_precision, recall_at_k
 from tfzoo.registry import serializable
 
@@ -36,6 +35,7 @@ def get(metric: Any, mode: str | None = None, **options: Any) -> BlackBoxMetric:
         function, better = _NAMED[metric]
         return BlackBoxMetric(function, better, metric, options)
     choices("mode", mode, ("min", "max"))
+    assert mode is not None  # as it is one of these
     return BlackBoxMetric(metric, mode, options=options)
 
 
@@ -149,7 +149,6 @@ def recall_at_precision(y_true: Any, y_pred: Any, precision: float = 0.95) -> fl
 _NAMED = {
     "average_precision": (average_precision, "max"),
     "balanced_error": (balanced_error, "min"),
-    "detection_average_precision": (detection_average_precision, "max"),
     "f1": (f1, "max"),
     "jaccard": (jaccard, "max"),
     "mean_average_precision": (mean_average_precision, "max"),

@@ -40,7 +40,8 @@ def recall_at_k(y_true: Any, y_pred: Any, k: int = 1) -> float:
 def mean_average_precision(y_true: Any, y_pred: Any) -> float:
     """Mean over queries of the average precision of all others ranked by cosine similarity.
 
-    Queries whose class has no other row have no average precision and are left out.
+    scikit-learn's `label_ranking_average_precision_score`: others of one similarity share the last
+    of their places. Queries whose class has no other row are left out.
 
     Args:
         y_true: class numbers [N].
@@ -49,19 +50,20 @@ def mean_average_precision(y_true: Any, y_pred: Any) -> float:
     Raises:
         ValueError: the shapes do not fit, or no class has two rows.
     """
+    from sklearn.metrics import label_ranking_average_precision_score
+
     labels, unit = _checked(y_true, y_pred)
-    found = []
+    total, count = 0.0, 0
     for rows, similarity in _similarities(unit):
-        order = np.argsort(-similarity, axis=1, kind="stable")[:, :-1]  # the last is the query
-        relevant = labels[order] == labels[rows, None]
-        precision = np.cumsum(relevant, 1) / np.arange(1, relevant.shape[1] + 1)
-        count = relevant.sum(1)
-        keep = count > 0
-        found.append((precision * relevant).sum(1)[keep] / count[keep])
-    values = np.concatenate(found)
-    if not len(values):
+        relevant = (labels == labels[rows, None]) & (similarity > -np.inf)
+        keep = relevant.any(1)
+        if keep.any():
+            scores = np.maximum(similarity[keep], -2)  # the query itself last, by a finite number
+            found = label_ranking_average_precision_score(relevant[keep], scores)
+            total, count = total + found * keep.sum(), count + keep.sum()
+    if not count:
         raise ValueError("labels: no class has two rows")
-    return float(values.mean())
+    return float(total / count)
 
 
 def _checked(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:

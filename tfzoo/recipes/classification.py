@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -20,8 +20,10 @@ from tfzoo.recipes.image_signatures import class_answer, classifier
 from tfzoo.recipes.images import image_info
 from tfzoo.serving import Signature
 
+C = TypeVar("C", bound=ClassificationConfig)
 
-class Classification(Recipe):
+
+class Classification(Recipe[C]):
     """Examples of one feature, held in memory, to classes.
 
     A method's recipe adds `build`, around `network`, and `train`.
@@ -34,11 +36,11 @@ class Classification(Recipe):
         """An example as the model takes it."""
         return tf.cast(x, tf.float32)
 
-    def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: ClassificationConfig) -> tf.Tensor:
+    def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: C) -> tf.Tensor:
         """A training example."""
         return self.prepared(x)
 
-    def datasets(self, config: ClassificationConfig) -> data.Datasets:
+    def datasets(self, config: C) -> data.Datasets:
         """Training rows, some classes cut, and whole validation and test splits."""
         found = data.builder(config.data)
         train, *others = _splits(found)
@@ -74,7 +76,7 @@ class Classification(Recipe):
         info |= {"shape": tuple(x.shape[1:]), "metric": config.metric.make()}
         return data.Datasets(stream, validation, test, info)
 
-    def network(self, config: ClassificationConfig, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
         """A plain Keras model to logits, not compiled."""
         raise NotImplementedError
 
@@ -87,12 +89,12 @@ class Classification(Recipe):
         return found | {"count": len(labels)}
 
 
-class Images(Classification):
+class Images(Classification[C]):
     """Small labelled images."""
 
     feature = "image"
 
-    def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: ClassificationConfig) -> tf.Tensor:
+    def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: C) -> tf.Tensor:
         """Flipped and cropped, or as it is."""
         if config.augment == "none":
             return self.prepared(x)
@@ -100,12 +102,12 @@ class Images(Classification):
         x = self.prepared(x)
         return augment.flip(transforms.padded_crop(x, crop, max(1, x.shape[0] // 8)), mirror)
 
-    def data_info(self, config: ClassificationConfig) -> dict[str, Any]:
+    def data_info(self, config: C) -> dict[str, Any]:
         """Shape and classes; an epoch's length is that of the uncut data."""
         found = image_info(config)
         return found | {"shape": found["image_shape"]}
 
-    def network(self, config: ClassificationConfig, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
         """A plain Keras model from raw pixels to logits."""
         shape, settings = info["shape"], config.model
         if None in shape or shape[0] != shape[1]:
@@ -124,12 +126,12 @@ class Images(Classification):
         return classifier(model, size, channels)
 
 
-class Table(Classification):
+class Table(Classification[C]):
     """Rows of numbers."""
 
     feature = "features"
 
-    def data_info(self, config: ClassificationConfig) -> dict[str, Any]:
+    def data_info(self, config: C) -> dict[str, Any]:
         """Shape and classes: by `model.inputs`, of two classes, where no file is given."""
         if config.model.inputs and config.data.name == "tfzoo_table" and config.data.path is None:
             return _table_info(config.model.inputs, 2, 1)
@@ -142,7 +144,7 @@ class Table(Classification):
         classes = found.info.features["label"].num_classes
         return _table_info(width, classes, steps)
 
-    def network(self, config: ClassificationConfig, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
         """A plain Keras model from features to logits."""
         if config.model.kind != "mlp":
             raise InputError(f"model.kind={config.model.kind!r}: must be mlp for a table")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -20,8 +20,10 @@ from tfzoo.recipes.config import RetrievalConfig
 from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
 
+C = TypeVar("C", bound=RetrievalConfig)
 
-class Retrieval(Recipe):
+
+class Retrieval(Recipe[C]):
     """All splits of a data set joined, and parted by class.
 
     A method's recipe adds `stream`, `build`, around `network`, and `train`.
@@ -29,12 +31,12 @@ class Retrieval(Recipe):
 
     config_class = RetrievalConfig
 
-    def data_info(self, config: RetrievalConfig) -> dict[str, Any]:
+    def data_info(self, config: C) -> dict[str, Any]:
         """What the model depends on; an epoch's length is not known without the data."""
         size, steps = config.model.image_size, config.steps_per_epoch or 1
         return {"steps_per_epoch": steps, "shape": (size, size, config.model.channels)}
 
-    def datasets(self, config: RetrievalConfig) -> data.Datasets:
+    def datasets(self, config: C) -> data.Datasets:
         """All splits joined and parted by class."""
         found = data.builder(config.data)
         features = found.info.features
@@ -80,7 +82,7 @@ class Retrieval(Recipe):
 
     def stream(
         self,
-        config: RetrievalConfig,
+        config: C,
         encoded: tf.data.Dataset,
         count: int,
         decode: Callable[[tf.Tensor], tf.Tensor],
@@ -88,7 +90,7 @@ class Retrieval(Recipe):
         """The training stream of so many encoded examples."""
         raise NotImplementedError
 
-    def network(self, config: RetrievalConfig, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
         """A plain Keras model from raw pixels to embeddings of unit length."""
         settings = config.model
         scale = (settings.pixel_mean, settings.pixel_std)

@@ -21,7 +21,7 @@ def visual_hull(images: np.ndarray, cameras: np.ndarray, points: np.ndarray) -> 
         bool [N].
     """
     size = images.shape[1]
-    masks = (np.asarray(images) < WHITE).any(-1)
+    masks = np.any(np.asarray(images) < WHITE, -1)
     pixels, depth = projected(np.asarray(cameras, np.float64), points)
     inside = np.ones(len(points), bool)
     for mask, at, z in zip(masks, pixels, depth, strict=True):

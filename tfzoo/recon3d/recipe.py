@@ -30,7 +30,7 @@ def shapes_info(config: ReconstructionConfig, shapes: int | None = None) -> dict
 
 
 @task("recon3d.occupancy")
-class OccupancyReconstruction(Recipe):
+class OccupancyReconstruction(Recipe[ReconstructionConfig]):
     """Shapes by their occupancy."""
 
     config_class = ReconstructionConfig
@@ -71,7 +71,9 @@ class OccupancyReconstruction(Recipe):
         )
         return model
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: keras.Model, datasets: data.Datasets, run: Run[ReconstructionConfig]
+    ) -> None:
         """One `fit`, then the threshold that is best on the validation shapes."""
         run.fit(model, datasets)
         config, views = run.config, run.config.test_views[-1]

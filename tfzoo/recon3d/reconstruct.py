@@ -53,8 +53,8 @@ def read_image(path: str, size: int) -> tuple[np.ndarray, float]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            image = image.convert("RGBA")
+        with Image.open(path) as file:
+            image = file.convert("RGBA")
             white = Image.new("RGBA", image.size, "white")
             flat = Image.alpha_composite(white, image).convert("RGB")
     except OSError as error:

@@ -21,7 +21,7 @@ from tfzoo.training.run import Run
 
 
 @task("sdn.voxels")
-class VoxelJudge(SetsRecipe):
+class VoxelJudge(SetsRecipe[JudgeConfig]):
     """Views of shapes to their occupancy."""
 
     config_class = JudgeConfig
@@ -38,19 +38,20 @@ class VoxelJudge(SetsRecipe):
 
     def build(self, config: JudgeConfig, info: dict[str, Any]) -> keras.Model:
         """The network, compiled for binary cross-entropy."""
-        size = (config.image_size, config.channels, config.width)
-        made = judges.make_voxel_net(*size, **config.pixels())
+        made = judges.make_voxel_net(
+            config.image_size, config.channels, config.width, **config.pixels()
+        )
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
         made.compile(keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile)
         return made
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
         """Intersection over union on the test shapes, and with the truth of another shape."""
-        seen, truth = [], []
-        for images, voxels in datasets.test:
-            seen.append(judges.occupancy(model, np.asarray(images)))
-            truth.append(np.asarray(voxels) > 0.5)
-        seen, truth = np.concatenate(seen), np.concatenate(truth)
+        pairs = [
+            (judges.occupancy(model, np.asarray(images)), np.asarray(voxels) > 0.5)
+            for images, voxels in datasets.test
+        ]
+        seen, truth = (np.concatenate(part) for part in zip(*pairs, strict=True))
         other = judges.iou(seen, np.roll(truth, 1, 0)).mean()
         found = {"iou": judges.iou(seen, truth).mean(), "iou_shuffled": other, "count": len(truth)}
         return {name: float(value) for name, value in found.items()}
@@ -74,7 +75,7 @@ class VoxelJudge(SetsRecipe):
 
 
 @task("sdn.verifier")
-class Verifier(SetsRecipe):
+class Verifier(SetsRecipe[JudgeConfig]):
     """Images to embeddings that tell whether two are of one set."""
 
     config_class = JudgeConfig
@@ -121,7 +122,7 @@ class Verifier(SetsRecipe):
         )
         return embed
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+    def train(self, model: keras.Model, datasets: data.Datasets, run: Run[JudgeConfig]) -> None:
         """The classifier by one `fit`; held-out sets have no class in it, so there is no loss."""
         run.fit(self._classifier, datasets, validate=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
@@ -34,20 +34,23 @@ def sets_info(config: ImagesConfig, sets: int | None = None) -> dict[str, Any]:
     return {"steps_per_epoch": min(steps, config.steps_per_epoch or steps), "sets": sets}
 
 
-class SetsRecipe(Recipe):
+Images = TypeVar("Images", bound=ImagesConfig)
+
+
+class SetsRecipe(Recipe[Images]):
     """What the tasks share: three splits of sets."""
 
-    def data_info(self, config: ImagesConfig) -> dict[str, Any]:
+    def data_info(self, config: Images) -> dict[str, Any]:
         """Steps, by the sets of known data; of others a dry run only guesses them."""
         return sets_info(config)
 
-    def sets(self, config: ImagesConfig) -> dict[str, ImageSets]:
+    def sets(self, config: Images) -> dict[str, ImageSets]:
         """Train, validation and test."""
         return image_sets(config.data, config.image_size, config.channels)
 
 
 @task("sdn.sets")
-class SetModelling(SetsRecipe):
+class SetModelling(SetsRecipe[SetsConfig]):
     """Sets of images, to codes, to sets."""
 
     config_class = SetsConfig
@@ -79,19 +82,21 @@ class SetModelling(SetsRecipe):
             **asdict(config.model),
         )
         rates, steps = config.optimizer, config.epochs * info["steps_per_epoch"]
-        adams = (
+        adam, g_adam = (
             make_adam(rates.schedule(rate, steps), rates.beta_1, rates.beta_2)
             for rate in (rates.rate, rates.g_rate)
         )
-        made.compile(*adams, jit_compile=config.jit_compile)
+        made.compile(adam, g_adam, jit_compile=config.jit_compile)
         return made
 
-    def train(self, model: SetDistributionNetwork, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: SetDistributionNetwork, datasets: data.Datasets, run: Run[SetsConfig]
+    ) -> None:
         """One `fit`, watched; leaves `samples/` in the run directory."""
         config = run.config
-        watched = datasets.info["all"]["train"].arrays(config.set_size, config.monitor_sets)
+        images, mask = datasets.info["all"]["train"].arrays(config.set_size, config.monitor_sets)
         folder = run.directory / "samples" if run.chief else None
-        monitor = CodeMonitor(*watched, folder, config.monitor_every, config.seed)
+        monitor = CodeMonitor(images, mask, folder, config.monitor_every, config.seed)
         run.fit(model, datasets, [monitor])
 
     def evaluate(self, model: SetDistributionNetwork, datasets: data.Datasets) -> dict[str, float]:

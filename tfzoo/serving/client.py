@@ -279,7 +279,7 @@ def _of_json(value: Any, dtype: str) -> np.ndarray:
         return np.array(value, tf.as_dtype(dtype).as_numpy_dtype)
     array = np.array(value, object)
     for index in np.ndindex(array.shape):
-        item = array[index]
+        item: Any = array[index]
         array[index] = base64.b64decode(item["b64"]) if isinstance(item, dict) else item.encode()
     return array
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import orjson
 import tensorflow as tf
 
 ROW, COLUMN = "instances", "inputs"
@@ -68,7 +69,7 @@ def _columns_of_rows(rows: Any, specs: Mapping[str, tf.TensorSpec]) -> dict[str,
         names = row.keys() if names is None else names
         if row.keys() != names:
             raise ValueError(f"instance {index} has {sorted(row)}, others have {sorted(names)}")
-    return {name: [row[name] for row in rows] for name in names}
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _only(specs: Mapping[str, tf.TensorSpec], form: str) -> str:
@@ -91,7 +92,8 @@ def to_array(value: Any, dtype: tf.DType) -> np.ndarray:
     Raises:
         ValueError: ragged lists, values of another kind, out of range, or wrong base64.
     """
-    shape, flat = [], [value]
+    shape: list[int] = []
+    flat = [value]
     while flat and isinstance(flat[0], list):
         size = len(flat[0])
         if not all(isinstance(item, list) and len(item) == size for item in flat):
@@ -146,14 +148,28 @@ def _to_bytes(item: str | dict[str, Any]) -> bytes:
         raise ValueError(f"wrong base64: {error}") from None
 
 
-def write_outputs(outputs: Mapping[str, np.ndarray], form: str) -> str:
+def parse(data: bytes) -> Any:
+    """What a JSON text says, the tokens NaN and Infinity allowed.
+
+    Raises:
+        ValueError: not JSON.
+        RecursionError: too deep.
+    """
+    try:
+        return orjson.loads(data)
+    except ValueError:  # it knows no NaN and no half of a surrogate pair
+        return json.loads(data)
+
+
+def write_outputs(outputs: Mapping[str, np.ndarray], form: str) -> bytes:
     """The JSON body that answers a request of a form; a single output has no name in it.
 
     Raises:
         ValueError: row form, and the outputs have no batch axis in common; or a dtype that JSON
             does not hold.
     """
-    columns = {name: _to_lists(name, value) for name, value in outputs.items()}
+    finite = all(np.isfinite(x).all() for x in outputs.values() if x.dtype.kind == "f")
+    columns = {name: _to_json(name, value, finite) for name, value in outputs.items()}
     if form == COLUMN:
         content = columns if len(columns) > 1 else next(iter(columns.values()))
     else:
@@ -165,22 +181,26 @@ def write_outputs(outputs: Mapping[str, np.ndarray], form: str) -> str:
         else:
             rows = zip(*columns.values(), strict=True)
             content = [dict(zip(columns, row, strict=True)) for row in rows]
-    return json.dumps({ANSWER[form]: content})
+    if finite:
+        return orjson.dumps({ANSWER[form]: content}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps({ANSWER[form]: content}).encode()
 
 
-def _to_lists(name: str, value: np.ndarray) -> Any:
-    if (
-        value.dtype == np.float32
-    ):  # the shortest decimals that are this float: 0.2, not 0.2000000029
-        return value.astype(str).astype("float64").tolist()
+def _to_json(name: str, value: np.ndarray, finite: bool) -> Any:
+    """As orjson takes it, or, as that writes no NaN, lists for `json`."""
     if value.dtype.kind == "O":
         texts = np.empty(value.shape, object)
         for index in np.ndindex(value.shape):
-            texts[index] = _to_text(name, value[index])
+            item: Any = value[index]
+            texts[index] = _to_text(name, item)
         return texts.tolist()
-    if value.dtype.kind in "iub" or value.dtype == np.float64:
-        return value.tolist()
-    raise ValueError(f"output {name!r}: JSON holds no {value.dtype}; use gRPC")
+    if value.dtype.kind not in "iub" and value.dtype not in (np.float32, np.float64):
+        raise ValueError(f"output {name!r}: JSON holds no {value.dtype}; use gRPC")
+    if finite:
+        return np.asarray(value, order="C")[()]
+    if value.dtype == np.float32:  # the shortest decimals that are this float, as orjson's are
+        value = value.astype(str).astype("float64")
+    return value.tolist()
 
 
 def _to_text(name: str, value: bytes | str) -> Any:

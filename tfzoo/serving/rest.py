@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request, Response
 
 from tfzoo.serving import protocol
 from tfzoo.serving.errors import RequestFailed
-from tfzoo.serving.json_tensors import read_inputs, write_outputs
+from tfzoo.serving.json_tensors import parse, read_inputs, write_outputs
 from tfzoo.serving.servables import Models
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class RestApp:
             log.exception("request failed")
             return _error(500, f"{type(error).__name__}: {error}")
 
-    def _answer(self, request: Request) -> str:
+    def _answer(self, request: Request) -> str | bytes:
         match = (PREDICT if request.method == "POST" else DESCRIBE).fullmatch(request.path)
         if request.method not in ("GET", "POST") or match is None:
             if not request.path.lower().startswith("/v1/"):
@@ -73,7 +73,8 @@ class RestApp:
             raise RequestFailed(
                 "INVALID_ARGUMENT", f"Malformed request: {request.method} {request.path}"
             )
-        name, version = match["name"], match["version"] and int(match["version"])
+        name, number = match["name"], match["version"]
+        version = None if number is None else int(number)
         if request.method == "POST":
             data = request.get_data()
             if len(data) > self._max_bytes:
@@ -84,10 +85,10 @@ class RestApp:
         states = protocol.status(self._models.states(name, version))
         return json.dumps(MessageToDict(states, always_print_fields_with_no_presence=True))
 
-    def _predict(self, name: str, version: int | None, method: str, data: bytes) -> str:
+    def _predict(self, name: str, version: int | None, method: str, data: bytes) -> bytes:
         servable = self._models.get(name, version)
         try:
-            body = json.loads(data)
+            body = parse(data)
         except (ValueError, RecursionError) as error:
             raise RequestFailed("INVALID_ARGUMENT", f"JSON Parse error: {error}") from None
         if not isinstance(body, dict):
@@ -121,7 +122,7 @@ def _metadata(message: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
     return json.dumps({"model_spec": spec, "metadata": {"signature_def": signatures}})
 
 
-def _json(text: str, status: int = 200) -> Response:
+def _json(text: str | bytes, status: int = 200) -> Response:
     return Response(text, status, content_type="application/json")
 
 
@@ -153,6 +154,7 @@ class _InFlight:
 class _Handler(WSGIRequestHandler):
     """Logs through `logging`, and lets go of clients that stall."""
 
+    server: Any  # Werkzeug's, with `in_flight`
     timeout = 60
 
     def run_wsgi(self) -> None:
@@ -176,7 +178,7 @@ class RestServer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # bound here: Werkzeug ends the process where the port is taken
         with socket.create_server((host, port), family=family, backlog=128) as bound:
-            self._server = make_server(
+            server: Any = make_server(
                 host,
                 bound.getsockname()[1],
                 RestApp(models, max_bytes),
@@ -184,8 +186,9 @@ class RestServer:
                 request_handler=_Handler,
                 fd=bound.fileno(),
             )
-        self._server.in_flight = _InFlight()
-        self.port: int = self._server.server_address[1]
+        server.in_flight = _InFlight()
+        self._server = server
+        self.port: int = server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.1], daemon=True)
         self._thread.start()
 

@@ -99,6 +99,7 @@ def serve(
     program = shutil.which(PROGRAM) if backend != "in-process" else None
     if backend == PROGRAM and program is None:
         raise InputError(f"backend={backend!r}: is not on PATH")
+    running: _Backend
     if program is None:
         running = InProcessServer(Models(folders), host, rest_port, grpc_port, max_bytes)
         return Server("in-process", running, host, list(folders))

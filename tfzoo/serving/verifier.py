@@ -134,7 +134,7 @@ class _Check:
                 )
             wrong = ~_agree(value, wanted, self.tolerance)
             if lenient and self.signature.batched:
-                wrong = wrong.reshape(len(wrong), -1).any(axis=1)
+                wrong = np.any(wrong.reshape(len(wrong), -1), axis=1)
                 failed = wrong.mean() > 0.25 if wrong.size else False
             else:
                 failed = wrong.any()

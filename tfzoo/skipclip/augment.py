@@ -8,51 +8,43 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import tensorflow as tf
+from annotated_types import Ge, Le
 
-from tfzoo.config import check
+from tfzoo.config import Config, Count, Natural, Share, check, key
 from tfzoo.data.videos import splits
 
 _LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class AugmentConfig:
-    """The config's group `augment`. None of the values is from the paper: it does not say them.
+class AugmentConfig(Config):
+    """The config's group `augment`. None of the values is from the paper: it does not say them."""
 
-    Attributes:
-        resize: shorter side of the frames before cropping.
-        size: side of the square crop.
-        shift: pixels by which each clip's crop is off the tuple's, at most, each way.
-        flip: whether half of the tuples are mirrored left to right; never where classes are
-            directions.
-        brightness: each clip's is multiplied by a factor in 1 +- this.
-        contrast: the same.
-        saturation: the same.
-        hue: turned by up to this share of a full turn, each way.
-        gray: probability that a clip loses its colours.
-    """
+    resize: Count = key(128, "shorter side of the frames before cropping")
+    size: Count = key(112, "side of the square crop")
+    shift: Natural = key(
+        2, "pixels by which each clip's crop is off the tuple's, at most, each way"
+    )
+    flip: bool = key(
+        True,
+        "whether half of the tuples are mirrored left to right; never where classes are "
+        "directions.",
+    )
+    brightness: Share = key(0.5, "each clip's is multiplied by a factor in 1 +- this")
+    contrast: Share = key(0.5, "the same")
+    saturation: Share = key(0.5, "the same")
+    hue: Annotated[float, Ge(0), Le(0.5)] = key(
+        0.25, "turned by up to this share of a full turn, each way"
+    )
+    gray: Share = key(0.5, "probability that a clip loses its colours")
 
-    resize: int = 128
-    size: int = 112
-    shift: int = 2
-    flip: bool = True
-    brightness: float = 0.5
-    contrast: float = 0.5
-    saturation: float = 0.5
-    hue: float = 0.25
-    gray: float = 0.5
+    def __post_init__(self) -> None:
+        super().__post_init__()
 
-    def __post_init__(self):
-        """Checks the ranges."""
-        check(self.size >= 1, "augment.size", self.size, "at least 1")
-        check(self.resize >= self.size, "augment.resize", self.resize, f"at least {self.size}")
-        check(self.shift >= 0, "augment.shift", self.shift, "at least 0")
-        for name in ("brightness", "contrast", "saturation", "gray"):
-            value = getattr(self, name)
-            check(0 <= value <= 1, f"augment.{name}", value, "from 0 to 1")
-        check(0 <= self.hue <= 0.5, "augment.hue", self.hue, "from 0 to 0.5")
+        check(self.resize >= self.size, "resize", self.resize, f"at least {self.size}")
 
 
 def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:

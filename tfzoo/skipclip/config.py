@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
-from tfzoo.config import MISSING, check, choices
+from annotated_types import Ge
+
+from tfzoo.config import (
+    MISSING,
+    Config,
+    Count,
+    Factor,
+    Fraction,
+    NonNegative,
+    OneOf,
+    Positive,
+    Rising,
+    check,
+    key,
+)
 from tfzoo.data.videos.splits import VideoDataConfig
 from tfzoo.errors import InputError
 from tfzoo.skipclip.augment import AugmentConfig
@@ -20,194 +35,130 @@ HEADS = ("none", "conv1x1")
 
 
 @dataclass(frozen=True)
-class EncoderConfig:
-    """The group `model`; see `make_encoder`.
+class EncoderConfig(Config):
+    """The group `model`; see `make_encoder`."""
 
-    Attributes:
-        kind: `r3d18`, `r2plus1d18` or `small`.
-        width: of the small one.
-        shortcut: `A` or `B`.
-        last_relu: whether features are cut at 0.
-        pixel_mean: subtracted from raw pixels.
-        pixel_std: then divided by.
-    """
+    builds = ("tfzoo.skipclip.model:make_encoder",)
 
-    kind: str = "r3d18"
-    width: int = 16
-    shortcut: str = "B"
-    last_relu: bool = True
-    pixel_mean: float = 110.0
-    pixel_std: float = 60.0
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        choices("model.kind", self.kind, KINDS)
-        choices("model.shortcut", self.shortcut, SHORTCUTS)
-        check(self.width >= 1, "model.width", self.width, "at least 1")
-        check(self.pixel_std > 0, "model.pixel_std", self.pixel_std, "above 0")
+    kind: Annotated[str, OneOf(*KINDS)] = key("r3d18", "`r3d18`, `r2plus1d18` or `small`")
+    width: Count = key(16, "of the small one")
+    shortcut: Annotated[str, OneOf(*SHORTCUTS)] = key("B", "`A` or `B`")
+    last_relu: bool = key(True, "whether features are cut at 0")
+    pixel_mean: float = key(110.0, "subtracted from raw pixels")
+    pixel_std: Positive = key(60.0, "then divided by")
 
 
 @dataclass(frozen=True)
-class PretextConfig:
+class PretextConfig(Config):
     """The group `pretext`: clips and losses of pre-training. `epochs` of the config are its.
 
     The paper's numbers of clips, skips, margin and weights are not known; these are the
     specification's, not from the paper.
-
-    Attributes:
-        kind: `skipclip`, `order` (shuffled clips) or `none`.
-        source: a run directory or `.keras` file of a pre-trained model to start from instead of
-            pre-training; then `kind` must be `none`.
-        frames: T of a clip.
-        stride: tau, frames of the video from one of the clip to the next.
-        futures: m.
-        skip: k, frames of the video from one future's start to the next.
-        margin: of neighbouring futures' scores.
-        rank_weight: of the ranking loss.
-        rotation_weight: of the rotation loss; 0 is without it.
-        reduction: `sum` or `mean_pairs`.
-        head: `none` or `conv1x1`.
-        head_width: its channels.
-        cross_video_negatives: whether another video's clip is ranked last.
     """
 
-    kind: str = "skipclip"
-    source: str | None = None
-    frames: int = 16
-    stride: int = 1
-    futures: int = 4
-    skip: int = 16
-    margin: float = 0.1
-    rank_weight: float = 1.0
-    rotation_weight: float = 1.0
-    reduction: str = "sum"
-    head: str = "none"
-    head_width: int = 128
-    cross_video_negatives: bool = False
+    builds = ("tfzoo.skipclip.pretext:SkipClip",)
+
+    kind: Annotated[str, OneOf(*PRETEXTS)] = key(
+        "skipclip", "`skipclip`, `order` (shuffled clips) or `none`"
+    )
+    source: str | None = key(
+        None,
+        "a run directory or `.keras` file of a pre-trained model to start from instead of "
+        "pre-training; then `kind` must be `none`.",
+    )
+    frames: Count = key(16, "T of a clip")
+    stride: Count = key(1, "tau, frames of the video from one of the clip to the next")
+    futures: Annotated[int, Ge(2)] = key(4, "m")
+    skip: Count = key(16, "k, frames of the video from one future's start to the next")
+    margin: float = key(0.1, "of neighbouring futures' scores")
+    rank_weight: NonNegative = key(1.0, "of the ranking loss")
+    rotation_weight: NonNegative = key(0.0, "of the rotation loss; 0 is without it")
+    reduction: Annotated[str, OneOf(*REDUCTIONS)] = key("sum", "`sum` or `mean_pairs`")
+    head: Annotated[str, OneOf(*HEADS)] = key("none", "`none` or `conv1x1`")
+    head_width: Count = key(128, "its channels")
+    cross_video_negatives: bool = key(False, "whether another video's clip is ranked last")
 
     @property
     def clips(self) -> Clips:
         """The form of tuples."""
         return Clips(self.frames, self.stride, self.futures, self.skip)
 
-    def __post_init__(self):
-        """Checks the ranges."""
-        choices("pretext.kind", self.kind, PRETEXTS)
-        choices("pretext.reduction", self.reduction, REDUCTIONS)
-        choices("pretext.head", self.head, HEADS)
-        for name in ("frames", "stride", "skip", "head_width"):
-            check(getattr(self, name) >= 1, f"pretext.{name}", getattr(self, name), "at least 1")
-        for name in ("rank_weight", "rotation_weight"):
-            check(getattr(self, name) >= 0, f"pretext.{name}", getattr(self, name), "at least 0")
-        check(self.futures >= 2, "pretext.futures", self.futures, "at least 2")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+
         both = self.rank_weight + self.rotation_weight
-        check(both > 0, "pretext.rank_weight", self.rank_weight, "above 0 without rotation")
+        check(both > 0, "rank_weight", self.rank_weight, "above 0 without rotation")
         if self.source is not None:
-            check(self.kind == "none", "pretext.kind", self.kind, "none with pretext.source")
+            check(self.kind == "none", "kind", self.kind, "none with source")
 
 
 @dataclass(frozen=True)
-class DescentConfig:
-    """The groups `optimizer`, of pre-training, and `finetune.optimizer`.
+class DescentConfig(Config):
+    """The groups `optimizer`, of pre-training, and `finetune.optimizer`."""
 
-    Attributes:
-        method: `sgd`, with momentum and coupled decay, whose rate falls at `drop_epochs`; or
-            `adam`, with decoupled decay and a cosine to 0.
-        learning_rate: the first.
-        momentum: of `sgd`.
-        weight_decay: of kernels (`adam`) or all weights (`sgd`, as PyTorch).
-        drop_epochs: epochs after which the rate is multiplied by `drop_factor`.
-        drop_factor: see there.
-        trunk_factor: the encoder's rate is so many times that of the linear layer.
-    """
-
-    method: str = "sgd"
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    drop_epochs: list[int] = field(default_factory=list)
-    drop_factor: float = 0.1
-    trunk_factor: float = 1.0
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        choices("optimizer.method", self.method, METHODS)
-        rate, drops = self.learning_rate, self.drop_epochs
-        check(rate > 0, "optimizer.learning_rate", rate, "above 0")
-        good = list(drops) == sorted(set(drops)) and all(e >= 1 for e in drops)
-        check(good, "optimizer.drop_epochs", list(drops), "rising numbers from 1 up")
-        check(0 < self.drop_factor <= 1, "optimizer.drop_factor", self.drop_factor, "up to 1")
-        check(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "from 0 to below 1")
-        check(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
-        check(self.trunk_factor > 0, "optimizer.trunk_factor", self.trunk_factor, "above 0")
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """The group `finetune`: what becomes of the encoder, if videos have labels.
-
-    Attributes:
-        mode: `full` trains all layers; `probe` fits a logistic regression on frozen features, its
-            penalty chosen on validation; `none` ends with the encoder.
-        labels: training videos of each class whose labels are used; null is all.
-        frames: of a clip; null is the pretext's. Clips of evaluation and serving have it too.
-        stride: of a clip; null is the pretext's.
-        clips: evenly spread over a video, whose mean softmax is the video's.
-        epochs: of `full`.
-        batch_size: clips a step.
-        dropout: of the features.
-        augment: whether training clips are shifted and recoloured as in pre-training.
-        optimizer: see `DescentConfig`.
-    """
-
-    mode: str = "full"
-    labels: int | None = None
-    frames: int | None = None
-    stride: int | None = None
-    clips: int = 10
-    epochs: int = 150
-    batch_size: int = 16
-    dropout: float = 0.5
-    augment: bool = True
-    optimizer: DescentConfig = field(
-        default_factory=lambda: DescentConfig(learning_rate=0.01, trunk_factor=0.1)
+    method: Annotated[str, OneOf(*METHODS)] = key(
+        "sgd",
+        "`sgd`, with momentum and coupled decay, whose rate falls at `drop_epochs`; or "
+        "`adam`, with decoupled decay and a cosine to 0.",
+    )
+    learning_rate: Positive = key(0.01, "the first")
+    momentum: Fraction = key(0.9, "of `sgd`")
+    weight_decay: NonNegative = key(5e-4, "of kernels (`adam`) or all weights (`sgd`, as PyTorch)")
+    drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
+    drop_factor: Factor = key(0.1, "see there")
+    trunk_factor: Positive = key(
+        1.0, "the encoder's rate is so many times that of the linear layer"
     )
 
-    def __post_init__(self):
-        """Checks the ranges."""
-        choices("finetune.mode", self.mode, MODES)
-        for name in ("labels", "frames", "stride", "clips", "epochs", "batch_size"):
-            value = getattr(self, name)
-            check(value is None or value >= 1, f"finetune.{name}", value, "at least 1")
-        check(0 <= self.dropout < 1, "finetune.dropout", self.dropout, "from 0 to below 1")
+
+@dataclass(frozen=True)
+class FinetuneConfig(Config):
+    """The group `finetune`: what becomes of the encoder, if videos have labels."""
+
+    builds = ("tfzoo.skipclip.recognizer:ActionRecognizer",)
+
+    mode: Annotated[str, OneOf(*MODES)] = key(
+        "full",
+        "`full` trains all layers; `probe` fits a logistic regression on frozen features, its "
+        "penalty chosen on validation; `none` ends with the encoder.",
+    )
+    labels: Count | None = key(
+        None, "training videos of each class whose labels are used; null is all"
+    )
+    frames: Count | None = key(
+        None, "of a clip; null is the pretext's. Clips of evaluation and serving have it too"
+    )
+    stride: Count | None = key(None, "of a clip; null is the pretext's")
+    clips: Count = key(10, "evenly spread over a video, whose mean softmax is the video's")
+    epochs: Count = key(150, "of `full`")
+    batch_size: Count = key(16, "clips a step")
+    dropout: Fraction = key(0.5, "of the features")
+    augment: bool = key(
+        True, "whether training clips are shifted and recoloured as in pre-training"
+    )
+    optimizer: DescentConfig = key(
+        DescentConfig(learning_rate=0.01, trunk_factor=0.1),
+        "see `DescentConfig`.",
+    )
 
 
 @dataclass(frozen=True)
 class VideoConfig(RunConfig):
-    """The config of `skipclip.videos`; `epochs` and `batch_size` are of pre-training.
+    """The config of `skipclip.videos`; `epochs` and `batch_size` are of pre-training."""
 
-    Attributes:
-        data: see `tfzoo.data.videos.splits.VideoDataConfig`.
-        model: see `EncoderConfig`.
-        pretext: see `PretextConfig`.
-        augment: see `AugmentConfig`.
-        optimizer: of pre-training, see `DescentConfig`.
-        finetune: see `FinetuneConfig`.
-        classes: of the videos that a path leads to; for a dry run without the path only.
-    """
+    data: VideoDataConfig = key(MISSING, "see `tfzoo.data.videos.splits.VideoDataConfig`")
+    model: EncoderConfig = key(EncoderConfig(), "see `EncoderConfig`")
+    pretext: PretextConfig = key(PretextConfig(), "see `PretextConfig`")
+    augment: AugmentConfig = key(AugmentConfig(), "see `AugmentConfig`")
+    optimizer: DescentConfig = key(DescentConfig(), "of pre-training, see `DescentConfig`")
+    finetune: FinetuneConfig = key(FinetuneConfig(), "see `FinetuneConfig`")
+    classes: Count | None = key(
+        None, "of the videos that a path leads to; for a dry run without the path only"
+    )
 
-    data: VideoDataConfig = MISSING
-    model: EncoderConfig = field(default_factory=EncoderConfig)
-    pretext: PretextConfig = field(default_factory=PretextConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    optimizer: DescentConfig = field(default_factory=DescentConfig)
-    finetune: FinetuneConfig = field(default_factory=FinetuneConfig)
-    classes: int | None = None
-
-    def __post_init__(self):
-        """Checks the ranges."""
+    def __post_init__(self) -> None:
         super().__post_init__()
-        check(self.classes is None or self.classes >= 1, "classes", self.classes, "at least 1")
+
         pretext = self.pretext
         signed = pretext.head != "none" or not self.model.last_relu
         if pretext.kind == "skipclip":

@@ -30,7 +30,7 @@ class PadChannels(keras.layers.Layer):
         super().__init__(**keywords)
         self.channels, self.strides = channels, strides
 
-    def build(self, shape: Sequence[int | None]) -> None:
+    def build(self, shape: Sequence[Any]) -> None:
         """Checks the channels."""
         if shape[-1] > self.channels:
             raise ValueError(f"channels={self.channels}: must be at least the input's {shape[-1]}")

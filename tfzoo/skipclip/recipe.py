@@ -26,7 +26,7 @@ _BY_PATH = ("tfzoo_video_arrays", "tfzoo_video_folder")
 
 
 @task("skipclip.videos")
-class VideoRepresentation(Recipe):
+class VideoRepresentation(Recipe[VideoConfig]):
     """Videos to features, classes and scores of order."""
 
     config_class = VideoConfig
@@ -71,7 +71,9 @@ class VideoRepresentation(Recipe):
             pretrained, classes, config.finetune.dropout, view=view
         )
 
-    def train(self, model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None:
+    def train(
+        self, model: ActionRecognizer, datasets: data.Datasets, run: Run[VideoConfig]
+    ) -> None:
         """Pre-training, then fine-tuning or the probe; leaves `pretrained.keras` too."""
         config = run.config
         if run.strategy and config.finetune.mode == "full":  # known before pre-training, not after

@@ -98,6 +98,7 @@ class ActionRecognizer(keras.Model):
         """As `SkipClip.rank`: scores float32 [B] of pairs of clips."""
         h, z = (self.encoder(x, training=False) for x in (context, future))
         if self.context_head is not None:
+            assert self.future_head is not None  # they come in pairs
             h, z = self.context_head(h), self.future_head(z)
         return objective.similarity(h, z)
 

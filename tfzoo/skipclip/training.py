@@ -75,7 +75,7 @@ def make_pretext(config: VideoConfig) -> keras.Model:
 def pretext_stream(source: splits.VideoSplit, config: VideoConfig) -> data.TrainStream:
     """The training stream of the pretext task."""
     settings = config.pretext
-    common = {
+    common: dict[str, Any] = {
         "batch_size": min(config.batch_size, source.count)
         if settings.kind == "none"
         else config.batch_size,
@@ -88,7 +88,7 @@ def pretext_stream(source: splits.VideoSplit, config: VideoConfig) -> data.Train
     return streams.tuples(source, settings.clips, config.augment, rotate=rotate, **common)
 
 
-def pretrain(model: keras.Model, datasets: data.Datasets, run: Run) -> None:
+def pretrain(model: keras.Model, datasets: data.Datasets, run: Run[VideoConfig]) -> None:
     """One `fit` of the pretext task, a phase of the run."""
     config = run.config
     steps = datasets.train.steps_per_epoch
@@ -123,16 +123,17 @@ def tuned(datasets: data.Datasets, config: VideoConfig) -> tuple[splits.VideoSpl
     return source, min(config.finetune.batch_size, source.count)
 
 
-def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None:
+def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run[VideoConfig]) -> None:
     """One `fit` of all layers, a phase of the run."""
     config, settings = run.config, run.config.finetune
     source, batch = tuned(datasets, config)
-    view = config.augment
+    (frames, stride), view = config.clip, config.augment
     if not settings.augment:
         view = replace(view, shift=0, brightness=0, contrast=0, saturation=0, hue=0, gray=0)
     stream = streams.labelled(
         source,
-        *config.clip,
+        frames,
+        stride,
         view,
         batch_size=batch,
         seed=config.seed,
@@ -152,6 +153,7 @@ def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run) -> None
 
 def probe(model: ActionRecognizer, datasets: data.Datasets, config: VideoConfig) -> None:
     """Sets the linear layer to a logistic regression on frozen features of mean clips."""
+    assert model.head is not None  # its task has classes
     source = streams.few(datasets.info["train"], config.finetune.labels, config.seed)
     (x, y), (held_x, held_y) = (
         readout.of_videos(model.features, batches)
@@ -166,9 +168,9 @@ def probe(model: ActionRecognizer, datasets: data.Datasets, config: VideoConfig)
 
 def evaluate(model: ActionRecognizer, datasets: data.Datasets) -> dict[str, float]:
     """See the recipe."""
-    info, found = datasets.info, {}
+    info, config = datasets.info, datasets.info["config"]
+    found: dict[str, float] = {}
     labelled = info["num_classes"] > 0
-    config = info.get("config")
     x, y = readout.of_videos(model.features, datasets.test)
     if labelled and model.head is not None:
         kernel, bias = (np.asarray(w, "float32") for w in model.head.get_weights())

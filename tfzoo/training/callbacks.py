@@ -46,6 +46,20 @@ class StopFlag:
             for signum, handler in old.items():
                 signal.signal(signum, handler)
 
+    def interrupt(self, step: int) -> None:
+        """Ends a training whose state after `step` is saved, if a signal came.
+
+        Raises:
+            TrainingInterrupted: one came.
+        """
+        if self.signum is None:
+            return
+        name = signal.Signals(self.signum).name
+        raise TrainingInterrupted(
+            f"{name}: stopped after step {step}, state saved; the same command goes on",
+            self.signum,
+        )
+
     def _note(self, signum: int, frame: Any) -> None:
         del frame
         if self.signum is not None:
@@ -125,11 +139,9 @@ class Backup(keras.callbacks.Callback):
         self._check(logs or {})
         if self.step % self.steps_per_epoch == 0:
             return  # the epoch's end saves, with the log's row
-        if self.stop.signum is not None:
+        if self.stop.signum is not None or self.step % self.save_every == 0:
             self._save()
-            self._interrupt()
-        if self.step % self.save_every == 0:
-            self._save()
+        self.stop.interrupt(self.step)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the log's row and saves."""
@@ -137,8 +149,7 @@ class Backup(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "step": self.step}
         self.log.add(row | {name: float(value) for name, value in (logs or {}).items()})
         self._save()
-        if self.stop.signum is not None:
-            self._interrupt()
+        self.stop.interrupt(self.step)
 
     def _check(self, logs: dict) -> None:
         loss = float(logs.get("loss", 0.0))
@@ -156,13 +167,6 @@ class Backup(keras.callbacks.Callback):
         latest = self.checkpoints.latest()
         kept = f"last good checkpoint: {latest}" if latest else "no checkpoint was written yet"
         raise TrainingDiverged(f"step {self.step}: {what}; {kept}")
-
-    def _interrupt(self) -> None:
-        name = signal.Signals(self.stop.signum).name
-        raise TrainingInterrupted(
-            f"{name}: stopped after step {self.step}, state saved; the same command goes on",
-            self.stop.signum,
-        )
 
 
 class EpochLine(keras.callbacks.Callback):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import keras
 import tensorflow as tf
 
 from tfzoo.training.callbacks import Backup, EpochLine, Log, StopFlag
 from tfzoo.training.checkpoint import Checkpoints, state_variables
-from tfzoo.training.config import RunConfig
+from tfzoo.training.config import C
 from tfzoo.training.distribute import is_chief, share, spread, synchronised
 
 
 @dataclass
-class Run:
+class Run(Generic[C]):
     """A run directory, and what a training needs from it.
 
     A recipe whose training is one `fit` calls `fit`. One with a loop of its own calls `restore`
@@ -34,7 +34,7 @@ class Run:
     """
 
     directory: Path
-    config: RunConfig
+    config: C
     strategy: tf.distribute.Strategy | None = None
     stop: StopFlag = field(default_factory=StopFlag)
     name: str = ""
@@ -46,7 +46,7 @@ class Run:
         log = f"log-{self.name}.csv" if self.name else "log.csv"
         self.log = Log(self.directory / log, self.chief)
 
-    def phase(self, name: str, epochs: int) -> Run:
+    def phase(self, name: str, epochs: int) -> Run[C]:
         """The part of a training that is called `name`, with checkpoints and a log of its own.
 
         A finished phase is restored, not repeated, when the run resumes.
@@ -67,6 +67,23 @@ class Run:
         """Saves the variables of models, optimizers, ... and a position of plain values."""
         position |= {"step": step, "log": self.log.rows}
         self.checkpoints.save(step, state_variables(*objects), position)
+
+    def after_step(self, step: int, total: int, due: bool, save: Callable[[], None]) -> None:
+        """What a loop of its own calls after its steps: saves when it must, ends on a signal.
+
+        Args:
+            step: done.
+            total: steps of the training.
+            due: whether this step is one to save after, as the last is anyway.
+            save: writes a checkpoint, and what belongs to it.
+
+        Raises:
+            TrainingInterrupted: SIGINT or SIGTERM came before the last step; the state is saved.
+        """
+        if due or step == total or self.stop.signum is not None:
+            save()
+        if step < total:
+            self.stop.interrupt(step)
 
     def fit(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Len
 
-from tfzoo.config import MISSING, check, choices
+from tfzoo.config import MISSING, Count, OneOf, Text, check, key
 from tfzoo.data import DataConfig
 from tfzoo.training.config import RunConfig
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
@@ -14,49 +16,34 @@ from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
 @dataclass(frozen=True)
 class OfflineConfig(RunConfig):
-    """Offline reinforcement learning from recorded transitions.
+    """Offline reinforcement learning from recorded transitions."""
 
-    Attributes:
-        data: episodes in the RLDS form, see `tfzoo.data.control.offline`.
-        environment: gymnasium's id of the task to be evaluated in; null evaluates nothing.
-        algorithm: `uwac`, `bear` or `bc`.
-        agent: see `AgentSettings`.
-        steps_per_epoch: gradient steps between two evaluations.
-        normalise: observations by the data's mean and standard deviation.
-        action_low: the least action, one number or one for each of its dimensions.
-        action_high: the greatest.
-        clip_actions: cut the data's actions to the limits, as environments do with what a policy
-            gave them; otherwise one outside them is an error.
-        evaluate_every: epochs between two evaluations; the last is always evaluated.
-        evaluation_episodes: of one evaluation, side by side.
-        parallel: evaluate each episode in a process of its own.
-    """
+    data: DataConfig = key(MISSING, "episodes in the RLDS form, see `tfzoo.data.control.offline`")
+    environment: Text | None = key(
+        None, "gymnasium's id of the task to be evaluated in; null evaluates nothing"
+    )
+    algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
+    agent: AgentSettings = key(AgentSettings(), "see `AgentSettings`")
+    steps_per_epoch: Count = key(1000, "gradient steps between two evaluations")
+    normalise: bool = key(False, "observations by the data's mean and standard deviation")
+    action_low: Annotated[list[float], Len(1)] = key(
+        [-1.0], "the least action, one number or one for each of its dimensions"
+    )
+    action_high: Annotated[list[float], Len(1)] = key([1.0], "the greatest")
+    clip_actions: bool = key(
+        False,
+        "cut the data's actions to the limits, as environments do with what a policy gave "
+        "them; otherwise one outside them is an error.",
+    )
+    evaluate_every: Count = key(1, "epochs between two evaluations; the last is always evaluated")
+    evaluation_episodes: Count = key(20, "of one evaluation, side by side")
+    parallel: bool = key(False, "evaluate each episode in a process of its own")
 
-    data: DataConfig = MISSING
-    environment: str | None = None
-    algorithm: str = "uwac"
-    agent: AgentSettings = field(default_factory=AgentSettings)
-    steps_per_epoch: int = 1000
-    normalise: bool = False
-    action_low: list[float] = field(default_factory=lambda: [-1.0])
-    action_high: list[float] = field(default_factory=lambda: [1.0])
-    clip_actions: bool = False
-    evaluate_every: int = 1
-    evaluation_episodes: int = 20
-    parallel: bool = False
-
-    def __post_init__(self):
-        """Checks the ranges."""
+    def __post_init__(self) -> None:
         super().__post_init__()
-        choices("algorithm", self.algorithm, ALGORITHMS)
-        check(self.environment != "", "environment", "", "the id of a gymnasium task, or null")
+
         check(self.distribute == "none", "distribute", self.distribute, "none")
-        for name in ("evaluate_every", "evaluation_episodes"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         low, high = list(self.action_low), list(self.action_high)
-        for name, value in (("action_low", low), ("action_high", high)):
-            fine = bool(value) and bool(np.isfinite(value).all())
-            check(fine, name, value, "finite numbers, one or one for each dimension")
         if len(low) == len(high) or 1 in (len(low), len(high)):
             ordered = bool((np.asarray(low) < np.asarray(high)).all())
             check(ordered, "action_low", low, f"below action_high={high}")

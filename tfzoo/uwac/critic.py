@@ -40,7 +40,7 @@ class DropoutCritic(SpaceModel):
         self,
         hidden: Sequence[int] = (256, 256),
         dropout_rate: float = 0.1,
-        spectral_norm: bool = False,
+        spectral_norm: bool = True,
         sn_coeff: float = 1.0,
         **keywords: Any,
     ):
@@ -122,7 +122,7 @@ class DropoutCritic(SpaceModel):
             mean = self._through(x, kernels, None)[0]
             return mean, ops.zeros_like(mean)
 
-        masks = []
+        masks: list[Any] = []
 
         def mask(shape: Sequence[Any]) -> Any:
             rows = 1 if shared_masks else shape[-2]

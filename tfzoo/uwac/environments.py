@@ -109,8 +109,10 @@ class VectorEnvironment(py_environment.PyEnvironment):
 
     def __init__(self, vector: VectorEnv, seed: int = 0):
         super().__init__(handle_auto_reset=False)
-        self._vector, self._seed = vector, seed
-        o, a = vector.single_observation_space, vector.single_action_space
+        self._vector = vector
+        self._seed: int | None = seed
+        o: Any = vector.single_observation_space
+        a: Any = vector.single_action_space
         self._observation_spec = array_spec.ArraySpec((int(np.prod(o.shape)),), np.float32)
         low, high = a.low.reshape(-1), a.high.reshape(-1)
         self._action_spec = array_spec.BoundedArraySpec(low.shape, np.float32, low, high)

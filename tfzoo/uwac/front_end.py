@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from keras import ops
 
-from tfzoo.config import check, choices
+from tfzoo.config import Config, Count, OneOf, check, key
 from tfzoo.data import Transitions, train_stream
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
@@ -20,29 +20,19 @@ from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
 
 @dataclass(frozen=True)
-class UWACConfig:
-    """What a learner is made of.
+class UWACConfig(Config):
+    """What a learner is made of."""
 
-    Attributes:
-        batch_size: transitions a step.
-        algorithm: `uwac`, `bear` or `bc`.
-        settings: the rest, under d3rlpy's names where it has them.
-        action_low: the least action, a number or one for each dimension.
-        action_high: the greatest.
-        seed: of initialisation, order of the data, and everything drawn.
-    """
-
-    batch_size: int = 256
-    algorithm: str = "uwac"
-    settings: AgentSettings = field(default_factory=AgentSettings)
-    action_low: float | Sequence[float] = -1.0
-    action_high: float | Sequence[float] = 1.0
-    seed: int = 0
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        check(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
-        choices("algorithm", self.algorithm, ALGORITHMS)
+    batch_size: Count = key(256, "transitions a step")
+    algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
+    settings: AgentSettings = key(
+        AgentSettings(), "the rest, under d3rlpy's names where it has them"
+    )
+    action_low: float | list[float] = key(
+        -1.0, "the least action, a number or one for each dimension"
+    )
+    action_high: float | list[float] = key(1.0, "the greatest")
+    seed: int = key(0, "of initialisation, order of the data, and everything drawn")
 
     @classmethod
     def paper(cls, **changes: Any) -> UWACConfig:
@@ -111,11 +101,12 @@ class UWAC:
         rows = tf.data.Dataset.from_tensor_slices(arrays)
         stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
         start = int(self._agent.train_step_counter.numpy())
-        learner, found = training.Learner(self._agent, stream.from_step(start)), []
+        learner = training.Learner(self._agent, stream.from_step(start))
+        found: list[dict[str, float]] = []
         for done in range(0, n_steps, n_steps_per_epoch):
             count = min(n_steps_per_epoch, n_steps - done)
             sums = learner.steps(count)
-            row = {"epoch": len(found) + 1, "step": start + done + count}
+            row: dict[str, float] = {"epoch": len(found) + 1, "step": start + done + count}
             row |= {k: v if k == "target_max" else v / count for k, v in sums.items()}
             row |= {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
             found.append(row)

@@ -64,8 +64,9 @@ class ActorCritic(SpaceModel):
         self.actor = GaussianActor(s.hidden, name="actor", **space, **dtype)
 
         def critic(name: str) -> DropoutCritic:
-            form = (s.hidden, s.dropout_rate, s.spectral_norm, s.sn_coeff)
-            return DropoutCritic(*form, name=name, **space, **dtype)
+            return DropoutCritic(
+                s.hidden, s.dropout_rate, s.spectral_norm, s.sn_coeff, name=name, **space, **dtype
+            )
 
         self.q1, self.q2 = critic("q1"), critic("q2")
         self.target_q1, self.target_q2 = critic("target_q1"), critic("target_q2")

@@ -27,7 +27,7 @@ _BORDER = 1e-4
 
 
 @task("uwac.offline")
-class Offline(Recipe):
+class Offline(Recipe[OfflineConfig]):
     """Transitions, to an actor-critic, to an evaluation in the environment."""
 
     config_class = OfflineConfig
@@ -68,7 +68,7 @@ class Offline(Recipe):
         version = info.get("version", "")
         return ActorCritic(config.agent, config.algorithm, config.seed, version, **space)
 
-    def train(self, model: ActorCritic, datasets: data.Datasets, run: Run) -> None:
+    def train(self, model: ActorCritic, datasets: data.Datasets, run: Run[OfflineConfig]) -> None:
         """The agent's steps; leaves TF-Agents' own form of the policy in `policy/`."""
         training.train(model, datasets, run)
         datasets.info["summary"] = training.summary(run.log.rows)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import signal
 import sys
 import warnings
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data import Datasets, Transitions
-from tfzoo.training.callbacks import TrainingDiverged, TrainingInterrupted
+from tfzoo.training.callbacks import TrainingDiverged
 from tfzoo.training.run import Run
 from tfzoo.uwac import extras
+from tfzoo.uwac.config import OfflineConfig
 from tfzoo.uwac.evaluation import Evaluation
 from tfzoo.uwac.model import ActorCritic
 
@@ -80,7 +81,7 @@ def scalars(info: Any) -> dict[str, Any]:
     return {"loss": info.loss} | found
 
 
-def train(model: ActorCritic, datasets: Datasets, run: Run) -> None:
+def train(model: ActorCritic, datasets: Datasets, run: Run[OfflineConfig]) -> None:
     """Trains a model to the end of the run's config, from where the run stands.
 
     Raises:
@@ -112,7 +113,7 @@ def train(model: ActorCritic, datasets: Datasets, run: Run) -> None:
             raise TrainingDiverged(f"step {step + count}: losses {found}; no later state is kept")
         sums = add(sums, found)
         step += count
-        done, stopped = step % per_epoch == 0, run.stop.signum is not None
+        done = step % per_epoch == 0
         if done:
             row = {"epoch": step // per_epoch, "step": step}
             row |= {k: v if k == "target_max" else v / per_epoch for k, v in sums.items()}
@@ -125,14 +126,8 @@ def train(model: ActorCritic, datasets: Datasets, run: Run) -> None:
                 if kind not in told:
                     warnings.warn(f"epoch {row['epoch']}: {what}", stacklevel=2)
                 told.add(kind)
-        if done or stopped or step % config.save_every < count:
-            run.checkpoint(step, *parts, sums=sums)
-        if stopped and step < total:
-            name = signal.Signals(run.stop.signum).name
-            raise TrainingInterrupted(
-                f"{name}: stopped after step {step}, state saved; the same command goes on",
-                run.stop.signum,
-            )
+        save = functools.partial(run.checkpoint, step, *parts, sums=sums)
+        run.after_step(step, total, done or step % config.save_every < count, save)
 
 
 def add(sums: dict[str, float], found: dict[str, float]) -> dict[str, float]:

@@ -1,5 +1,9 @@
 """Offline data: embedded mixtures, D4RL-style files, Minari, RLDS of others, broken files."""
 
+import json
+import shutil
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -9,6 +13,7 @@ from tfzoo.data import DataConfig
 from tfzoo.data.control import offline_files, tasks
 from tfzoo.errors import InputError
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:minari.utils")
 EPISODES = (3, 2, 4)  # ends by a terminal, by a time limit, by the file's end
 
 
@@ -78,7 +83,7 @@ def test_a_jump_between_rows_is_a_border(tmp_path):
     assert [len(e.rewards) for e in episodes] == [1, 2, 2, 4]
 
 
-def minari(path, **changes):
+def minari_04(path, **changes):
     (path / "data").mkdir(parents=True)
     with h5py.File(path / "data" / "main_data.hdf5", "w") as file:
         for i, ends in enumerate((True, False)):
@@ -94,11 +99,120 @@ def minari(path, **changes):
     return str(path)
 
 
-def test_minari(tmp_path):
-    found = read(minari(tmp_path / "m"), tmp_path)
+def test_minari_04(tmp_path):
+    found = read(minari_04(tmp_path / "m"), tmp_path)
     np.testing.assert_array_equal(found.reward, [0, 1, 2, 10, 11, 12])
     np.testing.assert_array_equal(found.discount, [1, 1, 0, 1, 1, 1])
     np.testing.assert_array_equal(found.next_observation[-1], [16, 17])
+
+
+@pytest.fixture
+def minari(tmp_path, monkeypatch):
+    """Minari itself, its data sets below `tmp_path`."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    return pytest.importorskip("minari")
+
+
+@pytest.mark.parametrize("form", ["hdf5", "arrow", "parquet"])
+def test_minari(form, minari, tmp_path):
+    import gymnasium
+
+    env = gymnasium.make("Pendulum-v1", max_episode_steps=4)
+    collector = minari.DataCollector(env, data_format=form)
+    kept = []
+    for seed in range(2):
+        seen = [collector.reset(seed=seed)[0]]
+        collector.action_space.seed(seed)
+        for _ in range(4):
+            action = collector.action_space.sample()
+            following, reward, *_ = collector.step(action)
+            kept.append((seen[-1], action, reward, following))
+            seen.append(following)
+    collector.create_dataset("pendulum/random-v0")
+    found = read(str(tmp_path / "minari" / "pendulum" / "random-v0"), tmp_path)
+    names = ("observation", "action", "reward", "next_observation")
+    for name, values in zip(names, zip(*kept, strict=True), strict=True):
+        np.testing.assert_allclose(getattr(found, name), np.array(values, "float32"), err_msg=name)
+    np.testing.assert_array_equal(found.discount, np.ones(8))
+
+
+def episodes_of_dicts(minari, form):
+    """A data set of one episode that ends; observations have two parts and a part of parts."""
+    from gymnasium import spaces
+    from minari.data_collector import EpisodeBuffer
+
+    box = lambda *shape: spaces.Box(-9, 9, shape, np.float64)  # noqa: E731
+    space = spaces.Dict({"z": box(2), "a": spaces.Tuple([box(1), box(1, 2)])})
+    rng = np.random.default_rng(0)
+    draw = lambda *shape: rng.normal(size=(4, *shape))  # noqa: E731
+    observations = {"a": (draw(1), draw(1, 2)), "z": draw(2)}
+    buffer = EpisodeBuffer(
+        observations=observations,
+        actions={"up": draw(1)[:3]},
+        rewards=[1.0, 2.0, 3.0],
+        terminations=[False, False, True],
+        truncations=[False] * 3,
+    )
+    minari.create_dataset_from_buffers(
+        "dicts-v0",
+        buffer=[buffer],
+        observation_space=space,
+        action_space=spaces.Dict({"up": box(1)}),
+        data_format=form,
+    )
+    rows = [
+        spaces.flatten(space, {"z": z, "a": (a, b)})
+        for z, a, b in zip(observations["z"], *observations["a"], strict=True)
+    ]
+    return np.array(rows, "float32"), buffer.actions["up"]
+
+
+@pytest.mark.parametrize("form", ["hdf5", "arrow"])
+def test_minari_of_dicts(form, minari, tmp_path):
+    rows, actions = episodes_of_dicts(minari, form)
+    (episode,) = offline_files.read(str(tmp_path / "minari" / "dicts-v0"))
+    np.testing.assert_allclose(episode.observations, rows)
+    np.testing.assert_allclose(episode.actions, actions, rtol=1e-6)
+    np.testing.assert_array_equal(episode.rewards, [1, 2, 3])
+    assert episode.terminal
+
+
+def test_minari_by_content(minari, tmp_path):
+    episodes_of_dicts(minari, "arrow")
+    folder = tmp_path / "minari" / "dicts-v0"
+    before = offline_files.fingerprint(str(folder))
+    assert offline_files.fingerprint(str(shutil.copytree(folder, tmp_path / "copy"))) == before
+    part = next((tmp_path / "copy").rglob("*.arrow"))
+    part.write_bytes(part.read_bytes() + b"x")
+    assert offline_files.fingerprint(str(tmp_path / "copy")) != before
+
+
+def test_broken_minari(minari, tmp_path, monkeypatch):
+    from gymnasium.envs.registration import EnvSpec
+
+    episodes_of_dicts(minari, "arrow")
+    folder = tmp_path / "minari" / "dicts-v0"
+    about = folder / "data" / "metadata.json"
+    told = json.loads(about.read_text())
+    runs = EnvSpec("E-v0", entry_point="os:mkdir", kwargs={"path": str(tmp_path / "made")})
+    less = {k: v for k, v in told.items() if k != "action_space"}
+    worse = {
+        "has no action_space": less | {"env_spec": runs.to_json()},
+        "not readable.*does not support": told | {"minari_version": "9.0.0"},
+        "not readable.*deserialize": told | {"observation_space": '{"type": "Sphere"}'},
+    }
+    for says, content in worse.items():
+        about.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=says):
+            offline_files.read(str(folder))
+    assert not (tmp_path / "made").exists()  # nothing that a file names is run
+    about.write_text(json.dumps(told))
+    next(folder.rglob("*.arrow")).write_bytes(b"no arrow")
+    with pytest.raises(InputError, match="not readable as a Minari data set"):
+        offline_files.read(str(folder))
+    monkeypatch.setitem(sys.modules, "minari", None)
+    with pytest.raises(InputError, match=r"pip install tfzoo\[rl\]"):
+        offline_files.read(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +257,7 @@ def test_broken_files(tmp_path):
     with pytest.raises(InputError, match="must be a Minari data set"):
         offline_files.read(str(tmp_path))
     with pytest.raises(InputError, match="episode_0 has 2 terminations; must be 3"):
-        offline_files.read(minari(tmp_path / "m", terminations=np.zeros(2, bool)))
+        offline_files.read(minari_04(tmp_path / "m", terminations=np.zeros(2, bool)))
     with pytest.raises(InputError, match="data.path: must be set"):
         data.builder(DataConfig("tfzoo_transitions"))
 

@@ -8,7 +8,7 @@ from tfzoo.data import DataConfig, builder
 from tfzoo.data.shapes import cameras as pinhole
 from tfzoo.data.shapes import mesh_files, raycast, shapenet, solids
 from tfzoo.data.shapes.catalogue import posed_shapes
-from tfzoo.data.shapes.mesh_solids import mesh_solid
+from tfzoo.data.shapes.mesh_solids import GridSolid, mesh_solid
 from tfzoo.data.shapes.posed import ShapesConfig
 from tfzoo.data.shapes.primitives import Part, Solid
 from tfzoo.data.shapes.solid_kinds import KINDS, make_solid
@@ -74,6 +74,19 @@ def test_an_open_mesh_becomes_solid():
     assert mesh_files.is_watertight(mesh_files.Mesh("", "", box.vertices, faces))
     far = np.array([[3.0, 0, 0]], "f4")
     assert 1.5 < closed(far)[0] <= 2.5
+
+
+def test_a_grid_is_interpolated_between_its_points_and_not_beyond():
+    at = np.linspace(-0.5, 0.5, 5)
+    x, y, z = np.meshgrid(at, at, at, indexing="ij")
+    grid = GridSolid(x * y * z + x - 2 * y + 3 * z - 0.1, 0.25)  # linear along each axis
+    p = np.random.default_rng(0).uniform(-0.5, 0.5, (1000, 3)).astype("f4")
+    p[:2] = [[0.5, 0.5, 0.5], [-0.5, 0.5, -0.5]]  # corners
+    expected = np.prod(p, 1) + p @ np.array([1, -2, 3]) - 0.1
+    found = grid(p)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(grid(np.array([[0.5, 0.5, 2.5]], "f4")), 2.0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

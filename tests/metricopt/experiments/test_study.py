@@ -89,6 +89,15 @@ def test_soft_f1_of_sure_answers_is_f1():
     np.testing.assert_allclose(found, 1 - 2 * 2 / (2 * 2 + 1 + 1), atol=1e-4)
 
 
+def test_soft_f1_of_many_classes_is_the_mean_over_them():
+    rng = np.random.default_rng(0)
+    logits, y = rng.normal(size=(20, 4)).astype("float32"), rng.integers(0, 3, 20)  # none of 3
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    of = np.eye(4)[y]
+    expected = 1 - np.mean(2 * (p * of).sum(0) / (p.sum(0) + of.sum(0)))
+    assert float(methods.SoftF1()(y[:, None], logits)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_cut_keeps_a_few_of_some_classes():
     y = np.repeat(np.arange(4), 10)
     kept = cut(y, 2, 3, seed=0)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from tfzoo import runner
-from tfzoo.experiments import study
 from tfzoo.experiments.statistics import Row
 from tfzoo.uwac.experiments import plots
 from tfzoo.uwac.experiments import study as uwac_study
@@ -55,7 +54,7 @@ def test_the_picture_has_every_data_set_reported_there(tmp_path, monkeypatch):
         rows = [Row(uwac_study.UWAC, seed, metrics={"return": value - seed}) for seed in (0, 2)]
         uwac_study.report(name.replace("-", "/"), uwac_study.with_costs(rows), tmp_path / name)
     drawn = []
-    monkeypatch.setattr(study, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
     plots.returns(tmp_path, uwac_study.DATA, tmp_path / "returns.png")
     (axis,) = drawn
     assert [t.get_text() for t in axis.get_yticklabels()] == ["pointmass/human", "pendulum/random"]
@@ -68,7 +67,7 @@ def test_the_curves_axis_has_ticks(worst, tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "log.csv").write_text(f"step,return\n1,-55\n2,{worst}\n")
     drawn = []
-    monkeypatch.setattr(study, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: drawn.append(figure.axes[0]))
     plots.curves(tmp_path, [Row("BEAR", 0)], tmp_path / "curves.png")
     (axis,) = drawn
     assert list(axis.lines[0].get_ydata()) == [-55, worst]

@@ -87,7 +87,11 @@ def _pass(layer: Any, call: Callable, x: Any, jit: bool) -> Callable[[], None]:
             loss = tf.reduce_sum(tf.square(call(x)))
         return [tf.convert_to_tensor(g) for g in tape.gradient(loss, [x, *weights])]
 
-    return lambda: [g.numpy()[:1] for g in both(x)] and None
+    def run() -> None:
+        for g in both(x):
+            g.numpy()[:1]
+
+    return run
 
 
 def build_decoding(name: str, position: int, steps: int = DECODED) -> Callable[[], None]:
@@ -153,8 +157,8 @@ def layer_rows(
                 runs.append({n: (chosen[n], found[n]) for n in layers})
             for name in layers:
                 best[name], result = min((run[name] for run in runs), key=lambda r: _time(r[1]))
-                words = given[name] | _words(best[name])
-                bench.weigh(made, BUILD, {name: words}, {name: result})
+                final = given[name] | _words(best[name])
+                bench.weigh(made, BUILD, {name: final}, {name: result})
                 rows += _table({name: result}, "forward+backward", length, best[name], causal)
     return rows
 
@@ -248,8 +252,9 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             if row["seconds"] == "":
                 cells.append(row["error"])
                 continue
-            known = base and base["seconds"] != ""
-            ratio = f" ({base['seconds'] / row['seconds']:.1f}x)" if known else ""
+            ratio = ""
+            if base is not None and base["seconds"] != "":
+                ratio = f" ({base['seconds'] / row['seconds']:.1f}x)"
             cells.append(f"{row['seconds'] * 1e3:.1f}{ratio} / {row['peak_mib']}")
         table.add_row(name, *cells)
     rich.print(table)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tfzoo import runner
 from tfzoo.aft.experiments.plots import METRIC, WINDOWS, plot
@@ -112,6 +113,6 @@ def equal_arms(names: Sequence[str], base: Sequence[str]) -> list[Arm]:
     return arms
 
 
-def _parameters(overrides: Sequence[str]) -> tuple[int, object]:
+def _parameters(overrides: Sequence[str]) -> tuple[int, Any]:
     resolved = runner.resolve("aft/pydoc", overrides)
     return runner.dry_run(resolved).count_params(), resolved.config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfzoo.config import check
@@ -156,7 +156,7 @@ def main(argv: Sequence[str]) -> None:
     bench.report("afv", rows, targets(rows), words.output)
 
 
-def gradient_rows(rounds: int, size: dict[str, int]) -> list[dict[str, Any]]:
+def gradient_rows(rounds: int, size: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All alternatives; TensorFlow's own in fewer rounds."""
     target = "tfzoo.afv.experiments.bench:build_gradients"
     with bench.workers(GRADIENTS, time_limit=300) as made:
@@ -168,7 +168,7 @@ def gradient_rows(rounds: int, size: dict[str, int]) -> list[dict[str, Any]]:
 
 
 def _compare(
-    kind: str, names: Sequence[str], rounds: int, size: dict[str, int]
+    kind: str, names: Sequence[str], rounds: int, size: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     keywords = {name: {"name": name, **size} for name in names}
     with bench.workers(names, time_limit=300) as made:

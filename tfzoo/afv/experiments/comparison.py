@@ -45,7 +45,7 @@ def run(
                 if vectorizer is None
                 else of_vectors(vectorizer, *images)
             )
-            metrics = {}
+            metrics: dict[str, float] = {}
             for n in labels:
                 metrics |= classify(kernels, truth, n, len(task.classes), scale.iterations)
             metrics["nearest_error"] = nearest_error(kernels, truth)

@@ -43,23 +43,26 @@ def of_rows(function: Callable, *images: np.ndarray) -> Kernels:
         pieces = [np.asarray(function(x[at : at + 500])) for at in range(0, len(x), 500)]
         parts.append(np.concatenate(pieces).reshape(len(x), -1).astype(np.float64))
     mean, std = parts[0].mean(0), parts[0].std(0) + 1e-6
-    rows = [(f - mean) / std for f in parts]
-    products = [f @ rows[0].T for f in rows]
-    return Kernels(*products, np.sum(rows[2] ** 2, 1), tuple(rows))
+    train, held, test = ((f - mean) / std for f in parts)
+    lengths = np.sum(test**2, 1)
+    return Kernels(train @ train.T, held @ train.T, test @ train.T, lengths, (train, held, test))
 
 
-def of_vectors(vectorizer: FisherVectorizer, *images: np.ndarray) -> Kernels:
+def of_vectors(
+    vectorizer: FisherVectorizer, train: np.ndarray, held: np.ndarray, test: np.ndarray
+) -> Kernels:
     """Of Fisher vectors; only those of the training images are held."""
-    rows = vectorizer.transform(images[0])
-    products, lengths = [rows @ rows.T], None
-    for x in images[1:]:
+    rows = vectorizer.transform(train)
+
+    def products(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pairs = []
-        for chunk in vectorizer.gradients.chunks(x):
+        for chunk in vectorizer.gradients.chunks(images):
             v = vectorizer.transform(chunk)
             pairs.append((v @ rows.T, np.sum(np.square(v), 1)))
         product, lengths = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        products.append(product)
-    return Kernels(*products, lengths)
+        return product, lengths
+
+    return Kernels(rows @ rows.T, products(held)[0], *products(test))
 
 
 def classify(

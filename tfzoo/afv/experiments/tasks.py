@@ -10,7 +10,7 @@ import numpy as np
 
 from tfzoo import data
 from tfzoo.afv.pixels import to_network
-from tfzoo.data.images.jpegs import read_jpegs
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.errors import InputError
 
 SIDE = 16
@@ -49,11 +49,13 @@ class Task:
 def digits(train: int, held: int, test: int) -> Task:
     """scikit-learn's 8x8 digits: a smoke test, pixels alone are nearly as good as it gets."""
     found = data.builder(data.DataConfig("tfzoo_digits"))
-    parts = []
-    for split, count in (("train", train), ("validation", held), ("test", test)):
+
+    def part(split: str, count: int) -> Part:
         batch = next(data.split(found, split).batch(2000).as_numpy_iterator())
         order = np.random.default_rng(0).permutation(len(batch["label"]))[:count]
-        parts.append((_network(batch["image"][order], 8.0), batch["label"][order]))
+        return _network(batch["image"][order], 8.0), batch["label"][order]
+
+    parts = part("train", train), part("validation", held), part("test", test)
     return Task("digits", *parts, tuple("0123456789"))
 
 
@@ -77,7 +79,7 @@ def cifar(path: str, train: int, held: int, test: int) -> Task:
     Raises:
         InputError: no such file, or not of that form.
     """
-    names = ("airplane", "automobile", "bird", "cat", "deer")
+    names: tuple[str, ...] = ("airplane", "automobile", "bird", "cat", "deer")
     names += ("dog", "frog", "horse", "ship", "truck")
     return _of_file("cifar", "--cifar", path, read_jpegs, (train, held, test), names)
 

@@ -51,8 +51,16 @@ def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
         loss = ClassWeightLoss(10, True)
         held = draw(HELD), rng.integers(0, 10, HELD)
         metric, every = "misclassification_rate", min(200, steps)
-        settings = {"steps_per_action": every, "evaluations": EVALUATIONS, "batch_size": HELD}
-        callbacks = [AdaptiveLossAlignment(LossController(), held, metric, **settings)]
+        callbacks = [
+            AdaptiveLossAlignment(
+                LossController(),
+                held,
+                metric,
+                steps_per_action=every,
+                evaluations=EVALUATIONS,
+                batch_size=HELD,
+            )
+        ]
     made.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss)
 
     def run() -> None:

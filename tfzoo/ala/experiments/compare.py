@@ -57,9 +57,8 @@ def _of_seed(
     outcome, steps = methods.train_for(problem, arm, count, schedule, seed, seconds)
     rows.append(_row(f"{plain}, equal time", seed, problem, outcome, steps))
     if pictures is not None:
-        metric = problem.black_box().name
         plots.parameters(kept, problem, pictures / "parameters.png")
-        plots.progress(kept, metric, pictures / "progress.png")
+        plots.progress(kept, problem.metric, pictures / "progress.png")
         if "ALA Eq. 6" in kept:
             plots.matrix(kept["ALA Eq. 6"], pictures / "correlations.png")
     return rows

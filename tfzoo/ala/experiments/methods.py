@@ -202,7 +202,8 @@ def train_for(
     for x, y in batches(problem, count, seed):
         if time.process_time() - start >= seconds:
             break
-        children.step(*(a.reshape(count, -1, *a.shape[1:]) for a in (x, y)), phi)
+        inputs, labels = (a.reshape(count, -1, *a.shape[1:]) for a in (x, y))
+        children.step(inputs, labels, phi)
         steps += 1
     said, metric = children.predict(learning.held_out.inputs), problem.black_box()
     costs = [metric.cost(metric(learning.held_out.labels, p)) for p in said]

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tfzoo import metrics
-from tfzoo.data.images.jpegs import read_jpegs
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
 
@@ -78,27 +78,28 @@ def _mnist(path: str) -> Callable[[int], Problem]:
             x, y = file["x_train"], file["y_train"].astype("int64")
             test = file["x_test"], file["y_test"].astype("int64")
         parts = _drawn((x, y), test, MNIST_ROWS, seed)
-        parts = [(a.reshape(len(a), -1).astype("float32") / 255, b) for a, b in parts]
-        return _rare(*parts, 20, seed, "balanced_error")
+        train, held, tested = ((a.reshape(len(a), -1).astype("float32") / 255, b) for a, b in parts)
+        return _rare(train, held, tested, 20, seed, "balanced_error")
 
     return make
 
 
 def _cifar(path: str, metric: str, rare: int | None) -> Callable[[int], Problem]:
     def make(seed: int) -> Problem:
-        n, held, tested = CIFAR_ROWS
+        n, m, k = CIFAR_ROWS
         with np.load(path, allow_pickle=False) as file:
-            train = read_jpegs(file, "train", 2 * (n + held))
-            test = read_jpegs(file, "test", 2 * tested)
-        parts = _drawn(train, test, CIFAR_ROWS, seed)
+            first = read_jpegs(file, "train", 2 * (n + m))
+            last = read_jpegs(file, "test", 2 * k)
+        parts = _drawn(first, last, CIFAR_ROWS, seed)
         parts = [(a.astype("float32") / 255, b) for a, b in parts]
-        kept = np.arange(n) if rare is None else cut(parts[0][1], 5, rare, seed)
-        parts[0] = tuple(a[kept] for a in parts[0])
+        x, y = parts[0]
+        kept = np.arange(n) if rare is None else cut(y, 5, rare, seed)
+        parts[0] = x[kept], y[kept]
         trunk = _trunk(parts[0])
         parts = [(trunk.predict(a, batch_size=500, verbose=0), b) for a, b in parts]
         mean, std = parts[0][0].mean(0), parts[0][0].std(0) + 1e-3
-        parts = [((a - mean) / std, b) for a, b in parts]
-        return _rare(*parts, None, seed, metric)
+        train, held, tested = (((a - mean) / std, b) for a, b in parts)
+        return _rare(train, held, tested, None, seed, metric)
 
     return make
 
@@ -109,13 +110,12 @@ def _omniglot(path: str) -> Callable[[int], Problem]:
             x, y = file["x28_background"], file["y_background"].astype("int64")
             xt, yt = file["x28_evaluation"], file["y_evaluation"].astype("int64")
         random = np.random.RandomState(seed)
-        many, held, tested = OMNIGLOT_CLASSES
+        n, m, k = OMNIGLOT_CLASSES
         order = random.permutation(np.unique(y))
-        other = random.permutation(np.unique(yt))[:tested]
-        chosen = (x, y, order[:many]), (x, y, order[many : many + held]), (xt, yt, other)
-        parts = [_of_classes(*c) for c in chosen]
-        none = np.zeros(0, "int64")
-        return Problem(_embedder, 0, "recall_at_k", "loop", *parts, none)
+        other = random.permutation(np.unique(yt))[:k]
+        train, held = (_of_classes(x, y, chosen) for chosen in (order[:n], order[n : n + m]))
+        tested, none = _of_classes(xt, yt, other), np.zeros(0, "int64")
+        return Problem(_embedder, 0, "recall_at_k", "loop", train, held, tested, none)
 
     return make
 

@@ -79,9 +79,9 @@ def descend(
     for name, value in (("steps", steps), ("look_every", look_every), ("note_every", note_every)):
         if value < 1:
             raise ValueError(f"{name}={value}: must be at least 1")
-    for name, value in (("rate", rate), ("learning_rate", learning_rate), ("limit", limit)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{name}={value}: must be above 0 and finite")
+    for name, given in (("rate", rate), ("learning_rate", learning_rate), ("limit", limit)):
+        if given is not None and not 0 < given < float("inf"):
+            raise ValueError(f"{name}={given}: must be above 0 and finite")
     state = problem.start() if state is None else state
     probe = random_probe(problem.outputs(state))
     if learning_rate is None:

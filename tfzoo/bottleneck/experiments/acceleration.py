@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,12 @@ LEVEL = 0.01
 def run(
     seeds: Sequence[int],
     output: Path,
-    scales: dict[int, tuple[float, int]] = SCALES,
+    scales: Mapping[int, tuple[float, int]] = SCALES,
     dims: Sequence[int] = DIMS,
 ) -> list[Row]:
     """Trains each d with each seed at equal and at matched step size; CSV, table, plots."""
-    rows, paths = [], {}
+    rows = []
+    paths: dict[tuple[int, str], list[Descent]] = {}
     for scale, (c, steps) in scales.items():
         for seed in seeds:
             task = Task(teacher([POINTS], INPUTS, scale, seed))
@@ -92,7 +93,12 @@ def _row(
     return Row(f"scale {scale}, {name}{how}", seed, metrics=metrics, seconds=seconds)
 
 
-def _report(rows: Sequence[Row], scales: Sequence[int], dims: Sequence[int], output: Path) -> None:
+def _report(
+    rows: Sequence[Row],
+    scales: Mapping[int, tuple[float, int]],
+    dims: Sequence[int],
+    output: Path,
+) -> None:
     claims, strong = [], 5
     if strong in scales:
         for dim in (d for d in dims if d <= 8):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from tfzoo.bottleneck.dynamics import Hybrid, descend, largest
+from tfzoo.bottleneck.dynamics import Hybrid, KernelDescent, descend, largest
 from tfzoo.bottleneck.experiments.acceleration import INPUTS, POINTS
 from tfzoo.bottleneck.experiments.plots import moving_points
 from tfzoo.bottleneck.experiments.tasks import Task, teacher
@@ -29,7 +29,7 @@ def run(
         task = Task(teacher([POINTS], INPUTS, SCALE, seed))
         baseline = task.baseline().problem
         rate = RATE / largest(baseline, baseline.start())
-        arms = {"no bottleneck": baseline}
+        arms: dict[str, KernelDescent | Hybrid] = {"no bottleneck": baseline}
         arms |= {f"d={d}": task.network(d, seed).problem for d in dims}
         arms[f"d={dims[1]}, z frozen"] = task.network(dims[1], seed, frozen=True).problem
         for name, problem in arms.items():

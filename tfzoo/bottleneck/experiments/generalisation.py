@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, descend
+from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, Loss, descend
 from tfzoo.bottleneck.experiments import tasks
 from tfzoo.bottleneck.experiments.plots import curves
-from tfzoo.bottleneck.experiments.tasks import Task
+from tfzoo.bottleneck.experiments.tasks import Baseline, Network, Task
 from tfzoo.experiments import study
 from tfzoo.experiments.statistics import Row
 
@@ -32,7 +32,7 @@ class Setting:
     dims: Sequence[int]
     steps: int
     rate: float
-    loss: object
+    loss: Loss
     says: str
 
 
@@ -48,7 +48,7 @@ LOOK = 20
 """Steps between looks at validation."""
 
 
-def task_of(name: str, seed: int, mnist: str | None) -> Task:
+def task_of(name: str, seed: int, mnist: str) -> Task:
     """Train, validation and test parts."""
     if name == "teacher":
         parts = tasks.teacher([512, 300, 1000], 30, 5.0, seed)
@@ -63,16 +63,17 @@ def run(
     name: str,
     seeds: Sequence[int],
     output: Path,
-    mnist: str | None = None,
+    mnist: str = "",
     steps: int | None = None,
 ) -> list[Row]:
     """Trains each d with each seed; CSV, table, curves of validation accuracy."""
-    setting, rows, paths = SETTINGS[name], [], {}
+    setting, rows = SETTINGS[name], []
+    paths: dict[str, list[np.ndarray]] = {}
     task = None
     for seed in seeds:
         if task is None or name == "teacher":
             task = task_of(name, seed, mnist)
-        arms = {"no bottleneck": task.baseline()}
+        arms: dict[str, Baseline | Network] = {"no bottleneck": task.baseline()}
         arms |= {f"d={d}": task.network(d, seed) for d in setting.dims}
         for arm, network in arms.items():
             start = time.monotonic()
@@ -90,7 +91,7 @@ def run(
                 note_every=LOOK,
             )
             held = {step: found[1] for step, found in ended.noted.items()}
-            best = max(held, key=held.get)
+            best = max(held, key=held.__getitem__)
             metrics = {
                 "test_error": 1 - ended.noted[best][2],
                 "test_error_last": 1 - ended.noted[ended.steps][2],

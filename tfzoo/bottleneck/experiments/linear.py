@@ -25,7 +25,9 @@ def run(
     seeds: Sequence[int], output: Path, dims: Sequence[int] = DIMS, steps: int = STEPS
 ) -> list[Row]:
     """Trains linear networks of each d; CSV, table, plots, and the conserved quantity's drift."""
-    rows, paths, drifts = [], {}, {1: [], 10: []}
+    rows = []
+    paths: dict[tuple[str, int], dict[str, list[np.ndarray]]] = {}
+    drifts: dict[int, list[float]] = {1: [], 10: []}
     for kind in DATA:
         for scale in SCALES:
             for seed in seeds:
@@ -69,10 +71,10 @@ def run(
             f"start (d=4): {first}; with steps ten times smaller {second}."
         )
     print(study.report("bottleneck-linear", rows, "log10_loss", output, claims, notes))
-    for (kind, scale), losses in paths.items():
+    for (kind, scale), by_name in paths.items():
         title = f"linear, {kind}, scale {scale}"
         name = f"{kind}-scale{scale}.png"
-        curves(losses, output / name, "loss / loss at the start", title)
+        curves(by_name, output / name, "loss / loss at the start", title)
     return rows
 
 

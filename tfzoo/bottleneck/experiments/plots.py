@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def _pyplot() -> Any:
 
 
 def curves(
-    losses: dict[str, Sequence[np.ndarray]], path: Path, label: str, title: str, log: bool = True
+    losses: Mapping[str, Sequence[np.ndarray]], path: Path, label: str, title: str, log: bool = True
 ) -> None:
     """Every seed's curve, [steps] or pairs of step and value, one colour for each name."""
     figure, axes = _pyplot().subplots(figsize=(5.5, 3.8))

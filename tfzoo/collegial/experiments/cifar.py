@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfzoo.collegial import search
 from tfzoo.collegial.resnext import count_kernels
-from tfzoo.data.images.jpegs import read_jpegs
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.errors import InputError
 from tfzoo.experiments import study
 from tfzoo.experiments.statistics import Row
@@ -17,7 +18,7 @@ from tfzoo.experiments.study import Arm
 from tfzoo.files import replacing
 
 TRAIN, HELD, SIDE = 4000, 1000, 16
-NETWORK = {"depth": 8, "stages": 2}
+NETWORK: dict[str, Any] = {"depth": 8, "stages": 2}
 WIDE = (1, 48)
 EPOCHS, BATCH = 6, 50
 
@@ -75,7 +76,7 @@ def run(source: str | Path, seeds: Sequence[int], output: Path) -> list[Row]:
     seconds = {
         name: np.median([r.seconds for r in rows if r.arm == name]) for name in ("wide", "searched")
     }
-    faster = min(seconds, key=seconds.get)
+    faster = min(seconds, key=seconds.__getitem__)
     ratio = max(seconds.values()) / min(seconds.values())
     shape = WIDE if faster == "wide" else (best.members, best.width)
     longer = _arm(f"{faster}-equal-time", *shape, max(EPOCHS, round(EPOCHS * ratio)), path)

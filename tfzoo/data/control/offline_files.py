@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,8 @@ from tfzoo.zoo import digest
 
 KEYS = ("observations", "actions", "rewards", "terminals")
 _NAMES = (*KEYS, "timeouts", "next_observations")
-_MINARI = Path("data") / "main_data.hdf5"
+_MINARI = Path("data") / "metadata.json"
+_MINARI_04 = Path("data") / "main_data.hdf5"  # where Minari 0.4 has everything, 0.5 arrays
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,14 @@ class Episode:
 
 
 def fingerprint(path: str) -> str:
-    """sha256 of the file, or of a Minari folder's main file."""
-    file = Path(path) / _MINARI if Path(path).is_dir() else Path(path)
-    return digest(file)
+    """sha256 of the file, or of what lies in a Minari folder."""
+    if not Path(path).is_dir():
+        return digest(path)
+    if (main := Path(path) / _MINARI_04).is_file():
+        return digest(main)
+    files = sorted(p for p in (Path(path) / "data").rglob("*") if p.is_file())
+    lines = "".join(f"{p.relative_to(path)} {digest(p)}\n" for p in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def read(path: str) -> list[Episode]:
@@ -65,18 +73,23 @@ def read(path: str) -> list[Episode]:
     `next_observations` the state after the last step of an episode is unknown: that step is left
     out, unless it is terminal, where the state does not matter.
 
-    Minari: a data set's folder with `data/main_data.hdf5`, groups `episode_<i>` of `observations`
-    [H + 1, D], `actions`, `rewards`, `terminations`, `truncations`.
+    Minari: a data set's folder, as the library reads it (HDF5, Arrow, Parquet). Parts of a `Dict`
+    or `Tuple` space lie side by side in the space's order, as `gymnasium.spaces.flatten` has them
+    (whole numbers stay numbers). Folders of Minari 0.4 are read without the library.
 
     Raises:
-        InputError: no such file, another form, a missing key, unequal lengths, an empty file, or
-            numbers that are not finite.
+        InputError: no such file, another form, a missing key, unequal lengths, an empty file,
+            numbers that are not finite, or Minari is missing.
     """
     file = Path(path)
     if file.is_dir():
-        if not (file / _MINARI).is_file():
-            raise InputError(f"data.path={path!r}: has no {_MINARI}; must be a Minari data set")
-        return _checked(path, _minari(path, file / _MINARI))
+        if (file / _MINARI).is_file():
+            return _checked(path, _minari(path))
+        if (file / _MINARI_04).is_file():
+            return _checked(path, _minari_04(path))
+        raise InputError(
+            f"data.path={path!r}: has no {_MINARI} or {_MINARI_04.name}; must be a Minari data set"
+        )
     if not file.is_file():
         raise InputError(f"data.path={path!r}: no such file")
     if file.suffix not in (".npz", ".hdf5", ".h5"):
@@ -100,15 +113,62 @@ def _array(x: Any) -> np.ndarray:
     return np.asarray(x[()])  # a data set may be empty, which h5py gives as no array
 
 
-def _minari(path: str, file: Path) -> list[Episode]:
+def _minari(path: str) -> list[Episode]:
+    try:
+        from minari import MinariDataset
+    except ImportError:
+        raise InputError("data.path: Minari's folders need `pip install tfzoo[rl]`") from None
+    try:
+        told = json.loads((Path(path) / _MINARI).read_text(encoding="utf-8"))
+        for key in ("observation_space", "action_space"):
+            if key not in told:  # Minari would make the environment that the file names, any code
+                raise InputError(f"data.path={path!r}: {_MINARI} has no {key}")
+        found = MinariDataset(Path(path) / "data")
+        spaces = found.observation_space, found.action_space
+        return [
+            _minari_episode(
+                path,
+                f"episode {e.id}",
+                observations=_flat(e.observations, spaces[0]),
+                actions=_flat(e.actions, spaces[1]),
+                rewards=e.rewards,
+                terminations=e.terminations,
+            )
+            for e in found
+        ]
+    except InputError:
+        raise
+    except Exception as error:  # pyarrow's, h5py's, json's and Minari's own share no base
+        raise InputError(
+            f"data.path={path!r}: not readable as a Minari data set: {error}"
+        ) from None
+
+
+def _flat(values: Any, space: Any) -> np.ndarray:
+    """Rows [N, D] of a space's values."""
+    if isinstance(values, dict):
+        parts = [(values[key], part) for key, part in space.spaces.items()]
+    elif isinstance(values, tuple):
+        parts = list(zip(values, space.spaces, strict=True))
+    else:
+        return _rows(np.asarray(values))
+    return np.concatenate([_flat(*part) for part in parts], 1)
+
+
+def _minari_04(path: str) -> list[Episode]:
     import h5py
 
     found = []
     try:
-        with h5py.File(file) as opened:
+        with h5py.File(Path(path) / _MINARI_04) as opened:
             groups = [g for g in opened if g.startswith("episode_")]
-            for group in sorted(groups, key=lambda g: int(g.split("_")[1])):
-                found.append(_minari_episode(path, group, opened[group]))
+            for name in sorted(groups, key=lambda g: int(g.split("_")[1])):
+                arrays = {}
+                for key in ("observations", "actions", "rewards", "terminations"):
+                    if not isinstance(opened[name].get(key), h5py.Dataset):
+                        raise InputError(f"data.path={path!r}: {name} has no array {key}")
+                    arrays[key] = _array(opened[name][key])
+                found.append(_minari_episode(path, name, **arrays))
     except InputError:
         raise
     except Exception as error:  # h5py's for damaged files share no base
@@ -118,14 +178,7 @@ def _minari(path: str, file: Path) -> list[Episode]:
     return found
 
 
-def _minari_episode(path: str, name: str, group: Any) -> Episode:
-    import h5py
-
-    arrays = {}
-    for key in ("observations", "actions", "rewards", "terminations"):
-        if not isinstance(group.get(key), h5py.Dataset):
-            raise InputError(f"data.path={path!r}: {name} has no array {key}")
-        arrays[key] = _array(group[key])
+def _minari_episode(path: str, name: str, **arrays: np.ndarray) -> Episode:
     steps = len(arrays["rewards"])
     for key, wanted in (("observations", steps + 1), ("actions", steps), ("terminations", steps)):
         if len(arrays[key]) != wanted or not steps:
@@ -173,7 +226,7 @@ def _episodes(path: str, arrays: dict[str, np.ndarray]) -> list[Episode]:
         ends[:-1] |= (following[:-1] != observations[1:]).any(1)
     ends[-1] = True
     found, start = [], 0
-    for end in np.flatnonzero(ends) + 1:
+    for end in (np.flatnonzero(ends) + 1).tolist():
         rows = slice(start, end)
         start, terminal = end, bool(terminals[end - 1])
         if following is not None:

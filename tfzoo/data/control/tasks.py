@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -127,7 +128,8 @@ def rollout(
     task: ControlTask, behaviour: Behaviour, episodes: int, rng: np.random.RandomState
 ) -> dict[str, Array]:
     """Whole episodes: `observations` [n, H + 1, D], `actions` [n, H, A], `rewards` [n, H]."""
-    state, memory = task.start(rng, episodes), {}
+    state = task.start(rng, episodes)
+    memory: dict[str, Any] = {}
     observations, actions, rewards = [task.observe(state)], [], []
     for _ in range(task.horizon):
         action = np.clip(behaviour(state, rng, memory), -1, 1)

@@ -58,7 +58,8 @@ def transitions(found: Any, split: str = "train") -> Transitions:
         lambda e: e["steps"].batch(2**31 - 1).get_single_element()
     )
     parts = [_of_episode(episode) for episode in whole.as_numpy_iterator()]
-    made = Transitions(*map(np.concatenate, zip(*parts, strict=True)), version=found.info.full_name)
+    s, a, reward, discount, after = map(np.concatenate, zip(*parts, strict=True))
+    made = Transitions(s, a, reward, discount, after, found.info.full_name)
     if not len(made):
         raise InputError(f"data.name={found.name!r}: must have transitions, has none")
     for name, array in made.arrays().items():

@@ -1,10 +1,17 @@
-"""A user's meshes: a folder of folders of mesh files, or one `.npz` of many meshes."""
+"""A user's meshes: a folder of folders of mesh files, or one `.npz` of many meshes, end to end.
+
+The `.npz`, which needs no trimesh: `v` [*, 3], floats, the vertices of all meshes one after the
+other, and `f` [*, 3], whole numbers, their triangles, by vertices counted within the mesh; `voff`
+and `foff` [N + 1], where each mesh's begin and where the last's end; `y` [N], its category's place
+in `classes`, their names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +125,7 @@ def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
     except ImportError:
         raise InputError("data.path: mesh files need `pip install tfzoo[mesh]`") from None
     try:
-        mesh = trimesh.load(file, force="mesh", process=False)
+        mesh: Any = trimesh.load(file, force="mesh", process=False)
         return np.asarray(mesh.vertices), np.asarray(mesh.faces)
     except Exception as error:  # a loader for each format, each with its own errors
         first = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -27,20 +27,12 @@ class GridSolid:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Signed distances float32 [N] of points [N, 3], at least the way to the grid beyond it."""
+        from scipy import ndimage
+
         points = np.asarray(points, np.float32)
         where = (points + self.half) / self.cell
-        top = self.values.shape[0] - 1
-        inner = np.clip(where, 0, top)
-        low = np.minimum(inner.astype(np.int32), top - 1)
-        f = inner - low
-        flat, n = self.values.ravel(), top + 1
-        first = (low[:, 0] * n + low[:, 1]) * n + low[:, 2]
-        found = np.zeros(len(points), np.float32)
-        for a in (0, 1):
-            for b in (0, 1):
-                wab = (f[:, 0] if a else 1 - f[:, 0]) * (f[:, 1] if b else 1 - f[:, 1])
-                at = first + (a * n + b) * n
-                found += wab * ((1 - f[:, 2]) * flat[at] + f[:, 2] * flat[at + 1])
+        inner = np.clip(where, 0, self.values.shape[0] - 1)
+        found = ndimage.map_coordinates(self.values, inner.T, output=np.float32, order=1)
         beyond = np.sqrt(np.square(where - inner).sum(-1)) * self.cell
         return np.where(beyond > 0, np.maximum(found, beyond), found).astype(np.float32)
 

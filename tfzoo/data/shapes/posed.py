@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.config import key
 from tfzoo.data.config import DataConfig
 from tfzoo.data.pipeline import TrainStream, train_stream
 
@@ -17,13 +18,11 @@ SPLITS = ("train", "validation", "test", "unseen")
 
 @dataclass(frozen=True)
 class ShapesConfig(DataConfig):
-    """The group `data` of posed shapes.
+    """The group `data` of posed shapes."""
 
-    Attributes:
-        unseen: categories that are held out from training, for data without such a split.
-    """
-
-    unseen: list[str] = field(default_factory=list)
+    unseen: list[str] = key(
+        [], "categories that are held out from training, for data without such a split"
+    )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -122,7 +123,7 @@ def torus(x: np.ndarray, radius: float, thick: float) -> np.ndarray:
     return np.hypot(ring, x[..., _UP]) - x.dtype.type(thick)
 
 
-BODIES = {
+BODIES: dict[str, Callable[..., np.ndarray]] = {
     "box": box,
     "sphere": sphere,
     "cylinder": cylinder,
@@ -131,7 +132,7 @@ BODIES = {
     "torus": torus,
 }
 
-_HALVES = {
+_HALVES: dict[str, Callable[..., tuple[float, ...]]] = {
     "box": lambda a, b, c: (a, b, c),
     "sphere": lambda r: (r, r, r),
     "cylinder": lambda r, h: (r, h, r),

@@ -52,7 +52,9 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
 
 def different_shapes(count: int, seed: int = 0) -> list[tuple[str, np.ndarray]]:
     """So many shapes with their kinds, no two alike; kinds are drawn evenly."""
-    rng, found, seen = np.random.RandomState(seed), [], set()  # numpy has frozen its stream
+    rng = np.random.RandomState(seed)  # numpy has frozen its stream
+    found: list[tuple[str, np.ndarray]] = []
+    seen: set[bytes] = set()
     while len(found) < count:
         kind = voxels.KINDS[rng.randint(len(voxels.KINDS))]
         grid = voxels.furniture(kind, rng)

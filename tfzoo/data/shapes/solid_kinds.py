@@ -39,7 +39,8 @@ _ALONG_X, _ALONG_Z = turn(2, -90), turn(0, 90)  # turn the upright axis into x, 
 
 
 def _box(half: tuple, at: tuple, turned: np.ndarray | None = None) -> Part:
-    return Part("box", tuple(map(float, half)), tuple(map(float, at)), turned)
+    x, y, z = map(float, at)
+    return Part("box", tuple(map(float, half)), (x, y, z), turned)
 
 
 def _corners(x: float, z: float) -> Iterator[tuple[float, float]]:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfzoo.data.config import DataConfig
+from tfzoo.data.jpegs import decoded
 from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
 from tfzoo.files import read_npz
@@ -19,7 +20,10 @@ from tfzoo.zoo import digest
 Part = tuple[np.ndarray, np.ndarray]
 
 _NAMES = [f"{axis}_{split}" for axis in "xy" for split in SPLITS]
-_LAYOUT = "x and y, or x_train, y_train and, as far as there are any, x_validation, ..., y_test"
+_LAYOUT = (
+    "x and y, or x_train, y_train and, as far as there are any, x_validation, ..., y_test; of JPEG "
+    "files jpeg_train, off_train in place of x_train"
+)
 
 
 @dataclasses.dataclass
@@ -57,6 +61,7 @@ def source(config: DataConfig) -> ArraysConfig:
 class TfzooArrays(tfds.core.GeneratorBasedBuilder):
     """Arrays `x` [N, ...] (images: [N, H, W, C]) with class numbers `y` [N] from an `.npz` file.
 
+    In place of `x_train` JPEG files end to end, `jpeg_train` and `off_train`: see `data.jpegs`.
     Features: `image` (the array's own dtype and shape), `label`. Splits that the file lacks are
     drawn from the training examples: 10 % each, by a fixed seed.
     """
@@ -118,7 +123,20 @@ def read_splits(path: str) -> dict[str, Part]:
 
 def _read(path: str) -> dict[str, np.ndarray]:
     """The arrays by their names with split; `x`, `y` count as `x_train`, `y_train`."""
-    found = read_npz(path, "data.path", ("x", "y", "x_*", "y_*"))
+    files = [f"{name}_{split}" for name in ("jpeg", "off") for split in SPLITS]
+    found = read_npz(path, "data.path", ("x", "y", "x_*", "y_*", *files))
+    for split in SPLITS:
+        parts = [found.pop(name) for name in (f"jpeg_{split}", f"off_{split}") if name in found]
+        if not parts:
+            continue
+        if len(parts) == 1 or f"x_{split}" in found or "x" in found:
+            raise InputError(
+                f"data.path={path!r}: must hold both jpeg_{split} and off_{split}, and then no x"
+            )
+        try:
+            found[f"x_{split}"] = decoded(parts[0], parts[1])
+        except (OSError, ValueError) as error:
+            raise InputError(f"data.path={path!r}: jpeg_{split}: {error}") from None
     arrays = {name: value for name, value in found.items() if name in ("x", "y", *_NAMES)}
     other = sorted(found.keys() - arrays)
     if other:

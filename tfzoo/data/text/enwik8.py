@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import tensorflow_datasets as tfds
 
@@ -103,8 +103,12 @@ def _read(path: Any, length: int | None) -> bytes:
         raise InputError(f"data.path={str(path)!r}: cannot be read: {error}") from None
 
 
+class _Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[_Readable]:
     """Opens a file whose first bytes tell the compression."""
     with path.open("rb") as file:
         magic = file.read(6)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-MOTIONS = ("left", "right", "up", "down", "clockwise", "counterclockwise")
+MOTIONS: tuple[str, ...] = ("left", "right", "up", "down", "clockwise", "counterclockwise")
 MOTIONS += ("grow", "shrink", "orbit_clockwise", "orbit_counterclockwise")
 MOTIONS += ("swing_sideways", "swing_upright")
 SHAPES = ("disc", "square", "triangle", "ring", "cross")

@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.config import check
+from tfzoo.config import Count, OneOf, key
 from tfzoo.data.config import DataConfig
 from tfzoo.data.pipeline import TrainStream, train_stream
 from tfzoo.data.prepare import split
@@ -29,28 +29,22 @@ SHORT = ("drop", "loop")
 
 @dataclass(frozen=True)
 class VideoDataConfig(DataConfig):
-    """The group `data` of recipes on videos.
+    """The group `data` of recipes on videos."""
 
-    Attributes:
-        short_side: `tfzoo_video_folder` keeps frames whose shorter side has so many pixels.
-        subset: `tfzoo_video_arrays` takes this `set` only; null takes all.
-        held_out: `tfzoo_video_arrays` tests on this sequence, chooses on the next and trains on
-            the others of its set; null draws splits at random.
-        short: videos too short for the clips are `drop`ped, with a line that counts them, or begin
-            anew at their end (`loop`).
-    """
-
-    short_side: int | None = 128
-    subset: int | None = None
-    held_out: int | None = None
-    short: str = "drop"
-
-    def __post_init__(self):
-        """Checks the ranges."""
-        super().__post_init__()
-        side = self.short_side
-        check(side is None or side >= 1, "data.short_side", side, "at least 1, or null")
-        check(self.short in SHORT, "data.short", self.short, "drop or loop")
+    short_side: Count | None = key(
+        128, "`tfzoo_video_folder` keeps frames whose shorter side has so many pixels"
+    )
+    subset: int | None = key(None, "`tfzoo_video_arrays` takes this `set` only; null takes all")
+    held_out: int | None = key(
+        None,
+        "`tfzoo_video_arrays` tests on this sequence, chooses on the next and trains on the "
+        "others of its set; null draws splits at random.",
+    )
+    short: Annotated[str, OneOf(*SHORT)] = key(
+        "drop",
+        "videos too short for the clips are `drop`ped, with a line that counts them, or begin "
+        "anew at their end (`loop`).",
+    )
 
 
 @dataclass(frozen=True)

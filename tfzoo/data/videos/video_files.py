@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def write_video(path: str | Path, frames: np.ndarray, rate: int = 25) -> None:
         )
     height, width = (n // 2 * 2 for n in frames.shape[1:3])
     with replacing(path) as aside, av.open(str(aside), "w") as container:
-        stream = container.add_stream(container.default_video_codec, rate=rate)
+        stream: Any = container.add_stream(container.default_video_codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for array in frames:
             frame = av.VideoFrame.from_ndarray(

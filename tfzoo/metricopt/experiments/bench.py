@@ -67,11 +67,15 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
         optimizer.coupling.assign(0.3)
     if arm in ("observing", "refitting"):
         held = draw(HELD), rng.integers(0, 10, HELD)
-        settings = {"observe_every": OBSERVE_EVERY, "refit_every": REFIT_EVERY}
-        settings["refit_steps"] = 60 if arm == "refitting" else 0
         callbacks = [
             MetricOpt(
-                "misclassification_rate", held, trajectories=0, value_function=value, **settings
+                "misclassification_rate",
+                held,
+                trajectories=0,
+                value_function=value,
+                observe_every=OBSERVE_EVERY,
+                refit_every=REFIT_EVERY,
+                refit_steps=60 if arm == "refitting" else 0,
             )
         ]
 

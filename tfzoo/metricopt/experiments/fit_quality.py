@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +33,8 @@ def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> list[Row]:
     """A row for each task and seed; a picture of the first seed's predictions."""
-    rows, shown = [], {}
+    rows: list[Row] = []
+    shown: dict[str, tuple[Pairs, Pairs]] = {}
     for name, make in tasks.items():
         for seed in seeds:
             keras.utils.clear_session()
@@ -64,7 +66,7 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 def _of_seed(problem: Problem, seed: int) -> tuple[Pairs, Pairs]:
     """(predicted, observed) of left-out observations, and of unseen trajectories."""
-    settings = {**methods.EXPLORATION, "trajectories": SEEN + HELD}
+    settings: dict[str, Any] = {**methods.EXPLORATION, "trajectories": SEEN + HELD}
     steps = (SEEN + HELD) * settings["trajectory_steps"]
     _, callback = methods.run_metricopt(problem, seed, steps=steps, weight=0.0, **settings)
     found = [t for t in callback.optimizer.buffer.trajectories() if t.number < SEEN + HELD]

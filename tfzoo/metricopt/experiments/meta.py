@@ -67,8 +67,7 @@ def _trained_elsewhere(seed: int) -> ValueFunction:
     for other in range(OTHERS):
         number = 1000 + OTHERS * seed + other
         own = methods.EXPLORATION["trajectories"] * methods.EXPLORATION["trajectory_steps"]
-        settings = {"steps": own, "weight": 0.0}
-        _, callback = methods.run_metricopt(_logits(number), number, **settings)
+        _, callback = methods.run_metricopt(_logits(number), number, steps=own, weight=0.0)
         tasks.append(callback.observations())
     keras.utils.set_random_seed(seed)
     return meta_train(ValueFunction(tasks[0].phi.shape[1]), tasks, seed=seed)

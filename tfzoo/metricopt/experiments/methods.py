@@ -74,14 +74,11 @@ class SoftF1(keras.losses.Loss):
     """1 - F1 of probabilities in place of decisions: of class 1, or the mean over classes."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The same number for each row."""
+        """One number for each class, as Keras's Dice loss over the rows."""
         if y_pred.shape[-1] == 1:
-            p, y = ops.sigmoid(y_pred), ops.cast(y_true, "float32")
-        else:
-            p = ops.softmax(y_pred)
-            y = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1])
-        f1 = 2 * ops.sum(p * y, 0) / (ops.sum(p, 0) + ops.sum(y, 0) + 1e-6)
-        return (1 - ops.mean(f1)) * ops.ones_like(y_pred[:, 0])
+            return keras.losses.dice(y_true, ops.sigmoid(y_pred), axis=0)
+        y = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1])
+        return keras.losses.dice(y, ops.softmax(y_pred), axis=0)
 
 
 def base(problem: Problem, seed: int) -> keras.Model:
@@ -174,7 +171,11 @@ def thresholds(problem: Problem, seed: int) -> keras.Model:
 
 def arms(problem: Problem) -> dict[str, Callable[[Problem, int], keras.Model]]:
     """The arms that make sense for a problem."""
-    found = {"base": base, "loss only": loss_only, "MetricOpt": metricopt}
+    found: dict[str, Callable[[Problem, int], keras.Model]] = {
+        "base": base,
+        "loss only": loss_only,
+        "MetricOpt": metricopt,
+    }
     found |= {"random search": random_search, "CMA-ES": cma_es}
     if problem.metric in ("misclassification_rate", "f1"):
         found["thresholds"] = thresholds

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tfzoo import metrics
-from tfzoo.data.images.jpegs import read_jpegs
+from tfzoo.data.jpegs import read_jpegs
 from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive

@@ -70,7 +70,7 @@ def count_evaluations(resolution: int) -> dict[str, Any]:
     return {"dense": all_, "sparse": some, "apart": float(apart)}
 
 
-def build_speed(name: str) -> Callable[[], None]:
+def build_speed(name: str) -> Callable[[], object]:
     """`POINTS` points of an object of 3 views, a training step of 8 objects, 8 pictures.
 
     Args:

@@ -18,6 +18,7 @@ from tfzoo.experiments import statistics, study
 from tfzoo.experiments.headline import Headline
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
+from tfzoo.recon3d.config import ReconstructionConfig
 from tfzoo.recon3d.experiments import plots
 from tfzoo.recon3d.hull import visual_hull
 
@@ -123,7 +124,7 @@ def compare(
     return rows
 
 
-def show(config: object, names: Sequence[str], seed: int, output: Path) -> None:
+def show(config: ReconstructionConfig, names: Sequence[str], seed: int, output: Path) -> None:
     """`reconstructions.png` of the first seed: ours, all off, the visual hull."""
     wanted = [name for name in (OURS, BASE, "local encoder") if name in names]
     methods = {}

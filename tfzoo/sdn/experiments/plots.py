@@ -15,6 +15,7 @@ from tfzoo.files import replacing
 from tfzoo.sdn import judges
 from tfzoo.sdn.codes import hamming
 from tfzoo.sdn.monitor import picture
+from tfzoo.sdn.recipe import SetsRecipe
 
 SHOWN = 5
 """Images of a set in a picture."""
@@ -105,6 +106,7 @@ def roc(run: Path, verifier: Path, path: Path) -> None:
 
 def _opened(run: Path) -> tuple:
     model, resolved = runner.open_trained(str(run))
+    assert isinstance(resolved.recipe, SetsRecipe)
     return model, resolved.recipe.sets(resolved.config), resolved.config
 
 

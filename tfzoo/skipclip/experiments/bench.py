@@ -7,7 +7,7 @@ that it can reach), and with whole training from the input pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfzoo.config import check
@@ -122,7 +122,8 @@ def _convolutions(model: Any, kind: str) -> Callable[[], None]:
 
     @tf.function(autograph=False)
     def run(held: list[tf.Tensor]) -> tf.Tensor:
-        made, before = [], []
+        made: list[Any] = []
+        before: list[Any] = []
         for layer, value in zip(layers, held, strict=True):
             # independent ones would share the cores, which a network's cannot
             with tf.control_dependencies(before), tf.GradientTape() as tape:
@@ -162,7 +163,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _compare(
-    kind: str, names: Sequence[str], rounds: int, size: dict[str, int]
+    kind: str, names: Sequence[str], rounds: int, size: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     keywords = {name: {"name": name, **size} for name in names}
     with bench.workers(names, time_limit=120) as made:

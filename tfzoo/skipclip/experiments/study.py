@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> None:
     seeds, labels = study.parse_seeds(words.seeds), _numbers("--labels", words.labels)
     name = "ut" if words.ut else "motions"
     output = Path(words.output or f"studies/skipclip-{name}")
-    recipe, extra = "skipclip/motions", [[]]
+    recipe = "skipclip/motions"
+    extra: list[list[str]] = [[]]
     if words.ut:
         recipe = "skipclip/ut_interaction"
         held = _numbers("--held-out", words.held_out)
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
         arms.append(Arm(SUPERVISED, recipe, [*common, *whole]))
         compare(arms, seeds, labels, extra, output / "pretexts", name)
     if "settings" in parts:
-        settings = {base(recipe, common): []} | SETTINGS
+        settings: dict[str, list[str]] = {base(recipe, common): [], **SETTINGS}
         arms = [Arm(n, recipe, [*PROBE, *common, *more]) for n, more in settings.items()]
         compare(arms, seeds, [], extra, output / "settings", name)
     print(f"written to {output}")

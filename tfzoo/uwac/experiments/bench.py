@@ -157,7 +157,7 @@ def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], 
     return lambda: step().numpy() and None
 
 
-def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], None]:
+def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], object]:
     """One part of UWAC's step: batches of data, a loss with its gradient, or the whole.
 
     Args:
@@ -178,7 +178,7 @@ def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], 
     return _loss(name, samples, width, batch)
 
 
-def _loss(name: str, samples: int, width: int, batch: int) -> Callable[[], None]:
+def _loss(name: str, samples: int, width: int, batch: int) -> Callable[[], object]:
     import tensorflow as tf
 
     from tfzoo.uwac import training
@@ -234,8 +234,7 @@ def _model(algorithm: str, width: int, samples: int, estimator: str = "condition
         estimator=estimator,
         warmup_steps=0,
     )
-    sizes = {"observation_dim": OBSERVATIONS, "action_dim": ACTIONS}
-    return ActorCritic(settings, algorithm, **sizes)
+    return ActorCritic(settings, algorithm, observation_dim=OBSERVATIONS, action_dim=ACTIONS)
 
 
 def _batch(count: int) -> dict[str, Any]:
@@ -243,6 +242,7 @@ def _batch(count: int) -> dict[str, Any]:
     import tensorflow as tf
 
     rng = np.random.default_rng(0)
+    shape: dict[str, tuple[int, ...]]
     shape = {"observation": (count, OBSERVATIONS), "action": (count, ACTIONS)}
     shape |= {"next_observation": (count, OBSERVATIONS), "reward": (count,)}
     made = {k: tf.constant(rng.uniform(-1, 1, s), tf.float32) for k, s in shape.items()}

@@ -1,0 +1,316 @@
+"""Hyper-parameters, each declared on one line: name, type with its range, default, document.
+
+    @dataclass(frozen=True)
+    class MixerConfig(Config):
+        dim: Count = key(MISSING, "width d")
+        dropout: Fraction = key(0.0, "in the blocks")
+
+Constructing one checks every value. Ranges are those of the library annotated-types.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Len, Lt
+
+from tfzoo.errors import InputError
+
+T = TypeVar("T")
+
+MISSING: Any = "???"
+"""Marks a field that a config must set; OmegaConf's own mark."""
+
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+Share = Annotated[float, Ge(0), Le(1)]
+Factor = Annotated[float, Gt(0), Le(1)]
+Text = Annotated[str, Len(1)]
+Widths = Annotated[list[Count], Len(1)]
+
+
+@dataclass(frozen=True)
+class Must:
+    """A condition on a value that is no range, for `Annotated`.
+
+    Attributes:
+        holds: of the value.
+        allowed: completes `must be ...`.
+    """
+
+    holds: Callable[[Any], bool]
+    allowed: str
+
+
+class OneOf:
+    """The values that are allowed, for `Annotated`."""
+
+    def __init__(self, *choices: Any):
+        self.choices = choices
+        self.allowed = f"one of {', '.join(map(str, choices))}"
+
+
+Rising = Annotated[
+    list[Count], Must(lambda v: list(v) == sorted(set(v)), "rising numbers from 1 up")
+]
+
+
+def key(default: Any, document: str) -> Any:
+    """A field of a `Config`.
+
+    Args:
+        default: `MISSING` for a key that must be set; a list or a `Config` is copied for each.
+        document: what it is, for readers and `json_schema`.
+    """
+    metadata = {"document": document}
+    if isinstance(default, (list, Config)):
+        copy = functools.partial(deepcopy, default)
+        return dataclasses.field(default_factory=copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A group of hyper-parameters whose values are within their ranges.
+
+    A subclass with conditions on several keys checks them in `__post_init__`, after `super()`'s.
+    Keys in its messages are relative to the group; `resolve` puts the group's name before them.
+
+    Attributes:
+        builds: "module:name" of the class or function, or of several, whose arguments are this
+            group's keys of the same names, with the same defaults (a test compares them).
+
+    Raises:
+        InputError: a value is of another type or out of its range.
+    """
+
+    builds: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name, hint in hints(type(self)).items():
+            value = getattr(self, name)
+            check(value is not MISSING and value != MISSING, name, value, "set, it has no default")
+            check(_is_of(value, hint), name, _plain(value), type_words(hint))
+            check(_fits(value, hint), name, _plain(value), range_words(hint))
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """The types of a config's fields with their ranges, by name."""
+    return _hints(cls)
+
+
+@functools.cache  # apart: to mypy a dataclass with a hash has no hash itself
+def _hints(cls: type) -> dict[str, Any]:
+    found = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: found[field.name] for field in dataclasses.fields(cls)}
+
+
+def check(condition: bool, key: str, value: Any, allowed: str) -> None:
+    """Raises `InputError` naming key, value and what is allowed unless `condition` holds."""
+    if not condition:
+        raise InputError(f"{key}={value!r}: must be {allowed}")
+
+
+def choices(key: str, value: str | None, allowed: Sequence[str]) -> None:
+    """Raises `InputError` unless `value` is one of `allowed`."""
+    check(value in allowed, key, value, f"one of {', '.join(allowed)}")
+
+
+def build(cls: Callable[..., T], config: Config, **more: Any) -> T:
+    """An object from those fields of a config that its constructor takes.
+
+    Args:
+        cls: a class, or a function that makes an object.
+        config: a group.
+        **more: further arguments; they win over the config's.
+    """
+    names = inspect.signature(cls).parameters
+    fields = (field.name for field in dataclasses.fields(config) if field.name in names)
+    return cls(**{name: getattr(config, name) for name in fields} | more)
+
+
+def json_schema(cls: type[Config]) -> dict[str, Any]:
+    """The JSON schema of a config's YAML: types, ranges, defaults and documents."""
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    for field in dataclasses.fields(cls):
+        schema = _schema(hints(cls)[field.name])
+        schema |= {"description": field.metadata.get("document", "")}
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if default == MISSING:
+            required.append(field.name)
+        elif dataclasses.is_dataclass(default):
+            pass  # the group's own keys have theirs
+        elif default is not dataclasses.MISSING:
+            schema["default"] = default
+        properties[field.name] = schema
+    about = (cls.__doc__ or "").splitlines()[0]
+    schema = {"type": "object", "description": about, "properties": properties}
+    return schema | {"additionalProperties": False} | ({"required": required} if required else {})
+
+
+_TYPES: dict[Any, tuple[Any, str, str]] = {
+    bool: (bool, "true or false", "boolean"),
+    int: (numbers.Integral, "a whole number", "integer"),
+    float: (numbers.Real, "a number", "number"),
+    str: (str, "text", "string"),
+}
+_BOUNDS: dict[tuple[type | None, ...], str] = {
+    (Ge, Le): "from {} to {}",
+    (Ge, Lt): "from {} to below {}",
+    (Gt, Le): "above {} and up to {}",
+    (Gt, Lt): "above {} and below {}",
+    (Ge, None): "at least {}",
+    (Gt, None): "above {}",
+    (None, Le): "at most {}",
+    (None, Lt): "below {}",
+}
+_SCHEMA_WORDS = {Ge: "minimum", Gt: "exclusiveMinimum", Le: "maximum", Lt: "exclusiveMaximum"}
+
+
+def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type and what is required of it."""
+    if get_origin(hint) is Annotated:
+        base, *required = get_args(hint)
+        return base, tuple(required)
+    return hint, ()
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of a union; a type alone otherwise."""
+    union = get_origin(hint) in (typing.Union, types.UnionType)
+    return get_args(hint) if union else (hint,)
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    return any(_is_of_one(value, option) for option in _options(hint))
+
+
+def _is_of_one(value: Any, hint: Any) -> bool:
+    base, _ = _split(hint)
+    if base is type(None):
+        return value is None
+    if get_origin(base) is list:
+        return isinstance(value, (list, tuple)) and all(_is_of(v, get_args(base)[0]) for v in value)
+    if base in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, _TYPES[base][0] if base in _TYPES else base)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    return any(_is_of_one(value, o) and _fits_one(value, o) for o in _options(hint))
+
+
+def _fits_one(value: Any, hint: Any) -> bool:
+    base, required = _split(hint)
+    if get_origin(base) is list and not all(_fits(v, get_args(base)[0]) for v in value):
+        return False
+    if base is float and not math.isfinite(value):
+        return False
+    return all(_holds(value, requirement) for requirement in required)
+
+
+def _holds(value: Any, requirement: Any) -> bool:
+    if isinstance(requirement, Must):
+        return requirement.holds(value)
+    if isinstance(requirement, OneOf):
+        return value in requirement.choices
+    if isinstance(requirement, Len):
+        return len(value) >= requirement.min_length
+    if isinstance(requirement, Ge):
+        return value >= requirement.ge
+    if isinstance(requirement, Gt):
+        return value > requirement.gt
+    if isinstance(requirement, Le):
+        return value <= requirement.le
+    return value < requirement.lt
+
+
+def _limit(requirement: Any) -> Any:
+    return next(iter(dataclasses.asdict(requirement).values()))
+
+
+def type_words(hint: Any) -> str:
+    """What a value of a type is, to complete `must be ...`."""
+    return ", or ".join(map(_type_of_one, _options(hint)))
+
+
+def _type_of_one(hint: Any) -> str:
+    base, required = _split(hint)
+    choices = next((r for r in required if isinstance(r, OneOf)), None)
+    if choices:
+        return choices.allowed
+    if base is type(None):
+        return "null"
+    if get_origin(base) is list:
+        return f"a list, each {type_words(get_args(base)[0])}"
+    return _TYPES[base][1] if base in _TYPES else f"a {base.__name__}"
+
+
+def range_words(hint: Any) -> str:
+    """What a value of the right type must be, to complete `must be ...`."""
+    return ", or ".join(map(_range_of_one, _options(hint)))
+
+
+def _range_of_one(hint: Any) -> str:
+    base, required = _split(hint)
+    conditions = [r for r in required if isinstance(r, (Must, OneOf))]
+    words = [c.allowed for c in conditions]
+    low = next((r for r in required if isinstance(r, (Ge, Gt))), None)
+    high = next((r for r in required if isinstance(r, (Le, Lt))), None)
+    if low or high:
+        sides = tuple(None if r is None else type(r) for r in (low, high))
+        limits = [_limit(r) for r in (low, high) if r is not None]
+        words.insert(0, _BOUNDS[sides].format(*limits))
+    if words:
+        return " and ".join(words)
+    some = any(isinstance(r, Len) for r in required)
+    if get_origin(base) is list:
+        each = range_words(get_args(base)[0])
+        return f"one value or more, each {each}" if some else f"a list, each {each}"
+    if some:
+        return f"{type_words(base)} that is not empty"
+    return "a finite number" if base is float else type_words(base)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _schema(hint: Any) -> dict[str, Any]:
+    options = _options(hint)
+    if len(options) > 1:
+        return {"anyOf": [_schema(option) for option in options]}
+    base, required = _split(hint)
+    if base is type(None):
+        return {"type": "null"}
+    choices = next((r.choices for r in required if isinstance(r, OneOf)), None)
+    if choices:
+        return {"enum": list(choices)}
+    if get_origin(base) is list:
+        schema: dict[str, Any] = {"type": "array", "items": _schema(get_args(base)[0])}
+        for r in required:
+            if isinstance(r, Len):
+                schema["minItems"] = r.min_length
+        return schema
+    if base not in _TYPES:
+        return json_schema(base)
+    schema = {"type": _TYPES[base][2]}
+    return schema | {
+        _SCHEMA_WORDS[type(r)]: _limit(r) for r in required if type(r) in _SCHEMA_WORDS
+    }
