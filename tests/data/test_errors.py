@@ -21,9 +21,9 @@ def refused(match, **keywords):
 @pytest.mark.parametrize(
     ("match", "keywords"),
     [
-        ("data.name=''", {"name": ""}),
-        ("data.path=''", {"name": "enwik8", "path": ""}),
-        ("data.prefix_bytes=7.*at least 1000", {"name": "enwik8", "prefix_bytes": 7}),
+        ("^name='': must be text", {"name": ""}),
+        ("^path='': must be text", {"name": "enwik8", "path": ""}),
+        ("^prefix_bytes=7: must be at least 1000", {"name": "enwik8", "prefix_bytes": 7}),
         ("data.name='nonsense'.*must be a TFDS data set", {"name": "nonsense"}),
         ("data.path='x'.*must be null", {"name": "tfzoo_digits", "path": "x"}),
         ("data.prefix_bytes=1000.*must be null", {"name": "tfzoo_pydoc", "prefix_bytes": 1000}),

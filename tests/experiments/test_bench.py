@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,12 +35,7 @@ def build(kind, log=None):
 @pytest.fixture
 def path(monkeypatch):
     """Workers find this file by its name."""
-    import os
-    from pathlib import Path
-
-    here = str(Path(__file__).parent)
-    paths = os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", paths)
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # theirs is this process's path
 
 
 def test_alternatives_take_turns(tmp_path, path):
