@@ -183,13 +183,13 @@ def test_the_command_line_imports_nothing_of_tfzoo_at_first():
 
 def references():
     """The strings "module:name" in the sources, which no import shows."""
-    found = set()
+    texts = set()
     for path in SOURCES.values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             text = getattr(node, "value", None) if isinstance(node, ast.Constant) else None
             if isinstance(text, str) and re.fullmatch(r"tfzoo(_cli)?(\.\w+)*:\w+", text):
-                found.add(text)
-    return sorted(found)
+                texts.add(text)
+    return sorted(texts)
 
 
 def test_there_are_references():
@@ -201,10 +201,10 @@ def test_what_a_string_refers_to_is_there(reference):
     module, name = reference.split(":")
     names = vars(importlib.import_module(module))
     if name.endswith("_"):  # the beginning of an f-string
-        found = [value for key, value in names.items() if key.startswith(name)]
+        values = [value for key, value in names.items() if key.startswith(name)]
     else:
-        found = [names[name]]
-    assert found and all(callable(value) for value in found)
+        values = [names[name]]
+    assert values and all(callable(value) for value in values)
 
 
 def test_the_data_that_prepare_knows_are_there():

@@ -15,9 +15,9 @@ from tfzoo._moved import MOVED
 def test_the_old_name_is_the_moved_module(old):
     sys.modules.pop(old, None)
     with pytest.warns(DeprecationWarning, match=rf"^{old} is now {MOVED[old]};") as warned:
-        found = importlib.import_module(old)
-    assert found is importlib.import_module(MOVED[old])
-    assert found.__name__ == found.__spec__.name == MOVED[old]
+        module = importlib.import_module(old)
+    assert module is importlib.import_module(MOVED[old])
+    assert module.__name__ == module.__spec__.name == MOVED[old]
     assert any(w.filename == importlib.__file__ for w in warned)  # who imports, not who warns
 
 

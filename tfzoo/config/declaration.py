@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import math
 import numbers
 import types
@@ -20,13 +19,11 @@ import typing
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from tfzoo.errors import InputError
-
-T = TypeVar("T")
 
 MISSING: Any = "???"
 """Marks a field that a config must set; OmegaConf's own mark."""
@@ -114,8 +111,8 @@ def hints(cls: type) -> dict[str, Any]:
 
 @functools.cache  # apart: to mypy a dataclass with a hash has no hash itself
 def _hints(cls: type) -> dict[str, Any]:
-    found = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: found[field.name] for field in dataclasses.fields(cls)}
+    of_all = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: of_all[field.name] for field in dataclasses.fields(cls)}
 
 
 def check(condition: bool, key: str, value: Any, allowed: str) -> None:
@@ -127,19 +124,6 @@ def check(condition: bool, key: str, value: Any, allowed: str) -> None:
 def choices(key: str, value: str | None, allowed: Sequence[str]) -> None:
     """Raises `InputError` unless `value` is one of `allowed`."""
     check(value in allowed, key, value, f"one of {', '.join(allowed)}")
-
-
-def build(cls: Callable[..., T], config: Config, **more: Any) -> T:
-    """An object from those fields of a config that its constructor takes.
-
-    Args:
-        cls: a class, or a function that makes an object.
-        config: a group.
-        **more: further arguments; they win over the config's.
-    """
-    names = inspect.signature(cls).parameters
-    fields = (field.name for field in dataclasses.fields(config) if field.name in names)
-    return cls(**{name: getattr(config, name) for name in fields} | more)
 
 
 def json_schema(cls: type[Config]) -> dict[str, Any]:
