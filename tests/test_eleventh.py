@@ -1,6 +1,7 @@
 """An eleventh method, by README's steps, in a copy of the repository, tried by the house."""
 
 import shutil
+import subprocess
 
 import pytest
 
@@ -204,6 +205,9 @@ def copy(tmp_path_factory):
     for path, text in files.items():
         (root / path).parent.mkdir(exist_ok=True)
         (root / path).write_text(text)
+    author = ["-c", "user.name=toy", "-c", "user.email=toy@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], [*author, "commit", "-q", "-m", "gain"]):
+        subprocess.run(["git", *words], cwd=root, check=True)  # figures name their commit
     return root
 
 
