@@ -100,10 +100,10 @@ def minari_04(path, **changes):
 
 
 def test_minari_04(tmp_path):
-    found = read(minari_04(tmp_path / "m"), tmp_path)
-    np.testing.assert_array_equal(found.reward, [0, 1, 2, 10, 11, 12])
-    np.testing.assert_array_equal(found.discount, [1, 1, 0, 1, 1, 1])
-    np.testing.assert_array_equal(found.next_observation[-1], [16, 17])
+    transitions = read(minari_04(tmp_path / "m"), tmp_path)
+    np.testing.assert_array_equal(transitions.reward, [0, 1, 2, 10, 11, 12])
+    np.testing.assert_array_equal(transitions.discount, [1, 1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(transitions.next_observation[-1], [16, 17])
 
 
 @pytest.fixture
@@ -129,11 +129,13 @@ def test_minari(form, minari, tmp_path):
             kept.append((seen[-1], action, reward, following))
             seen.append(following)
     collector.create_dataset("pendulum/random-v0")
-    found = read(str(tmp_path / "minari" / "pendulum" / "random-v0"), tmp_path)
+    transitions = read(str(tmp_path / "minari" / "pendulum" / "random-v0"), tmp_path)
     names = ("observation", "action", "reward", "next_observation")
     for name, values in zip(names, zip(*kept, strict=True), strict=True):
-        np.testing.assert_allclose(getattr(found, name), np.array(values, "float32"), err_msg=name)
-    np.testing.assert_array_equal(found.discount, np.ones(8))
+        np.testing.assert_allclose(
+            getattr(transitions, name), np.array(values, "float32"), err_msg=name
+        )
+    np.testing.assert_array_equal(transitions.discount, np.ones(8))
 
 
 def episodes_of_dicts(minari, form):

@@ -83,9 +83,9 @@ def test_a_grid_is_interpolated_between_its_points_and_not_beyond():
     p = np.random.default_rng(0).uniform(-0.5, 0.5, (1000, 3)).astype("f4")
     p[:2] = [[0.5, 0.5, 0.5], [-0.5, 0.5, -0.5]]  # corners
     expected = np.prod(p, 1) + p @ np.array([1, -2, 3]) - 0.1
-    found = grid(p)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    values = grid(p)
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, expected, atol=1e-6)
     np.testing.assert_allclose(grid(np.array([[0.5, 0.5, 2.5]], "f4")), 2.0, atol=1e-6)
 
 
