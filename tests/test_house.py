@@ -18,7 +18,7 @@ WINGS = tuple(
     f"data.{p.parent.name}" for p in sorted((ROOT / "tfzoo" / "data").glob("*/__init__.py"))
 )
 LAYERS = (
-    ("errors",),
+    ("errors", "typing"),  # what any room raises, what its annotations say
     ("config", "environment", "files", "_moved"),
     ("registry", "zoo"),
     ("data.common", "layers", "metrics", "optim", "serving", "training"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
+from tfzoo.aft.decoding import State
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 
 class _Autoregressive(keras.Model):
@@ -72,7 +75,7 @@ class _Autoregressive(keras.Model):
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **policy)
         self.head = keras.layers.Dense(symbols, name="head", dtype="float32")
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes all weights."""
         if self.built:
             return
@@ -86,12 +89,12 @@ class _Autoregressive(keras.Model):
             layer.build(inner)
         self.built = True
 
-    def embed(self, tokens: Any) -> Any:
+    def embed(self, tokens: Tensor) -> Tensor:
         """Tokens [...] -> [..., d]."""
         tokens = ops.clip(ops.cast(tokens, "int32"), 0, self.symbols - 1)
         return ops.cast(ops.take(self.embedding, tokens, axis=0), self.compute_dtype)
 
-    def _logits(self, x: Any, training: bool | None) -> Any:
+    def _logits(self, x: Tensor, training: bool | None) -> Tensor:
         """[B, T, d] without positions -> [B, T, symbols]."""
         x = x + ops.cast(self.positions[: ops.shape(x)[1]], x.dtype)
         x = self.dropout(x, training=training)
@@ -99,7 +102,7 @@ class _Autoregressive(keras.Model):
             x = block(x, training=training)
         return self.head(self.norm(x))
 
-    def initial_state(self, batch: Any) -> Any:
+    def initial_state(self, batch: int | Tensor) -> list[State]:
         """Decoding states of all blocks before the first symbol.
 
         Raises:
@@ -111,7 +114,9 @@ class _Autoregressive(keras.Model):
             )
         return [block.initial_state(batch) for block in self.blocks]
 
-    def decode_step(self, x: Any, states: Any, position: Any) -> tuple[Any, Any]:
+    def decode_step(
+        self, x: Tensor, states: list[State], position: Tensor
+    ) -> tuple[Tensor, list[State]]:
         """[B, d] at a position -> logits [B, symbols] and the new states."""
         x = x + ops.cast(ops.take(self.positions, position, axis=0), x.dtype)
         new = []
@@ -150,7 +155,7 @@ class AFTLanguageModel(_Autoregressive):
         super().__init__(vocabulary, max_length, dim, depth, **keywords)
         self.build((None, max_length))
 
-    def call(self, tokens: Any, training: bool | None = None) -> Any:
+    def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         """Tokens [B, T] -> logits [B, T, vocabulary]."""
         if len(tokens.shape) != 2 or (tokens.shape[1] or 0) > self.max_length:
             raise ValueError(
@@ -158,11 +163,11 @@ class AFTLanguageModel(_Autoregressive):
             )
         return self._logits(self.embed(tokens), training)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, T, vocabulary]."""
         return (*shape, self.symbols)
 
-    def generate(self, prompt: Any, length: Any, temperature: Any, seed: Any) -> Any:
+    def generate(self, prompt: Tensor, length: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
         """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
 
         Every row follows from its own prompt, length, temperature and seed alone.
@@ -205,20 +210,22 @@ class AFTImageModel(_Autoregressive):
     given those before it.
     """
 
-    def __init__(self, image_shape: Any, levels: int, dim: int, depth: int, **keywords: Any):
+    def __init__(
+        self, image_shape: Sequence[int], levels: int, dim: int, depth: int, **keywords: Any
+    ):
         height, width, channels = (int(n) for n in image_shape)
         super().__init__(levels, height * width * channels, dim, depth, **keywords)
         self.image_shape = (height, width, channels)
         self.build((None, *self.image_shape))
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes all weights."""
         if not self.built:
             small = keras.initializers.TruncatedNormal(stddev=0.02)
             self.start = self.add_weight((1, self.dim), small, name="start")
         super().build(shape)
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """Images [B, H, W, C] -> logits [B, H, W, C, levels]."""
         if tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(f"images {tuple(images.shape)}: must be [B, *{self.image_shape}]")
@@ -229,11 +236,11 @@ class AFTImageModel(_Autoregressive):
         logits = self._logits(ops.concatenate([start, x], 1), training)
         return ops.reshape(logits, (-1, *self.image_shape, self.symbols))
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, H, W, C, levels]."""
         return (*shape, self.symbols)
 
-    def sample(self, seed: Any) -> Any:
+    def sample(self, seed: Tensor) -> Tensor:
         """Draws images, on TensorFlow; each follows from its own seed alone.
 
         Args:

@@ -9,18 +9,19 @@ float32's), float32 else.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from tfzoo.aft.online_average import HIDDEN, exact_average
+from tfzoo.typing import Tensor
 
 SAFE_RANGE = 60.0
 """exp(-60) = 9e-27 is far above float32's smallest normal number, 1e-38."""
 
 
-def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -> Any:
+def dense_average(
+    key: Tensor, value: Tensor, bias: Tensor, visible: Tensor, causal: bool
+) -> Tensor:
     """The average with a bias for every pair of positions.
 
     Args:
@@ -36,7 +37,7 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
     length = ops.shape(bias)[1]
     seen = _past(length) if causal else ops.ones_like(bias[0], "bool")
 
-    def fast() -> Any:
+    def fast() -> Tensor:
         shown = ops.where(seen, bias, HIDDEN)
         weight = ops.exp(shown - ops.stop_gradient(ops.max(shown, -1, keepdims=True)))  # [H, T, T]
         pairs = _pairs(key, value, visible)  # [B, T, H, E]
@@ -50,7 +51,7 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
             sums = ops.einsum("hts,bshe->bthe", ops.cast(weight, pairs.dtype), pairs)
         return _divide(sums, value.shape[-1])
 
-    def exact() -> Any:
+    def exact() -> Tensor:
         return exact_average(key, value, bias[:, None], visible, length, 0, causal)
 
     spread = ops.max(
@@ -60,8 +61,13 @@ def dense_average(key: Any, value: Any, bias: Any, visible: Any, causal: bool) -
 
 
 def banded_average(
-    key: Any, value: Any, logits: Any, visible: Any, window: tuple[int, int], causal: bool
-) -> Any:
+    key: Tensor,
+    value: Tensor,
+    logits: Tensor,
+    visible: Tensor,
+    window: tuple[int, int],
+    causal: bool,
+) -> Tensor:
     """The average with biases near the diagonal and 0 elsewhere, at O(T block d).
 
     Time is cut into blocks. Near keys (own block and its neighbours) are weighed by a small matrix
@@ -83,7 +89,7 @@ def banded_average(
     inside = window_mask(block, window)
     logits = ops.where(inside, logits, 0.0)
 
-    def fast() -> Any:
+    def fast() -> Tensor:
         top = ops.stop_gradient(ops.maximum(ops.max(logits), 0.0))
         weight = ops.exp(logits - top)  # [H, N, 3 c, c]
         if causal:
@@ -93,20 +99,20 @@ def banded_average(
         sums = _near_and_far(pairs, ops.cast(weight, pairs.dtype), far, block, causal)
         return _divide(sums, value.shape[-1])
 
-    def exact() -> Any:
+    def exact() -> Tensor:
         return exact_average(key, value, logits, visible, block, block, causal)
 
     spread = ops.maximum(ops.max(logits), 0.0) - ops.minimum(ops.min(logits), 0.0)
     return ops.cond(_is_safe(key, visible, spread, causal), fast, exact)
 
 
-def plain_average(key: Any, value: Any, visible: Any, causal: bool) -> Any:
+def plain_average(key: Tensor, value: Tensor, visible: Tensor, causal: bool) -> Tensor:
     """The average without biases (AFT-simple, eq. 5), O(T d).
 
     Arguments and result are those of `dense_average`.
     """
 
-    def fast() -> Any:
+    def fast() -> Tensor:
         pairs = _pairs(key, ops.cast(value, "float32"), visible)
         sums = ops.cumsum(pairs, 1) if causal else ops.sum(pairs, 1, keepdims=True)
         return _divide(sums, value.shape[-1])
@@ -120,13 +126,13 @@ def plain_average(key: Any, value: Any, visible: Any, causal: bool) -> Any:
     )
 
 
-def window_mask(block: int, window: tuple[int, int]) -> Any:
+def window_mask(block: int, window: tuple[int, int]) -> Tensor:
     """Which entries of a [3 c, c] block have `low <= query - key <= high`."""
     offset = ops.arange(3 * block)[:, None] - block - ops.arange(block)[None]
     return ops.logical_and(offset >= window[0], offset <= window[1])
 
 
-def _near_and_far(pairs: Any, weight: Any, far: Any, block: int, causal: bool) -> Any:
+def _near_and_far(pairs: Tensor, weight: Tensor, far: Tensor, block: int, causal: bool) -> Tensor:
     """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E]; no large slice: its gradient is slow."""
     batch, length, heads, width = ops.shape(pairs)
     blocks = (length + block - 1) // block
@@ -153,14 +159,14 @@ def _near_and_far(pairs: Any, weight: Any, far: Any, block: int, causal: bool) -
     return sums if whole else sums[:, :length]
 
 
-def _shift(x: Any, by: int) -> Any:
+def _shift(x: Tensor, by: int) -> Tensor:
     """Zeros put before (`by` > 0) or after axis 1."""
     widths = [[0, 0] for _ in x.shape]
     widths[1] = [max(by, 0), max(-by, 0)]
     return ops.pad(x, widths)
 
 
-def _pairs(key: Any, value: Any, visible: Any) -> Any:
+def _pairs(key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
     """`exp(K - max K) V` and `exp(K - max K)` side by side, [B, T, H, D + C]."""
     hidden = ops.where(visible[:, :, None, None] > 0, key, HIDDEN)
     top = ops.stop_gradient(ops.max(hidden, 1, keepdims=True))
@@ -170,13 +176,13 @@ def _pairs(key: Any, value: Any, visible: Any) -> Any:
     return ops.concatenate([ops.cast(part, dtype) for part in parts], -1)
 
 
-def _divide(sums: Any, width: int) -> Any:
+def _divide(sums: Tensor, width: int) -> Tensor:
     sums = ops.cast(sums, "float32")
     numerator, total = ops.split(sums, [width], -1)
     return numerator / ops.where(total > 0, total, 1.0)
 
 
-def _is_safe(key: Any, visible: Any, spread: Any, causal: bool) -> Any:
+def _is_safe(key: Tensor, visible: Tensor, spread: Tensor, causal: bool) -> Tensor:
     """Whether no visible term's weight, relative to the maxima subtracted, can underflow."""
     if causal:  # the largest key may lie in the future: the past must not be far below it
         seen = visible[:, :, None, None] > 0
@@ -186,7 +192,7 @@ def _is_safe(key: Any, visible: Any, spread: Any, causal: bool) -> Any:
     return ops.stop_gradient(spread) < SAFE_RANGE
 
 
-def _past(length: Any) -> Any:
+def _past(length: Tensor) -> Tensor:
     """[T, T], True where key <= query."""
     time = ops.arange(length)
     return time[:, None] >= time[None]

@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 
+from tfzoo.aft.decoding import State
 from tfzoo.aft.layers import AFTConv1D, AFTConv2D, AFTFull, AFTLocal, AFTSimple
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 VARIANTS = ("full", "simple", "local", "conv", "attention")
 
@@ -88,7 +90,7 @@ class TransformerBlock(keras.layers.Layer):
         self.causal = causal
         self.supports_masking = True
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes norms, mixer and feed-forward layers."""
         policy = {"dtype": self.dtype_policy}
 
@@ -108,30 +110,30 @@ class TransformerBlock(keras.layers.Layer):
             attention = isinstance(self.mixer, keras.layers.MultiHeadAttention)
             self.mixer.build(shape, shape) if attention else self.mixer.build(shape)
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """[B, ..., D] -> the same."""
         y = self.norm1(x)
         y = self.mixer(y, y, use_causal_mask=self.causal)
         x = x + self._drop(y, training)
         return x + self._drop(self._feed_forward(x), training)
 
-    def _drop(self, y: Any, training: bool | None) -> Any:
+    def _drop(self, y: Tensor, training: bool | None) -> Tensor:
         return self.drop_path(self.dropout(y, training=training), training=training)
 
-    def _feed_forward(self, x: Any) -> Any:
+    def _feed_forward(self, x: Tensor) -> Tensor:
         return self.contract(self.expand(self.norm2(x)))
 
-    def initial_state(self, batch_size: Any) -> Any:
+    def initial_state(self, batch_size: int | Tensor) -> State:
         """The mixer's decoding state before the first token."""
         return self.mixer.initial_state(batch_size)
 
-    def decode_step(self, x: Any, state: Any, position: Any) -> tuple[Any, Any]:
+    def decode_step(self, x: Tensor, state: State, position: Tensor) -> tuple[Tensor, State]:
         """One position, [B, D] -> [B, D], and the mixer's new state."""
         y, state = self.mixer.decode_step(self.norm1(x), state, position)
         x = x + y
         return x + self._feed_forward(x), state
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """The input's."""
         return shape
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 
 @serializable("aft")
@@ -60,8 +62,8 @@ class AFTClassifier(keras.Model):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         channels: int = 3,
-        pixel_mean: Any = 127.5,
-        pixel_std: Any = 127.5,
+        pixel_mean: float | Sequence[float] = 127.5,
+        pixel_std: float | Sequence[float] = 127.5,
         **keywords: Any,
     ):
         super().__init__(**keywords)
@@ -118,7 +120,7 @@ class AFTClassifier(keras.Model):
         self.head = keras.layers.Dense(num_classes, name="head", dtype="float32")
         self.build((None, image_size, image_size, channels))
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes all weights."""
         if self.built:
             return
@@ -135,12 +137,13 @@ class AFTClassifier(keras.Model):
         self.head.build((None, self.dim))
         self.built = True
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """Raw pixels [B, H, W, C] -> logits [B, num_classes]."""
         self._check(images.shape)
         config = self._config
         x = ops.cast(images, "float32")
-        x = (x - np.float32(config["pixel_mean"])) / np.float32(config["pixel_std"])
+        mean, std = (np.asarray(config[f"pixel_{n}"], "float32") for n in ("mean", "std"))
+        x = (x - mean) / std
         x = self.patches(ops.cast(x, self.compute_dtype))  # [B, H/p, W/p, d]
         if not self.grid:
             x = ops.reshape(x, (-1, self.length - 1, self.dim))
@@ -152,7 +155,7 @@ class AFTClassifier(keras.Model):
         x = self.norm(x)
         return self.head(ops.mean(x, (1, 2)) if self.grid else x[:, 0])
 
-    def _check(self, shape: Any) -> None:
+    def _check(self, shape: Shape) -> None:
         size, patch = self.image_size, self.patch_size
         sides = shape[1:3]
         wrong = (
@@ -166,7 +169,7 @@ class AFTClassifier(keras.Model):
                 f"images {tuple(shape)}: must be [B, H, W, {self.channels}], H and W {allowed}"
             )
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, num_classes]."""
         return (shape[0], self.num_classes)
 

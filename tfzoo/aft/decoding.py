@@ -6,16 +6,17 @@ bias is 0, are folded into one running sum. AFT-simple needs no ring, AFT-full n
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
 from tfzoo.aft.online_average import HIDDEN
+from tfzoo.typing import Tensor
 
-State = dict[str, Any]
+State = dict[str, Tensor]
 
 
-def initial_state(batch: Any, ring: int, heads: int, key_channels: int, channels: int) -> State:
+def initial_state(
+    batch: int | Tensor, ring: int, heads: int, key_channels: int, channels: int
+) -> State:
     """The state before the first token.
 
     Args:
@@ -38,13 +39,15 @@ def initial_state(batch: Any, ring: int, heads: int, key_channels: int, channels
     }
 
 
-def slot_positions(ring: int, position: Any) -> Any:
+def slot_positions(ring: int, position: Tensor) -> Tensor:
     """The position each slot of the ring holds once `position` is written, [ring]; < 0: none."""
     slots = ops.arange(ring)
     return position - ops.mod(position - slots, ring)
 
 
-def step(state: State, key: Any, value: Any, bias: Any | None, position: Any) -> tuple[Any, State]:
+def step(
+    state: State, key: Tensor, value: Tensor, bias: Tensor | None, position: Tensor
+) -> tuple[Tensor, State]:
     """Takes one position in and averages over it and all before.
 
     Args:
@@ -77,7 +80,7 @@ def step(state: State, key: Any, value: Any, bias: Any | None, position: Any) ->
     return numerator / (state["total"] * past + ops.sum(e, 1)), state
 
 
-def _fold(state: State, key: Any, value: Any, valid: Any) -> State:
+def _fold(state: State, key: Tensor, value: Tensor, valid: bool | Tensor) -> State:
     """Adds one position to the running sum, unless it is not `valid`."""
     key = ops.where(valid, key, HIDDEN)
     top = ops.maximum(state["top"], key)
@@ -90,6 +93,6 @@ def _fold(state: State, key: Any, value: Any, valid: Any) -> State:
     }
 
 
-def _write(buffer: Any, row: Any, slot: Any) -> Any:
+def _write(buffer: Tensor, row: Tensor, slot: Tensor) -> Tensor:
     start = (0, slot) + (0,) * (len(buffer.shape) - 2)
     return ops.slice_update(buffer, start, row[:, None])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 import tensorflow as tf
+
+from tfzoo.aft.decoding import State
+from tfzoo.typing import Tensor
 
 PADDING = -1
 NEWLINE = 10
@@ -26,7 +28,9 @@ def gumbel(seed: tf.Tensor, length: int, symbols: int) -> tf.Tensor:
     return tf.map_fn(row, tf.cast(seed, tf.int32), fn_output_signature=spec)
 
 
-def generate(model: Any, prompt: Any, length: Any, temperature: Any, seed: Any) -> tf.Tensor:
+def generate(
+    model: keras.Model, prompt: Tensor, length: Tensor, temperature: Tensor, seed: Tensor
+) -> tf.Tensor:
     """Continues prompts; one loop in the graph over the decoding state.
 
     Args:
@@ -54,7 +58,7 @@ def generate(model: Any, prompt: Any, length: Any, temperature: Any, seed: Any) 
     noise = gumbel(seed, total, model.symbols)
     heat = tf.cast(temperature, tf.float32)[:, None]
 
-    def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
+    def body(t: tf.Tensor, tokens: tf.Tensor, states: list[State]) -> tuple[tf.Tensor, ...]:
         x = model.embed(tf.gather(tokens, t, axis=1))
         logits, states = model.decode_step(x, states, t)
         drawn = logits / tf.maximum(heat, 1e-6) + tf.gather(noise, t, axis=1)
@@ -72,7 +76,7 @@ def generate(model: Any, prompt: Any, length: Any, temperature: Any, seed: Any) 
     return tf.where(index < length[:, None], moved, PADDING)
 
 
-def sample(model: Any, seed: Any) -> tf.Tensor:
+def sample(model: keras.Model, seed: Tensor) -> tf.Tensor:
     """Draws images; one loop in the graph over the decoding state.
 
     Args:
@@ -88,7 +92,7 @@ def sample(model: Any, seed: Any) -> tf.Tensor:
     tokens = tf.ensure_shape(tf.zeros([batch, length], tf.int32), [None, length])
     start = tf.tile(tf.cast(model.start, model.compute_dtype), [batch, 1])
 
-    def body(t: tf.Tensor, tokens: tf.Tensor, states: Any) -> tuple[tf.Tensor, ...]:
+    def body(t: tf.Tensor, tokens: tf.Tensor, states: list[State]) -> tuple[tf.Tensor, ...]:
         before = model.embed(tf.gather(tokens, tf.maximum(t - 1, 0), axis=1))
         x = tf.where(t == 0, start, before)
         logits, states = model.decode_step(x, states, t)

@@ -10,6 +10,7 @@ from keras import ops
 from tfzoo.aft import decoding
 from tfzoo.aft import ops as aft
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 EPSILON = 1e-5
 """Added to the variance of a reparametrised kernel."""
@@ -31,8 +32,8 @@ class _AFT(keras.layers.Layer):
         self,
         causal: bool = False,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: keras.initializers.Initializer | str = "glorot_uniform",
+        bias_initializer: keras.initializers.Initializer | str = "zeros",
         **keywords: Any,
     ):
         super().__init__(**keywords)
@@ -44,7 +45,9 @@ class _AFT(keras.layers.Layer):
 
     rank = 3
 
-    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+    def build(
+        self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
+    ) -> None:
         """Makes the projections W^Q, W^K, W^V, W^O for the input's last axis."""
         if len(query_shape) != self.rank or query_shape[-1] is None:
             form = "[B, T, D]" if self.rank == 3 else "[B, H, W, D]"
@@ -60,7 +63,7 @@ class _AFT(keras.layers.Layer):
         self.value_dense = self._dense("value", dim, value_shape)
         self.output_dense = self._dense("output", dim, query_shape)
 
-    def _dense(self, name: str, units: int, shape: Any) -> keras.layers.Dense:
+    def _dense(self, name: str, units: int, shape: Shape) -> keras.layers.Dense:
         # a shared instance of an initializer would give every projection the same numbers
         made = keras.layers.Dense(
             units,
@@ -78,15 +81,15 @@ class _AFT(keras.layers.Layer):
 
     def call(
         self,
-        query: Any,
-        value: Any = None,
-        key: Any = None,
-        query_mask: Any = None,
-        value_mask: Any = None,
-        key_mask: Any = None,
-        attention_mask: Any = None,
+        query: Tensor,
+        value: Tensor | None = None,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         use_causal_mask: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """Mixes positions.
 
         Args:
@@ -124,17 +127,19 @@ class _AFT(keras.layers.Layer):
         )
         return self.output_dense(mixed)
 
-    def compute_output_shape(self, query_shape: Any, *shapes: Any, **more: Any) -> Any:
+    def compute_output_shape(self, query_shape: Shape, *shapes: Shape, **more: Any) -> Shape:
         """The shape of `query`."""
         return query_shape
 
-    def initial_state(self, batch_size: Any) -> decoding.State:
+    def initial_state(self, batch_size: int | Tensor) -> decoding.State:
         """The decoding state before the first token (see `tfzoo.aft.decoding`)."""
         heads, key_channels = self._heads()
         ring = self._ring()
         return decoding.initial_state(batch_size, ring, heads, key_channels, self.dim // heads)
 
-    def decode_step(self, x: Any, state: decoding.State, position: Any) -> tuple[Any, Any]:
+    def decode_step(
+        self, x: Tensor, state: decoding.State, position: Tensor
+    ) -> tuple[Tensor, decoding.State]:
         """One position of the causal layer.
 
         Args:
@@ -157,7 +162,7 @@ class _AFT(keras.layers.Layer):
         mixed = gate * ops.reshape(average, (batch, self.dim))
         return self.output_dense(ops.cast(mixed, self.compute_dtype)), state
 
-    def _check_length(self, shape: Any) -> None:
+    def _check_length(self, shape: Shape) -> None:
         """Any length will do, where there is no bias for each position."""
 
     def _heads(self) -> tuple[int, int]:
@@ -180,7 +185,9 @@ class _AFT(keras.layers.Layer):
 class AFTSimple(_AFT):
     """AFT-simple (arXiv:2105.14103, eq. 5): no position bias, linear time and memory."""
 
-    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+    def _mix(
+        self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
+    ) -> Tensor:
         return aft.aft_simple(query, key, value, causal, mask)
 
 
@@ -217,12 +224,14 @@ class _PositionBias(_AFT):
         self.factorized = bool(factorized)
         self.bias_init_std = bias_init_std
 
-    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+    def build(
+        self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
+    ) -> None:
         """Makes the projections and the position bias."""
         super().build(query_shape, value_shape, key_shape)
         self._check_length(query_shape)
 
-        def weight(name: str, columns: int) -> Any:
+        def weight(name: str, columns: int) -> keras.Variable:
             return self.add_weight(
                 (self.max_length, columns),
                 keras.initializers.RandomNormal(0.0, self.bias_init_std),
@@ -234,13 +243,13 @@ class _PositionBias(_AFT):
         else:
             self.w = weight("w", self.max_length)
 
-    def _check_length(self, shape: Any) -> None:
+    def _check_length(self, shape: Shape) -> None:
         if shape[1] is not None and shape[1] > self.max_length:
             raise ValueError(
                 f"input has {shape[1]} positions: must be at most max_length={self.max_length}"
             )
 
-    def _slot_bias(self, position: Any, slots: Any) -> Any:
+    def _slot_bias(self, position: Tensor, slots: Tensor) -> Tensor:
         """w of a position with those in the ring, [1, ring]."""
         slots = ops.clip(slots, 0, self.max_length - 1)
         if self.factorized:
@@ -260,7 +269,9 @@ class _PositionBias(_AFT):
 class AFTFull(_PositionBias):
     """AFT-full (arXiv:2105.14103, eq. 2): a bias for every pair of positions."""
 
-    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+    def _mix(
+        self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
+    ) -> Tensor:
         length = ops.shape(query)[1]
         if self.factorized:
             u, v = (ops.cast(x[:length], "float32") for x in (self.u, self.v))
@@ -288,7 +299,9 @@ class AFTLocal(_PositionBias):
         aft.check_window(window)
         self.window = window
 
-    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+    def _mix(
+        self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
+    ) -> Tensor:
         length = ops.shape(query)[1]
         if not self.factorized:
             bias = self.w[:length, :length]
@@ -324,7 +337,9 @@ class _Conv(_AFT):
         self.num_heads = num_heads
         self.kernel_size = kernel_size
 
-    def build(self, query_shape: Any, value_shape: Any = None, key_shape: Any = None) -> None:
+    def build(
+        self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
+    ) -> None:
         """Makes the projections (W^K to one channel a head) and the kernels."""
         if query_shape[-1] is not None and query_shape[-1] % self.num_heads:
             raise ValueError(
@@ -336,7 +351,7 @@ class _Conv(_AFT):
         self.gamma = self.add_weight((self.num_heads,), "zeros", name="gamma")
         self.beta = self.add_weight((self.num_heads,), "zeros", name="beta")
 
-    def kernel(self) -> Any:
+    def kernel(self) -> Tensor:
         """The kernels in use, float32 [heads, size] or [heads, size, size]."""
         w = ops.cast(self.w, "float32")
         axes = tuple(range(1, len(w.shape)))
@@ -351,7 +366,9 @@ class _Conv(_AFT):
     def _key_channels(self, dim: int) -> int:
         return self.num_heads
 
-    def _mix(self, query: Any, key: Any, value: Any, causal: bool, mask: Any) -> Any:
+    def _mix(
+        self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
+    ) -> Tensor:
         return aft.aft_conv(query, key, value, self.kernel(), causal, mask)
 
     def get_config(self) -> dict[str, Any]:
@@ -370,7 +387,7 @@ class AFTConv1D(_Conv):
     def _ring(self) -> int:
         return self.kernel_size // 2 + 1
 
-    def _slot_bias(self, position: Any, slots: Any) -> Any:
+    def _slot_bias(self, position: Tensor, slots: Tensor) -> Tensor:
         index = ops.clip(self.kernel_size // 2 - (position - slots), 0, self.kernel_size - 1)
         return ops.take(self.kernel(), index, axis=1)
 
@@ -386,12 +403,12 @@ class AFTConv2D(_Conv):
         if self.causal:
             raise ValueError("causal=True: must be False in 2-D, which has no order")
 
-    def initial_state(self, batch_size: Any) -> Any:
+    def initial_state(self, batch_size: int | Tensor) -> decoding.State:
         """Raises ValueError: there is no order to decode in."""
         raise ValueError("AFTConv2D: cannot decode, two dimensions have no order")
 
 
-def _key_mask(mask: Any) -> Any:
+def _key_mask(mask: Tensor | None) -> Tensor:
     if mask is None or len(mask.shape) == 2:
         return mask
     if len(mask.shape) == 3 and mask.shape[1] == 1:

@@ -9,9 +9,10 @@ import keras
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 
-def bits(targets: Any, logits: Any) -> Any:
+def bits(targets: Tensor, logits: Tensor) -> Tensor:
     """Code length of each symbol, `-log2 softmax(logits)[target]`, float32 of targets' shape.
 
     Args:
@@ -36,6 +37,8 @@ class BitsPerSymbol(keras.metrics.Mean):
     def __init__(self, name: str = "bits_per_symbol", **keywords: Any):
         super().__init__(name=name, **keywords)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         """Takes targets [...] and logits [..., symbols] in."""
         super().update_state(bits(y_true, y_pred), sample_weight)

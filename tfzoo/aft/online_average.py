@@ -8,16 +8,22 @@ costs O(T^2 d) element operations in both passes and keeps none of them.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 HIDDEN = -1e30  # finite: minus infinity less itself would be NaN
 
 
 def exact_average(
-    key: Any, value: Any, logits: Any | None, visible: Any, block: int, pad: int, causal: bool
-) -> Any:
+    key: Tensor,
+    value: Tensor,
+    logits: Tensor | None,
+    visible: Tensor,
+    block: int,
+    pad: int,
+    causal: bool,
+) -> Tensor:
     """`sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)`, element by element.
 
     Args:
@@ -41,7 +47,7 @@ def exact_average(
     length, heads = ops.shape(key)[1], key.shape[2]
     rows = length + block + 2 * pad
 
-    def column(logits: Any, s: Any) -> Any:
+    def column(logits: Tensor, s: Tensor) -> Tensor:
         """w[:, s] for all queries, [T, H]."""
         n = s // block if logits.shape[1] != 1 else 0
         part = ops.take(ops.take(logits, n, axis=1), s % block, axis=2)  # [H, R]
@@ -49,7 +55,7 @@ def exact_average(
         whole = ops.slice_update(whole, (s // block * block, 0), ops.transpose(part))
         return whole[pad : pad + length]
 
-    def scores(key: Any, logits: Any, visible: Any, s: Any) -> Any:
+    def scores(key: Tensor, logits: Tensor, visible: Tensor, s: Tensor) -> Tensor:
         """K_s + w_ts, hidden where it does not count, [B, T, H, C]."""
         found = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
         seen = ops.take(visible, s, axis=1)[:, None, None, None] > 0
@@ -58,8 +64,8 @@ def exact_average(
         return ops.where(seen, found, HIDDEN)
 
     @ops.custom_gradient  # closes over sizes only: JAX allows no traced value here
-    def average(key: Any, value: Any, logits: Any, visible: Any) -> Any:
-        def weight(s: Any, top: Any) -> Any:
+    def average(key: Tensor, value: Tensor, logits: Tensor, visible: Tensor) -> Tensor:
+        def weight(s: Tensor, top: Tensor) -> Tensor:
             a = scores(key, logits, visible, s)
             return ops.where(a > HIDDEN / 2, ops.exp(a - top), 0.0)
 
@@ -70,7 +76,7 @@ def exact_average(
             ops.full_like(key, HIDDEN),
         )
 
-        def add(s: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
+        def add(s: Tensor, sums: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
             e = weight(s, top)
             return sums[0] + e * ops.take(value, s, axis=1)[:, None], sums[1] + e
 
@@ -79,10 +85,10 @@ def exact_average(
         total = ops.where(total > 0, total, 1.0)
         result = numerator / total
 
-        def gradient(*args: Any, upstream: Any = None) -> tuple[Any, ...]:
+        def gradient(*args: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, ...]:
             upstream = args[0] if upstream is None else upstream
 
-            def of_key(s: Any) -> tuple[Any, Any, Any]:
+            def of_key(s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
                 share = weight(s, top) / total * upstream  # [B, T, H, D]
                 pull = share * (ops.take(value, s, axis=1)[:, None] - result)
                 d_column = ops.zeros((rows, heads), "float32")
@@ -107,7 +113,7 @@ def exact_average(
     return average(key, value, logits, visible)
 
 
-def _gather_blocks(parts: Any, logits: Any, block: int) -> Any:
+def _gather_blocks(parts: Tensor, logits: Tensor, block: int) -> Tensor:
     """Per-key columns [T, R, H] back in the form of `logits`."""
     length, rows, heads = ops.shape(parts)
     rest = ops.zeros((-length % block, rows, heads), "float32")

@@ -11,11 +11,10 @@ A `mask` ([B, T], True = keep) leaves keys out; a query that sees no key at all 
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
 from tfzoo.aft.averages import banded_average, dense_average, plain_average
+from tfzoo.typing import Shape, Tensor
 
 BLOCK = 32
 """Least block of positions that windowed forms work in: large enough for fast products."""
@@ -28,8 +27,13 @@ CANCELLATION = -6.0
 
 
 def aft_full(
-    query: Any, key: Any, value: Any, position_bias: Any, causal: bool = False, mask: Any = None
-) -> Any:
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    position_bias: Tensor,
+    causal: bool = False,
+    mask: Tensor | None = None,
+) -> Tensor:
     """AFT-full, eq. 2: `sigmoid(Q_t) * sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)`.
 
     Args:
@@ -53,7 +57,9 @@ def aft_full(
     return _gated(query, dense_average(key, value, bias, visible, causal))
 
 
-def aft_simple(query: Any, key: Any, value: Any, causal: bool = False, mask: Any = None) -> Any:
+def aft_simple(
+    query: Tensor, key: Tensor, value: Tensor, causal: bool = False, mask: Tensor | None = None
+) -> Tensor:
     """AFT-simple, eq. 5: AFT-full with w = 0, in linear time.
 
     Args and Returns as in `aft_full`.
@@ -67,14 +73,14 @@ def aft_simple(query: Any, key: Any, value: Any, causal: bool = False, mask: Any
 
 
 def aft_local(
-    query: Any,
-    key: Any,
-    value: Any,
-    position_bias: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    position_bias: Tensor,
     window: int,
     causal: bool = False,
-    mask: Any = None,
-) -> Any:
+    mask: Tensor | None = None,
+) -> Tensor:
     """AFT-local, eq. 4: w counts where |t - s| < window and is 0 elsewhere, never minus infinity.
 
     Every position still sees every other. `window` 0 is AFT-simple, 1 the diagonal alone.
@@ -112,8 +118,15 @@ def aft_local(
 
 
 def local_from_factors(
-    query: Any, key: Any, value: Any, u: Any, v: Any, window: int, causal: bool, mask: Any = None
-) -> Any:
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    u: Tensor,
+    v: Tensor,
+    window: int,
+    causal: bool,
+    mask: Tensor | None = None,
+) -> Tensor:
     """AFT-local with w = u v^T (sec. 3.2), without ever making [T, T].
 
     Args:
@@ -141,8 +154,14 @@ def local_from_factors(
 
 
 def local_from_blocks(
-    query: Any, key: Any, value: Any, logits: Any, window: int, causal: bool, mask: Any = None
-) -> Any:
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    logits: Tensor,
+    window: int,
+    causal: bool,
+    mask: Tensor | None = None,
+) -> Tensor:
     """AFT-local with w in blocks, [1, N, 3 c, c] as `banded_average` takes it."""
     key, value, visible = _prepared(key, value, mask, heads=1)
     reach = (1 - window, window - 1)
@@ -150,8 +169,13 @@ def local_from_blocks(
 
 
 def aft_conv(
-    query: Any, key: Any, value: Any, kernel: Any, causal: bool = False, mask: Any = None
-) -> Any:
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    kernel: Tensor,
+    causal: bool = False,
+    mask: Tensor | None = None,
+) -> Tensor:
     """AFT-conv, eq. 6: heads share a key channel and a bias that depends on the offset alone.
 
     The kernel's centre is offset 0: `w_ts = kernel[h, s - t + r]` with r = (size - 1) / 2, zero
@@ -185,10 +209,10 @@ def aft_conv(
     flat_mask = None if mask is None else ops.reshape(mask, (shape[0], -1))
     k, v, visible = _prepared(flat[1], flat[2], flat_mask, heads)
 
-    def dense() -> Any:
+    def dense() -> Tensor:
         return dense_average(k, v, _toeplitz_2d(kernel, shape[1], shape[2]), visible, False)
 
-    def convolved() -> Any:
+    def convolved() -> Tensor:
         return _convolved_average(k, v, kernel, visible, shape[1], shape[2])
 
     height, width = key.shape[1:3]
@@ -213,8 +237,8 @@ def check_window(window: int) -> None:
 
 
 def _convolved_average(
-    key: Any, value: Any, kernel: Any, visible: Any, height: Any, width: Any
-) -> Any:
+    key: Tensor, value: Tensor, kernel: Tensor, visible: Tensor, height: Tensor, width: Tensor
+) -> Tensor:
     """Eq. 6 as it stands: a depth-wise convolution with exp(w) - 1 plus the global sum."""
     batch, heads, channels = ops.shape(value)[0], value.shape[2], value.shape[3]
     hidden = ops.where(visible[:, :, None, None] > 0, key, -1e30)
@@ -232,7 +256,7 @@ def _convolved_average(
     return sums / ops.where(norm > 0, norm, 1.0)
 
 
-def _toeplitz_block(kernel: Any, block: int) -> Any:
+def _toeplitz_block(kernel: Tensor, block: int) -> Tensor:
     """[h, s] -> [h, 1, 3 block, block] of w by (query, key)."""
     size = kernel.shape[1]
     offset = ops.arange(block)[None] + block - ops.arange(3 * block)[:, None]  # key - query
@@ -242,7 +266,7 @@ def _toeplitz_block(kernel: Any, block: int) -> Any:
     return ops.where(inside, found, 0.0)[:, None]
 
 
-def _toeplitz_2d(kernel: Any, height: Any, width: Any) -> Any:
+def _toeplitz_2d(kernel: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """[h, s, s] -> [h, H W, H W] of w by (query, key)."""
     heads, size = kernel.shape[:2]
     rows, columns = ops.arange(height), ops.arange(width)
@@ -257,13 +281,15 @@ def _toeplitz_2d(kernel: Any, height: Any, width: Any) -> Any:
     return ops.reshape(found, (heads, height * width, height * width))
 
 
-def _blocks(x: Any, block: int) -> Any:
+def _blocks(x: Tensor, block: int) -> Tensor:
     """[T, d] -> [N, block, d], zeros after the end."""
     rest = ops.zeros((-ops.shape(x)[0] % block, x.shape[1]), x.dtype)
     return ops.reshape(ops.concatenate([x, rest], 0), (-1, block, x.shape[1]))
 
 
-def _prepared(key: Any, value: Any, mask: Any, heads: int) -> tuple[Any, Any, Any]:
+def _prepared(
+    key: Tensor, value: Tensor, mask: Tensor | None, heads: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """float32 key [B, T, heads, C], value [B, T, heads, D / heads], float32 visible [B, T]."""
     key = ops.cast(key, "float32")
     batch, length = ops.shape(key)[:2]
@@ -274,26 +300,26 @@ def _prepared(key: Any, value: Any, mask: Any, heads: int) -> tuple[Any, Any, An
     return key, value, visible
 
 
-def _gated(query: Any, average: Any) -> Any:
+def _gated(query: Tensor, average: Tensor) -> Tensor:
     batch, length = ops.shape(average)[:2]
     average = ops.reshape(average, (batch, length, query.shape[-1]))
     gate = ops.sigmoid(ops.cast(query, "float32"))
     return ops.cast(gate * average, query.dtype)
 
 
-def _check_sequence(query: Any, key: Any, value: Any, mask: Any) -> None:
+def _check_sequence(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
     shapes = {n: tuple(x.shape) for n, x in (("query", query), ("key", key), ("value", value))}
     if any(len(s) != 3 for s in shapes.values()) or not _agree(*shapes.values()):
         raise ValueError(f"query, key, value: must all be [B, T, D], are {shapes}")
     _check_mask(mask, shapes["key"])
 
 
-def _check_mask(mask: Any, key: tuple[int | None, ...]) -> None:
+def _check_mask(mask: Tensor | None, key: tuple[int | None, ...]) -> None:
     if mask is not None and not (len(mask.shape) == len(key) - 1 and _agree(mask.shape, key[:-1])):
         raise ValueError(f"mask {tuple(mask.shape)}: must be {key[:-1]}, one entry a key")
 
 
-def _check_bias(bias: Any, key: Any) -> None:
+def _check_bias(bias: Tensor, key: Tensor) -> None:
     length = key.shape[1]
     if len(bias.shape) != 2 or not _agree(bias.shape, (length, length)):
         raise ValueError(
@@ -301,7 +327,9 @@ def _check_bias(bias: Any, key: Any) -> None:
         )
 
 
-def _check_conv(query: Any, key: Any, value: Any, kernel: Any, causal: bool, mask: Any) -> None:
+def _check_conv(
+    query: Tensor, key: Tensor, value: Tensor, kernel: Tensor, causal: bool, mask: Tensor | None
+) -> None:
     rank = len(key.shape)
     shapes = [tuple(x.shape) for x in (query, key, value)]
     if (
@@ -326,7 +354,7 @@ def _check_conv(query: Any, key: Any, value: Any, kernel: Any, causal: bool, mas
     _check_mask(mask, shapes[1])
 
 
-def _agree(*shapes: Any) -> bool:
+def _agree(*shapes: Shape) -> bool:
     """Whether shapes are equal as far as both know their sizes."""
     first = shapes[0]
     return all(

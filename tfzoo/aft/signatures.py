@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ from keras import ops
 
 from tfzoo.aft.metrics import bits
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 _PROMPT = b"The Python language reference manual describes"
 
@@ -22,7 +22,7 @@ def language_model(model: keras.Model) -> dict[str, Signature]:
     tokens = np.stack([np.roll(np.frombuffer(_PROMPT, np.uint8), i)[:length] for i in range(4)])
     tokens = np.minimum(tokens, model.symbols - 1).astype(np.int32)
 
-    def score(tokens: Any) -> dict[str, Any]:
+    def score(tokens: Tensor) -> dict[str, Tensor]:
         """bits_per_byte is of the tokens after the first, given those before each."""
         logits = model(tokens, training=False)
         code = bits(tokens[:, 1:], logits[:, :-1])
@@ -64,7 +64,7 @@ def image_model(model: keras.Model) -> dict[str, Signature]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, model.symbols, (4, *model.image_shape)).astype(np.int32)
 
-    def score(images: Any) -> dict[str, Any]:
+    def score(images: Tensor) -> dict[str, Tensor]:
         code = bits(images, model(images, training=False))
         return {"bits_per_dim": ops.sum(code, (1, 2, 3)) / math.prod(model.image_shape)}
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Result, Target, Times
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 DIM, HEADS, BATCH, WINDOW = 256, 8, 8, 32
 LAYERS = ("attention", "full", "local", "simple", "conv", "projections")
@@ -42,7 +46,7 @@ def build_layer(
     return _pass(layer, call, x, jit)
 
 
-def _layer(name: str, length: int, causal: bool) -> Any:
+def _layer(name: str, length: int, causal: bool) -> keras.layers.Layer:
     import keras
 
     from tfzoo.aft import AFTConv1D, AFTFull, AFTLocal, AFTSimple
@@ -58,17 +62,17 @@ def _layer(name: str, length: int, causal: bool) -> Any:
     return made[name]()
 
 
-def _attend(layer: Any, causal: bool) -> Callable:
+def _attend(layer: keras.layers.Layer, causal: bool) -> Callable:
     return lambda x: layer(x, x, use_causal_mask=causal)
 
 
-def _pass(layer: Any, call: Callable, x: Any, jit: bool) -> Callable[[], None]:
+def _pass(layer: keras.layers.Layer, call: Callable, x: Tensor, jit: bool) -> Callable[[], None]:
     import keras
 
     if keras.backend.backend() == "jax":
         import jax
 
-        def loss(trainable: Any, x: Any) -> Any:
+        def loss(trainable: list[Tensor], x: Tensor) -> Tensor:
             with keras.StatelessScope(zip(layer.trainable_variables, trainable, strict=True)):
                 return keras.ops.sum(keras.ops.square(call(x)))
 
@@ -149,7 +153,7 @@ def layer_rows(
         for length in lengths:
             given = {n: {"name": n, "length": length, "causal": causal} for n in layers}
             count = rounds if length <= 1024 else max(2, min(rounds, 3))
-            runs: list[dict[str, tuple[Any, Result]]] = []
+            runs: list[dict[str, tuple[tuple[str, bool], Result]]] = []
             for setting in SETTINGS if length <= ALL_UP_TO or length == lengths[0] else (None,):
                 chosen = {n: setting or best[n] for n in layers}
                 words = {n: given[n] | _words(chosen[n]) for n in layers}

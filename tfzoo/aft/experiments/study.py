@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tfzoo import runner
+from tfzoo.aft.config import TextConfig
 from tfzoo.aft.experiments.plots import METRIC, WINDOWS, plot
 from tfzoo.config import check
 from tfzoo.experiments import study
@@ -113,6 +113,6 @@ def equal_arms(names: Sequence[str], base: Sequence[str]) -> list[Arm]:
     return arms
 
 
-def _parameters(overrides: Sequence[str]) -> tuple[int, Any]:
+def _parameters(overrides: Sequence[str]) -> tuple[int, TextConfig]:
     resolved = runner.resolve("aft/pydoc", overrides)
     return runner.dry_run(resolved).count_params(), resolved.config
