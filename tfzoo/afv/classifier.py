@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,6 +16,7 @@ from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
 from tfzoo.registry import plain_config, serializable
+from tfzoo.typing import Shape, Tensor
 
 
 @serializable("afv")
@@ -24,7 +26,7 @@ class OneVsAllSquaredHinge(keras.losses.Loss):
     Labels are one-hot [B, k], scores [B, k].
     """
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """[B, k], [B, k] -> [B]."""
         scores = ops.cast(y_pred, "float32")
         sign = 2 * ops.cast(y_true, "float32") - 1
@@ -67,7 +69,7 @@ class AFVClassifier(keras.Model):
         vectorizer: FisherVectorizer,
         generator: keras.Model | None,
         classes: int,
-        input_shape: Any,
+        input_shape: Sequence[int],
         pixel_mean: float = 127.5,
         pixel_std: float = 127.5,
         dropout: float = 0.5,
@@ -103,7 +105,7 @@ class AFVClassifier(keras.Model):
         self._scores = compiled(self.call, self.example_shape)
         self.built = True
 
-    def prepare(self, images: Any) -> Any:
+    def prepare(self, images: Tensor) -> Tensor:
         """Raw pixels [B, S, S, C] as the discriminator takes them.
 
         Raises:
@@ -114,7 +116,7 @@ class AFVClassifier(keras.Model):
         size = self.vectorizer.gradients.shape[0]
         return to_network(images, size, self.pixel_mean, self.pixel_std)
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """[B, S, S, C] raw pixels -> scores [B, k]."""
         x = self.prepare(images)
         if training or self.route == "features":
@@ -126,7 +128,7 @@ class AFVClassifier(keras.Model):
         mean = ops.matmul(self.vectorizer.mean.value, tangents)
         return found - mean + self.bias
 
-    def tangents(self) -> Any:
+    def tangents(self) -> Tensor:
         """w / (sigma + eps) over all parameters, [P, k]; 0 where the stride leaves one out."""
         kernel, size = self.kernel.value, self.vectorizer.size
         stride = self.vectorizer.stride
@@ -147,7 +149,7 @@ class AFVClassifier(keras.Model):
             self.generator.set_weights(gan.average.get_weights())
         z = iter(gan.latents(samples, seed + 1))
 
-        def sample(n: int) -> Any:
+        def sample(n: int) -> Tensor:
             return gan.generate(np.stack([next(z) for _ in range(n)]))
 
         self.vectorizer.adapt_to(sample, samples, batch)
@@ -158,7 +160,7 @@ class AFVClassifier(keras.Model):
         y: np.ndarray,
         held_x: np.ndarray,
         held_y: np.ndarray,
-        penalties: Any = PENALTIES,
+        penalties: Sequence[float] = PENALTIES,
         memory: int = 2**31,
     ) -> dict[str, float]:
         """One-vs-all ridge by the Gram matrix, its penalty and the sharpness of the probabilities
@@ -199,21 +201,21 @@ class AFVClassifier(keras.Model):
         each = [_log_loss(scores * factor, labels) for factor in factors]
         self.sharpness.assign(float(factors[int(np.argmin(each))]))
 
-    def probabilities(self, images: Any) -> Any:
+    def probabilities(self, images: Tensor) -> Tensor:
         """softmax(sharpness x scores): [B, S, S, C] -> [B, k]."""
         return ops.softmax(self.sharpness * self(images, training=False))
 
-    def serve_features(self, images: Any) -> Any:
+    def serve_features(self, images: Tensor) -> Tensor:
         """Fisher vectors, folded to `served_features` numbers where longer: -> [B, n]."""
         v = self.vectorizer(self.prepare(images))
         return v if v.shape[1] <= self.served_features else sketch(v, self.served_features)
 
-    def energy(self, images: Any) -> Any:
+    def energy(self, images: Tensor) -> Tensor:
         """D(x), minus the energy up to a constant: [B, S, S, C] raw pixels -> [B]."""
         found = self.vectorizer.discriminator(self.prepare(images), training=False)
         return ops.reshape(ops.cast(found, "float32"), (-1,))
 
-    def predict_scores(self, images: Any, batch: int = 64) -> np.ndarray:
+    def predict_scores(self, images: Tensor, batch: int = 64) -> np.ndarray:
         """Scores of any number of images, [N, k]."""
         parts = [
             np.asarray(self._scores(ops.cast(images[at : at + batch], "float32")))
@@ -221,7 +223,7 @@ class AFVClassifier(keras.Model):
         ]
         return np.concatenate(parts)
 
-    def sample(self, z: Any) -> Any:
+    def sample(self, z: Tensor) -> Tensor:
         """The generator's images as raw pixels, [B, latent] -> [B, size, size, C].
 
         Raises:
@@ -231,7 +233,7 @@ class AFVClassifier(keras.Model):
             raise ValueError("generator=None: there is nothing to sample from")
         return to_pixels(self.generator(z, training=False), self.pixel_mean, self.pixel_std)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, k]."""
         return (shape[0], self.classes)
 

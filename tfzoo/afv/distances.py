@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 if TYPE_CHECKING:
     from tfzoo.afv.gradients import PerExampleGradients
@@ -47,7 +49,7 @@ class FisherSets:
     gradients: PerExampleGradients
     mean: keras.Variable
     count: keras.Variable
-    whitening: Callable[[], Any]
+    whitening: Callable[[], Tensor]
     _check_fitted: Callable[[], None]
 
     @property
@@ -60,7 +62,7 @@ class FisherSets:
         """Coordinates that never vary over generated images (dead units, saturation); masked."""
         return int(ops.sum(ops.cast(self.whitening() == 0, "int32")))
 
-    def mean_vector(self, images: Any) -> np.ndarray:
+    def mean_vector(self, images: Tensor) -> np.ndarray:
         """The mean Fisher vector of a set, [N, S, S, C] -> [P].
 
         By one backward pass of D's sum over the set: the examples do not mix, so no gradient of a
@@ -70,7 +72,7 @@ class FisherSets:
         found = self._sum(images)
         return found.total / found.count
 
-    def distance(self, x: Any, y: Any = None, unbiased: bool = False) -> float:
+    def distance(self, x: Tensor, y: Tensor | None = None, unbiased: bool = False) -> float:
         """The squared Fisher distance of two sets, a mean over living parameters.
 
         Args:
@@ -100,7 +102,7 @@ class FisherSets:
             found -= 2 * np.dot(a.total, b.total) / (a.count * b.count)
         return float(found / living)
 
-    def similarity(self, images: Any) -> Similarity:
+    def similarity(self, images: Tensor) -> Similarity:
         """How near a set of images is to the model, with the distance's noise floor."""
         self._check_fitted()
         found = self._sum(images)
@@ -109,13 +111,13 @@ class FisherSets:
         floor = 1 / found.count + 1 / float(self.count.numpy())
         return Similarity(math.exp(-10 * distance), distance, floor, found.count)
 
-    def distance_matrix(self, sets: list[Any]) -> np.ndarray:
+    def distance_matrix(self, sets: list[Tensor]) -> np.ndarray:
         """Squared distances of several sets from each other, [K, K]."""
         means = np.stack([self.mean_vector(s) for s in sets])
         living = self.size - self.dead
         return np.array([[np.sum(np.square(a - b)) / living for b in means] for a in means])
 
-    def _sum(self, images: Any, squares: bool = False) -> SetSum:
+    def _sum(self, images: Tensor, squares: bool = False) -> SetSum:
         white = self.whitening()
         if squares:
             total, lengths, count = np.zeros(self.size), 0.0, 0

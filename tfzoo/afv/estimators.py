@@ -5,9 +5,8 @@ Imported by itself, so that `import tfzoo` does not import scikit-learn.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -32,7 +31,7 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
         """A copy with the same vectorizer: a network is not copied for each fold."""
         return type(self)(**self.get_params(deep=False))
 
-    def fit(self, x: Any, y: Any = None) -> FisherFeatures:
+    def fit(self, x: ArrayLike, y: ArrayLike | None = None) -> FisherFeatures:
         """Checks the statistics.
 
         Raises:
@@ -44,7 +43,7 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
         self.n_features_out_ = -(-self.vectorizer.features // self.stride)
         return self
 
-    def transform(self, x: Any) -> np.ndarray:
+    def transform(self, x: ArrayLike) -> np.ndarray:
         """[N, S, S, C] -> [N, features]."""
         check_is_fitted(self, "n_features_out_")
         found = self.vectorizer.transform(x)[:, :: self.stride]

@@ -24,6 +24,7 @@ from tfzoo.afv.gradients import MEMORY, PerExampleGradients, compiled
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sketch import sketch
 from tfzoo.registry import plain_config, serializable
+from tfzoo.typing import Shape, Tensor
 
 LEAST = 16
 """Generated samples that statistics need at least; the official code takes 1,024."""
@@ -107,7 +108,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         mean, m2 = (v.numpy().astype(np.float64) for v in (self.mean, self.m2))
         return Moments(int(self.count.numpy()), mean, m2)
 
-    def update(self, images: Any) -> None:
+    def update(self, images: Tensor) -> None:
         """Adds generated images [N, S, S, C] to the statistics, chunk by chunk."""
         self._set(self.moments.merged(self._moments_of(images)))
 
@@ -123,7 +124,7 @@ class FisherVectorizer(FisherSets, keras.Model):
             raise ValueError("merge: the other vectorizer must have the same discriminator")
         self._set(self.moments.merged(other.moments))
 
-    def adapt(self, generated: Any, reset: bool = True) -> FisherVectorizer:
+    def adapt(self, generated: Tensor | Iterable[Tensor], reset: bool = True) -> FisherVectorizer:
         """Fits the statistics.
 
         Args:
@@ -136,7 +137,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         """
         moments = Moments.empty(self.size) if reset else self.moments
         whole = ops.is_tensor(generated) or isinstance(generated, np.ndarray)
-        batches: Iterable[Any] = [generated] if whole else generated
+        batches: Iterable[Tensor] = [generated] if whole else generated
         for batch in batches:
             moments = moments.merged(self._moments_of(batch))
         self._set(moments)
@@ -144,7 +145,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         return self
 
     def adapt_to(
-        self, sample: Callable[[int], Any], samples: int = 1024, batch: int = 64
+        self, sample: Callable[[int], Tensor], samples: int = 1024, batch: int = 64
     ) -> FisherVectorizer:
         """Fits the statistics on `samples` images from `sample(n)`, `batch` at a time."""
         sizes = [min(batch, samples - at) for at in range(0, samples, batch)]
@@ -155,7 +156,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.discriminator.set_weights(discriminator.get_weights())
         self._set(Moments.empty(self.size))
 
-    def _moments_of(self, images: Any) -> Moments:
+    def _moments_of(self, images: Tensor) -> Moments:
         moments = Moments.empty(self.size)
         for chunk in self.gradients.chunks(images):
             moments = moments.merged(Moments.of(np.asarray(self.gradients(chunk))))
@@ -166,11 +167,11 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.m2.assign(moments.m2.astype("float32"))
         self.count.assign(float(moments.count))
 
-    def deviation(self) -> Any:
+    def deviation(self) -> Tensor:
         """sigma, [P]: the deviations of the gradients of generated images."""
         return ops.sqrt(self.m2.value / ops.maximum(self.count.value, 1.0))
 
-    def whitening(self) -> Any:
+    def whitening(self) -> Tensor:
         """What a centred gradient is multiplied by, [P]: 1 / (sigma + eps), 0 where dead."""
         sigma = self.deviation()
         mean = ops.mean(sigma)
@@ -179,7 +180,7 @@ class FisherVectorizer(FisherSets, keras.Model):
         eps = 1e-6 if self.official else 1e-6 * mean
         return ops.where(alive, 1 / ops.where(alive, sigma + eps, 1.0), 0.0)
 
-    def normal(self) -> Any:
+    def normal(self) -> Tensor:
         """TFP's diagonal normal with the statistics of the living coordinates.
 
         `(g - loc) / scale_diag` of it are the Fisher vectors, and its log-density says how like a
@@ -192,12 +193,12 @@ class FisherVectorizer(FisherSets, keras.Model):
         loc, scale = self.mean.numpy()[alive], ops.convert_to_numpy(self.deviation())[alive]
         return tfp.distributions.MultivariateNormalDiag(loc, scale)
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """[B, S, S, C] -> [B, features], in one piece."""
         g = self.gradients.flat(ops.cast(images, "float32"))
         return self.reduced((g - self.mean.value) * self.whitening())
 
-    def reduced(self, v: Any) -> Any:
+    def reduced(self, v: Tensor) -> Tensor:
         """Stride, projection and length as asked for: [B, P] -> [B, features]."""
         v = v[:, :: self.stride] if self.stride > 1 else v
         if self.projection:
@@ -206,16 +207,16 @@ class FisherVectorizer(FisherSets, keras.Model):
             return v
         return v * ops.rsqrt(ops.maximum(ops.sum(ops.square(v), -1, keepdims=True), 1e-24))
 
-    def score(self, images: Any) -> Any:
+    def score(self, images: Tensor) -> Tensor:
         """U(x) = g(x) - mu: [N, S, S, C] -> [N, P]."""
         self._check_fitted()
         return self.gradients(images) - self.mean.value
 
-    def vector(self, images: Any) -> Any:
+    def vector(self, images: Tensor) -> Tensor:
         """V(x) of all coordinates: [N, S, S, C] -> [N, P], chunk by chunk."""
         return self.score(images) * self.whitening()
 
-    def transform(self, images: Any) -> np.ndarray:
+    def transform(self, images: Tensor) -> np.ndarray:
         """What `call` gives, [N, S, S, C] -> [N, features], chunk by chunk, for scikit-learn."""
         self._check_fitted()
         return np.concatenate([np.asarray(self._vectors(c)) for c in self.gradients.chunks(images)])
@@ -232,7 +233,7 @@ class FisherVectorizer(FisherSets, keras.Model):
                 "vary, as when the discriminator's sigmoid saturates"
             )
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, features]."""
         return (shape[0], self.features)
 

@@ -16,6 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.afv.closed_forms import ConvForm, DenseForm, SlowForm, closed_form
+from tfzoo.typing import Tensor
+
+Form = DenseForm | SlowForm
+"""How a layer's gradients are computed."""
 
 MEMORY = 2**29
 """Bytes that one chunk may take, by default."""
@@ -90,12 +94,12 @@ class PerExampleGradients:
         """Examples in a chunk."""
         return max(1, self.memory // self.bytes_per_example)
 
-    def __call__(self, images: Any) -> tf.Tensor:
+    def __call__(self, images: Tensor) -> tf.Tensor:
         """[N, S, S, C] -> [N, P] float32, chunk by chunk."""
         parts = [self._compiled(part) for part in self.chunks(images)]
         return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
 
-    def chunks(self, images: Any) -> Iterator[tf.Tensor]:
+    def chunks(self, images: Tensor) -> Iterator[tf.Tensor]:
         """The batch in pieces within the memory budget.
 
         Raises:
@@ -132,7 +136,7 @@ class PerExampleGradients:
     def parts(self, images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """D's values [B] and, for each variable, the gradients [B, size], float32."""
         values, found = self.records(images)
-        sums: list[Any] = [None] * len(self.variables)
+        sums: list[tf.Tensor | None] = [None] * len(self.variables)
         for form, a, delta in found:
             for variable, gradient in zip(form.variables(), form.gradients(a, delta), strict=True):
                 i = self.place.get(id(variable))
@@ -146,9 +150,9 @@ class PerExampleGradients:
 
     def records(
         self, images: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tuple[Any, tf.Tensor, tf.Tensor]]]:
+    ) -> tuple[tf.Tensor, list[tuple[Form, tf.Tensor, tf.Tensor]]]:
         """D's values [B], and (form, input a, delta) of every use of a layer with parameters."""
-        noted: list[tuple[Any, tf.Tensor, tf.Tensor]] = []
+        noted: list[tuple[Form, tf.Tensor, tf.Tensor]] = []
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(images)
             with self._noting(noted):
@@ -162,8 +166,8 @@ class PerExampleGradients:
         found = tf.cast(self.model(images, training=self.training), tf.float32)
         return tf.reshape(found, (-1,))
 
-    def _make_forms(self) -> list[Any]:
-        forms: list[Any] = []
+    def _make_forms(self) -> list[Form]:
+        forms: list[Form] = []
         for layer in self.model._flatten_layers():
             if any(id(v) in self.place for v in layer._trainable_variables):
                 forms.append(closed_form(layer) or SlowForm(layer, layer.call))
@@ -173,8 +177,10 @@ class PerExampleGradients:
     def _noting(self, noted: list) -> Iterator[None]:
         """Replaces the calls of layers with parameters by ones that note what they see."""
         for form in self._forms:
-            slow = isinstance(form, SlowForm)
-            form.layer.call = self._slow_call(form, noted) if slow else _fast_call(form, noted)
+            if isinstance(form, SlowForm):
+                form.layer.call = self._slow_call(form, noted)
+            else:
+                form.layer.call = _fast_call(form, noted)
         try:
             yield
         finally:

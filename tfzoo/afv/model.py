@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -20,6 +20,7 @@ from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.registry import serializable
 from tfzoo.training import replicas
 from tfzoo.training.two_player import TwoPlayer, follow
+from tfzoo.typing import Shape, Tensor
 
 
 @serializable("afv")
@@ -116,15 +117,15 @@ class EnergyGAN(TwoPlayer):
         self._means = {name: keras.metrics.Mean(name) for name in names}
         self.built = True
 
-    def prepare(self, images: Any) -> Any:
+    def prepare(self, images: Tensor) -> Tensor:
         """Raw pixels [B, S, S, C] -> [B, image_size, image_size, C] in [-1, 1]."""
         return to_network(images, self.image_size, self.pixel_mean, self.pixel_std)
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """D of raw pixels: [B, S, S, C] -> [B, 1]."""
         return self.discriminator(self.prepare(images), training=training)
 
-    def generate(self, z: Any, raw: bool = False) -> Any:
+    def generate(self, z: Tensor, raw: bool = False) -> Tensor:
         """The average generator's images in inference mode.
 
         Args:
@@ -171,28 +172,28 @@ class EnergyGAN(TwoPlayer):
         """G's."""
         return self.generator.trainable_variables
 
-    def default_optimizers(self) -> tuple[Any, Any]:
+    def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
         """The official code's: Adam(4e-4, 0, 0.999) for D, 2e-4 for G."""
         return make_adam(4e-4), make_adam(2e-4)
 
     @property
-    def metrics(self) -> list[Any]:
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Means over an epoch: both losses, their sum `loss`, and D on both kinds of images."""
         return list(self._means.values())
 
-    def _judge(self, images: Any, training: bool) -> Any:
+    def _judge(self, images: Tensor, training: bool) -> Tensor:
         """What the objective takes: D, or the experts' probabilities."""
         return (self._experts or self.discriminator)(images, training=training)
 
-    def _draw(self, count: Any) -> Any:
+    def _draw(self, count: int | Tensor) -> Tensor:
         return self._normal(count, (self.latent,))
 
-    def _normal(self, count: Any, shape: tuple[Any, ...]) -> Any:
+    def _normal(self, count: int | Tensor, shape: Sequence[int | Tensor]) -> Tensor:
         return replicas.draw(
             count, lambda rows: keras.random.normal((rows, *shape), seed=self.seed_generator)
         )
 
-    def _mcmc(self, images: Any, z: Any) -> Any:
+    def _mcmc(self, images: Tensor, z: Tensor) -> Tensor:
         noise = 0.0
         if self.mcmc_noise:
             count, *shape = ops.shape(images)
@@ -200,7 +201,7 @@ class EnergyGAN(TwoPlayer):
         old = self.average(z, training=False)
         return objectives.mcmc_term(images, old, noise)
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """Moves G, its average, and D once."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         real = self.prepare(images)
@@ -223,7 +224,7 @@ class EnergyGAN(TwoPlayer):
         self.move(tape, scaled, self.optimizer, self.judge_variables())
         return self._note(d_loss, g_loss, *judged)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, data: Any) -> dict[str, Tensor]:
         """The losses on held-out images, all networks in inference mode."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         real = self.prepare(images)
@@ -232,14 +233,16 @@ class EnergyGAN(TwoPlayer):
         d_loss = objectives.discriminator_loss(self.objective, *judged)
         return self._note(d_loss, objectives.generator_loss(self.objective, judged[1]), *judged)
 
-    def _note(self, d_loss: Any, g_loss: Any, real: Any, fake: Any) -> dict[str, Any]:
+    def _note(
+        self, d_loss: Tensor, g_loss: Tensor, real: Tensor, fake: Tensor
+    ) -> dict[str, Tensor]:
         rows = ops.shape(real)[0]
         if self.objective == "vgan":
             real, fake = -objectives.energy(real), -objectives.energy(fake)
         found = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
         return self.note(rows, found)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, 1]."""
         return (shape[0], 1)
 
@@ -253,7 +256,7 @@ def make_adam(
 ) -> keras.optimizers.Adam:
     """The official code's Adam: beta 0 and 0.999; the rate falls by `factor` after some steps."""
     steps = list(boundaries)
-    schedule: Any = rate
+    schedule: float | keras.optimizers.schedules.LearningRateSchedule = rate
     if steps:
         rates = [rate * factor**i for i in range(len(steps) + 1)]
         # a boundary belongs to the steps before it

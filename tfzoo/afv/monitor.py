@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.model import EnergyGAN
@@ -31,7 +32,7 @@ class GANMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        sets: dict[str, Any],
+        sets: Mapping[str, ArrayLike],
         directory: str | Path | None = None,
         samples: int = 512,
         every: int = 1,

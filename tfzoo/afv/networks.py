@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from tfzoo.layers import SNConv2D
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 SIZES = (16, 32, 64, 128)
 HEADS = ("sigmoid", "logit", "experts")
@@ -29,7 +30,7 @@ def _bound(fan_in: int) -> dict[str, Any]:
     }
 
 
-def _conv(x: Any, filters: int, size: int, layer: type, name: str) -> Any:
+def _conv(x: Tensor, filters: int, size: int, layer: type, name: str) -> Tensor:
     start = _bound(x.shape[-1] * size * size)
     return layer(filters, size, padding="same", name=name, **start)(x)
 
@@ -48,7 +49,7 @@ def make_discriminator(
     width: int = 256,
     head: str = "sigmoid",
     experts: int = EXPERTS,
-    dtype: Any = None,
+    dtype: keras.DTypePolicy | str | None = None,
 ) -> keras.Model:
     """D: four residual blocks, every convolution spectrally normalised, no batch coupling.
 
@@ -92,7 +93,7 @@ def make_discriminator(
         return keras.Model(inputs, x, name="discriminator")
 
 
-def _down(x: Any, width: int, i: int, pool: bool) -> Any:
+def _down(x: Tensor, width: int, i: int, pool: bool) -> Tensor:
     """A pre-activation residual block; the first one takes the image as it is."""
     name = f"block_{i + 1}"
     skip = _conv(x, width, 3, SNConv2D, f"{name}_skip")
@@ -108,7 +109,11 @@ def _down(x: Any, width: int, i: int, pool: bool) -> Any:
 
 
 def make_generator(
-    image_size: int = 32, channels: int = 3, width: int = 256, latent: int = 256, dtype: Any = None
+    image_size: int = 32,
+    channels: int = 3,
+    width: int = 256,
+    latent: int = 256,
+    dtype: keras.DTypePolicy | str | None = None,
 ) -> keras.Model:
     """G: a 4x4 transposed convolution of z, residual blocks that double the sides, tanh.
 
@@ -139,11 +144,11 @@ def make_generator(
         return keras.Model(inputs, x, name="generator")
 
 
-def _norm(x: Any, name: str) -> Any:
+def _norm(x: Tensor, name: str) -> Tensor:
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
 
 
-def _up(x: Any, width: int, name: str) -> Any:
+def _up(x: Tensor, width: int, name: str) -> Tensor:
     skip = layers.UpSampling2D(name=f"{name}_up_skip")(x)
     skip = _conv(skip, width, 3, layers.Conv2D, f"{name}_skip")
     x = layers.ReLU(name=f"{name}_relu_1")(_norm(x, f"{name}_norm_1"))
@@ -170,7 +175,7 @@ def last_map(discriminator: keras.Model) -> keras.Model:
     return keras.Model(discriminator.inputs[0], discriminator.get_layer(LAST_MAP).output)
 
 
-def binary_entropy(p: Any) -> Any:
+def binary_entropy(p: Tensor) -> Tensor:
     """-p log p - (1 - p) log (1 - p) in nats, p clipped to [1e-4, 1 - 1e-4], float32."""
     p = ops.clip(ops.cast(p, "float32"), 1e-4, 1 - 1e-4)
     return -p * ops.log(p) - (1 - p) * ops.log(1 - p)
@@ -185,11 +190,11 @@ class ExpertEnergy(keras.layers.Layer):
     Input: [B, K] in (0, 1). Output: [B, 1].
     """
 
-    def call(self, p: Any) -> Any:
+    def call(self, p: Tensor) -> Tensor:
         """[B, K] -> [B, 1]."""
         return ops.cast(-ops.sum(binary_entropy(p), -1, keepdims=True), self.compute_dtype)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, 1]."""
         return (*shape[:-1], 1)
 
@@ -197,7 +202,7 @@ class ExpertEnergy(keras.layers.Layer):
 class _policy:
     """Makes layers inside the block under a dtype policy; None leaves the global one."""
 
-    def __init__(self, dtype: Any):
+    def __init__(self, dtype: keras.DTypePolicy | str | None):
         self.dtype = dtype
 
     def __enter__(self):

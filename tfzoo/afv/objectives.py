@@ -6,12 +6,12 @@ All in float32, scalars. D's output o is high on real images: log p = o up to a 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from keras import ops
 
 from tfzoo.afv.networks import HEADS, binary_entropy
 from tfzoo.training import replicas
+from tfzoo.typing import Tensor
 
 OBJECTIVES = ("lsgan", "hinge", "vgan")
 """`lsgan`: the official code's, on a sigmoid head. `hinge`: on a raw logit. `vgan`: experts."""
@@ -39,11 +39,11 @@ def check_settings(
         raise ValueError(f"ema={ema}: must be from 0 to below 1")
 
 
-def _float(x: Any) -> Any:
+def _float(x: Tensor) -> Tensor:
     return ops.cast(x, "float32")
 
 
-def discriminator_loss(objective: str, real: Any, fake: Any) -> Any:
+def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
     """What D descends.
 
     Args:
@@ -63,7 +63,7 @@ def discriminator_loss(objective: str, real: Any, fake: Any) -> Any:
     return energy(real) - energy(fake) - marginal_entropy(real)
 
 
-def generator_loss(objective: str, fake: Any) -> Any:
+def generator_loss(objective: str, fake: Tensor) -> Tensor:
     """What G descends, but for the MCMC-inspired term.
 
     Args:
@@ -82,17 +82,17 @@ def generator_loss(objective: str, fake: Any) -> Any:
     return energy(fake) - marginal_entropy(fake)
 
 
-def energy(p: Any) -> Any:
+def energy(p: Tensor) -> Tensor:
     """The mean over the batch of E = sum_j h(p_j): [B, K] -> scalar."""
     return ops.mean(ops.sum(binary_entropy(p), -1))
 
 
-def marginal_entropy(p: Any) -> Any:
+def marginal_entropy(p: Tensor) -> Tensor:
     """The entropy's surrogate sum_j h(mean over the batch of p_j): [B, K] -> scalar."""
     return ops.sum(binary_entropy(replicas.mean(ops.mean(_float(p), 0))))
 
 
-def mcmc_term(images: Any, old: Any, noise: Any) -> Any:
+def mcmc_term(images: Tensor, old: Tensor, noise: Tensor) -> Tensor:
     """mean (G(z) - G_old(z) + noise)^2: keeps G near a step of Langevin dynamics from its past.
 
     Minimising -D(x) + (gamma / M) |x - x_old + e|^2 over an image x of M numbers is an implicit

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from tfzoo.typing import Tensor
 
-def to_network(images: Any, size: int, mean: float = 127.5, std: float = 127.5) -> Any:
+
+def to_network(images: Tensor, size: int, mean: float = 127.5, std: float = 127.5) -> Tensor:
     """Raw pixels as the networks take them.
 
     Smaller images whose side divides `size` are repeated; larger ones are averaged over blocks,
@@ -43,6 +43,6 @@ def to_network(images: Any, size: int, mean: float = 127.5, std: float = 127.5) 
     return ops.clip((x - mean) / std, -1.0, 1.0)
 
 
-def to_pixels(images: Any, mean: float = 127.5, std: float = 127.5) -> Any:
+def to_pixels(images: Tensor, mean: float = 127.5, std: float = 127.5) -> Tensor:
     """The networks' images as raw pixels, at the networks' size: float32."""
     return ops.cast(images, "float32") * std + mean

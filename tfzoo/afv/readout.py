@@ -10,7 +10,6 @@ and the Gram matrix of the training images is all that a ridge fit needs (the du
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -61,7 +60,9 @@ def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Te
     return total
 
 
-def gram(vectorizer: FisherVectorizer, x: Any, y: Any = None, memory: int = 2**31) -> np.ndarray:
+def gram(
+    vectorizer: FisherVectorizer, x: np.ndarray, y: np.ndarray | None = None, memory: int = 2**31
+) -> np.ndarray:
     """K = V(x) V(y)^T of `transform`'s features, [N, M] float32, without all of them at once.
 
     As many rows of `y` as fit `memory` are held; for each such block `x` is streamed through.
@@ -148,7 +149,7 @@ def choose_ridge(
         The problem, alpha [N, k], the penalty chosen, its validation accuracy.
     """
     problem = DualRidge(kernel, 2.0 * np.eye(classes)[labels] - 1)
-    best: tuple[Any, float, float] | None = None
+    best: tuple[np.ndarray, float, float] | None = None
     for penalty in sorted(penalties, reverse=True):  # of equals the most regular
         try:
             alpha = problem.solve(penalty)

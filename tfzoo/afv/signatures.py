@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +12,7 @@ from tfzoo import serving
 from tfzoo.afv.classifier import AFVClassifier
 from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 SEEDS = np.arange(4, dtype=np.int32)
 
@@ -48,7 +48,7 @@ def signatures(model: AFVClassifier) -> dict[str, Signature]:
 
 
 def _classes(model: AFVClassifier) -> Callable:
-    def answer(images: Any) -> dict[str, Any]:
+    def answer(images: Tensor) -> dict[str, Tensor]:
         p = model.probabilities(images)
         return {"probabilities": p, "classes": tf.argmax(p, -1, tf.int32)}
 
@@ -56,7 +56,7 @@ def _classes(model: AFVClassifier) -> Callable:
 
 
 def _features(model: AFVClassifier) -> Callable:
-    def answer(images: Any) -> dict[str, Any]:
+    def answer(images: Tensor) -> dict[str, Tensor]:
         return {"fisher_vector": model.serve_features(images)}
 
     return answer
@@ -70,7 +70,7 @@ def _sample(model: AFVClassifier, latent: int) -> Callable:
     def one(seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([latent], tf.stack([seed, 0]))
 
-    def answer(seed: Any) -> dict[str, Any]:
+    def answer(seed: Tensor) -> dict[str, Tensor]:
         z = tf.map_fn(one, seed, fn_output_signature=tf.TensorSpec([latent], tf.float32))
         return {"images": model.sample(z)}
 
@@ -89,7 +89,7 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
     spec = tf.TensorSpec([None, *size], tf.float32)
     x, y = (rng.integers(0, 17, (n, *size)).astype(np.float32) for n in (6, 5))
 
-    def mean(images: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    def mean(images: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         made, count = model.vectorizer, tf.cast(tf.shape(images)[0], tf.float32)
         total = made.gradients.sum_in_graph(model.prepare(images))
         return (total / count - made.mean.value) * made.whitening(), count
@@ -97,11 +97,11 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
     def living() -> tf.Tensor:
         return tf.reduce_sum(tf.cast(model.vectorizer.whitening() > 0, tf.float32))
 
-    def distance(x: Any, y: Any) -> dict[str, Any]:
+    def distance(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         (a, n), (b, m) = mean(x), mean(y)
         return {"distance": tf.reduce_sum(tf.square(a - b)) / living(), "floor": 1 / n + 1 / m}
 
-    def similarity(x: Any) -> dict[str, Any]:
+    def similarity(x: Tensor) -> dict[str, Tensor]:
         a, n = mean(x)
         found = tf.reduce_sum(tf.square(a)) / living()
         floor = 1 / n + 1 / model.vectorizer.count.value

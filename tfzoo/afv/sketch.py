@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 _PRIME = 2**31 - 1
 
 
-def sketch(v: Any, size: int) -> Any:
+def sketch(v: Tensor, size: int) -> Tensor:
     """Folds [B, n] into [B, size]: each coordinate, with a random sign, goes to a random bucket.
 
     Signs and buckets are hashes of the coordinate's number, the same everywhere (on JAX with

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.ala.controller import HISTORY, LossController, reward, states
 from tfzoo.ala.parametric import ParametricLoss
@@ -58,7 +58,7 @@ class Alignment:
         own = [self.phi, self.history, self.state, self.action, self.sum, self.before]
         return [*own, self.windows, self.moves, *self.controller.state]
 
-    def add(self, cost: Any) -> None:
+    def add(self, cost: ArrayLike) -> None:
         """One evaluation within a window, less is better [P]: M <- gamma M + cost (Eq. 4)."""
         gamma = self.controller.gamma
         self.sum.assign(gamma * ops.convert_to_numpy(self.sum) + np.asarray(cost, "float32"))
@@ -111,5 +111,5 @@ class Alignment:
         self.controller.learn(rewards, self.loss.decisions)
 
 
-def _held(value: Any, name: str, dtype: str = "float32") -> keras.Variable:
+def _held(value: ArrayLike, name: str, dtype: str = "float32") -> keras.Variable:
     return keras.Variable(np.asarray(value, dtype), trainable=False, dtype=dtype, name=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from tfzoo.ala.controller import LossController
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import check
 from tfzoo.errors import InputError
+from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
 
 
@@ -51,7 +53,7 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         self,
         controller: LossController,
         validation_data: Any,
-        metric: Any,
+        metric: BlackBoxMetric | Callable | str,
         mode: str | None = None,
         steps_per_action: int = 200,
         evaluations: int = 3,
@@ -73,7 +75,7 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         self.warmup_steps, self.learn, self.total_steps = warmup_steps, learn, total_steps
         self.history: list[tuple[int, float]] = []
         self.alignment: Alignment | None = None
-        self._steps: Any = None  # a variable once `bind` made the state
+        self._steps: keras.Variable = None  # a variable once `bind` made the state
         self._count, self._batch = 0, 0
 
     def bind(self, loss: Any, total: int) -> AdaptiveLossAlignment:

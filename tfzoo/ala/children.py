@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import check, choices
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 
 MODES = ("vectorised", "loop")
 
@@ -75,7 +76,7 @@ class Children:
         """Everything that training goes on from."""
         return [v for group in self.groups for v in group.variables]
 
-    def step(self, x: Any, y: Any, phi: Any, warm: bool = False) -> np.ndarray:
+    def step(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool = False) -> np.ndarray:
         """One step of every child: its own batch and parameters; gives its loss [P].
 
         Args:
@@ -97,7 +98,7 @@ class Children:
         ]
         return self._step(*shared, bool(warm))
 
-    def predict(self, batches: Sequence[Any]) -> np.ndarray:
+    def predict(self, batches: Sequence[Tensor]) -> np.ndarray:
         """What every child says of the same inputs, in batches: [P, N, ...]."""
         return np.concatenate([self._said(tf.convert_to_tensor(x)).numpy() for x in batches], 1)
 
@@ -106,12 +107,12 @@ class Children:
         which = next(i for i, part in enumerate(self.parts) if child < part.stop)
         self.groups[which].write(child - self.parts[which].start, model)
 
-    def _all(self, x: Any, y: Any, phi: Any, warm: bool) -> tf.Tensor:
+    def _all(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool) -> tf.Tensor:
         if self.strategy is None:
             found = [self.groups[0].gradients(x, y, phi, warm)]
         else:
 
-            def local(x: Any, y: Any, phi: Any) -> Any:
+            def local(x: Tensor, y: Tensor, phi: Tensor) -> tuple[Tensor, list, list]:
                 replica = tf.distribute.get_replica_context().replica_id_in_sync_group
                 return self.groups[int(tf.get_static_value(replica))].gradients(x, y, phi, warm)
 
@@ -153,10 +154,10 @@ class _Group:
     def variables(self) -> list[keras.Variable]:
         return [*self.trainable, *self.state, *self.optimizer.variables]
 
-    def gradients(self, x: Any, y: Any, phi: Any, warm: bool) -> tuple[Any, list, list]:
+    def gradients(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool) -> tuple[Tensor, list, list]:
         """Losses [P], gradients and new states of all children."""
 
-        def of_one(given: Any) -> tuple[Any, list, list]:
+        def of_one(given: tuple) -> tuple[Tensor, list, list]:
             weights, state, x, y, phi = given
             with tf.GradientTape() as tape:
                 tape.watch(weights)
@@ -176,10 +177,10 @@ class _Group:
         for variable, value in zip(self.state, state, strict=True):
             variable.assign(value)
 
-    def answers(self, x: Any) -> Any:
+    def answers(self, x: Tensor) -> Tensor:
         """Predictions [P, B, ...] of the same inputs."""
 
-        def of_one(given: Any) -> Any:
+        def of_one(given: tuple) -> Tensor:
             return self.model.stateless_call(*given, x, training=False)[0]
 
         return self._mapped(of_one, self._values())
@@ -199,7 +200,7 @@ class _Group:
         )
         return weights, state
 
-    def _mapped(self, function: Callable[[Any], Any], given: Any) -> Any:
+    def _mapped(self, function: Callable[[Any], Any], given: tuple) -> Any:
         if self.mode == "vectorised":
             return tf.vectorized_map(function, given)
         rows = [

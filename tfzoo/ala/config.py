@@ -53,7 +53,7 @@ class TrainingConfig(Config):
 
     def make(self, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer of a training of so many steps."""
-        rate: Any = self.learning_rate
+        rate: float | keras.optimizers.schedules.LearningRateSchedule = self.learning_rate
         if self.final < 1:
             rate = keras.optimizers.schedules.CosineDecay(rate, max(steps, 1), alpha=self.final)
         if self.kind == "adam":

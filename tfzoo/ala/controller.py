@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.config import check
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
+
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 HISTORY = 10
 """Past values of each statistic that a state holds."""
@@ -42,7 +47,7 @@ def states(history: np.ndarray, seen: int, parameters: np.ndarray, progress: flo
     return np.concatenate([flat, *rest], -1).astype("float32")
 
 
-def reward(before: Any, now: Any) -> np.ndarray:
+def reward(before: ArrayLike, now: ArrayLike) -> np.ndarray:
     """sign(M_{t-1} - M_t) (Eq. 5): 1 where the cost fell, -1 where it rose."""
     return np.sign(np.asarray(before, "float64") - np.asarray(now, "float64")).astype("float32")
 
@@ -113,11 +118,11 @@ class LossController(keras.Model):
         first = "zeros" if uniform else "glorot_uniform"
         last = {"kernel_initializer": first, "name": "actions", "dtype": "float32"}
         self.layers_.append(keras.layers.Dense(3, **last))
-        self._compiled: Callable[..., Any] | None = None
+        self._compiled: Callable[..., None] | None = None
         self.adam = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
         self.build((None, STATE))
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes the policy, the memory and Adam's variables."""
         width = STATE
         for layer in self.layers_:
@@ -134,7 +139,7 @@ class LossController(keras.Model):
         self.adam.build(self.trainable_variables)
         self.built = True
 
-    def call(self, states: Any) -> Any:
+    def call(self, states: Tensor) -> Tensor:
         """Logits of the three actions [B, 3] of states [B, 24]."""
         for layer in self.layers_:
             states = layer(states)
@@ -196,7 +201,9 @@ class LossController(keras.Model):
         self.draws.assign_add(1)
         self.average.assign(self.decay * self.average + (1 - self.decay) * float(np.mean(rewards)))
 
-    def gradient(self, states: Any, actions: Any, advantages: Any, decisions: int) -> list[Any]:
+    def gradient(
+        self, states: Tensor, actions: Tensor, advantages: Tensor, decisions: int
+    ) -> list[Tensor]:
         """The gradient of -sqrt(n) mean[(r - b) log pi(a|s)] - entropy mean H(pi(.|s)).
 
         The first term is the mean over experiences of -(r - b) sum_i log pi(a_i|s_i) / sqrt(n).
@@ -210,16 +217,16 @@ class LossController(keras.Model):
             loss -= self.entropy * tf.reduce_mean(policy.entropy())
         return tape.gradient(loss, [v.value for v in self.trainable_variables])
 
-    def _update(self, *given: Any) -> None:
+    def _update(self, *given: Tensor) -> None:
         """Adam's step, compiled at the first."""
         import tensorflow as tf
 
         if self._compiled is None:
             dtypes = (tf.float32, tf.int32, tf.float32, tf.float32)
-            shapes: tuple[Any, ...] = ([None, STATE], [None], [None], [])
+            shapes: tuple[list[int | None], ...] = ([None, STATE], [None], [None], [])
             signature = [tf.TensorSpec(s, d) for s, d in zip(shapes, dtypes, strict=True)]
 
-            def step(*given: Any) -> None:
+            def step(*given: Tensor) -> None:
                 self.adam.apply(self.gradient(*given), self.trainable_variables)
 
             self._compiled = tf.function(step, input_signature=signature, autograph=False)
@@ -231,13 +238,13 @@ class LossController(keras.Model):
             float(decisions),
         )
 
-    def probabilities(self, states: Any) -> np.ndarray:
+    def probabilities(self, states: ArrayLike) -> np.ndarray:
         """pi(. | s) of states [..., 24] -> [..., 3]."""
         flat = np.asarray(states, "float32").reshape(-1, STATE)
         found = ops.convert_to_numpy(ops.softmax(self(flat)))
         return found.reshape(*np.shape(states)[:-1], 3)
 
-    def _policy(self, states: Any) -> Any:
+    def _policy(self, states: Tensor) -> tfp.distributions.Categorical:
         import tensorflow_probability as tfp
 
         return tfp.distributions.Categorical(logits=self(ops.cast(states, "float32")))

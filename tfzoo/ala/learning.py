@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +14,7 @@ from tfzoo.ala.children import Children
 from tfzoo.config import check
 from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
+from tfzoo.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class SharedLearning:
 
     def fit(
         self,
-        batches: Iterable[tuple[Any, Any]],
+        batches: Iterable[tuple[Tensor, Tensor]],
         step: int = 0,
         after: Callable[[int, np.ndarray], None] | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class SharedLearning:
         """The child whose last window had the lowest cost."""
         return int(np.argmin(ops.convert_to_numpy(self.alignment.before)))
 
-    def _parted(self, a: Any) -> Any:
+    def _parted(self, a: Tensor) -> Tensor:
         a = ops.convert_to_tensor(a)
         return ops.reshape(a, (self.children.count, -1, *a.shape[1:]))
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import check, choices
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 LINKS = ("sigmoid", "identity")
 _TINY = 1e-7
@@ -21,12 +23,12 @@ class _OfClasses(ParametricLoss):
     Labels are class numbers [B] or [B, 1], or one-hot [B, C]; predictions [B, C].
     """
 
-    def __init__(self, num_classes: int, from_logits: bool, start: Any, **keywords: Any):
+    def __init__(self, num_classes: int, from_logits: bool, start: ArrayLike, **keywords: Any):
         check(num_classes >= 2, "num_classes", num_classes, "at least 2")
         super().__init__(start, **keywords)
         self.num_classes, self.from_logits = num_classes, bool(from_logits)
 
-    def log_p(self, y_pred: Any) -> Any:
+    def log_p(self, y_pred: Tensor) -> Tensor:
         """log f [B, C]; probabilities are clipped to 1e-7 as Keras does, log-softmax is not."""
         y_pred = ops.cast(y_pred, "float32")
         if self.from_logits:
@@ -34,14 +36,14 @@ class _OfClasses(ParametricLoss):
         p = y_pred / ops.sum(y_pred, -1, keepdims=True)
         return ops.log(ops.clip(p, _TINY, 1.0 - _TINY))
 
-    def one_hot(self, y_true: Any) -> Any:
+    def one_hot(self, y_true: Tensor) -> Tensor:
         """Labels as rows [B, C]."""
         if len(y_true.shape) == 2 and y_true.shape[-1] == self.num_classes:
             return ops.cast(y_true, "float32")
         numbers = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         return ops.one_hot(numbers, self.num_classes, dtype="float32")
 
-    def fixed(self, y_true: Any, y_pred: Any) -> Any:
+    def fixed(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Cross-entropy of each row [B]."""
         return -ops.sum(self.one_hot(y_true) * self.log_p(y_pred), -1)
 
@@ -85,7 +87,7 @@ class CorrelationLoss(_OfClasses):
         link: str = "sigmoid",
         limit: float = 1.0,
         scale: float = 1.0,
-        phi: Any = None,
+        phi: ArrayLike | None = None,
         **keywords: Any,
     ):
         choices("link", link, LINKS)
@@ -100,12 +102,12 @@ class CorrelationLoss(_OfClasses):
         self._place = np.maximum(place, place.T)
         self._off = (1.0 - np.eye(num_classes)).astype("float32")
 
-    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+    def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]: in (-1, 0) with the sigmoid."""
         total = ops.sum(ops.matmul(self.one_hot(y_true), phi) * self.log_p(y_pred), -1)
         return -ops.sigmoid(total) if self.link == "sigmoid" else -total
 
-    def moved(self, phi: Any, delta: Any) -> Any:
+    def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """Steps of the pairs, off-diagonal entries clipped, ones on the diagonal."""
         steps = ops.take(ops.cast(delta, "float32"), self._place.reshape(-1))
         steps = ops.reshape(steps, (self.num_classes, self.num_classes))
@@ -151,7 +153,7 @@ class ClassWeightLoss(_OfClasses):
         from_logits: bool = False,
         limit: float = 3.0,
         scale: float = 1.0,
-        phi: Any = None,
+        phi: ArrayLike | None = None,
         **keywords: Any,
     ):
         keywords.setdefault("name", "class_weight_loss")
@@ -159,13 +161,13 @@ class ClassWeightLoss(_OfClasses):
         super().__init__(num_classes, from_logits, np.zeros(num_classes), **keywords)
         self.decisions = num_classes
 
-    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+    def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
         weights = ops.exp(phi)
         weights = weights / ops.mean(weights)
         return -ops.sum(self.one_hot(y_true) * weights * self.log_p(y_pred), -1)
 
-    def moved(self, phi: Any, delta: Any) -> Any:
+    def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """Steps of the classes, brought to mean zero, clipped."""
         found = phi + self.scale * ops.cast(delta, "float32")
         return ops.clip(found - ops.mean(found), -self.limit, self.limit)

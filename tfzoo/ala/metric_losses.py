@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import check
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 ROWS = 512
 """Held-out rows whose pairs the controller is told of."""
@@ -18,7 +20,7 @@ POWERS = (1.0, 0.5, 2.0, 3.0, 4.0)
 """h_k(d) = 2 (d / 2)^power: increasing from 0 to 2 where distances of unit vectors lie."""
 
 
-def distances(x: Any) -> Any:
+def distances(x: Tensor) -> Tensor:
     """Euclidean distances [B, B] of rows brought to unit length, with finite gradients at 0."""
     x = ops.cast(x, "float32")
     x = x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), -1, keepdims=True), 1e-12))
@@ -26,7 +28,7 @@ def distances(x: Any) -> Any:
     return ops.sqrt(ops.maximum(squared, 1e-6))
 
 
-def _pairs(y_true: Any) -> tuple[Any, Any]:
+def _pairs(y_true: Tensor) -> tuple[Tensor, Tensor]:
     """Float masks [B, B] of positive and negative pairs; a row is no pair with itself."""
     y = ops.reshape(ops.cast(y_true, "int32"), (-1,))
     same = ops.cast(y[:, None] == y[None, :], "float32")
@@ -73,7 +75,7 @@ class DistanceMixtureLoss(ParametricLoss):
         margin: float = 0.2,
         limit: float = 2.0,
         scale: float = 1.0,
-        phi: Any = None,
+        phi: ArrayLike | None = None,
         **keywords: Any,
     ):
         check(margin >= 0, "margin", margin, "at least 0")
@@ -84,7 +86,7 @@ class DistanceMixtureLoss(ParametricLoss):
         self.margin = float(margin)
         self._low = (0.1 * start).astype("float32")
 
-    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+    def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Each anchor's share [B]; their mean is that over all active triplets."""
         positive, negative = _pairs(y_true)
         h = _powers(distances(y_pred))
@@ -96,7 +98,7 @@ class DistanceMixtureLoss(ParametricLoss):
         count = ops.cast(ops.shape(rows)[0], "float32")
         return rows * count / ops.maximum(active, 1.0)
 
-    def moved(self, phi: Any, delta: Any) -> Any:
+    def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """Steps of the ten entries, clipped."""
         steps = ops.reshape(ops.cast(delta, "float32"), (2, len(POWERS)))
         return ops.clip(phi + self.scale * steps, self._low, self.limit)
@@ -144,7 +146,7 @@ class FocalPairLoss(ParametricLoss):
         offset: float = 1.0,
         limit: float = 2.0,
         scale: float = 1.0,
-        phi: Any = None,
+        phi: ArrayLike | None = None,
         **keywords: Any,
     ):
         check(0 < offset < 2, "offset", offset, "above 0 and below 2")
@@ -152,7 +154,7 @@ class FocalPairLoss(ParametricLoss):
         super().__init__(np.log([4.0, 4.0]), phi, limit, scale, **keywords)
         self.offset = float(offset)
 
-    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+    def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each anchor [B]."""
         gap = distances(y_pred) - self.offset
         total = 0.0
@@ -163,7 +165,7 @@ class FocalPairLoss(ParametricLoss):
             total = total + ops.logsumexp(padded, -1) / sharp
         return total
 
-    def moved(self, phi: Any, delta: Any) -> Any:
+    def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """Steps of the two, clipped."""
         found = phi + self.scale * ops.cast(delta, "float32")
         return ops.clip(found, self.start - self.limit, self.start + self.limit)
@@ -182,6 +184,6 @@ class FocalPairLoss(ParametricLoss):
         return {"offset": self.offset} | super().get_config()
 
 
-def _powers(d: Any) -> Any:
+def _powers(d: Tensor) -> Tensor:
     """h_k(d) of distances [...] -> [..., 5]."""
     return ops.stack([2.0 * ops.power(d / 2.0, p) for p in POWERS], -1)

@@ -7,8 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.config import check
+from tfzoo.typing import Tensor
 
 
 class ParametricLoss(keras.losses.Loss):
@@ -37,7 +39,9 @@ class ParametricLoss(keras.losses.Loss):
 
     decisions: int
 
-    def __init__(self, start: Any, phi: Any, limit: float, scale: float, **keywords: Any):
+    def __init__(
+        self, start: ArrayLike, phi: ArrayLike | None, limit: float, scale: float, **keywords: Any
+    ):
         super().__init__(**keywords)
         check(limit > 0, "limit", limit, "above 0")
         check(scale > 0, "scale", scale, "above 0")
@@ -50,15 +54,15 @@ class ParametricLoss(keras.losses.Loss):
         self.phi = keras.Variable(found, name="phi", **make)
         self.warm = keras.Variable(0.0, name="warm", **make)
 
-    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+    def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B] for parameters `phi`."""
         raise NotImplementedError
 
-    def fixed(self, y_true: Any, y_pred: Any) -> Any:
+    def fixed(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The fixed loss of each row [B]: by default that of Phi_0."""
         return self.value(ops.convert_to_tensor(self.start), y_true, y_pred)
 
-    def moved(self, phi: Any, delta: Any) -> Any:
+    def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """`phi` after the steps `delta` [n] of all decisions, projected."""
         raise NotImplementedError
 
@@ -70,12 +74,12 @@ class ParametricLoss(keras.losses.Loss):
         """Two numbers for each decision [n, 2] of held-out predictions."""
         raise NotImplementedError
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
         moving = self.value(ops.convert_to_tensor(self.phi), y_true, y_pred)
         return ops.where(self.warm > 0.5, self.fixed(y_true, y_pred), moving)
 
-    def apply_action(self, delta: Any) -> None:
+    def apply_action(self, delta: Tensor) -> None:
         """Moves `phi` by the steps `delta` [n]."""
         self.phi.assign(self.moved(ops.convert_to_tensor(self.phi), ops.cast(delta, "float32")))
 

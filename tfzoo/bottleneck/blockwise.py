@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from keras import backend, ops
+from numpy.typing import ArrayLike
 
 WHICH = ("nngp", "ntk")
 DTYPES = ("float32", "float64")
@@ -20,8 +21,8 @@ ALIGN = 16
 
 def kernel_matrix(
     kernel: Any,
-    x1: Any,
-    x2: Any = None,
+    x1: ArrayLike,
+    x2: ArrayLike | None = None,
     which: str = "ntk",
     *,
     memory: int = 2**30,
@@ -69,9 +70,9 @@ def kernel_matrix(
 
 def kernel_times(
     kernel: Any,
-    x1: Any,
-    x2: Any,
-    v: Any,
+    x1: ArrayLike,
+    x2: ArrayLike,
+    v: ArrayLike,
     which: str = "ntk",
     *,
     memory: int = 2**30,
@@ -121,7 +122,7 @@ def kernel_times(
 class _Plan:
     """Sides of the blocks, and the blocks' points, padded to one shape."""
 
-    def __init__(self, x1: Any, x2: Any, dtype: str, memory: int, columns: int = 0):
+    def __init__(self, x1: np.ndarray, x2: np.ndarray, dtype: str, memory: int, columns: int = 0):
         self.x1, self.x2, self.dtype = x1, x2, np.dtype(dtype)
         side = _side(x1.shape[1], self.dtype.itemsize, memory, columns)
         self.rows, self.columns = (_even(len(x), side) for x in (x1, x2))
@@ -138,7 +139,7 @@ class _Plan:
         """The same of the columns."""
         return self._parts(self.x2, self.columns)
 
-    def _parts(self, x: Any, side: int) -> Iterator[tuple[int, slice, np.ndarray]]:
+    def _parts(self, x: np.ndarray, side: int) -> Iterator[tuple[int, slice, np.ndarray]]:
         for number, start in enumerate(range(0, len(x), side)):
             place = slice(start, min(start + side, len(x)))
             yield number, place, _padded(x, place, side, self.dtype)
@@ -203,7 +204,9 @@ def _compiled(kernel: Any, which: str) -> _Compiled:
         return _Compiled(kernel, which)
 
 
-def _checked(kernel: Any, x1: Any, x2: Any, which: str, memory: int, dtype: str) -> tuple[Any, Any]:
+def _checked(
+    kernel: Any, x1: ArrayLike, x2: ArrayLike | None, which: str, memory: int, dtype: str
+) -> tuple[np.ndarray, np.ndarray | None]:
     """x1 and x2 as arrays, all arguments tried."""
     if which not in WHICH or not hasattr(kernel, which):
         raise ValueError(f"which={which!r}: must be one of {', '.join(WHICH)} that the kernel has")
@@ -222,7 +225,7 @@ def _checked(kernel: Any, x1: Any, x2: Any, which: str, memory: int, dtype: str)
     return first, second
 
 
-def _array(name: str, x: Any) -> np.ndarray:
+def _array(name: str, x: ArrayLike) -> np.ndarray:
     x = x if isinstance(x, np.ndarray) else np.asarray(x)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{name} of shape {x.shape}: must be [N, n], neither of them 0")

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
+from tfzoo.typing import Shape, Tensor
 
 
 class WholeSetModel(keras.Model):
@@ -57,7 +58,7 @@ class WholeSetModel(keras.Model):
         if self.example_shape is not None and outputs is not None and examples is not None:
             self.build((None, *self.example_shape))
 
-    def build(self, shape: Any = None) -> None:
+    def build(self, shape: Shape | None = None) -> None:
         """Makes all weights.
 
         Raises:
@@ -91,13 +92,15 @@ class WholeSetModel(keras.Model):
     def _begin(self, y: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _weight(self, name: str, shape: tuple[int, ...], drawn: bool = False, dtype: Any = None):
+    def _weight(
+        self, name: str, shape: tuple[int, ...], drawn: bool = False, dtype: str | None = None
+    ):
         start = keras.initializers.RandomNormal(0.0, 1.0) if drawn else "zeros"
         return self.add_weight(
             shape=shape, initializer=start, trainable=False, name=name, dtype=dtype
         )
 
-    def rows(self, x: Any) -> Any:
+    def rows(self, x: Tensor) -> Tensor:
         """Inputs as the kernels take them: [B, *input_shape] -> [B, n]."""
         if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
             raise ValueError(f"input {tuple(x.shape)}: must be [B, *{self.example_shape}]")
@@ -109,7 +112,7 @@ class WholeSetModel(keras.Model):
             x = x * ops.rsqrt(ops.maximum(square, 1e-12))  # a zero vector stays one
         return x
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, k]."""
         return (shape[0], self.num_outputs)
 
@@ -125,12 +128,12 @@ class WholeSetModel(keras.Model):
         y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
+        verbose: int | str = "auto",
+        callbacks: list[keras.callbacks.Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,

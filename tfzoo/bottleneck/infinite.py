@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,6 +16,10 @@ from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 from tfzoo.bottleneck.model import halves
 from tfzoo.bottleneck.training_set import step_loss
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 KERNELS = ("ntk", "nngp")
 
@@ -59,7 +63,7 @@ class InfiniteNetwork(WholeSetModel):
         ValueError: an argument is out of range.
     """
 
-    _fitted: tuple[Any, Any] | None
+    _fitted: tuple[Tensor, Tensor] | None
 
     def __init__(
         self,
@@ -138,7 +142,7 @@ class InfiniteNetwork(WholeSetModel):
         super()._end()
         self._fitted = None
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """Nothing is left to train: the metrics on the training set."""
         del data
         assert self._fitted is not None  # `_begin` solved for them
@@ -148,18 +152,18 @@ class InfiniteNetwork(WholeSetModel):
         self._loss_tracker.update_state(loss)
         return self.compute_metrics(None, targets, outputs)
 
-    def _cross(self, x: Any) -> tuple[Any, Any]:
+    def _cross(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self.build()
         rows = self.rows(x)
         of = getattr(self.kernel, self._settings["kernel"])
         return rows, of(rows, ops.copy(self.x))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """[B, *input_shape] -> the mean, float32 [B, k]."""
         cross = self._cross(x)[1]
         return ops.cast(ops.matmul(cross, ops.copy(self.coefficients)), "float32")
 
-    def predictive(self, x: Any) -> tuple[Any, Any]:
+    def predictive(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation: [B, *input_shape] -> two of float32 [B, k]."""
         rows, cross = self._cross(x)
         mean = ops.matmul(cross, ops.copy(self.coefficients))
@@ -169,7 +173,7 @@ class InfiniteNetwork(WholeSetModel):
         stddev = ops.sqrt(variance + self._settings["noise"])[:, None]
         return ops.cast(mean, "float32"), ops.cast(ops.ones_like(mean) * stddev, "float32")
 
-    def posterior(self, x: Any) -> Any:
+    def posterior(self, x: Tensor) -> tfp.distributions.GaussianProcessRegressionModel:
         """The Gaussian process at some points together, by TFP.
 
         Args:
@@ -199,7 +203,12 @@ class InfiniteNetwork(WholeSetModel):
             jitter=0.0,
         )
 
-    def compile(self, optimizer: Any = None, loss: Any = "mse", **keywords: Any) -> None:
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
+        loss: Callable | str = "mse",
+        **keywords: Any,
+    ) -> None:
         """As Keras's; there is nothing to optimise, and the loss is the squared error.
 
         Raises:

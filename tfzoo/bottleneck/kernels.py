@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import backend, ops
+
+from tfzoo.typing import Tensor
 
 ACTIVATIONS = ("relu", "erf", "linear")
 
@@ -15,25 +17,27 @@ ACTIVATIONS = ("relu", "erf", "linear")
 class DotProductKernel:
     """NNGP and NTK of a network that are functions of x.x'/n, |x|^2/n and |x'|^2/n alone."""
 
-    def elementwise(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+    def elementwise(
+        self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
         raise NotImplementedError
 
-    def propagate_diagonal(self, nngp: Any, ntk: Any) -> tuple[Any, Any]:
+    def propagate_diagonal(self, nngp: Tensor, ntk: Tensor) -> tuple[Tensor, Tensor]:
         """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
         raise NotImplementedError
 
-    def nngp(self, x1: Any, x2: Any = None) -> Any:
+    def nngp(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
         """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
         q, d1, d2 = _products(x1, x2)
         nngp = self.elementwise(q, None, d1[:, None], d2[None, :])[0]
         return nngp if x2 is not None else _on_diagonal(nngp, self.propagate_diagonal(d1, 0.0)[0])
 
-    def ntk(self, x1: Any, x2: Any = None) -> Any:
+    def ntk(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
         """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
         return self.covariances(x1, x2)[1]
 
-    def covariances(self, x1: Any, x2: Any = None) -> tuple[Any, Any]:
+    def covariances(self, x1: Tensor, x2: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """K and Theta in one pass, each [N1, N2]."""
         q, d1, d2 = _products(x1, x2)
         found = self.elementwise(q, 0.0, d1[:, None], d2[None, :])
@@ -41,11 +45,13 @@ class DotProductKernel:
             return found
         return tuple(map(_on_diagonal, found, self.propagate_diagonal(d1, 0.0)))
 
-    def diagonal(self, x: Any) -> tuple[Any, Any]:
+    def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""
         return self.propagate_diagonal(_norms(_points(x, "x")), 0.0)
 
-    def propagate(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+    def propagate(
+        self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The kernels after this net of points that are themselves outputs of infinite nets.
 
         If g has kernels K_g, Theta_g, this gives those of f after g with infinitely many units
@@ -139,7 +145,9 @@ class InfiniteMLP(DotProductKernel):
         readout = weight if self.readout_scale is None else self.readout_scale
         return (self.input_scale, *[weight] * (self.depth - 1), readout)
 
-    def elementwise(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+    def elementwise(
+        self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
         moments, diagonal = _MOMENTS[self.activation], _DIAGONALS[self.activation]
         for layer, scale in enumerate(self.scales):
@@ -153,7 +161,7 @@ class InfiniteMLP(DotProductKernel):
             diag1, diag2 = _affine(diag1, weight, bias), _affine(diag2, weight, bias)
         return nngp, ntk
 
-    def propagate_diagonal(self, nngp: Any, ntk: Any) -> tuple[Any, Any]:
+    def propagate_diagonal(self, nngp: Tensor, ntk: Tensor) -> tuple[Tensor, Tensor]:
         """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
         for layer, scale in enumerate(self.scales):
             if layer:
@@ -163,7 +171,7 @@ class InfiniteMLP(DotProductKernel):
             ntk = nngp + scale**2 * ntk
         return nngp, ntk
 
-    def input_gradient(self, z1: Any, z2: Any) -> tuple[Any, Any]:
+    def input_gradient(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
         """dK(z1, z2)/dz1 and dTheta(z1, z2)/dz1: [N1, n], [N2, n] -> two of [N1, N2, n].
 
         Where Theta has no derivative (equal, antipodal and zero points of a ReLU net) the term that
@@ -175,7 +183,9 @@ class InfiniteMLP(DotProductKernel):
             a[..., None] * z2[None, :, :] + b[..., None] * z1[:, None, :] for a, b in parts
         )
 
-    def gradient_factors(self, z1: Any, z2: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    def gradient_factors(
+        self, z1: Tensor, z2: Tensor
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """`input_gradient` as coefficients: d/dz1 = a z2 + b z1, for K and for Theta.
 
         So sum_j chi_j dTheta(z, z_j)/dz = (a chi) z2 + (b chi) z1 needs no [N1, N2, n].
@@ -219,13 +229,15 @@ class Composition(DotProductKernel):
     outer: DotProductKernel
     inner: DotProductKernel
 
-    def elementwise(self, nngp: Any, ntk: Any, diag1: Any, diag2: Any) -> tuple[Any, Any]:
+    def elementwise(
+        self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
         nngp, ntk = self.inner.elementwise(nngp, ntk, diag1, diag2)
         diag1, diag2 = (self.inner.propagate_diagonal(d, 0.0)[0] for d in (diag1, diag2))
         return self.outer.elementwise(nngp, ntk, diag1, diag2)
 
-    def propagate_diagonal(self, nngp: Any, ntk: Any) -> tuple[Any, Any]:
+    def propagate_diagonal(self, nngp: Tensor, ntk: Tensor) -> tuple[Tensor, Tensor]:
         """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
         return self.outer.propagate_diagonal(*self.inner.propagate_diagonal(nngp, ntk))
 
@@ -233,34 +245,34 @@ class Composition(DotProductKernel):
 class _Slopes(NamedTuple):
     """Moments of a layer with their derivatives by k and by the first point's diagonal d."""
 
-    mean: Any  # E phi phi'; its derivative by k is `slope`
-    slope: Any  # E phi_dot phi_dot'
-    mean_d: Any
-    slope_k: Any
-    slope_d: Any
+    mean: Tensor  # E phi phi'; its derivative by k is `slope`
+    slope: Tensor  # E phi_dot phi_dot'
+    mean_d: Tensor
+    slope_k: Tensor
+    slope_d: Tensor
 
 
-def _affine(k: Any, weight: float, bias: float) -> Any:
+def _affine(k: Tensor, weight: float, bias: float) -> Tensor:
     if weight != 1.0:
         k = weight * k
     return k + bias if bias else k
 
 
-def _floats(x: Any) -> Any:
+def _floats(x: Tensor) -> Tensor:
     """A float32 or float64 tensor; half precision and whole numbers become float32."""
     x = ops.convert_to_tensor(x)
     kind = backend.standardize_dtype(x.dtype)
     return x if kind in ("float32", "float64") else ops.cast(x, "float32")
 
 
-def _points(x: Any, name: str) -> Any:
+def _points(x: Tensor, name: str) -> Tensor:
     x = _floats(x)
     if len(x.shape) != 2:
         raise ValueError(f"{name} of shape {tuple(x.shape)}: must be [N, n]")
     return x
 
 
-def _products(x1: Any, x2: Any) -> tuple[Any, Any, Any]:
+def _products(x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """x1.x2/n [N1, N2], |x1|^2/n [N1], |x2|^2/n [N2]."""
     x1 = _points(x1, "x1")
     d1 = _norms(x1)
@@ -276,22 +288,22 @@ def _products(x1: Any, x2: Any) -> tuple[Any, Any, Any]:
     return ops.matmul(x1, ops.transpose(x2)) / _features(x1), d1, d2
 
 
-def _features(x: Any) -> Any:
+def _features(x: Tensor) -> Tensor:
     n = x.shape[-1]
     return n if n is not None else ops.cast(ops.shape(x)[-1], x.dtype)
 
 
-def _on_diagonal(k: Any, d: Any) -> Any:
+def _on_diagonal(k: Tensor, d: Tensor) -> Tensor:
     """k [N, N] with d [N] on its diagonal."""
     place = ops.arange(ops.shape(k)[0])
     return ops.where(place[:, None] == place[None, :], d[:, None], k)
 
 
-def _norms(x: Any) -> Any:
+def _norms(x: Tensor) -> Tensor:
     return ops.mean(ops.square(x), -1)
 
 
-def _cosine(k: Any, d1: Any, d2: Any) -> tuple[Any, ...]:
+def _cosine(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, ...]:
     """cos, sin, pi - theta, |u|, |u'|, 1/|u|, 1/|u'|, and where sin counts as 0.
 
     The second factor of each product is safe where the first is not (a gradient through `where`
@@ -309,7 +321,7 @@ def _cosine(k: Any, d1: Any, d2: Any) -> tuple[Any, ...]:
     return c, sine, math.pi - theta, r1, r2, i1, i2, straight
 
 
-def _arccos(c: Any) -> Any:
+def _arccos(c: Tensor) -> Tensor:
     """arccos; in float32 by a polynomial to 2e-8, of which XLA makes vector instructions.
 
     Abramowitz and Stegun, Handbook of Mathematical Functions, 4.4.46.
@@ -331,7 +343,7 @@ _ARCCOS = (
 )  # fmt: skip
 
 
-def _root(d: Any) -> tuple[Any, Any]:
+def _root(d: Tensor) -> tuple[Tensor, Tensor]:
     """sqrt(d) and its inverse; 0 and 0 of 0."""
     positive = d > 0
     root = ops.sqrt(ops.where(positive, d, ops.ones_like(d)))
@@ -339,13 +351,13 @@ def _root(d: Any) -> tuple[Any, Any]:
     return ops.where(positive, root, zero), ops.where(positive, 1.0 / root, zero)
 
 
-def _relu(k: Any, d1: Any, d2: Any) -> tuple[Any, Any]:
+def _relu(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, Tensor]:
     c, sine, rest, r1, r2, *_ = _cosine(k, d1, d2)
     # kappa_0 = rest / pi, kappa_1 = (sine + rest c) / pi; E relu relu' = r1 r2 kappa_1 / 2
     return (r1 * r2) * (sine + rest * c) / (2.0 * math.pi), rest / (2.0 * math.pi)
 
 
-def _relu_slopes(k: Any, d1: Any, d2: Any) -> _Slopes:
+def _relu_slopes(k: Tensor, d1: Tensor, d2: Tensor) -> _Slopes:
     c, sine, rest, r1, r2, i1, i2, straight = _cosine(k, d1, d2)
     one = ops.ones_like(sine)
     jump = ops.where(straight, ops.zeros_like(c), 1.0 / ops.where(straight, one, sine))
@@ -359,24 +371,24 @@ def _relu_slopes(k: Any, d1: Any, d2: Any) -> _Slopes:
     )
 
 
-def _relu_diagonal(d: Any) -> tuple[Any, Any, Any]:
+def _relu_diagonal(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return 0.5 * d, 0.5, 0.5
 
 
-def _erf(k: Any, d1: Any, d2: Any) -> tuple[Any, Any]:
+def _erf(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, Tensor]:
     gap = _erf_gap(k, d1, d2)
     root = ops.sqrt(gap)
     # asin(2k / sqrt(ab)) = atan(2k / sqrt(ab - 4k^2)), which is steep nowhere
     return (2.0 / math.pi) * ops.arctan(2.0 * k / root), (4.0 / math.pi) / root
 
 
-def _erf_gap(k: Any, d1: Any, d2: Any) -> Any:
+def _erf_gap(k: Tensor, d1: Tensor, d2: Tensor) -> Tensor:
     """(1 + 2 d1)(1 + 2 d2) - 4 k^2, not below what k^2 <= d1 d2 leaves."""
     a, b = 1.0 + 2.0 * d1, 1.0 + 2.0 * d2
     return ops.maximum(a * b - 4.0 * k * k, a + b - 1.0)
 
 
-def _erf_slopes(k: Any, d1: Any, d2: Any) -> _Slopes:
+def _erf_slopes(k: Tensor, d1: Tensor, d2: Tensor) -> _Slopes:
     mean, slope = _erf(k, d1, d2)
     cube = slope / _erf_gap(k, d1, d2)
     return _Slopes(
@@ -388,21 +400,21 @@ def _erf_slopes(k: Any, d1: Any, d2: Any) -> _Slopes:
     )
 
 
-def _erf_diagonal(d: Any) -> tuple[Any, Any, Any]:
+def _erf_diagonal(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     root = ops.sqrt(1.0 + 4.0 * d)
     slope = (4.0 / math.pi) / root
     return (2.0 / math.pi) * ops.arctan(2.0 * d / root), slope, slope / (1.0 + 2.0 * d)
 
 
-def _linear(k: Any, d1: Any, d2: Any) -> tuple[Any, Any]:
+def _linear(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, Tensor]:
     return k, 1.0
 
 
-def _linear_slopes(k: Any, d1: Any, d2: Any) -> _Slopes:
+def _linear_slopes(k: Tensor, d1: Tensor, d2: Tensor) -> _Slopes:
     return _Slopes(k, 1.0, 0.0, 0.0, 0.0)
 
 
-def _linear_diagonal(d: Any) -> tuple[Any, Any, Any]:
+def _linear_diagonal(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return d, 1.0, 1.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -23,6 +23,7 @@ from tfzoo.bottleneck.full_batch import WholeSetModel
 from tfzoo.bottleneck.kernels import InfiniteMLP
 from tfzoo.bottleneck.training_set import one_hot, step_loss
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 LOOK_EVERY = 2
 """Steps between looks at the sharpness."""
@@ -151,24 +152,24 @@ class BottleneckNetwork(WholeSetModel):
         c, du, dv = map(ops.copy, (self.c, self.du, self.dv))
         return State(c, Change(du, dv))
 
-    def _initial(self, rows: Any) -> Any:
+    def _initial(self, rows: Tensor) -> Tensor:
         """g_0: [B, n] -> [draws, B, d]."""
         found = forward(self.g, [ops.copy(w) for w in self.g_layers], rows)
         return ops.transpose(ops.reshape(found, (-1, self.draws, self.dim)), (1, 0, 2))
 
-    def _points(self, rows: Any) -> tuple[Any, Any]:
+    def _points(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """z_0 and z_t of any points: [B, n] -> two of [draws, B, d]."""
         start = self._initial(rows)
         # in float32 the kernel of equal points is right to 1e-4 only
         theta = self.g.ntk(*(ops.cast(points, "float64") for points in (rows, self.x)))
         return start, start + ops.matmul(ops.cast(theta, rows.dtype), self._state.c)
 
-    def features(self, x: Any) -> Any:
+    def features(self, x: Tensor) -> Tensor:
         """The bottleneck's values: [B, *input_shape] -> z_t(x), [B, draws, d]."""
         self.build()
         return ops.transpose(self._points(self.rows(x))[1], (1, 0, 2))
 
-    def members(self, x: Any) -> Any:
+    def members(self, x: Tensor) -> Tensor:
         """Each draw's output: [B, *input_shape] -> [B, draws, k]."""
         self.build()
         start, z = self._points(self.rows(x))
@@ -177,7 +178,7 @@ class BottleneckNetwork(WholeSetModel):
             found -= self._head.at(start).value
         return ops.transpose(found, (1, 0, 2))
 
-    def predictive(self, x: Any) -> tuple[Any, Any]:
+    def predictive(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation over the draws: [B, *input_shape] -> two of [B, k].
 
         The deviation (n - 1 in its denominator) says how much infinitely wide networks trained on
@@ -194,11 +195,16 @@ class BottleneckNetwork(WholeSetModel):
         square = ops.sum(ops.square(members - mean[:, None]), 1)
         return mean, ops.sqrt(square / (self.draws - 1))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """[B, *input_shape] -> the mean over draws, [B, k]."""
         return ops.mean(self.members(x), 1)
 
-    def compile(self, optimizer: Any = None, loss: Any = "mse", **keywords: Any) -> None:
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
+        loss: Callable | str = "mse",
+        **keywords: Any,
+    ) -> None:
         """As Keras's.
 
         Args:
@@ -254,7 +260,7 @@ class BottleneckNetwork(WholeSetModel):
         super()._end()
         self._problem = None  # N x N
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """One step of gradient descent on the whole training set; `data` is not looked at."""
         del data
         problem, state = self._problem, self._state
@@ -270,14 +276,14 @@ class BottleneckNetwork(WholeSetModel):
         found = self.compute_metrics(None, self._labels, ops.mean(outputs, 0))
         return found | {"learning_rate": rate, "sharpness": ops.copy(self.sharpness)}
 
-    def _look(self, problem: Hybrid, state: State) -> Any:
+    def _look(self, problem: Hybrid, state: State) -> Tensor:
         """The learning rate, every `LOOK_EVERY` steps lowered where the kernel has grown."""
         rate = ops.copy(self.optimizer.learning_rate)
         if self._settings["limit"] is None:
             return rate
         probe, old = map(ops.copy, (self.probe, self.sharpness))
 
-        def look() -> tuple[Any, ...]:
+        def look() -> tuple[Tensor, ...]:
             now, *rest = watch(
                 problem, state, probe, ops.cast(rate, probe.dtype), self._settings["limit"]
             )
@@ -309,7 +315,7 @@ def halves(
     )
 
 
-def _check_plain(optimizer: Any) -> None:
+def _check_plain(optimizer: keras.optimizers.Optimizer) -> None:
     """Refuses what the simulator would not do.
 
     Raises:

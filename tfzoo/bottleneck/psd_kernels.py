@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfzoo.bottleneck.kernels import DotProductKernel
+from tfzoo.typing import Tensor
 
 
 class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
@@ -21,7 +22,7 @@ class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
     def __init__(
         self,
         network: DotProductKernel,
-        amplitude: Any = None,
+        amplitude: Tensor | None = None,
         validate_args: bool = False,
         name: str | None = None,
     ):
@@ -42,8 +43,8 @@ class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
             )
 
     @classmethod
-    def _parameter_properties(cls, dtype: Any) -> dict[str, Any]:
-        def positive() -> Any:
+    def _parameter_properties(cls, dtype: tf.DType) -> dict[str, Any]:
+        def positive() -> tfp.bijectors.Bijector:
             return tfp.bijectors.Softplus(low=tf.as_dtype(dtype or tf.float32).as_numpy_dtype(1e-6))
 
         properties = tfp.util.ParameterProperties
@@ -55,16 +56,16 @@ class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
         return self._network
 
     @property
-    def amplitude(self) -> Any:
+    def amplitude(self) -> Tensor | None:
         """The factor whose square multiplies the kernel, or None."""
         return self._amplitude
 
-    def _apply(self, x1: Any, x2: Any, example_ndims: int = 0) -> Any:
+    def _apply(self, x1: Tensor, x2: Tensor, example_ndims: int = 0) -> Tensor:
         product = tf.reduce_mean(x1 * x2, -1)
         found = self._of(product, tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1))
         return self._scaled(found, example_ndims)
 
-    def _matrix(self, x1: Any, x2: Any) -> Any:
+    def _matrix(self, x1: Tensor, x2: Tensor) -> Tensor:
         n = tf.cast(tf.shape(x1)[-1], x1.dtype)
         product = tf.matmul(x1, x2, transpose_b=True) / n  # [..., N1, N2]
         d1, d2 = tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1)

@@ -13,11 +13,12 @@ from tfzoo.bottleneck.infinite import InfiniteNetwork
 from tfzoo.bottleneck.model import BottleneckNetwork
 from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 Network = BottleneckNetwork | InfiniteNetwork
 
 
-def answer(model: Network, classes: bool = False) -> Callable[[Any], dict[str, Any]]:
+def answer(model: Network, classes: bool = False) -> Callable[..., dict[str, Tensor]]:
     """A function from inputs to `mean`, `stddev` [B, k] and, if `classes`, what they say of them.
 
     A network of one draw has no `stddev`. Trained by cross-entropy, `mean` are logits, and
@@ -26,7 +27,7 @@ def answer(model: Network, classes: bool = False) -> Callable[[Any], dict[str, A
     """
     logits = not isinstance(model.loss, str) and "entropy" in type(model.loss).__name__.lower()
 
-    def call(*values: Any, **named: Any) -> dict[str, Any]:
+    def call(*values: Tensor, **named: Tensor) -> dict[str, Tensor]:
         (x,) = (*values, *named.values())
         if getattr(model, "draws", 2) > 1:
             mean, stddev = model.predictive(x)
@@ -79,7 +80,7 @@ def _features(model: keras.Model, name: str, inputs: Any, examples: Any) -> dict
     if not isinstance(model, BottleneckNetwork):
         return {}
 
-    def call(**values: Any) -> dict[str, Any]:
+    def call(**values: Tensor) -> dict[str, Tensor]:
         return {"features": model.features(values[name])}
 
     says = "inputs to the values of the bottleneck, for each draw"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -39,7 +40,7 @@ def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def step_loss(loss: Any, outputs: int) -> tuple[Loss, bool]:
+def step_loss(loss: Callable | str, outputs: int) -> tuple[Loss, bool]:
     """A compiled Keras loss as the simulators take it, in Keras's unit.
 
     Returns:

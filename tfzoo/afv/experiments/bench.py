@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfzoo.afv import FisherVectorizer
 
 WIDTH, SIDE, BATCH, CLASSES = 64, 32, 64, 10
 BUDGET = 2**29
@@ -19,7 +25,7 @@ SLOW_ROUNDS = 3
 """Repetitions of what takes seconds."""
 
 
-def _model(width: int, batch: int, side: int) -> tuple[Any, Any]:
+def _model(width: int, batch: int, side: int) -> tuple[keras.Model, Tensor]:
     import keras
     import numpy as np
     import tensorflow as tf
@@ -32,13 +38,13 @@ def _model(width: int, batch: int, side: int) -> tuple[Any, Any]:
     return make_discriminator(side, 3, width), tf.constant(images)
 
 
-def _flat(gradients: Sequence[Any], rows: int) -> Any:
+def _flat(gradients: Sequence[Tensor], rows: int) -> Tensor:
     import tensorflow as tf
 
     return tf.concat([tf.reshape(tf.convert_to_tensor(g), (rows, -1)) for g in gradients], 1)
 
 
-def per_example(name: str, model: Any, images: Any) -> Callable[[], Any]:
+def per_example(name: str, model: keras.Model, images: Tensor) -> Callable[[], Tensor]:
     """A function that gives [B, P] of a batch; all but `loop`, of eager tapes, are graphs."""
     import tensorflow as tf
 
@@ -125,13 +131,13 @@ def build_readout(
     return lambda: _wait(score(images))
 
 
-def _vectorizer(model: Any, images: Any) -> Any:
+def _vectorizer(model: keras.Model, images: Tensor) -> FisherVectorizer:
     from tfzoo.afv import FisherVectorizer
 
     return FisherVectorizer(model, copy=False, memory=BUDGET).adapt(images)
 
 
-def _wait(x: Any) -> None:
+def _wait(x: Tensor) -> None:
     x[:1].numpy()  # waits for the device
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from tfzoo.experiments import statistics
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def _pyplot() -> Any:
+
+def _pyplot() -> ModuleType:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -96,5 +100,5 @@ def neighbours(
     save_figure(figure, path)
 
 
-def _show(axis: Any, image: np.ndarray) -> None:
+def _show(axis: Axes, image: np.ndarray) -> None:
     axis.imshow(np.clip((image + 1) / 2, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1)

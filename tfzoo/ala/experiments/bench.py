@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+
+if TYPE_CHECKING:
+    import keras
 
 PARTS = ("overhead", "children")
 ARMS = ("plain", "ala")
@@ -45,7 +48,7 @@ def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
     draw = lambda n: rng.normal(size=(n, *shape)).astype("float32")  # noqa: E731
     rows = np.arange(steps * BATCH) % (10 * BATCH)
     x, y = draw(10 * BATCH)[rows], rng.integers(0, 10, 10 * BATCH)[rows]
-    loss: Any = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss: keras.losses.Loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     callbacks = []
     if name == "ala":
         loss = ClassWeightLoss(10, True)

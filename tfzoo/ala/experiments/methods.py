@@ -20,6 +20,7 @@ from tfzoo.ala.losses import ClassWeightLoss, CorrelationLoss
 from tfzoo.ala.metric_losses import DistanceMixtureLoss, FocalPairLoss
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.metrics.held_out import HeldOut
+from tfzoo.typing import Tensor
 
 BATCH, CLASS_ROWS = 64, 4
 CHUNK = 1000
@@ -41,11 +42,11 @@ class Fixed(ParametricLoss):
         super().__init__([0.0], None, 1.0, 1.0, **keywords)
         self.rows = rows
 
-    def value(self, phi: Any, y_true: Any, y_pred: Any) -> Any:
+    def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
         return self.rows(y_true, y_pred)
 
-    def moved(self, phi: Any, delta: Any) -> Any:
+    def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """As it was."""
         return ops.convert_to_tensor(phi)
 
@@ -137,7 +138,7 @@ def correlation(problem: Problem) -> ParametricLoss:
 
 
 def _one_hot(problem: Problem, rows: keras.losses.Loss) -> ParametricLoss:
-    def of(y: Any, said: Any) -> Any:
+    def of(y: Tensor, said: Tensor) -> Tensor:
         return rows(ops.one_hot(ops.cast(y, "int32"), problem.classes), said)
 
     return Fixed(of)
@@ -157,7 +158,7 @@ def _balanced(problem: Problem) -> ParametricLoss:
     counts = np.bincount(problem.train[1], minlength=problem.classes)
     weights = np.clip(counts.mean() / np.maximum(counts, 1), np.exp(-3), np.exp(3))
 
-    def of(y: Any, said: Any) -> Any:
+    def of(y: Tensor, said: Tensor) -> Tensor:
         plain = keras.losses.sparse_categorical_crossentropy(y, said, from_logits=True)
         return plain * ops.take(ops.cast(weights, "float32"), ops.cast(y, "int32"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from tfzoo.ala.metric_losses import POWERS
 from tfzoo.experiments import statistics
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def parameters(found: Mapping[str, Outcome], problem: Problem, path: Path) -> None:
@@ -91,7 +95,7 @@ def _labels(count: int, problem: Problem) -> list[tuple[str, str]]:
     return [(word[r] if first[r] == i else "", "C1" if r else "C0") for i, r in enumerate(rare)]
 
 
-def _panels(count: int, width: float, height: float, most: int = 3) -> tuple[Any, list[Any]]:
+def _panels(count: int, width: float, height: float, most: int = 3) -> tuple[Figure, list[Axes]]:
     import matplotlib
 
     matplotlib.use("Agg")

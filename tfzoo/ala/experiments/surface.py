@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tfzoo.ala.parametric import ParametricLoss
+from tfzoo.typing import Tensor
 
 STEPS = np.linspace(0.02, 0.4, 8)
 """Lengths of the steps along the gradient, in parts of the weights' own norm."""
 
 
 def smoothness(
-    model: keras.Model, loss: ParametricLoss, phi: Any, x: np.ndarray, y: np.ndarray
+    model: keras.Model, loss: ParametricLoss, phi: ArrayLike, x: np.ndarray, y: np.ndarray
 ) -> dict[str, float]:
     """Range of the loss and change of the gradient along the gradient's direction.
 
@@ -35,7 +35,7 @@ def smoothness(
     before = [np.array(v) for v in values]
 
     @tf.function(autograph=False)
-    def look() -> tuple[Any, Any, Any]:
+    def look() -> tuple[Tensor, Tensor, Tensor]:
         with tf.GradientTape() as tape:
             rows = loss.value(tf.convert_to_tensor(phi, tf.float32), y, model(x, training=False))
             mean = tf.reduce_mean(rows)

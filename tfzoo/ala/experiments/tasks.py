@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -50,7 +49,7 @@ class Problem:
         """The metric, with its own count of calls."""
         return metrics.get(self.metric)
 
-    def report(self, y_pred: Any) -> dict[str, float]:
+    def report(self, y_pred: np.ndarray) -> dict[str, float]:
         """What is reported of test predictions."""
         labels = self.test[1]
         if not self.classes:

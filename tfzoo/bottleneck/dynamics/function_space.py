@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
 from tfzoo.bottleneck.dynamics.head import Head
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
+from tfzoo.typing import Tensor
 
 
 class Past(NamedTuple):
     """Where the points were at each step, and what pulled on f there."""
 
-    z: Any  # [N, d], now
-    points: Any  # [t N, d], z_j(s)
-    pulls: Any  # [t N, k], learning rate x chi_j(s)
+    z: Tensor  # [N, d], now
+    points: Tensor  # [t N, d], z_j(s)
+    pulls: Tensor  # [t N, k], learning rate x chi_j(s)
 
 
 class FunctionSpace:
@@ -38,10 +39,10 @@ class FunctionSpace:
 
     def __init__(
         self,
-        theta: Any,
-        z: Any,
+        theta: Tensor,
+        z: Tensor,
         head: Head,
-        y: Any,
+        y: Tensor,
         loss: Loss = SQUARED,
         *,
         centred: bool = True,
@@ -55,14 +56,14 @@ class FunctionSpace:
         """Before the first step."""
         return Past(self.z, self.z[:0], self.y[:0])
 
-    def outputs(self, state: Past) -> Any:
+    def outputs(self, state: Past) -> Tensor:
         """[N, k]."""
         moved = self.head.at(state.z).value
         if len(state.points):
             moved -= ops.matmul(self.head.mlp.ntk(state.z, state.points), state.pulls)
         return moved - self.offset
 
-    def step(self, state: Past, rate: Any) -> tuple[Past, Any]:
+    def step(self, state: Past, rate: Tensor) -> tuple[Past, Tensor]:
         """The state after one step, and the outputs before it."""
         outputs = self.outputs(state)
         chi = self.loss.gradient(outputs, self.y)
@@ -70,7 +71,7 @@ class FunctionSpace:
         points = ops.concatenate([state.points, state.z], 0)
         return Past(z, points, ops.concatenate([state.pulls, rate * chi], 0)), outputs
 
-    def pull(self, state: Past, w: Any) -> Any:
+    def pull(self, state: Past, w: Tensor) -> Tensor:
         """J_t(z_i)^T w_i at the training points: [N, k] -> [N, d]."""
         found = self.head.at(state.z).pull(w)[0]
         if not len(state.points):
@@ -80,14 +81,14 @@ class FunctionSpace:
         along = ops.matmul(shares * a, state.points)
         return found - along - ops.sum(shares * b, 1, keepdims=True) * state.z
 
-    def kernel_at(self, state: Past) -> Callable[[Any], Any]:
+    def kernel_at(self, state: Past) -> Callable[[Tensor], Tensor]:
         """The function w -> Theta_F w for w [N, k]."""
         ones, k = ops.ones_like(self.y), self.y.shape[1]
         unit = ops.eye(k, dtype=self.y.dtype)
         jacobian = ops.stack([self.pull(state, ones * unit[a]) for a in range(k)], 1)  # [N, k, d]
         theta = self.head.mlp.ntk(state.z)
 
-        def times(w: Any) -> Any:
+        def times(w: Tensor) -> Tensor:
             moved = ops.matmul(self.theta, self.pull(state, w))
             return ops.matmul(theta, w) + ops.squeeze(ops.matmul(jacobian, moved[..., None]), -1)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
 from tfzoo.bottleneck.kernels import InfiniteMLP
+from tfzoo.typing import Tensor
 
 
 class Change(NamedTuple):
     """How far f's parameters have moved: those of the hidden layer, those of the readout."""
 
-    u: Any
-    v: Any
+    u: Tensor
+    v: Tensor
 
 
 class Head:
@@ -39,7 +40,7 @@ class Head:
         ValueError: `mlp` is not of depth 1.
     """
 
-    def __init__(self, mlp: InfiniteMLP, u: Any, v: Any):
+    def __init__(self, mlp: InfiniteMLP, u: Tensor, v: Tensor):
         if mlp.depth != 1:
             raise ValueError(f"f has depth {mlp.depth}: must be 1, the paper's one hidden layer")
         self.mlp, self.u, self.v = mlp, u, v
@@ -78,7 +79,7 @@ class Head:
         """dU = 0, dv = 0."""
         return Change(ops.zeros_like(self.u), ops.zeros_like(self.v))
 
-    def at(self, z: Any, change: Change | None = None) -> Point:
+    def at(self, z: Tensor, change: Change | None = None) -> Point:
         """f_t at the points z [..., N, d]."""
         return Point(self, z, change or self.unmoved())
 
@@ -90,7 +91,7 @@ class Point:
         value: f_t(z), [..., N, k].
     """
 
-    def __init__(self, head: Head, z: Any, change: Change):
+    def __init__(self, head: Head, z: Tensor, change: Change):
         self.head, self.change = head, change
         x = head.scale_in * z
         if head.bias:
@@ -106,7 +107,7 @@ class Point:
         moved = ops.matmul(self.slope * dh, self._hidden(head.v))
         self.value = ops.matmul(self.phi, head.v + change.v) + moved
 
-    def pull(self, w: Any) -> tuple[Any, Change]:
+    def pull(self, w: Tensor) -> tuple[Tensor, Change]:
         """Transposed derivatives times w [..., N, k]: J^T w [..., N, d], and by the parameters."""
         head = self.head
         back = ops.matmul(w, _transposed(self._hidden(head.v)))  # [..., N, n]
@@ -119,7 +120,7 @@ class Point:
         dv = _transposed(ops.matmul(_transposed(w), self.phi))  # w is smaller than phi
         return head.scale_in * dz, Change(du, dv)
 
-    def push(self, dz: Any, change: Change) -> Any:
+    def push(self, dz: Tensor, change: Change) -> Tensor:
         """Derivatives times a move of z [..., N, d] and of the parameters: [..., N, k]."""
         head = self.head
         dz = head.scale_in * dz
@@ -132,33 +133,33 @@ class Point:
         )
         return found + ops.matmul(self.slope * by_u, self._hidden(self.change.v))
 
-    def jacobian(self) -> Any:
+    def jacobian(self) -> Tensor:
         """J = df_t/dz, [..., N, k, d]."""
         unit = ops.eye(self.head.outputs, dtype=self.value.dtype)
         ones = ops.ones_like(self.value)
         columns = [self.pull(ones * unit[a])[0] for a in range(self.head.outputs)]
         return ops.stack(columns, -2)
 
-    def _hidden(self, v: Any) -> Any:
+    def _hidden(self, v: Tensor) -> Tensor:
         return v[..., : self.head.units, :]
 
-    def _weights(self, u: Any) -> Any:
+    def _weights(self, u: Tensor) -> Tensor:
         return u[..., : self.head.dim]
 
 
-def _with_ones(x: Any, value: float) -> Any:
+def _with_ones(x: Tensor, value: float) -> Tensor:
     return ops.concatenate([x, ops.full_like(x[..., :1], value)], -1)
 
 
-def _transposed(x: Any) -> Any:
+def _transposed(x: Tensor) -> Tensor:
     return ops.swapaxes(x, -2, -1)
 
 
-def _step(h: Any) -> Any:
+def _step(h: Tensor) -> Tensor:
     return ops.cast(h > 0, h.dtype)
 
 
-def _erf_slope(h: Any) -> Any:
+def _erf_slope(h: Tensor) -> Tensor:
     return (2.0 / math.sqrt(math.pi)) * ops.exp(-ops.square(h))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
 from tfzoo.bottleneck.dynamics.head import Change, Head, Point
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
+from tfzoo.typing import Tensor
 
 
 class State(NamedTuple):
@@ -19,7 +20,7 @@ class State(NamedTuple):
         change: of f's parameters.
     """
 
-    c: Any
+    c: Tensor
     change: Change
 
 
@@ -46,10 +47,10 @@ class Hybrid:
 
     def __init__(
         self,
-        theta: Any,
-        z: Any,
+        theta: Tensor,
+        z: Tensor,
         head: Head,
-        y: Any,
+        y: Tensor,
         loss: Loss = SQUARED,
         *,
         centred: bool = True,
@@ -64,7 +65,7 @@ class Hybrid:
         """Before the first step."""
         return State(ops.zeros_like(self.z), self.head.unmoved())
 
-    def features(self, state: State) -> Any:
+    def features(self, state: State) -> Tensor:
         """z_t of the training points, [..., N, d]."""
         return self.z + ops.matmul(self.theta, state.c)
 
@@ -72,11 +73,11 @@ class Hybrid:
         """f_t at the training points."""
         return self.head.at(self.features(state), state.change)
 
-    def outputs(self, state: State) -> Any:
+    def outputs(self, state: State) -> Tensor:
         """[..., N, k]."""
         return self.at(state).value - self.offset
 
-    def step(self, state: State, rate: Any) -> tuple[State, Any]:
+    def step(self, state: State, rate: Tensor) -> tuple[State, Tensor]:
         """The state after one step, and the outputs before it."""
         point = self.at(state)
         outputs = point.value - self.offset
@@ -85,18 +86,18 @@ class Hybrid:
         moved = (a - rate * b for a, b in zip(state.change, change, strict=True))
         return State(c, Change(*moved)), outputs
 
-    def kernel_at(self, state: State) -> Callable[[Any], Any]:
+    def kernel_at(self, state: State) -> Callable[[Tensor], Tensor]:
         """The function w -> Theta_F w for w [..., N, k], without Theta_F."""
         point = self.at(state)
 
-        def times(w: Any) -> Any:
+        def times(w: Tensor) -> Tensor:
             dz, change = point.pull(w)
             dz = ops.zeros_like(dz) if self.frozen else ops.matmul(self.theta, dz)
             return point.push(dz, change)
 
         return times
 
-    def kernel(self, state: State) -> Any:
+    def kernel(self, state: State) -> Tensor:
         """Theta_F, [..., N, k, N, k]."""
         n, k = self.y.shape
         times, columns = self.kernel_at(state), []
@@ -108,7 +109,7 @@ class Hybrid:
         return ops.reshape(found, [*found.shape[:-1], n, k])
 
 
-def draw_points(nngp: Any, dim: int, *, seed: int, jitter: float = 1e-10) -> Any:
+def draw_points(nngp: Tensor, dim: int, *, seed: int, jitter: float = 1e-10) -> Tensor:
     """g_0 of N points as one draw of the Gaussian process: float64 [N, d].
 
     Args:
@@ -129,7 +130,7 @@ def draw_points(nngp: Any, dim: int, *, seed: int, jitter: float = 1e-10) -> Any
     return ops.matmul(cholesky(nngp, jitter), noise)
 
 
-def cholesky(kernel: Any, jitter: float) -> Any:
+def cholesky(kernel: Tensor, jitter: float) -> Tensor:
     """The factor of kernel + jitter x mean diagonal x I.
 
     Raises:

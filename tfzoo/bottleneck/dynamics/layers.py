@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
 from tfzoo.bottleneck.kernels import InfiniteMLP
+from tfzoo.typing import Tensor
 
 _PHI = {"relu": ops.relu, "erf": ops.erf, "linear": lambda h: h}
-Layers = list[Any]
+Layers = list[Tensor]
 """One W [out, in], with biases [out, in + 1], for each layer."""
 
 
@@ -28,7 +27,7 @@ def draw_layers(
     ]
 
 
-def forward(mlp: InfiniteMLP, layers: Layers, x: Any) -> Any:
+def forward(mlp: InfiniteMLP, layers: Layers, x: Tensor) -> Tensor:
     """The network: [N, in] -> [N, out]."""
     for i, (w, scale) in enumerate(zip(layers, mlp.scales, strict=True)):
         x = _PHI[mlp.activation](x) if i else x

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Loss:
             is stable while learning rate x curvature x lambda_max(Theta) / N < 2.
     """
 
-    value: Callable[[Any, Any], Any]
-    gradient: Callable[[Any, Any], Any]
+    value: Callable[[Tensor, Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
     curvature: float
 
     def times(self, factor: float) -> Loss:
@@ -33,15 +34,15 @@ class Loss:
         )
 
 
-def _count(f: Any) -> Any:
+def _count(f: Tensor) -> Tensor:
     return ops.cast(ops.shape(f)[-2], f.dtype)
 
 
-def _squared(f: Any, y: Any) -> Any:
+def _squared(f: Tensor, y: Tensor) -> Tensor:
     return ops.mean(ops.sum(ops.square(f - y), -1), -1) / 2.0
 
 
-def _cross_entropy(f: Any, y: Any) -> Any:
+def _cross_entropy(f: Tensor, y: Tensor) -> Tensor:
     return -ops.mean(ops.sum(y * ops.log_softmax(f), -1), -1)
 
 

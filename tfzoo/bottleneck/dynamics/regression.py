@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from keras import ops
 
 from tfzoo.bottleneck.dynamics.losses import SQUARED, Loss
+from tfzoo.typing import Tensor
 
 
 class KernelDescent:
@@ -25,35 +25,35 @@ class KernelDescent:
 
     def __init__(
         self,
-        theta: Any,
-        y: Any,
+        theta: Tensor,
+        y: Tensor,
         loss: Loss = SQUARED,
-        initial: Any = None,
+        initial: Tensor | None = None,
     ):
         self.theta, self.loss = theta, loss
         self.y = ops.cast(y, theta.dtype)
         self.initial = ops.zeros_like(self.y) if initial is None else ops.cast(initial, theta.dtype)
 
-    def start(self) -> Any:
+    def start(self) -> Tensor:
         """a = 0."""
         return ops.zeros_like(self.y)
 
-    def outputs(self, state: Any) -> Any:
+    def outputs(self, state: Tensor) -> Tensor:
         """[N, k]."""
         return self.initial + ops.matmul(self.theta, state)
 
-    def step(self, state: Any, rate: Any) -> tuple[Any, Any]:
+    def step(self, state: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:
         """The state after a step, and the outputs before it."""
         outputs = self.outputs(state)
         return state - rate * self.loss.gradient(outputs, self.y), outputs
 
-    def kernel_at(self, state: Any) -> Callable[[Any], Any]:
+    def kernel_at(self, state: Tensor) -> Callable[[Tensor], Tensor]:
         """The function w -> Theta w for w [N, k]."""
         del state
         return lambda w: ops.matmul(self.theta, w)
 
 
-def closed_form(theta: Any, y: Any, time: float, initial: Any = None) -> Any:
+def closed_form(theta: Tensor, y: Tensor, time: float, initial: Tensor | None = None) -> Tensor:
     """F_t = y + exp(-Theta t / N) (F_0 - y), the gradient flow of 1/(2N) sum |F - y|^2.
 
     Args:

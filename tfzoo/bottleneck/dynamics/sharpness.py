@@ -9,8 +9,9 @@ import numpy as np
 from keras import backend, ops
 
 from tfzoo.bottleneck.dynamics.losses import Loss
+from tfzoo.typing import Tensor
 
-Times = Callable[[Any], Any]
+Times = Callable[[Tensor], Tensor]
 """A symmetric matrix as what it does to a vector."""
 
 
@@ -18,22 +19,22 @@ class Problem(Protocol):
     """What gradient descent needs of a simulator; a state is any nest of tensors."""
 
     loss: Loss
-    y: Any
+    y: Tensor
 
     def start(self) -> Any:
         """The state before the first step."""
 
-    def step(self, state: Any, rate: Any) -> tuple[Any, Any]:
+    def step(self, state: Any, rate: Tensor) -> tuple[Any, Tensor]:
         """The state after a step, and the outputs [..., N, k] before it."""
 
-    def outputs(self, state: Any) -> Any:
+    def outputs(self, state: Any) -> Tensor:
         """[..., N, k]."""
 
     def kernel_at(self, state: Any) -> Times:
         """The function w -> Theta_F w, w [..., N, k]."""
 
 
-def greatest_eigenvalue(times: Times, probe: Any, iterations: int) -> tuple[Any, Any]:
+def greatest_eigenvalue(times: Times, probe: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """lambda_max of a symmetric matrix by power iteration, from below.
 
     Args:
@@ -46,7 +47,7 @@ def greatest_eigenvalue(times: Times, probe: Any, iterations: int) -> tuple[Any,
     """
     tiny = np.finfo(backend.standardize_dtype(probe.dtype)).tiny
 
-    def body(i: Any, probe: Any, _: Any) -> tuple[Any, ...]:
+    def body(i: Tensor, probe: Tensor, _: Tensor) -> tuple[Tensor, ...]:
         probe = times(probe)
         length = ops.sqrt(ops.sum(ops.square(probe), (-2, -1), keepdims=True))
         return i + 1, probe / ops.maximum(length, tiny), ops.max(length)
@@ -56,7 +57,7 @@ def greatest_eigenvalue(times: Times, probe: Any, iterations: int) -> tuple[Any,
     return greatest, probe
 
 
-def random_probe(outputs: Any) -> Any:
+def random_probe(outputs: Tensor) -> Tensor:
     """A fixed direction of the outputs' shape, of length 1 in each draw."""
     import tensorflow as tf  # Keras's generators draw other numbers
 
@@ -72,8 +73,8 @@ def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
 
 
 def watch(
-    problem: Problem, state: Any, probe: Any, rate: Any, limit: float
-) -> tuple[Any, Any, Any]:
+    problem: Problem, state: Any, probe: Tensor, rate: Tensor, limit: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Lowers the learning rate to where the sharpness is `limit`, if it is above.
 
     Returns:

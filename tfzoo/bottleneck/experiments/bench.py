@@ -9,6 +9,7 @@ from typing import Any
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+from tfzoo.typing import Tensor
 
 INPUTS, DEPTH = 784, 3
 SIZES = (1000, 2000, 4000, 8000)
@@ -52,7 +53,7 @@ def build_kernel(name: str, points: int, inputs: int = INPUTS) -> Callable[[], N
     return limit
 
 
-def plain_ntk(x: Any, depth: int) -> Any:
+def plain_ntk(x: Tensor, depth: int) -> Tensor:
     """The textbook recursion on whole matrices."""
     import tensorflow as tf
 

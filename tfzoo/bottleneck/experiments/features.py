@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from tfzoo.bottleneck.dynamics import Hybrid, KernelDescent, descend, largest
+from tfzoo.bottleneck.dynamics.hybrid import State
 from tfzoo.bottleneck.experiments.acceleration import INPUTS, POINTS
 from tfzoo.bottleneck.experiments.plots import moving_points
 from tfzoo.bottleneck.experiments.tasks import Task, teacher
@@ -75,14 +76,14 @@ def run(
     return rows
 
 
-def _points(problem: Any) -> Any:
+def _points(problem: Hybrid | KernelDescent) -> Callable[[int, State], np.ndarray] | None:
     """What `descend` notes: the bottleneck's values, where there are any."""
     if not isinstance(problem, Hybrid):
         return None
     return lambda step, state: ops.convert_to_numpy(problem.features(state))
 
 
-def measure(problem: Any, state: Any) -> dict[str, float]:
+def measure(problem: Hybrid | KernelDescent, state: Any) -> dict[str, float]:
     """Alignment of Theta_F with the target, and mean diagonal of Theta_g J J^T (one output)."""
     y = problem.y
     if isinstance(problem, Hybrid):

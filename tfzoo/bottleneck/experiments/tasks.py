@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from keras import ops
@@ -15,6 +14,7 @@ from tfzoo import data
 from tfzoo.bottleneck.dynamics import SQUARED, Head, Hybrid, KernelDescent, Loss, draw_points
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 
 G, F = InfiniteMLP(2), InfiniteMLP(1)
 """g: two hidden ReLU layers; f: one."""
@@ -42,13 +42,13 @@ class Task:
         self.train = len(self.y)
 
     @cached_property
-    def kernels(self) -> tuple[Any, Any]:
+    def kernels(self) -> tuple[np.ndarray, np.ndarray]:
         """K_g of all points (float64) and Theta_g of all with the training points (float32)."""
         nngp, theta = G.covariances(self.x)
         return nngp, ops.cast(theta[:, : self.train], "float32")
 
     @cached_property
-    def unlimited(self) -> Any:
+    def unlimited(self) -> Tensor:
         """Theta_inf of all points with the training points, float32."""
         return ops.cast(Composition(F, G).ntk(self.x)[:, : self.train], "float32")
 
@@ -82,8 +82,8 @@ class Network:
     """A simulator together with the points outside the training set."""
 
     problem: Hybrid
-    theta: Any
-    z: Any
+    theta: Tensor
+    z: Tensor
 
     def outputs(self, state) -> np.ndarray:
         """F - F_0 of all points."""
@@ -97,7 +97,7 @@ class Baseline:
     """Kernel descent together with the points outside the training set."""
 
     problem: KernelDescent
-    theta: Any
+    theta: Tensor
 
     def outputs(self, state) -> np.ndarray:
         """F of all points."""
