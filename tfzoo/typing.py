@@ -12,5 +12,8 @@ model is built have no base in common. A `keras.Variable` or a NumPy array serve
 `keras.ops` takes it.
 """
 
-Shape: TypeAlias = Sequence[int | None]
-"""A tensor's shape as Keras hands it to `build`; None for an axis of any size."""
+Shape: TypeAlias = Sequence[Any]
+"""A tensor's shape as Keras hands it to `build`: whole numbers, and None for an axis of any size.
+
+Which of its axes are numbers is for the layer to know, so that a type checker is not asked.
+"""

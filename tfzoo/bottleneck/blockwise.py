@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from keras import backend, ops
-from numpy.typing import ArrayLike
+
+from tfzoo.typing import Tensor
 
 WHICH = ("nngp", "ntk")
 DTYPES = ("float32", "float64")
@@ -21,8 +22,8 @@ ALIGN = 16
 
 def kernel_matrix(
     kernel: Any,
-    x1: ArrayLike,
-    x2: ArrayLike | None = None,
+    x1: Tensor,
+    x2: Tensor | None = None,
     which: str = "ntk",
     *,
     memory: int = 2**30,
@@ -70,9 +71,9 @@ def kernel_matrix(
 
 def kernel_times(
     kernel: Any,
-    x1: ArrayLike,
-    x2: ArrayLike,
-    v: ArrayLike,
+    x1: Tensor,
+    x2: Tensor,
+    v: Tensor,
     which: str = "ntk",
     *,
     memory: int = 2**30,
@@ -205,7 +206,7 @@ def _compiled(kernel: Any, which: str) -> _Compiled:
 
 
 def _checked(
-    kernel: Any, x1: ArrayLike, x2: ArrayLike | None, which: str, memory: int, dtype: str
+    kernel: Any, x1: Tensor, x2: Tensor | None, which: str, memory: int, dtype: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """x1 and x2 as arrays, all arguments tried."""
     if which not in WHICH or not hasattr(kernel, which):
@@ -225,7 +226,7 @@ def _checked(
     return first, second
 
 
-def _array(name: str, x: ArrayLike) -> np.ndarray:
+def _array(name: str, x: Tensor) -> np.ndarray:
     x = x if isinstance(x, np.ndarray) else np.asarray(x)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{name} of shape {x.shape}: must be [N, n], neither of them 0")

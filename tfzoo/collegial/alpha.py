@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -39,7 +38,7 @@ def measure_alpha(
     *,
     depth: int,
     samples: int = 4000,
-    x: Any = None,
+    x: np.ndarray | None = None,
     seed: int = 0,
 ) -> AlphaFit:
     """Fits V(1, n) = exp(alpha L / n) - 1 to a block's kernel over initialisations.

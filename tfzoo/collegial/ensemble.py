@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 
 @serializable("collegial")
@@ -42,7 +43,7 @@ class Collegial(keras.layers.Layer):
         self._pattern = json.dumps(keras.saving.serialize_keras_object(block))
         self.members = [copy_of(self._pattern, f"member{j}") for j in range(members)]
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes the weights of all copies."""
         for member in self.members:
             if not member.built:
@@ -59,7 +60,7 @@ class Collegial(keras.layers.Layer):
                 "seeds (say the seed by keras.utils.set_random_seed)"
             )
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """m^(-1/2) times the sum of the members' outputs."""
         keywords = [{"training": training} if _takes_training(m) else {} for m in self.members]
         total = self.members[0](x, **keywords[0])
@@ -67,7 +68,7 @@ class Collegial(keras.layers.Layer):
             total = ops.add(total, member(x, **given))
         return total / math.sqrt(len(self.members))
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """The block's."""
         return self.members[0].compute_output_shape(shape)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 
 from tfzoo.collegial.ops import grouped_conv2d
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 PARAMETRIZATIONS = ("standard", "ntk")
 
@@ -33,7 +35,9 @@ class GroupConv2D(keras.layers.Conv2D):
         ValueError: filters or channels are no multiple of `groups`; another data format.
     """
 
-    def __init__(self, filters: int, kernel_size: Any, groups: int = 1, **keywords: Any):
+    def __init__(
+        self, filters: int, kernel_size: int | Sequence[int], groups: int = 1, **keywords: Any
+    ):
         if groups < 1 or filters % groups:
             raise ValueError(f"groups={groups}: must divide filters={filters}")
         if keywords.setdefault("data_format", "channels_last") != "channels_last":
@@ -42,13 +46,13 @@ class GroupConv2D(keras.layers.Conv2D):
             raise ValueError(f"padding={keywords['padding']!r}: must be 'valid' or 'same'")
         super().__init__(filters, kernel_size, groups=groups, **keywords)
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes kernel [height, width, C / g, filters] and bias."""
         if shape[-1] is None or shape[-1] % self.groups:
             raise ValueError(f"groups={self.groups}: must divide the input's {shape[-1]} channels")
         super().build(shape)
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution without bias and activation."""
         return grouped_conv2d(inputs, kernel, self.strides, self.padding, self.dilation_rate)
 
@@ -80,13 +84,13 @@ class CollegialDense(keras.layers.Layer):
         self,
         members: int,
         units: int,
-        activation: Any = None,
+        activation: Callable | str | None = None,
         use_bias: bool = True,
         parametrization: str = "standard",
         weight_scale: float = math.sqrt(2.0),
         bias_scale: float = 0.0,
-        kernel_initializer: Any = None,
-        bias_initializer: Any = None,
+        kernel_initializer: keras.initializers.Initializer | str | None = None,
+        bias_initializer: keras.initializers.Initializer | str | None = None,
         **keywords: Any,
     ):
         super().__init__(**keywords)
@@ -110,7 +114,7 @@ class CollegialDense(keras.layers.Layer):
             bias_initializer or (normal.clone() if ntk else "zeros")
         )
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes kernel [m, n, units] and bias [m, units]."""
         good = len(shape) == 2 or (len(shape) == 3 and shape[1] == self.members)
         if not good or shape[-1] is None:
@@ -123,7 +127,7 @@ class CollegialDense(keras.layers.Layer):
                 (self.members, self.units), self.bias_initializer, name="bias"
             )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """[B, n] or [B, m, n] -> [B, m, units]."""
         m, n, units = self.kernel.shape
         kernel = ops.cast(self.kernel, self.compute_dtype)
@@ -140,7 +144,7 @@ class CollegialDense(keras.layers.Layer):
             y = y + (bias * self.bias_scale if ntk else bias)
         return self.activation(ops.reshape(y, (-1, m, units)))
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, m, units]."""
         return (shape[0], self.members, self.units)
 
@@ -167,10 +171,10 @@ class MemberHeNormal(keras.initializers.Initializer):
         seed: whole number, `keras.random.SeedGenerator` or None.
     """
 
-    def __init__(self, seed: Any = None):
+    def __init__(self, seed: int | keras.random.SeedGenerator | None = None):
         self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
 
-    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
         """Numbers of a shape [..., n, units]."""
         return self._normal(shape, dtype) * math.sqrt(2.0 / shape[-2])
 
@@ -183,10 +187,10 @@ class MemberHeNormal(keras.initializers.Initializer):
 class Aggregate(keras.layers.Layer):
     """F = m^(-1/2) sum_j F_j over the axis of the members: [B, m, ...] -> [B, ...]."""
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """[B, m, ...] -> [B, ...]."""
         return ops.sum(x, 1) / math.sqrt(x.shape[1])
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, ...]."""
         return (shape[0], *shape[2:])

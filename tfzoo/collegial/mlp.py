@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 
 from tfzoo.collegial.layers import CollegialDense
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 
 @serializable("collegial")
@@ -38,7 +40,7 @@ class CollegialMLP(keras.Model):
 
     def __init__(
         self,
-        input_shape: Any,
+        input_shape: Sequence[int],
         outputs: int,
         members: int,
         width: int,
@@ -85,7 +87,7 @@ class CollegialMLP(keras.Model):
         self.head = CollegialDense(members, outputs, weight_scale=1.0, name="head", **common)
         self.build((None, *self.example_shape))
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes all weights."""
         if self.built:
             return
@@ -95,7 +97,7 @@ class CollegialMLP(keras.Model):
             shape = layer.compute_output_shape(shape)
         self.built = True
 
-    def member_outputs(self, x: Any) -> Any:
+    def member_outputs(self, x: Tensor) -> Tensor:
         """F_j of every member: [B, *input_shape] -> float32 [B, m, k]."""
         if tuple(x.shape[1:]) != self.example_shape:
             raise ValueError(f"input {tuple(x.shape)}: must be [B, *{self.example_shape}]")
@@ -106,18 +108,18 @@ class CollegialMLP(keras.Model):
             x = layer(x)
         return ops.cast(self.head(x), "float32")
 
-    def member_logits(self, x: Any) -> Any:
+    def member_logits(self, x: Tensor) -> Tensor:
         """sqrt(m) F_j, [B, m, k]: what the ensemble would say if all members were like member j.
 
         Their mean over the members is the ensemble's output.
         """
         return self.member_outputs(x) * math.sqrt(self.members)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """[B, *input_shape] -> m^(-1/2) sum_j F_j, float32 [B, k]."""
         return ops.sum(self.member_outputs(x), 1) / math.sqrt(self.members)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, k]."""
         return (shape[0], self.num_outputs)
 

@@ -16,10 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.collegial.layers import CollegialDense
+from tfzoo.typing import Tensor
 
 
 def empirical_ntk(
-    model: keras.Model, x1: Any, x2: Any = None, *, chunk: int = 16, full: bool = False
+    model: keras.Model, x1: Tensor, x2: Tensor | None = None, *, chunk: int = 16, full: bool = False
 ) -> np.ndarray:
     """K(x1, x2).
 
@@ -56,7 +57,7 @@ def empirical_ntk(
     return _from_gradients(model, x1, x2, same, chunk, full)
 
 
-def _dense_layers(model: keras.Model) -> list[Any] | None:
+def _dense_layers(model: keras.Model) -> list[keras.layers.Layer] | None:
     """The layers that hold the weights, if all of them have a closed form."""
     found = [
         layer
@@ -67,12 +68,12 @@ def _dense_layers(model: keras.Model) -> list[Any] | None:
     return found if simple else None
 
 
-def _factors(model: keras.Model, layers: Sequence[Any], x: tf.Tensor) -> list | None:
+def _factors(model: keras.Model, layers: Sequence[keras.layers.Layer], x: tf.Tensor) -> list | None:
     """Of each layer: inputs, scales, and gradients of the k outputs before its activation."""
     seen: dict[int, list] = {i: [] for i in range(len(layers))}
     held = [(layer.call, layer.activation) for layer in layers]
 
-    def watch(i: int, layer: Any) -> None:
+    def watch(i: int, layer: keras.layers.Layer) -> None:
         call, activation = held[i]
 
         def note(z: tf.Tensor) -> tf.Tensor:
@@ -105,11 +106,11 @@ def _factors(model: keras.Model, layers: Sequence[Any], x: tf.Tensor) -> list | 
     return found
 
 
-def _pairs(seen: dict[int, list], layers: Sequence[Any]) -> list:
+def _pairs(seen: dict[int, list], layers: Sequence[keras.layers.Layer]) -> list:
     return [(seen[i], layer) for i, layer in enumerate(layers)]
 
 
-def _rank(layer: Any) -> int:
+def _rank(layer: keras.layers.Layer) -> int:
     return 3 if isinstance(layer, CollegialDense) else 2
 
 
@@ -193,7 +194,7 @@ def model_input_shape(model: keras.Model) -> tuple[int, ...]:
     return tuple(8 if n is None else n for n in shape)
 
 
-def _outputs(y: Any) -> tf.Tensor:
+def _outputs(y: Tensor) -> tf.Tensor:
     y = tf.convert_to_tensor(y)
     if y.shape.rank == 1:
         y = y[:, None]
@@ -202,7 +203,9 @@ def _outputs(y: Any) -> tf.Tensor:
     return y
 
 
-def diagonal(model: keras.Model, samples: int, *, x: Any = None, seed: int = 0) -> np.ndarray:
+def diagonal(
+    model: keras.Model, samples: int, *, x: np.ndarray | None = None, seed: int = 0
+) -> np.ndarray:
     """K(x, x) of a model at so many initialisations, float64 [samples].
 
     The model's weights are drawn anew each time by their layers' own initializers, and are left
@@ -239,7 +242,9 @@ def diagonal(model: keras.Model, samples: int, *, x: Any = None, seed: int = 0) 
     return run().numpy().astype(np.float64)
 
 
-def _draws(model: keras.Model, seeds: keras.random.SeedGenerator) -> list[tuple[Any, Any]]:
+def _draws(
+    model: keras.Model, seeds: keras.random.SeedGenerator
+) -> list[tuple[keras.Variable, keras.initializers.Initializer]]:
     """Each trainable weight with its layer's initializer, by Keras's naming, on new seeds."""
     found = {}
     for layer in model._flatten_layers(include_self=True):
@@ -254,7 +259,9 @@ def _draws(model: keras.Model, seeds: keras.random.SeedGenerator) -> list[tuple[
     return [(weight, _reseeded(initializer, seeds)) for weight, initializer in pairs]
 
 
-def _reseeded(initializer: Any, seeds: keras.random.SeedGenerator) -> Any:
+def _reseeded(
+    initializer: keras.initializers.Initializer, seeds: keras.random.SeedGenerator
+) -> keras.initializers.Initializer:
     config = initializer.get_config()
     if "seed" in config:
         config["seed"] = seeds
@@ -270,7 +277,7 @@ class KernelDrift(keras.callbacks.Callback):
         name: of the log's entry.
     """
 
-    def __init__(self, x: Any, chunk: int = 16, name: str = "kernel_drift"):
+    def __init__(self, x: Tensor, chunk: int = 16, name: str = "kernel_drift"):
         super().__init__()
         self.x, self.chunk, self.name = x, chunk, name
         self.initial: np.ndarray | None = None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from tfzoo.typing import Tensor
+
 
 def grouped_conv2d(
-    x: Any,
-    kernel: Any,
+    x: Tensor,
+    kernel: Tensor,
     strides: tuple[int, int] = (1, 1),
     padding: str = "valid",
     dilation_rate: tuple[int, int] = (1, 1),
-) -> Any:
+) -> Tensor:
     """A 2-D convolution in g groups, g = channels / kernel.shape[2].
 
     On CPU, TensorFlow's grouped convolution has no gradient (without oneDNN), and Keras's way

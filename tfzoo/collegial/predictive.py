@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
+from tfzoo.typing import Tensor
 
-def member_probabilities(member_logits: Any) -> Any:
+
+def member_probabilities(member_logits: Tensor) -> Tensor:
     """Softmax in float32: [B, m, k] -> [B, m, k]."""
     return ops.softmax(ops.cast(member_logits, "float32"))
 
 
-def disagreement(member_logits: Any) -> Any:
+def disagreement(member_logits: Tensor) -> Tensor:
     """How far the members' answers lie apart: [B, m, k] -> [B], in nats, from 0 to log m.
 
     The entropy of the members' mean distribution less the mean of their entropies
@@ -23,7 +23,7 @@ def disagreement(member_logits: Any) -> Any:
     return ops.maximum(apart, 0.0)
 
 
-def predictive(member_logits: Any) -> Any:
+def predictive(member_logits: Tensor) -> Tensor:
     """The mixture of the members' answers as a distribution, on TensorFlow.
 
     Args:
@@ -43,5 +43,5 @@ def predictive(member_logits: Any) -> Any:
     )
 
 
-def _entropy(p: Any) -> Any:
+def _entropy(p: Tensor) -> Tensor:
     return -ops.sum(p * ops.log(ops.maximum(p, 1e-30)), -1)

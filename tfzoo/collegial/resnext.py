@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 
 from tfzoo.collegial.layers import GroupConv2D
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 IMAGENET_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
@@ -97,10 +99,10 @@ class CollegialResNeXt(keras.Model):
         stages: int = 3,
         channels: int = 3,
         image_size: int = 32,
-        pixel_mean: Any = 127.5,
-        pixel_std: Any = 127.5,
+        pixel_mean: float | Sequence[float] = 127.5,
+        pixel_std: float | Sequence[float] = 127.5,
         name: str | None = None,
-        dtype: Any = None,
+        dtype: keras.DTypePolicy | str | None = None,
         **keywords: Any,
     ):
         for key, value in (("cardinality", cardinality), ("base_width", base_width)):
@@ -160,12 +162,12 @@ class CollegialResNeXt(keras.Model):
 class _Maker:
     """Layers as PyTorch makes them: padding on both sides, its batch normalisation."""
 
-    def __init__(self, dtype: Any):
+    def __init__(self, dtype: keras.DTypePolicy | str | None):
         self.dtype = keras.dtype_policies.get(dtype)
 
     def convolution(
-        self, x: Any, filters: int, size: int, stride: int = 1, groups: int = 1, name: str = ""
-    ) -> Any:
+        self, x: Tensor, filters: int, size: int, stride: int = 1, groups: int = 1, name: str = ""
+    ) -> Tensor:
         if stride > 1 and size > 1:  # "same" would pad on one side only
             x = keras.layers.ZeroPadding2D(size // 2, dtype=self.dtype)(x)
         return GroupConv2D(
@@ -180,12 +182,14 @@ class _Maker:
             dtype=self.dtype,
         )(x)
 
-    def normal(self, x: Any, name: str) -> Any:
+    def normal(self, x: Tensor, name: str) -> Tensor:
         return keras.layers.BatchNormalization(
             momentum=0.9, epsilon=1e-5, name=name, dtype=self.dtype
         )(x)
 
-    def block(self, x: Any, filters: int, wide: int, groups: int, stride: int, name: str) -> Any:
+    def block(
+        self, x: Tensor, filters: int, wide: int, groups: int, stride: int, name: str
+    ) -> Tensor:
         y = self.convolution(x, wide, 1, name=f"{name}_reduce")
         y = keras.layers.ReLU(dtype=self.dtype)(self.normal(y, f"{name}_reduce_norm"))
         y = self.convolution(y, wide, 3, stride, groups, name=f"{name}_members")

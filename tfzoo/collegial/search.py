@@ -14,9 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 ALPHA = 3.0
 """Default of alpha: both published optima (37x10d, 12x10d) follow from it, and a bias-free ReLU
@@ -87,7 +90,7 @@ def dense_cost(inputs: int, depth: int, outputs: int) -> Polynomial:
     return Polynomial((inputs + outputs, depth - 1))
 
 
-def counted_cost(build: Callable[[int], Any]) -> Polynomial:
+def counted_cost(build: Callable[[int], keras.layers.Layer]) -> Polynomial:
     """The cost of a Keras block of the user's, counted at four widths.
 
     Args:

@@ -10,6 +10,7 @@ from keras import ops
 
 from tfzoo.config import choices
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 KINDS = ("film", "scale", "shift", "low_rank")
 
@@ -21,11 +22,11 @@ class _Channelwise(keras.layers.Layer):
         super().__init__(**keywords)
         self.axis = axis
 
-    def effect(self) -> tuple[Any, Any]:
+    def effect(self) -> tuple[Tensor | None, Tensor | None]:
         """gamma and delta, float32 [C] each; None where there is none."""
         raise NotImplementedError
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """[B, ..., C] -> the same shape and dtype."""
         shape = [1] * len(inputs.shape)
         shape[self.axis] = -1
@@ -37,7 +38,7 @@ class _Channelwise(keras.layers.Layer):
             outputs = outputs + ops.reshape(ops.cast(delta, inputs.dtype), shape)
         return outputs
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The input's."""
         return input_shape
 
@@ -69,13 +70,13 @@ class FiLM(_Channelwise):
             raise ValueError("scale=False, shift=False: one of them must be True")
         self.scale, self.shift = scale, shift
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes gamma and delta."""
         size = (input_shape[self.axis],)
         self.gamma = self.add_weight(size, "zeros", name="gamma") if self.scale else None
         self.delta = self.add_weight(size, "zeros", name="delta") if self.shift else None
 
-    def effect(self) -> tuple[Any, Any]:
+    def effect(self) -> tuple[Tensor | None, Tensor | None]:
         """gamma and delta."""
         return self.gamma, self.delta
 
@@ -107,7 +108,7 @@ class LowRankFiLM(_Channelwise):
             raise ValueError(f"rank={rank}: must be at least 1")
         self.rank, self.seed = rank, seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes z and U."""
         size = 2 * input_shape[self.axis]
         if self.rank > size:
@@ -117,7 +118,7 @@ class LowRankFiLM(_Channelwise):
         self.z = self.add_weight((self.rank,), "zeros", name="z")
         self.basis = self.add_weight((size, self.rank), columns, name="basis", trainable=False)
 
-    def effect(self) -> tuple[Any, Any]:
+    def effect(self) -> tuple[Tensor | None, Tensor | None]:
         """gamma and delta from z."""
         both = ops.matmul(ops.cast(self.basis, "float32"), ops.cast(self.z, "float32")[:, None])
         gamma, delta = ops.split(both[:, 0], 2)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Buffer:
         self.written = make((), "int32", "buffer_written")
         self.current = make((), "int32", "buffer_current")
 
-    def record(self, phi: Any) -> None:
+    def record(self, phi: Tensor) -> None:
         """Writes the parameters after a step [D]; also works in a graph."""
         row = self.written % self.capacity
         _write(self.phi, row, phi)
@@ -78,7 +79,7 @@ class Buffer:
         return found
 
 
-def _write(variable: keras.Variable, row: Any, value: Any) -> None:
+def _write(variable: keras.Variable, row: int | Tensor, value: Tensor) -> None:
     """One row of a variable."""
     if keras.backend.backend() == "tensorflow":  # in place; slice_update would copy the whole ring
         import tensorflow as tf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from tfzoo.metricopt.buffer import Trajectory
 from tfzoo.metricopt.interpolation import interpolate
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.metricopt.value import Observations, ValueFunction
+from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
 
 
@@ -61,7 +62,7 @@ class MetricOpt(keras.callbacks.Callback):
 
     def __init__(
         self,
-        metric: Any,
+        metric: BlackBoxMetric | Callable | str,
         validation_data: Any,
         mode: str | None = None,
         trajectories: int = 12,
@@ -233,7 +234,7 @@ class MetricOpt(keras.callbacks.Callback):
         self.optimizer.coupling.assign(self.optimizer.weight)
 
 
-def resolution(values: Any) -> float:
+def resolution(values: Sequence[float] | np.ndarray) -> float:
     """The smallest step between different values of a metric, at most their spread; 0 if none."""
     steps = np.diff(np.unique(np.asarray(values, "float64")))
     steps = steps[steps > 1e-9]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -11,10 +11,14 @@ from keras import ops
 from tfzoo.errors import InputError
 from tfzoo.metricopt import hooks
 
+if TYPE_CHECKING:
+    from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
+    from tfzoo.metricopt.model import AdaptedModel
+
 _NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
-def fold(adapted: Any, inplace: bool) -> keras.Model:
+def fold(adapted: AdaptedModel, inplace: bool) -> keras.Model:
     """See `AdaptedModel.fold`."""
     check(adapted)  # before any weight changes
     known = hooks.paths(adapted.base)
@@ -27,7 +31,7 @@ def fold(adapted: Any, inplace: bool) -> keras.Model:
     return model
 
 
-def check(adapted: Any) -> None:
+def check(adapted: AdaptedModel) -> None:
     """Whether `fold` will do.
 
     Raises:
@@ -38,12 +42,14 @@ def check(adapted: Any) -> None:
         _check(path, known[path], *_effect(adapter))
 
 
-def _effect(adapter: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _effect(adapter: FiLM | LowRankFiLM) -> tuple[np.ndarray | None, np.ndarray | None]:
     gamma, delta = (None if e is None else ops.convert_to_numpy(e) for e in adapter.effect())
     return gamma, delta
 
 
-def _check(path: str, layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:
+def _check(
+    path: str, layer: keras.layers.Layer, gamma: np.ndarray | None, delta: np.ndarray | None
+) -> None:
     scaled, shifted = ("gamma", "beta") if isinstance(layer, _NORMS) else ("kernel", "bias")
     if not isinstance(layer, (*hooks.AFFINE, *_NORMS)):
         raise InputError(
@@ -58,7 +64,7 @@ def _check(path: str, layer: keras.layers.Layer, gamma: Any, delta: Any) -> None
             )
 
 
-def _apply(layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:
+def _apply(layer: keras.layers.Layer, gamma: np.ndarray | None, delta: np.ndarray | None) -> None:
     weight, bias = (
         (layer.gamma, layer.beta) if isinstance(layer, _NORMS) else (layer.kernel, layer.bias)
     )
@@ -70,7 +76,7 @@ def _apply(layer: keras.layers.Layer, gamma: Any, delta: Any) -> None:
         bias.assign(ops.convert_to_numpy(bias) + delta)
 
 
-def _copy(adapted: Any) -> keras.Model:
+def _copy(adapted: AdaptedModel) -> keras.Model:
     """A model of the base's class, config, weights and compilation."""
     base = adapted.base
     model = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(base))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 AFFINE = (keras.layers.Dense, *_CONVOLUTIONS)
@@ -86,10 +87,10 @@ def hooked(pairs: Sequence[tuple[keras.layers.Layer, keras.layers.Layer]]) -> It
 
 
 @contextlib.contextmanager
-def _replaced(layer: Any, name: str, adapter: Any) -> Iterator[None]:
+def _replaced(layer: keras.layers.Layer, name: str, adapter: keras.layers.Layer) -> Iterator[None]:
     original, own = getattr(layer, name), vars(layer).get(name)
 
-    def activation(x: Any) -> Any:
+    def activation(x: Tensor) -> Tensor:
         return original(adapter(x))
 
     def call(*args: Any, **keywords: Any) -> Any:

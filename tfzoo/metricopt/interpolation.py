@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.config import check
 
 
 def interpolate(
-    steps: Any,
-    observed_steps: Any,
-    observed: Any,
+    steps: ArrayLike,
+    observed_steps: ArrayLike,
+    observed: ArrayLike,
     length_scale: float,
     noise: float,
     amplitude: float = 1.0,

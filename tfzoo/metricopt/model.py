@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.errors import InputError
 from tfzoo.metricopt import folding, hooks
@@ -130,7 +131,7 @@ class AdaptedModel(keras.Model):
         parts = [ops.convert_to_numpy(w).reshape(-1) for w in self.trainable_weights]
         return np.concatenate(parts).astype("float32")
 
-    def set_vector(self, phi: Any) -> None:
+    def set_vector(self, phi: ArrayLike) -> None:
         """Sets all adapter weights.
 
         Args:
@@ -180,7 +181,7 @@ class AdaptedModel(keras.Model):
         return list(zip(hosts, self.adapters, strict=True))
 
 
-def assign_vector(variables: Sequence[keras.Variable], phi: Any) -> None:
+def assign_vector(variables: Sequence[keras.Variable], phi: ArrayLike) -> None:
     """Sets variables from one vector [D].
 
     Raises:

@@ -14,6 +14,7 @@ from tfzoo.metricopt.buffer import Buffer
 from tfzoo.metricopt.model import assign_vector
 from tfzoo.metricopt.value import ValueFunction, renew
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 _NO_COST = 1e30
 
@@ -50,7 +51,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        optimizer: Any = "sgd",
+        optimizer: keras.optimizers.Optimizer | str = "sgd",
         weight: float = 0.3,
         hidden: Sequence[int] = (64, 64),
         capacity: int = 4096,
@@ -97,7 +98,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
             *value.optimizer.variables,
         ]
 
-    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+    def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         """One step; the parameters after it are recorded."""
         if not self.built:
             self.build(trainable_variables)
@@ -129,7 +130,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
         self.buffer.current.assign(trajectory)
         self.buffer.record(ops.convert_to_tensor(phi, "float32"))
 
-    def _augmented(self, grads: Any, variables: list[keras.Variable]) -> list[Any]:
+    def _augmented(self, grads: Sequence[Tensor], variables: list[keras.Variable]) -> list[Tensor]:
         direction = self.value.gradient(_flat(variables))
         length = ops.sqrt(ops.sum(ops.square(direction)))
         parts = _split(self.coupling * direction / (length + 1e-8), self.sizes, variables)
@@ -142,16 +143,16 @@ class MetricOptimizer(keras.optimizers.Optimizer):
             variable.assign(ops.clip(variable, low, high))
 
     @property
-    def learning_rate(self) -> Any:
+    def learning_rate(self) -> Tensor:
         """The inner optimizer's."""
         return self.inner.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
+    def learning_rate(self, value: float | keras.optimizers.schedules.LearningRateSchedule) -> None:
         self.inner.learning_rate = value
 
     @property
-    def iterations(self) -> Any:
+    def iterations(self) -> keras.Variable:
         """The inner optimizer's."""
         return self.inner.iterations
 
@@ -172,13 +173,15 @@ class MetricOptimizer(keras.optimizers.Optimizer):
         return cls(**{**config, "optimizer": inner})
 
 
-def _flat(variables: Sequence[keras.Variable]) -> Any:
+def _flat(variables: Sequence[keras.Variable]) -> Tensor:
     """[D], float32."""
     parts = [ops.reshape(ops.cast(v, "float32"), (-1,)) for v in variables]
     return ops.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
-def _split(vector: Any, sizes: Sequence[int], variables: Sequence[keras.Variable]) -> list[Any]:
+def _split(
+    vector: Tensor, sizes: Sequence[int], variables: Sequence[keras.Variable]
+) -> list[Tensor]:
     parts = ops.split(vector, np.cumsum(sizes)[:-1].tolist()) if len(sizes) > 1 else [vector]
     pairs = zip(parts, variables, strict=True)
     return [ops.cast(ops.reshape(part, v.shape), v.dtype) for part, v in pairs]

@@ -12,6 +12,7 @@ from keras import ops
 
 from tfzoo.config import check
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 MARGIN, DEAD_ZONE, RANKING = 0.1, 0.2, 0.5
 _TINY = 1e-6
@@ -67,7 +68,9 @@ class RankedRegression(keras.losses.Loss):
         for name in ("ranking", "margin", "dead_zone"):
             check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         """The loss of a batch, a scalar.
 
         Args:
@@ -142,26 +145,26 @@ class ValueFunction(keras.Model):
         self.compile(keras.optimizers.Adam(learning_rate), RankedRegression(), jit_compile=False)
         self.optimizer.build(self.trainable_variables)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the layers' weights."""
         for layer in (*self.hidden_layers, self.head):
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
         self.built = True
 
-    def call(self, phi: Any) -> Any:
+    def call(self, phi: Tensor) -> Tensor:
         """[B, D] -> [B, 1], in standard deviations of the metric."""
         h = (phi - self.center) / self.spread
         for layer in self.hidden_layers:
             h = layer(h)
         return self.head(h)
 
-    def metric(self, phi: Any) -> np.ndarray:
+    def metric(self, phi: Tensor) -> np.ndarray:
         """The predicted cost of adapter parameters [N, D], in the metric's units [N]."""
         found = self(ops.convert_to_tensor(np.asarray(phi, "float32")))[:, 0]
         return ops.convert_to_numpy(found * self.std + self.mean)
 
-    def gradient(self, phi: Any) -> Any:
+    def gradient(self, phi: Tensor) -> Tensor:
         """df/dphi at one point [D] -> [D], in closed form, so that it needs no tape of its own."""
         activations, h = [], ((phi - self.center) / self.spread)[None]
         for layer in self.hidden_layers:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 KINDS = ("cbn", "plain")
 INPUTS = ("condition", "world")
@@ -26,7 +27,7 @@ class ConditionalBatchNorm(keras.layers.Layer):
     Input: h [B, N, H], c [B, N, C]. Output: [B, N, H].
     """
 
-    def build(self, h_shape: Any, c_shape: Any) -> None:
+    def build(self, h_shape: Shape, c_shape: Shape) -> None:
         """Makes the two maps and the statistics."""
         policy = self.dtype_policy
         self.norm = keras.layers.BatchNormalization(
@@ -44,11 +45,11 @@ class ConditionalBatchNorm(keras.layers.Layer):
         self.gamma.build(c_shape)
         self.beta.build(c_shape)
 
-    def call(self, h: Any, c: Any, training: bool | None = None) -> Any:
+    def call(self, h: Tensor, c: Tensor, training: bool | None = None) -> Tensor:
         """Scaled and shifted."""
         return self.gamma(c) * self.norm(h, training=training) + self.beta(c)
 
-    def compute_output_shape(self, h_shape: Any, c_shape: Any) -> Any:
+    def compute_output_shape(self, h_shape: Shape, c_shape: Shape) -> Shape:
         """That of h."""
         return tuple(h_shape)
 
@@ -75,7 +76,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
             raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
         self.kind = kind
 
-    def build(self, h_shape: Any, c_shape: Any) -> None:
+    def build(self, h_shape: Shape, c_shape: Shape) -> None:
         """Makes two dense layers, and norms or a dense layer of c."""
         policy, width = self.dtype_policy, h_shape[-1]
         self.fc_0 = keras.layers.Dense(width, name="fc_0", dtype=policy)
@@ -90,7 +91,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
         for norm in self.norms:
             norm.build(h_shape, c_shape)
 
-    def call(self, h: Any, c: Any, training: bool | None = None) -> Any:
+    def call(self, h: Tensor, c: Tensor, training: bool | None = None) -> Tensor:
         """The block's output."""
         if self.kind == "plain":
             h = h + self.fc_c(c)
@@ -98,7 +99,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
         inner = self.fc_0(ops.relu(self.norms[0](h, c, training=training)))
         return h + self.fc_1(ops.relu(self.norms[1](inner, c, training=training)))
 
-    def compute_output_shape(self, h_shape: Any, c_shape: Any) -> Any:
+    def compute_output_shape(self, h_shape: Shape, c_shape: Shape) -> Shape:
         """That of h."""
         return tuple(h_shape)
 
@@ -144,7 +145,7 @@ class OccupancyDecoder(keras.layers.Layer):
                 raise ValueError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
         self.width, self.count, self.kind, self.inputs = width, blocks, kind, inputs
 
-    def build(self, c_shape: Any, points_shape: Any) -> None:
+    def build(self, c_shape: Shape, points_shape: Shape) -> None:
         """Makes the layers."""
         policy, h_shape = self.dtype_policy, (*c_shape[:-1], self.width)
         self.fc_p = keras.layers.Dense(self.width, name="fc_p", dtype=policy)
@@ -162,7 +163,7 @@ class OccupancyDecoder(keras.layers.Layer):
         self.fc_out = keras.layers.Dense(1, name="fc_out", dtype=policy)
         self.fc_out.build(h_shape)
 
-    def call(self, c: Any, points: Any, training: bool | None = None) -> Any:
+    def call(self, c: Tensor, points: Tensor, training: bool | None = None) -> Tensor:
         """Logits."""
         h = self.fc_p(c if self.inputs == "condition" else ops.cast(points, c.dtype))
         for block in self.blocks:
@@ -171,11 +172,13 @@ class OccupancyDecoder(keras.layers.Layer):
             h = self.norm(h, c, training=training)
         return ops.cast(self.fc_out(ops.relu(h))[..., 0], "float32")
 
-    def compute_output_shape(self, c_shape: Any, points_shape: Any) -> Any:
+    def compute_output_shape(self, c_shape: Shape, points_shape: Shape) -> Shape:
         """[B, N]."""
         return tuple(c_shape[:-1])
 
-    def compute_output_spec(self, c: Any, points: Any, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, c: Tensor, points: Tensor, training: bool | None = None
+    ) -> keras.KerasTensor:
         """Float32 whatever the policy."""
         return keras.KerasTensor(c.shape[:-1], "float32")
 

@@ -12,9 +12,10 @@ import keras
 from keras import layers
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 
-def _block(filters: int, kernel: int = 3, stride: int = 1) -> list[Any]:
+def _block(filters: int, kernel: int = 3, stride: int = 1) -> list[keras.layers.Layer]:
     """Convolution, BatchNormalization as PyTorch's, ReLU."""
     return [
         layers.Conv2D(filters, kernel, stride, "same", use_bias=False),
@@ -23,7 +24,7 @@ def _block(filters: int, kernel: int = 3, stride: int = 1) -> list[Any]:
     ]
 
 
-def _apply(x: Any, *blocks: list[Any]) -> Any:
+def _apply(x: Tensor, *blocks: list[keras.layers.Layer]) -> Tensor:
     for block in blocks:
         for layer in block:
             x = layer(x)
@@ -62,15 +63,15 @@ class _Encoder(layers.Layer):
             keras.config.set_dtype_policy(before)
         self.built = True
 
-    def make(self, image: Any) -> Any:
+    def make(self, image: Tensor) -> Tensor:
         """The network's output of a symbolic image."""
         raise NotImplementedError
 
-    def call(self, images: Any, training: bool | None = None) -> Any:
+    def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """Features of images [M, S, S, 3] in [-1, 1]."""
         return self.network(images, training=training)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[M, C] or [M, S / stride, S / stride, C]."""
         if self.stride is None:
             return (shape[0], self.features)
@@ -104,7 +105,7 @@ class GlobalEncoder(_Encoder):
     divisor = 16
     stride = None
 
-    def make(self, image: Any) -> Any:
+    def make(self, image: Tensor) -> Tensor:
         """Four halvings, then the mean."""
         self.receptive_field = self.image_size
         widths = [self.width, self.width * 3 // 2, self.width * 2, self.width * 4]
@@ -132,7 +133,7 @@ class UNetEncoder(_Encoder):
     receptive_field = 106
     """Of two neighbouring cells, at most: 5 cells of stride 16, 52 of stride 2, 106 pixels."""
 
-    def make(self, image: Any) -> Any:
+    def make(self, image: Tensor) -> Tensor:
         """Down to stride 16 and up to 2, with skips."""
         widths = [self.width, self.width * 4 // 3, self.width * 2, self.width * 8 // 3]
         x, skips = _apply(image, _block(widths[0], 4, 2)), []
@@ -164,7 +165,7 @@ class LocalEncoder(_Encoder):
     receptive_field = 14
     """A cell sees 4 + 4 + 4, interpolation between two cells 2 more."""
 
-    def make(self, image: Any) -> Any:
+    def make(self, image: Tensor) -> Tensor:
         """Three convolutions and a map of single cells."""
         x = _apply(image, _block(self.width, 4, 2), _block(self.width), _block(self.width))
         return layers.Conv2D(self.features, 1)(x)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 CHUNK = 8192
 """Points of an object that are asked for at once."""
@@ -20,7 +22,7 @@ class Functions:
     They follow the model's weights. They are no part of the model, whose attributes are saved.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: keras.Model):
         size, tail = model.image_size, model.encoder.compute_output_shape((None,))[1:]
         features = (tail, model.encoder.compute_dtype)
         self.encode = _compiled(
@@ -37,7 +39,9 @@ class Functions:
         """A copied model makes its own."""
 
 
-def _compiled(function: Callable[..., Any], *inputs: tuple[tuple[int, ...], str]) -> Any:
+def _compiled(
+    function: Callable[..., Tensor], *inputs: tuple[tuple[int, ...], str]
+) -> Callable[..., Tensor]:
     """One graph of a function for any number of objects, and of views or points.
 
     Args:

@@ -7,15 +7,15 @@ index u / s - 1/2, between the centres of its cells, and constant beyond its bor
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 MIN_DEPTH = 1e-3
 """Smaller depths, and those behind the camera, are taken for this one in a projection."""
 
 
-def camera_points(cameras: Any, points: Any) -> Any:
+def camera_points(cameras: Tensor, points: Tensor) -> Tensor:
     """Points as the cameras have them: R X + t.
 
     Args:
@@ -30,7 +30,7 @@ def camera_points(cameras: Any, points: Any) -> Any:
     return turned + ops.expand_dims(t, 2)
 
 
-def project(cameras: Any, seen: Any) -> Any:
+def project(cameras: Tensor, seen: Tensor) -> Tensor:
     """Pixel coordinates of camera points.
 
     Args:
@@ -44,13 +44,13 @@ def project(cameras: Any, seen: Any) -> Any:
     return image[..., :2] / ops.maximum(image[..., 2:], MIN_DEPTH)
 
 
-def camera_centres(cameras: Any) -> Any:
+def camera_centres(cameras: Tensor) -> Tensor:
     """-R^T t, where the cameras stand in the world: [B, V, 3]."""
     r, t = cameras[..., 3:6], cameras[..., 6:]
     return -ops.matmul(ops.swapaxes(r, -1, -2), t)[..., 0]
 
 
-def ray_directions(cameras: Any, pixels: Any) -> Any:
+def ray_directions(cameras: Tensor, pixels: Tensor) -> Tensor:
     """Unit directions, in the world, of the rays through pixel coordinates.
 
     Args:
@@ -68,24 +68,24 @@ def ray_directions(cameras: Any, pixels: Any) -> Any:
     return ops.matmul(seen, r)  # rows times R: R^T of each
 
 
-def normalised_coordinates(seen: Any, distance: float, scale: float = 1.0) -> Any:
+def normalised_coordinates(seen: Tensor, distance: float, scale: float = 1.0) -> Tensor:
     """Camera points [..., 3] with the depth less `distance`, times `scale`: numbers about 1."""
     shift = ops.convert_to_tensor([0.0, 0.0, distance], dtype=seen.dtype)
     return (seen - shift) * scale
 
 
-def inside_image(pixels: Any, depth: Any, size: int) -> Any:
+def inside_image(pixels: Tensor, depth: Tensor, size: int) -> Tensor:
     """Which points fall into an image of that side and before the camera: bool [B, V, N]."""
     inside = ops.logical_and(pixels >= 0, pixels <= size)
     return ops.logical_and(ops.all(inside, axis=-1), depth > MIN_DEPTH)
 
 
-def present(cameras: Any) -> Any:
+def present(cameras: Tensor) -> Tensor:
     """Which views are there, bool [B, V]: an absent one's camera is all zero."""
     return ops.any(ops.not_equal(cameras, 0), axis=(-2, -1))
 
 
-def sample_features(maps: Any, pixels: Any, stride: int) -> Any:
+def sample_features(maps: Tensor, pixels: Tensor, stride: int) -> Tensor:
     """Bilinear interpolation of feature maps at pixel coordinates.
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.errors import InputError
 
 
 def checked(
-    model: Any, images: Any, cameras: Any, points: Any
+    model: keras.Model, images: ArrayLike, cameras: ArrayLike, points: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
     """images [B, V, S, S, 3], cameras [B, V, 3, 7], points [B, N, 3], and whether B was missing.
 
@@ -46,7 +46,7 @@ def checked(
     return images, cameras, points, single
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def _array(name: str, value: ArrayLike) -> np.ndarray:
     try:
         found = np.asarray(value)
     except ValueError as error:

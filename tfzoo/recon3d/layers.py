@@ -9,6 +9,7 @@ from keras import ops
 
 from tfzoo.recon3d import geometry
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 POINTS = ("none", "world", "camera", "camera+origin")
 AGGREGATES = ("mean", "max", "var", "mean_var", "concat")
@@ -64,12 +65,12 @@ class PointRepresentation(keras.layers.Layer):
         size = {"none": 0, "world": 3, "camera": 3, "camera+origin": 6}[self.points]
         return size * (1 + 2 * self.octaves)
 
-    def build(self, phi_shape: Any, points_shape: Any, cameras_shape: Any) -> None:
+    def build(self, phi_shape: Shape, points_shape: Shape, cameras_shape: Shape) -> None:
         """Makes g."""
         self.first.build((*phi_shape[:-1], phi_shape[-1] + self.extra))
         self.second.build((*phi_shape[:-1], self.width))
 
-    def place(self, points: Any, cameras: Any) -> Any:
+    def place(self, points: Tensor, cameras: Tensor) -> Tensor:
         """rho, float32 [B, V, N, extra]; None for `none`."""
         if self.points == "none":
             return None
@@ -85,7 +86,7 @@ class PointRepresentation(keras.layers.Layer):
         waves = [f(2.0**i * 3.14159265 * found) for i in range(self.octaves) for f in _WAVES]
         return ops.concatenate([found, *waves], -1)
 
-    def call(self, phi: Any, points: Any, cameras: Any) -> Any:
+    def call(self, phi: Tensor, points: Tensor, cameras: Tensor) -> Tensor:
         """Geometry in float32, g in the layer's own precision."""
         place = self.place(ops.cast(points, "float32"), ops.cast(cameras, "float32"))
         x = ops.cast(phi, self.compute_dtype)
@@ -93,7 +94,9 @@ class PointRepresentation(keras.layers.Layer):
             x = ops.concatenate([x, ops.cast(place, self.compute_dtype)], -1)
         return self.second(ops.relu(self.first(x)))
 
-    def compute_output_shape(self, phi_shape: Any, points_shape: Any, cameras_shape: Any) -> Any:
+    def compute_output_shape(
+        self, phi_shape: Shape, points_shape: Shape, cameras_shape: Shape
+    ) -> Shape:
         """[B, V, N, width]."""
         return (*phi_shape[:-1], self.width)
 
@@ -136,7 +139,7 @@ class ViewAggregation(keras.layers.Layer):
         self.mode, self.views = mode, views
         self.built = True
 
-    def call(self, r: Any, weights: Any) -> Any:
+    def call(self, r: Tensor, weights: Tensor) -> Tensor:
         """Mean and variance in float32, the variance in two passes."""
         weights = ops.expand_dims(ops.cast(weights, "float32"), -1)
         values, count = ops.cast(r, "float32"), r.shape[1]
@@ -158,7 +161,7 @@ class ViewAggregation(keras.layers.Layer):
             cost = ops.concatenate([ops.relu(mean), cost], -1)
         return ops.cast(cost, r.dtype)
 
-    def _concat(self, values: Any) -> Any:
+    def _concat(self, values: Tensor) -> Tensor:
         if values.shape[1] is not None and values.shape[1] > self.views:
             raise ValueError(f"{values.shape[1]} views: 'concat' takes at most {self.views}")
         batch, _, points, channels = ops.shape(values)
@@ -167,7 +170,7 @@ class ViewAggregation(keras.layers.Layer):
         values = ops.transpose(values, (0, 2, 1, 3))
         return ops.reshape(values, (batch, points, self.views * values.shape[-1]))
 
-    def compute_output_shape(self, r_shape: Any, weights_shape: Any) -> Any:
+    def compute_output_shape(self, r_shape: Shape, weights_shape: Shape) -> Shape:
         """[B, N, C']."""
         return (r_shape[0], r_shape[2], self.width(r_shape[3]))
 

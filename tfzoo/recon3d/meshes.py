@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
+
+if TYPE_CHECKING:
+    import trimesh
 
 Field = Callable[[np.ndarray], np.ndarray]
 BOUND = 0.55
@@ -111,7 +115,7 @@ def _of(grid: np.ndarray, block: tuple[int, ...]) -> np.ndarray:
     return grid[tuple(slice(b, e, 2) for b, e in zip(block, ends, strict=True))]
 
 
-def _reduce(of: Any, grid: np.ndarray, corners: list, size: int) -> np.ndarray:
+def _reduce(of: np.ufunc, grid: np.ndarray, corners: list, size: int) -> np.ndarray:
     """`of` over the corners of every cell."""
     parts = [
         grid[tuple(slice(c, n - size + c) for c, n in zip(corner, grid.shape, strict=True))]
@@ -134,7 +138,7 @@ def _finer(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return values, known
 
 
-def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> Any:
+def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> trimesh.Trimesh:
     """Marching cubes on values that are larger inside: a watertight mesh, normals outward.
 
     The grid is closed by a layer as far below the level as its largest value is above, so that what
@@ -163,7 +167,7 @@ def extract_mesh(
     bound: float = BOUND,
     dense: bool = False,
     near: float = NEAR,
-) -> Any:
+) -> trimesh.Trimesh:
     """The surface where a field is `level`, as a `trimesh.Trimesh`.
 
     Args:
@@ -205,7 +209,7 @@ def first_grid(resolution: int) -> int:
     return resolution
 
 
-def save_mesh(mesh: Any, path: str | Path) -> Path:
+def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
     """Writes a mesh file, complete or not at all; its suffix says the format.
 
     Raises:
@@ -219,7 +223,7 @@ def save_mesh(mesh: Any, path: str | Path) -> Path:
     return path
 
 
-def _libraries() -> tuple[Any, Any]:
+def _libraries() -> tuple[ModuleType, ModuleType]:
     try:
         import trimesh
         from skimage import measure

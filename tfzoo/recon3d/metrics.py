@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -10,6 +10,10 @@ from keras import ops
 
 from tfzoo.errors import InputError
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 @serializable("recon3d")
@@ -22,7 +26,7 @@ class OccupancyIoU(keras.metrics.Metric):
         dtype: of its state.
     """
 
-    def __init__(self, threshold: float = 0.5, name: str = "iou", dtype: Any = None):
+    def __init__(self, threshold: float = 0.5, name: str = "iou", dtype: str | None = None):
         super().__init__(name=name, dtype=dtype)
         if not 0 < threshold < 1:
             raise ValueError(f"threshold={threshold}: must be between 0 and 1")
@@ -30,7 +34,9 @@ class OccupancyIoU(keras.metrics.Metric):
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         """Adds shapes: occupancies and logits [B, N]."""
         a = ops.cast(y_true, "float32") > 0.5
         b = ops.cast(y_pred, "float32") > self._level
@@ -40,7 +46,7 @@ class OccupancyIoU(keras.metrics.Metric):
         self.total.assign_add(ops.sum(value))
         self.count.assign_add(ops.cast(ops.size(value), "float32"))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """The mean."""
         return self.total / ops.maximum(self.count, 1.0)
 
@@ -105,7 +111,11 @@ def surface_metrics(
 
 
 def mesh_metrics(
-    mesh: Any, surface: np.ndarray, normals: np.ndarray, count: int = 10_000, seed: int = 0
+    mesh: trimesh.Trimesh,
+    surface: np.ndarray,
+    normals: np.ndarray,
+    count: int = 10_000,
+    seed: int = 0,
 ) -> dict[str, float]:
     """`surface_metrics` of a trimesh against points of the true surface."""
     import trimesh

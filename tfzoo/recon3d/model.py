@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.recon3d import geometry, inputs
 from tfzoo.recon3d.decoder import OccupancyDecoder
@@ -15,6 +16,10 @@ from tfzoo.recon3d.field import Field, Functions, probabilities
 from tfzoo.recon3d.layers import PointRepresentation, ViewAggregation
 from tfzoo.recon3d.meshes import extract_mesh, logit
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
+
+if TYPE_CHECKING:
+    import trimesh
 
 _SETTINGS = (
     "image_size",
@@ -122,18 +127,20 @@ class OccupancyReconstructor(keras.Model):
         """Pixels, along a side, that a point's features of a view depend on."""
         return self.encoder.receptive_field
 
-    def prepare(self, images: Any) -> Any:
+    def prepare(self, images: Tensor) -> Tensor:
         """Raw pixels to [-1, 1], float32."""
         return ops.cast(images, "float32") / 127.5 - 1.0
 
-    def encode(self, images: Any, training: bool | None = None) -> Any:
+    def encode(self, images: Tensor, training: bool | None = None) -> Tensor:
         """Features of views [B, V, S, S, 3]: [B, V, H, W, C], or codes [B, V, C]."""
         flat = ops.reshape(self.prepare(images), (-1, self.image_size, self.image_size, 3))
         found = self.encoder(flat, training=training)
         lead = ops.shape(images)[:2]
         return ops.reshape(found, (*lead, *found.shape[1:]))
 
-    def decode(self, features: Any, cameras: Any, points: Any, training: bool | None = None) -> Any:
+    def decode(
+        self, features: Tensor, cameras: Tensor, points: Tensor, training: bool | None = None
+    ) -> Tensor:
         """Logits float32 [B, N] of points, by the features of `encode`."""
         cameras, points = ops.cast(cameras, "float32"), ops.cast(points, "float32")
         batch, views = ops.shape(cameras)[:2]
@@ -157,18 +164,18 @@ class OccupancyReconstructor(keras.Model):
 
     def call(
         self,
-        images: Any,
-        cameras: Any = None,
-        points: Any = None,
+        images: Tensor,
+        cameras: Tensor | None = None,
+        points: Tensor | None = None,
         training: bool | None = None,
-    ) -> Any:
+    ) -> Tensor:
         """Logits of points, also of a dict `images`, `cameras`, `points`: float32 [B, N]."""
         if isinstance(images, dict):
             images, cameras, points = (images[k] for k in ("images", "cameras", "points"))
         features = self.encode(images, training=training)
         return self.decode(features, cameras, points, training=training)
 
-    def occupancy(self, images: Any, cameras: Any, points: Any) -> np.ndarray:
+    def occupancy(self, images: ArrayLike, cameras: ArrayLike, points: ArrayLike) -> np.ndarray:
         """Probabilities of being inside, in chunks of points.
 
         Args:
@@ -191,8 +198,12 @@ class OccupancyReconstructor(keras.Model):
         return Field(self._functions, images, cameras)
 
     def reconstruct(
-        self, images: Any, cameras: Any, resolution: int = 64, threshold: float | None = None
-    ) -> Any:
+        self,
+        images: ArrayLike,
+        cameras: ArrayLike,
+        resolution: int = 64,
+        threshold: float | None = None,
+    ) -> trimesh.Trimesh:
         """The surface of one object as a watertight `trimesh.Trimesh` in world coordinates.
 
         Args:
@@ -210,16 +221,23 @@ class OccupancyReconstructor(keras.Model):
         return extract_mesh(lambda x: field(x[None])[0], resolution, logit(limit))
 
     def compute_output_shape(
-        self, images_shape: Any, cameras_shape: Any = None, points_shape: Any = None
-    ) -> Any:
+        self,
+        images_shape: Shape | dict[str, Shape],
+        cameras_shape: Shape | None = None,
+        points_shape: Any = None,
+    ) -> Shape:
         """[B, N]."""
         if isinstance(images_shape, dict):
             points_shape = images_shape["points"]
         return tuple(points_shape[:2])
 
     def compute_output_spec(
-        self, images: Any, cameras: Any = None, points: Any = None, training: Any = None
-    ) -> Any:
+        self,
+        images: Tensor,
+        cameras: Tensor | None = None,
+        points: Tensor = None,
+        training: bool | None = None,
+    ) -> keras.KerasTensor:
         """Float32 whatever the policy."""
         points = images["points"] if isinstance(images, dict) else points
         return keras.KerasTensor(points.shape[:2], "float32")

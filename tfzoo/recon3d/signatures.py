@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -12,6 +10,7 @@ from tfzoo.data.shapes import cameras as pinhole
 from tfzoo.recon3d.meshes import lattice
 from tfzoo.recon3d.model import OccupancyReconstructor
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 GRID = 31
 """Cells a side of the grid's answer: 32 vertices."""
@@ -45,17 +44,17 @@ def signatures(model: OccupancyReconstructor) -> dict[str, Signature]:
     examples = {"images": image, "cameras": camera}
     vertices = lattice(GRID).reshape(_PIECES, -1, 3)
 
-    def occupancy(images: Any, cameras: Any, points: Any) -> dict[str, Any]:
+    def occupancy(images: Tensor, cameras: Tensor, points: Tensor) -> dict[str, Tensor]:
         logits = model.call(images, cameras, points, training=False)
         return {"probability": ops.sigmoid(logits)}
 
-    def features(images: Any) -> dict[str, Any]:
+    def features(images: Tensor) -> dict[str, Tensor]:
         return {"features": ops.cast(model.encode(images, training=False), "float32")}
 
-    def grid(images: Any, cameras: Any) -> dict[str, Any]:
+    def grid(images: Tensor, cameras: Tensor) -> dict[str, Tensor]:
         found, rows = model.encode(images, training=False), ops.shape(images)[0]
 
-        def piece(points: Any) -> Any:
+        def piece(points: Tensor) -> Tensor:
             many = ops.repeat(ops.expand_dims(points, 0), rows, axis=0)
             return ops.sigmoid(model.decode(found, cameras, many, training=False))
 

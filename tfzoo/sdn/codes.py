@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 
 
-def sign(a: Any) -> Any:
+def sign(a: Tensor) -> Tensor:
     """-1 where a < 0, else +1 (also at 0), in a's dtype."""
     return ops.where(a < 0, ops.cast(-1, a.dtype), ops.cast(1, a.dtype))
 
 
-def straight_through(a: Any, hard: Any = None) -> Any:
+def straight_through(a: Tensor, hard: Tensor | None = None) -> Tensor:
     """sign(a), exactly -1 or +1, with tanh's gradient.
 
     Args:
@@ -28,7 +28,7 @@ def straight_through(a: Any, hard: Any = None) -> Any:
     return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
 
 
-def check_codes(codes: Any, dim: int) -> np.ndarray:
+def check_codes(codes: ArrayLike, dim: int) -> np.ndarray:
     """Codes [B, dim] as float32.
 
     Raises:

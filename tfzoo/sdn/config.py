@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
@@ -12,6 +12,9 @@ from tfzoo.data import DataConfig
 from tfzoo.errors import InputError
 from tfzoo.sdn.networks import PRESETS, check_preset
 from tfzoo.training.config import RunConfig
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ class TwoAdamConfig(Config):
         "none", "`none`, or `cosine` to 0 over the training"
     )
 
-    def schedule(self, rate: float, steps: int) -> Any:
+    def schedule(
+        self, rate: float, steps: int
+    ) -> float | keras.optimizers.schedules.LearningRateSchedule:
         """The rate, or its schedule."""
         import keras
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.errors import InputError
 
 
-def padded(sets: Any, mask: Any, image_size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+def padded(
+    sets: ArrayLike | list[np.ndarray], mask: ArrayLike | None, image_size: int, channels: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sets as one array with a mask.
 
     Args:
@@ -50,7 +51,7 @@ def check_count(name: str, value: int) -> None:
         raise InputError(f"{name}={value}: must be at least 1")
 
 
-def _joined(sets: list[np.ndarray], mask: Any) -> tuple[np.ndarray, Any]:
+def _joined(sets: list[np.ndarray], mask: ArrayLike | None) -> tuple[np.ndarray, ArrayLike]:
     if not sets:
         raise InputError("sets=[]: must hold at least one set")
     shapes = {s.shape[1:] for s in sets}

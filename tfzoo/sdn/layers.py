@@ -5,6 +5,7 @@ Images are [B, n, S, S, C] in [-1, 1]; a mask [B, n] says which of them are ther
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,9 +14,10 @@ from keras import ops
 from tfzoo.registry import serializable
 from tfzoo.sdn.codes import straight_through
 from tfzoo.sdn.networks import make_decoder, make_encoder
+from tfzoo.typing import Shape, Tensor
 
 
-def masked_mean(x: Any, mask: Any = None) -> Any:
+def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """The mean over axis 1 of those that are there; 0 where none is. Float32.
 
     Args:
@@ -32,12 +34,12 @@ def masked_mean(x: Any, mask: Any = None) -> Any:
     return ops.sum(x * weight, 1) / total
 
 
-def flat(images: Any) -> Any:
+def flat(images: Tensor) -> Tensor:
     """[B, n, ...] -> [B n, ...]."""
     return ops.reshape(images, (-1, *images.shape[2:]))
 
 
-def unflat(x: Any, images: Any) -> Any:
+def unflat(x: Tensor, images: Tensor) -> Tensor:
     """[B n, ...] -> [B, n, ...], as `images` has them."""
     count = images.shape[1] or ops.shape(images)[1]
     return ops.reshape(x, (-1, count, *x.shape[1:]))
@@ -63,7 +65,7 @@ class _Part(keras.layers.Layer):
     def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
         """A mask of images is used up."""
 
-    def _under_policy(self, make: Any, *arguments: Any) -> keras.Model:
+    def _under_policy(self, make: Callable[..., keras.Model], *arguments: Any) -> keras.Model:
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(self.dtype_policy)
@@ -118,10 +120,12 @@ class SetEncoder(_Part):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.features = self._under_policy(make_encoder, code_dim, 3, "code")
 
-    def build(self, *shapes: Any) -> None:
+    def build(self, *shapes: Shape) -> None:
         """The network is made with the layer."""
 
-    def call(self, images: Any, mask: Any = None, training: bool | None = None) -> tuple[Any, Any]:
+    def call(
+        self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Codes and means."""
         a = masked_mean(unflat(self.features(flat(images), training=training), images), mask)
         hard = None
@@ -133,7 +137,9 @@ class SetEncoder(_Part):
             z = z * ops.cast(ops.any(ops.cast(mask, "bool"), 1), "float32")[:, None]
         return z, a
 
-    def compute_output_spec(self, images: Any, mask: Any = None, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> keras.KerasTensor:
         """Two of [B, d], float32."""
         shape = (images.shape[0], self.code_dim)
         return keras.KerasTensor(shape, "float32"), keras.KerasTensor(shape, "float32")
@@ -183,10 +189,10 @@ class SetDiscriminator(_Part):
         size = bottleneck + code_dim
         self.decoder = self._under_policy(make_decoder, size, False, "energy_decoder")
 
-    def build(self, *shapes: Any) -> None:
+    def build(self, *shapes: Shape) -> None:
         """The networks are made with the layer."""
 
-    def autoencode(self, images: Any, codes: Any, training: bool | None = None) -> Any:
+    def autoencode(self, images: Tensor, codes: Tensor, training: bool | None = None) -> Tensor:
         """Dec(Enc(x), z), [B, n, S, S, C]."""
         inner = unflat(self.encoder(flat(images), training=training), images)
         codes = ops.cast(codes if self.use_code else 0 * codes, inner.dtype)
@@ -194,13 +200,25 @@ class SetDiscriminator(_Part):
         numbers = ops.concatenate([inner, codes], -1)
         return unflat(self.decoder(flat(numbers), training=training), images)
 
-    def call(self, images: Any, codes: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def call(
+        self,
+        images: Tensor,
+        codes: Tensor,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
         """The energy, float32 [B]."""
         found = ops.cast(self.autoencode(images, codes, training), "float32")
         errors = ops.mean(ops.square(ops.cast(images, "float32") - found), (2, 3, 4))
         return masked_mean(errors, mask)
 
-    def compute_output_spec(self, images: Any, codes: Any, mask: Any = None, training: Any = None):
+    def compute_output_spec(
+        self,
+        images: Tensor,
+        codes: Tensor,
+        mask: Tensor | None = None,
+        training: bool | None = None,
+    ):
         """[B], float32."""
         return keras.KerasTensor((images.shape[0],), "float32")
 
@@ -243,10 +261,10 @@ class SetGenerator(_Part):
         size = code_dim + noise_dim
         self.network = self._under_policy(make_decoder, size, True, "images")
 
-    def build(self, *shapes: Any) -> None:
+    def build(self, *shapes: Shape) -> None:
         """The network is made with the layer."""
 
-    def call(self, codes: Any, noise: Any, training: bool | None = None) -> Any:
+    def call(self, codes: Tensor, noise: Tensor, training: bool | None = None) -> Tensor:
         """The images."""
         noise = ops.cast(noise, self.compute_dtype)
         codes = ops.cast(codes, noise.dtype)[:, None]
@@ -254,7 +272,9 @@ class SetGenerator(_Part):
         numbers = ops.concatenate([codes, noise], -1)
         return unflat(self.network(flat(numbers), training=training), noise)
 
-    def compute_output_spec(self, codes: Any, noise: Any, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, codes: Tensor, noise: Tensor, training: bool | None = None
+    ) -> keras.KerasTensor:
         """[B, n, S, S, C]."""
         shape = (*noise.shape[:2], self.image_size, self.image_size, self.channels)
         return keras.KerasTensor(shape, self.compute_dtype)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
+
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 
 @serializable("sdn")
@@ -41,7 +45,7 @@ class MADE(keras.layers.Layer):
         self._degrees = [np.arange(dim) + 1]
         self._degrees += [1 + np.arange(width) * (dim - 1) // width for width in self.hidden]
 
-    def build(self, shape: Any = None) -> None:
+    def build(self, shape: Shape | None = None) -> None:
         """Makes the kernels, in float32 whatever the policy."""
         if shape is not None and shape[-1] != self.dim:
             raise ValueError(f"codes: last axis {shape[-1]}, must be {self.dim}")
@@ -61,7 +65,7 @@ class MADE(keras.layers.Layer):
         found.append(ins[0][None, :] > ins[-1][:, None])
         return [mask.astype("float32") for mask in found]
 
-    def call(self, codes: Any) -> Any:
+    def call(self, codes: Tensor) -> Tensor:
         """Logits, float32 [B, d]."""
         h = ops.cast(codes, "float32")
         *inner, last = zip(self._kernels, self._biases, self.masks(), strict=True)
@@ -70,13 +74,13 @@ class MADE(keras.layers.Layer):
         kernel, bias, mask = last
         return ops.matmul(h, kernel * mask) + bias
 
-    def log_prob(self, codes: Any) -> Any:
+    def log_prob(self, codes: Tensor) -> Tensor:
         """log p(z) in nats, float32 [B]."""
         codes = ops.cast(codes, "float32")
         # log sigmoid(z logit): z is -1 or +1
         return ops.sum(ops.log_sigmoid(codes * self(codes)), -1)
 
-    def sample(self, uniforms: Any) -> Any:
+    def sample(self, uniforms: Tensor) -> Tensor:
         """Codes by the inverse distribution function, bit by bit.
 
         Args:
@@ -87,9 +91,9 @@ class MADE(keras.layers.Layer):
         """
         kernels = [ops.convert_to_tensor(k) for k in self._kernels]
         # what each unit has received so far: every kernel is read once, row by row
-        sums: list[Any] = [ops.convert_to_tensor(b) for b in self._biases]
+        sums: list[Tensor] = [ops.convert_to_tensor(b) for b in self._biases]
         thresholds = ops.log(uniforms) - ops.log1p(-uniforms)
-        bits: list[Any] = []
+        bits: list[Tensor] = []
         for j in range(self.dim):
             up = thresholds[:, j : j + 1] < sums[-1][..., j : j + 1]
             bits.append(ops.where(up, 1.0, -1.0))
@@ -104,7 +108,7 @@ class MADE(keras.layers.Layer):
                     sums[i + 1] = sums[i + 1] + ops.matmul(known, kernels[i + 1][lo:hi])
         return ops.concatenate(bits, -1)
 
-    def distribution(self) -> Any:
+    def distribution(self) -> tfp.distributions.Autoregressive:
         """The same as a TFP distribution over bits 0 and 1, [d].
 
         Its `sample` runs d passes of the network; `log_prob(z / 2 + 1 / 2)` equals `log_prob(z)`.
@@ -112,7 +116,7 @@ class MADE(keras.layers.Layer):
         import tensorflow as tf
         import tensorflow_probability as tfp
 
-        def conditionals(bits: Any) -> Any:
+        def conditionals(bits: Tensor) -> tfp.distributions.Independent:
             codes = 2.0 * tf.cast(bits, tf.float32) - 1.0
             logits = tf.reshape(self(tf.reshape(codes, [-1, self.dim])), tf.shape(codes))
             factors = tfp.distributions.Bernoulli(logits=logits, dtype=tf.float32)
@@ -121,11 +125,11 @@ class MADE(keras.layers.Layer):
         start = tf.zeros([self.dim])
         return tfp.distributions.Autoregressive(conditionals, start, num_steps=self.dim)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """The input's."""
         return tuple(shape)
 
-    def compute_output_spec(self, codes: Any) -> Any:
+    def compute_output_spec(self, codes: Tensor) -> keras.KerasTensor:
         """Float32 whatever the policy."""
         return keras.KerasTensor(codes.shape, "float32")
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
@@ -16,6 +17,7 @@ from tfzoo.sdn.layers import SetDiscriminator, SetEncoder, SetGenerator
 from tfzoo.sdn.made import MADE
 from tfzoo.training import replicas
 from tfzoo.training.two_player import TwoPlayer, follow
+from tfzoo.typing import Shape, Tensor
 
 CHUNK = 64
 """Sets that `encode`, `reconstruct` and `generate` take at once."""
@@ -103,11 +105,13 @@ class SetDistributionNetwork(TwoPlayer):
         self._means = {name: keras.metrics.Mean(name) for name in names}
         self.built = True
 
-    def prepare(self, images: Any) -> Any:
+    def prepare(self, images: Tensor) -> Tensor:
         """Raw pixels to [-1, 1], float32."""
         return (ops.cast(images, "float32") - self.pixel_mean) / self.pixel_std
 
-    def call(self, images: Any, mask: Any = None, training: bool | None = None) -> Any:
+    def call(
+        self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> Tensor:
         """Codes of sets of raw pixels, or of a dict `images`, `mask`: float32 [B, d]."""
         if isinstance(images, dict):
             images, mask = images["images"], images.get("mask")
@@ -121,16 +125,16 @@ class SetDistributionNetwork(TwoPlayer):
         """The generator's."""
         return self.generator.trainable_variables
 
-    def default_optimizers(self) -> tuple[Any, Any]:
+    def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
         """Adam(2e-4, 0, 0.999) for both."""
         return make_adam(), make_adam()
 
     @property
-    def metrics(self) -> list[Any]:
+    def metrics(self) -> list[keras.metrics.Metric]:
         """Means over an epoch: losses, energies of real and made sets, -log p(z), mean |a|."""
         return list(self._means.values())
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """Moves encoder, energy and prior, then the generator and its average."""
         real, mask = self._sets(data)
         with self.tape() as tape:
@@ -152,7 +156,7 @@ class SetDistributionNetwork(TwoPlayer):
         follow(self.average, self.generator, self.ema)
         return self._note(d_loss, g_loss, e_real, e_fake, nll, a)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, data: Any) -> dict[str, Tensor]:
         """The losses on held-out sets, in inference mode, images of the average."""
         real, mask = self._sets(data)
         z, a = self.encoder(real, mask=mask, training=False)
@@ -163,7 +167,9 @@ class SetDistributionNetwork(TwoPlayer):
         d_loss = self._judged(e_real, e_fake, nll)
         return self._note(d_loss, ops.mean(e_fake), e_real, e_fake, nll, a)
 
-    def encode(self, sets: Any, mask: Any = None) -> np.ndarray:
+    def encode(
+        self, sets: ArrayLike | list[np.ndarray], mask: ArrayLike | None = None
+    ) -> np.ndarray:
         """Codes of sets.
 
         Args:
@@ -183,7 +189,7 @@ class SetDistributionNetwork(TwoPlayer):
         ]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
-    def decode(self, codes: Any, n: int, seed: int = 0) -> np.ndarray:
+    def decode(self, codes: ArrayLike, n: int, seed: int = 0) -> np.ndarray:
         """n images for each code, raw pixels float32 [B, n, S, S, C].
 
         Raises:
@@ -198,12 +204,18 @@ class SetDistributionNetwork(TwoPlayer):
             found.append(ops.convert_to_numpy(self.images(part, noise)))
         return np.concatenate(found)
 
-    def images(self, codes: Any, noise: Any) -> Any:
+    def images(self, codes: Tensor, noise: Tensor) -> Tensor:
         """The average's images as raw pixels; also in a graph."""
         made = ops.cast(self.average(codes, noise, training=False), "float32")
         return made * self.pixel_std + self.pixel_mean
 
-    def reconstruct(self, sets: Any, n: int | None = None, mask: Any = None, seed: int = 0) -> Any:
+    def reconstruct(
+        self,
+        sets: ArrayLike | list[np.ndarray],
+        n: int | None = None,
+        mask: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> np.ndarray:
         """n new images of each set, by its code; as many as the largest set has by default.
 
         Raises:
@@ -224,7 +236,7 @@ class SetDistributionNetwork(TwoPlayer):
         inputs.check_count("n_sets", n_sets)
         return self.decode(self.sample_codes(n_sets, seed), n, seed)
 
-    def log_prob(self, codes: Any) -> np.ndarray:
+    def log_prob(self, codes: ArrayLike) -> np.ndarray:
         """log p(z) under the prior, nats, float32 [B].
 
         Raises:
@@ -232,7 +244,9 @@ class SetDistributionNetwork(TwoPlayer):
         """
         return ops.convert_to_numpy(self.prior.log_prob(check_codes(codes, self.code_dim)))
 
-    def code_stats(self, sets: Any, mask: Any = None, seed: int = 0) -> dict[str, float]:
+    def code_stats(
+        self, sets: ArrayLike | list[np.ndarray], mask: ArrayLike | None = None, seed: int = 0
+    ) -> dict[str, float]:
         """What tells a collapse, of some sets: see `code_statistics`; and further
 
         `code_bits`, -log2 p(z) in the mean; `cycle_error`, the share of bits that change when a
@@ -251,33 +265,35 @@ class SetDistributionNetwork(TwoPlayer):
             "view_spread": float(spread),
         }
 
-    def _sets(self, data: Any) -> tuple[Any, Any]:
+    def _sets(self, data: Any) -> tuple[Tensor, Tensor]:
         found, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         if isinstance(found, dict):
             return self.prepare(found["images"]), found.get("mask")
         return self.prepare(found), None
 
-    def _noise(self, images: Any) -> Any:
+    def _noise(self, images: Tensor) -> Tensor:
         sets, n = ops.shape(images)[:2]
         size = (n, self.noise_dim)
         return replicas.draw(
             sets, lambda rows: keras.random.normal((rows, *size), seed=self.seed_generator)
         )
 
-    def _judged(self, e_real: Any, e_fake: Any, nll: Any) -> Any:
+    def _judged(self, e_real: Tensor, e_fake: Tensor, nll: Tensor) -> Tensor:
         return ops.mean(e_real) + ops.mean(ops.relu(self.margin - e_fake)) + ops.mean(nll)
 
     def _note(
-        self, d_loss: Any, g_loss: Any, e_real: Any, e_fake: Any, nll: Any, a: Any
-    ) -> dict[str, Any]:
+        self, d_loss: Tensor, g_loss: Tensor, e_real: Tensor, e_fake: Tensor, nll: Tensor, a: Tensor
+    ) -> dict[str, Tensor]:
         means = (ops.mean(x) for x in (e_real, e_fake, nll, ops.abs(a)))
         return self.note(ops.shape(a)[0], (d_loss + g_loss, d_loss, g_loss, *means))
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, d]."""
         return (shape[0], self.code_dim)
 
-    def compute_output_spec(self, images: Any, mask: Any = None, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
+    ) -> keras.KerasTensor:
         """Float32 whatever the policy."""
         rows = keras.tree.flatten(images)[0].shape[0]
         return keras.KerasTensor((rows, self.code_dim), "float32")
@@ -311,7 +327,9 @@ _SETTINGS = (
 
 
 def make_adam(
-    rate: Any = 2e-4, beta_1: float = 0.0, beta_2: float = 0.999
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = 2e-4,
+    beta_1: float = 0.0,
+    beta_2: float = 0.999,
 ) -> keras.optimizers.Adam:
     """Adam as GANs use it; `rate` may be a schedule."""
     return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)

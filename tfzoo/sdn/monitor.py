@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.files import replacing
 from tfzoo.sdn.model import SetDistributionNetwork
@@ -35,8 +35,8 @@ class CodeMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        sets: Any,
-        mask: Any = None,
+        sets: ArrayLike | list[np.ndarray],
+        mask: ArrayLike | None = None,
         directory: str | Path | None = None,
         every: int = 1,
         seed: int = 0,
@@ -74,7 +74,11 @@ class CodeMonitor(keras.callbacks.Callback):
 
 
 def picture(
-    model: SetDistributionNetwork, sets: Any, mask: Any = None, rows: int = 6, seed: int = 0
+    model: SetDistributionNetwork,
+    sets: ArrayLike | list[np.ndarray],
+    mask: ArrayLike | None = None,
+    rows: int = 6,
+    seed: int = 0,
 ) -> bytes:
     """A PNG of three columns: sets, their reconstructions, and sets sampled freely.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers, ops
 
 from tfzoo.layers import SNConv2D, SNDense
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 PRESETS = ("mlp", "conv", "sagan")
 ATTENTION_SIZE = 32
@@ -31,7 +31,7 @@ class SelfAttention2D(keras.layers.Layer):
     Input: [B, H, W, C]. Output: the same shape.
     """
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes the four maps and gamma."""
         channels = shape[-1]
         small, half = max(1, channels // 8), max(1, channels // 2)
@@ -45,7 +45,7 @@ class SelfAttention2D(keras.layers.Layer):
         self.out.build((*shape[:-1], half))
         self.gamma = self.add_weight((), "zeros", name="gamma", autocast=False)
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """The softmax in float32."""
         height, width = x.shape[1], x.shape[2]
         flat = lambda t: ops.reshape(t, (-1, height * width, t.shape[-1]))  # noqa: E731
@@ -56,7 +56,7 @@ class SelfAttention2D(keras.layers.Layer):
         found = ops.reshape(found, (-1, height, width, found.shape[-1]))
         return x + ops.cast(self.gamma, x.dtype) * self.out(found, training=training)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """The input's."""
         return tuple(shape)
 
@@ -171,20 +171,20 @@ def _widths(preset: str, image_size: int, width: int) -> list[int]:
     return [width * min(2**i, 8) for i in range(halvings)]
 
 
-def _activated(x: Any, generator: bool, name: str) -> Any:
+def _activated(x: Tensor, generator: bool, name: str) -> Tensor:
     if not generator:
         return layers.LeakyReLU(SLOPE)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x))
 
 
-def _down(x: Any, n: int, conv: Callable, name: str) -> Any:
+def _down(x: Tensor, n: int, conv: Callable, name: str) -> Tensor:
     skip = layers.AveragePooling2D(2)(conv(n, 1, name=f"{name}_skip")(x))
     x = conv(n, 3, padding="same", name=f"{name}_conv_1")(layers.LeakyReLU(SLOPE)(x))
     x = conv(n, 3, padding="same", name=f"{name}_conv_2")(layers.LeakyReLU(SLOPE)(x))
     return layers.Add(name=name)([skip, layers.AveragePooling2D(2)(x)])
 
 
-def _up(x: Any, n: int, conv: Callable, act: Callable, block: str, name: str) -> Any:
+def _up(x: Tensor, n: int, conv: Callable, act: Callable, block: str, name: str) -> Tensor:
     skip = conv(n, 1, name=f"{name}_{block}_skip")(layers.UpSampling2D()(x))
     x = layers.UpSampling2D()(act(x, f"{block}_norm_1"))
     x = act(conv(n, 3, padding="same", name=f"{name}_{block}_conv_1")(x), f"{block}_norm_2")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from tfzoo.sdn.model import SetDistributionNetwork
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 SEEDS = np.arange(4, dtype=np.int32)
 
@@ -39,20 +38,20 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
     examples = {"images": images, "mask": mask}
     seed = {"seed": tf.TensorSpec([None], tf.int32)}
 
-    def encode(images: Any, mask: Any) -> dict[str, Any]:
+    def encode(images: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         return {"code": model(images, mask=mask, training=False)}
 
-    def reconstruct(images: Any, mask: Any, seed: Any) -> dict[str, Any]:
+    def reconstruct(images: Tensor, mask: Tensor | None, seed: Tensor) -> dict[str, Tensor]:
         code = model(images, mask=mask, training=False)
         return {"images": model.images(code, _noise(seed, tf.shape(images)[1], model.noise_dim))}
 
-    def sample(seed: Any) -> dict[str, Any]:
+    def sample(seed: Tensor) -> dict[str, Tensor]:
         draw = lambda s: tf.random.stateless_uniform([model.code_dim], tf.stack([s, 1]))  # noqa: E731
         spec = tf.TensorSpec([model.code_dim], tf.float32)
         code = model.prior.sample(tf.map_fn(draw, seed, fn_output_signature=spec))
         return {"code": code, "images": model.images(code, _noise(seed, n, model.noise_dim))}
 
-    def score(images: Any, mask: Any) -> dict[str, Any]:
+    def score(images: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         code = model(images, mask=mask, training=False)
         energy = model.energy(model.prepare(images), code, mask=mask, training=False)
         return {"energy": energy, "log_prob": model.prior.log_prob(code)}
@@ -80,7 +79,7 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
     }
 
 
-def _noise(seed: Any, n: Any, k: int) -> Any:
+def _noise(seed: Tensor, n: int | Tensor, k: int) -> Tensor:
     """Standard normal [B, n, k]; image i of a row has the same noise however many there are."""
 
     def row(s: tf.Tensor) -> tf.Tensor:

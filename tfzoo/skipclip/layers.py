@@ -10,6 +10,7 @@ from keras import ops
 
 from tfzoo.registry import serializable
 from tfzoo.training import replicas
+from tfzoo.typing import Shape, Tensor
 
 
 @serializable("skipclip")
@@ -30,13 +31,13 @@ class PadChannels(keras.layers.Layer):
         super().__init__(**keywords)
         self.channels, self.strides = channels, strides
 
-    def build(self, shape: Sequence[Any]) -> None:
+    def build(self, shape: Shape) -> None:
         """Checks the channels."""
         if shape[-1] > self.channels:
             raise ValueError(f"channels={self.channels}: must be at least the input's {shape[-1]}")
         self.built = True
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """The shortcut."""
         s = self.strides
         x = x[:, ::s, ::s, ::s]
@@ -72,7 +73,9 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **keywords: Any):
         super().__init__(momentum=momentum, epsilon=epsilon, **keywords)
 
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """Normalised inputs; in training by the batch's own moments."""
         fused = training and self.trainable and keras.backend.backend() == "tensorflow"
         if not fused or mask is not None:
@@ -100,7 +103,7 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
         return tf.cast(tf.reshape(y, tf.shape(x)), self.compute_dtype)
 
 
-def _moments(x: Any) -> tuple[Any, Any, Any]:
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Of the rows [n, C] of all replicas: mean, variance of n, variance of n - 1."""
     sums, n = replicas.total([ops.sum(x, 0), ops.cast(ops.shape(x)[0], "float32")])
     mean = sums / n

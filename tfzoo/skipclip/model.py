@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 
 from tfzoo.skipclip.layers import FoldedBatchNormalization, PadChannels
+from tfzoo.typing import Tensor
 
 KINDS = ("r3d18", "r2plus1d18", "small")
 SHORTCUTS = ("A", "B")
@@ -25,7 +25,7 @@ def make_encoder(
     last_relu: bool = True,
     pixel_mean: float = 110.0,
     pixel_std: float = 60.0,
-    dtype: Any = None,
+    dtype: keras.DTypePolicy | str | None = None,
     name: str = "encoder",
 ) -> keras.Model:
     """A network from raw video to a map of features; any length and size from one pixel up.
@@ -84,10 +84,12 @@ def make_encoder(
 class _Builder:
     """Makes the parts of an encoder's graph."""
 
-    def __init__(self, factorised: bool, same: bool, shortcut: str, dtype: Any):
+    def __init__(
+        self, factorised: bool, same: bool, shortcut: str, dtype: keras.DTypePolicy | str | None
+    ):
         self.factorised, self.same, self.shortcut, self.dtype = factorised, same, shortcut, dtype
 
-    def conv(self, x: Any, filters: int, kernel: tuple, strides: tuple, name: str) -> Any:
+    def conv(self, x: Tensor, filters: int, kernel: tuple, strides: tuple, name: str) -> Tensor:
         """Padded as PyTorch pads, the same on both sides whatever the stride, or `same`."""
         padding = tuple(k // 2 for k in kernel)
         if self.same or max(strides) == 1:
@@ -107,15 +109,15 @@ class _Builder:
             name=name,
         )(x)
 
-    def norm(self, x: Any, name: str) -> Any:
+    def norm(self, x: Tensor, name: str) -> Tensor:
         """BatchNormalization with PyTorch's constants."""
         return FoldedBatchNormalization(dtype=self.dtype, name=name)(x)
 
-    def relu(self, x: Any, name: str) -> Any:
+    def relu(self, x: Tensor, name: str) -> Tensor:
         """By a layer, so that it has a name."""
         return keras.layers.ReLU(dtype=self.dtype, name=name)(x)
 
-    def cube(self, x: Any, filters: int, strides: int, name: str) -> Any:
+    def cube(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """A 3x3x3 convolution, whole or as 1x3x3 and 3x1x1 with as many parameters."""
         s = strides
         if not self.factorised:
@@ -126,7 +128,7 @@ class _Builder:
         x = self.relu(self.norm(x, f"{name}_norm"), f"{name}_relu")
         return self.conv(x, filters, (3, 1, 1), (s, 1, 1), f"{name}_time")
 
-    def stem(self, x: Any, kind: str, filters: int) -> Any:
+    def stem(self, x: Tensor, kind: str, filters: int) -> Tensor:
         """From pixels to the first stage."""
         if kind == "r2plus1d18":
             x = self.conv(x, 45, (1, 7, 7), (1, 2, 2), "stem_space")
@@ -142,7 +144,7 @@ class _Builder:
         x = keras.layers.ZeroPadding3D(1, dtype=self.dtype, name="stem_pool_pad")(x)
         return keras.layers.MaxPooling3D(3, 2, dtype=self.dtype, name="stem_pool")(x)
 
-    def block(self, x: Any, filters: int, strides: int, name: str, relu: bool) -> Any:
+    def block(self, x: Tensor, filters: int, strides: int, name: str, relu: bool) -> Tensor:
         """ResNet's basic block."""
         y = self.cube(x, filters, strides, f"{name}_conv1")
         y = self.relu(self.norm(y, f"{name}_norm1"), f"{name}_relu1")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 EPSILON = 1e-6
 ROTATIONS = 4
 REDUCTIONS = ("sum", "mean_pairs")
 
 
-def similarity(h: Any, z: Any) -> Any:
+def similarity(h: Tensor, z: Tensor) -> Tensor:
     """Gamma(h, z): the cosine of context and future at a cell, averaged over cells and times.
 
     Args:
@@ -32,7 +32,7 @@ def similarity(h: Any, z: Any) -> Any:
     return ops.mean(cosine, axis=(-2, -1))
 
 
-def pair_margins(scores: Any, margin: float) -> Any:
+def pair_margins(scores: Tensor, margin: float) -> Tensor:
     """margin - Gamma_i + Gamma_j for every i < j, i the nearer clip: [..., m] -> [..., pairs]."""
     scores = ops.cast(scores, "float32")
     count = scores.shape[-1]
@@ -41,7 +41,7 @@ def pair_margins(scores: Any, margin: float) -> Any:
     return margin - ops.take(scores, near, -1) + ops.take(scores, far, -1)
 
 
-def ranking_loss(scores: Any, margin: float = 0.1, reduction: str = "sum") -> Any:
+def ranking_loss(scores: Tensor, margin: float = 0.1, reduction: str = "sum") -> Tensor:
     """sum over i < j of max(0, margin - Gamma_i + Gamma_j).
 
     0 if and only if every score exceeds the next by the margin. All equal, it is
@@ -59,7 +59,7 @@ def ranking_loss(scores: Any, margin: float = 0.1, reduction: str = "sum") -> An
     return ops.sum(hinges, -1) if reduction == "sum" else ops.mean(hinges, -1)
 
 
-def pair_accuracy(scores: Any) -> Any:
+def pair_accuracy(scores: Tensor) -> Tensor:
     """Share of neighbouring future clips in the right order, [..., m] -> [...]; ties are half."""
     difference = ops.cast(scores[..., :-1] - scores[..., 1:], "float32")
     return ops.mean(0.5 * (ops.sign(difference) + 1), -1)

@@ -9,6 +9,7 @@ import keras
 from tfzoo.optim import MomentumSGD, OptimizerConfig, make_adamw
 from tfzoo.registry import serializable
 from tfzoo.skipclip.config import DescentConfig
+from tfzoo.typing import Tensor
 
 
 @serializable("skipclip")
@@ -26,7 +27,7 @@ class TrunkSGD(MomentumSGD):
 
     def __init__(
         self,
-        learning_rate: Any = 0.01,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.01,
         momentum: float = 0.9,
         coupled_decay: float = 0.0,
         trunk_factor: float = 0.1,
@@ -37,7 +38,9 @@ class TrunkSGD(MomentumSGD):
         super().__init__(learning_rate, momentum, coupled_decay, **keywords)
         self.trunk_factor, self.new = trunk_factor, new
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """One variable's step."""
         # on TensorFlow it is the backend's variable that comes, `head/kernel:0`
         if self.new not in getattr(variable, "path", variable.name).split("/"):
@@ -56,7 +59,7 @@ def make_optimizer(
     if config.method == "adam":
         made = OptimizerConfig(config.learning_rate, config.weight_decay)
         return make_adamw(made, steps_per_epoch * epochs)
-    rate: Any = config.learning_rate
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.drop_epochs:
         rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
         # a boundary belongs to the steps before it

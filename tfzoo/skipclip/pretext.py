@@ -11,6 +11,7 @@ from keras import ops
 from tfzoo.registry import plain_config, serializable
 from tfzoo.skipclip import objective
 from tfzoo.training import replicas
+from tfzoo.typing import Tensor
 
 _HEADS = ("none", "conv1x1")
 
@@ -21,7 +22,7 @@ class _Pretext(keras.Model):
     encoder: keras.Model
     _means: dict[str, keras.metrics.Mean]
 
-    def _clips(self, clips: Any, training: bool | None) -> Any:
+    def _clips(self, clips: Tensor, training: bool | None) -> Tensor:
         """Feature maps of clips [B, n, T, H, W, C] -> [B, n, T', H', W', D].
 
         One forward pass for all, so that BatchNormalization treats them alike.
@@ -30,11 +31,16 @@ class _Pretext(keras.Model):
         maps = self.encoder(ops.reshape(clips, (-1, *shape[2:])), training=training)
         return ops.reshape(maps, (-1, count, *ops.shape(maps)[1:]))
 
-    def features(self, video: Any) -> Any:
+    def features(self, video: Tensor) -> Tensor:
         """The mean over the encoder's map, float32: [B, T, H, W, C] -> [B, D]."""
         return pooled(self.encoder(video, training=False))
 
-    def compile(self, optimizer: Any = "adam", jit_compile: Any = "auto", **keywords: Any) -> None:
+    def compile(
+        self,
+        optimizer: keras.optimizers.Optimizer | str = "adam",
+        jit_compile: bool | str = "auto",
+        **keywords: Any,
+    ) -> None:
         """Only the optimizer and how to run: losses are the model's own."""
         super().compile(optimizer, loss=None, jit_compile=jit_compile, **keywords)
 
@@ -44,18 +50,18 @@ class _Pretext(keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def _note(self, **values: Any) -> None:
+    def _note(self, **values: Tensor) -> None:
         for name, value in values.items():
             self._means[name].update_state(value)
 
     def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> dict[str, Any]:
         """What `compute_loss` has noted."""
         return self.get_metrics_result()
 
 
-def pooled(maps: Any) -> Any:
+def pooled(maps: Tensor) -> Tensor:
     """The mean over times and cells, float32: [..., T, H, W, D] -> [..., D]."""
     return ops.mean(ops.cast(maps, "float32"), axis=(-4, -3, -2))
 
@@ -148,15 +154,15 @@ class SkipClip(_Pretext):
         self._means = {name: keras.metrics.Mean(name) for name in names}
         self.built = True
 
-    def contexts(self, maps: Any) -> Any:
+    def contexts(self, maps: Tensor) -> Tensor:
         """The context head on feature maps [B, T', H', W', D]."""
         return maps if self.context_head is None else self.context_head(maps)
 
-    def targets(self, maps: Any) -> Any:
+    def targets(self, maps: Tensor) -> Tensor:
         """The future head on feature maps [B, T', H', W', D]."""
         return maps if self.future_head is None else self.future_head(maps)
 
-    def rank(self, context: Any, future: Any) -> Any:
+    def rank(self, context: Tensor, future: Tensor) -> Tensor:
         """Scores of pairs of clips, float32 [B]: the higher, the sooner `future` follows.
 
         Args:
@@ -167,7 +173,7 @@ class SkipClip(_Pretext):
         z = self.targets(self.encoder(future, training=False))
         return objective.similarity(h, z)
 
-    def call(self, clips: Any, training: bool | None = None) -> dict[str, Any]:
+    def call(self, clips: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         """See the class."""
         maps = self._clips(clips, training)
         h, z = ops.split(maps, [1], axis=1)  # a split's gradient costs less than a slice's
@@ -188,12 +194,12 @@ class SkipClip(_Pretext):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Tensor | None = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor | None = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """L_rank and L_rot, each the mean over the batch."""
         del x, sample_weight, training
         scores = y_pred["scores"]
@@ -266,7 +272,7 @@ class ClipOrder(_Pretext):
         self._means = {name: keras.metrics.Mean(name) for name in ("order_accuracy",)}
         self.built = True
 
-    def call(self, clips: Any, training: bool | None = None) -> Any:
+    def call(self, clips: Tensor, training: bool | None = None) -> Tensor:
         """See the class."""
         f = pooled(self._clips(clips, training))
         pairs = [self.relation(ops.concatenate([f[:, i], f[:, j]], -1)) for i, j in self.pairs]
@@ -274,12 +280,12 @@ class ClipOrder(_Pretext):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Tensor | None = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor | None = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """Cross-entropy of the permutation."""
         del x, sample_weight, training
         y = ops.cast(y, "int32")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 
 from tfzoo.metrics.named import class_numbers
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
     """A graph of a function, one for any number of rows."""
     import tensorflow as tf  # all else is Keras and numpy
 
     return tf.function(function, reduce_retracing=True, autograph=False)
 
 
-def of_videos(function: Any, batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+def of_videos(
+    function: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[np.ndarray, np.ndarray]:
     """A function's answers on evaluation clips.
 
     Args:
@@ -55,7 +61,7 @@ def linear_probe(
     train: tuple[np.ndarray, np.ndarray],
     held: tuple[np.ndarray, np.ndarray],
     strengths: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0),
-) -> Any:
+) -> Pipeline:
     """Logistic regression on standardised features, its penalty chosen on held-out videos.
 
     Args:
@@ -80,7 +86,7 @@ def linear_probe(
     return best
 
 
-def as_dense(probe: Any, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def as_dense(probe: Pipeline, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """A probe's kernel [D, classes] and bias [classes] on features that are not standardised."""
     scale, regression = (step for _, step in probe.steps)
     kernel = np.zeros((scale.n_features_in_, classes), "float32")

@@ -10,6 +10,7 @@ from keras import ops
 from tfzoo.registry import plain_config, serializable
 from tfzoo.skipclip import objective
 from tfzoo.skipclip.pretext import pooled
+from tfzoo.typing import Tensor
 
 
 @serializable("skipclip")
@@ -83,18 +84,18 @@ class ActionRecognizer(keras.Model):
         heads = [getattr(pretrained, f"{name}_head", None) for name in ("context", "future")]
         return cls(_copy(encoder), classes, dropout, *map(_copy, heads), **keywords)
 
-    def features(self, video: Any, training: bool | None = False) -> Any:
+    def features(self, video: Tensor, training: bool | None = False) -> Tensor:
         """The mean over the encoder's map, float32: [B, T, H, W, C] -> [B, D]."""
         return pooled(self.encoder(video, training=training))
 
-    def call(self, video: Any, training: bool | None = None) -> Any:
+    def call(self, video: Tensor, training: bool | None = None) -> Tensor:
         """See the class."""
         x = self.features(video, training)
         if self.head is None:
             return x
         return ops.cast(self.head(self.drop(x, training=training)), "float32")
 
-    def rank(self, context: Any, future: Any) -> Any:
+    def rank(self, context: Tensor, future: Tensor) -> Tensor:
         """As `SkipClip.rank`: scores float32 [B] of pairs of clips."""
         h, z = (self.encoder(x, training=False) for x in (context, future))
         if self.context_head is not None:

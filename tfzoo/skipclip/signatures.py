@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from tfzoo.recipes.image_signatures import class_answer
 from tfzoo.serving import Signature
 from tfzoo.skipclip.recognizer import ActionRecognizer
+from tfzoo.typing import Tensor
 
 
 def prepared(video: tf.Tensor, size: int, share: float) -> tf.Tensor:
@@ -60,13 +59,13 @@ def signatures(model: ActionRecognizer) -> dict[str, Signature]:
     shown = rng.integers(0, 256, (4, 4, size + 5, size + 2, 3)).astype(np.uint8)
     future = rng.integers(0, 256, (4, 3, size, size, 3)).astype(np.uint8)
 
-    def features(video: Any) -> dict[str, Any]:
+    def features(video: Tensor) -> dict[str, Tensor]:
         return {"features": model.features(prepared(video, size, share))}
 
-    def classify(video: Any) -> dict[str, Any]:
+    def classify(video: Tensor) -> dict[str, Tensor]:
         return class_answer(model(prepared(video, size, share), training=False))
 
-    def rank(context: Any, future: Any) -> dict[str, Any]:
+    def rank(context: Tensor, future: Tensor) -> dict[str, Tensor]:
         pair = (prepared(x, size, share) for x in (context, future))
         return {"scores": model.rank(*pair)}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -42,7 +41,7 @@ def tuples(
         steps_per_epoch: caps the epoch.
     """
 
-    def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare(example: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         when, where, way = tf.unstack(tf.random.split(seed, 3))
         found = _cut(example["video"], when, where, clips, view)
         times = tf.zeros([], tf.int32)
@@ -77,7 +76,7 @@ def orders(
     permutations = tf.constant(list(itertools.permutations(range(count))), tf.int32)
     form = Clips(clips.frames, clips.stride, count - 1, max(clips.skip, clips.clip_span))
 
-    def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare(example: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         when, where, way = tf.unstack(tf.random.split(seed, 3))
         found = _cut(example["video"], when, where, form, view)
         number = tf.random.stateless_uniform([], way, 0, len(permutations), tf.int32)
@@ -104,14 +103,16 @@ def labelled(
 ) -> data.TrainStream:
     """Batches for `ActionRecognizer.fit`: one clip a video, uint8 [B, T, S, S, 3], int64 [B]."""
 
-    def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare(example: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         when, where = tf.unstack(tf.random.split(seed, 2))
         video = example["video"]
         index = sampling.random_clip(tf.shape(video)[0], when, frames, stride)
         clip = splits.frames(video, index)[None]
         return augment.crop(clip, where, view)[0], example["label"]
 
-    def recolour(batch: Any, seed: tf.Tensor) -> Any:
+    def recolour(
+        batch: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return augment.colour(batch[0][:, None], seed, view)[:, 0], batch[1]
 
     return source.stream(
@@ -154,7 +155,7 @@ def evaluation_clips(
 ) -> tf.data.Dataset:
     """Evenly spread plain clips of every video: uint8 [B, n, T, S, S, 3], labels int64 [B] or 0."""
 
-    def prepare(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         video = example["video"]
         index = sampling.uniform_clips(tf.shape(video)[0], count, frames, stride)
         return _view(video, index, view), example.get("label", tf.zeros([], tf.int64))
@@ -167,7 +168,7 @@ def evaluation_tuples(
 ) -> tf.data.Dataset:
     """A plain tuple from every video's middle: uint8 [B, 1 + m, T, S, S, 3], zeros int32 [B]."""
 
-    def prepare(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    def prepare(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         video = example["video"]
         length = tf.shape(video)[0]
         start = tf.maximum(length - clips.span, 0) // 2

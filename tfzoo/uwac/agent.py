@@ -20,7 +20,9 @@ from tf_agents.trajectories import time_step as ts
 from tf_agents.typing import types
 
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 from tfzoo.uwac import mathematics
+from tfzoo.uwac.critic import DropoutCritic
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.policy import ActorNetwork, MaxQPolicy, make_collect_policy
 
@@ -55,7 +57,7 @@ class BearAgent(tf_agent.TFAgent):
 
     def __init__(
         self,
-        time_step_spec: Any,
+        time_step_spec: ts.TimeStep,
         action_spec: types.BoundedTensorSpec,
         networks: ActorCritic,
         train_step_counter: tf.Variable | None = None,
@@ -90,11 +92,13 @@ class BearAgent(tf_agent.TFAgent):
         )
         self._as_transition = data_converter.AsTransition(self.data_context, squeeze_time_dim=True)
 
-    def weights_of(self, variance: Any) -> Any:
+    def weights_of(self, variance: Tensor) -> Tensor:
         """BEAR trusts every target alike."""
         return ops.ones_like(variance)
 
-    def moments(self, critic: Any, observation: Any, action: Any) -> tuple[Any, Any]:
+    def moments(
+        self, critic: DropoutCritic, observation: Tensor, action: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Mean and variance of a critic over dropout masks."""
         s = self.settings
         seed = self.networks.seed_generator
@@ -107,7 +111,7 @@ class BearAgent(tf_agent.TFAgent):
             for weight, other in zip(target.weights, source.weights, strict=True):
                 weight.assign(other)
 
-    def target(self, reward: Any, discount: Any, following: Any) -> tuple[Any, Any]:
+    def target(self, reward: Tensor, discount: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
         """y [B] and the uncertainty V [B]: the greatest sum of both variances over candidates."""
         n, s = self.networks, self.settings
         actions, _ = n.actor.sample(following, s.n_target_samples, n.seed_generator)
@@ -119,7 +123,7 @@ class BearAgent(tf_agent.TFAgent):
         y = mathematics.bellman_target(m1, m2, reward, s.gamma * discount, s.lam)
         return y, ops.max(ops.reshape(v1 + v2, shape), -1)
 
-    def _train(self, experience: Any, weights: Any = None) -> tf_agent.LossInfo:
+    def _train(self, experience: Any, weights: Tensor | None = None) -> tf_agent.LossInfo:
         n = self.networks
         for critic in (n.q1, n.q2, n.target_q1, n.target_q2):
             critic.settle()
@@ -136,12 +140,16 @@ class BearAgent(tf_agent.TFAgent):
         self.train_step_counter.assign_add(1)
         return tf_agent.LossInfo(losses["critic"] + losses["actor"] + losses["vae"], info)
 
-    def _loss(self, experience: Any, weights: Any = None, training: bool = False) -> Any:
+    def _loss(
+        self, experience: Any, weights: Tensor | None = None, training: bool = False
+    ) -> tf_agent.LossInfo:
         del training
         losses, info = self._losses(experience, weights)
         return tf_agent.LossInfo(losses["critic"] + losses["actor"] + losses["vae"], info)
 
-    def _losses(self, experience: Any, weights: Any) -> tuple[dict[str, Any], Any]:
+    def _losses(
+        self, experience: Any, weights: Tensor | None
+    ) -> tuple[dict[str, Tensor], BearLossInfo]:
         """The loss of each part, whose gradient is taken for that part's variables alone."""
         n = self.networks
         at, action, after = self._as_transition(experience)[:3]
@@ -176,14 +184,16 @@ class BearAgent(tf_agent.TFAgent):
         )
         return losses, info
 
-    def behaviour_loss(self, observation: Any, action: Any) -> Any:
+    def behaviour_loss(self, observation: Tensor, action: Tensor) -> Tensor:
         """The behaviour model's squared error [B] and its KL, a mean over the batch."""
         n, s = self.networks, self.settings
         rebuilt, mean, log_std = n.vae.reconstruct(observation, action, n.seed_generator)
         error = ops.mean(ops.square(rebuilt - n.space.inner(action)), -1)
         return error + s.vae_kl_weight * mathematics.gaussian_kl(mean, log_std)
 
-    def critic_losses(self, observation: Any, action: Any, y: Any, variance: Any) -> Any:
+    def critic_losses(
+        self, observation: Tensor, action: Tensor, y: Tensor, variance: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The sum of both critics' weighted squared errors [B], and their mean Q [B]."""
         n, s = self.networks, self.settings
         y, variance = ops.stop_gradient(y), ops.stop_gradient(variance)
@@ -194,7 +204,7 @@ class BearAgent(tf_agent.TFAgent):
             loss = loss + s.q_penalty * (ops.relu(q1) + ops.relu(q2)) * variance
         return loss, 0.5 * (q1 + q2)
 
-    def actor_loss(self, observation: Any) -> tuple[Any, Any, Any]:
+    def actor_loss(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """-w Q of one action [B], 0 while warming up; the MMD [B]; the action's Var[Q] [B].
 
         No gradient of the actor's reaches critics or behaviour model: each part's is taken for its
@@ -225,7 +235,7 @@ class UwacAgent(BearAgent):
     Var[Q] over dropout masks at (s', a') weighs the critics' errors, at (s, a) the actor's value.
     """
 
-    def weights_of(self, variance: Any) -> Any:
+    def weights_of(self, variance: Tensor) -> Tensor:
         """`mathematics.uncertainty_weight` by the settings."""
         s = self.settings
         return mathematics.uncertainty_weight(variance, s.weight_fn, s.beta, *s.weight_clip)
@@ -249,7 +259,7 @@ class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
 
     def __init__(
         self,
-        time_step_spec: Any,
+        time_step_spec: ts.TimeStep,
         action_spec: types.BoundedTensorSpec,
         networks: ActorCritic,
         train_step_counter: tf.Variable | None = None,
@@ -274,13 +284,13 @@ class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
             name=name,
         )
 
-    def _squared_error(self, experience: Any, training: bool = False) -> Any:
+    def _squared_error(self, experience: Any, training: bool = False) -> Tensor:
         del training
         inner = self.networks.space.inner
         error = inner(self.networks(experience.observation)) - inner(experience.action)
         return ops.mean(ops.square(error), -1)
 
-    def _train(self, experience: Any, weights: Any = None) -> tf_agent.LossInfo:
+    def _train(self, experience: Any, weights: Tensor | None = None) -> tf_agent.LossInfo:
         (optimizer, variables) = self.optimizers["actor"]
         with tf.GradientTape() as tape:
             info = self._loss(experience, weights, training=True)
@@ -292,7 +302,9 @@ class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
 AGENTS = {"uwac": UwacAgent, "bear": BearAgent, "bc": BehaviorCloningAgent}
 
 
-def check_specs(observation: Any, action: Any, networks: ActorCritic) -> None:
+def check_specs(
+    observation: tf.TensorSpec, action: tensor_spec.BoundedTensorSpec, networks: ActorCritic
+) -> None:
     """Checks that TF-Agents' specs are those of the networks.
 
     Raises:
@@ -315,7 +327,7 @@ def check_specs(observation: Any, action: Any, networks: ActorCritic) -> None:
             )
 
 
-def specs_of(networks: ActorCritic) -> tuple[Any, Any]:
+def specs_of(networks: ActorCritic) -> tuple[ts.TimeStep, tensor_spec.BoundedTensorSpec]:
     """TF-Agents' specs of a time step and an action, as the networks have them."""
     space = networks.space
     observation = tf.TensorSpec([space.observation_dim], tf.float32, "observation")
@@ -324,7 +336,7 @@ def specs_of(networks: ActorCritic) -> tuple[Any, Any]:
     return ts.time_step_spec(observation), action
 
 
-def as_experience(batch: dict[str, Any], agent: tf_agent.TFAgent) -> Any:
+def as_experience(batch: dict[str, Tensor], agent: tf_agent.TFAgent) -> Any:
     """A batch of `tfzoo.data.Transitions`' arrays as what an agent's `train` takes.
 
     A `Transition` of [B, ...], or for behavioural cloning a `Trajectory` of [B, ...].

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from tfzoo.layers import SNDense, SpectralLayer
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 from tfzoo.uwac.mathematics import controlled_moments, moments_of
 from tfzoo.uwac.networks import SpaceModel, check_widths, take_space
+
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 ESTIMATORS = ("monte_carlo", "conditional")
 
@@ -61,7 +65,7 @@ class DropoutCritic(SpaceModel):
         self.value.build((None, inputs))
         self.built = True
 
-    def _layer(self, units: int, limit: float, bias: float | None, name: str) -> Any:
+    def _layer(self, units: int, limit: float, bias: float | None, name: str) -> keras.layers.Layer:
         uniform = lambda: keras.initializers.RandomUniform(-limit, limit)  # noqa: E731
         start = uniform() if bias is None else keras.initializers.Constant(bias)
         kind = SNDense if self.spectral_norm else keras.layers.Dense
@@ -73,31 +77,36 @@ class DropoutCritic(SpaceModel):
             if isinstance(layer, SpectralLayer):
                 layer.settle(1)
 
-    def kernels(self) -> list[Any]:
+    def kernels(self) -> list[Tensor]:
         """The effective kernel of each layer, [inputs, units]."""
         if not self.spectral_norm:
             return [ops.convert_to_tensor(layer.kernel) for layer in (*self.body, self.value)]
         return [layer.normalised() * self.sn_coeff for layer in (*self.body, self.value)]
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Q without dropout."""
         observation, action = self.split(x)
         return self._through(self.joined(observation, action), self.kernels(), None)[0]
 
-    def sample(self, observation: Any, action: Any, seed: Any = None) -> Any:
+    def sample(
+        self,
+        observation: Tensor,
+        action: Tensor,
+        seed: int | keras.random.SeedGenerator | None = None,
+    ) -> Tensor:
         """Q [B] by one random mask for each row of [B, D] and [B, A]."""
         x = self.joined(observation, action)
         return self._through(x, self.kernels(), lambda shape: self._mask(shape, seed))[0]
 
     def moments(
         self,
-        observation: Any,
-        action: Any,
+        observation: Tensor,
+        action: Tensor,
         samples: int = 100,
-        seed: Any = None,
+        seed: int | keras.random.SeedGenerator | None = None,
         estimator: str = "monte_carlo",
         shared_masks: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[Tensor, Tensor]:
         """Mean and variance of Q over dropout masks.
 
         `monte_carlo` draws whole masks, as the official code does. `conditional` draws all but
@@ -122,9 +131,9 @@ class DropoutCritic(SpaceModel):
             mean = self._through(x, kernels, None)[0]
             return mean, ops.zeros_like(mean)
 
-        masks: list[Any] = []
+        masks: list[Tensor] = []
 
-        def mask(shape: Sequence[Any]) -> Any:
+        def mask(shape: Sequence[int | Tensor]) -> Tensor:
             rows = 1 if shared_masks else shape[-2]
             own = seed + len(masks) if isinstance(seed, int) else seed
             masks.append(self._mask((samples, rows, shape[-1]), own))
@@ -137,7 +146,9 @@ class DropoutCritic(SpaceModel):
             return q, variance
         return controlled_moments(q, variance, *self._linear(x, kernels, masks))
 
-    def _linear(self, x: Any, kernels: list[Any], masks: list[Any]) -> tuple[Any, Any]:
+    def _linear(
+        self, x: Tensor, kernels: list[Tensor], masks: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Q's linear part [T, B] in the masks, around the network without any, and its variance."""
         hidden, h = [], x
         for layer, kernel in zip(self.body, kernels, strict=False):
@@ -158,21 +169,29 @@ class DropoutCritic(SpaceModel):
         """p / (1 - p), the variance of a mask's element."""
         return self.dropout_rate / (1.0 - self.dropout_rate)
 
-    def distribution(self, observation: Any, action: Any, samples: int = 100) -> Any:
+    def distribution(
+        self, observation: Tensor, action: Tensor, samples: int = 100
+    ) -> tfp.distributions.Normal:
         """Q over masks as a TensorFlow Probability normal distribution [B] of its moments."""
         import tensorflow_probability as tfp
 
         mean, variance = self.moments(observation, action, samples)
         return tfp.distributions.Normal(mean, ops.sqrt(variance))
 
-    def _mask(self, shape: Sequence[Any], seed: Any) -> Any:
+    def _mask(
+        self, shape: Sequence[int | Tensor], seed: int | keras.random.SeedGenerator | None
+    ) -> Tensor:
         """0 with probability p, else 1 / (1 - p)."""
         kept = keras.random.uniform(shape, seed=seed, dtype="float32") >= self.dropout_rate
         return ops.cast(kept, "float32") / (1.0 - self.dropout_rate)
 
     def _through(
-        self, x: Any, kernels: list[Any], mask: Any, conditional: bool = False
-    ) -> tuple[Any, Any]:
+        self,
+        x: Tensor,
+        kernels: list[Tensor],
+        mask: Callable[[Sequence[int | Tensor]], Tensor] | None,
+        conditional: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
         """Q [...], or [T, B] by T masks; with the variance over the last mask if conditional."""
         h = x
         for i, (layer, kernel) in enumerate(zip(self.body, kernels, strict=False)):

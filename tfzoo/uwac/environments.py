@@ -21,7 +21,7 @@ from tfzoo.data.control.tasks import PENDULUM, POINT_MASS, TASKS, ControlTask
 from tfzoo.errors import InputError
 
 
-def _spaces(task: ControlTask) -> tuple[Any, Any]:
+def _spaces(task: ControlTask) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
     observation = gymnasium.spaces.Box(-np.inf, np.inf, (task.observations,), np.float32)
     return observation, gymnasium.spaces.Box(-1.0, 1.0, (task.actions,), np.float32)
 
@@ -35,14 +35,16 @@ class ControlEnv(gymnasium.Env):
         self.task = TASKS[task]
         self.observation_space, self.action_space = _spaces(self.task)
 
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict]:
+    def reset(
+        self, *, seed: int | None = None, options: dict | None = None
+    ) -> tuple[np.ndarray, dict]:
         """A random start."""
         super().reset(seed=seed)
         rng = np.random.RandomState(self.np_random.integers(2**31))
         self._state = self.task.start(rng, 1)
         return self._observation(), {}
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
         """One step; gymnasium's own wrapper counts the time limit."""
         action = np.clip(np.asarray(action, "float64").reshape(1, -1), -1, 1)
         self._state, reward = self.task.step(self._state, action)
@@ -64,14 +66,18 @@ class ControlVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict]:
+    def reset(
+        self, *, seed: int | None = None, options: dict | None = None
+    ) -> tuple[np.ndarray, dict]:
         """Random starts."""
         super().reset(seed=seed)
         rng = np.random.RandomState(self.np_random.integers(2**31))
         self._state, self._time = self.task.start(rng, self.num_envs), 0
         return self._observations(), {}
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict]:
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
         """One step of each, or new starts behind the time limit."""
         none = np.zeros(self.num_envs, bool)
         if self._time == self.horizon:
@@ -128,11 +134,11 @@ class VectorEnvironment(py_environment.PyEnvironment):
         """Episodes side by side."""
         return self._vector.num_envs
 
-    def observation_spec(self) -> Any:
+    def observation_spec(self) -> array_spec.ArraySpec:
         """Flat observations."""
         return self._observation_spec
 
-    def action_spec(self) -> Any:
+    def action_spec(self) -> array_spec.BoundedArraySpec:
         """Flat actions with the environment's limits."""
         return self._action_spec
 
@@ -145,7 +151,7 @@ class VectorEnvironment(py_environment.PyEnvironment):
         self._seed, self._ended = None, np.zeros(self.batch_size, bool)
         return ts.restart(self._flat(observation), self.batch_size)
 
-    def _step(self, action: Any) -> ts.TimeStep:
+    def _step(self, action: np.ndarray) -> ts.TimeStep:
         action = np.asarray(action).reshape(self.batch_size, *self._shape)
         observation, reward, terminal, truncated, _ = self._vector.step(action)
         ended = np.logical_or(terminal, truncated)
@@ -156,7 +162,7 @@ class VectorEnvironment(py_environment.PyEnvironment):
         reward = np.asarray(reward, "float32")
         return ts.TimeStep(kinds, reward, discount, self._flat(observation))
 
-    def _flat(self, observation: Any) -> np.ndarray:
+    def _flat(self, observation: np.ndarray) -> np.ndarray:
         return np.asarray(observation, "float32").reshape(self.batch_size, -1)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
@@ -12,8 +12,12 @@ from tfzoo.config import check
 from tfzoo.data import Transitions
 from tfzoo.data.control.tasks import PENDULUM, POINT_MASS
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 from tfzoo.uwac import extras
 from tfzoo.uwac.model import ActorCritic
+
+if TYPE_CHECKING:
+    from tf_agents.environments import py_environment
 
 SEED = 10_000
 """Of evaluation episodes: the same starts for every model."""
@@ -92,14 +96,16 @@ def _policy(model: ActorCritic, episodes: int) -> Callable[[np.ndarray, int], np
     shape = (episodes, model.settings.n_action_samples, model.space.action_dim)
 
     @tf.function
-    def act(observation: Any, step: Any) -> Any:
+    def act(observation: Tensor, step: Tensor) -> Tensor:
         noise = tf.random.stateless_normal(shape, tf.stack([SEED, step]))
         return model.best_action(observation, noise)
 
     return lambda x, t: act(tf.constant(x), tf.constant(t)).numpy()
 
 
-def play(environment: Any, act: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+def play(
+    environment: py_environment.PyEnvironment, act: Callable[[np.ndarray, int], np.ndarray]
+) -> np.ndarray:
     """Sums of rewards up to the first end of each row of a batched environment."""
     time_step, t = environment.reset(), 0
     total = np.zeros(environment.batch_size)
@@ -112,7 +118,9 @@ def play(environment: Any, act: Callable[[np.ndarray, int], np.ndarray]) -> np.n
     return total
 
 
-def check_environment(name: str, environment: Any, model: ActorCritic) -> None:
+def check_environment(
+    name: str, environment: py_environment.PyEnvironment, model: ActorCritic
+) -> None:
     """Checks sizes and limits.
 
     Raises:
@@ -151,7 +159,7 @@ def critic_metrics(model: ActorCritic, data: Transitions, seed: int = 0) -> dict
     uniform = rng.uniform(space.action_low, space.action_high, action.shape).astype("float32")
 
     @tf.function
-    def ask(observation: Any, action: Any) -> Any:
+    def ask(observation: Tensor, action: Tensor) -> Tensor:
         samples = model.settings.n_mc_samples
         return model.q1.moments(observation, action, samples, 0, "conditional", True)
 

@@ -14,6 +14,7 @@ from tfzoo.config import Config, Count, OneOf, check, key
 from tfzoo.data import Transitions, train_stream
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
+from tfzoo.typing import Tensor
 from tfzoo.uwac import extras, training
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
@@ -112,7 +113,7 @@ class UWAC:
             found.append(row)
         return found
 
-    def predict(self, observation: Any) -> np.ndarray:
+    def predict(self, observation: Tensor) -> np.ndarray:
         """The actions [B, A] to take at [B, D]: of `n_action_samples` those of the greatest Q."""
         import tensorflow as tf  # draws of the seed as it is, which Keras folds
 
@@ -121,11 +122,13 @@ class UWAC:
         noise = tf.random.stateless_normal(shape, [self.config.seed, 0])
         return np.asarray(model.best_action(ops.convert_to_tensor(observation, "float32"), noise))
 
-    def predict_value(self, observation: Any, action: Any) -> np.ndarray:
+    def predict_value(self, observation: Tensor, action: Tensor) -> np.ndarray:
         """Mean Q1 [B] over dropout masks at [B, D] and [B, A]."""
         return self.predict_uncertainty(observation, action)[0]
 
-    def predict_uncertainty(self, observation: Any, action: Any) -> tuple[np.ndarray, np.ndarray]:
+    def predict_uncertainty(
+        self, observation: Tensor, action: Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [B] of Q1 over dropout masks."""
         model = self._fitted()
         x, a = (ops.convert_to_tensor(v, "float32") for v in (observation, action))
@@ -133,7 +136,7 @@ class UWAC:
         mean, variance = model.q1.moments(x, a, samples, 0, "conditional", True)
         return np.asarray(mean), np.sqrt(np.asarray(variance))
 
-    def sample_action(self, observation: Any) -> np.ndarray:
+    def sample_action(self, observation: Tensor) -> np.ndarray:
         """Actions [B, A] drawn from the actor."""
         model = self._fitted()
         x = ops.convert_to_tensor(observation, "float32")

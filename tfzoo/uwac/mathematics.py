@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from keras import ops
+
+from tfzoo.typing import Tensor
 
 KERNELS = ("gaussian", "laplacian")
 WEIGHTS = ("inverse", "exp")
@@ -13,7 +14,7 @@ _TINY = 1e-6
 """Under the root of MMD^2, whose gradient is infinite at 0."""
 
 
-def kernel_mean(x: Any, y: Any, kernel: str, sigma: float) -> Any:
+def kernel_mean(x: Tensor, y: Tensor, kernel: str, sigma: float) -> Tensor:
     """Mean of k(x_i, y_j) over all pairs, k = exp(-D / (2 sigma)).
 
     D is the squared Euclidean distance (`gaussian`) or the L1 distance (`laplacian`). Sigma, not
@@ -33,7 +34,7 @@ def kernel_mean(x: Any, y: Any, kernel: str, sigma: float) -> Any:
     return ops.mean(ops.exp(-ops.sum(distance, -1) / (2.0 * sigma)), (1, 2))
 
 
-def mmd(x: Any, y: Any, kernel: str = "gaussian", sigma: float = 20.0) -> Any:
+def mmd(x: Tensor, y: Tensor, kernel: str = "gaussian", sigma: float = 20.0) -> Tensor:
     """Maximum mean discrepancy of two samples, pairs of an element with itself included.
 
     sqrt(k(x, x) + k(y, y) - 2 k(x, y) + 1e-6), so 1e-3 for equal samples (BEAR, eq. 5).
@@ -52,7 +53,9 @@ def mmd(x: Any, y: Any, kernel: str = "gaussian", sigma: float = 20.0) -> Any:
     return ops.sqrt(ops.maximum(squared, 0.0) + _TINY)
 
 
-def uncertainty_weight(variance: Any, weight_fn: str, beta: float, low: float, high: float) -> Any:
+def uncertainty_weight(
+    variance: Tensor, weight_fn: str, beta: float, low: float, high: float
+) -> Tensor:
     """How much a pair of state and action counts, less for a greater Var[Q].
 
     clip(beta / Var, low, high), the paper's, for `inverse`; clip(exp(-beta Var), low, high), of
@@ -72,12 +75,12 @@ def uncertainty_weight(variance: Any, weight_fn: str, beta: float, low: float, h
     return ops.clip(ops.exp(-beta * variance), low, high)
 
 
-def soft_clipped_minimum(q1: Any, q2: Any, lam: float) -> Any:
+def soft_clipped_minimum(q1: Tensor, q2: Tensor, lam: float) -> Tensor:
     """lam min(q1, q2) + (1 - lam) max(q1, q2), BEAR's pessimistic mixture."""
     return lam * ops.minimum(q1, q2) + (1.0 - lam) * ops.maximum(q1, q2)
 
 
-def bellman_target(q1: Any, q2: Any, reward: Any, discount: Any, lam: float) -> Any:
+def bellman_target(q1: Tensor, q2: Tensor, reward: Tensor, discount: Tensor, lam: float) -> Tensor:
     """reward + discount * the best candidate's mixture.
 
     Args:
@@ -93,7 +96,7 @@ def bellman_target(q1: Any, q2: Any, reward: Any, discount: Any, lam: float) -> 
     return reward + discount * ops.max(soft_clipped_minimum(q1, q2, lam), -1)
 
 
-def moments_of(samples: Any) -> tuple[Any, Any]:
+def moments_of(samples: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and unbiased variance over the first axis of [T, ...]; the variance of one is 0."""
     mean, count = ops.mean(samples, 0), samples.shape[0]
     if count == 1:
@@ -102,8 +105,8 @@ def moments_of(samples: Any) -> tuple[Any, Any]:
 
 
 def controlled_moments(
-    means: Any, variances: Any, control: Any, control_variance: Any
-) -> tuple[Any, Any]:
+    means: Tensor, variances: Tensor, control: Tensor, control_variance: Tensor
+) -> tuple[Tensor, Tensor]:
     """Mean and variance by the law of total variance, E[Var[Q | m]] + Var[E[Q | m]].
 
     `control`, of mean 0 and known variance, stands in for E[Q | m]: only their difference is
@@ -124,12 +127,12 @@ def controlled_moments(
     return mean, ops.maximum(ops.mean(variances, 0) + between, 0.0)
 
 
-def gaussian_kl(mean: Any, log_std: Any) -> Any:
+def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
     """KL from N(mean, std^2) to N(0, 1), the mean over batch and latent (official code)."""
     return -0.5 * ops.mean(1.0 + 2.0 * log_std - ops.square(mean) - ops.exp(2.0 * log_std))
 
 
-def tanh_log_prob(pre: Any, mean: Any, log_std: Any) -> Any:
+def tanh_log_prob(pre: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log-density of tanh(u), u ~ N(mean, std^2), at u = `pre`, summed over the last axis.
 
     log(1 - tanh(u)^2) is written as 2 (log 2 - u - softplus(-2u)), which does not overflow.

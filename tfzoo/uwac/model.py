@@ -10,6 +10,7 @@ from keras import ops
 
 from tfzoo.config import choices
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 from tfzoo.uwac.critic import DropoutCritic
 from tfzoo.uwac.mathematics import uncertainty_weight
 from tfzoo.uwac.networks import BehaviorVAE, GaussianActor, SpaceModel, take_space
@@ -83,11 +84,13 @@ class ActorCritic(SpaceModel):
         """Each target with its source."""
         return (self.target_q1, self.q1), (self.target_q2, self.q2)
 
-    def call(self, observation: Any) -> Any:
+    def call(self, observation: Tensor) -> Tensor:
         """The action of the actor's mean."""
         return self.actor.squash(self.actor(observation)[0])
 
-    def best_action(self, observation: Any, noise: Any, seed: Any = 0) -> Any:
+    def best_action(
+        self, observation: Tensor, noise: Tensor, seed: int | keras.random.SeedGenerator | None = 0
+    ) -> Tensor:
         """Of several sampled actions the one with the greatest mean of Q1 (official code).
 
         Of `bc` it is the actor's mean.
@@ -113,7 +116,7 @@ class ActorCritic(SpaceModel):
         best = ops.argmax(ops.reshape(q, (-1, noise.shape[1])), -1)
         return ops.squeeze(ops.take_along_axis(actions, best[:, None, None], 1), 1)
 
-    def weights_of(self, variance: Any) -> Any:
+    def weights_of(self, variance: Tensor) -> Tensor:
         """UWAC's weights of uncertainties; 1 for the other algorithms."""
         s = self.settings
         if self.algorithm != "uwac":

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 from tfzoo.uwac.mathematics import tanh_log_prob
 from tfzoo.uwac.spaces import Space
+
+if TYPE_CHECKING:
+    import tensorflow_probability as tfp
 
 LOG_STD = (-5.0, 2.0)
 """Clip of the actor's log standard deviation, in the official code."""
@@ -19,7 +23,7 @@ LATENT_CLIP = 0.5
 """Latents of generated actions are cut to +-0.5, so that they stay near the data."""
 
 
-def dense(units: int, name: str) -> Any:
+def dense(units: int, name: str) -> keras.layers.Dense:
     """A layer with the official code's start: U(+-1/sqrt(units)), biases 0.1."""
     limit = units**-0.5
     return keras.layers.Dense(
@@ -34,16 +38,21 @@ def dense(units: int, name: str) -> Any:
 class SpaceModel(keras.Model):
     """A model that knows its task's `Space`; what actor, critic and behaviour model share."""
 
-    def __init__(self, space: dict[str, Any], name: str | None = None, dtype: Any = None):
+    def __init__(
+        self,
+        space: dict[str, Any],
+        name: str | None = None,
+        dtype: keras.DTypePolicy | str | None = None,
+    ):
         super().__init__(name=name, dtype=dtype)
         self.space = Space(**space)
 
-    def split(self, x: Any) -> tuple[Any, Any]:
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[..., D + A] -> observations [..., D] and actions [..., A]."""
         at = self.space.observation_dim
         return x[..., :at], x[..., at:]
 
-    def joined(self, observation: Any, action: Any) -> Any:
+    def joined(self, observation: Tensor, action: Tensor) -> Tensor:
         """What the first layer of a network of both takes, [..., D + A]."""
         inner = ops.cast(self.space.inner(action), keras.config.floatx())
         return ops.concatenate([self.space.observation(observation), inner], -1)
@@ -94,18 +103,20 @@ class GaussianActor(SpaceModel):
         self.log_std.build((None, self.hidden[-1]))
         self.built = True
 
-    def call(self, observation: Any) -> tuple[Any, Any]:
+    def call(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation before tanh."""
         h = self.space.observation(observation)
         for layer in self.body:
             h = layer(h)
         return self.mean(h), ops.clip(self.log_std(h), *LOG_STD)
 
-    def squash(self, pre: Any) -> Any:
+    def squash(self, pre: Tensor) -> Tensor:
         """u -> action in the user's units."""
         return self.space.outer(ops.tanh(pre))
 
-    def sample(self, observation: Any, n: int, seed: Any = None) -> tuple[Any, Any]:
+    def sample(
+        self, observation: Tensor, n: int, seed: int | keras.random.SeedGenerator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Actions and their u, each [..., n, A], with the gradient of re-parametrisation."""
         mean, log_std = self(observation)
         shape = (*ops.shape(mean)[:-1], n, self.space.action_dim)
@@ -113,13 +124,13 @@ class GaussianActor(SpaceModel):
         pre = ops.expand_dims(mean, -2) + ops.expand_dims(ops.exp(log_std), -2) * noise
         return self.squash(pre), pre
 
-    def log_prob(self, observation: Any, pre: Any) -> Any:
+    def log_prob(self, observation: Tensor, pre: Tensor) -> Tensor:
         """Log-density [..] of the actions whose u is `pre` [..., A], in the user's units."""
         halves = (self.space.action_high - self.space.action_low) / 2.0
         scale = ops.sum(ops.log(ops.convert_to_tensor(halves)))
         return tanh_log_prob(pre, *self(observation)) - scale
 
-    def distribution(self, observation: Any) -> Any:
+    def distribution(self, observation: Tensor) -> tfp.distributions.Distribution:
         """The policy at [..., D] as a TensorFlow Probability distribution over actions [..., A]."""
         import tensorflow_probability as tfp
 
@@ -167,27 +178,34 @@ class BehaviorVAE(SpaceModel):
         build_chain([*self.decoder, self.out], d + 2 * a)
         self.built = True
 
-    def encode(self, observation: Any, action: Any) -> tuple[Any, Any]:
+    def encode(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of the latent, each [..., 2 A]."""
         h = self.joined(observation, action)
         for layer in self.encoder:
             h = layer(h)
         return self.mean(h), ops.clip(self.log_std(h), *VAE_LOG_STD)
 
-    def decode(self, observation: Any, latent: Any) -> Any:
+    def decode(self, observation: Tensor, latent: Tensor) -> Tensor:
         """The u of an action, [..., A]; the action is tanh(u)."""
         h = ops.concatenate([self.space.observation(observation), latent], -1)
         for layer in self.decoder:
             h = layer(h)
         return self.out(h)
 
-    def reconstruct(self, observation: Any, action: Any, seed: Any = None) -> tuple[Any, Any, Any]:
+    def reconstruct(
+        self,
+        observation: Tensor,
+        action: Tensor,
+        seed: int | keras.random.SeedGenerator | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Action in [-1, 1] rebuilt from a sampled latent, and the latent's parameters."""
         mean, log_std = self.encode(observation, action)
         noise = keras.random.normal(ops.shape(mean), seed=seed, dtype="float32")
         return ops.tanh(self.decode(observation, mean + ops.exp(log_std) * noise)), mean, log_std
 
-    def generate(self, observation: Any, n: int, seed: Any = None) -> Any:
+    def generate(
+        self, observation: Tensor, n: int, seed: int | keras.random.SeedGenerator | None = None
+    ) -> Tensor:
         """The u of n actions that the data might hold at [B, D]: [B, n, A]."""
         shape = (ops.shape(observation)[0], n, 2 * self.space.action_dim)
         latent = keras.random.normal(shape, seed=seed, dtype="float32")
@@ -195,14 +213,14 @@ class BehaviorVAE(SpaceModel):
         many = ops.repeat(ops.expand_dims(observation, 1), n, 1)
         return self.decode(many, latent)
 
-    def latent(self, observation: Any, action: Any) -> Any:
+    def latent(self, observation: Tensor, action: Tensor) -> Tensor:
         """The latent as a TensorFlow Probability distribution over [..., 2 A]."""
         import tensorflow_probability as tfp
 
         mean, log_std = self.encode(observation, action)
         return tfp.distributions.MultivariateNormalDiag(mean, ops.exp(log_std))
 
-    def call(self, x: Any) -> tuple[Any, Any, Any]:
+    def call(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Through the latent's mean, without noise."""
         observation, action = self.split(x)
         mean, log_std = self.encode(observation, action)
@@ -225,7 +243,7 @@ def check_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
     return found
 
 
-def build_chain(layers: Sequence[Any], inputs: int) -> None:
+def build_chain(layers: Sequence[keras.layers.Layer], inputs: int) -> None:
     """Builds layers one behind the other."""
     for layer in layers:
         layer.build((None, inputs))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -11,7 +9,10 @@ from tf_agents.distributions import utils as distribution_utils
 from tf_agents.networks import network
 from tf_agents.policies import actor_policy, tf_policy
 from tf_agents.trajectories import policy_step
+from tf_agents.trajectories import time_step as ts
+from tf_agents.typing import types
 
+from tfzoo.typing import Tensor
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.networks import GaussianActor
 
@@ -20,7 +21,11 @@ class ActorNetwork(network.Network):
     """`GaussianActor` as a TF-Agents network that returns distributions over actions."""
 
     def __init__(
-        self, input_tensor_spec: Any, action_spec: Any, actor: GaussianActor, name: str = "Actor"
+        self,
+        input_tensor_spec: types.NestedTensorSpec,
+        action_spec: types.NestedTensorSpec,
+        actor: GaussianActor,
+        name: str = "Actor",
     ):
         super().__init__(input_tensor_spec=input_tensor_spec, state_spec=(), name=name)
         self._action_spec, self.actor = action_spec, actor
@@ -32,11 +37,11 @@ class ActorNetwork(network.Network):
 
     def call(
         self,
-        observation: Any,
-        step_type: Any = None,
-        network_state: Any = (),
+        observation: Tensor,
+        step_type: Tensor | None = None,
+        network_state: types.NestedTensor = (),
         training: bool = False,
-    ) -> tuple[Any, Any]:
+    ) -> tuple[tfp.distributions.Distribution, types.NestedTensor]:
         """A `SquashToSpecNormal` over actions."""
         del step_type, training
         mean, log_std = self.actor(observation)
@@ -44,7 +49,9 @@ class ActorNetwork(network.Network):
         return distribution_utils.SquashToSpecNormal(normal, self._action_spec), network_state
 
 
-def make_collect_policy(time_step_spec: Any, action_spec: Any, actor: ActorNetwork) -> Any:
+def make_collect_policy(
+    time_step_spec: ts.TimeStep, action_spec: types.NestedTensorSpec, actor: ActorNetwork
+) -> tf_policy.TFPolicy:
     """Samples from the actor."""
     return actor_policy.ActorPolicy(time_step_spec, action_spec, actor_network=actor)
 
@@ -54,8 +61,8 @@ class MaxQPolicy(tf_policy.TFPolicy):
 
     def __init__(
         self,
-        time_step_spec: Any,
-        action_spec: Any,
+        time_step_spec: ts.TimeStep,
+        action_spec: types.NestedTensorSpec,
         networks: ActorCritic,
         name: str = "MaxQPolicy",
     ):
@@ -68,7 +75,9 @@ class MaxQPolicy(tf_policy.TFPolicy):
         n = self._networks
         return [v.value for v in (*n.actor.variables, *n.q1.variables, self._seeds.state)]
 
-    def _action(self, time_step: Any, policy_state: Any, seed: Any) -> policy_step.PolicyStep:
+    def _action(
+        self, time_step: ts.TimeStep, policy_state: types.NestedTensor, seed: types.Seed
+    ) -> policy_step.PolicyStep:
         observation, n = time_step.observation, self._networks
         shape = (tf.shape(observation)[0], n.settings.n_action_samples, n.space.action_dim)
         if seed is None:
@@ -79,5 +88,7 @@ class MaxQPolicy(tf_policy.TFPolicy):
         found = n.best_action(observation, noise)
         return policy_step.PolicyStep(found, policy_state, ())
 
-    def _distribution(self, time_step: Any, policy_state: Any) -> policy_step.PolicyStep:
+    def _distribution(
+        self, time_step: ts.TimeStep, policy_state: types.NestedTensor
+    ) -> policy_step.PolicyStep:
         raise NotImplementedError("MaxQPolicy has no density; collect_policy has one")

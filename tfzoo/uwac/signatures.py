@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 from tfzoo.uwac.model import ActorCritic
 
 SEEDS = np.arange(4, dtype=np.int32)
@@ -32,17 +31,17 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
     x = x * model.space.observation_std + model.space.observation_mean
     examples = {"observation": x, "seed": SEEDS}
 
-    def act(observation: Any, seed: Any) -> dict[str, Any]:
+    def act(observation: Tensor, seed: Tensor) -> dict[str, Tensor]:
         noise = _noise(seed, (model.settings.n_action_samples, a))
         return {"action": model.best_action(observation, noise)}
 
-    def sample(observation: Any, seed: Any) -> dict[str, Any]:
+    def sample(observation: Tensor, seed: Tensor) -> dict[str, Tensor]:
         mean, log_std = model.actor(observation)
         pre = mean + ops.exp(log_std) * _noise(seed, (a,))
         log_prob = model.actor.log_prob(observation, pre)
         return {"action": model.actor.squash(pre), "log_prob": log_prob}
 
-    def uncertainty(observation: Any, action: Any) -> dict[str, Any]:
+    def uncertainty(observation: Tensor, action: Tensor) -> dict[str, Tensor]:
         samples = model.settings.n_mc_samples
         (m, v), (_, w) = (
             q.moments(observation, action, samples, 0, "conditional", True)
@@ -77,7 +76,7 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
     return found
 
 
-def _noise(seed: Any, shape: tuple[int, ...]) -> Any:
+def _noise(seed: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Standard normal [B, *shape], each row by its own seed."""
 
     def row(s: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
+
+from tfzoo.typing import Tensor
 
 
 class Space:
@@ -53,21 +56,21 @@ class Space:
                 f"observation_std={self.observation_std.tolist()}: must be above 0 throughout"
             )
 
-    def observation(self, x: Any) -> Any:
+    def observation(self, x: Tensor) -> Tensor:
         """Normalised observations [..., D]."""
         x = ops.cast(x, keras.config.floatx())
         if not self.observation_mean.any() and (self.observation_std == 1).all():
             return x
         return (x - self.observation_mean) / self.observation_std
 
-    def inner(self, action: Any) -> Any:
+    def inner(self, action: Tensor) -> Tensor:
         """Actions [..., A] of the user's units in [-1, 1]."""
         low, high = self.action_low, self.action_high
         if (low == -1).all() and (high == 1).all():
             return action
         return (action - low) * (2.0 / (high - low)) - 1.0
 
-    def outer(self, action: Any) -> Any:
+    def outer(self, action: Tensor) -> Tensor:
         """Actions [..., A] of [-1, 1] in the user's units."""
         low, high = self.action_low, self.action_high
         if (low == -1).all() and (high == 1).all():
@@ -86,7 +89,7 @@ class Space:
         }
 
 
-def _spread(name: str, value: Any, size: int) -> np.ndarray:
+def _spread(name: str, value: ArrayLike, size: int) -> np.ndarray:
     array = np.asarray(value, "float32")
     if array.ndim > 1 or (array.ndim == 1 and len(array) != size):
         raise ValueError(f"{name}={value!r}: must be a number or {size} numbers")

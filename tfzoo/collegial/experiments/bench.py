@@ -8,6 +8,7 @@ from typing import Any
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+from tfzoo.typing import Tensor
 
 BATCH, SIDE = 32, 16
 GROUPS = {4: 256, 32: 256, 37: 370}
@@ -31,7 +32,7 @@ def build_convolution(name: str, groups: int, channels: int) -> Callable[[], Non
         parts = [keras.layers.Conv2D(channels // groups, 3, **settings) for _ in range(groups)]
         split = _splitter(groups)
 
-        def call(x: Any) -> Any:
+        def call(x: Tensor) -> Tensor:
             pairs = zip(parts, split(x), strict=True)
             return keras.ops.concatenate([part(piece) for part, piece in pairs], -1)
 
@@ -57,7 +58,7 @@ def build_dense(name: str, members: int, inputs: int, units: int, batch: int) ->
         return _pass(layer, lambda: layer.weights, x)
     parts = [keras.layers.Dense(units, "relu") for _ in range(members)]
 
-    def call(x: Any) -> Any:
+    def call(x: Tensor) -> Tensor:
         slices = keras.ops.unstack(x, axis=1) if name == "unstacked" else _slices(x, members)
         return keras.ops.stack([part(piece) for part, piece in zip(parts, slices, strict=True)], 1)
 
@@ -82,18 +83,18 @@ def build_network(name: str) -> Callable[[], None]:
     return lambda: model.train_on_batch(x, y) and None
 
 
-def _slices(x: Any, members: int) -> list[Any]:
+def _slices(x: Tensor, members: int) -> list[Tensor]:
     """What a plain loop over the members writes; its gradient sums m arrays of the size of `x`."""
     return [x[:, j] for j in range(members)]
 
 
-def _splitter(groups: int) -> Callable[[Any], list[Any]]:
+def _splitter(groups: int) -> Callable[[Tensor], list[Tensor]]:
     import keras
 
     return lambda x: keras.ops.split(x, groups, -1)
 
 
-def _pass(call: Callable, weights: Callable[[], list], x: Any) -> Callable[[], None]:
+def _pass(call: Callable, weights: Callable[[], list], x: Tensor) -> Callable[[], None]:
     """One compiled forward and backward pass from a given dy, gradients of input and weights."""
     import keras
     import tensorflow as tf

@@ -128,5 +128,5 @@ def _targets(model: str, results: dict[str, Result]) -> list[Target]:
     return [Target(says, ratio, OVERHEAD, at_least=False)]
 
 
-def _round(value: float) -> Any:
+def _round(value: float) -> float | str:
     return "" if value != value else round(value, 4)

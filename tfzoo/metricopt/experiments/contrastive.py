@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tfzoo.config import check
+from tfzoo.typing import Tensor
 
 
 class SupervisedContrastive(keras.losses.Loss):
@@ -30,7 +31,9 @@ class SupervisedContrastive(keras.losses.Loss):
         check(temperature > 0, "temperature", temperature, "above 0")
         self.temperature = temperature
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> Tensor:
         """The loss of a batch, a scalar.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -16,6 +16,10 @@ from tfzoo.metricopt.model import AdaptedModel, attach_adapters
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.metricopt.value import ValueFunction
 from tfzoo.metrics.held_out import HeldOut
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 EXPLORATION = {"trajectories": 12, "trajectory_steps": 60, "observe_every": 5}
 FINE_TUNING = 400
@@ -73,7 +77,7 @@ class Look(keras.callbacks.Callback):
 class SoftF1(keras.losses.Loss):
     """1 - F1 of probabilities in place of decisions: of class 1, or the mean over classes."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One number for each class, as Keras's Dice loss over the rows."""
         if y_pred.shape[-1] == 1:
             return keras.losses.dice(y_true, ops.sigmoid(y_pred), axis=0)
@@ -199,7 +203,7 @@ def _sgd() -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(0.02, momentum=0.9)
 
 
-def _stream(problem: Problem, seed: int) -> Any:
+def _stream(problem: Problem, seed: int) -> tf.data.Dataset:
     import tensorflow as tf  # its shuffle is the order of the rows
 
     x, y = problem.train

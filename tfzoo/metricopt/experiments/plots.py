@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure and `count` axes in rows of three, each of a size in inches."""
     import matplotlib
 

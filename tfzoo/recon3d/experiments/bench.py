@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +11,16 @@ from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
 
+if TYPE_CHECKING:
+    import keras
+
 PARTS = ("mesh", "speed")
 MESH, SPEED = ("sparse", "dense"), ("points", "training", "renderer")
 POINTS, VIEWS, STEP = 8192, 3, 8
 FEWER, FASTER = 5, 4
 
 
-def _model() -> Any:
+def _model() -> keras.Model:
     from tfzoo import zoo
 
     return zoo.load("recon3d/solids")

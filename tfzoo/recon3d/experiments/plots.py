@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 from tfzoo.recon3d.meshes import BOUND, lattice, logit
 from tfzoo.recon3d.model import OccupancyReconstructor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CELLS = 64
 
@@ -115,7 +118,7 @@ def by_views(rows: Sequence[Row], views: Sequence[int], path: str | Path) -> Non
 
 
 def _line(
-    axis: Any,
+    axis: Axes,
     rows: Sequence[Row],
     arm: str,
     views: Sequence[int],

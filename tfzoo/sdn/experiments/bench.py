@@ -8,6 +8,7 @@ from typing import Any
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+from tfzoo.typing import Tensor
 
 PARTS = ("prior", "network")
 PRIOR = ("ours", "tfp")
@@ -63,14 +64,14 @@ def build_network(name: str, width: int = 256, sets: int = SETS) -> Callable[[],
         return lambda: _wait(encode(x))
 
     @tf.function
-    def sample() -> Any:
+    def sample() -> Tensor:
         codes = model.prior.sample(tf.random.uniform([sets, model.code_dim]))
         return model.images(codes, tf.random.normal([sets, SIZE, model.noise_dim]))
 
     return lambda: _wait(sample())
 
 
-def _wait(x: Any) -> None:
+def _wait(x: Tensor) -> None:
     x[:1].numpy()  # waits for the device
 
 

@@ -8,11 +8,14 @@ that it can reach), and with whole training from the input pipeline.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+
+if TYPE_CHECKING:
+    import keras
 
 WIDTH, CLIPS = 16, 5
 SIZES = {"small": (12, 8, 24), "r2plus1d18": (1, 16, 112), "r3d18": (1, 16, 112)}
@@ -24,7 +27,7 @@ TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
 PARTS = ("forward", "training")
 
 
-def _encoder(plain: bool, kind: str, width: int) -> Any:
+def _encoder(plain: bool, kind: str, width: int) -> keras.Model:
     import keras
 
     from tfzoo.skipclip import FoldedBatchNormalization, make_encoder
@@ -34,7 +37,7 @@ def _encoder(plain: bool, kind: str, width: int) -> Any:
     if not plain:
         return made
 
-    def swap(layer: Any) -> Any:
+    def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, FoldedBatchNormalization):
             return keras.layers.BatchNormalization.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())
@@ -110,7 +113,7 @@ def _stream(kind: str) -> Any:
     return streams.tuples(source, form, view, rotate=False, batch_size=batch, seed=0).from_step(0)
 
 
-def _convolutions(model: Any, kind: str) -> Callable[[], None]:
+def _convolutions(model: keras.Model, kind: str) -> Callable[[], None]:
     import keras
     import tensorflow as tf
 
@@ -122,7 +125,7 @@ def _convolutions(model: Any, kind: str) -> Callable[[], None]:
 
     @tf.function(autograph=False)
     def run(held: list[tf.Tensor]) -> tf.Tensor:
-        made: list[Any] = []
+        made: list[keras.layers.Layer] = []
         before: list[Any] = []
         for layer, value in zip(layers, held, strict=True):
             # independent ones would share the cores, which a network's cannot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -52,7 +52,7 @@ def of_run(run: Path, output: Path) -> None:
             ranking(scores, output / "ranking.png")
 
 
-def retrieval(model: Any, datasets: data.Datasets, config: VideoConfig, path: Path) -> None:
+def retrieval(model: keras.Model, datasets: data.Datasets, config: VideoConfig, path: Path) -> None:
     """Test videos of different classes, and the training videos nearest to each by their features.
 
     A video is shown by the first, middle and last frame of its middle clip, side by side; the
@@ -122,7 +122,7 @@ def _three(clips: np.ndarray) -> np.ndarray:
     return np.repeat(found, 3, -1) if found.shape[-1] == 1 else found
 
 
-def _pyplot() -> Any:
+def _pyplot() -> ModuleType:
     import matplotlib
 
     matplotlib.use("Agg")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -192,7 +191,7 @@ def _one(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict
     return found
 
 
-def _numbers(option: str, text: str) -> list[Any]:
+def _numbers(option: str, text: str) -> list[int]:
     try:
         found = [int(word) for word in text.split(",")]
     except ValueError:

@@ -6,11 +6,18 @@ Networks, batch and action counts are the paper's, on random transitions of Half
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
+from tfzoo.typing import Tensor
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfzoo.uwac.critic import DropoutCritic
+    from tfzoo.uwac.model import ActorCritic
 
 PARTS = ("accuracy", "steps", "shares")
 OBSERVATIONS, ACTIONS, BATCH = 17, 6, 256
@@ -112,11 +119,11 @@ def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]
             def draw(
                 samples: int = samples,
                 name: str = name,
-                seeds: Any = seeds,
-                critic: Any = critic,
-                x: Any = x,
-                a: Any = a,
-            ) -> Any:
+                seeds: keras.random.SeedGenerator = seeds,
+                critic: DropoutCritic = critic,
+                x: Tensor = x,
+                a: Tensor = a,
+            ) -> Tensor:
                 return critic.moments(x, a, samples, seeds, name)[1]
 
             drawn = np.stack([draw().numpy() for _ in range(REPEATS)])
@@ -223,7 +230,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     return found
 
 
-def _model(algorithm: str, width: int, samples: int, estimator: str = "conditional") -> Any:
+def _model(algorithm: str, width: int, samples: int, estimator: str = "conditional") -> ActorCritic:
     from tfzoo.uwac import ActorCritic, AgentSettings
 
     settings = AgentSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -82,11 +83,11 @@ def _log(path: Path) -> dict[str, np.ndarray]:
     return {k: np.array([float(r[k] or "nan") for r in rows]) for k in rows[0]}
 
 
-def _colours(plt: Any, count: int) -> list[Any]:
+def _colours(plt: ModuleType, count: int) -> list[Any]:
     return [plt.get_cmap("tab10")(i % 10) for i in range(count)]
 
 
-def _pyplot() -> Any:
+def _pyplot() -> ModuleType:
     import matplotlib
 
     matplotlib.use("Agg")
