@@ -20,6 +20,7 @@ from tfzoo.config import (
     key,
 )
 from tfzoo.registry import serializable
+from tfzoo.typing import Tensor
 
 # Keras hands over a bare name, or on TensorFlow "layer/kernel:0"
 KERNELS_ONLY = (r"^(?!(.*/)?kernel(:\d+)?$)",)
@@ -39,7 +40,7 @@ class AdamW(keras.optimizers.AdamW):
 
     def __init__(
         self,
-        learning_rate: Any = 1e-3,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 1e-3,
         weight_decay: float = 0.0,
         exclude: tuple[str, ...] = KERNELS_ONLY,
         **keywords: Any,
@@ -72,7 +73,7 @@ class MomentumSGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate: Any = 0.1,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.1,
         momentum: float = 0.9,
         coupled_decay: float = 0.0,
         **keywords: Any,
@@ -81,7 +82,9 @@ class MomentumSGD(keras.optimizers.SGD):
         super().__init__(learning_rate, momentum, **keywords)
         self.coupled_decay = coupled_decay
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
+    ) -> None:
         """One variable's step."""
         decay = keras.ops.cast(self.coupled_decay, variable.dtype)
         super().update_step(gradient + decay * variable, variable, learning_rate)
@@ -106,7 +109,7 @@ class StepsConfig(Config):
 
 def make_momentum_sgd(config: StepsConfig, steps_per_epoch: int) -> MomentumSGD:
     """The optimizer of a config."""
-    rate: Any = config.learning_rate
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.drop_epochs:
         rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
         # a boundary belongs to the steps before it

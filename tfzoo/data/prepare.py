@@ -7,11 +7,15 @@ import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.data.config import DataConfig
 from tfzoo.errors import InputError
 from tfzoo.files import locked
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
 
 _OURS = {
     "tfzoo_digits": "tfzoo.data.images.digits",
@@ -41,7 +45,7 @@ def register() -> None:
         importlib.import_module(module)
 
 
-def builder(config: DataConfig) -> Any:
+def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     """The prepared TFDS builder of a config; downloads or generates the data on first use.
 
     Preparation is TFDS's: made aside, renamed when complete. Processes that prepare the same data
@@ -65,7 +69,7 @@ def builder(config: DataConfig) -> Any:
     return found
 
 
-def unprepared(config: DataConfig) -> Any:
+def unprepared(config: DataConfig) -> tfds.core.DatasetBuilder:
     """The builder of a config, for what it says of its data; downloads nothing.
 
     Raises:
@@ -75,7 +79,7 @@ def unprepared(config: DataConfig) -> Any:
         return _find(config)
 
 
-def split(found: Any, name: str, *, encoded: bool = False) -> Any:
+def split(found: tfds.core.DatasetBuilder, name: str, *, encoded: bool = False) -> tf.data.Dataset:
     """One split of a prepared builder, read in the order it was written.
 
     Args:
@@ -106,7 +110,7 @@ def split(found: Any, name: str, *, encoded: bool = False) -> Any:
     )
 
 
-def _find(config: DataConfig) -> Any:
+def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     """The builder, prepared or not."""
     import tensorflow_datasets as tfds
 
@@ -133,7 +137,7 @@ def _refuse(key: str, config: DataConfig, takers: list[str]) -> None:
         raise InputError(f"data.{key}={value!r}: must be null unless name is {' or '.join(takers)}")
 
 
-def _prepare(found: Any) -> None:
+def _prepare(found: tfds.core.DatasetBuilder) -> None:
     import tensorflow_datasets as tfds
 
     if not sys.stderr.isatty():

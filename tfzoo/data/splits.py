@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 SPLITS = ("train", "validation", "test")
 
 
-def three_splits(found: Any) -> tuple[str, str, str]:
+def three_splits(found: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
     """TFDS split names for train, validation and test.
 
     A set without a validation split gives the last 2 % of its training examples to it. A set whose

@@ -259,7 +259,9 @@ def table(
     return rows
 
 
-def parser(name: str, about: str | None, rounds: int, parts: Sequence[str] = ()) -> Any:
+def parser(
+    name: str, about: str | None, rounds: int, parts: Sequence[str] = ()
+) -> argparse.ArgumentParser:
     """The options that all benches have: `--rounds`, `--output`, and `--parts` if there are any."""
     made = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
     made.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
@@ -269,7 +271,9 @@ def parser(name: str, about: str | None, rounds: int, parts: Sequence[str] = ())
     return made
 
 
-def parse(made: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()) -> Any:
+def parse(
+    made: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()
+) -> argparse.Namespace:
     """The words of the command line, rounds and parts checked; `parts` becomes a list.
 
     Raises:

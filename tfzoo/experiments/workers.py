@@ -16,6 +16,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
@@ -125,7 +126,7 @@ class Lost(Exception):
     """A worker has no answer; the message says why."""
 
 
-def _serve(pipe: Any) -> None:
+def _serve(pipe: Connection) -> None:
     """The worker's loop: ("build", "module:function", keywords), ("time",), ("weigh",)."""
     step: Any = None  # what was built last
     before = 0

@@ -9,19 +9,21 @@ computes with W / sigma, sigma = v^T W u.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.typing import Shape, Tensor
 
 EPSILON = 1e-12
 START = 15
 """Power iterations from random vectors when a layer is built, as PyTorch's parametrisation does."""
 
 
-def _unit(x: Any) -> Any:
+def _unit(x: Tensor) -> Tensor:
     return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), EPSILON)
 
 
@@ -34,10 +36,10 @@ class SpectralLayer(keras.layers.Layer):
 
     def __init__(
         self,
-        activation: Any = None,
+        activation: Callable | str | None = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: keras.initializers.Initializer | str = "glorot_uniform",
+        bias_initializer: keras.initializers.Initializer | str = "zeros",
         power_iterations: int = 1,
         **keywords: Any,
     ):
@@ -59,22 +61,22 @@ class SpectralLayer(keras.layers.Layer):
             )
         random = keras.initializers.RandomNormal(stddev=1.0)
 
-        def start_u(size: Any, dtype: Any = None) -> Any:
+        def start_u(size: Shape, dtype: str | None = None) -> Tensor:
             return self._iterate(_unit(random(size, dtype)), START)[0]
 
-        def start_v(size: Any, dtype: Any = None) -> Any:
+        def start_v(size: Shape, dtype: str | None = None) -> Tensor:
             return _unit(ops.matmul(self.matrix(), ops.convert_to_tensor(self.u)))
 
         # v starts from u, which is made, also where Keras makes variables later
         self.u = self.add_weight((columns,), start_u, name="u", trainable=False, autocast=False)
         self.v = self.add_weight((rows,), start_v, name="v", trainable=False, autocast=False)
 
-    def matrix(self) -> Any:
+    def matrix(self) -> Tensor:
         """The kernel as W [inputs, outputs] without a gradient."""
         kernel = ops.stop_gradient(ops.convert_to_tensor(self.kernel))
         return ops.reshape(kernel, (-1, self.kernel.shape[-1]))
 
-    def _iterate(self, u: Any, times: int) -> tuple[Any, Any]:
+    def _iterate(self, u: Tensor, times: int) -> tuple[Tensor, Tensor]:
         matrix, v = self.matrix(), None
         for _ in range(times):
             v = _unit(ops.matmul(matrix, u))
@@ -87,24 +89,24 @@ class SpectralLayer(keras.layers.Layer):
         self.u.assign(u)
         self.v.assign(v)
 
-    def sigma(self) -> Any:
+    def sigma(self) -> Tensor:
         """v^T W u, a scalar with a gradient to the kernel."""
         u = ops.stop_gradient(ops.convert_to_tensor(self.u))
         v = ops.stop_gradient(ops.convert_to_tensor(self.v))
         matrix = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
         return ops.sum(v * ops.matmul(matrix, u))
 
-    def normalised(self, training: bool | None = False) -> Any:
+    def normalised(self, training: bool | None = False) -> Tensor:
         """The kernel over sigma, in the variables' dtype; moves u and v first in training."""
         if training:
             self.settle(self.power_iterations)
         return ops.convert_to_tensor(self.kernel) / self.sigma()
 
-    def linear(self, x: Any, kernel: Any) -> Any:
+    def linear(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The layer's linear part without bias, given the normalised kernel."""
         raise NotImplementedError
 
-    def call(self, x: Any, training: bool | None = None) -> Any:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """The layer's output in the compute dtype."""
         y = self.linear(x, ops.cast(self.normalised(training), x.dtype))
         if self.use_bias:
@@ -141,23 +143,29 @@ class SNDense(SpectralLayer):
         ValueError: `units` or `power_iterations` is below 1, or n is not known.
     """
 
-    def __init__(self, units: int, activation: Any = None, use_bias: bool = True, **keywords: Any):
+    def __init__(
+        self,
+        units: int,
+        activation: Callable | str | None = None,
+        use_bias: bool = True,
+        **keywords: Any,
+    ):
         super().__init__(activation, use_bias, **keywords)
         if units < 1:
             raise ValueError(f"units={units}: must be at least 1")
         self.units = units
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes kernel [n, units] and the rest."""
         if shape[-1] is None:
             raise ValueError(f"input {tuple(shape)}: the last axis must be known")
         self._make((shape[-1], self.units))
 
-    def linear(self, x: Any, kernel: Any) -> Any:
+    def linear(self, x: Tensor, kernel: Tensor) -> Tensor:
         """[..., n] -> [..., units]."""
         return ops.matmul(x, kernel)
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[..., units]."""
         return (*shape[:-1], self.units)
 
@@ -195,10 +203,10 @@ class SNConv2D(SpectralLayer):
     def __init__(
         self,
         filters: int,
-        kernel_size: Any,
-        strides: Any = 1,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
         padding: str = "valid",
-        activation: Any = None,
+        activation: Callable | str | None = None,
         use_bias: bool = True,
         **keywords: Any,
     ):
@@ -212,17 +220,17 @@ class SNConv2D(SpectralLayer):
         if self.padding not in ("valid", "same"):
             raise ValueError(f"padding={padding!r}: must be 'valid' or 'same'")
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Shape) -> None:
         """Makes kernel [height, width, C, filters] and the rest."""
         if len(shape) != 4 or shape[-1] is None:
             raise ValueError(f"input {tuple(shape)}: must be [B, H, W, C] with known C")
         self._make((*self.kernel_size, shape[-1], self.filters))
 
-    def linear(self, x: Any, kernel: Any) -> Any:
+    def linear(self, x: Tensor, kernel: Tensor) -> Tensor:
         """[B, H, W, C] -> [B, H', W', filters]."""
         return ops.conv(x, kernel, self.strides, self.padding, data_format="channels_last")
 
-    def compute_output_shape(self, shape: Any) -> Any:
+    def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, H', W', filters]."""
         sides = []
         for side, k, s in zip(shape[1:3], self.kernel_size, self.strides, strict=True):
@@ -247,7 +255,7 @@ def settle(model: keras.layers.Layer, times: int = 20) -> None:
             layer.settle(times)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
     if isinstance(value, int):
         return value, value
     first, second = value

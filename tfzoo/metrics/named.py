@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.config import choices
 from tfzoo.metrics.black_box import BlackBoxMetric
@@ -12,7 +14,9 @@ from tfzoo.metrics.retrieval import mean_average_precision, recall_at_k
 from tfzoo.registry import serializable
 
 
-def get(metric: Any, mode: str | None = None, **options: Any) -> BlackBoxMetric:
+def get(
+    metric: BlackBoxMetric | Callable | str, mode: str | None = None, **options: Any
+) -> BlackBoxMetric:
     """A `BlackBoxMetric` from a name, a function or a `BlackBoxMetric`.
 
     Labels may be class numbers [N] or one-hot [N, C]; predictions are logits or probabilities:
@@ -44,7 +48,7 @@ def names() -> list[str]:
     return sorted(_NAMED)
 
 
-def class_numbers(y: Any) -> np.ndarray:
+def class_numbers(y: ArrayLike) -> np.ndarray:
     """Labels as whole numbers [N], from themselves or from one-hot rows [N, C]."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
@@ -52,7 +56,7 @@ def class_numbers(y: Any) -> np.ndarray:
     return y.argmax(-1) if y.ndim == 2 else y.astype("int64")
 
 
-def predicted(y_pred: Any, threshold: float = 0.5) -> np.ndarray:
+def predicted(y_pred: ArrayLike, threshold: float = 0.5) -> np.ndarray:
     """The class said of each row [N]."""
     y_pred = np.asarray(y_pred)
     if y_pred.ndim == 2 and y_pred.shape[1] > 1:
@@ -60,7 +64,7 @@ def predicted(y_pred: Any, threshold: float = 0.5) -> np.ndarray:
     return (y_pred.reshape(len(y_pred)) > threshold).astype("int64")
 
 
-def positive_score(y_pred: Any) -> np.ndarray:
+def positive_score(y_pred: ArrayLike) -> np.ndarray:
     """A number [N] that rises with class 1's of two classes.
 
     Raises:
@@ -75,7 +79,7 @@ def positive_score(y_pred: Any) -> np.ndarray:
 
 
 @serializable("metrics")
-def misclassification_rate(y_true: Any, y_pred: Any, threshold: float = 0.5) -> float:
+def misclassification_rate(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> float:
     """Share of rows whose class is said wrongly (`sklearn.metrics.zero_one_loss`)."""
     from sklearn.metrics import zero_one_loss
 
@@ -83,7 +87,7 @@ def misclassification_rate(y_true: Any, y_pred: Any, threshold: float = 0.5) -> 
 
 
 @serializable("metrics")
-def balanced_error(y_true: Any, y_pred: Any, threshold: float = 0.5) -> float:
+def balanced_error(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> float:
     """The mean over classes of their error rates: 1 - `balanced_accuracy_score`."""
     from sklearn.metrics import balanced_accuracy_score
 
@@ -91,7 +95,9 @@ def balanced_error(y_true: Any, y_pred: Any, threshold: float = 0.5) -> float:
 
 
 @serializable("metrics")
-def f1(y_true: Any, y_pred: Any, threshold: float = 0.5, average: str = "auto") -> float:
+def f1(
+    y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5, average: str = "auto"
+) -> float:
     """F1 (`sklearn.metrics.f1_score`): of class 1 for two classes, else the mean over classes."""
     from sklearn.metrics import f1_score
 
@@ -102,7 +108,9 @@ def f1(y_true: Any, y_pred: Any, threshold: float = 0.5, average: str = "auto") 
 
 
 @serializable("metrics")
-def jaccard(y_true: Any, y_pred: Any, threshold: float = 0.5, average: str = "auto") -> float:
+def jaccard(
+    y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5, average: str = "auto"
+) -> float:
     """Jaccard index (`sklearn.metrics.jaccard_score`): as `f1`, of class 1 or over classes."""
     from sklearn.metrics import jaccard_score
 
@@ -113,7 +121,7 @@ def jaccard(y_true: Any, y_pred: Any, threshold: float = 0.5, average: str = "au
 
 
 @serializable("metrics")
-def average_precision(y_true: Any, y_pred: Any) -> float:
+def average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Area under precision and recall, as `sklearn.metrics.average_precision_score` defines it.
 
     Of class 1 for two classes, else the mean over classes, each against the rest.
@@ -129,7 +137,7 @@ def average_precision(y_true: Any, y_pred: Any) -> float:
 
 
 @serializable("metrics")
-def recall_at_precision(y_true: Any, y_pred: Any, precision: float = 0.95) -> float:
+def recall_at_precision(y_true: ArrayLike, y_pred: ArrayLike, precision: float = 0.95) -> float:
     """The greatest recall of class 1 at which precision is at least `precision`; 0 if none.
 
     Raises:

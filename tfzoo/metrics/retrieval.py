@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.registry import serializable
 
@@ -12,7 +13,7 @@ _CHUNK_BYTES = 2**26
 
 
 @serializable("metrics")
-def recall_at_k(y_true: Any, y_pred: Any, k: int = 1) -> float:
+def recall_at_k(y_true: ArrayLike, y_pred: ArrayLike, k: int = 1) -> float:
     """Share of queries with one of their class among the k nearest others.
 
     The nearest by cosine similarity; a query whose class has no other row counts as missed, as
@@ -37,7 +38,7 @@ def recall_at_k(y_true: Any, y_pred: Any, k: int = 1) -> float:
 
 
 @serializable("metrics")
-def mean_average_precision(y_true: Any, y_pred: Any) -> float:
+def mean_average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean over queries of the average precision of all others ranked by cosine similarity.
 
     scikit-learn's `label_ranking_average_precision_score`: others of one similarity share the last
@@ -66,7 +67,7 @@ def mean_average_precision(y_true: Any, y_pred: Any) -> float:
     return float(total / count)
 
 
-def _checked(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     labels, x = np.asarray(y_true), np.asarray(y_pred, "float64")
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(-1)
@@ -76,7 +77,7 @@ def _checked(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
     return labels, x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
-def _similarities(unit: np.ndarray) -> Any:
+def _similarities(unit: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(rows, cosine similarities to all [len(rows), N]), a query's own set to -inf."""
     step = max(1, _CHUNK_BYTES // (8 * len(unit)))
     for start in range(0, len(unit), step):

@@ -10,8 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from tfzoo.errors import InputError
+from tfzoo.typing import Tensor
 
 ROWS = 4
 """Example rows that a batched signature needs at least: enough to see rows mix."""
@@ -36,7 +38,7 @@ class Signature:
         ValueError: examples and inputs do not fit each other, or the flags do not fit them.
     """
 
-    function: Callable[..., dict[str, Any]]
+    function: Callable[..., dict[str, Tensor]]
     inputs: Mapping[str, tf.TensorSpec | keras.InputSpec]
     examples: Mapping[str, np.ndarray]
     batched: bool = True
@@ -122,7 +124,7 @@ def check_dtype(spec: tf.TensorSpec, dtype: tf.DType) -> None:
         raise InputError(f"input {spec.name!r}: dtype {dtype.name} must be {spec.dtype.name}")
 
 
-def cast(spec: tf.TensorSpec, value: Any) -> np.ndarray:
+def cast(spec: tf.TensorSpec, value: ArrayLike) -> np.ndarray:
     """An input as an array of the signature's dtype, where nothing but precision is lost.
 
     Raises:

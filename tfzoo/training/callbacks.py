@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import keras
@@ -60,7 +61,7 @@ class StopFlag:
             self.signum,
         )
 
-    def _note(self, signum: int, frame: Any) -> None:
+    def _note(self, signum: int, frame: FrameType | None) -> None:
         del frame
         if self.signum is not None:
             signal.signal(signum, signal.SIG_DFL)
@@ -118,7 +119,7 @@ class Backup(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.save_every = save_every
         self.step = step
-        self._metrics: list[Any] | None = None
+        self._metrics: list[keras.metrics.Metric] | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Notes the metric states of a half epoch before `fit` resets them."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from tfzoo.typing import Tensor
+
 
 def count() -> int:
     """Replicas that share a global batch."""
@@ -18,19 +20,19 @@ def count() -> int:
     return context.num_replicas_in_sync if context else 1
 
 
-def share(loss: Any) -> Any:
+def share(loss: Tensor) -> Tensor:
     """A replica's part of the global mean loss: gradients are summed over replicas."""
     n = count()
     return loss if n == 1 else loss / n
 
 
-def mean(x: Any) -> Any:
+def mean(x: Tensor) -> Tensor:
     """The mean over replicas of a tensor that each has, with its gradient."""
     n = count()
     return x if n == 1 else total(x) / n
 
 
-def total(x: Any) -> Any:
+def total(x: Tensor) -> Tensor:
     """The sum over replicas of a tensor, or of each of a list, with its gradient."""
     if count() == 1:
         return x
@@ -39,7 +41,7 @@ def total(x: Any) -> Any:
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, x)
 
 
-def draw(rows: Any, make: Callable[[Any], Any]) -> Any:
+def draw(rows: int | Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
     """This replica's rows of random numbers that are drawn for the global batch.
 
     Args:

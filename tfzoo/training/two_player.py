@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfzoo.training import replicas
+from tfzoo.typing import Tensor
 
 
 class TwoPlayer(keras.Model):
@@ -27,12 +28,15 @@ class TwoPlayer(keras.Model):
         """What `g_optimizer` moves."""
         raise NotImplementedError
 
-    def default_optimizers(self) -> tuple[Any, Any]:
+    def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
         """Optimizers for `compile` without any."""
         raise NotImplementedError
 
     def compile(
-        self, optimizer: Any = None, g_optimizer: Any = None, jit_compile: Any = "auto"
+        self,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        g_optimizer: keras.optimizers.Optimizer | None = None,
+        jit_compile: bool | str = "auto",
     ) -> None:
         """Sets both optimizers.
 
@@ -65,7 +69,7 @@ class TwoPlayer(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @property
-    def optimizer_variables(self) -> list[Any]:
+    def optimizer_variables(self) -> list[keras.Variable]:
         """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""
         return self.g_optimizer.variables if self.compiled else []
 
@@ -73,11 +77,11 @@ class TwoPlayer(keras.Model):
         """Records, as a context, the loss that `move` takes the gradients of."""
         return tf.GradientTape()
 
-    def scaled(self, loss: Any, optimizer: Any) -> Any:
+    def scaled(self, loss: Tensor, optimizer: keras.optimizers.Optimizer) -> Tensor:
         """A mean over this replica's rows as `move` takes it."""
         return optimizer.scale_loss(replicas.share(loss))
 
-    def note(self, rows: Any, values: Iterable[Any]) -> dict[str, Any]:
+    def note(self, rows: int | Tensor, values: Iterable[Tensor]) -> dict[str, Tensor]:
         """Adds means over some rows to those of the epoch, in the order of `metrics`.
 
         A replica may have no rows of the last batch.
@@ -88,13 +92,17 @@ class TwoPlayer(keras.Model):
         return {mean.name: mean.result() for mean in self.metrics}
 
     def move(
-        self, tape: tf.GradientTape, loss: Any, optimizer: Any, variables: list[keras.Variable]
+        self,
+        tape: tf.GradientTape,
+        loss: Tensor,
+        optimizer: keras.optimizers.Optimizer,
+        variables: list[keras.Variable],
     ) -> None:
         """One step of an optimizer along a loss that `scaled` has made, within a `tape`."""
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
 
-def follow(average: Any, source: Any, ema: float) -> None:
+def follow(average: keras.Model, source: keras.Model, ema: float) -> None:
     """Parameters a <- ema a + (1 - ema) p; running statistics are copied."""
     for mine, theirs in zip(average.weights, source.weights, strict=True):
         mine.assign(ema * mine + (1 - ema) * theirs if theirs.trainable else theirs)

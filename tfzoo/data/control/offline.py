@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -53,7 +52,7 @@ class _Episodes(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
 
-    def _form(self, observations: int, actions: int) -> Any:
+    def _form(self, observations: int, actions: int) -> tfds.core.DatasetInfo:
         tensor = tfds.features.Tensor
         steps = {
             "observation": tensor(shape=(observations,), dtype=np.float32),
@@ -79,7 +78,7 @@ class _Control(_Episodes):
     def _info(self) -> tfds.core.DatasetInfo:
         return self._form(self.task.observations, self.task.actions)
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         found = tasks.collect(self.task, self.builder_config.name)
         episodes = [
@@ -121,7 +120,7 @@ class TfzooTransitions(_Episodes):
     def _info(self) -> tfds.core.DatasetInfo:
         return self._form(self.builder_config.observations, self.builder_config.actions)
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_transitions: must be given a file, by DataConfig.path")

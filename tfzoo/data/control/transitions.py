@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfzoo.data import prepare
 from tfzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Transitions:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[:-1]}
 
 
-def transitions(found: Any, split: str = "train") -> Transitions:
+def transitions(found: tfds.core.DatasetBuilder, split: str = "train") -> Transitions:
     """All transitions of a prepared RLDS builder, in order.
 
     Never across the border of two episodes. Only a terminal state takes the discount 0: a cut by

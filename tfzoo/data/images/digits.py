@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
 
 _HELD = 30  # of each class, for validation and again for test
 
@@ -33,7 +36,7 @@ class TfzooDigits(tfds.core.GeneratorBasedBuilder):
             homepage="https://archive.ics.uci.edu/dataset/80",
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         from sklearn.datasets import load_digits
 
@@ -47,7 +50,7 @@ class TfzooDigits(tfds.core.GeneratorBasedBuilder):
             parts["train"].extend(order[2 * _HELD :])
         return {name: self._generate_examples(digits, rows) for name, rows in parts.items()}
 
-    def _generate_examples(self, digits: Any, rows: list[int]) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, digits: Bunch, rows: list[int]) -> Iterator[tuple[int, dict]]:
         for i in rows:
             image = digits.images[i].astype(np.uint8)[..., None]
             yield int(i), {"image": image, "label": int(digits.target[i])}

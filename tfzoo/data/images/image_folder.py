@@ -6,7 +6,6 @@ import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -67,7 +66,7 @@ class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("image", "label"),
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_image_folder: must be given one, by tfzoo.data.DataConfig.path")

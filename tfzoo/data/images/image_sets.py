@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,9 @@ from tfzoo.data.pipeline import TrainStream, train_stream
 from tfzoo.data.prepare import builder, split
 from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
@@ -182,7 +185,7 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
     return _by_label(config.name, parts)
 
 
-def _ready(found: Any, name: str) -> ImageSets:
+def _ready(found: tfds.core.DatasetBuilder, name: str) -> ImageSets:
     whole = split(found, name).batch(2**31 - 1).get_single_element()
     images = whole.pop("images").numpy()
     m, n = images.shape[:2]
@@ -192,8 +195,10 @@ def _ready(found: Any, name: str) -> ImageSets:
     )
 
 
-def _grouped(found: Any, name: str, size: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    def small(example: dict[str, Any]) -> tuple[Any, Any]:
+def _grouped(
+    found: tfds.core.DatasetBuilder, name: str, size: int, channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    def small(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         image = fitted(example["image"], size, channels)
         return tf.cast(tf.round(image), tf.uint8), example["label"]
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfzoo.data.pipeline import MapFn, TrainStream, train_stream
 from tfzoo.data.prepare import split
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
 
 IN_MEMORY_BYTES = 2**30
 SHUFFLE_BUFFER = 20_000
 
 
-def image_stream(found: Any, split_name: str, *, map_fn: MapFn, **keywords: Any) -> TrainStream:
+def image_stream(
+    found: tfds.core.DatasetBuilder, split_name: str, *, map_fn: MapFn, **keywords: Any
+) -> TrainStream:
     """`train_stream` of a split with a feature `image`.
 
     Images of one size that fit `IN_MEMORY_BYTES` together are held in memory and shuffled by a
@@ -37,7 +43,7 @@ def image_stream(found: Any, split_name: str, *, map_fn: MapFn, **keywords: Any)
         examples = split(found, split_name)
         return train_stream(examples, count=count, map_fn=map_fn, shuffle_buffer=buffer, **keywords)
 
-    def decoded(example: Any, seed: Any) -> Any:
+    def decoded(example: Any, seed: tf.Tensor) -> Any:
         return map_fn({**example, "image": feature.decode_example(example["image"])}, seed)
 
     examples = split(found, split_name, encoded=True)

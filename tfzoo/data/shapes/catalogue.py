@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from tfzoo.data.prepare import builder, split
 from tfzoo.data.shapes.posed import SPLITS, PosedShapes, ShapesConfig, from_arrays
 from tfzoo.data.splits import drawn
 from tfzoo.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 SHAPENET = ("shapenet_occupancy",)
 """Data that are read in place, by path: Occupancy Networks' preprocessed ShapeNet."""
@@ -68,7 +71,7 @@ def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedSh
     return {name: shapes.take(rows[name]) for name in SPLITS}
 
 
-def _read(found: Any, name: str, names: Sequence[str]) -> PosedShapes:
+def _read(found: tfds.core.DatasetBuilder, name: str, names: Sequence[str]) -> PosedShapes:
     from tfzoo.data.shapes.shape_samples import UNIFORM
 
     whole = split(found, name).batch(2**31 - 1).get_single_element()

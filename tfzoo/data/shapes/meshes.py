@@ -7,7 +7,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -68,7 +67,7 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
             metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_meshes: must be given meshes, by tfzoo.data.DataConfig.path")

@@ -43,8 +43,8 @@ class PosedShapes:
 
     count: int
     views: int
-    views_of: Callable[[Any, Any], tuple[Any, Any]]
-    samples_of: Callable[[Any], tuple[Any, Any]]
+    views_of: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    samples_of: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     surface_of: Callable[[int], tuple[np.ndarray, np.ndarray]]
     labels: np.ndarray
     names: tuple[str, ...]
@@ -141,7 +141,7 @@ def from_arrays(arrays: dict[str, np.ndarray], names: Sequence[str], uniform: in
     inside = tf.cast(tf.constant(arrays["occupancies"]), tf.float32)
     surface, outward = arrays["surface"], arrays["normals"]
 
-    def views_of(i: Any, views: Any) -> tuple[Any, Any]:
+    def views_of(i: tf.Tensor, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pictures = tf.gather(images[i], views)
         return tf.cast(pictures, tf.float32), tf.gather(cameras[i], views)
 

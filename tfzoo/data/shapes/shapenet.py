@@ -9,8 +9,8 @@ bits, `loc`, `scale`), `pointcloud.npz` (`points`, `normals`), and the views: ei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -54,7 +54,7 @@ def _split(root: Path, wanted: list[str], synsets: list[str], file: str, size: i
         raise InputError(f"data.path={str(root)!r}: {file} of {wanted} name no shapes")
     views = len(read_cameras(folders[0])[1])
 
-    def views_of(i: Any, numbers: Any) -> tuple[Any, Any]:
+    def views_of(i: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, cameras = tf.numpy_function(
             lambda i, n: read_views(folders[int(i)], n, size), [i, numbers], [tf.float32] * 2
         )
@@ -63,7 +63,7 @@ def _split(root: Path, wanted: list[str], synsets: list[str], file: str, size: i
             cameras, [count, 3, 7]
         )
 
-    def samples_of(i: Any) -> tuple[Any, Any]:
+    def samples_of(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         points, inside = tf.numpy_function(
             lambda i: read_points(folders[int(i)]), [i], [tf.float32] * 2
         )
@@ -147,7 +147,7 @@ def read_views(folder: Path, numbers: np.ndarray, size: int) -> tuple[np.ndarray
     return np.stack(images), np.stack(fitting).astype(np.float32)
 
 
-def _load(path: Path, names: Any) -> dict[str, np.ndarray]:
+def _load(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     found = read_npz(path, "data.path", names)
     missing = [name for name in names if name not in found]
     if missing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -35,7 +34,7 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
             description=self.__doc__, features=tfds.features.FeaturesDict(features)
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         shapes = different_shapes(sum(voxels.COUNTS.values()))
         found, start = {}, 0

@@ -16,7 +16,9 @@ COUNTS = {"train": 80, "validation": 6, "test": 10, "unseen": 6}
 """Solids of each category of a split."""
 
 
-def shape_features(views: int, size: int, names: list[str], **more: Any) -> Any:
+def shape_features(
+    views: int, size: int, names: list[str], **more: Any
+) -> tfds.features.FeaturesDict:
     """TFDS features of posed, sampled shapes, as `sample_shape` gives them.
 
     Args:
@@ -65,7 +67,7 @@ class TfzooSolids(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         return {name: self._generate_examples(name, count) for name, count in COUNTS.items()}
 

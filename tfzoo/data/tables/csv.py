@@ -6,7 +6,6 @@ import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -48,7 +47,9 @@ def source(config: DataConfig) -> TableConfig | None:
 class _Table(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
 
-    def _form(self, width: int, classes: tuple[str, ...], homepage: str = "") -> Any:
+    def _form(
+        self, width: int, classes: tuple[str, ...], homepage: str = ""
+    ) -> tfds.core.DatasetInfo:
         features = {
             "features": tfds.features.Tensor(shape=(width,), dtype=np.float32),
             "label": tfds.features.ClassLabel(names=list(classes)),
@@ -84,7 +85,7 @@ class TfzooBreastCancer(_Table):
         home = "https://archive.ics.uci.edu/dataset/17"
         return self._form(30, ("benign", "malignant"), home)
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         from sklearn.datasets import load_breast_cancer
 
@@ -106,7 +107,7 @@ class TfzooTable(_Table):
     def _info(self) -> tfds.core.DatasetInfo:
         return self._form(self.builder_config.width, self.builder_config.classes)
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_table: must be given a file, by tfzoo.data.DataConfig.path")

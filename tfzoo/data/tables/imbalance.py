@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfzoo.config import check
 
 
-def cut(labels: Any, classes: int, examples: int, seed: int) -> np.ndarray:
+def cut(labels: ArrayLike, classes: int, examples: int, seed: int) -> np.ndarray:
     """Rows that are left when some classes keep only a few examples.
 
     Args:

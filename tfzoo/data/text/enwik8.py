@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import tensorflow_datasets as tfds
 
@@ -68,7 +68,7 @@ class Enwik8(TextBuilder):
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = [_WHOLE]
 
-    def text(self, manager: Any) -> bytes:
+    def text(self, manager: tfds.download.DownloadManager) -> bytes:
         """The bytes that the config asks for."""
         path, length = self.builder_config.path, self.builder_config.prefix_bytes
         if path is None:
@@ -94,7 +94,7 @@ def _reach(url: str) -> None:
         ) from None
 
 
-def _read(path: Any, length: int | None) -> bytes:
+def _read(path: str | Path, length: int | None) -> bytes:
     """At most `length` bytes of a raw or compressed file."""
     try:
         with _open(Path(str(path))) as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from typing import Any
 
 import tensorflow_datasets as tfds
 
@@ -48,7 +47,7 @@ class TfzooPydoc(TextBuilder):
     name = "tfzoo_pydoc"
     VERSION = tfds.core.Version("1.0.0")
 
-    def text(self, manager: Any) -> bytes:
+    def text(self, manager: tfds.download.DownloadManager) -> bytes:
         """The topics."""
         del manager
         self.info.metadata["python"] = platform.python_version()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,7 +19,7 @@ class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     hold the whole text's `bytes` and `sha256`.
     """
 
-    def text(self, manager: Any) -> bytes:
+    def text(self, manager: tfds.download.DownloadManager) -> bytes:
         """The whole text."""
         raise NotImplementedError
 
@@ -32,7 +31,7 @@ class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
             disable_shuffling=True,
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         text = memoryview(self.text(manager))  # a view: slices copy nothing
         self.info.metadata.update(bytes=len(text), sha256=hashlib.sha256(text).hexdigest())
         ends = [0, len(text) * 90 // 100, len(text) * 95 // 100, len(text)]

@@ -7,10 +7,10 @@ cut out first and decoded afterwards.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,9 @@ from tfzoo.data.pipeline import TrainStream, train_stream
 from tfzoo.data.prepare import split
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
 
 IN_MEMORY_BYTES = 2**30
 SHUFFLE_BUFFER = 256
@@ -71,7 +74,9 @@ class VideoSplit:
     lookup: Callable[..., dict[str, tf.Tensor]] | None = None
 
 
-def open_split(found: Any, name: str, least: int = 1, short: str = "drop") -> VideoSplit:
+def open_split(
+    found: tfds.core.DatasetBuilder, name: str, least: int = 1, short: str = "drop"
+) -> VideoSplit:
     """The videos of a split that have at least `least` frames.
 
     Videos of one form that fit `IN_MEMORY_BYTES` are held in memory; others are read anew each
@@ -165,7 +170,7 @@ def short_side(clip: tf.Tensor, size: int) -> tf.Tensor:
     return tf.cond(least == size, lambda: clip, resized)
 
 
-def _undecoded(found: Any, name: str) -> tf.data.Dataset:
+def _undecoded(found: tfds.core.DatasetBuilder, name: str) -> tf.data.Dataset:
     import tensorflow_datasets as tfds
 
     return found.as_dataset(
@@ -176,7 +181,7 @@ def _undecoded(found: Any, name: str) -> tf.data.Dataset:
     )
 
 
-def _lengths(found: Any, name: str, read: tf.data.Dataset) -> np.ndarray:
+def _lengths(found: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset) -> np.ndarray:
     """Frames of each video; counted once and kept beside the prepared data."""
     fixed = found.info.features["video"].shape[0]
     if fixed is not None:
@@ -193,7 +198,7 @@ def _lengths(found: Any, name: str, read: tf.data.Dataset) -> np.ndarray:
     return lengths
 
 
-def _held(long: tf.data.Dataset, lengths: np.ndarray, shape: Any) -> Any:
+def _held(long: tf.data.Dataset, lengths: np.ndarray, shape: Sequence[int]) -> Any:
     """Lookup, dataset and size over frames in memory; None if too many, or of many sizes."""
     total = int(lengths.sum())
     first = next(iter(long))["video"].shape[1:]

@@ -79,7 +79,7 @@ class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, manager: Any) -> dict[str, Iterator]:
+    def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         form = self.builder_config
         if not form.path:
