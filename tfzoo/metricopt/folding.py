@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import keras
 import numpy as np
 from keras import ops
 
 from tfzoo.errors import InputError
 from tfzoo.metricopt import hooks
-
-if TYPE_CHECKING:
-    from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
-    from tfzoo.metricopt.model import AdaptedModel
+from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
 
 _NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 
-def fold(adapted: AdaptedModel, inplace: bool) -> keras.Model:
+def fold(adapted: keras.Model, inplace: bool) -> keras.Model:
     """See `AdaptedModel.fold`."""
     check(adapted)  # before any weight changes
     known = hooks.paths(adapted.base)
@@ -31,7 +26,7 @@ def fold(adapted: AdaptedModel, inplace: bool) -> keras.Model:
     return model
 
 
-def check(adapted: AdaptedModel) -> None:
+def check(adapted: keras.Model) -> None:
     """Whether `fold` will do.
 
     Raises:
@@ -76,7 +71,7 @@ def _apply(layer: keras.layers.Layer, gamma: np.ndarray | None, delta: np.ndarra
         bias.assign(ops.convert_to_numpy(bias) + delta)
 
 
-def _copy(adapted: AdaptedModel) -> keras.Model:
+def _copy(adapted: keras.Model) -> keras.Model:
     """A model of the base's class, config, weights and compilation."""
     base = adapted.base
     model = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(base))
