@@ -7,3 +7,12 @@ class InputError(ValueError):
     The message is one line that names the key, the value and what is allowed. The command
     line prints it without a traceback and exits with status 2.
     """
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, without TensorFlow's words on its own operations."""
+    message = getattr(error, "message", None)
+    lines = [line.strip() for line in str(message or error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[0].rpartition("}} ")[2].partition(" [Op:")[0]

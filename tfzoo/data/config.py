@@ -7,7 +7,9 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from tfzoo.config import MISSING, Config, Text, key
+from tfzoo.config import MISSING, Config, OneOf, Text, key
+
+ON_ERROR = ("fail", "skip")
 
 
 @dataclass(frozen=True)
@@ -29,4 +31,9 @@ class DataConfig(Config):
     )
     prefix_bytes: Annotated[int, Ge(1000)] | None = key(
         None, "`enwik8` reads only so many bytes; None is all"
+    )
+    on_error: Annotated[str, OneOf(*ON_ERROR)] = key(
+        "fail",
+        "what is done with a file of `path`, or a row, an episode or a mesh within it, that cannot "
+        "be used: the data are refused (`fail`), or it is left out, counted and listed (`skip`).",
     )

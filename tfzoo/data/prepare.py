@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import importlib
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfzoo.data.config import DataConfig
-from tfzoo.errors import InputError
+from tfzoo.errors import InputError, first_line
 from tfzoo.files import locked
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _OURS = {
 }
 _BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
 _BY_PATH += ["tfzoo_meshes", "tfzoo_transitions", "tfzoo_video_arrays", "tfzoo_video_folder"]
+_OF_PARTS = [name for name in _BY_PATH if name != "enwik8"]  # what `data.on_error=skip` leaves out
+_LISTED = 10
 
 
 def register() -> None:
@@ -66,7 +70,33 @@ def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     empty = [s for s in found.info.splits if found.info.splits[s].num_examples == 0]
     if empty:
         raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
+    if config.name in _OF_PARTS:
+        tell_skipped(config, (found.info.metadata or {}).get("skipped", {}))
     return found
+
+
+def tell_skipped(config: DataConfig, skipped: dict[str, str]) -> None:
+    """Says in one line what has been left out of the data, once in a process.
+
+    Args:
+        config: names the data.
+        skipped: reasons by part.
+
+    Raises:
+        InputError: something has been, and `data.on_error` is `fail`: the data were prepared when
+            that was not refused.
+    """
+    if not skipped:
+        return
+    if config.on_error == "fail":
+        reason = next(iter(skipped.values()))
+        raise InputError(
+            f"data.path={config.path!r}: has been prepared without {len(skipped)} that cannot be "
+            f"used, must be without such or have data.on_error=skip: {reason}"
+        )
+    more = f" and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
+    listed = "; ".join(list(skipped.values())[:_LISTED])
+    _say(f"{config.name}: left out {len(skipped)} (data.on_error=skip): {listed}{more}")
 
 
 def unprepared(config: DataConfig) -> tfds.core.DatasetBuilder:
@@ -77,6 +107,11 @@ def unprepared(config: DataConfig) -> tfds.core.DatasetBuilder:
     """
     with _quiet():
         return _find(config)
+
+
+@functools.cache
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def split(found: tfds.core.DatasetBuilder, name: str, *, encoded: bool = False) -> tf.data.Dataset:
@@ -118,23 +153,31 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     base = config.name.split("/")[0]  # "builder/config"
     module = importlib.import_module(_OURS[base]) if base in _OURS else None
     source = getattr(module, "source", None)
+    _refuse("prefix_bytes", config, ["enwik8"], None)
+    _refuse("path", config, _BY_PATH, None)
+    _refuse("on_error", config, _OF_PARTS, "fail")
     if source is not None and (found := source(config)) is not None:
+        if config.on_error == "skip":  # other examples: prepared data of their own
+            found = dataclasses.replace(found, name=f"{found.name}-skip", on_error="skip")
+        if unread := getattr(found, "unread", ()):
+            _say(f"{config.name}: {config.path!r}: does not read {', '.join(unread)}")
         keywords["config"] = found
-    _refuse("prefix_bytes", config, ["enwik8"])
-    _refuse("path", config, _BY_PATH)
     try:
         return tfds.builder(config.name, **keywords)
     except Exception as error:  # unknown names and unreadable metadata share no base
         raise InputError(
             f"data.name={config.name!r}: must be a TFDS data set or one of {', '.join(_OURS)}: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
 
 
-def _refuse(key: str, config: DataConfig, takers: list[str]) -> None:
+def _refuse(key: str, config: DataConfig, takers: list[str], default: str | None) -> None:
     value = getattr(config, key)
-    if value is not None and config.name not in takers:
-        raise InputError(f"data.{key}={value!r}: must be null unless name is {' or '.join(takers)}")
+    if value != default and config.name not in takers:
+        raise InputError(
+            f"data.{key}={value!r}: must be {default or 'null'} unless name is "
+            f"{' or '.join(takers)}"
+        )
 
 
 def _prepare(found: tfds.core.DatasetBuilder) -> None:
@@ -148,7 +191,7 @@ def _prepare(found: tfds.core.DatasetBuilder) -> None:
     except Exception as error:  # TFDS wraps what a generator or a download raises
         raise _input_error(error) or InputError(
             f"data.name={found.name!r}: could not be prepared in {str(found.data_dir)!r}: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
 
 
@@ -186,8 +229,3 @@ def _input_error(error: BaseException | None) -> InputError | None:
             return InputError(str(error))
         error = error.__cause__ or error.__context__
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -1,5 +1,7 @@
 """Solids, meshes made solid, and ShapeNet's files: what is inside, and where cameras stand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import trimesh
@@ -110,9 +112,13 @@ def test_a_folder_of_meshes_is_split_by_category(tmp_path, capsys):
             make().export(tmp_path / "m" / kind / f"{i}.off")
     flat = trimesh.Trimesh(np.zeros((3, 3)), [[0, 1, 2]], process=False)
     flat.export(tmp_path / "m" / "box" / "point.off")
-    config = ShapesConfig("tfzoo_meshes", str(tmp_path / "d"), str(tmp_path / "m"), None, ["box"])
+    config = ShapesConfig("tfzoo_meshes", str(tmp_path / "d"), str(tmp_path / "m"), unseen=["box"])
+    with pytest.raises(InputError, match=r"box/point.off': mesh: all its vertices.*on_error=skip"):
+        posed_shapes(config, 64)
+    config = dataclasses.replace(config, on_error="skip")
     found = posed_shapes(config, 64)
-    assert "skipped box/point.off" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.count("left out 1 (data.on_error=skip)") == said.count("box/point.off") == 1
     assert [len(found[n]) for n in ("train", "validation", "test", "unseen")] == [2, 1, 1, 4]
     arrays = found["unseen"].arrays(2, 100)
     expected = (np.abs(arrays["points"]) < 0.5).all(-1)  # a box of side 1
@@ -137,7 +143,7 @@ def test_solids_builder(tmp_path, monkeypatch):
         )
         assert near.all()  # what is inside is seen as the object, to a pixel
     with pytest.raises(InputError, match="data.unseen"):
-        posed_shapes(ShapesConfig("tfzoo_solids", str(tmp_path), None, None, ["table"]), 64)
+        posed_shapes(ShapesConfig("tfzoo_solids", str(tmp_path), unseen=["table"]), 64)
     with pytest.raises(InputError, match="data.path: must be set"):
         builder(DataConfig("tfzoo_meshes"))
 
@@ -178,7 +184,7 @@ def test_shapenets_layouts(tmp_path):
     names = {"train": "a", "val": "b", "test": "c"}
     shapenet_folder(tmp_path, "001", names, "r2n2")
     shapenet_folder(tmp_path, "002", names, "occnet")
-    config = ShapesConfig("shapenet_occupancy", None, str(tmp_path), None, ["002"])
+    config = ShapesConfig("shapenet_occupancy", None, str(tmp_path), unseen=["002"])
     found = posed_shapes(config, 64)
     assert {k: len(v) for k, v in found.items()} == dict.fromkeys(found, 1)
     seen, unseen = (found[n].arrays(2) for n in ("train", "unseen"))
@@ -196,7 +202,7 @@ def test_shapenets_layouts(tmp_path):
     (batch, inside) = next(iter(stream.from_step(0)))
     assert batch["points"].shape == (1, 7, 3) and inside.shape == (1, 7)
     with pytest.raises(InputError, match="data.unseen='003'"):
-        posed_shapes(ShapesConfig("shapenet_occupancy", None, str(tmp_path), None, ["003"]), 64)
+        posed_shapes(ShapesConfig("shapenet_occupancy", None, str(tmp_path), unseen=["003"]), 64)
     with pytest.raises(InputError, match="must be a folder of synsets"):
         posed_shapes(ShapesConfig("shapenet_occupancy"), 64)
     with pytest.raises(InputError, match="no such file"):

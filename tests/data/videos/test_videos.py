@@ -1,5 +1,7 @@
 """Videos: motions, files through PyAV, arrays, and the splits made of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -54,6 +56,35 @@ def test_one_frame_and_bad_files(tmp_path):
     assert not (tmp_path / "b.mp4").exists()
 
 
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".webm", ".mpg", ".mp4"])
+def test_a_video_that_decodes_in_part_is_broken(suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    video_files.write_video(path, clip(60, 48, 64))
+    whole = path.read_bytes()
+    assert len(video_files.read_video(path)) == 60
+    middle = len(whole) // 2
+    noise = np.random.default_rng(0).bytes(400)
+    for part in (whole[:middle], whole[: len(whole) * 9 // 10]):
+        path.write_bytes(part)
+        with pytest.raises(InputError, match=f"a{suffix}.*(damaged|cannot be decoded)"):
+            video_files.read_video(path)
+    path.write_bytes(whole[:middle] + noise + whole[middle + 400 :])
+    with pytest.raises(InputError, match=f"a{suffix}.*(damaged|cannot be decoded)"):
+        video_files.read_video(path)
+
+
+def test_a_gif_without_its_end_is_broken(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    frames = [image.fromarray(frame) for frame in clip(30, 40, 40)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    whole = (tmp_path / "a.gif").read_bytes()
+    assert len(video_files.read_video(tmp_path / "a.gif")) == 30
+    for share in range(1, 8):
+        (tmp_path / "b.gif").write_bytes(whole[: len(whole) * share // 8])
+        with pytest.raises(InputError, match="b.gif"):
+            video_files.read_video(tmp_path / "b.gif")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("videos")
@@ -69,9 +100,13 @@ def folder(tmp_path_factory):
 
 def test_a_folder_of_files_skips_by_count(folder, capsys):
     config = splits.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=10)
+    with pytest.raises(InputError, match=r"0[ab].avi.*cannot be decoded.*data.on_error=skip"):
+        data.builder(config)
+    config = dataclasses.replace(config, on_error="skip")
     found = data.builder(config)
-    assert capsys.readouterr().err.count("skipped: video") == 2
     again = data.builder(config)  # the count is kept with the prepared data
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if "left out" in line)
+    assert "left out 2 (data.on_error=skip)" in said and "0a.avi" in said and "0b.avi" in said
     assert {p[-6:] for p in again.info.metadata["skipped"]} == {"0a.avi", "0b.avi"}
     counts = [found.info.splits[s].num_examples for s in data.SPLITS]
     assert sum(counts) == 24 and found.info.features["label"].names == ["jump", "run"]
@@ -89,7 +124,9 @@ def test_a_folder_of_files_skips_by_count(folder, capsys):
 
 
 def test_examples_are_the_files_frames(folder):
-    config = splits.VideoDataConfig("tfzoo_video_folder", path=str(folder), short_side=None)
+    config = splits.VideoDataConfig(
+        "tfzoo_video_folder", path=str(folder), short_side=None, on_error="skip"
+    )
     part = splits.open_split(data.builder(config), "train")
     frames = {p.parent.name: [] for p in folder.glob("*/*.avi")}
     for path in folder.glob("*/[0-9][0-9].avi"):

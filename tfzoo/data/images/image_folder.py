@@ -7,23 +7,23 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
+from tfzoo.data.decoding import SUFFIXES, read_image
+from tfzoo.data.faults import Faults
 from tfzoo.data.splits import SPLITS
+from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _LAYOUT = "folders class/image.png, or train/class/image.png, validation/..., test/..."
 
 
 @dataclasses.dataclass
-class ImageFolderConfig(tfds.core.BuilderConfig):
+class ImageFolderConfig(UserConfig):
     """The user's folder and its classes."""
 
-    path: str = ""
     classes: tuple[str, ...] = ()
 
 
@@ -45,7 +45,7 @@ def source(config: DataConfig) -> ImageFolderConfig:
 
 
 class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
-    """Images in one folder a class, kept as the files are.
+    """Images in one folder a class, kept as the files are; of a GIF, its first frame.
 
     Features: `image` uint8 [H, W, 3], `label`. Splits that the folder lacks are drawn from the
     training images: 10 % each, by a fixed seed.
@@ -64,6 +64,7 @@ class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
             description=self.__doc__,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
+            metadata=tfds.core.MetadataDict(),
         )
 
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
@@ -71,19 +72,15 @@ class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
         if not self.builder_config.path:
             raise InputError("tfzoo_image_folder: must be given one, by tfzoo.data.DataConfig.path")
         found = list_images(self.builder_config.path)
-        return {name: self._generate_examples(found[name]) for name in SPLITS}
+        faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
+        return {name: self._generate_examples(found[name], faults) for name in SPLITS}
 
-    def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, paths: list[Path], faults: Faults) -> Iterator[tuple[str, dict]]:
         for path in paths:
-            try:
-                content = path.read_bytes()
-                tf.io.decode_image(content, 3, expand_animations=False)
-            except (OSError, tf.errors.InvalidArgumentError) as error:
-                reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
-                raise InputError(
-                    f"data.path: {str(path)!r} must be a readable image: {reason.splitlines()[0]}"
-                ) from None
-            yield str(path), {"image": io.BytesIO(content), "label": path.parent.name}
+            with faults.of(str(path)):
+                content, pixels = read_image(path)
+                image = pixels.numpy() if content[:3] == b"GIF" else io.BytesIO(content)
+                yield str(path), {"image": image, "label": path.parent.name}
 
 
 def list_images(folder: str) -> dict[str, list[Path]]:
@@ -107,6 +104,6 @@ def _images(root: Path) -> list[Path]:
     if not found:
         raise InputError(f"data.path={str(root)!r}: has no images; must hold {_LAYOUT}")
     for path in found:
-        if path.suffix.lower() not in _SUFFIXES or not path.is_file():
-            raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(_SUFFIXES)}")
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(SUFFIXES)}")
     return found

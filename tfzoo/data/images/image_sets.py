@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
+from tfzoo.data.decoding import SUFFIXES, decode, read_image
+from tfzoo.data.faults import Faults, check_once
 from tfzoo.data.pipeline import TrainStream, train_stream
-from tfzoo.data.prepare import builder, split
+from tfzoo.data.prepare import builder, split, tell_skipped
 from tfzoo.data.splits import SPLITS, drawn
 from tfzoo.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -116,16 +117,13 @@ def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> I
     )
 
 
-def from_files(folders: list[Path], size: int, channels: int) -> ImageSets:
-    """Sets of image files, one folder a set, read when they are needed."""
-    files = [_files(folder) for folder in folders]
+def from_files(files: list[list[Path]], size: int, channels: int) -> ImageSets:
+    """Sets of image files, read when they are needed."""
     paths = tf.constant([str(path) for part in files for path in part])
     counts = np.array([len(part) for part in files], "int64")
 
     def read(i: tf.Tensor) -> tf.Tensor:
-        content = tf.io.read_file(paths[i])
-        image = tf.io.decode_image(content, channels, expand_animations=False)
-        return fitted(tf.ensure_shape(image, [None, None, channels]), size, channels)
+        return fitted(decode(tf.io.read_file(paths[i]), channels), size, channels)
 
     starts = np.cumsum(counts) - counts
     return ImageSets(read, starts, counts, (size, size, channels), {})
@@ -162,10 +160,11 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
         channels: 1 or 3.
 
     Raises:
-        InputError: no such data, too few sets, or images that cannot be brought to the size.
+        InputError: no such data, too few sets, images that cannot be brought to the size, or files
+            that cannot be read.
     """
     if config.name == "tfzoo_image_folder":
-        return _folders(config.path, size, channels)
+        return _folders(config, size, channels)
     found = builder(config)
     features = found.info.features
     if "images" in features:
@@ -220,7 +219,8 @@ def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
     return found | {key: train.take(part) for key, part in rows.items()}
 
 
-def _folders(path: str | None, size: int, channels: int) -> dict[str, ImageSets]:
+def _folders(config: DataConfig, size: int, channels: int) -> dict[str, ImageSets]:
+    path = config.path
     if path is None or not Path(path).is_dir():
         raise InputError(f"data.path={path!r}: must be a folder of folders of images")
     root = Path(path)
@@ -228,6 +228,7 @@ def _folders(path: str | None, size: int, channels: int) -> dict[str, ImageSets]
     parts = {name: _sets_below(r) for name, r in (roots or {"train": root}).items()}
     if "train" not in parts:
         raise InputError(f"data.path={path!r}: has {', '.join(parts)}, must have train")
+    parts = _usable(parts, config, channels)
     train = parts["train"]
     rows = drawn(len(train), [name for name in SPLITS if name not in parts])
     if rows is None:
@@ -236,12 +237,27 @@ def _folders(path: str | None, size: int, channels: int) -> dict[str, ImageSets]
     return {name: from_files(part, size, channels) for name, part in parts.items()}
 
 
-def _sets_below(root: Path) -> list[Path]:
-    found = sorted({p.parent for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES})
-    if not found:
-        raise InputError(f"data.path: {str(root)!r} has no images ({', '.join(_SUFFIXES)})")
-    return found
+def _sets_below(root: Path) -> list[list[Path]]:
+    """The images below a folder, those of one folder together."""
+    sets: dict[Path, list[Path]] = {}
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
+        sets.setdefault(path.parent, []).append(path)
+    if not sets:
+        raise InputError(f"data.path: {str(root)!r} has no images ({', '.join(SUFFIXES)})")
+    return [sets[folder] for folder in sorted(sets)]
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
+def _usable(
+    parts: dict[str, list[list[Path]]], config: DataConfig, channels: int
+) -> dict[str, list[list[Path]]]:
+    """The sets without the images that cannot be read, as `data.on_error` has it."""
+    faults = Faults(config.on_error)
+    paths = [path for sets in parts.values() for images in sets for path in images]
+    state = folders.state(paths, f"images {channels}")
+    check_once(paths, lambda path: read_image(path, channels), state, faults, config.data_dir)
+    tell_skipped(config, faults.skipped)
+
+    def kept(images: list[Path]) -> list[Path]:
+        return [path for path in images if str(path) not in faults.skipped]
+
+    return {name: [kept(i) for i in sets if kept(i)] for name, sets in parts.items()}

@@ -38,7 +38,7 @@ def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
         from tfzoo.data.shapes.shapenet import shapenet_shapes
 
         return shapenet_shapes(config, size)
-    found = builder(DataConfig(config.name, config.data_dir, config.path))
+    found = builder(DataConfig(config.name, config.data_dir, config.path, on_error=config.on_error))
     features = found.info.features
     check("cameras" in features, "data.name", config.name, "data of posed shapes")
     side = features["images"].shape[2]

@@ -8,14 +8,15 @@ in `classes`, their names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfzoo.errors import InputError
+from tfzoo.errors import InputError, first_line
 from tfzoo.files import read_npz
 
 SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb")
@@ -59,17 +60,30 @@ def files(path: str) -> list[Path]:
     return found
 
 
+def list_meshes(path: str) -> Iterator[tuple[str, Callable[[], Mesh]]]:
+    """What errors call each mesh of either layout, and what reads it.
+
+    The latter raises an `InputError` for a file that cannot be read, or if trimesh is missing.
+
+    Raises:
+        InputError: see `categories`.
+    """
+    if Path(path).is_file():
+        for mesh in _from_arrays(path):
+            yield f"{path}: mesh {mesh.name}", functools.partial(_itself, mesh)
+    else:
+        for file in files(path):
+            yield str(file), functools.partial(_read, file, str(file.relative_to(path)))
+
+
 def read_meshes(path: str) -> Iterator[Mesh]:
     """All meshes of either layout.
 
     Raises:
-        InputError: see `categories`; a file that cannot be read, or trimesh is missing.
+        InputError: see `list_meshes`.
     """
-    if Path(path).is_file():
-        yield from _from_arrays(path)
-        return
-    for file in files(path):
-        yield Mesh(str(file.relative_to(path)), file.parent.name, *_read(file))
+    for _, read in list_meshes(path):
+        yield read()
 
 
 def is_watertight(mesh: Mesh) -> bool:
@@ -119,14 +133,19 @@ def _from_arrays(path: str) -> Iterator[Mesh]:
         yield Mesh(f"{i:05d}", str(classes[y[i]]), vertices, faces)
 
 
-def _read(file: Path) -> tuple[np.ndarray, np.ndarray]:
+def _itself(mesh: Mesh) -> Mesh:
+    return mesh
+
+
+def _read(file: Path, name: str) -> Mesh:
     try:
         import trimesh
     except ImportError:
         raise InputError("data.path: mesh files need `pip install tfzoo[mesh]`") from None
     try:
         mesh: Any = trimesh.load(file, force="mesh", process=False)
-        return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+        return Mesh(name, file.parent.name, np.asarray(mesh.vertices), np.asarray(mesh.faces))
     except Exception as error:  # a loader for each format, each with its own errors
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"data.path: {str(file)!r} cannot be read as a mesh: {first}") from None
+        raise InputError(
+            f"data.path: {str(file)!r} cannot be read as a mesh: {first_line(error)}"
+        ) from None

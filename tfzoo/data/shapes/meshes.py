@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,19 +12,20 @@ import tensorflow_datasets as tfds
 
 from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
+from tfzoo.data.faults import Faults
 from tfzoo.data.shapes import mesh_files
 from tfzoo.data.shapes.mesh_solids import mesh_solid
 from tfzoo.data.shapes.shape_samples import SIZE, VIEWS, sample_shape
 from tfzoo.data.shapes.solids import shape_features
+from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 from tfzoo.zoo import digest
 
 
 @dataclasses.dataclass
-class MeshesConfig(tfds.core.BuilderConfig):
+class MeshesConfig(UserConfig):
     """The user's file or folder, and its categories."""
 
-    path: str = ""
     classes: tuple[str, ...] = ()
 
 
@@ -51,7 +51,8 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
     Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid
     of 96 cells (`mesh_solid`), closed or not; `watertight` says whether the file's surface was.
     Views and occupancies are of that solid. One split, `shapes`: see `posed_shapes`. Meshes that
-    cannot be made solid are left out, named on stderr, and in the metadata's `skipped`.
+    cannot be read or made solid are refused or, with `on_error` `skip`, left out: the metadata's
+    `skipped` has the reason by name.
     """
 
     name = "tfzoo_meshes"
@@ -71,17 +72,14 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_meshes: must be given meshes, by tfzoo.data.DataConfig.path")
-        self.info.metadata["skipped"] = {}
-        return {"shapes": self._generate_examples()}
+        faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
+        return {"shapes": self._generate_examples(faults)}
 
-    def _generate_examples(self) -> Iterator[tuple[int, dict]]:
-        for i, mesh in enumerate(mesh_files.read_meshes(self.builder_config.path)):
-            rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))
-            try:
+    def _generate_examples(self, faults: Faults) -> Iterator[tuple[int, dict]]:
+        for i, (name, read) in enumerate(mesh_files.list_meshes(self.builder_config.path)):
+            with faults.of(name):
+                mesh = read()
+                rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))
                 found = sample_shape(mesh_solid(mesh.vertices, mesh.faces), rng)
-            except InputError as error:
-                self.info.metadata["skipped"][mesh.name] = str(error)
-                print(f"skipped {mesh.name}: {error}", file=sys.stderr, flush=True)
-                continue
-            watertight = mesh_files.is_watertight(mesh)
-            yield i, found | {"label": mesh.category, "watertight": watertight}
+                watertight = mesh_files.is_watertight(mesh)
+                yield i, found | {"label": mesh.category, "watertight": watertight}

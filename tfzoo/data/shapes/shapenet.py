@@ -15,9 +15,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data import folders
+from tfzoo.data.faults import Faults, check_once
+from tfzoo.data.prepare import tell_skipped
 from tfzoo.data.shapes import cameras as pinhole
 from tfzoo.data.shapes.posed import PosedShapes, ShapesConfig
-from tfzoo.errors import InputError
+from tfzoo.errors import InputError, first_line
 from tfzoo.files import read_npz
 
 _LISTS = {"train": "train.lst", "validation": "val.lst", "test": "test.lst"}
@@ -40,23 +43,62 @@ def shapenet_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
         if name not in synsets:
             raise InputError(f"data.unseen={name!r}: must be of {', '.join(synsets)}")
     seen = [name for name in synsets if name not in config.unseen]
-    found = {split: _split(root, seen, synsets, file, size) for split, file in _LISTS.items()}
-    return found | {"unseen": _split(root, list(config.unseen), synsets, _LISTS["test"], size)}
+    wanted = {split: (seen, file) for split, file in _LISTS.items()}
+    wanted["unseen"] = (list(config.unseen), _LISTS["test"])
+    faults = Faults(config.on_error)
+    found = {
+        split: _split(_usable(_listed(root, *lists), config, faults), synsets, size)
+        for split, lists in wanted.items()
+    }
+    tell_skipped(config, faults.skipped)
+    return found
 
 
-def _split(root: Path, wanted: list[str], synsets: list[str], file: str, size: int) -> PosedShapes:
-    folders = [
-        root / synset / name
-        for synset in wanted
-        for name in (root / synset / file).read_text().split()
-    ]
-    if not folders:
+def _listed(root: Path, wanted: list[str], file: str) -> list[Path]:
+    """The shapes' folders that a list of some categories names."""
+    try:
+        found = [
+            root / synset / name
+            for synset in wanted
+            for name in (root / synset / file).read_text(encoding="utf-8").split()
+        ]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"data.path={str(root)!r}: {file} cannot be read: {error}") from None
+    if not found:
         raise InputError(f"data.path={str(root)!r}: {file} of {wanted} name no shapes")
-    views = len(read_cameras(folders[0])[1])
+    return found
+
+
+def _usable(listed: list[Path], config: ShapesConfig, faults: Faults) -> list[Path]:
+    """The shapes whose files can all be read, as `data.on_error` has it."""
+    files = [path for folder in listed for path in sorted(folder.rglob("*")) if path.is_file()]
+    state = folders.state(files, "shapenet")
+    check_once(listed, _check, state, faults, config.data_dir)
+    kept = [folder for folder in listed if str(folder) not in faults.skipped]
+    if not kept:
+        raise InputError(f"data.path={config.path!r}: none of {len(listed)} shapes can be used")
+    return kept
+
+
+def _check(folder: Path) -> None:
+    """Reads all files of a shape; an `InputError` names the one that cannot be used."""
+    try:
+        read_points(folder)
+        read_surface(folder)
+        for file in read_cameras(folder)[0]:
+            _read_view(file)
+    except (IndexError, OSError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"data.path: {str(folder)!r} has broken files: {error}") from None
+
+
+def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
+    views = len(read_cameras(listed[0])[1])
 
     def views_of(i: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images, cameras = tf.numpy_function(
-            lambda i, n: read_views(folders[int(i)], n, size), [i, numbers], [tf.float32] * 2
+            lambda i, n: read_views(listed[int(i)], n, size), [i, numbers], [tf.float32] * 2
         )
         count = numbers.shape[0]
         return tf.ensure_shape(images, [count, size, size, 3]), tf.ensure_shape(
@@ -65,18 +107,18 @@ def _split(root: Path, wanted: list[str], synsets: list[str], file: str, size: i
 
     def samples_of(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         points, inside = tf.numpy_function(
-            lambda i: read_points(folders[int(i)]), [i], [tf.float32] * 2
+            lambda i: read_points(listed[int(i)]), [i], [tf.float32] * 2
         )
         return tf.ensure_shape(points, [None, 3]), tf.ensure_shape(inside, [None])
 
-    labels = np.array([synsets.index(folder.parent.name) for folder in folders], np.int64)
-    count = len(read_points(folders[0])[0])
+    labels = np.array([synsets.index(folder.parent.name) for folder in listed], np.int64)
+    count = len(read_points(listed[0])[0])
     return PosedShapes(
-        len(folders),
+        len(listed),
         views,
         views_of,
         samples_of,
-        lambda i: read_surface(folders[i]),
+        lambda i: read_surface(listed[i]),
         labels,
         tuple(synsets),
         count,
@@ -132,19 +174,29 @@ def read_views(folder: Path, numbers: np.ndarray, size: int) -> tuple[np.ndarray
     files, cameras = read_cameras(folder)
     images, fitting = [], []
     for i in numbers:
-        pixels = tf.io.decode_image(
-            tf.io.read_file(str(files[i])), expand_animations=False, dtype=tf.uint8
-        )
-        image = tf.cast(pixels, tf.float32)
-        if image.shape[-1] == 4:
-            image = image[..., :3] + (255 - image[..., :3]) * (1 - image[..., 3:] / 255)
-        elif image.shape[-1] == 1:
-            image = tf.image.grayscale_to_rgb(image)
-        if image.shape[0] != image.shape[1]:
-            raise InputError(f"data.path: {str(files[i])!r} is not square")
+        image = _read_view(files[i])
         fitting.append(pinhole.resized(cameras[i], size / image.shape[0]))
         images.append(tf.image.resize(image, [size, size], antialias=True).numpy())
     return np.stack(images), np.stack(fitting).astype(np.float32)
+
+
+def _read_view(file: Path) -> tf.Tensor:
+    """One view float32 [S, S, 3], on white."""
+    try:
+        content = file.read_bytes()
+        pixels = tf.io.decode_image(content, expand_animations=False, dtype=tf.uint8)
+    except (OSError, tf.errors.InvalidArgumentError) as error:
+        raise InputError(
+            f"data.path: {str(file)!r} must be a readable image: {first_line(error)}"
+        ) from None
+    image = tf.cast(pixels, tf.float32)
+    if image.shape[-1] == 4:
+        image = image[..., :3] + (255 - image[..., :3]) * (1 - image[..., 3:] / 255)
+    elif image.shape[-1] == 1:
+        image = tf.image.grayscale_to_rgb(image)
+    if image.shape[-1] != 3 or image.shape[0] != image.shape[1]:
+        raise InputError(f"data.path: {str(file)!r} is not square, or not grey or coloured")
+    return image
 
 
 def _load(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

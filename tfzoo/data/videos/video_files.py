@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfzoo.errors import InputError
+from tfzoo.errors import InputError, first_line
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
+_LEAST = 0.95
+"""Share of the declared frames that must be there: edit lists and sparse videos lack a few."""
 
 
 def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
@@ -24,7 +27,8 @@ def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
         uint8 [T, H, W, 3], T at least 1.
 
     Raises:
-        InputError: no such file, no video in it, no frames, or damaged ones.
+        InputError: no such file, no video in it, no frames, damaged ones, or fewer than the file
+            declares.
     """
     try:
         import av
@@ -32,7 +36,7 @@ def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
         raise InputError("video files: need `pip install av`, or tfzoo[video]") from None
     if not Path(path).is_file():
         raise InputError(f"video {str(path)!r}: no such file")
-    frames = []
+    frames: list[np.ndarray] = []
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -40,17 +44,45 @@ def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for frame in container.decode(stream):  # a header's count may be 0 or wrong
+                if frame.is_corrupt:
+                    raise InputError(f"video {str(path)!r}: frame {len(frames)} is damaged")
                 if short_side is not None and min(frame.width, frame.height) != short_side:
                     width, height = scaled(frame.width, frame.height, short_side)
                     frame = frame.reformat(width=width, height=height, format="rgb24")
                 frames.append(frame.to_ndarray(format="rgb24"))
+            declared = _declared(container, stream)
+    except InputError:
+        raise
     except (av.FFmpegError, ValueError, EOFError) as error:
-        raise InputError(f"video {str(path)!r}: cannot be decoded: {_first_line(error)}") from None
+        raise InputError(f"video {str(path)!r}: cannot be decoded: {first_line(error)}") from None
     if not frames:
         raise InputError(f"video {str(path)!r}: holds no frames")
+    if _cut_gif(Path(path)) or len(frames) < _LEAST * declared - 1:
+        raise InputError(
+            f"video {str(path)!r}: is cut off or damaged: {len(frames)} frames can be decoded of "
+            f"{f'about {declared}' if declared else 'more'} that it declares"
+        )
     if any(frame.shape != frames[0].shape for frame in frames):
         raise InputError(f"video {str(path)!r}: changes its size on the way; must be of one size")
     return np.stack(frames)
+
+
+def _declared(container: Any, stream: Any) -> int:
+    """Frames by the header's count or, of a file without sound, its length; 0 if it tells none."""
+    if stream.frames:
+        return stream.frames
+    length, rate = container.duration, stream.average_rate
+    if not length or not rate or len(container.streams) > 1:
+        return 0
+    return round(length / 1e6 * float(rate))
+
+
+def _cut_gif(path: Path) -> bool:
+    """Whether it is a GIF, which tells no length, without the byte that ends one."""
+    with path.open("rb") as file:
+        magic = file.read(3)
+        file.seek(-1, os.SEEK_END)
+        return magic == b"GIF" and file.read() not in (b";", b"\0")  # some are padded with zeros
 
 
 def scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -88,8 +120,3 @@ def write_video(path: str | Path, frames: np.ndarray, rate: int = 25) -> None:
             )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

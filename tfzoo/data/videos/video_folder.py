@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,9 @@ import tensorflow_datasets as tfds
 
 from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
+from tfzoo.data.faults import Faults
 from tfzoo.data.splits import SPLITS
+from tfzoo.data.user_config import UserConfig
 from tfzoo.data.videos.video_files import SUFFIXES, read_video
 from tfzoo.errors import InputError
 
@@ -22,10 +23,9 @@ _LAYOUT = "folders class/file.mp4, train/class/file.mp4 and test/..., or files w
 
 
 @dataclasses.dataclass
-class VideoFolderConfig(tfds.core.BuilderConfig):
+class VideoFolderConfig(UserConfig):
     """The user's folder, its classes (none without labels), and the frames' shorter side."""
 
-    path: str = ""
     classes: tuple[str, ...] = ()
     short_side: int | None = SHORT_SIDE
 
@@ -55,8 +55,8 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
 
     Features: `video` uint8 [T, H, W, 3], and `label` where there is a folder a class. Splits that
     the folder lacks are drawn from the training files: 10 % each, by a fixed seed. Files that
-    cannot be decoded, or have no frames, are left out, named on stderr, and in the metadata's
-    `skipped` (file to reason).
+    cannot be decoded whole, or have no frames, are refused or, with `on_error` `skip`, left out:
+    the metadata's `skipped` has the reason by file.
     """
 
     name = "tfzoo_video_folder"
@@ -85,21 +85,18 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
         if not self.builder_config.path:
             raise InputError("tfzoo_video_folder: must be given one, by tfzoo.data.DataConfig.path")
         found, _ = list_videos(self.builder_config.path)
-        self.info.metadata["skipped"] = {}
-        return {name: self._generate_examples(found[name]) for name in SPLITS}
+        faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
+        return {name: self._generate_examples(found[name], faults) for name in SPLITS}
 
-    def _generate_examples(self, paths: list[Path]) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, paths: list[Path], faults: Faults) -> Iterator[tuple[str, dict]]:
         for path in paths:
-            try:
-                video = read_video(path, self.builder_config.short_side)
-            except InputError as error:
-                self.info.metadata["skipped"][str(path)] = str(error)
-                print(f"skipped: {error}", file=sys.stderr, flush=True)
-                continue
-            example: dict[str, Any] = {"video": video}
-            if self.builder_config.classes:
-                example["label"] = path.parent.name
-            yield str(path), example
+            with faults.of(str(path)):
+                example: dict[str, Any] = {
+                    "video": read_video(path, self.builder_config.short_side)
+                }
+                if self.builder_config.classes:
+                    example["label"] = path.parent.name
+                yield str(path), example
 
 
 def list_videos(folder: str) -> tuple[dict[str, list[Path]], bool]:

@@ -1,0 +1,73 @@
+"""Image files to pixels: PNG, JPEG, BMP, GIF and WebP, whatever their own channels are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfzoo.errors import InputError, first_line
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_BOTH = (b"\x89P", b"\xff\xd8")  # PNG and JPEG, which the decoder gives in one or three channels
+
+
+def decode(content: tf.Tensor, channels: int) -> tf.Tensor:
+    """The pixels of a file's bytes, of an animation's first frame; fit for a graph.
+
+    Grey and colour are brought to `channels`, 16 bits to 8; transparency is passed over.
+
+    Args:
+        content: string scalar.
+        channels: 1 or 3.
+
+    Returns:
+        uint8 [H, W, channels].
+
+    Raises:
+        tf.errors.InvalidArgumentError: the bytes are no image that can be decoded.
+    """
+    if channels == 1:
+        magic = tf.strings.substr(content, 0, 2)
+        both = tf.reduce_any(magic == tf.constant(_BOTH))
+        image = tf.cond(
+            both,
+            lambda: tf.io.decode_image(content, 1, expand_animations=False),
+            lambda: tf.image.rgb_to_grayscale(
+                tf.ensure_shape(
+                    tf.io.decode_image(content, 3, expand_animations=False), [None, None, 3]
+                )
+            ),
+        )
+    else:
+        image = tf.io.decode_image(content, channels, expand_animations=False)
+    return tf.ensure_shape(image, [None, None, channels])
+
+
+def read_image(path: Path, channels: int = 3) -> tuple[bytes, tf.Tensor]:
+    """A file's bytes, and its pixels as `decode` gives them.
+
+    Raises:
+        InputError: the file cannot be read or decoded; one line that names it.
+    """
+    try:
+        content = path.read_bytes()
+        if not content:
+            raise ValueError("the file is empty")
+        _check_palette(content)
+        return content, decode(content, channels)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise InputError(
+            f"data.path: {str(path)!r} must be a readable image: {first_line(error)}"
+        ) from None
+
+
+def _check_palette(content: bytes) -> None:
+    """Refuses a BMP of 8 bits that has colours: the decoder takes their numbers for greys."""
+    if content[:2] != b"BM" or int.from_bytes(content[28:30], "little") != 8:
+        return
+    start = 14 + int.from_bytes(content[14:18], "little")
+    end = int.from_bytes(content[10:14], "little")
+    colours = content[start:end]
+    if any(colours[i : i + 3] != bytes([i // 4]) * 3 for i in range(0, len(colours) - 3, 4)):
+        raise ValueError("a BMP with a palette of colours, must have 24 bits a pixel or be a PNG")
