@@ -23,7 +23,8 @@ class Mocked:
                 }
             )
 
-        self.info = Info()
+        self.info, self.data_dir = Info(), "nowhere"
+        self.info.full_name = f"{name}/1.0.0"
         self.info.splits = dict.fromkeys([*splits, "train[:98%]", "train[98%:]"], Split)
 
     def as_dataset(self, split, decoders=None, **keywords):

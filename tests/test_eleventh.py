@@ -65,7 +65,7 @@ class Line(Recipe):
     config_class = LineConfig
 
     def data_info(self, config):
-        return {"steps_per_epoch": 64 // config.batch_size}
+        return data.Info(64 // config.batch_size, examples=64, shape=(3,))
 
     def datasets(self, config):
         x = np.random.default_rng(config.seed).normal(size=(80, 3)).astype("float32")
@@ -81,10 +81,10 @@ class Line(Recipe):
         model.compile(keras.optimizers.SGD(config.rate), "mse")
         return model
 
-    def evaluate(self, model, datasets):
+    def evaluate(self, model, datasets, config):
         return {"loss": float(model.evaluate(datasets.test, verbose=0))}
 
-    def signatures(self, model):
+    def signatures(self, model, info=None):
         spec = {"x": tf.TensorSpec([None, 3], tf.float32)}
         examples = {"x": np.eye(4, 3, dtype="float32")}
         return {"serving_default": Signature(lambda x: {"y": model(x)}, spec, examples)}

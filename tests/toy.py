@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import registry
-from tfzoo.data import Datasets, eval_batches, train_stream
+from tfzoo.data import Datasets, Info, eval_batches, train_stream
 from tfzoo.recipe import Recipe
 from tfzoo.serving import Signature
 from tfzoo.training.config import RunConfig
@@ -33,7 +33,7 @@ class Toy(Recipe):
     config_class = ToyConfig
 
     def data_info(self, config):
-        return {"steps_per_epoch": 32 // config.batch_size}
+        return Info(32 // config.batch_size, examples=32, shape=(3,))
 
     def datasets(self, config):
         rng = np.random.default_rng(0)
@@ -61,11 +61,12 @@ class Toy(Recipe):
 
     def train(self, model, datasets, run):
         run.fit(model, datasets, callbacks=[Pause()])
+        return {}
 
-    def evaluate(self, model, datasets):
+    def evaluate(self, model, datasets, config):
         return {k: float(v) for k, v in model.evaluate(datasets.test, return_dict=True).items()}
 
-    def signatures(self, model):
+    def signatures(self, model, info=None):
         spec = {"x": tf.TensorSpec([None, 3], tf.float32)}
         examples = {"x": np.eye(4, 3, dtype="float32")}
         return {"serving_default": Signature(lambda x: {"y": model(x)}, spec, examples)}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from tfzoo.training.config import C, RunConfig
 
 if TYPE_CHECKING:
     import keras
 
-    from tfzoo.data import Datasets
+    from tfzoo.data import Datasets, Info
     from tfzoo.serving import Signature
     from tfzoo.training.run import Run
 
 
-class Recipe(Generic[C]):
-    """One task of a method: five functions and the config they read.
+D = TypeVar("D", bound="Datasets")
+"""The data of a task."""
+
+
+class Recipe(Generic[C, D]):
+    """One task of a method: its functions, the config they read and the data they pass on.
 
     Subclasses are registered by `@task("<method>.<task>")`; `configs/<method>/*.yaml` name the
     task in their key `task`.
@@ -23,29 +27,46 @@ class Recipe(Generic[C]):
 
     config_class: ClassVar[type[RunConfig]] = RunConfig
 
-    def data_info(self, config: C) -> dict[str, Any]:
-        """What `build` must know of the data, without preparing them (for `--dry-run`).
+    def data_info(self, config: C) -> Info:
+        """What the data say of themselves without being downloaded (for `--dry-run`).
 
-        Has at least `steps_per_epoch`, and the shapes and counts that the model depends on.
+        What cannot be learnt so is guessed, and named in `guesses`.
+
+        Raises:
+            InputError: the user's file is missing or does not suffice.
         """
         raise NotImplementedError
 
-    def datasets(self, config: C) -> Datasets:
-        """Train, validation and test data; `Datasets.info` has the keys of `data_info`."""
+    def datasets(self, config: C) -> D:
+        """Train, validation and test data.
+
+        Raises:
+            InputError: the data are missing, broken, or do not suffice for the config.
+        """
         raise NotImplementedError
 
-    def build(self, config: C, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: C, info: Info) -> keras.Model:
         """The model, built and compiled."""
         raise NotImplementedError
 
-    def train(self, model: keras.Model, datasets: Datasets, run: Run[C]) -> None:
-        """Trains `model`; by default one `fit` with the run's checkpoints, log and resume."""
-        run.fit(model, datasets)
+    def train(self, model: keras.Model, datasets: D, run: Run[C]) -> dict[str, float]:
+        """Trains `model`; by default one `fit` with the run's checkpoints, log and resume.
 
-    def evaluate(self, model: keras.Model, datasets: Datasets) -> dict[str, float]:
-        """Metrics on the test split, as plain numbers."""
+        Returns:
+            What only the training knows, e.g. the best of its evaluations: plain numbers.
+        """
+        run.fit(model, datasets)
+        return {}
+
+    def evaluate(self, model: keras.Model, datasets: D, config: C) -> dict[str, float]:
+        """Metrics of a trained model on the test split, as plain numbers."""
         raise NotImplementedError
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
-        """What the exported SavedModel answers; `serving_default` must be among them."""
+    def signatures(self, model: keras.Model, info: Info | None = None) -> dict[str, Signature]:
+        """What the exported SavedModel answers; `serving_default` must be among them.
+
+        Args:
+            model: trained.
+            info: of the data that it was trained on, for ranges of inputs and names of classes.
+        """
         raise NotImplementedError

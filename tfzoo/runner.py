@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import keras
 import tensorflow as tf
 
 from tfzoo import config as configs
 from tfzoo import registry, zoo
-from tfzoo.data import Datasets
+from tfzoo.data import Datasets, Info
 from tfzoo.environment import environment
 from tfzoo.errors import InputError
 from tfzoo.files import locked, replacing, write_text
@@ -28,11 +29,21 @@ from tfzoo.training.run import Run
 
 @dataclass(frozen=True)
 class Resolved(Generic[C]):
-    """A recipe ready to run: its name, task and checked config."""
+    """A recipe ready to run: its name, task and checked config.
+
+    Attributes:
+        name: of the recipe, or of its file without the suffix.
+        recipe: of its task.
+        config: checked.
+        left_out: keys that hold for the recipe's own data and were left out for others.
+        info: of the data that the model was trained on, for a trained one that knows.
+    """
 
     name: str
-    recipe: Recipe[C]
+    recipe: Recipe[C, Any]
     config: C
+    left_out: tuple[str, ...] = ()
+    info: Info | None = None
 
 
 def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
@@ -42,12 +53,19 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
         InputError: no such recipe, or the config is wrong.
     """
     path = zoo.find_recipe(name_or_path)
-    values = configs.parse(configs.read_yaml(path), overrides)
-    if not isinstance(values.get("task"), str) or not values["task"]:
-        raise InputError(f"{path}: task must be set, to one of {', '.join(registry.tasks())}")
-    recipe = registry.get_task(values["task"])()
     name = name_or_path if not Path(name_or_path).is_file() else Path(name_or_path).stem
-    return Resolved(name, recipe, configs.resolve(recipe.config_class, values))
+    return _resolved(name, path, configs.read_yaml(path), overrides)
+
+
+def _resolved(name: str, source: Any, own: Any, overrides: Sequence[str]) -> Resolved:
+    """A recipe's own values with overrides laid over them, checked."""
+    values = configs.parse(own, overrides)
+    if not isinstance(values.get("task"), str) or not values["task"]:
+        raise InputError(f"{source}: task must be set, to one of {', '.join(registry.tasks())}")
+    recipe = registry.get_task(values["task"])()
+    kept, left_out = configs.for_other_data(recipe.config_class, own, overrides)
+    config = configs.resolve(recipe.config_class, configs.parse(kept, overrides))
+    return Resolved(name, recipe, config, tuple(left_out))
 
 
 def open_trained(
@@ -57,22 +75,27 @@ def open_trained(
 
     Args:
         target: a run directory, the name of a package weight, or a `.keras` file.
-        recipe: name or YAML path of the recipe; needed for a bare `.keras` file.
+        recipe: name or YAML path of the recipe; needed for a `.keras` file that does not know.
         overrides: laid over the recipe's config, e.g. another `data.path`.
 
     Raises:
         InputError: there is no such model, or its recipe is not known.
     """
+    about = zoo.metadata(target)
     if (Path(target) / "config.yaml").is_file():
         recipe = recipe or str(Path(target) / "config.yaml")
     elif target in zoo.index():
         recipe = recipe or zoo.index()[target]["recipe"]
     model = zoo.load(target)
-    if recipe is None:
-        raise InputError(f"model {target!r}: give the recipe that made it by --recipe")
-    resolved = resolve(recipe, overrides)
     name = target if target in zoo.index() else Path(target).stem
-    return model, Resolved(name, resolved.recipe, resolved.config)
+    if recipe is not None:
+        resolved = resolve(recipe, overrides)
+    elif "config" in about:
+        resolved = _resolved(name, target, configs.parse_yaml(about["config"]), overrides)
+    else:
+        raise InputError(f"model {target!r}: give the recipe that made it by --recipe")
+    info = Info.from_dict(about["info"]) if "info" in about else None
+    return model, replace(resolved, name=name, info=info)
 
 
 def run_directory(resolved: Resolved, root: str | Path = "runs") -> Path:
@@ -94,7 +117,7 @@ def run_recipe(
     `export/<name>/<version>/` and, last, `metrics.json` there.
 
     Returns:
-        The test metrics.
+        The test metrics, and what only the training knows.
 
     Raises:
         InputError: the directory holds a run of another config, another process is at work in it,
@@ -107,13 +130,30 @@ def run_recipe(
     _claim(directory, config)
     if finished.is_file():
         report(f"{directory}: finished already")
-        return json.loads(finished.read_text())["test"]
+        return read_metrics(directory)
+    for line in remarks(resolved):
+        report(line)
     run = Run(directory, config, prepare(config))
     if not run.chief:
         _train(resolved, run)
         return {}
     with _alone(directory):
         return _carry_out(resolved, run, export)
+
+
+def remarks(resolved: Resolved) -> list[str]:
+    """What a user should know of a resolved recipe before it runs."""
+    lines = []
+    if resolved.left_out:
+        keys = ", ".join(resolved.left_out)
+        lines.append(f"{resolved.name}: {keys} hold for its own data and are left out for yours")
+    rare = getattr(resolved.config, "rare", None)
+    if rare is not None and rare.classes:
+        lines.append(
+            f"rare.classes={rare.classes}: so many classes keep {rare.examples} training examples "
+            "each; rare.classes=0 keeps all"
+        )
+    return lines
 
 
 @contextlib.contextmanager
@@ -129,7 +169,7 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
 
 
-def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets]:
+def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets, dict[str, float]]:
     config, recipe = run.config, resolved.recipe
     with run.stop.watching():
         datasets = recipe.datasets(config)
@@ -137,30 +177,84 @@ def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets]:
         keras.utils.set_random_seed(config.seed)
         with run.scope():
             model = recipe.build(config, datasets.info)
-        recipe.train(model, datasets, run)
-    return model, datasets
+        training = recipe.train(model, datasets, run)
+    return model, datasets, training
 
 
 def _carry_out(resolved: Resolved, run: Run, export: bool) -> dict[str, float]:
-    from tfzoo import serving
-
     config, recipe, directory = run.config, resolved.recipe, run.directory
     write_text(directory / "config.yaml", configs.to_yaml(config))
     write_text(directory / "environment.json", json.dumps(environment(config.seed), indent=2))
-    model, datasets = _train(resolved, run)
+    model, datasets, training = _train(resolved, run)
     with replacing(directory / "model.keras") as aside:
         model.save(aside)
+        zoo.write_metadata(aside, about(resolved, datasets.info))
     if run.strategy:  # evaluate and export what a user will load, on one device
         model = keras.models.load_model(directory / "model.keras")
-    metrics = recipe.evaluate(model, datasets)
+    metrics = recipe.evaluate(model, datasets, config)
     if export:
         target = directory / "export" / resolved.name.split("/")[-1]
         if not any(target.glob("[0-9]*")):
-            text = configs.to_yaml(config)
-            serving.write(model, recipe.signatures(model), target, config_yaml=text)
-    result = {"test": metrics, "parameters": model.count_params()}
+            write_export(model, replace(resolved, info=datasets.info), target)
+    result = {"test": metrics, "training": training, "parameters": model.count_params()}
     write_text(directory / "metrics.json", json.dumps(result, indent=2))
-    return metrics
+    return metrics | training
+
+
+def about(resolved: Resolved, info: Info) -> dict[str, Any]:
+    """What a trained model's file says of its origin: see `tfzoo.zoo.metadata`."""
+    config = configs.to_yaml(resolved.config)
+    return {"recipe": resolved.name, "config": config, "info": dataclasses.asdict(info)}
+
+
+def write_export(
+    model: keras.Model, resolved: Resolved, directory: str | Path, version: int | None = None
+) -> Path:
+    """Writes a trained model as a SavedModel: see `tfzoo.serving.write`.
+
+    Args:
+        model: trained.
+        resolved: its recipe; what `info` it has gives ranges of inputs and names of classes.
+        directory: the model's folder.
+        version: a free number; default: the next one.
+    """
+    from tfzoo import serving
+
+    info = resolved.info
+    return serving.write(
+        model,
+        resolved.recipe.signatures(model, info),
+        directory,
+        version=version,
+        config_yaml=configs.to_yaml(resolved.config),
+        labels=info.classes if info is not None else (),
+        metadata={"data": dataclasses.asdict(info)} if info is not None else {},
+    )
+
+
+def read_metrics(directory: str | Path) -> dict[str, float]:
+    """The test metrics of a finished run, and what only its training knew."""
+    result = json.loads((Path(directory) / "metrics.json").read_text(encoding="utf-8"))
+    return result["test"] | result.get("training", {})  # older runs have no such part
+
+
+def evaluate(model: keras.Model, resolved: Resolved, target: str = "") -> dict[str, float]:
+    """Metrics of a trained model on its recipe's test data.
+
+    Args:
+        model: of `open_trained`.
+        resolved: likewise.
+        target: a run directory, which adds what only its training knew.
+
+    Raises:
+        InputError: the data are not as needed.
+    """
+    config = resolved.config
+    metrics = resolved.recipe.evaluate(model, resolved.recipe.datasets(config), config)
+    finished = Path(target) / "metrics.json"
+    if not target or not finished.is_file():
+        return metrics
+    return metrics | json.loads(finished.read_text(encoding="utf-8")).get("training", {})
 
 
 def dry_run(resolved: Resolved) -> keras.Model:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import shutil
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfzoo.errors import InputError
+from tfzoo.files import replacing
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +73,42 @@ def list_models() -> list[str]:
     return sorted(name for name, entry in index().items() if (WEIGHTS / entry["file"]).is_file())
 
 
+def metadata(name_or_path: str | Path) -> dict[str, Any]:
+    """What a model's file says of its origin; empty if tfzoo's runner did not write it.
+
+    Args:
+        name_or_path: see `load`.
+
+    Returns:
+        `recipe`, its name; `config`, the resolved YAML; `info`, the fields of `tfzoo.data.Info`:
+        names of `classes`, range and statistics of the input, version of the data.
+
+    Raises:
+        InputError: see `load`.
+    """
+    path = _file_of(str(name_or_path))[0]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("metadata.json")).get("tfzoo", {})
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"model {str(name_or_path)!r}: {str(path)!r} is no .keras file") from error
+
+
+def write_metadata(path: str | Path, about: dict[str, Any]) -> None:
+    """Writes what `metadata` returns into a `.keras` file, whose other parts stay as they are."""
+    with (
+        replacing(path) as aside,
+        zipfile.ZipFile(path) as old,
+        zipfile.ZipFile(aside, "w") as new,
+    ):
+        for part in old.infolist():
+            if part.filename == "metadata.json":
+                new.writestr(part, json.dumps(json.loads(old.read(part)) | {"tfzoo": about}))
+            else:
+                with old.open(part) as source, new.open(part, "w") as target:
+                    shutil.copyfileobj(source, target)
+
+
 def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
     """Loads a trained model.
 
@@ -89,20 +128,8 @@ def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
     import keras
 
     name = str(name_or_path)
-    if name.startswith("hf://"):
-        path = _download(name)
-    elif name in index():
-        entry = index()[name]
-        path, sha256 = WEIGHTS / entry["file"], sha256 or entry["sha256"]
-    else:
-        path = Path(name)
-        path = path / "model.keras" if path.is_dir() else path
-        if path.suffix != ".keras" or not path.is_file():
-            raise InputError(
-                f"model {name!r}: must be one of {', '.join(list_models()) or '(no weights yet)'}, "
-                "a path to a .keras file or run directory, or hf://owner/repository/file.keras"
-                f"{_near(name, list_models())}"
-            )
+    path, known = _file_of(name)
+    sha256 = sha256 or known
     if sha256 is not None and (found := digest(path)) != sha256.lower():
         raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {found}, must be {sha256}")
     try:
@@ -110,6 +137,24 @@ def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
     except Exception as error:  # of zipfile, h5py, json, or any layer's constructor
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"model {name!r}: {str(path)!r} does not load: {first}") from error
+
+
+def _file_of(name: str) -> tuple[Path, str | None]:
+    """The `.keras` file of a name or path, and its digest where the package knows it."""
+    if name.startswith("hf://"):
+        return _download(name), None
+    if name in index():
+        entry = index()[name]
+        return WEIGHTS / entry["file"], entry["sha256"]
+    path = Path(name)
+    path = path / "model.keras" if path.is_dir() else path
+    if path.suffix != ".keras" or not path.is_file():
+        raise InputError(
+            f"model {name!r}: must be one of {', '.join(list_models()) or '(no weights yet)'}, "
+            "a path to a .keras file or run directory, or hf://owner/repository/file.keras"
+            f"{_near(name, list_models())}"
+        )
+    return path, None
 
 
 def digest(path: str | Path) -> str:

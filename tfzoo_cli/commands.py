@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +25,13 @@ def train(words: argparse.Namespace) -> None:
         print(to_yaml(resolved.config), end="")
         return
     if words.dry_run:
-        info = resolved.recipe.data_info(resolved.config)
-        model = runner.dry_run(resolved)
+        for line in runner.remarks(resolved):
+            print(line, file=sys.stderr)
+        info, model = resolved.recipe.data_info(resolved.config), runner.dry_run(resolved)
         model.summary()
-        print(f"data: {json.dumps(info, default=str)}")
+        print(f"data: {json.dumps(dataclasses.asdict(info))}")
+        if info.guesses:
+            print(f"guessed, since the data are not there: {', '.join(info.guesses)}")
         print(f"{model.count_params():,} parameters; nothing was trained")
         return
     directory = words.run_dir or runner.run_directory(resolved)
@@ -40,25 +45,18 @@ def evaluate(words: argparse.Namespace) -> None:
     from tfzoo import runner
 
     model, resolved = runner.open_trained(words.model, words.recipe, words.overrides)
-    _print_metrics(resolved.recipe.evaluate(model, resolved.recipe.datasets(resolved.config)))
+    _print_metrics(runner.evaluate(model, resolved, words.model))
 
 
 def export(words: argparse.Namespace) -> None:
     """`tfzoo export MODEL --output DIR`."""
-    from tfzoo import runner, serving
-    from tfzoo.config import check, to_yaml
+    from tfzoo import runner
+    from tfzoo.config import check
 
     if words.version is not None:
         check(words.version >= 1, "--version", words.version, "at least 1")
     model, resolved = runner.open_trained(words.model, words.recipe)
-    path = serving.write(
-        model,
-        resolved.recipe.signatures(model),
-        words.output,
-        version=words.version,
-        config_yaml=to_yaml(resolved.config),
-    )
-    print(path)
+    print(runner.write_export(model, resolved, words.output, words.version))
 
 
 def serve(words: argparse.Namespace) -> None:
@@ -101,7 +99,7 @@ def predict(words: argparse.Namespace) -> None:
         outputs = RestClient(base).predict(name, inputs, signature_name=words.signature)
     else:
         model, resolved = runner.open_trained(words.model, words.recipe)
-        signatures = resolved.recipe.signatures(model)
+        signatures = resolved.recipe.signatures(model, resolved.info)
         name = words.signature
         check(name in signatures, "--signature", name, f"one of {', '.join(signatures)}")
         inputs = _read_inputs(words.input, list(signatures[name].inputs))

@@ -193,4 +193,4 @@ def test_refuses_data_without_voxels_and_sets_too_small():
     with pytest.raises(InputError, match="test_size=4"):
         resolved = runner.resolve("sdn/shapes", [*SMALL, "test_size=4"])
         datasets = resolved.recipe.datasets(resolved.config)
-        resolved.recipe.evaluate(None, datasets)
+        resolved.recipe.evaluate(None, datasets, resolved.config)

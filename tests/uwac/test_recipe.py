@@ -88,7 +88,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(algorithm, tmp_path):
     def train(folder, **keywords):
         runner.prepare(config)
         model = task.build(config, datasets.info)
-        training.train(model, datasets, runner.Run(tmp_path / folder, config, **keywords))
+        run = runner.Run(tmp_path / folder, config, **keywords)
+        training.train(model, datasets.train, datasets.transitions, run)
         return model
 
     whole = train("whole")
@@ -122,7 +123,7 @@ def test_normalisation_is_the_datas():
     )
     datasets = resolved.recipe.datasets(resolved.config)
     model = resolved.recipe.build(resolved.config, datasets.info)
-    x = datasets.info["transitions"].observation
+    x = datasets.transitions.observation
     np.testing.assert_allclose(model.space.observation_mean, x.mean(0), rtol=1e-5)
     np.testing.assert_allclose(np.std(model.space.observation(x), 0), 1, atol=0.02)
 
@@ -145,7 +146,7 @@ def test_ones_own_file_in_its_own_units(tmp_path):
         resolved = runner.resolve("uwac/transitions", words)
         resolved.recipe.datasets(resolved.config)
     clipped = runner.resolve("uwac/transitions", [*words, "clip_actions=true"])
-    action = clipped.recipe.datasets(clipped.config).info["transitions"].action
+    action = clipped.recipe.datasets(clipped.config).transitions.action
     cut = np.clip(np.delete(arrays["actions"][:, 0], np.s_[49::50]), -1, 1)
     np.testing.assert_array_equal(np.sort(action[:, 0]), np.sort(cut))
     words += ["action_low=[-2.0]", "action_high=[2.0]"]
@@ -193,7 +194,7 @@ def test_d4rls_recipes_train_a_step_on_mocked_episodes(name, monkeypatch):
     )
     task, config = resolved.recipe, resolved.config
     info = task.data_info(config)
-    d, a = info["observations"], info["actions"]
+    (d,), a = info.sizes, info.action_dim
     assert (d, a) == ((11, 3) if "hopper" in name else (45, 24))
     rng = np.random.default_rng(0)
     made = data.Transitions(

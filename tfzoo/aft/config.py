@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Le
 
 from tfzoo.aft.block import VARIANTS
 from tfzoo.config import (
@@ -20,7 +20,7 @@ from tfzoo.config import (
     check,
     key,
 )
-from tfzoo.data import DataConfig
+from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig, PixelMean, PixelStd
 from tfzoo.optim import OptimizerConfig
 from tfzoo.training.config import RunConfig
 
@@ -62,10 +62,8 @@ class ClassifierModelConfig(MixerConfig):
     bias_dim: Count = key(128, "d' of `full` and `local`")
     mlp_ratio: Positive = key(4.0, "width of the feed-forward layers over `dim`")
     drop_path: Fraction = key(0.0, "stochastic depth in the last block")
-    pixel_mean: Annotated[list[float], Len(1)] = key(
-        [127.5], "subtracted from raw pixels, one number or one a channel"
-    )
-    pixel_std: Annotated[list[Positive], Len(1)] = key([127.5], "then divided by")
+    pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

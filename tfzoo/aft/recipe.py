@@ -27,7 +27,7 @@ _TEXT_BYTES = {"enwik8": 100_000_000, "tfzoo_pydoc": 440_000}
 
 
 @task("aft.classifier")
-class Classification(ImageClassification):
+class Classification(ImageClassification[ClassifierConfig]):
     """Images to classes."""
 
     config_class = ClassifierConfig
@@ -36,11 +36,13 @@ class Classification(ImageClassification):
         """`model.image_size`."""
         return config.model.image_size
 
-    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig) -> tf.Tensor:
+    def augmented(
+        self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info
+    ) -> tf.Tensor:
         """By `augment`: none, a shift of up to one pixel in eight, or DeiT's."""
         size = config.model.image_size
         if config.augment == "deit":
-            mean, std = config.model.pixel_mean, config.model.pixel_std
+            mean, std = info.by_channel(config.model).values()
             return transforms.deit(image, seed, size, mean, std)
         image = transforms.to_size(image, size)
         return (
@@ -52,45 +54,41 @@ class Classification(ImageClassification):
         mixing = augment.mixup_or_cutmix if config.augment == "deit" else None
         return {"batch_map_fn": mixing, "repeats": config.repeats}
 
-    def build(self, config: ClassifierConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: ClassifierConfig, info: data.Info) -> keras.Model:
         """An `AFTClassifier`, compiled with AdamW and (smoothed) cross-entropy."""
-        settings = asdict(config.model)
-        for name in ("pixel_mean", "pixel_std"):
-            values = settings[name]
-            settings[name] = values[0] if len(values) == 1 else values
-        model = AFTClassifier(
-            num_classes=info["num_classes"], channels=info["image_shape"][-1], **settings
-        )
+        settings = asdict(config.model) | info.by_channel(config.model)
+        model = AFTClassifier(num_classes=info.num_classes, channels=info.channels, **settings)
         smoothing = config.label_smoothing
         model.compile(
-            make_adamw(config.optimizer, config.epochs * info["steps_per_epoch"]),
+            make_adamw(config.optimizer, config.epochs * info.steps_per_epoch),
             keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
             metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
             jit_compile=config.jit_compile,
         )
         return model
 
-    def signatures(self, model: keras.Model) -> dict[str, Any]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Any]:
         """`serving_default(images)` and `bytes(encoded)`."""
-        return classifier(model, model.image_size, model.channels)
+        return classifier(model, model.image_size, model.channels, info)
 
 
 @task("aft.language_model")
-class LanguageModelling(Recipe[TextConfig]):
+class LanguageModelling(Recipe[TextConfig, data.Datasets]):
     """Bytes to the next byte."""
 
     config_class = TextConfig
 
-    def data_info(self, config: TextConfig) -> dict[str, Any]:
-        """Steps of an epoch, and bytes to train on: 90 % of the text's usual or file's size."""
+    def data_info(self, config: TextConfig) -> data.Info:
+        """Steps of an epoch; its bytes are 90 % of the text's usual or file's size."""
         asked = config.data
+        known: dict[str, Any] = {"guesses": ("steps_per_epoch", "examples")}
         usual = _TEXT_BYTES.get(asked.name, 1_000_000)
         if asked.path is not None:
-            data.unprepared(asked)  # refuses a file that is not there
+            # refuses a file that is not there
+            known = {"version": data.unprepared(asked).info.full_name}
             usual = Path(asked.path).stat().st_size
         length = (asked.prefix_bytes or usual) * 9 // 10
-        windows = length // config.model.max_length - 1
-        return {"steps_per_epoch": _steps(windows, config), "bytes": length}
+        return _text_info(config, length, **known)
 
     def datasets(self, config: TextConfig) -> data.Datasets:
         """Windows of `model.max_length` bytes and the bytes that follow each."""
@@ -108,31 +106,33 @@ class LanguageModelling(Recipe[TextConfig]):
             data.eval_windows(text[name], length=length, batch_size=config.batch_size)
             for name in ("validation", "test")
         )
-        info = {"steps_per_epoch": stream.steps_per_epoch, "bytes": len(text["train"])}
+        info = _text_info(config, len(text["train"]), version=found.info.full_name)
         return data.Datasets(stream, validation, test, info)
 
-    def build(self, config: TextConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: TextConfig, info: data.Info) -> keras.Model:
         """An `AFTLanguageModel`, compiled with AdamW and cross-entropy."""
         model = AFTLanguageModel(**asdict(config.model))
         _compile_bits(model, config, info, "bits_per_byte")
         return model
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: keras.Model, datasets: data.Datasets, config: TextConfig
+    ) -> dict[str, float]:
         """Bits per byte of the test text, read in windows, and its length."""
         return _evaluate_bits(model, datasets.test, "bits_per_byte")
 
-    def signatures(self, model: keras.Model) -> dict[str, Any]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Any]:
         """`serving_default` and `score(tokens)`, `generate(prompt, ...)`."""
         return signatures.language_model(model)
 
 
 @task("aft.image_model")
-class ImageModelling(Recipe[ImageModelConfig]):
+class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
     """Sub-pixels to the next sub-pixel."""
 
     config_class = ImageModelConfig
 
-    def data_info(self, config: ImageModelConfig) -> dict[str, Any]:
+    def data_info(self, config: ImageModelConfig) -> data.Info:
         """Image shape and steps of a known data set, or of the user's prepared one."""
         return image_info(config)
 
@@ -150,19 +150,21 @@ class ImageModelling(Recipe[ImageModelConfig]):
 
         return image_datasets(found, config, info, prepare, lambda x: _pair(x["image"]))
 
-    def build(self, config: ImageModelConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: ImageModelConfig, info: data.Info) -> keras.Model:
         """An `AFTImageModel`, compiled with AdamW and cross-entropy."""
-        if None in info["image_shape"]:
+        if None in info.shape:
             raise InputError(f"data.name={config.data.name!r}: images must be of one size")
-        model = AFTImageModel(info["image_shape"], config.levels, **asdict(config.model))
+        model = AFTImageModel(info.sizes, config.levels, **asdict(config.model))
         _compile_bits(model, config, info, "bits_per_dim")
         return model
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: keras.Model, datasets: data.Datasets, config: ImageModelConfig
+    ) -> dict[str, float]:
         """Bits per dimension of the test images, and the number of dimensions."""
         return _evaluate_bits(model, datasets.test, "bits_per_dim")
 
-    def signatures(self, model: keras.Model) -> dict[str, Any]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Any]:
         """`serving_default` and `bits_per_dim(images)`, `sample(seed)`."""
         return signatures.image_model(model)
 
@@ -172,9 +174,9 @@ def _pair(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return image, image
 
 
-def _compile_bits(model: keras.Model, config: Any, info: dict[str, Any], name: str) -> None:
+def _compile_bits(model: keras.Model, config: Any, info: data.Info, name: str) -> None:
     model.compile(
-        make_adamw(config.optimizer, config.epochs * info["steps_per_epoch"]),
+        make_adamw(config.optimizer, config.epochs * info.steps_per_epoch),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[BitsPerSymbol(name=name)],
         jit_compile=config.jit_compile,
@@ -190,6 +192,16 @@ def _evaluate_bits(model: keras.Model, test: tf.data.Dataset, name: str) -> dict
     return {name: float(metric.result()), "count": count}
 
 
-def _steps(examples: int, config: Any) -> int:
-    whole = max(examples // config.batch_size, 1)
-    return min(whole, config.steps_per_epoch or whole)
+def _text_info(config: TextConfig, count: int, **known: Any) -> data.Info:
+    """Of a training text of `count` bytes, whose examples are windows."""
+    length = config.model.max_length
+    windows = max(count // length - 1, 1)
+    return data.Info(
+        data.epoch_steps(windows, config.batch_size, config.steps_per_epoch),
+        examples=windows,
+        shape=(length,),
+        dtype="int32",
+        low=0.0,
+        high=255.0,
+        **known,
+    )

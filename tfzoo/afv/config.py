@@ -11,7 +11,7 @@ from tfzoo.afv.networks import SIZES
 from tfzoo.afv.objectives import DEFAULT_HEAD, check_settings
 from tfzoo.afv.readout import ROUTES
 from tfzoo.config import MISSING, Config, Count, Factor, Fraction, OneOf, Positive, Rising, key
-from tfzoo.data import DataConfig
+from tfzoo.data.config import PIXEL_HALF, PIXEL_MIDDLE, DataConfig
 from tfzoo.errors import InputError
 from tfzoo.training.config import RunConfig
 
@@ -34,8 +34,8 @@ class GANConfig(Config):
     mcmc_weight: float = key(0.0, "gamma of the MCMC-inspired term")
     mcmc_noise: float = key(0.0, "deviation of its noise")
     ema: float = key(0.9, "of the averaged generator")
-    pixel_mean: float = key(0.0, "subtracted from raw pixels")
-    pixel_std: Positive = key(1.0, "then divided by")
+    pixel_mean: float | None = key(None, PIXEL_MIDDLE, of_data=True)
+    pixel_std: Positive | None = key(None, PIXEL_HALF, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -42,11 +41,12 @@ def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Ten
     return image
 
 
-def make_gan(config: ClassifierConfig, info: dict[str, Any]) -> EnergyGAN:
+def make_gan(config: ClassifierConfig, info: data.Info) -> EnergyGAN:
     """The GAN of a config, compiled."""
-    gan = EnergyGAN(channels=info["image_shape"][-1], seed=config.seed, **asdict(config.model))
+    settings = asdict(config.model) | info.to_unit(config.model)
+    gan = EnergyGAN(channels=info.channels, seed=config.seed, **settings)
     rates = config.optimizer
-    drops = [epoch * info["steps_per_epoch"] for epoch in rates.drop_epochs]
+    drops = [epoch * info.steps_per_epoch for epoch in rates.drop_epochs]
     gan.compile(
         make_adam(rates.d_rate, drops, rates.drop_factor),
         make_adam(rates.g_rate, drops, rates.drop_factor),
@@ -56,16 +56,18 @@ def make_gan(config: ClassifierConfig, info: dict[str, Any]) -> EnergyGAN:
 
 
 @task("afv.classifier")
-class FisherClassification(ImageClassification):
+class FisherClassification(ImageClassification[ClassifierConfig]):
     """Images to classes by Adversarial Fisher Vectors."""
 
     config_class = ClassifierConfig
 
-    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig) -> tf.Tensor:
+    def augmented(
+        self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info
+    ) -> tf.Tensor:
         """By `augment`."""
         return augmented(image, seed, config.augment, self.image_size(config))
 
-    def build(self, config: ClassifierConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: ClassifierConfig, info: data.Info) -> keras.Model:
         """An `AFVClassifier` around untrained networks; `train` makes the GAN itself."""
         self.image_size(config)
         gan, readout = make_gan(config, info), config.readout
@@ -73,10 +75,9 @@ class FisherClassification(ImageClassification):
         return AFVClassifier(
             FisherVectorizer(gan.discriminator, stride=readout.stride),
             gan.average,
-            info["num_classes"],
-            info["image_shape"],
-            pixel_mean=config.model.pixel_mean,
-            pixel_std=config.model.pixel_std,
+            info.num_classes,
+            info.shape,
+            **info.to_unit(config.model),
             dropout=readout.dropout,
             use_bias=not hinge,
             route=readout.route,
@@ -85,7 +86,7 @@ class FisherClassification(ImageClassification):
 
     def train(
         self, model: AFVClassifier, datasets: data.Datasets, run: Run[ClassifierConfig]
-    ) -> None:
+    ) -> dict[str, float]:
         """The GAN by one `fit`, then statistics, then the read-out.
 
         Leaves `gan.keras` and `samples/` in the run directory, and for `hinge` a run directory
@@ -113,6 +114,7 @@ class FisherClassification(ImageClassification):
         else:
             self._train_hinge(model, run)
             model.sharpen(model.predict_scores(held_x), held_y)
+        return {}
 
     def _train_hinge(self, model: AFVClassifier, run: Run[ClassifierConfig]) -> None:
         """The paper's classifier, as a run of its own inside the run's directory."""
@@ -124,7 +126,7 @@ class FisherClassification(ImageClassification):
             augment=readout.augment,
         )
         datasets = self.datasets(config)
-        drops = [epoch * datasets.info["steps_per_epoch"] for epoch in readout.drop_epochs]
+        drops = [epoch * datasets.info.steps_per_epoch for epoch in readout.drop_epochs]
         with run.scope():
             adam = make_adam(readout.rate, drops, readout.drop_factor)
             adam.beta_1 = 0.9  # PyTorch's default
@@ -136,7 +138,9 @@ class FisherClassification(ImageClassification):
             )
         Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
 
-    def evaluate(self, model: AFVClassifier, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: AFVClassifier, datasets: data.Datasets, config: ClassifierConfig
+    ) -> dict[str, float]:
         """Accuracy, cross-entropy, count; Fisher similarity and distance of the test images."""
         x, y = _whole(datasets.test)
         scores = model.predict_scores(x)
@@ -153,9 +157,11 @@ class FisherClassification(ImageClassification):
             "dead_coordinates": model.vectorizer.dead,
         }
 
-    def signatures(self, model: AFVClassifier) -> dict[str, Signature]:
+    def signatures(
+        self, model: AFVClassifier, info: data.Info | None = None
+    ) -> dict[str, Signature]:
         """`serving_default`, `features` and `score` with bytes forms, `sample`."""
-        return signatures(model)
+        return signatures(model, info)
 
 
 def labelled(config: ClassifierConfig) -> tuple[np.ndarray, np.ndarray]:

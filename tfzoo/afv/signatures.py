@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfzoo import serving
 from tfzoo.afv.classifier import AFVClassifier
+from tfzoo.data import Info
 from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
 from tfzoo.typing import Tensor
@@ -17,7 +18,7 @@ from tfzoo.typing import Tensor
 SEEDS = np.arange(4, dtype=np.int32)
 
 
-def signatures(model: AFVClassifier) -> dict[str, Signature]:
+def signatures(model: AFVClassifier, info: Info | None = None) -> dict[str, Signature]:
     """Images or files to classes, Fisher vectors and energy; seeds to images.
 
     `serving_default(images)` gives `probabilities`, `classes`; `features(images)` the vector
@@ -34,7 +35,7 @@ def signatures(model: AFVClassifier) -> dict[str, Signature]:
     }
     found = {}
     for name, (answer, says) in answers.items():
-        made = image_signatures(answer, size, channels, says)
+        made = image_signatures(answer, size, channels, says, info)
         found[name or "serving_default"] = made["serving_default"]
         found[f"{name}_bytes" if name else "bytes"] = made["bytes"]
     if model.generator is not None:

@@ -29,14 +29,15 @@ C = TypeVar("C", bound=AlignedClassificationConfig)
 class _Aligned(Classification[C]):
     """A plain Keras model whose loss is moved while it trains."""
 
-    def build(self, config: C, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: C, info: data.Info) -> keras.Model:
         """The network, compiled with its parametric loss."""
-        loss = config.ala.make_loss(info["num_classes"])
+        loss = config.ala.make_loss(info.num_classes)
         return training.compiled(self.network(config, info), loss, config, info)
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run[C]) -> None:
+    def train(self, model: keras.Model, datasets: data.Datasets, run: Run[C]) -> dict[str, float]:
         """One model with the callback, or several children."""
-        training.train(model, datasets, run, datasets.info["metric"])
+        training.train(model, datasets, run, run.config.metric.make())
+        return {}
 
 
 @task("ala.images")
@@ -52,10 +53,10 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
 
     config_class = AttributeConfig
 
-    def data_info(self, config: AttributeConfig) -> dict[str, Any]:
+    def data_info(self, config: AttributeConfig) -> data.Info:
         """Two classes; an epoch is that of `celeb_a` where it is not known otherwise."""
-        steps = max(_CELEB_A // config.batch_size, 1)
-        return self._info(config, min(steps, config.steps_per_epoch or steps))
+        guesses = ("steps_per_epoch", "examples", "mean", "std")
+        return _attribute_info(config, _CELEB_A, guesses=guesses)
 
     def datasets(self, config: AttributeConfig) -> data.Datasets:
         """Images brought to one size, with one-hot labels."""
@@ -88,13 +89,24 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
             data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
             for s in ("validation", "test")
         )
-        info = self._info(config, stream.steps_per_epoch)
+        count = found.info.splits["train"].num_examples
+        measured: dict[str, Any] = {"low": 0.0, "high": 255.0}
+        if None in (config.model.pixel_mean, config.model.pixel_std):
+            measured = data.statistics(found, "train")
+        info = _attribute_info(config, count, version=found.info.full_name, **measured)
         return data.Datasets(stream, validation, test, info)
 
-    def _info(self, config: AttributeConfig, steps: int) -> dict[str, Any]:
-        size = config.image_size
-        found = {"steps_per_epoch": steps, "num_classes": 2, "shape": (size, size, 3)}
-        return found | {"metric": config.metric.make()}
+
+def _attribute_info(config: AttributeConfig, count: int, **known: Any) -> data.Info:
+    size = config.image_size
+    return data.Info(
+        data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
+        examples=count,
+        shape=(size, size, 3),
+        dtype="uint8",
+        classes=(f"not {config.attribute}", config.attribute),
+        **known,
+    )
 
 
 @task("ala.retrieval")
@@ -122,7 +134,7 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
             )
         rows = tf.ragged.constant([r.tolist() for r in by_class], tf.int64)
         lengths = rows.row_lengths()
-        steps = max(min(count // config.batch_size, config.steps_per_epoch or count), 1)
+        steps = data.epoch_steps(count, config.batch_size, config.steps_per_epoch)
         size = config.model.image_size
 
         def batch(step: tf.Tensor) -> tuple[Any, Any]:
@@ -160,18 +172,19 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
 
         return data.TrainStream(steps, make)
 
-    def build(self, config: AlignedRetrievalConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: AlignedRetrievalConfig, info: data.Info) -> keras.Model:
         """The network to embeddings of unit length, compiled with its parametric loss."""
         made = self.network(config, info)
         return training.compiled(made, config.ala.make_loss(config.train_classes), config, info)
 
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[AlignedRetrievalConfig]
-    ) -> None:
+    ) -> dict[str, float]:
         """One model with the callback, or several children."""
         if run.config.model.weights == "imagenet":
             networks.load_imagenet(model)  # a resumed run puts its own over them
         training.train(model, datasets, run, run.config.metric.make())
+        return {}
 
 
 def _by_class(labels: np.ndarray) -> list[np.ndarray]:

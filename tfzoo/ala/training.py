@@ -16,7 +16,7 @@ from tfzoo.ala.config import AlignedClassificationConfig, AlignedRetrievalConfig
 from tfzoo.ala.controller import LossController
 from tfzoo.ala.learning import Schedule, SharedLearning
 from tfzoo.ala.parametric import ParametricLoss
-from tfzoo.data import Datasets
+from tfzoo.data import Datasets, Info
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.metrics.held_out import HeldOut
@@ -26,11 +26,9 @@ from tfzoo.training.run import Run
 Aligned = TypeVar("Aligned", bound=AlignedClassificationConfig | AlignedRetrievalConfig)
 
 
-def compiled(
-    model: keras.Model, loss: ParametricLoss, config: Any, info: dict[str, Any]
-) -> keras.Model:
+def compiled(model: keras.Model, loss: ParametricLoss, config: Any, info: Info) -> keras.Model:
     """The model, with its loss and its optimizer."""
-    optimizer = config.optimizer.make(config.epochs * info["steps_per_epoch"])
+    optimizer = config.optimizer.make(config.epochs * info.steps_per_epoch)
     model.compile(optimizer, loss, jit_compile=config.jit_compile)
     return model
 

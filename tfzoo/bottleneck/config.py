@@ -9,7 +9,7 @@ from annotated_types import Gt, Lt
 
 from tfzoo.bottleneck.kernels import ACTIVATIONS
 from tfzoo.config import MISSING, Config, Count, OneOf, Positive, check, key
-from tfzoo.data import DataConfig
+from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
 LOSSES = ("squared_error", "cross_entropy")
@@ -33,8 +33,8 @@ class NetworkConfig(Config):
     freeze_features: bool = key(False, "an ablation")
     rate: Stable = key(0.1, "c in learning rate = c N / (curvature x lambda_max(Theta_F))")
     limit: Stable = key(1.0, "the sharpness above which the learning rate is lowered")
-    pixel_mean: float = key(0.0, "subtracted from raw pixels")
-    pixel_std: Positive = key(1.0, "then divided by")
+    pixel_mean: float | None = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
     unit_rows: bool = key(False, "then scaled to length sqrt(n)")
 
 
@@ -55,12 +55,11 @@ class NetworkTaskConfig(RunConfig):
         "squared_error", "`squared_error`, regression on one-hot rows, or `cross_entropy`"
     )
     memory_gib: Positive = key(4.0, "see the size rule")
-    steps_per_epoch: Count | None = key(20, "steps of gradient descent in an epoch")
+    steps_per_epoch: Count = key(20, "steps of gradient descent in an epoch")
 
     def __post_init__(self) -> None:
         super().__post_init__()
 
-        check(self.steps_per_epoch is not None, "steps_per_epoch", None, "a number of steps")
         check(self.precision == "float32", "precision", self.precision, "float32, for kernels")
         check(self.distribute == "none", "distribute", self.distribute, "none")
         largest = self.largest()

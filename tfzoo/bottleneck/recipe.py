@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -21,35 +21,37 @@ if TYPE_CHECKING:
 
 
 @task("bottleneck.network")
-class BottleneckClassification(ImageClassification):
+class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
     """Images to classes through a finite bottleneck, simulated in function space."""
 
     config_class = NetworkTaskConfig
 
-    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig) -> tf.Tensor:
+    def augmented(
+        self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig, info: data.Info
+    ) -> tf.Tensor:
         """As it is: the training set is one batch that never changes."""
         return transforms.to_size(image, self.image_size(config))
 
-    def data_info(self, config: NetworkTaskConfig) -> dict[str, Any]:
+    def data_info(self, config: NetworkTaskConfig) -> data.Info:
         """Classes and channels, and the config's steps."""
-        return super().data_info(config) | {"steps_per_epoch": config.steps_per_epoch}
+        return replace(super().data_info(config), steps_per_epoch=config.steps_per_epoch)
 
     def datasets(self, config: NetworkTaskConfig) -> data.Datasets:
         """The stream's first batch, again and again, is the training set."""
         found = super().datasets(config)
         whole = found.train.from_step(0).take(1).cache()
-        info = found.info | {"steps_per_epoch": config.steps_per_epoch}
-        stream = data.TrainStream(info["steps_per_epoch"], lambda step: whole.repeat())
+        info = replace(found.info, steps_per_epoch=config.steps_per_epoch)
+        stream = data.TrainStream(info.steps_per_epoch, lambda step: whole.repeat())
         return replace(found, train=stream, info=info)
 
-    def build(self, config: NetworkTaskConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: NetworkTaskConfig, info: data.Info) -> keras.Model:
         """A `BottleneckNetwork` for `batch_size` training examples, compiled."""
         self.image_size(config)
         model = BottleneckNetwork(
-            input_shape=info["image_shape"],
-            outputs=info["num_classes"],
+            input_shape=info.sizes,
+            outputs=info.num_classes,
             examples=config.batch_size,
-            **asdict(config.model),
+            **asdict(config.model) | info.over_all(config.model),
         )
         squared = config.loss == "squared_error"
         model.compile(
@@ -59,12 +61,14 @@ class BottleneckClassification(ImageClassification):
         )
         return model
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: keras.Model, datasets: data.Datasets, config: NetworkTaskConfig
+    ) -> dict[str, float]:
         """Accuracy and loss on the test split, and the number of images."""
         found = model.evaluate(datasets.test, verbose=0, return_dict=True)
         count = sum(len(x) for x, _ in datasets.test)
         return {name: float(value) for name, value in found.items()} | {"count": count}
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)`, `bytes(encoded)`, `features(images)`."""
-        return signatures.of_images(model)
+        return signatures.of_images(model, info)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfzoo.bottleneck.infinite import InfiniteNetwork
 from tfzoo.bottleneck.model import BottleneckNetwork
+from tfzoo.data import Info
 from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
 from tfzoo.typing import Tensor
@@ -65,13 +66,13 @@ def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
     return found | _features(model, "x", inputs, examples)
 
 
-def of_images(model: Network) -> dict[str, Signature]:
+def of_images(model: Network, info: Info | None = None) -> dict[str, Signature]:
     """`serving_default(images)`, `bytes(encoded)` and `features(images)` of an image classifier."""
     (height, width, channels), _, _ = model.sizes()
     if height != width:
         raise ValueError(f"images {height}x{width}: must be square")
     says = "mean and spread of the outputs, and the likeliest class"
-    found = image_signatures(answer(model, classes=True), height, channels, says)
+    found = image_signatures(answer(model, classes=True), height, channels, says, info)
     default = found["serving_default"]
     return found | _features(model, "images", default.inputs, default.examples)
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Len
-
 from tfzoo.collegial.resnext import stage_blocks
 from tfzoo.config import MISSING, Config, Count, OneOf, Positive, key
-from tfzoo.data import DataConfig
+from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig, PixelMean, PixelStd
 from tfzoo.errors import InputError
 from tfzoo.optim import OptimizerConfig, StepsConfig
 from tfzoo.training.config import RunConfig
@@ -42,10 +40,8 @@ class ResNeXtConfig(Config):
     family: str = key("cifar", "`cifar` or `imagenet`")
     stages: Count = key(3, "of the `cifar` family")
     image_size: Count = key(32, "side of the images")
-    pixel_mean: Annotated[list[float], Len(1)] = key(
-        [127.5], "subtracted from raw pixels, one number or one a channel"
-    )
-    pixel_std: Annotated[list[Positive], Len(1)] = key([127.5], "then divided by")
+    pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,8 +72,8 @@ class MLPConfig(Config):
     activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key("relu", "of the hidden layers")
     parametrization: Annotated[str, OneOf("standard", "ntk")] = key("ntk", "`ntk` or `standard`")
     use_bias: bool = key(False, "biases in all layers")
-    pixel_mean: float = key(0.0, "subtracted from raw pixels")
-    pixel_std: Positive = key(1.0, "then divided by")
+    pixel_mean: float | None = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
 
+from tfzoo import data
 from tfzoo.collegial import predictive
 from tfzoo.collegial.config import ImageConfig, MLPTaskConfig, ResNeXtTaskConfig
 from tfzoo.collegial.mlp import CollegialMLP
@@ -18,6 +19,8 @@ from tfzoo.recipes.image_signatures import class_answer, classifier, image_signa
 from tfzoo.recipes.images import ImageClassification
 from tfzoo.registry import task
 from tfzoo.serving import Signature
+
+Config = TypeVar("Config", bound=ImageConfig)
 
 
 def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Tensor:
@@ -33,8 +36,10 @@ def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Ten
     return transforms.shift(image, seed, max(1, size // 8)) if kind == "shift" else image
 
 
-class _Images(ImageClassification):
-    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: ImageConfig) -> tf.Tensor:
+class _Images(ImageClassification[Config]):
+    def augmented(
+        self, image: tf.Tensor, seed: tf.Tensor, config: ImageConfig, info: data.Info
+    ) -> tf.Tensor:
         """By `augment`."""
         return augmented(image, seed, config.augment, self.image_size(config))
 
@@ -50,7 +55,7 @@ def _compile(model: keras.Model, optimizer: Any, config: ImageConfig) -> keras.M
 
 
 @task("collegial.resnext")
-class ResNeXtClassification(_Images):
+class ResNeXtClassification(_Images[ResNeXtTaskConfig]):
     """Ensembles within the blocks of a ResNeXt."""
 
     config_class = ResNeXtTaskConfig
@@ -59,36 +64,33 @@ class ResNeXtClassification(_Images):
         """`model.image_size`."""
         return config.model.image_size
 
-    def build(self, config: ResNeXtTaskConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: ResNeXtTaskConfig, info: data.Info) -> keras.Model:
         """A `CollegialResNeXt`, compiled with momentum SGD."""
-        settings = asdict(config.model)
-        for name in ("pixel_mean", "pixel_std"):
-            values = settings[name]
-            settings[name] = values[0] if len(values) == 1 else values
-        model = CollegialResNeXt(info["num_classes"], channels=info["image_shape"][-1], **settings)
-        optimizer = make_momentum_sgd(config.optimizer, info["steps_per_epoch"])
+        settings = asdict(config.model) | info.by_channel(config.model)
+        model = CollegialResNeXt(info.num_classes, channels=info.channels, **settings)
+        optimizer = make_momentum_sgd(config.optimizer, info.steps_per_epoch)
         return _compile(model, optimizer, config)
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` and `bytes(encoded)`; members are not final here."""
-        return classifier(model, model.image_size, model.channels)
+        return classifier(model, model.image_size, model.channels, info)
 
 
 @task("collegial.mlp")
-class MLPClassification(_Images):
+class MLPClassification(_Images[MLPTaskConfig]):
     """A fully connected ensemble whose members reach up to the output."""
 
     config_class = MLPTaskConfig
 
-    def build(self, config: MLPTaskConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: MLPTaskConfig, info: data.Info) -> keras.Model:
         """A `CollegialMLP`, compiled with AdamW."""
         self.image_size(config)
-        settings = asdict(config.model)
-        model = CollegialMLP(info["image_shape"], info["num_classes"], **settings)
-        steps = config.epochs * info["steps_per_epoch"]
+        settings = asdict(config.model) | info.over_all(config.model)
+        model = CollegialMLP(info.sizes, info.num_classes, **settings)
+        steps = config.epochs * info.steps_per_epoch
         return _compile(model, make_adamw(config.optimizer, steps), config)
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default`, `bytes` with the members' disagreement; `members(images)`."""
         size, _, channels = model.example_shape
 
@@ -98,7 +100,7 @@ class MLPClassification(_Images):
             return {**found, "disagreement": predictive.disagreement(members)}
 
         says = "class probabilities, the likeliest class, and the members' disagreement in nats"
-        found = image_signatures(answer, size, channels, says)
+        found = image_signatures(answer, size, channels, says, info)
         default = found["serving_default"]
         found["members"] = Signature(
             lambda images: {

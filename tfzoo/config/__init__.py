@@ -20,7 +20,15 @@ from tfzoo.config.declaration import (
     json_schema,
     key,
 )
-from tfzoo.config.reading import load, parse, read_yaml, resolve, to_yaml
+from tfzoo.config.reading import (
+    for_other_data,
+    load,
+    parse,
+    parse_yaml,
+    read_yaml,
+    resolve,
+    to_yaml,
+)
 
 __all__ = [
     "MISSING",
@@ -39,10 +47,12 @@ __all__ = [
     "Widths",
     "check",
     "choices",
+    "for_other_data",
     "json_schema",
     "key",
     "load",
     "parse",
+    "parse_yaml",
     "read_yaml",
     "resolve",
     "to_yaml",

@@ -65,14 +65,16 @@ Rising = Annotated[
 ]
 
 
-def key(default: Any, document: str) -> Any:
+def key(default: Any, document: str, *, of_data: bool = False) -> Any:
     """A field of a `Config`.
 
     Args:
         default: `MISSING` for a key that must be set; a list or a `Config` is copied for each.
         document: what it is, for readers and `json_schema`.
+        of_data: the value that a recipe sets holds for the recipe's own data; with other data the
+            default takes its place (see `for_other_data`).
     """
-    metadata = {"document": document}
+    metadata = {"document": document, "of_data": of_data}
     if isinstance(default, (list, Config)):
         copy = functools.partial(deepcopy, default)
         return dataclasses.field(default_factory=copy, metadata=metadata)

@@ -39,6 +39,15 @@ def read_yaml(path: str | Path) -> DictConfig:
     return loaded
 
 
+def parse_yaml(text: str) -> DictConfig:
+    """The mapping of a YAML text that `to_yaml` wrote."""
+    from omegaconf import DictConfig, OmegaConf
+
+    loaded = OmegaConf.create(text)
+    assert isinstance(loaded, DictConfig)  # of a dataclass
+    return loaded
+
+
 def parse(values: Any, overrides: Sequence[str] = ()) -> DictConfig:
     """A YAML mapping with `key=value` overrides (dots reach into nested keys) laid over it.
 
@@ -56,6 +65,53 @@ def parse(values: Any, overrides: Sequence[str] = ()) -> DictConfig:
         raise InputError(f"overrides {' '.join(overrides)!r}: {_one_line(error)}") from None
     assert isinstance(merged, DictConfig)  # overrides are keys: they do not merge with a list
     return merged
+
+
+def for_other_data(
+    config_class: type, values: DictConfig, overrides: Sequence[str]
+) -> tuple[DictConfig, list[str]]:
+    """A recipe's values without those that hold for its own data only, if the data are others.
+
+    The data are others where the overrides name another data set, or a path in place of the
+    recipe's. Keys declared `of_data` that the overrides do not set then take their defaults.
+
+    Args:
+        config_class: of the recipe's task.
+        values: the recipe's YAML.
+        overrides: to be laid over it.
+
+    Returns:
+        The values, and the dotted keys that were left out.
+    """
+    from omegaconf import OmegaConf
+
+    laid = parse(values, overrides)
+    others = (OmegaConf.select(values, f"data.{word}", default=None) for word in ("name", "path"))
+    changed = [
+        theirs is not None and theirs != OmegaConf.select(laid, f"data.{word}", default=None)
+        for word, theirs in zip(("name", "path"), others, strict=True)
+    ]
+    if not any(changed):
+        return values, []
+    told = {word.partition("=")[0] for word in overrides}
+    names = [name for name in _of_data(config_class) if name not in told]
+    left_out = [name for name in names if OmegaConf.select(values, name, default=None) is not None]
+    kept = values.copy()
+    for name in left_out:
+        group, _, last = name.rpartition(".")
+        del (OmegaConf.select(kept, group) if group else kept)[last]
+    return kept, left_out
+
+
+def _of_data(config_class: type, prefix: str = "") -> list[str]:
+    names = []
+    for field in dataclasses.fields(config_class):
+        hint = hints(config_class)[field.name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            names += _of_data(hint, f"{prefix}{field.name}.")
+        elif field.metadata.get("of_data"):
+            names.append(prefix + field.name)
+    return names
 
 
 def resolve(config_class: type[T], values: Any) -> T:

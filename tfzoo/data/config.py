@@ -5,11 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge
+from annotated_types import Ge, Len
 
-from tfzoo.config import MISSING, Config, OneOf, Text, key
+from tfzoo.config import MISSING, Config, OneOf, Positive, Text, key
 
 ON_ERROR = ("fail", "skip")
+
+PixelMean = Annotated[list[float], Len(1)] | None
+PixelStd = Annotated[list[Positive], Len(1)] | None
+
+PIXEL_MEAN = "subtracted from raw pixels; null: the mean of the training data"
+PIXEL_STD = "then divided by; null: the standard deviation of the training data"
+PIXEL_MIDDLE = "subtracted from raw pixels; null: the middle of the training data's range"
+PIXEL_HALF = "then divided by; null: half the width of the training data's range"
+"""What the keys `pixel_mean` and `pixel_std` of the recipes are: see `Info.by_channel`, ..."""
 
 
 @dataclass(frozen=True)

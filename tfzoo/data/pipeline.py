@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data.info import Info, epoch_steps
 from tfzoo.errors import InputError
 
 MapFn = Callable[[Any, tf.Tensor], Any]
@@ -42,17 +43,19 @@ class TrainStream:
 class Datasets:
     """What a recipe trains, chooses and reports on.
 
+    A recipe whose training or evaluation reads more than batches adds fields in a subclass.
+
     Attributes:
         train: the training stream.
         validation: finite batches that choices are made on.
         test: finite batches that results are reported on.
-        info: counts and shapes that building the model needs; has `steps_per_epoch`.
+        info: what the data say of themselves.
     """
 
     train: TrainStream
     validation: tf.data.Dataset
     test: tf.data.Dataset
-    info: dict[str, Any] = field(default_factory=dict)
+    info: Info
 
 
 def train_stream(
@@ -101,7 +104,7 @@ def train_stream(
         raise InputError(
             f"batch_size={batch_size}: must be at most {count}, the number of training examples"
         )
-    steps = min(count // batch_size, steps_per_epoch or count // batch_size)
+    steps = epoch_steps(count, batch_size, steps_per_epoch)
     per_epoch = steps * batch_size
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:

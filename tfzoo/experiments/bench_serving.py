@@ -127,7 +127,7 @@ def _prepare(folder: Path) -> tuple[list[Question], list[float]]:
     questions, calls = [], []
     for target in MODELS:
         model, resolved = runner.open_trained(target)
-        signatures = resolved.recipe.signatures(model)
+        signatures = resolved.recipe.signatures(model, resolved.info)
         name = target.replace("/", "_")
         path = serving.write(model, signatures, folder / name)
         loaded = tf.saved_model.load(str(path))

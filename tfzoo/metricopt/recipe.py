@@ -27,17 +27,18 @@ class _Tuned(Classification[TunedClassificationConfig]):
 
     config_class = TunedClassificationConfig
 
-    def build(self, config: TunedClassificationConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: TunedClassificationConfig, info: data.Info) -> keras.Model:
         """The network, compiled."""
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        steps = info["steps_per_epoch"]
-        return training.compile_base(self.network(config, info), loss, config, steps)
+        network = self.network(config, info)
+        return training.compile_base(network, loss, config, info.steps_per_epoch)
 
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[TunedClassificationConfig]
-    ) -> None:
+    ) -> dict[str, float]:
         """The base model, then its adapters for the metric."""
         training.train(model, model, datasets, run, lambda y: np.argmax(y, -1))
+        return {}
 
 
 @task("metricopt.images")
@@ -79,13 +80,13 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
             shuffle_buffer=SHUFFLE_BUFFER,
         )
 
-    def build(self, config: TunedRetrievalConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: TunedRetrievalConfig, info: data.Info) -> keras.Model:
         """A plain Keras model from raw pixels to embeddings of unit length."""
         return self.network(config, info)
 
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[TunedRetrievalConfig]
-    ) -> None:
+    ) -> dict[str, float]:
         """The embedding under its softmax, then its adapters for the metric."""
         if run.config.model.weights == "imagenet":
             networks.load_imagenet(model)  # a resumed run puts its own over them
@@ -93,6 +94,7 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
         loss = {"logits": keras.losses.CategoricalCrossentropy(from_logits=True)}
         training.compile_base(base, loss, run.config, datasets.train.steps_per_epoch)
         training.train(model, base, datasets, run, lambda y: np.asarray(y), validate=False)
+        return {}
 
 
 def _classifier(embedder: keras.Model, config: TunedRetrievalConfig) -> keras.Model:

@@ -12,6 +12,7 @@ from tfzoo import data
 from tfzoo.data.images import augment, transforms
 from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
+from tfzoo.metrics.black_box import MetricError
 from tfzoo.metrics.held_out import answers
 from tfzoo.recipe import Recipe
 from tfzoo.recipes import networks
@@ -23,7 +24,7 @@ from tfzoo.serving import Signature
 C = TypeVar("C", bound=ClassificationConfig)
 
 
-class Classification(Recipe[C]):
+class Classification(Recipe[C, data.Datasets]):
     """Examples of one feature, held in memory, to classes.
 
     A method's recipe adds `build`, around `network`, and `train`.
@@ -70,23 +71,32 @@ class Classification(Recipe[C]):
             data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
             for s in others
         )
-        steps = stream.steps_per_epoch
-        mean, std = held[self.feature][rows].mean(0), held[self.feature][rows].std(0)
-        info = {"steps_per_epoch": steps, "num_classes": classes, "mean": mean, "std": std}
-        info |= {"shape": tuple(x.shape[1:]), "metric": config.metric.make()}
+        for name in others:
+            labels = data.split(found, name).map(lambda example: example["label"])
+            check_metric(config, np.array(list(labels.as_numpy_iterator())), classes, name)
+        values = held[self.feature][rows]
+        info = data.Info(
+            stream.steps_per_epoch,
+            examples=len(rows),
+            version=found.info.full_name,
+            shape=values.shape[1:],
+            dtype=values.dtype.name,
+            classes=tuple(found.info.features["label"].names),
+            **data.moments(values),
+        )
         return data.Datasets(stream, validation, test, info)
 
-    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: data.Info) -> keras.Model:
         """A plain Keras model to logits, not compiled."""
         raise NotImplementedError
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
         """The metric, accuracy and number of examples on the test split."""
         labels, logits = answers(model, datasets.test)
-        labels, metric = labels.argmax(-1), datasets.info["metric"]
+        labels, metric = labels.argmax(-1), config.metric.make()
         accuracy = float(np.mean(logits.argmax(-1) == labels))
-        found = {metric.name: metric(labels, logits), "accuracy": accuracy}
-        return found | {"count": len(labels)}
+        value = {str(metric.name): metric(labels, logits)}
+        return value | {"accuracy": accuracy, "count": len(labels)}
 
 
 class Images(Classification[C]):
@@ -102,28 +112,33 @@ class Images(Classification[C]):
         x = self.prepared(x)
         return augment.flip(transforms.padded_crop(x, crop, max(1, x.shape[0] // 8)), mirror)
 
-    def data_info(self, config: C) -> dict[str, Any]:
+    def data_info(self, config: C) -> data.Info:
         """Shape and classes; an epoch's length is that of the uncut data."""
-        found = image_info(config)
-        return found | {"shape": found["image_shape"]}
+        return image_info(config)
 
-    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: data.Info) -> keras.Model:
         """A plain Keras model from raw pixels to logits."""
-        shape, settings = info["shape"], config.model
-        if None in shape or shape[0] != shape[1]:
+        settings = config.model
+        if None in info.shape or info.shape[0] != info.shape[1]:
             raise InputError(
-                f"data.name={config.data.name!r}: images {list(shape)}, must be square, of one size"
+                f"data.name={config.data.name!r}: images {list(info.shape)}, must be square, of "
+                "one size"
             )
-        scale = (settings.pixel_mean, settings.pixel_std)
+        shape = info.sizes
+        scale = tuple(info.by_channel(settings).values())
         if settings.kind == "mlp":
-            return networks.mlp(shape, info["num_classes"], settings.hidden, *scale)
+            return networks.mlp(shape, info.num_classes, settings.hidden, *scale)
         size = (settings.depth, settings.width)
-        return networks.resnet(shape, info["num_classes"], *size, *scale)
+        return networks.resnet(shape, info.num_classes, *size, *scale)
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` and `bytes(encoded)`."""
         _, size, _, channels = model.input_shape
-        return classifier(model, size, channels)
+        return classifier(model, size, channels, info)
+
+
+_GUESSED = ("steps_per_epoch", "examples", "mean", "std", "classes")
+"""What is not known of a table that is not given."""
 
 
 class Table(Classification[C]):
@@ -131,31 +146,35 @@ class Table(Classification[C]):
 
     feature = "features"
 
-    def data_info(self, config: C) -> dict[str, Any]:
+    def data_info(self, config: C) -> data.Info:
         """Shape and classes: by `model.inputs`, of two classes, where no file is given."""
         if config.model.inputs and config.data.name == "tfzoo_table" and config.data.path is None:
-            return _table_info(config.model.inputs, 2, 1)
+            return data.Info(1, shape=(config.model.inputs,), classes=("0", "1"), guesses=_GUESSED)
         found = data.builder(config.data)
         if "features" not in found.info.features:
             raise InputError(f"data.name={config.data.name!r}: must have features and label")
-        (width,) = found.info.features["features"].shape
         count = found.info.splits["train"].num_examples
-        steps = min(max(count // config.batch_size, 1), config.steps_per_epoch or count)
-        classes = found.info.features["label"].num_classes
-        return _table_info(width, classes, steps)
+        return data.Info(
+            data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
+            examples=count,
+            version=found.info.full_name,
+            shape=found.info.features["features"].shape,
+            classes=tuple(found.info.features["label"].names),
+            guesses=("mean", "std"),
+        )
 
-    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: data.Info) -> keras.Model:
         """A plain Keras model from features to logits."""
         if config.model.kind != "mlp":
             raise InputError(f"model.kind={config.model.kind!r}: must be mlp for a table")
-        (width,) = info["shape"]
+        (width,) = info.sizes
         if config.model.inputs not in (None, width):
             raise InputError(f"model.inputs={config.model.inputs}: must be the data's {width}")
-        std = np.maximum(info["std"], 1e-9)
-        hidden = config.model.hidden
-        return networks.mlp(info["shape"], info["num_classes"], hidden, info["mean"], std)
+        mean = np.zeros(width) if info.mean is None else np.asarray(info.mean)
+        std = np.ones(width) if info.std is None else np.maximum(info.std, 1e-9)
+        return networks.mlp((width,), info.num_classes, config.model.hidden, mean, std)
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(features)` to probabilities and classes."""
         width = model.input_shape[-1]
         norm = next(la for la in model.layers if isinstance(la, keras.layers.Normalization))
@@ -172,9 +191,22 @@ class Table(Classification[C]):
         }
 
 
-def _table_info(width: int, classes: int, steps: int) -> dict[str, Any]:
-    plain = {"mean": np.zeros(width), "std": np.ones(width)}
-    return plain | {"steps_per_epoch": steps, "num_classes": classes, "shape": (width,)}
+def check_metric(
+    config: ClassificationConfig, labels: np.ndarray, classes: int, split: str
+) -> None:
+    """Evaluates the metric on a split's labels before training, with answers drawn at random.
+
+    Raises:
+        InputError: the metric is not defined for so many classes, or for these labels.
+    """
+    logits = np.random.default_rng(0).normal(size=(len(labels), classes)).astype("float32")
+    try:
+        config.metric.make()(labels, logits)
+    except MetricError as error:
+        raise InputError(
+            f"metric.name={config.metric.name!r}: not defined on {split!r}, {len(labels)} examples "
+            f"of {classes} classes: {error}"
+        ) from None
 
 
 def _splits(found: Any) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from tfzoo import metrics
 from tfzoo.config import MISSING, Config, Count, Must, Natural, OneOf, Positive, check, choices, key
-from tfzoo.data import DataConfig
+from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
 
@@ -37,8 +37,10 @@ class MetricConfig(Config):
 class RareConfig(Config):
     """The group `rare`: classes of the training split that keep only a few examples."""
 
-    classes: Natural = key(0, "how many; which, the seed draws. Of two classes, one means class 1")
-    examples: Count = key(4, "that each keeps")
+    classes: Natural = key(
+        0, "how many; which, the seed draws. Of two classes, one means class 1", of_data=True
+    )
+    examples: Count = key(4, "that each keeps", of_data=True)
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class NetworkConfig(Config):
         key(20, "of `resnet`, 6 n + 2")
     )
     width: Count = key(16, "of `resnet`'s first stage")
-    pixel_mean: float = key(
-        127.5, "subtracted from raw pixels; tables are standardised by their training split"
+    pixel_mean: float | None = key(
+        None, f"{PIXEL_MEAN}; tables are standardised by their training split", of_data=True
     )
-    pixel_std: Positive = key(127.5, "then divided by")
+    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class EmbedderConfig(Config):
     temperature: Positive = key(
         0.05, "of the normalised softmax over training classes (arXiv:1811.12649)"
     )
-    pixel_mean: float = key(127.5, "subtracted from raw pixels, for `small`")
-    pixel_std: Positive = key(127.5, "then divided by")
+    pixel_mean: float | None = key(None, f"{PIXEL_MEAN}, for `small`", of_data=True)
+    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,46 +10,66 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from tfzoo.data import Info
 from tfzoo.data.images.transforms import to_size
 from tfzoo.serving.signature import Signature
 
 
 def image_signatures(
-    answer: Callable[[Any], dict[str, Any]], size: int, channels: int, says: str
+    answer: Callable[[Any], dict[str, Any]],
+    size: int,
+    channels: int,
+    says: str,
+    info: Info | None = None,
 ) -> dict[str, Signature]:
-    """`serving_default(images)` takes raw pixels, `bytes(encoded)` PNG or JPEG files.
+    """`serving_default(images)` takes raw pixels, `bytes(encoded)` image files.
+
+    A file's values, from 0 to 255, are brought to the range of the training images. `bytes` names
+    its `classes` in `labels` where the training data do; `serving_default`, which XLA compiles,
+    cannot hold text.
 
     Args:
         answer: images [B, size, size, channels] of raw pixels -> outputs by name.
         size: side of the images.
         channels: of the images.
         says: what is answered, for the descriptions.
+        info: of the training images; without it their range is taken to be 0 to 255.
     """
+    low, high = (0.0, 255.0) if info is None else info.limits
+    names = info.classes if info is not None and info.has_names else ()
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 17, (4, size, size, channels)).astype(np.uint8)
+    files = rng.integers(0, 256, (4, size, size, channels)).astype(np.uint8)
+
+    def to_range(image: Any) -> Any:
+        return image if (low, high) == (0.0, 255.0) else low + image * ((high - low) / 255.0)
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(encoded, channels, expand_animations=False)
-        return to_size(tf.ensure_shape(image, [None, None, channels]), size)
+        image = to_size(tf.ensure_shape(image, [None, None, channels]), size)
+        return to_range(tf.cast(image, tf.float32))
 
     def from_bytes(encoded: tf.Tensor) -> dict[str, Any]:
         spec = tf.TensorSpec([size, size, channels], tf.float32)
-        return answer(tf.map_fn(decode, encoded, fn_output_signature=spec))
+        outputs = answer(tf.map_fn(decode, encoded, fn_output_signature=spec))
+        if names and "classes" in outputs:
+            return {**outputs, "labels": tf.gather(tf.constant(names), outputs["classes"])}
+        return outputs
 
-    files = np.array([tf.io.encode_png(image).numpy() for image in images], object)
+    pixels = f"raw pixels from {low:g} to {high:g}"
     return {
         "serving_default": Signature(
             answer,
             {"images": tf.TensorSpec([None, size, size, channels], tf.float32)},
-            {"images": images.astype(np.float32)},
-            description=f"raw pixels to {says}",
+            {"images": np.asarray(to_range(files.astype(np.float32)))},
+            description=f"{pixels} to {says}",
+            ranges={"images": (low, high)},
         ),
         "bytes": Signature(
             from_bytes,
             {"encoded": tf.TensorSpec([None], tf.string)},
-            {"encoded": files},
+            {"encoded": np.array([tf.io.encode_png(image).numpy() for image in files], object)},
             xla=False,
-            description=f"PNG or JPEG files, resized, to {says}",
+            description=f"PNG or JPEG files, resized and brought to {pixels}, to {says}",
         ),
     }
 
@@ -61,11 +81,14 @@ def class_answer(logits: Any) -> dict[str, Any]:
     return {"probabilities": probabilities, "classes": classes}
 
 
-def classifier(model: keras.Model, size: int, channels: int) -> dict[str, Signature]:
+def classifier(
+    model: keras.Model, size: int, channels: int, info: Info | None = None
+) -> dict[str, Signature]:
     """The signatures of a model from raw pixels to logits."""
     return image_signatures(
         lambda images: class_answer(model(images, training=False)),
         size,
         channels,
         "class probabilities and the likeliest class",
+        info,
     )

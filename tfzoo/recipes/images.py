@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
@@ -11,20 +11,26 @@ from tfzoo import data
 from tfzoo.data.images import transforms
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
+from tfzoo.training.config import RunConfig
 
-# what a dry run must know of data that it does not prepare: train examples, classes, image shape
+C = TypeVar("C", bound=RunConfig)
+
 _PUBLIC = {
-    "tfzoo_digits": (1197, 10, (8, 8, 1)),
-    "mnist": (60_000, 10, (28, 28, 1)),
-    "cifar10": (50_000, 10, (32, 32, 3)),
-    "cifar100": (50_000, 100, (32, 32, 3)),
-    "imagenet_resized/32x32": (1_281_167, 1000, (32, 32, 3)),
-    "imagenet_resized/64x64": (1_281_167, 1000, (64, 64, 3)),
-    "imagenet2012": (1_281_167, 1000, (None, None, 3)),
+    "tfzoo_digits": 1197,
+    "mnist": 60_000,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "imagenet_resized/32x32": 1_281_167,
+    "imagenet_resized/64x64": 1_281_167,
+    "imagenet2012": 1_281_167,
 }
+"""Training examples of data that a dry run does not prepare."""
+
+LARGE = 200_000
+"""Training images above which they are not read for statistics that the config has already."""
 
 
-class ImageClassification(Recipe):
+class ImageClassification(Recipe[C, data.Datasets]):
     """Images to classes; a method says `build` and `augmented`.
 
     The config has `data`, `batch_size`, `seed`, `steps_per_epoch`; models take raw pixels and give
@@ -37,7 +43,7 @@ class ImageClassification(Recipe):
         Raises:
             InputError: the data's images are not square or not of one size.
         """
-        height, width, _ = self.data_info(config)["image_shape"]
+        height, width, _ = self.data_info(config).shape
         if height is None or height != width:
             raise InputError(
                 f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
@@ -45,7 +51,9 @@ class ImageClassification(Recipe):
             )
         return height
 
-    def augmented(self, image: tf.Tensor, seed: tf.Tensor, config: Any) -> tf.Tensor:
+    def augmented(
+        self, image: tf.Tensor, seed: tf.Tensor, config: Any, info: data.Info
+    ) -> tf.Tensor:
         """A training image, float32 [size, size, C] of raw pixels, from one of any size."""
         raise NotImplementedError
 
@@ -53,7 +61,7 @@ class ImageClassification(Recipe):
         """More arguments of `tfzoo.data.image_stream`."""
         return {}
 
-    def data_info(self, config: Any) -> dict[str, Any]:
+    def data_info(self, config: Any) -> data.Info:
         """Classes, channels and steps of a known data set, or of the user's prepared one."""
         return image_info(config)
 
@@ -61,10 +69,10 @@ class ImageClassification(Recipe):
         """Images resized (and augmented for training), labels one-hot."""
         found = data.builder(config.data)
         info = builder_info(found, config)
-        classes, size = info["num_classes"], self.image_size(config)
+        classes, size = info.num_classes, self.image_size(config)
 
         def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
-            image = self.augmented(example["image"], seed, config)
+            image = self.augmented(example["image"], seed, config, info)
             return image, tf.one_hot(example["label"], classes)
 
         def plain(example: dict[str, Any]) -> tuple[Any, Any]:
@@ -73,7 +81,7 @@ class ImageClassification(Recipe):
         options = self.stream_options(config)
         return image_datasets(found, config, info, prepare, plain, **options)
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
         """Accuracy, cross-entropy and number of test images."""
         accuracy = keras.metrics.CategoricalAccuracy()
         loss, count = keras.metrics.CategoricalCrossentropy(from_logits=True), 0
@@ -87,7 +95,7 @@ class ImageClassification(Recipe):
 
 
 def image_datasets(
-    found: Any, config: Any, info: dict[str, Any], prepare: Any, plain: Any, **options: Any
+    found: Any, config: Any, info: data.Info, prepare: Any, plain: Any, **options: Any
 ) -> data.Datasets:
     """Training stream and evaluation batches of a builder's three splits.
 
@@ -106,7 +114,7 @@ def image_datasets(
         map_fn=prepare,
         batch_size=config.batch_size,
         seed=config.seed,
-        steps_per_epoch=info["steps_per_epoch"],
+        steps_per_epoch=info.steps_per_epoch,
         **options,
     )
     validation, test = (
@@ -116,21 +124,36 @@ def image_datasets(
     return data.Datasets(stream, validation, test, info)
 
 
-def image_info(config: Any) -> dict[str, Any]:
-    """Counts and shapes without preparing a known public data set."""
-    name = config.data.name
-    if name not in _PUBLIC:
+def image_info(config: Any) -> data.Info:
+    """What labelled images say of themselves; known public data need not be prepared."""
+    count = _PUBLIC.get(config.data.name)
+    if count is None:
         return builder_info(data.builder(config.data), config)
-    examples, classes, shape = _PUBLIC[name]
-    return _info(examples, classes, shape, config)
+    found = data.unprepared(config.data)
+    return _info(found, count, config, guesses=("low", "high", "mean", "std"))
 
 
-def builder_info(found: Any, config: Any) -> dict[str, Any]:
-    """Counts and shapes of a prepared builder.
+def builder_info(found: Any, config: Any) -> data.Info:
+    """What a prepared builder's labelled images say of themselves.
 
     Raises:
         InputError: its examples are no labelled images.
     """
+    train = data.three_splits(found)[0]
+    _check_features(found, config)
+    count, told = found.info.splits[train].num_examples, _told_scale(config)
+    if told and count > LARGE:
+        dtype = tf.as_dtype(found.info.features["image"].np_dtype)
+        return _info(found, count, config, low=float(dtype.min), high=float(dtype.max))
+    return _info(found, count, config, **data.statistics(found, train))
+
+
+def _told_scale(config: Any) -> bool:
+    """Whether the config says how pixels are scaled, or does not scale them."""
+    return getattr(config.model, "pixel_mean", 0.0) is not None
+
+
+def _check_features(found: Any, config: Any) -> None:
     features = found.info.features
     if "image" not in features or "label" not in features:
         raise InputError(
@@ -139,17 +162,16 @@ def builder_info(found: Any, config: Any) -> dict[str, Any]:
     shape = features["image"].shape
     if len(shape) != 3 or shape[-1] is None:
         raise InputError(f"data.name={config.data.name!r}: images {shape}, must be [H, W, C]")
-    train = data.three_splits(found)[0]
-    return _info(
-        found.info.splits[train].num_examples, features["label"].num_classes, shape, config
+
+
+def _info(found: Any, examples: int, config: Any, **known: Any) -> data.Info:
+    features = found.info.features
+    return data.Info(
+        data.epoch_steps(examples, config.batch_size, config.steps_per_epoch),
+        examples=examples,
+        version=found.info.full_name,
+        shape=tuple(features["image"].shape),
+        dtype=tf.as_dtype(features["image"].np_dtype).name,
+        classes=tuple(features["label"].names),
+        **known,
     )
-
-
-def _info(examples: int, classes: int, shape: Any, config: Any) -> dict[str, Any]:
-    whole = max(examples // config.batch_size, 1)
-    return {
-        "steps_per_epoch": min(whole, config.steps_per_epoch or whole),
-        "examples": examples,
-        "num_classes": classes,
-        "image_shape": tuple(shape),
-    }

@@ -23,7 +23,7 @@ from tfzoo.serving import Signature
 C = TypeVar("C", bound=RetrievalConfig)
 
 
-class Retrieval(Recipe[C]):
+class Retrieval(Recipe[C, data.Datasets]):
     """All splits of a data set joined, and parted by class.
 
     A method's recipe adds `stream`, `build`, around `network`, and `train`.
@@ -31,10 +31,12 @@ class Retrieval(Recipe[C]):
 
     config_class = RetrievalConfig
 
-    def data_info(self, config: C) -> dict[str, Any]:
+    def data_info(self, config: C) -> data.Info:
         """What the model depends on; an epoch's length is not known without the data."""
-        size, steps = config.model.image_size, config.steps_per_epoch or 1
-        return {"steps_per_epoch": steps, "shape": (size, size, config.model.channels)}
+        size = config.model.image_size
+        shape = (size, size, config.model.channels)
+        guesses = ("steps_per_epoch", "examples", "mean", "std")
+        return data.Info(config.steps_per_epoch or 1, shape=shape, guesses=guesses)
 
     def datasets(self, config: C) -> data.Datasets:
         """All splits joined and parted by class."""
@@ -71,13 +73,24 @@ class Retrieval(Recipe[C]):
         validation, test = (
             data.eval_batches(p, batch_size=config.batch_size, map_fn=plain) for p in parts[1:]
         )
-        info = {"steps_per_epoch": stream.steps_per_epoch, "report_k": config.report_k}
         channels = features["image"].shape[-1]
         if channels != config.model.channels:
             raise InputError(
                 f"model.channels={config.model.channels}: must be the data's {channels}"
             )
-        info |= {"shape": (size, size, channels)}
+        dtype = tf.as_dtype(features["image"].np_dtype)
+        known: dict[str, Any] = {"low": float(dtype.min), "high": float(dtype.max)}
+        settings = config.model
+        if settings.backbone == "small" and None in (settings.pixel_mean, settings.pixel_std):
+            known = data.streamed_moments(parts[0].map(lambda x: decode(x["image"])), channels)
+        info = data.Info(
+            stream.steps_per_epoch,
+            examples=counts[0],
+            version=found.info.full_name,
+            shape=(size, size, channels),
+            dtype=dtype.name,
+            **known,
+        )
         return data.Datasets(stream, validation, test, info)
 
     def stream(
@@ -90,27 +103,27 @@ class Retrieval(Recipe[C]):
         """The training stream of so many encoded examples."""
         raise NotImplementedError
 
-    def network(self, config: C, info: dict[str, Any]) -> keras.Model:
+    def network(self, config: C, info: data.Info) -> keras.Model:
         """A plain Keras model from raw pixels to embeddings of unit length."""
         settings = config.model
-        scale = (settings.pixel_mean, settings.pixel_std)
-        return networks.embedder(info["shape"], settings.backbone, settings.dim, *scale)
+        scale = tuple(info.by_channel(settings).values())
+        return networks.embedder(info.sizes, settings.backbone, settings.dim, *scale)
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
         """recall@k on the classes for test, and the number of their images."""
         labels, embeddings = answers(model, datasets.test)
         found = {
             f"recall_at_{k}": recall_at_k(labels, embeddings, k)
-            for k in datasets.info["report_k"]
+            for k in config.report_k
             if k < len(labels)
         }
         return found | {"count": len(labels)}
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` and `bytes(encoded)`, to `embedding`."""
         _, size, _, channels = model.input_shape
         answer = lambda images: {"embedding": model(images, training=False)}  # noqa: E731
-        return image_signatures(answer, size, channels, "an embedding of unit length")
+        return image_signatures(answer, size, channels, "an embedding of unit length", info)
 
 
 def training_view(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:

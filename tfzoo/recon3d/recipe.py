@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
 from tfzoo import data
-from tfzoo.data.shapes.catalogue import posed_shapes
+from tfzoo.data.shapes.catalogue import count_shapes, posed_shapes
+from tfzoo.data.shapes.posed import PosedShapes
 from tfzoo.recipe import Recipe
 from tfzoo.recon3d import evaluation
 from tfzoo.recon3d.config import ReconstructionConfig
@@ -22,24 +24,43 @@ _KNOWN, _GUESS = {"tfzoo_solids": 240}, 1000
 """Training shapes of data that a dry run does not prepare."""
 
 
-def shapes_info(config: ReconstructionConfig, shapes: int | None = None) -> dict[str, Any]:
-    """Steps of an epoch, and the number of training shapes."""
-    shapes = shapes or _KNOWN.get(config.data.name, _GUESS)
-    steps = max(1, shapes // config.batch_size)
-    return {"steps_per_epoch": min(steps, config.steps_per_epoch or steps), "shapes": shapes}
+@dataclass(frozen=True)
+class ShapeDatasets(data.Datasets):
+    """Batches, and the shapes that they are drawn from.
+
+    Attributes:
+        shapes: by split: `train`, `validation`, `test` and `unseen`.
+    """
+
+    shapes: dict[str, PosedShapes]
+
+
+def _info(config: ReconstructionConfig, count: int, **known: Any) -> data.Info:
+    size = config.image_size
+    return data.Info(
+        data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
+        examples=count,
+        shape=(size, size, 3),
+        dtype="uint8",
+        low=0.0,
+        high=255.0,
+        **known,
+    )
 
 
 @task("recon3d.occupancy")
-class OccupancyReconstruction(Recipe[ReconstructionConfig]):
+class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
     """Shapes by their occupancy."""
 
     config_class = ReconstructionConfig
 
-    def data_info(self, config: ReconstructionConfig) -> dict[str, Any]:
-        """Steps, by the shapes of known data; of others a dry run only guesses them."""
-        return shapes_info(config)
+    def data_info(self, config: ReconstructionConfig) -> data.Info:
+        """Steps, by the shapes of known data or of the path; without one they are guessed."""
+        known = count_shapes(config.data, config.image_size) or _KNOWN.get(config.data.name)
+        guesses = () if known else ("steps_per_epoch", "examples")
+        return _info(config, known or _GUESS, guesses=guesses)
 
-    def datasets(self, config: ReconstructionConfig) -> data.Datasets:
+    def datasets(self, config: ReconstructionConfig) -> ShapeDatasets:
         """Random views and points of each shape; for validation and test the first ones."""
         shapes = posed_shapes(config.data, config.image_size)
         stream = shapes["train"].stream(
@@ -52,16 +73,15 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig]):
         views = config.test_views[-1]
         held = shapes["validation"].batches(views, 1024, config.batch_size)
         test = shapes["test"].batches(views, 1024, config.batch_size)
-        info = shapes_info(config, len(shapes["train"]))
-        info |= {"steps_per_epoch": stream.steps_per_epoch, "all": shapes, "config": config}
-        return data.Datasets(stream, held, test, info)
+        info = _info(config, len(shapes["train"]))
+        return ShapeDatasets(stream, held, test, info, shapes)
 
-    def build(self, config: ReconstructionConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: ReconstructionConfig, info: data.Info) -> keras.Model:
         """The network, compiled: binary cross-entropy over points, Adam."""
         model = OccupancyReconstructor(**config.keywords())
         rate: Any = config.rate
         if config.decay == "cosine":
-            steps = config.epochs * info["steps_per_epoch"]
+            steps = config.epochs * info.steps_per_epoch
             rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         model.compile(
             keras.optimizers.Adam(rate),
@@ -72,17 +92,20 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig]):
         return model
 
     def train(
-        self, model: keras.Model, datasets: data.Datasets, run: Run[ReconstructionConfig]
-    ) -> None:
+        self, model: keras.Model, datasets: ShapeDatasets, run: Run[ReconstructionConfig]
+    ) -> dict[str, float]:
         """One `fit`, then the threshold that is best on the validation shapes."""
         run.fit(model, datasets)
         config, views = run.config, run.config.test_views[-1]
-        held = datasets.info["all"]["validation"].arrays(views)
+        held = datasets.shapes["validation"].arrays(views)
         model.threshold = evaluation.choose_threshold(model, held, views, list(config.thresholds))
+        return {}
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: keras.Model, datasets: ShapeDatasets, config: ReconstructionConfig
+    ) -> dict[str, float]:
         """IoU on seen and unseen categories, of the visual hull, and in turned worlds."""
-        config, shapes = datasets.info["config"], datasets.info["all"]
+        shapes = datasets.shapes
         views = list(config.test_views)
         found: dict[str, float] = {}
         for name, split in (("seen", "test"), ("unseen", "unseen")):
@@ -93,6 +116,6 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig]):
         found |= evaluation.of_gauge(model, shapes["test"], sorted({views[0], views[-1]}))
         return found | {"threshold": float(model.threshold)}
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default`, `occupancy`, `features`, `grid`."""
         return signatures(model)

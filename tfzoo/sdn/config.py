@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from tfzoo.config import MISSING, Config, Count, Fraction, NonNegative, OneOf, Positive, Widths, key
-from tfzoo.data import DataConfig
+from tfzoo.data.config import PIXEL_HALF, PIXEL_MIDDLE, DataConfig
 from tfzoo.errors import InputError
 from tfzoo.sdn.networks import PRESETS, check_preset
 from tfzoo.training.config import RunConfig
@@ -25,12 +25,8 @@ class ImagesConfig(RunConfig):
     image_size: Count = key(16, "side that images are brought to")
     channels: Annotated[int, OneOf(1, 3)] = key(1, "1 or 3")
     set_size: Count = key(8, "images of a set in a step")
-    pixel_mean: float = key(127.5, "subtracted from raw pixels")
-    pixel_std: Positive = key(127.5, "then divided by")
-
-    def pixels(self) -> dict[str, float]:
-        """Keywords of the networks."""
-        return {"mean": self.pixel_mean, "std": self.pixel_std}
+    pixel_mean: float | None = key(None, PIXEL_MIDDLE, of_data=True)
+    pixel_std: Positive | None = key(None, PIXEL_HALF, of_data=True)
 
 
 @dataclass(frozen=True)

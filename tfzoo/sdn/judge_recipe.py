@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,13 +16,13 @@ from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.registry import task
 from tfzoo.sdn import judges
 from tfzoo.sdn.config import JudgeConfig
-from tfzoo.sdn.recipe import SetsRecipe, sets_info
+from tfzoo.sdn.recipe import SetsRecipe, info_of
 from tfzoo.serving import Signature
 from tfzoo.training.run import Run
 
 
 @task("sdn.voxels")
-class VoxelJudge(SetsRecipe[JudgeConfig]):
+class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
     """Views of shapes to their occupancy."""
 
     config_class = JudgeConfig
@@ -29,23 +30,26 @@ class VoxelJudge(SetsRecipe[JudgeConfig]):
     def datasets(self, config: JudgeConfig) -> data.Datasets:
         """`set_size` random views of a shape, and its occupancy [8, 8, 8]."""
         sets = self.sets(config)
+        self.check(config, sets)
         if "voxels" not in sets["train"].truth:
             raise InputError(f"data.name={config.data.name!r}: must have voxels")
         stream = _views(sets["train"], config)
         held, test = (_pairs(sets[name], config) for name in ("validation", "test"))
-        info = sets_info(config, len(sets["train"])) | {"steps_per_epoch": stream.steps_per_epoch}
+        info = info_of(config, sets["train"])
         return data.Datasets(stream, held, test, info)
 
-    def build(self, config: JudgeConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: JudgeConfig, info: data.Info) -> keras.Model:
         """The network, compiled for binary cross-entropy."""
         made = judges.make_voxel_net(
-            config.image_size, config.channels, config.width, **config.pixels()
+            config.image_size, config.channels, config.width, *info.to_unit(config).values()
         )
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
         made.compile(keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile)
         return made
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: keras.Model, datasets: data.Datasets, config: JudgeConfig
+    ) -> dict[str, float]:
         """Intersection over union on the test shapes, and with the truth of another shape."""
         pairs = [
             (judges.occupancy(model, np.asarray(images)), np.asarray(voxels) > 0.5)
@@ -56,7 +60,7 @@ class VoxelJudge(SetsRecipe[JudgeConfig]):
         found = {"iou": judges.iou(seen, truth).mean(), "iou_shuffled": other, "count": len(truth)}
         return {name: float(value) for name, value in found.items()}
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` to `occupancy`, probabilities [B, 8, 8, 8]."""
         size = model.input_shape[2:]
         images = np.random.default_rng(0).integers(0, 256, (4, 3, *size)).astype(np.float32)
@@ -75,18 +79,20 @@ class VoxelJudge(SetsRecipe[JudgeConfig]):
 
 
 @task("sdn.verifier")
-class Verifier(SetsRecipe[JudgeConfig]):
+class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
     """Images to embeddings that tell whether two are of one set."""
 
     config_class = JudgeConfig
 
-    def data_info(self, config: JudgeConfig) -> dict[str, Any]:
+    def data_info(self, config: JudgeConfig) -> data.Info:
         """Steps, and identities by the config where the data are not known."""
-        return sets_info(config) | {"sets": config.identities}
+        info = super().data_info(config)
+        return replace(info, examples=config.identities) if "examples" in info.guesses else info
 
     def datasets(self, config: JudgeConfig) -> data.Datasets:
         """One random image of `batch_size` training sets a step, and the number of its set."""
         sets = self.sets(config)
+        self.check(config, sets)
         train = sets["train"]
         views = train.stream(
             1,
@@ -103,18 +109,18 @@ class Verifier(SetsRecipe[JudgeConfig]):
         held, test = (
             sets[name].batches(2 * size, config.batch_size) for name in ("validation", "test")
         )
-        info = sets_info(config, len(train)) | {"steps_per_epoch": stream.steps_per_epoch}
+        info = info_of(config, train)
         return data.Datasets(stream, held, test, info)
 
-    def build(self, config: JudgeConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: JudgeConfig, info: data.Info) -> keras.Model:
         """The embedding; `train` puts a classifier of the training sets on it."""
         embed, self._classifier = judges.make_verifier(
             config.image_size,
             config.channels,
-            info["sets"],
+            info.examples,
             config.width,
             config.dim,
-            **config.pixels(),
+            *info.to_unit(config).values(),
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._classifier.compile(
@@ -122,11 +128,16 @@ class Verifier(SetsRecipe[JudgeConfig]):
         )
         return embed
 
-    def train(self, model: keras.Model, datasets: data.Datasets, run: Run[JudgeConfig]) -> None:
+    def train(
+        self, model: keras.Model, datasets: data.Datasets, run: Run[JudgeConfig]
+    ) -> dict[str, float]:
         """The classifier by one `fit`; held-out sets have no class in it, so there is no loss."""
         run.fit(self._classifier, datasets, validate=False)
+        return {}
 
-    def evaluate(self, model: keras.Model, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: keras.Model, datasets: data.Datasets, config: JudgeConfig
+    ) -> dict[str, float]:
         """Area under ROC of two halves of the test sets, same against different."""
         pairs = [(b["images"].numpy(), b["mask"].numpy()) for b in datasets.test]
         images, mask = (np.concatenate(part) for part in zip(*pairs, strict=True))
@@ -140,11 +151,11 @@ class Verifier(SetsRecipe[JudgeConfig]):
             "count": len(images),
         }
 
-    def signatures(self, model: keras.Model) -> dict[str, Signature]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` and `bytes(encoded)` to `embedding`."""
         _, size, _, channels = model.input_shape
         answer = lambda images: {"embedding": model(images, training=False)}  # noqa: E731
-        return image_signatures(answer, size, channels, "an embedding of unit length")
+        return image_signatures(answer, size, channels, "an embedding of unit length", info)
 
 
 def _views(sets: ImageSets, config: JudgeConfig) -> data.TrainStream:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
 from tfzoo import data, zoo
+from tfzoo.config import check
 from tfzoo.data.images.image_sets import ImageSets, image_sets
 from tfzoo.data.shapes import voxels
 from tfzoo.errors import InputError
@@ -27,37 +29,93 @@ _KNOWN = {"tfzoo_shapes_views": voxels.COUNTS["train"], "omniglot": 868}
 _GUESS = 1000
 
 
-def sets_info(config: ImagesConfig, sets: int | None = None) -> dict[str, Any]:
-    """Steps of an epoch, and the number of training sets."""
-    sets = sets or _KNOWN.get(config.data.name, _GUESS)
-    steps = max(1, sets // config.batch_size)
-    return {"steps_per_epoch": min(steps, config.steps_per_epoch or steps), "sets": sets}
+@dataclass(frozen=True)
+class SetDatasets(data.Datasets):
+    """Batches, and the sets that they are drawn from.
+
+    Attributes:
+        sets: by split: `train`, `validation` and `test`.
+    """
+
+    sets: dict[str, ImageSets]
+
+
+def sets_info(config: ImagesConfig, count: int, **known: Any) -> data.Info:
+    """Of `count` training sets."""
+    return data.Info(
+        data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
+        examples=count,
+        shape=(config.image_size, config.image_size, config.channels),
+        dtype="uint8",
+        **known,
+    )
+
+
+def info_of(config: ImagesConfig, train: ImageSets) -> data.Info:
+    """Of the training sets themselves."""
+    low, high = train.limits
+    return sets_info(config, len(train), version=config.data.name, low=low, high=high)
 
 
 Images = TypeVar("Images", bound=ImagesConfig)
+D = TypeVar("D", bound=data.Datasets)
 
 
-class SetsRecipe(Recipe[Images]):
+class SetsRecipe(Recipe[Images, D]):
     """What the tasks share: three splits of sets."""
 
-    def data_info(self, config: Images) -> dict[str, Any]:
-        """Steps, by the sets of known data; of others a dry run only guesses them."""
-        return sets_info(config)
+    def data_info(self, config: Images) -> data.Info:
+        """Steps, by the sets of known data or of the path; without one they are guessed."""
+        if config.data.path is not None:
+            sets = self.sets(config)
+            self.check(config, sets)
+            return info_of(config, sets["train"])
+        known = _KNOWN.get(config.data.name)
+        guesses = () if known else ("steps_per_epoch", "examples")
+        return sets_info(config, known or _GUESS, guesses=guesses)
 
     def sets(self, config: Images) -> dict[str, ImageSets]:
         """Train, validation and test."""
         return image_sets(config.data, config.image_size, config.channels)
 
+    def check(self, config: Images, sets: dict[str, ImageSets]) -> None:
+        """Raises `InputError` where the sets do not suffice for training and evaluation."""
+        check(
+            config.batch_size <= len(sets["train"]),
+            "batch_size",
+            config.batch_size,
+            f"at most {len(sets['train'])}, the number of training sets",
+        )
+
 
 @task("sdn.sets")
-class SetModelling(SetsRecipe[SetsConfig]):
+class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
     """Sets of images, to codes, to sets."""
 
     config_class = SetsConfig
 
-    def datasets(self, config: SetsConfig) -> data.Datasets:
+    def check(self, config: SetsConfig, sets: dict[str, ImageSets]) -> None:
+        """Likewise; the evaluation needs two test sets of two halves each."""
+        super().check(config, sets)
+        counts = sets["test"].counts[: config.test_sets]
+        whole, most = int((counts >= 2 * config.half).sum()), int(np.sort(counts)[-2:][0])
+        if whole < 2:
+            advice = (
+                f"test_size={most // 2} would do"
+                if len(counts) > 1 and most > 1
+                else ("give more sets, of at least two images")
+            )
+            raise InputError(
+                f"test_size={config.half}: {whole} of {len(counts)} test sets have "
+                f"{2 * config.half} images or more; must be at least 2; {advice}"
+            )
+        if config.voxel_net and "voxels" not in sets["test"].truth:
+            raise InputError(f"voxel_net={config.voxel_net!r}: {config.data.name} has no voxels")
+
+    def datasets(self, config: SetsConfig) -> SetDatasets:
         """`set_size` random images of each set; for validation and test the first ones."""
         sets = self.sets(config)
+        self.check(config, sets)
         stream = sets["train"].stream(
             config.set_size,
             batch_size=config.batch_size,
@@ -67,21 +125,19 @@ class SetModelling(SetsRecipe[SetsConfig]):
         held = sets["validation"].batches(config.set_size, config.batch_size)
         # two halves of a set are compared in the evaluation
         test = sets["test"].batches(2 * config.half, config.batch_size)
-        info = sets_info(config, len(sets["train"])) | {"steps_per_epoch": stream.steps_per_epoch}
-        info |= {"all": sets, "config": config}
-        return data.Datasets(stream, held, test, info)
+        info = info_of(config, sets["train"])
+        return SetDatasets(stream, held, test, info, sets)
 
-    def build(self, config: SetsConfig, info: dict[str, Any]) -> SetDistributionNetwork:
+    def build(self, config: SetsConfig, info: data.Info) -> SetDistributionNetwork:
         """The network, compiled."""
         made = SetDistributionNetwork(
             config.image_size,
             config.channels,
-            pixel_mean=config.pixel_mean,
-            pixel_std=config.pixel_std,
+            **info.to_unit(config),
             seed=config.seed,
             **asdict(config.model),
         )
-        rates, steps = config.optimizer, config.epochs * info["steps_per_epoch"]
+        rates, steps = config.optimizer, config.epochs * info.steps_per_epoch
         adam, g_adam = (
             make_adam(rates.schedule(rate, steps), rates.beta_1, rates.beta_2)
             for rate in (rates.rate, rates.g_rate)
@@ -90,34 +146,28 @@ class SetModelling(SetsRecipe[SetsConfig]):
         return made
 
     def train(
-        self, model: SetDistributionNetwork, datasets: data.Datasets, run: Run[SetsConfig]
-    ) -> None:
+        self, model: SetDistributionNetwork, datasets: SetDatasets, run: Run[SetsConfig]
+    ) -> dict[str, float]:
         """One `fit`, watched; leaves `samples/` in the run directory."""
         config = run.config
-        images, mask = datasets.info["all"]["train"].arrays(config.set_size, config.monitor_sets)
+        images, mask = datasets.sets["train"].arrays(config.set_size, config.monitor_sets)
         folder = run.directory / "samples" if run.chief else None
         monitor = CodeMonitor(images, mask, folder, config.monitor_every, config.seed)
         run.fit(model, datasets, [monitor])
+        return {}
 
-    def evaluate(self, model: SetDistributionNetwork, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: SetDistributionNetwork, datasets: SetDatasets, config: SetsConfig
+    ) -> dict[str, float]:
         """Codes of the test sets, and what the config's judges say of their reconstructions."""
-        config, sets = datasets.info["config"], datasets.info["all"]
+        sets = datasets.sets
         images, mask = sets["test"].arrays(2 * config.half, config.test_sets)
         whole = mask.all(1)  # two full halves
-        if not whole.sum() >= 2:
-            raise InputError(
-                f"test_size={config.half}: {int(whole.sum())} test sets have twice that many "
-                "images; must be at least 2"
-            )
         images = images[whole]
         train_codes = model.encode(*sets["train"].arrays(config.half))
         found = evaluation.of_codes(model, images, train_codes, config.seed)
         if config.voxel_net:
-            voxels = sets["test"].truth.get("voxels")
-            if voxels is None:
-                raise InputError(
-                    f"voxel_net={config.voxel_net!r}: {config.data.name} has no voxels"
-                )
+            voxels = sets["test"].truth["voxels"]
             truth = judges.coarse(voxels[: len(mask)][whole])
             found |= evaluation.of_shapes(
                 model, _judge(config.voxel_net), images, truth, config.seed
@@ -126,7 +176,9 @@ class SetModelling(SetsRecipe[SetsConfig]):
             found |= evaluation.of_identities(model, _judge(config.verifier), images, config.seed)
         return {k: float(v) for k, v in found.items()} | {"count": len(images)}
 
-    def signatures(self, model: SetDistributionNetwork) -> dict[str, Signature]:
+    def signatures(
+        self, model: SetDistributionNetwork, info: data.Info | None = None
+    ) -> dict[str, Signature]:
         """`serving_default`, `encode`, `reconstruct`, `sample`, `score`."""
         return signatures(model)
 

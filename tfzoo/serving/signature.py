@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -33,6 +33,8 @@ class Signature:
             row. TensorFlow Serving's batching may be turned on for such signatures only.
         xla: compiles under XLA; string operations do not.
         description: for who calls it; default: the function's docstring.
+        ranges: lowest and highest value of inputs by name. Calling the signature refuses values
+            far outside, which a SavedModel's graph does not.
 
     Raises:
         ValueError: examples and inputs do not fit each other, or the flags do not fit them.
@@ -44,6 +46,7 @@ class Signature:
     batched: bool = True
     xla: bool = True
     description: str = ""
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self):
         """Makes `inputs` named TensorSpecs and `examples` arrays, and checks both."""
@@ -75,10 +78,14 @@ class Signature:
         """Runs the function eagerly on arrays.
 
         Raises:
-            InputError: an input is missing, unknown, or of a wrong shape or dtype.
+            InputError: an input is missing, unknown, of a wrong shape or dtype, or far out of its
+                range.
         """
         check_names(self.inputs, inputs)
-        tensors = {n: tf.constant(cast(spec, inputs[n])) for n, spec in self.inputs.items()}
+        arrays = {name: cast(spec, inputs[name]) for name, spec in self.inputs.items()}
+        for name, limits in self.ranges.items():
+            check_range(name, arrays[name], *limits)
+        tensors = {name: tf.constant(array) for name, array in arrays.items()}
         outputs = self.function(**tensors)
         if not isinstance(outputs, Mapping):
             raise TypeError(f"a signature must return a dict of tensors, not {type(outputs)}")
@@ -122,6 +129,26 @@ def check_dtype(spec: tf.TensorSpec, dtype: tf.DType) -> None:
     """
     if spec.dtype != dtype:
         raise InputError(f"input {spec.name!r}: dtype {dtype.name} must be {spec.dtype.name}")
+
+
+def check_range(name: str, values: np.ndarray, low: float, high: float) -> None:
+    """Checks that values are on the scale of the training data.
+
+    Raises:
+        InputError: they reach beyond the range by more than half its width, or are fractions from
+            0 to 1 where the range is much wider.
+    """
+    if not values.size:
+        return
+    least, most = float(values.min()), float(values.max())
+    room = (high - low) / 2
+    beyond = least < low - room or most > high + room  # False for NaN, which others report
+    fractions = high > 2 and least >= 0 and most <= 1 and bool((values % 1 != 0).any())
+    if beyond or fractions:
+        raise InputError(
+            f"input {name!r}: values from {least:g} to {most:g}; must be from {low:g} to {high:g}, "
+            "the range of the training data"
+        )
 
 
 def cast(spec: tf.TensorSpec, value: ArrayLike) -> np.ndarray:

@@ -10,7 +10,7 @@ import shutil
 import socket
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def write(
     *,
     version: int | None = None,
     config_yaml: str = "",
+    labels: Sequence[str] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a new version of a model: a SavedModel that needs neither tfzoo nor Keras.
@@ -52,6 +53,7 @@ def write(
         directory: the model's folder; its name is the model's name in TensorFlow Serving.
         version: a number that is not there yet; default: the next after the largest, from 1.
         config_yaml: the resolved config that made the model.
+        labels: names of the classes in the order of their numbers, for `assets.extra/labels.txt`.
         metadata: anything that JSON can hold.
 
     Returns:
@@ -75,6 +77,8 @@ def write(
             check(loaded, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
             extra = folder / "assets.extra"
             _write_extra(extra, loaded, signatures, config_yaml, metadata or {})
+            if labels:
+                (extra / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
             _write_warmup(extra, directory.resolve().name, signatures)
             _sync_all(folder)
             return _publish(folder, directory, version)
@@ -194,6 +198,7 @@ def _describe(signature: Signature, served: Any) -> dict[str, Any]:
         "outputs": table(served.structured_outputs),
         "batched": signature.batched,
         "xla": signature.xla,
+        "ranges": {name: list(limits) for name, limits in signature.ranges.items()},
     }
 
 

@@ -20,6 +20,7 @@ from tfzoo.config import (
     check,
     key,
 )
+from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD
 from tfzoo.data.videos.splits import VideoDataConfig
 from tfzoo.errors import InputError
 from tfzoo.skipclip.augment import AugmentConfig
@@ -44,8 +45,8 @@ class EncoderConfig(Config):
     width: Count = key(16, "of the small one")
     shortcut: Annotated[str, OneOf(*SHORTCUTS)] = key("B", "`A` or `B`")
     last_relu: bool = key(True, "whether features are cut at 0")
-    pixel_mean: float = key(110.0, "subtracted from raw pixels")
-    pixel_std: Positive = key(60.0, "then divided by")
+    pixel_mean: float | None = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
 
 
 @dataclass(frozen=True)

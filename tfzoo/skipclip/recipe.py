@@ -17,6 +17,7 @@ from tfzoo.skipclip import training
 from tfzoo.skipclip.config import VideoConfig
 from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.skipclip.signatures import signatures
+from tfzoo.skipclip.training import VideoDatasets
 from tfzoo.training.distribute import check_share
 from tfzoo.training.run import Run
 
@@ -26,23 +27,30 @@ _BY_PATH = ("tfzoo_video_arrays", "tfzoo_video_folder")
 
 
 @task("skipclip.videos")
-class VideoRepresentation(Recipe[VideoConfig]):
+class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
     """Videos to features, classes and scores of order."""
 
     config_class = VideoConfig
 
-    def data_info(self, config: VideoConfig) -> dict[str, Any]:
+    def data_info(self, config: VideoConfig) -> data.Info:
         """Classes (0 without labels) and steps; by `classes` where no path is given."""
         name = config.data.name
         if name in _PUBLIC:
-            return _info(*_PUBLIC[name], config)
+            count, classes = _PUBLIC[name]
+            return _info(count, _numbered(classes), config, guesses=("classes", "mean", "std"))
         if name in _BY_PATH and config.data.path is None and config.classes:
-            return _info(config.batch_size, config.classes, config)
+            return _info(
+                config.batch_size,
+                _numbered(config.classes),
+                config,
+                guesses=("steps_per_epoch", "examples", "classes", "mean", "std"),
+            )
         found = data.builder(config.data)
         train, *_ = split_names(found)
-        return _info(found.info.splits[train].num_examples, class_count(found), config)
+        count = found.info.splits[train].num_examples
+        return _info(count, class_names(found), config, version=found.info.full_name)
 
-    def datasets(self, config: VideoConfig) -> data.Datasets:
+    def datasets(self, config: VideoConfig) -> VideoDatasets:
         """Tuples of clips for the pretext; evaluation clips with labels."""
         found = data.builder(config.data)
         form = config.pretext.clips
@@ -51,36 +59,45 @@ class VideoRepresentation(Recipe[VideoConfig]):
             splits.open_split(found, name, n, config.data.short)
             for name, n in zip(split_names(found), (least, 1, 1), strict=True)
         )
-        classes = class_count(found)
+        classes = class_names(found)
         if config.finetune.mode != "none" and not classes:
             raise InputError(
                 f"finetune.mode={config.finetune.mode!r}: must be none, the videos have no labels"
             )
+        if config.pretext.kind != "none" and train.count < config.batch_size and train.dropped:
+            raise InputError(
+                f"data.short={config.data.short!r}: leaves {train.count} of "
+                f"{train.count + train.dropped} training videos, those of {least} frames or more; "
+                f"must be at least batch_size={config.batch_size}; data.short=loop keeps all"
+            )
         stream = training.pretext_stream(train, config)
-        info = _info(train.count, classes, config)
-        info |= {"train": train, "validation": others[0], "test": others[1], "config": config}
+        known: dict[str, Any] = {"version": found.info.full_name}
+        if None in (config.model.pixel_mean, config.model.pixel_std):
+            known |= data.statistics(found, split_names(found)[0], "video")
+        info = _info(train.count, classes, config, **known)
         validation, test = (training.clips(part, config) for part in others)
-        return data.Datasets(stream, validation, test, info)
+        sources = dict(zip(data.SPLITS, (train, *others), strict=True))
+        return VideoDatasets(stream, validation, test, info, sources)
 
-    def build(self, config: VideoConfig, info: dict[str, Any]) -> keras.Model:
+    def build(self, config: VideoConfig, info: data.Info) -> keras.Model:
         """The recognizer, its encoder untrained or of `pretext.source`."""
-        classes = info["num_classes"] if config.finetune.mode != "none" else 0
-        pretrained = training.make_pretext(config)
+        classes = info.num_classes if config.finetune.mode != "none" else 0
+        pretrained = training.make_pretext(config, info)
         view = (config.augment.size, config.augment.size / config.augment.resize)
         return ActionRecognizer.from_pretrained(
             pretrained, classes, config.finetune.dropout, view=view
         )
 
     def train(
-        self, model: ActionRecognizer, datasets: data.Datasets, run: Run[VideoConfig]
-    ) -> None:
+        self, model: ActionRecognizer, datasets: VideoDatasets, run: Run[VideoConfig]
+    ) -> dict[str, float]:
         """Pre-training, then fine-tuning or the probe; leaves `pretrained.keras` too."""
         config = run.config
         if run.strategy and config.finetune.mode == "full":  # known before pre-training, not after
             _, batch = training.tuned(datasets, config)
             check_share(run.strategy, batch, "finetune.batch_size")
         with run.scope():
-            pretrained = training.make_pretext(config)
+            pretrained = training.make_pretext(config, datasets.info)
         if config.pretext.kind != "none":
             training.pretrain(pretrained, datasets, run)
             if run.chief:
@@ -91,17 +108,22 @@ class VideoRepresentation(Recipe[VideoConfig]):
             training.finetune(model, datasets, run)
         elif config.finetune.mode == "probe":
             training.probe(model, datasets, config)
+        return {}
 
-    def evaluate(self, model: ActionRecognizer, datasets: data.Datasets) -> dict[str, float]:
+    def evaluate(
+        self, model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig
+    ) -> dict[str, float]:
         """Accuracy of videos and clips; retrieval; the share of future clips in the right order.
 
         `retrieval_1`: test videos whose nearest training video, by cosine of mean features, is of
         their class. `pair_accuracy` is of tuples from the middle of test videos, where they are
         long enough.
         """
-        return training.evaluate(model, datasets)
+        return training.evaluate(model, datasets, config)
 
-    def signatures(self, model: ActionRecognizer) -> dict[str, Signature]:
+    def signatures(
+        self, model: ActionRecognizer, info: data.Info | None = None
+    ) -> dict[str, Signature]:
         """`serving_default(video)`, `classify(video)`, `rank(context, future)`."""
         return signatures(model)
 
@@ -117,13 +139,22 @@ def split_names(found: Any) -> tuple[str, str, str]:
     return "train[:90%]", "train[90%:]", "test"
 
 
-def class_count(found: Any) -> int:
-    """Of the videos' labels; 0 without labels."""
+def class_names(found: Any) -> tuple[str, ...]:
+    """Of the videos' labels; empty without labels."""
     features = found.info.features
-    return features["label"].num_classes if "label" in features else 0
+    return tuple(features["label"].names) if "label" in features else ()
 
 
-def _info(count: int, classes: int, config: VideoConfig) -> dict[str, Any]:
-    whole = max(count // config.batch_size, 1)
-    steps = min(whole, config.steps_per_epoch or whole)
-    return {"steps_per_epoch": steps, "num_classes": classes, "videos": count}
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(map(str, range(count)))
+
+
+def _info(count: int, classes: tuple[str, ...], config: VideoConfig, **known: Any) -> data.Info:
+    return data.Info(
+        data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
+        examples=count,
+        shape=(None, None, None, 3),
+        dtype="uint8",
+        classes=classes,
+        **{"low": 0.0, "high": 255.0, **known},
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -30,8 +30,19 @@ ORDERED = 3
 """Clips of the pretext `order`."""
 
 
-def make_pretext(config: VideoConfig) -> keras.Model:
-    """The model to pre-train, or that of `pretext.source`.
+@dataclass(frozen=True)
+class VideoDatasets(data.Datasets):
+    """Batches, and the videos that clips are cut from.
+
+    Attributes:
+        sources: by split: `train`, `validation` and `test`.
+    """
+
+    sources: dict[str, splits.VideoSplit]
+
+
+def make_pretext(config: VideoConfig, info: data.Info) -> keras.Model:
+    """The model to pre-train, for the data of `info`, or that of `pretext.source`.
 
     Raises:
         InputError: the source has no video encoder.
@@ -51,8 +62,7 @@ def make_pretext(config: VideoConfig) -> keras.Model:
         width=made.width,
         shortcut=made.shortcut,
         last_relu=made.last_relu,
-        pixel_mean=made.pixel_mean,
-        pixel_std=made.pixel_std,
+        **info.over_all(made),
     )
     if settings.kind == "order":
         return ClipOrder(encoder, ORDERED)
@@ -88,7 +98,7 @@ def pretext_stream(source: splits.VideoSplit, config: VideoConfig) -> data.Train
     return streams.tuples(source, settings.clips, config.augment, rotate=rotate, **common)
 
 
-def pretrain(model: keras.Model, datasets: data.Datasets, run: Run[VideoConfig]) -> None:
+def pretrain(model: keras.Model, datasets: VideoDatasets, run: Run[VideoConfig]) -> None:
     """One `fit` of the pretext task, a phase of the run."""
     config = run.config
     steps = datasets.train.steps_per_epoch
@@ -117,13 +127,13 @@ def clips(source: splits.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
     )
 
 
-def tuned(datasets: data.Datasets, config: VideoConfig) -> tuple[splits.VideoSplit, int]:
+def tuned(datasets: VideoDatasets, config: VideoConfig) -> tuple[splits.VideoSplit, int]:
     """The labelled videos of fine-tuning, and its batch size: at most all of them."""
-    source = streams.few(datasets.info["train"], config.finetune.labels, config.seed)
+    source = streams.few(datasets.sources["train"], config.finetune.labels, config.seed)
     return source, min(config.finetune.batch_size, source.count)
 
 
-def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run[VideoConfig]) -> None:
+def finetune(model: ActionRecognizer, datasets: VideoDatasets, run: Run[VideoConfig]) -> None:
     """One `fit` of all layers, a phase of the run."""
     config, settings = run.config, run.config.finetune
     source, batch = tuned(datasets, config)
@@ -148,13 +158,13 @@ def finetune(model: ActionRecognizer, datasets: data.Datasets, run: Run[VideoCon
         )
     phase = run.phase("finetune", settings.epochs)
     phase = replace(phase, config=replace(phase.config, batch_size=batch))
-    phase.fit(model, data.Datasets(stream, datasets.validation, datasets.test), validate=False)
+    phase.fit(model, replace(datasets, train=stream), validate=False)
 
 
-def probe(model: ActionRecognizer, datasets: data.Datasets, config: VideoConfig) -> None:
+def probe(model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig) -> None:
     """Sets the linear layer to a logistic regression on frozen features of mean clips."""
     assert model.head is not None  # its task has classes
-    source = streams.few(datasets.info["train"], config.finetune.labels, config.seed)
+    source = streams.few(datasets.sources["train"], config.finetune.labels, config.seed)
     (x, y), (held_x, held_y) = (
         readout.of_videos(model.features, batches)
         for batches in (clips(source, config), datasets.validation)
@@ -166,11 +176,12 @@ def probe(model: ActionRecognizer, datasets: data.Datasets, config: VideoConfig)
     model.head.set_weights([kernel, bias])
 
 
-def evaluate(model: ActionRecognizer, datasets: data.Datasets) -> dict[str, float]:
+def evaluate(
+    model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig
+) -> dict[str, float]:
     """See the recipe."""
-    info, config = datasets.info, datasets.info["config"]
     found: dict[str, float] = {}
-    labelled = info["num_classes"] > 0
+    labelled = datasets.info.num_classes > 0
     x, y = readout.of_videos(model.features, datasets.test)
     if labelled and model.head is not None:
         kernel, bias = (np.asarray(w, "float32") for w in model.head.get_weights())
@@ -178,10 +189,12 @@ def evaluate(model: ActionRecognizer, datasets: data.Datasets) -> dict[str, floa
     else:
         found["count"] = len(y)
     if labelled:
-        gallery, labels = readout.of_videos(model.features, clips(info["train"], config))
+        gallery, labels = readout.of_videos(
+            model.features, clips(datasets.sources["train"], config)
+        )
         order = readout.retrieve(x.mean(1), gallery.mean(1))
         found["retrieval_1"] = readout.recall(order, y, labels)
-    scores = order_scores(model, info["test"], config)
+    scores = order_scores(model, datasets.sources["test"], config)
     if len(scores):
         found["pair_accuracy"] = float(np.mean(objective.pair_accuracy(scores)))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,77 +20,106 @@ from tfzoo.uwac.evaluation import Evaluation, critic_metrics
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.signatures import signatures
 
-_GUESS = {"observations": 17, "actions": 6}
-"""Sizes for a dry run without the user's file: HalfCheetah's."""
-
 _BORDER = 1e-4
 """How far beyond the limits an action may lie, in parts of their distance; it is then cut."""
 
 
+@dataclass(frozen=True)
+class OfflineInfo(data.Info):
+    """Of recorded transitions; the input is the observation.
+
+    Attributes:
+        action_dim: numbers of an action.
+    """
+
+    action_dim: int = 0
+
+
+@dataclass(frozen=True)
+class OfflineDatasets(data.Datasets):
+    """Batches, and the transitions that they are drawn from."""
+
+    transitions: data.Transitions
+
+
 @task("uwac.offline")
-class Offline(Recipe[OfflineConfig]):
+class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     """Transitions, to an actor-critic, to an evaluation in the environment."""
 
     config_class = OfflineConfig
 
-    def data_info(self, config: OfflineConfig) -> dict[str, Any]:
+    def data_info(self, config: OfflineConfig) -> OfflineInfo:
         """Sizes, as the builder says them without being prepared; of no file a guess."""
         if config.data.name == "tfzoo_transitions" and config.data.path is None:
-            return _GUESS | {"steps_per_epoch": config.steps_per_epoch}
-        step = data.unprepared(config.data).info.features["steps"]
-        sizes = [int(np.prod(step[name].shape)) for name in ("observation", "action")]
-        return dict(zip(("observations", "actions"), sizes, strict=True)) | {
-            "steps_per_epoch": config.steps_per_epoch
-        }
+            guesses = ("shape", "action_dim")  # HalfCheetah's
+            return OfflineInfo(config.steps_per_epoch, shape=(17,), guesses=guesses, action_dim=6)
+        found = data.unprepared(config.data)
+        step = found.info.features["steps"]
+        width, action_dim = (int(np.prod(step[k].shape)) for k in ("observation", "action"))
+        return OfflineInfo(
+            config.steps_per_epoch,
+            version=found.info.full_name,
+            shape=(width,),
+            guesses=("mean", "std"),
+            action_dim=action_dim,
+        )
 
-    def datasets(self, config: OfflineConfig) -> data.Datasets:
+    def datasets(self, config: OfflineConfig) -> OfflineDatasets:
         """All transitions for training; the environment is what a policy is judged in."""
         found = checked(data.transitions(data.builder(config.data)), config)
         rows = tf.data.Dataset.from_tensor_slices(found.arrays())
         stream = data.train_stream(rows, batch_size=config.batch_size, seed=config.seed)
         batches = data.eval_batches(rows, batch_size=config.batch_size)
-        info = {
-            "observations": found.observation.shape[1],
-            "actions": found.action.shape[1],
-            "steps_per_epoch": config.steps_per_epoch,
-            "transitions": found,
-            "config": config,
-            "version": found.version,
-        }
-        return data.Datasets(stream, batches, batches, info)
+        info = OfflineInfo(
+            config.steps_per_epoch,
+            examples=len(found),
+            version=found.version,
+            shape=found.observation.shape[1:],
+            action_dim=found.action.shape[1],
+            **data.moments(found.observation),
+        )
+        return OfflineDatasets(stream, batches, batches, info, found)
 
-    def build(self, config: OfflineConfig, info: dict[str, Any]) -> ActorCritic:
+    def build(self, config: OfflineConfig, info: data.Info) -> ActorCritic:
         """The networks; statistics are the data's if there are any."""
-        space = {"observation_dim": info["observations"], "action_dim": info["actions"]}
-        space |= config.limits(info["actions"])
-        if config.normalise and "transitions" in info:
-            x = info["transitions"].observation
-            space |= {"observation_mean": x.mean(0), "observation_std": x.std(0) + 1e-3}
-        version = info.get("version", "")
-        return ActorCritic(config.agent, config.algorithm, config.seed, version, **space)
+        assert isinstance(info, OfflineInfo)  # of this recipe's own functions
+        (width,) = info.sizes
+        space: dict[str, Any] = {"observation_dim": width, "action_dim": info.action_dim}
+        space |= config.limits(info.action_dim)
+        if config.normalise and info.mean is not None and info.std is not None:
+            mean, std = (np.array(v, "float32") for v in (info.mean, info.std))
+            space |= {"observation_mean": mean, "observation_std": std + 1e-3}
+        return ActorCritic(config.agent, config.algorithm, config.seed, info.version, **space)
 
-    def train(self, model: ActorCritic, datasets: data.Datasets, run: Run[OfflineConfig]) -> None:
-        """The agent's steps; leaves TF-Agents' own form of the policy in `policy/`."""
-        training.train(model, datasets, run)
-        datasets.info["summary"] = training.summary(run.log.rows)
+    def train(
+        self, model: ActorCritic, datasets: OfflineDatasets, run: Run[OfflineConfig]
+    ) -> dict[str, float]:
+        """The agent's steps; leaves TF-Agents' own form of the policy in `policy/`.
+
+        Returns:
+            The summary of the log: the best return and what the losses came to.
+        """
+        training.train(model, datasets.train, datasets.transitions, run)
         agent = training.make_agent(model)
         target = run.directory / "policy"
         if run.chief and not target.exists():
             extras.load("tfzoo.uwac.agent").save_policy(agent, target)
+        return training.summary(run.log.rows)
 
-    def evaluate(self, model: ActorCritic, datasets: data.Datasets) -> dict[str, float]:
-        """Returns in the environment, last and best, and what the critics say of actions."""
-        config, found = datasets.info["config"], datasets.info["transitions"]
+    def evaluate(
+        self, model: ActorCritic, datasets: OfflineDatasets, config: OfflineConfig
+    ) -> dict[str, float]:
+        """Return in the environment, and what the critics say of actions."""
+        transitions = datasets.transitions
         metrics: dict[str, float] = {}
         if config.environment:
             episodes = config.evaluation_episodes
             metrics = Evaluation(model, config.environment, episodes, config.parallel).metrics()
-        metrics |= datasets.info.get("summary", {})
         if model.algorithm != "bc":
-            metrics |= critic_metrics(model, found)
-        return metrics | {"transitions": len(found)}
+            metrics |= critic_metrics(model, transitions)
+        return metrics | {"transitions": len(transitions)}
 
-    def signatures(self, model: ActorCritic) -> dict[str, Signature]:
+    def signatures(self, model: ActorCritic, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default`, `sample`, `uncertainty`."""
         return signatures(model)
 

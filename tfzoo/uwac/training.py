@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data import Datasets, Transitions
+from tfzoo.data import TrainStream, Transitions
 from tfzoo.training.callbacks import TrainingDiverged
 from tfzoo.training.run import Run
 from tfzoo.uwac import extras
@@ -81,8 +81,16 @@ def scalars(info: Any) -> dict[str, Any]:
     return {"loss": info.loss} | found
 
 
-def train(model: ActorCritic, datasets: Datasets, run: Run[OfflineConfig]) -> None:
+def train(
+    model: ActorCritic, stream: TrainStream, transitions: Transitions, run: Run[OfflineConfig]
+) -> None:
     """Trains a model to the end of the run's config, from where the run stands.
+
+    Args:
+        model: untrained.
+        stream: of transition batches.
+        transitions: that the batches are drawn from; their rewards bound the true values.
+        run: keeps checkpoints and log.
 
     Raises:
         TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
@@ -99,8 +107,8 @@ def train(model: ActorCritic, datasets: Datasets, run: Run[OfflineConfig]) -> No
     step, sums = position.get("step", 0), position.get("sums", {})
     agent.train_step_counter.assign(step)
     per_epoch, total = config.steps_per_epoch, config.epochs * config.steps_per_epoch
-    bounds = reachable(datasets.info["transitions"], config.agent.gamma)
-    learner = Learner(agent, datasets.train.from_step(step), config.jit_compile)
+    bounds = reachable(transitions, config.agent.gamma)
+    learner = Learner(agent, stream.from_step(step), config.jit_compile)
     board = tf.summary.create_file_writer(str(run.directory / "tensorboard"))
     bar = keras.utils.Progbar(total) if sys.stderr.isatty() else None
     told: set[str] = set()  # each kind is said once

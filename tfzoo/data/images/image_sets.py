@@ -15,6 +15,7 @@ from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
 from tfzoo.data.decoding import SUFFIXES, decode, read_image
 from tfzoo.data.faults import Faults, check_once
+from tfzoo.data.info import value_range
 from tfzoo.data.pipeline import TrainStream, train_stream
 from tfzoo.data.prepare import builder, split, tell_skipped
 from tfzoo.data.splits import SPLITS, drawn
@@ -34,6 +35,7 @@ class ImageSets:
         counts: images of each set, int64 [M].
         shape: [S, S, C].
         truth: what else is known of each set by name, [M, ...], e.g. `voxels`.
+        limits: the range of the pixels, by `tfzoo.data.info.value_range`.
     """
 
     read: Callable[[tf.Tensor], tf.Tensor]
@@ -41,6 +43,7 @@ class ImageSets:
     counts: np.ndarray
     shape: tuple[int, int, int]
     truth: dict[str, np.ndarray]
+    limits: tuple[float, float] = (0.0, 255.0)
 
     def __len__(self) -> int:
         """M."""
@@ -114,6 +117,7 @@ def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> I
         counts.astype("int64"),
         tuple(images.shape[1:]),
         truth,
+        value_range(images.dtype, images.min(), images.max()),
     )
 
 

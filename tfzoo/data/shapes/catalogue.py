@@ -51,15 +51,43 @@ def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
     return by_category(ready["shapes"], config.unseen)
 
 
+def count_shapes(config: ShapesConfig, size: int) -> int | None:
+    """Training shapes that `posed_shapes` would give, counted without rendering; None without path.
+
+    Raises:
+        InputError: see `posed_shapes`; what only rendering shows is not looked at.
+    """
+    if config.path is None:
+        return None
+    if config.name in SHAPENET:
+        return len(posed_shapes(config, size)["train"])
+    if config.name != "tfzoo_meshes":
+        return None
+    from tfzoo.data.shapes import mesh_files
+
+    counts = mesh_files.category_counts(config.path)
+    names = list(counts)
+    labels = np.repeat(np.arange(len(names)), list(counts.values()))
+    return len(_parts(labels, names, config.unseen)["train"])
+
+
 def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedShapes]:
     """The four splits of shapes: see `posed_shapes`.
 
     Raises:
         InputError: categories that are not there, or too few shapes.
     """
+    rows = _parts(shapes.labels, shapes.names, unseen)
+    return {name: shapes.take(rows[name]) for name in SPLITS}
+
+
+def _parts(
+    labels: np.ndarray, names: Sequence[str], unseen: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Rows of each split, of shapes with these categories."""
     for name in unseen:
-        check(name in shapes.names, "data.unseen", name, f"of {', '.join(shapes.names)}")
-    out = np.isin(shapes.labels, [shapes.names.index(name) for name in unseen])
+        check(name in names, "data.unseen", name, f"of {', '.join(names)}")
+    out = np.isin(labels, [list(names).index(name) for name in unseen])
     seen = np.flatnonzero(~out)
     parts = drawn(len(seen), ["validation", "test"])
     if parts is None or not out.any():
@@ -67,8 +95,7 @@ def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedSh
             f"data.unseen={list(unseen)}: {len(seen)} seen and {int(out.sum())} unseen shapes; "
             "must be at least 4 and 1"
         )
-    rows = {name: seen[part] for name, part in parts.items()} | {"unseen": np.flatnonzero(out)}
-    return {name: shapes.take(rows[name]) for name in SPLITS}
+    return {name: seen[part] for name, part in parts.items()} | {"unseen": np.flatnonzero(out)}
 
 
 def _read(found: tfds.core.DatasetBuilder, name: str, names: Sequence[str]) -> PosedShapes:

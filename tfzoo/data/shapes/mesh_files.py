@@ -9,6 +9,7 @@ in `classes`, their names.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,21 @@ def categories(path: str) -> list[str]:
     Raises:
         InputError: neither of the two layouts.
     """
+    return list(category_counts(path))
+
+
+def category_counts(path: str) -> dict[str, int]:
+    """Number of meshes of each category, by its name, in order; none is read.
+
+    Raises:
+        InputError: neither of the two layouts.
+    """
     if Path(path).is_file():
-        return [str(name) for name in _arrays(path)["classes"]]
-    return sorted({p.parent.name for p in files(path)})
+        arrays = _arrays(path)
+        names = [str(name) for name in arrays["classes"]]
+        counts = np.bincount(arrays["y"], minlength=len(names))
+        return dict(zip(names, counts.tolist(), strict=True))
+    return dict(sorted(Counter(p.parent.name for p in files(path)).items()))
 
 
 def files(path: str) -> list[Path]:

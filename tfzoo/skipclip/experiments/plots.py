@@ -9,7 +9,7 @@ from types import ModuleType
 import keras
 import numpy as np
 
-from tfzoo import data, runner
+from tfzoo import runner
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 from tfzoo.skipclip import readout, training
@@ -47,18 +47,22 @@ def of_run(run: Path, output: Path) -> None:
     retrieval(model, datasets, config, output / "retrieval.png")
     kept = run / "pretrained.keras"
     if config.pretext.kind == "skipclip" and kept.is_file():
-        scores = training.order_scores(keras.models.load_model(kept), datasets.info["test"], config)
+        scores = training.order_scores(
+            keras.models.load_model(kept), datasets.sources["test"], config
+        )
         if len(scores):
             ranking(scores, output / "ranking.png")
 
 
-def retrieval(model: keras.Model, datasets: data.Datasets, config: VideoConfig, path: Path) -> None:
+def retrieval(
+    model: keras.Model, datasets: training.VideoDatasets, config: VideoConfig, path: Path
+) -> None:
     """Test videos of different classes, and the training videos nearest to each by their features.
 
     A video is shown by the first, middle and last frame of its middle clip, side by side; the
     frame is green where the class is the query's.
     """
-    parts = {"test": datasets.test, "train": training.clips(datasets.info["train"], config)}
+    parts = {"test": datasets.test, "train": training.clips(datasets.sources["train"], config)}
     features, labels, frames = {}, {}, {}
     for name, batches in parts.items():
         x, labels[name] = readout.of_videos(model.features, batches)

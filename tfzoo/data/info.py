@@ -1,0 +1,165 @@
+"""What a recipe's data say of themselves: shapes, classes, range and statistics of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfzoo.errors import InputError
+
+
+@dataclass(frozen=True)
+class Info:
+    """What building, evaluating and exporting a model needs to know of its data.
+
+    A recipe whose model needs more adds fields in a subclass.
+
+    Attributes:
+        steps_per_epoch: batches in an epoch.
+        examples: number of training examples.
+        version: of the prepared data, TFDS's `name/config/version`.
+        shape: of one input as the data hold it; None where it varies.
+        dtype: of the input as the data hold it.
+        low: smallest value that the input takes; None where it is not known.
+        high: largest one.
+        mean: of the training inputs, one number for each of the last axis.
+        std: standard deviations, likewise.
+        classes: names of the classes, in the order of their numbers.
+        guesses: names of the fields that a dry run could not learn without preparing the data.
+    """
+
+    steps_per_epoch: int
+    examples: int = 0
+    version: str = ""
+    shape: tuple[int | None, ...] = ()
+    dtype: str = "float32"
+    low: float | None = None
+    high: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Info:
+        """The fields of `dataclasses.asdict`, also those of a subclass, read from JSON."""
+        known: dict[str, Any] = {}
+        for field in fields(cls):
+            if field.name in values:
+                value = values[field.name]
+                known[field.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**known)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without labels."""
+        return len(self.classes)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """`low` and `high`; of 8-bit images where they are not known."""
+        return (0.0, 255.0) if self.low is None or self.high is None else (self.low, self.high)
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the data name their classes, which are not just numbers."""
+        return bool(self.classes) and self.classes != tuple(map(str, range(len(self.classes))))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """`shape`, of inputs that are all of one.
+
+        Raises:
+            InputError: they are not.
+        """
+        sizes = tuple(size for size in self.shape if size is not None)
+        if len(sizes) != len(self.shape):
+            raise InputError(f"data of shape {list(self.shape)}: must be of one size")
+        return sizes
+
+    @property
+    def channels(self) -> int:
+        """Size of the last axis."""
+        return replace(self, shape=self.shape[-1:]).sizes[0]
+
+    def by_channel(self, settings: HasPixels) -> dict[str, Any]:
+        """`pixel_mean` and `pixel_std` of a config's group, or the data's, one a channel.
+
+        A dry run, which measures nothing, takes 0 and 1.
+        """
+        mean, std = self._moments(settings)
+        mean = mean if settings.pixel_mean is None else settings.pixel_mean
+        std = tuple(v or 1.0 for v in std) if settings.pixel_std is None else settings.pixel_std
+        return {"pixel_mean": _short(mean), "pixel_std": _short(std)}
+
+    def over_all(self, settings: HasPixels) -> dict[str, Any]:
+        """Likewise, one number for all channels together."""
+        mean, std = map(np.array, self._moments(settings))
+        middle = float(mean.mean())
+        spread = float(np.sqrt(np.maximum((std**2 + mean**2).mean() - middle**2, 0.0)))
+        return _told(settings, middle, spread)
+
+    def to_unit(self, settings: HasPixels) -> dict[str, Any]:
+        """Likewise, by the middle and half the width of the data's range: onto [-1, 1]."""
+        low, high = self.limits
+        return _told(settings, (low + high) / 2, (high - low) / 2)
+
+    def _moments(self, settings: HasPixels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.mean is not None and self.std is not None:
+            return self.mean, self.std
+        wanted = settings.pixel_mean is None or settings.pixel_std is None
+        if wanted and "mean" not in self.guesses:
+            raise ValueError("pixel_mean=None: must be given, the data were not measured")
+        return (0.0,), (1.0,)
+
+
+class HasPixels(Protocol):
+    """A config's group with the two keys; null takes the data's."""
+
+    @property
+    def pixel_mean(self) -> Any: ...  # noqa: D102
+
+    @property
+    def pixel_std(self) -> Any: ...  # noqa: D102
+
+
+def _told(settings: HasPixels, mean: float, std: float) -> dict[str, Any]:
+    return {
+        "pixel_mean": mean if settings.pixel_mean is None else settings.pixel_mean,
+        "pixel_std": std or 1.0 if settings.pixel_std is None else settings.pixel_std,
+    }
+
+
+def _short(values: float | Sequence[float]) -> Any:
+    if isinstance(values, Sequence):
+        return values[0] if len(values) == 1 else list(values)
+    return values
+
+
+def epoch_steps(examples: int, batch_size: int, cap: int | None) -> int:
+    """Whole batches in one pass over the examples, at least 1 and at most `cap`."""
+    whole = max(examples // batch_size, 1)
+    return min(whole, cap or whole)
+
+
+def moments(values: np.ndarray) -> dict[str, Any]:
+    """`low`, `high`, `mean` and `std` of an `Info`, from all training inputs [N, ..., C]."""
+    rows = values.reshape(-1, values.shape[-1])
+    low, high = value_range(rows.dtype, rows.min(), rows.max())
+    mean, std = (tuple(float(v) for v in part) for part in (rows.mean(0), rows.std(0)))
+    return {"low": low, "high": high, "mean": mean, "std": std}
+
+
+def value_range(dtype: Any, low: float, high: float) -> tuple[float, float]:
+    """The range of inputs whose extremes in the training data are `low` and `high`.
+
+    Integers that reach the upper half of their dtype's range have all of it: the brightest
+    training pixel of ordinary images is not always 255. Others keep their extremes, e.g. 0 and 16.
+    """
+    if np.issubdtype(dtype, np.unsignedinteger):
+        limit = np.iinfo(dtype).max
+        return 0.0, float(limit if high > limit / 2 else high)
+    return float(low), float(high)

@@ -1,0 +1,81 @@
+"""Range, mean and deviation of training images, streamed once and kept beside the prepared data."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfzoo.data.info import value_range
+from tfzoo.data.prepare import split
+from tfzoo.files import write_text
+
+
+def statistics(found: Any, split_name: str, feature: str = "image") -> dict[str, Any]:
+    """`low`, `high`, `mean` and `std` of an `Info`, over all values of a split's feature.
+
+    The first call reads the split; later ones read what it left in the builder's folder.
+
+    Args:
+        found: a prepared TFDS builder.
+        split_name: the split, or a part of one.
+        feature: with channels on its last axis.
+    """
+    name = re.sub(r"\W+", "-", f"{feature} {split_name}").strip("-")
+    kept = Path(str(found.data_dir)) / f"statistics-{name}.json"
+    if kept.is_file():
+        measured = json.loads(kept.read_text(encoding="utf-8"))
+    else:
+        channels = found.info.features[feature].shape[-1]
+        values = split(found, split_name).map(lambda example: example[feature])
+        measured = _measure(values, channels)
+        if kept.parent.is_dir():
+            with contextlib.suppress(OSError):  # prepared data may be read-only
+                write_text(kept, json.dumps(measured))
+    return _info_of(measured, tf.as_dtype(found.info.features[feature].np_dtype))
+
+
+def streamed_moments(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
+    """`low`, `high`, `mean` and `std` of an `Info`, of values [..., channels] read once."""
+    return _info_of(_measure(values, channels), values.element_spec.dtype)
+
+
+def _info_of(measured: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
+    low, high = value_range(dtype.as_numpy_dtype, measured["low"], measured["high"])
+    mean, std = tuple(measured["mean"]), tuple(measured["std"])
+    return {"low": low, "high": high, "mean": mean, "std": std}
+
+
+def _measure(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
+    start = (
+        tf.zeros([], tf.float64),
+        tf.zeros([channels], tf.float64),
+        tf.zeros([channels], tf.float64),
+        tf.constant(float("inf"), tf.float64),
+        tf.constant(float("-inf"), tf.float64),
+    )
+
+    def add(state: Any, x: tf.Tensor) -> Any:
+        count, total, squares, low, high = state
+        x = tf.reshape(tf.cast(x, tf.float64), [-1, channels])
+        return (
+            count + tf.cast(tf.shape(x)[0], tf.float64),
+            total + tf.reduce_sum(x, 0),
+            squares + tf.reduce_sum(x * x, 0),
+            tf.minimum(low, tf.reduce_min(x)),
+            tf.maximum(high, tf.reduce_max(x)),
+        )
+
+    count, total, squares, low, high = values.reduce(start, add)
+    mean = total / count
+    std = tf.sqrt(tf.maximum(squares / count - mean**2, 0.0))
+    return {
+        "low": float(low),
+        "high": float(high),
+        "mean": mean.numpy().tolist(),
+        "std": std.numpy().tolist(),
+    }
