@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfzoo import _moved, layers, metrics, optim, registry
-from tfzoo.zoo import list_models, list_recipes, load
+from tfzoo.zoo import list_models, list_recipes, load, metadata
 
 if TYPE_CHECKING:  # for checkers and editors; a method needs no line here
     from tfzoo import (  # noqa: F401
@@ -36,7 +36,16 @@ _METHODS = [
 for _name in _METHODS:
     importlib.import_module(f"tfzoo.{_name}")
 
-__all__ = [*_METHODS, "layers", "list_models", "list_recipes", "load", "metrics", "optim"]
+__all__ = [
+    *_METHODS,
+    "layers",
+    "list_models",
+    "list_recipes",
+    "load",
+    "metadata",
+    "metrics",
+    "optim",
+]
 
 _moved.answer_to_old_names()
 registry.experiment("bench", "serving", "tfzoo.experiments.bench_serving:main")

@@ -90,6 +90,7 @@ def predict(words: argparse.Namespace) -> None:
     from tfzoo.config import check
     from tfzoo.files import replacing
 
+    names: tuple[str, ...] = ()
     if words.model.startswith(("http://", "https://")):
         from tfzoo.serving.client import RestClient
 
@@ -100,11 +101,15 @@ def predict(words: argparse.Namespace) -> None:
     else:
         model, resolved = runner.open_trained(words.model, words.recipe)
         signatures = resolved.recipe.signatures(model, resolved.info)
+        if resolved.info is not None and resolved.info.has_names:
+            names = resolved.info.classes
         name = words.signature
         check(name in signatures, "--signature", name, f"one of {', '.join(signatures)}")
         inputs = _read_inputs(words.input, list(signatures[name].inputs))
         outputs = signatures[name](**inputs)
     arrays: dict[str, Any] = {key: np.asarray(value) for key, value in outputs.items()}
+    if names and "classes" in arrays:
+        arrays["labels"] = np.array(names)[arrays["classes"]]
     if words.output:
         with replacing(words.output) as aside, aside.open("wb") as file:
             np.savez(file, **arrays)

@@ -76,7 +76,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
             FisherVectorizer(gan.discriminator, stride=readout.stride),
             gan.average,
             info.num_classes,
-            info.shape,
+            info.sizes,
             **info.to_unit(config.model),
             dropout=readout.dropout,
             use_bias=not hinge,
