@@ -29,7 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         128 + signal number for an interrupted one.
     """
     _spell_in_ascii_where_needed()
-    words = _parser().parse_args(argv)
+    parser = _parser()
+    words, rest = parser.parse_known_args(argv)
+    # argparse ends a list of words at the first option: `tfzoo train NAME --dry-run epochs=3`
+    if rest and hasattr(words, "overrides") and all("=" in w and w[0] != "-" for w in rest):
+        words.overrides += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return words.run(words) or 0
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from tfzoo.files import write_text
 
 
 def statistics(found: Any, split_name: str, feature: str = "image") -> dict[str, Any]:
-    """`low`, `high`, `mean` and `std` of an `Info`, over all values of a split's feature.
+    """`shape`, `low`, `high`, `mean` and `std` of an `Info`, over all of a split's feature.
 
     The first call reads the split; later ones read what it left in the builder's folder.
 
@@ -40,27 +40,32 @@ def statistics(found: Any, split_name: str, feature: str = "image") -> dict[str,
 
 
 def streamed_moments(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
-    """`low`, `high`, `mean` and `std` of an `Info`, of values [..., channels] read once."""
+    """The same of a dataset of values [..., channels], read once."""
     return _info_of(_measure(values, channels), values.element_spec.dtype)
 
 
 def _info_of(measured: dict[str, Any], dtype: tf.DType) -> dict[str, Any]:
     low, high = value_range(dtype.as_numpy_dtype, measured["low"], measured["high"])
     mean, std = tuple(measured["mean"]), tuple(measured["std"])
-    return {"low": low, "high": high, "mean": mean, "std": std}
+    shape = tuple(a if a == b else None for a, b in zip(*measured["shapes"], strict=True))
+    return {"shape": shape, "low": low, "high": high, "mean": mean, "std": std}
 
 
 def _measure(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
+    rank = values.element_spec.shape.rank
     start = (
         tf.zeros([], tf.float64),
         tf.zeros([channels], tf.float64),
         tf.zeros([channels], tf.float64),
         tf.constant(float("inf"), tf.float64),
         tf.constant(float("-inf"), tf.float64),
+        tf.fill([rank], tf.int32.max),
+        tf.zeros([rank], tf.int32),
     )
 
     def add(state: Any, x: tf.Tensor) -> Any:
-        count, total, squares, low, high = state
+        count, total, squares, low, high, smallest, largest = state
+        shape = tf.shape(x)
         x = tf.reshape(tf.cast(x, tf.float64), [-1, channels])
         return (
             count + tf.cast(tf.shape(x)[0], tf.float64),
@@ -68,9 +73,11 @@ def _measure(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
             squares + tf.reduce_sum(x * x, 0),
             tf.minimum(low, tf.reduce_min(x)),
             tf.maximum(high, tf.reduce_max(x)),
+            tf.minimum(smallest, shape),
+            tf.maximum(largest, shape),
         )
 
-    count, total, squares, low, high = values.reduce(start, add)
+    count, total, squares, low, high, smallest, largest = values.reduce(start, add)
     mean = total / count
     std = tf.sqrt(tf.maximum(squares / count - mean**2, 0.0))
     return {
@@ -78,4 +85,5 @@ def _measure(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
         "high": float(high),
         "mean": mean.numpy().tolist(),
         "std": std.numpy().tolist(),
+        "shapes": [smallest.numpy().tolist(), largest.numpy().tolist()],
     }

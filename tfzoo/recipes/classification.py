@@ -48,7 +48,7 @@ class Classification(Recipe[C, data.Datasets]):
         held = _in_memory(found, train, self.feature)
         rows = cut(held["label"], config.rare.classes, config.rare.examples, config.seed)
         x, y = (tf.constant(held[name][rows]) for name in (self.feature, "label"))
-        classes = found.info.features["label"].num_classes
+        classes, shape = found.info.features["label"].num_classes, x.shape[1:]
 
         def example(index: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
             return x[index], y[index]
@@ -57,7 +57,8 @@ class Classification(Recipe[C, data.Datasets]):
             return self.augmented(pair[0], seed, config), tf.one_hot(pair[1], classes)
 
         def plain(example: dict[str, Any]) -> tuple[Any, Any]:
-            return self.prepared(example[self.feature]), tf.one_hot(example["label"], classes)
+            x = tf.ensure_shape(example[self.feature], shape)
+            return self.prepared(x), tf.one_hot(example["label"], classes)
 
         stream = data.train_stream(
             example,
@@ -72,8 +73,7 @@ class Classification(Recipe[C, data.Datasets]):
             for s in others
         )
         for name in others:
-            labels = data.split(found, name).map(lambda example: example["label"])
-            check_metric(config, np.array(list(labels.as_numpy_iterator())), classes, name)
+            check_metric(config, _labels(found, name, self.feature, shape), classes, name)
         values = held[self.feature][rows]
         info = data.Info(
             stream.steps_per_epoch,
@@ -227,7 +227,25 @@ def _in_memory(found: Any, split: str, feature: str) -> dict[str, np.ndarray]:
         raise InputError(
             f"data.name={found.name!r}: must have {feature} and label, has {', '.join(features)}"
         )
-    if None in features[feature].shape:
-        raise InputError(f"data.name={found.name!r}: {feature} must be of one shape")
-    whole = data.split(found, split).batch(2**31 - 1).get_single_element()
+    try:
+        whole = data.split(found, split).batch(2**31 - 1).get_single_element()
+    except tf.errors.InvalidArgumentError:
+        raise InputError(f"data.name={found.name!r}: {feature} must be of one shape") from None
     return {name: whole[name].numpy() for name in (feature, "label")}
+
+
+def _labels(found: Any, split: str, feature: str, shape: tf.TensorShape) -> np.ndarray:
+    """Labels of a split whose examples have the shape of the training split's.
+
+    Raises:
+        InputError: they have another.
+    """
+    pairs = data.split(found, split).map(lambda x: (x["label"], tf.shape(x[feature])))
+    labels, shapes = zip(*pairs.as_numpy_iterator(), strict=True)
+    for other in shapes:
+        if other.tolist() != shape.as_list():
+            raise InputError(
+                f"data.name={found.name!r}: {feature} of {split!r} has shape {other.tolist()}, "
+                f"must be {shape.as_list()}, that of the training split"
+            )
+    return np.array(labels)

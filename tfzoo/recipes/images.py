@@ -170,8 +170,7 @@ def _info(found: Any, examples: int, config: Any, **known: Any) -> data.Info:
         data.epoch_steps(examples, config.batch_size, config.steps_per_epoch),
         examples=examples,
         version=found.info.full_name,
-        shape=tuple(features["image"].shape),
         dtype=tf.as_dtype(features["image"].np_dtype).name,
         classes=tuple(features["label"].names),
-        **known,
+        **{"shape": tuple(features["image"].shape), **known},
     )

@@ -87,9 +87,8 @@ class Retrieval(Recipe[C, data.Datasets]):
             stream.steps_per_epoch,
             examples=counts[0],
             version=found.info.full_name,
-            shape=(size, size, channels),
             dtype=dtype.name,
-            **known,
+            **known | {"shape": (size, size, channels)},
         )
         return data.Datasets(stream, validation, test, info)
 

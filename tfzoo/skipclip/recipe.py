@@ -153,8 +153,7 @@ def _info(count: int, classes: tuple[str, ...], config: VideoConfig, **known: An
     return data.Info(
         data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
         examples=count,
-        shape=(None, None, None, 3),
         dtype="uint8",
         classes=classes,
-        **{"low": 0.0, "high": 255.0, **known},
+        **{"low": 0.0, "high": 255.0, **known, "shape": (None, None, None, 3)},
     )
