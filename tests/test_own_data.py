@@ -35,6 +35,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     words = ["data.name=tfzoo_image_folder", f"data.path={folder}", "batch_size=16", "epochs=15"]
+    words += ["finetune.steps=8", "finetune.trajectories=2", "finetune.trajectory_steps=10"]
     directory = tmp_path_factory.mktemp("run")
     metrics = runner.run_recipe(runner.resolve("metricopt/digits_mcr", words), directory)
     assert metrics["accuracy"] > 0.8  # without a key for its scale or its classes
@@ -94,7 +95,7 @@ def test_predict_prints_names(run, tmp_path, capsys):
 
 @pytest.mark.parametrize("scale", [1 / 255, 4.0])
 def test_input_on_another_scale_is_refused_in_one_line(run, tmp_path, capsys, scale):
-    images = picture(1, np.random.default_rng(1))[None].astype("float32") * scale
+    images = np.repeat(picture(1, np.random.default_rng(1))[None], 3, -1) * scale
     np.savez(tmp_path / "in.npz", images=images)
     assert main(["predict", str(run), str(tmp_path / "in.npz")]) == 2
     err = capsys.readouterr().err
