@@ -85,9 +85,8 @@ def test_an_export_names_its_classes(run):
 
 
 def test_predict_prints_names(run, tmp_path, capsys):
-    np.savez(
-        tmp_path / "in.npz", images=picture(2, np.random.default_rng(1))[None].astype("float32")
-    )
+    images = np.repeat(picture(2, np.random.default_rng(1))[None], 3, -1).astype("float32")
+    np.savez(tmp_path / "in.npz", images=images)
     assert main(["predict", str(run), str(tmp_path / "in.npz")]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["labels"] == ["cat"] and answer["classes"] == [2]

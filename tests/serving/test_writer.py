@@ -290,6 +290,7 @@ def test_extra_says_what_it_is(tmp_path):
             "outputs": {"y": {"dtype": "float32", "shape": [None, 3]}},
             "batched": True,
             "xla": True,
+            "ranges": {},
         }
     }
     metadata = json.loads((extra / "metadata.json").read_text())
