@@ -66,6 +66,7 @@ setup(
         "protobuf<=6.32; python_version < '3.11'",  # tensorflow-metadata's bound, said early
         "tensorboard>=2.20",
         "annotated-types>=0.7",
+        "typing_extensions>=4.4",
         "omegaconf>=2.4,<3",
         "rich>=13",
         "scikit-learn>=1.5",

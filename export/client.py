@@ -104,7 +104,7 @@ def ask_grpc(options, inputs):
 
 
 def main():
-    """The command line."""
+    """Runs `client.py` with the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -113,7 +113,6 @@ def test_windows_opens_no_folder(tmp_path, monkeypatch):
 
 
 def test_it_imports_without_fcntl():
-    """As on Windows."""
     code = "import sys; sys.modules['fcntl'] = None; import tfzoo.files, tfzoo.runner"
     status, _, err = command("-c", code)
     assert status == 0, err[-2000:]

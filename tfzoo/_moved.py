@@ -127,7 +127,7 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         sys.modules[name] = importlib.import_module(MOVED[name])
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """For `python -m`."""
+        """What `python -m` runs: the module under its new name."""
         _warn(fullname)
         text = f"import runpy; runpy.run_module({MOVED[fullname]!r}, run_name='__main__')"
         return compile(text, f"<{fullname}>", "exec")

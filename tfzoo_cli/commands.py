@@ -118,7 +118,7 @@ def predict(words: argparse.Namespace) -> None:
 
 
 def demo(words: argparse.Namespace) -> None:
-    """`tfzoo demo`."""
+    """`tfzoo demo [--output DIR]`."""
     from tfzoo_cli import demo
 
     demo.main(Path(words.output))

@@ -55,7 +55,7 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs `python tools/publish.py` with the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run")
     parser.add_argument("name")

@@ -20,7 +20,6 @@ def average(key, value, bias, causal=False, mask=None):
 
 
 def aft(query, key, value, bias, causal=False, mask=None):
-    """Eq. 2."""
     return average(key, value, bias, causal, mask) / (1 + np.exp(-np.asarray(query, "float64")))
 
 

@@ -20,7 +20,6 @@ def filled(model):
 
 
 def compute():
-    """name -> array."""
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (3, 16, 16, 1)).astype("float32")
     o, p = rng.normal(size=(2, 3, 1)), rng.uniform(size=(2, 4, 5)).astype("float32")

@@ -126,8 +126,6 @@ def test_batches_hold_several_of_each_class(monkeypatch):
 
 
 class Faces(Mocked):
-    """`celeb_a`'s form."""
-
     def __init__(self):
         super().__init__("celeb_a", (20, 16, 3), 2, ["train", "validation", "test"])
         import tensorflow_datasets as tfds

@@ -47,7 +47,6 @@ def both(function, x):
 
 
 def compute():
-    """name -> array."""
     x1, x2 = points()
     results = {}
     for name, net in NETS.items():

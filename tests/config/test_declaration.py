@@ -32,8 +32,6 @@ from tfzoo.training.config import RunConfig
 
 @dataclass(frozen=True)
 class Inner(Config):
-    """A group."""
-
     rate: Positive = key(0.1, "a rate")
     count: Annotated[int, Ge(2), Le(5)] = key(3, "a count")
     share: Annotated[float, Gt(0), Lt(1)] = key(0.5, "a share")
@@ -48,15 +46,11 @@ class Inner(Config):
 
 @dataclass(frozen=True)
 class Middle(Config):
-    """A group of groups."""
-
     inner: Inner = key(Inner(rate=0.2), "see `Inner`")
 
 
 @dataclass(frozen=True)
 class Outer(RunConfig):
-    """A task's config."""
-
     middle: Middle = key(Middle(), "see `Middle`")
     needed: Count = key(MISSING, "without a default")
 

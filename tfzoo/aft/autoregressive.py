@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.aft.decoding import State
@@ -75,8 +76,8 @@ class _Autoregressive(keras.Model):
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm", **policy)
         self.head = keras.layers.Dense(symbols, name="head", dtype="float32")
 
+    @override
     def build(self, shape: Shape) -> None:
-        """Makes all weights."""
         if self.built:
             return
         small = keras.initializers.TruncatedNormal(stddev=0.02)
@@ -218,8 +219,8 @@ class AFTImageModel(_Autoregressive):
         self.image_shape = (height, width, channels)
         self.build((None, *self.image_shape))
 
+    @override
     def build(self, shape: Shape) -> None:
-        """Makes all weights."""
         if not self.built:
             small = keras.initializers.TruncatedNormal(stddev=0.02)
             self.start = self.add_weight((1, self.dim), small, name="start")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from typing_extensions import override
 
 from tfzoo.aft.decoding import State
 from tfzoo.aft.layers import AFTConv1D, AFTConv2D, AFTFull, AFTLocal, AFTSimple
@@ -133,8 +134,8 @@ class TransformerBlock(keras.layers.Layer):
         x = x + y
         return x + self._feed_forward(x), state
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """The input's."""
         return shape
 
     def get_config(self) -> dict[str, Any]:

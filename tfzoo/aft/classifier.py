@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.registry import serializable
@@ -120,8 +121,8 @@ class AFTClassifier(keras.Model):
         self.head = keras.layers.Dense(num_classes, name="head", dtype="float32")
         self.build((None, image_size, image_size, channels))
 
+    @override
     def build(self, shape: Shape) -> None:
-        """Makes all weights."""
         if self.built:
             return
         small = keras.initializers.TruncatedNormal(stddev=0.02)
@@ -169,8 +170,8 @@ class AFTClassifier(keras.Model):
                 f"images {tuple(shape)}: must be [B, H, W, {self.channels}], H and W {allowed}"
             )
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, num_classes]."""
         return (shape[0], self.num_classes)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.gradients import compiled
@@ -233,8 +234,8 @@ class AFVClassifier(keras.Model):
             raise ValueError("generator=None: there is nothing to sample from")
         return to_pixels(self.generator(z, training=False), self.pixel_mean, self.pixel_std)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, k]."""
         return (shape[0], self.classes)
 
     def get_config(self) -> dict[str, Any]:

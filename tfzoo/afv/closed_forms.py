@@ -44,7 +44,7 @@ class DenseForm:
         return tf.matmul(x, kernel)
 
     def kernel(self) -> tf.Tensor:
-        """W, or W / sigma."""
+        """The kernel W as the layer uses it, [n, units]; W / sigma in a spectral layer."""
         if isinstance(self.layer, SpectralLayer):
             return tf.convert_to_tensor(self.layer.normalised())
         return tf.convert_to_tensor(self.layer.kernel)

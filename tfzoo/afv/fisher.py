@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.afv.distances import FisherSets
 from tfzoo.afv.float32_copy import copied
@@ -233,8 +234,8 @@ class FisherVectorizer(FisherSets, keras.Model):
                 "vary, as when the discriminator's sigmoid saturates"
             )
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, features]."""
         return (shape[0], self.features)
 
     def get_config(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class PerExampleGradients:
 
     @property
     def parameters(self) -> int:
-        """P."""
+        """P, the number of parameters whose gradients are given."""
         return sum(self.sizes)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.afv import objectives
 from tfzoo.afv.networks import (
@@ -164,12 +165,12 @@ class EnergyGAN(TwoPlayer):
             layer.momentum = momentum
         self.average.trainable = False
 
+    @override
     def judge_variables(self) -> list[keras.Variable]:
-        """D's."""
         return self.discriminator.trainable_variables
 
+    @override
     def generator_variables(self) -> list[keras.Variable]:
-        """G's."""
         return self.generator.trainable_variables
 
     def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
@@ -242,8 +243,8 @@ class EnergyGAN(TwoPlayer):
         found = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
         return self.note(rows, found)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, 1]."""
         return (shape[0], 1)
 
     def get_config(self) -> dict[str, Any]:

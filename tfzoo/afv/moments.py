@@ -23,7 +23,7 @@ class Moments:
 
     @classmethod
     def empty(cls, size: int) -> Moments:
-        """Of no rows."""
+        """The moments of no rows, for vectors [P] of `size` P."""
         return cls(0, np.zeros(size), np.zeros(size))
 
     @classmethod

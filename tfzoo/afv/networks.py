@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras import layers, ops
+from typing_extensions import override
 
 from tfzoo.layers import SNConv2D
 from tfzoo.registry import serializable
@@ -190,12 +191,12 @@ class ExpertEnergy(keras.layers.Layer):
     Input: [B, K] in (0, 1). Output: [B, 1].
     """
 
+    @override
     def call(self, p: Tensor) -> Tensor:
-        """[B, K] -> [B, 1]."""
         return ops.cast(-ops.sum(binary_entropy(p), -1, keepdims=True), self.compute_dtype)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, 1]."""
         return (*shape[:-1], 1)
 
 

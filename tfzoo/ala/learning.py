@@ -34,7 +34,6 @@ class Schedule:
     warmup_steps: int = 0
 
     def __post_init__(self):
-        """Checks the ranges."""
         for name in ("actions", "steps_per_action", "evaluations"):
             check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         most = self.steps_per_action

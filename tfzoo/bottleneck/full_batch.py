@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
 from tfzoo.typing import Shape, Tensor
@@ -112,8 +113,8 @@ class WholeSetModel(keras.Model):
             x = x * ops.rsqrt(ops.maximum(square, 1e-12))  # a zero vector stays one
         return x
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, k]."""
         return (shape[0], self.num_outputs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -240,8 +241,8 @@ class WholeSetModel(keras.Model):
 class _Guard(keras.callbacks.Callback):
     """Ends a training whose loss is no number; runs after all other callbacks."""
 
+    @override
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Looks at the loss."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             raise FloatingPointError(

@@ -308,7 +308,7 @@ def halves(
     weight_scale: float | None = None,
     bias_scale: float = 0.0,
 ) -> tuple[InfiniteMLP, InfiniteMLP]:
-    """g and f."""
+    """The two networks of infinite width on either side of the bottleneck, g and f."""
     return (
         InfiniteMLP(depth, activation, weight_scale, bias_scale),
         InfiniteMLP(1, head_activation, weight_scale, bias_scale),

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -68,8 +69,8 @@ class Collegial(keras.layers.Layer):
             total = ops.add(total, member(x, **given))
         return total / math.sqrt(len(self.members))
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """The block's."""
         return self.members[0].compute_output_shape(shape)
 
     def member(self, index: int) -> keras.layers.Layer:

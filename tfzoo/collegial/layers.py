@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.collegial.ops import grouped_conv2d
 from tfzoo.registry import serializable
@@ -144,8 +145,8 @@ class CollegialDense(keras.layers.Layer):
             y = y + (bias * self.bias_scale if ntk else bias)
         return self.activation(ops.reshape(y, (-1, m, units)))
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, m, units]."""
         return (shape[0], self.members, self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -191,6 +192,6 @@ class Aggregate(keras.layers.Layer):
         """[B, m, ...] -> [B, ...]."""
         return ops.sum(x, 1) / math.sqrt(x.shape[1])
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, ...]."""
         return (shape[0], *shape[2:])

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.collegial.layers import CollegialDense
 from tfzoo.registry import serializable
@@ -87,8 +88,8 @@ class CollegialMLP(keras.Model):
         self.head = CollegialDense(members, outputs, weight_scale=1.0, name="head", **common)
         self.build((None, *self.example_shape))
 
+    @override
     def build(self, shape: Shape) -> None:
-        """Makes all weights."""
         if self.built:
             return
         shape = (None, math.prod(self.example_shape))
@@ -119,8 +120,8 @@ class CollegialMLP(keras.Model):
         """[B, *input_shape] -> m^(-1/2) sum_j F_j, float32 [B, k]."""
         return ops.sum(self.member_outputs(x), 1) / math.sqrt(self.members)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, k]."""
         return (shape[0], self.num_outputs)
 
     def member(self, index: int) -> CollegialMLP:

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from typing_extensions import override
 
 from tfzoo.collegial.layers import CollegialDense
 from tfzoo.typing import Tensor
@@ -282,8 +283,8 @@ class KernelDrift(keras.callbacks.Callback):
         self.x, self.chunk, self.name = x, chunk, name
         self.initial: np.ndarray | None = None
 
+    @override
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Takes K_0, once."""
         if self.initial is None:
             self.initial = empirical_ntk(self.model, self.x, chunk=self.chunk)
 

@@ -166,7 +166,7 @@ class Pulling:
         self()
 
     def __call__(self) -> None:
-        """One repetition."""
+        """One repetition: pulls `BATCHES` batches."""
         for _ in range(BATCHES):
             next(self._batches)
 

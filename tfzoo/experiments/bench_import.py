@@ -26,7 +26,7 @@ MOST = 0.3
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench import` with the arguments `argv`."""
     words = bench.parse(bench.parser("import", __doc__, 7), argv)
     found = {name: Result(name) for name in ("tensorflow and keras", "tfzoo, after them")}
     for _ in range(words.rounds):

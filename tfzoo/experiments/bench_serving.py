@@ -78,7 +78,7 @@ class Client:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench serving` with the arguments `argv`."""
     parser = argparse.ArgumentParser(prog="tfzoo bench serving", description=__doc__)
     parser.add_argument("--output", default="benches/serving")
     parser.add_argument("--minutes", type=float, default=10.0, help="of load; default %(default)s")

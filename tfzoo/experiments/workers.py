@@ -99,7 +99,7 @@ class Worker:
         return lines[-1] if lines else ""
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process, whatever it is at, and waits for it."""
         if self.alive:
             self._process.kill()
         self._process.join()

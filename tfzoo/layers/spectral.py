@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -165,8 +166,8 @@ class SNDense(SpectralLayer):
         """[..., n] -> [..., units]."""
         return ops.matmul(x, kernel)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[..., units]."""
         return (*shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.config import choices
 from tfzoo.registry import serializable
@@ -38,8 +39,8 @@ class _Channelwise(keras.layers.Layer):
             outputs = outputs + ops.reshape(ops.cast(delta, inputs.dtype), shape)
         return outputs
 
+    @override
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The input's."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -76,8 +77,8 @@ class FiLM(_Channelwise):
         self.gamma = self.add_weight(size, "zeros", name="gamma") if self.scale else None
         self.delta = self.add_weight(size, "zeros", name="delta") if self.shift else None
 
+    @override
     def effect(self) -> tuple[Tensor | None, Tensor | None]:
-        """gamma and delta."""
         return self.gamma, self.delta
 
     def get_config(self) -> dict[str, Any]:
@@ -108,8 +109,8 @@ class LowRankFiLM(_Channelwise):
             raise ValueError(f"rank={rank}: must be at least 1")
         self.rank, self.seed = rank, seed
 
+    @override
     def build(self, input_shape: Shape) -> None:
-        """Makes z and U."""
         size = 2 * input_shape[self.axis]
         if self.rank > size:
             raise ValueError(f"rank={self.rank}: must be at most {size}, twice the channels")

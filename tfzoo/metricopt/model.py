@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
+from typing_extensions import override
 
 from tfzoo.errors import InputError
 from tfzoo.metricopt import folding, hooks
@@ -110,8 +111,8 @@ class AdaptedModel(keras.Model):
         return [w for adapter in self.adapters for w in adapter.trainable_weights]
 
     @property
+    @override
     def non_trainable_weights(self) -> list[keras.Variable]:
-        """All others."""
         phi = {id(w) for w in self.trainable_weights}
         return [w for w in self.weights if id(w) not in phi]
 
@@ -121,8 +122,8 @@ class AdaptedModel(keras.Model):
         return self.trainable_weights
 
     @property
+    @override
     def non_trainable_variables(self) -> list[keras.Variable]:
-        """All others."""
         phi = {id(w) for w in self.trainable_weights}
         return [v for v in self.variables if id(v) not in phi]
 

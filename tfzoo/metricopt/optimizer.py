@@ -174,7 +174,6 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
 
 def _flat(variables: Sequence[keras.Variable]) -> Tensor:
-    """[D], float32."""
     parts = [ops.reshape(ops.cast(v, "float32"), (-1,)) for v in variables]
     return ops.concatenate(parts) if len(parts) > 1 else parts[0]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -49,8 +50,8 @@ class ConditionalBatchNorm(keras.layers.Layer):
         """Scaled and shifted."""
         return self.gamma(c) * self.norm(h, training=training) + self.beta(c)
 
+    @override
     def compute_output_shape(self, h_shape: Shape, c_shape: Shape) -> Shape:
-        """That of h."""
         return tuple(h_shape)
 
 
@@ -99,8 +100,8 @@ class ConditionalResidualBlock(keras.layers.Layer):
         inner = self.fc_0(ops.relu(self.norms[0](h, c, training=training)))
         return h + self.fc_1(ops.relu(self.norms[1](inner, c, training=training)))
 
+    @override
     def compute_output_shape(self, h_shape: Shape, c_shape: Shape) -> Shape:
-        """That of h."""
         return tuple(h_shape)
 
     def get_config(self) -> dict[str, Any]:
@@ -145,8 +146,8 @@ class OccupancyDecoder(keras.layers.Layer):
                 raise ValueError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
         self.width, self.count, self.kind, self.inputs = width, blocks, kind, inputs
 
+    @override
     def build(self, c_shape: Shape, points_shape: Shape) -> None:
-        """Makes the layers."""
         policy, h_shape = self.dtype_policy, (*c_shape[:-1], self.width)
         self.fc_p = keras.layers.Dense(self.width, name="fc_p", dtype=policy)
         self.fc_p.build(c_shape if self.inputs == "condition" else points_shape)
@@ -163,8 +164,8 @@ class OccupancyDecoder(keras.layers.Layer):
         self.fc_out = keras.layers.Dense(1, name="fc_out", dtype=policy)
         self.fc_out.build(h_shape)
 
+    @override
     def call(self, c: Tensor, points: Tensor, training: bool | None = None) -> Tensor:
-        """Logits."""
         h = self.fc_p(c if self.inputs == "condition" else ops.cast(points, c.dtype))
         for block in self.blocks:
             h = block(h, c, training=training)
@@ -172,8 +173,8 @@ class OccupancyDecoder(keras.layers.Layer):
             h = self.norm(h, c, training=training)
         return ops.cast(self.fc_out(ops.relu(h))[..., 0], "float32")
 
+    @override
     def compute_output_shape(self, c_shape: Shape, points_shape: Shape) -> Shape:
-        """[B, N]."""
         return tuple(c_shape[:-1])
 
     def compute_output_spec(

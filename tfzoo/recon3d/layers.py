@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.recon3d import geometry
 from tfzoo.registry import serializable
@@ -61,12 +62,12 @@ class PointRepresentation(keras.layers.Layer):
 
     @property
     def extra(self) -> int:
-        """Numbers of rho."""
+        """How many numbers rho has, encoding included."""
         size = {"none": 0, "world": 3, "camera": 3, "camera+origin": 6}[self.points]
         return size * (1 + 2 * self.octaves)
 
+    @override
     def build(self, phi_shape: Shape, points_shape: Shape, cameras_shape: Shape) -> None:
-        """Makes g."""
         self.first.build((*phi_shape[:-1], phi_shape[-1] + self.extra))
         self.second.build((*phi_shape[:-1], self.width))
 
@@ -94,10 +95,10 @@ class PointRepresentation(keras.layers.Layer):
             x = ops.concatenate([x, ops.cast(place, self.compute_dtype)], -1)
         return self.second(ops.relu(self.first(x)))
 
+    @override
     def compute_output_shape(
         self, phi_shape: Shape, points_shape: Shape, cameras_shape: Shape
     ) -> Shape:
-        """[B, V, N, width]."""
         return (*phi_shape[:-1], self.width)
 
     def get_config(self) -> dict[str, Any]:
@@ -170,8 +171,8 @@ class ViewAggregation(keras.layers.Layer):
         values = ops.transpose(values, (0, 2, 1, 3))
         return ops.reshape(values, (batch, points, self.views * values.shape[-1]))
 
+    @override
     def compute_output_shape(self, r_shape: Shape, weights_shape: Shape) -> Shape:
-        """[B, N, C']."""
         return (r_shape[0], r_shape[2], self.width(r_shape[3]))
 
     def width(self, channels: int) -> int:

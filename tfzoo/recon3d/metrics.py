@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.errors import InputError
 from tfzoo.registry import serializable
@@ -46,12 +47,12 @@ class OccupancyIoU(keras.metrics.Metric):
         self.total.assign_add(ops.sum(value))
         self.count.assign_add(ops.cast(ops.size(value), "float32"))
 
+    @override
     def result(self) -> Tensor:
-        """The mean."""
         return self.total / ops.maximum(self.count, 1.0)
 
+    @override
     def reset_state(self) -> None:
-        """Forgets all."""
         self.total.assign(0.0)
         self.count.assign(0.0)
 

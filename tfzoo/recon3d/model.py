@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
+from typing_extensions import override
 
 from tfzoo.recon3d import geometry, inputs
 from tfzoo.recon3d.decoder import OccupancyDecoder
@@ -220,13 +221,13 @@ class OccupancyReconstructor(keras.Model):
         limit = self.threshold if threshold is None else threshold
         return extract_mesh(lambda x: field(x[None])[0], resolution, logit(limit))
 
+    @override
     def compute_output_shape(
         self,
         images_shape: Shape | dict[str, Shape],
         cameras_shape: Shape | None = None,
         points_shape: Any = None,
     ) -> Shape:
-        """[B, N]."""
         if isinstance(images_shape, dict):
             points_shape = images_shape["points"]
         return tuple(points_shape[:2])

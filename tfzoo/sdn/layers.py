@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.sdn.codes import straight_through
@@ -123,10 +124,10 @@ class SetEncoder(_Part):
     def build(self, *shapes: Shape) -> None:
         """The network is made with the layer."""
 
+    @override
     def call(
         self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Codes and means."""
         a = masked_mean(unflat(self.features(flat(images), training=training), images), mask)
         hard = None
         if self.stochastic and training:
@@ -212,6 +213,7 @@ class SetDiscriminator(_Part):
         errors = ops.mean(ops.square(ops.cast(images, "float32") - found), (2, 3, 4))
         return masked_mean(errors, mask)
 
+    @override
     def compute_output_spec(
         self,
         images: Tensor,
@@ -219,7 +221,6 @@ class SetDiscriminator(_Part):
         mask: Tensor | None = None,
         training: bool | None = None,
     ):
-        """[B], float32."""
         return keras.KerasTensor((images.shape[0],), "float32")
 
     def get_config(self) -> dict[str, Any]:
@@ -264,18 +265,18 @@ class SetGenerator(_Part):
     def build(self, *shapes: Shape) -> None:
         """The network is made with the layer."""
 
+    @override
     def call(self, codes: Tensor, noise: Tensor, training: bool | None = None) -> Tensor:
-        """The images."""
         noise = ops.cast(noise, self.compute_dtype)
         codes = ops.cast(codes, noise.dtype)[:, None]
         codes = ops.broadcast_to(codes, (*ops.shape(noise)[:2], self.code_dim))
         numbers = ops.concatenate([codes, noise], -1)
         return unflat(self.network(flat(numbers), training=training), noise)
 
+    @override
     def compute_output_spec(
         self, codes: Tensor, noise: Tensor, training: bool | None = None
     ) -> keras.KerasTensor:
-        """[B, n, S, S, C]."""
         shape = (*noise.shape[:2], self.image_size, self.image_size, self.channels)
         return keras.KerasTensor(shape, self.compute_dtype)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -125,8 +126,8 @@ class MADE(keras.layers.Layer):
         start = tf.zeros([self.dim])
         return tfp.distributions.Autoregressive(conditionals, start, num_steps=self.dim)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """The input's."""
         return tuple(shape)
 
     def compute_output_spec(self, codes: Tensor) -> keras.KerasTensor:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
@@ -121,8 +122,8 @@ class SetDistributionNetwork(TwoPlayer):
         """The encoder's, the energy's and the prior's."""
         return [v for p in (self.encoder, self.energy, self.prior) for v in p.trainable_variables]
 
+    @override
     def generator_variables(self) -> list[keras.Variable]:
-        """The generator's."""
         return self.generator.trainable_variables
 
     def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
@@ -287,8 +288,8 @@ class SetDistributionNetwork(TwoPlayer):
         means = (ops.mean(x) for x in (e_real, e_fake, nll, ops.abs(a)))
         return self.note(ops.shape(a)[0], (d_loss + g_loss, d_loss, g_loss, *means))
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """[B, d]."""
         return (shape[0], self.code_dim)
 
     def compute_output_spec(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import keras
 from keras import layers, ops
+from typing_extensions import override
 
 from tfzoo.layers import SNConv2D, SNDense
 from tfzoo.registry import serializable
@@ -56,8 +57,8 @@ class SelfAttention2D(keras.layers.Layer):
         found = ops.reshape(found, (-1, height, width, found.shape[-1]))
         return x + ops.cast(self.gamma, x.dtype) * self.out(found, training=training)
 
+    @override
     def compute_output_shape(self, shape: Shape) -> Shape:
-        """The input's."""
         return tuple(shape)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import serializable
 from tfzoo.training import replicas
@@ -37,14 +38,14 @@ class PadChannels(keras.layers.Layer):
             raise ValueError(f"channels={self.channels}: must be at least the input's {shape[-1]}")
         self.built = True
 
+    @override
     def call(self, x: Tensor) -> Tensor:
-        """The shortcut."""
         s = self.strides
         x = x[:, ::s, ::s, ::s]
         return ops.pad(x, [[0, 0]] * 4 + [[0, self.channels - x.shape[-1]]])
 
+    @override
     def compute_output_shape(self, shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        """See the class."""
         size = [n if n is None else -(-n // self.strides) for n in shape[1:4]]
         return (shape[0], *size, self.channels)
 

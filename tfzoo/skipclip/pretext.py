@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import plain_config, serializable
 from tfzoo.skipclip import objective
@@ -173,8 +174,8 @@ class SkipClip(_Pretext):
         z = self.targets(self.encoder(future, training=False))
         return objective.similarity(h, z)
 
+    @override
     def call(self, clips: Tensor, training: bool | None = None) -> dict[str, Tensor]:
-        """See the class."""
         maps = self._clips(clips, training)
         h, z = ops.split(maps, [1], axis=1)  # a split's gradient costs less than a slice's
         h, shape = self.contexts(ops.squeeze(h, 1)), ops.shape(maps)
@@ -272,8 +273,8 @@ class ClipOrder(_Pretext):
         self._means = {name: keras.metrics.Mean(name) for name in ("order_accuracy",)}
         self.built = True
 
+    @override
     def call(self, clips: Tensor, training: bool | None = None) -> Tensor:
-        """See the class."""
         f = pooled(self._clips(clips, training))
         pairs = [self.relation(ops.concatenate([f[:, i], f[:, j]], -1)) for i, j in self.pairs]
         return ops.cast(self.order(ops.concatenate(pairs, -1)), "float32")

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.registry import plain_config, serializable
 from tfzoo.skipclip import objective
@@ -88,8 +89,8 @@ class ActionRecognizer(keras.Model):
         """The mean over the encoder's map, float32: [B, T, H, W, C] -> [B, D]."""
         return pooled(self.encoder(video, training=training))
 
+    @override
     def call(self, video: Tensor, training: bool | None = None) -> Tensor:
-        """See the class."""
         x = self.features(video, training)
         if self.head is None:
             return x

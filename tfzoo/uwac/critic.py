@@ -84,7 +84,7 @@ class DropoutCritic(SpaceModel):
         return [layer.normalised() * self.sn_coeff for layer in (*self.body, self.value)]
 
     def call(self, x: Tensor) -> Tensor:
-        """Q without dropout."""
+        """Q without dropout, [B], of observations and actions side by side, [B, D + A]."""
         observation, action = self.split(x)
         return self._through(self.joined(observation, action), self.kernels(), None)[0]
 

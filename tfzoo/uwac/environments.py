@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from tf_agents.environments import py_environment
 from tf_agents.specs import array_spec
 from tf_agents.trajectories import time_step as ts
+from typing_extensions import override
 
 from tfzoo.config import check
 from tfzoo.data.control.tasks import PENDULUM, POINT_MASS, TASKS, ControlTask
@@ -35,10 +36,10 @@ class ControlEnv(gymnasium.Env):
         self.task = TASKS[task]
         self.observation_space, self.action_space = _spaces(self.task)
 
+    @override
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
-        """A random start."""
         super().reset(seed=seed)
         rng = np.random.RandomState(self.np_random.integers(2**31))
         self._state = self.task.start(rng, 1)
@@ -66,10 +67,10 @@ class ControlVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
+    @override
     def reset(
         self, *, seed: int | None = None, options: dict | None = None
     ) -> tuple[np.ndarray, dict]:
-        """Random starts."""
         super().reset(seed=seed)
         rng = np.random.RandomState(self.np_random.integers(2**31))
         self._state, self._time = self.task.start(rng, self.num_envs), 0
@@ -125,8 +126,8 @@ class VectorEnvironment(py_environment.PyEnvironment):
         self._shape = a.shape
 
     @property
+    @override
     def batched(self) -> bool:
-        """Always."""
         return True
 
     @property
@@ -134,8 +135,8 @@ class VectorEnvironment(py_environment.PyEnvironment):
         """Episodes side by side."""
         return self._vector.num_envs
 
+    @override
     def observation_spec(self) -> array_spec.ArraySpec:
-        """Flat observations."""
         return self._observation_spec
 
     def action_spec(self) -> array_spec.BoundedArraySpec:

@@ -120,7 +120,7 @@ def build_decoding(name: str, position: int, steps: int = DECODED) -> Callable[[
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench aft` with the arguments `argv`."""
     parser = bench.parser("aft", __doc__, 5)
     parser.add_argument("--lengths", default="256,512,1024,2048,4096,8192")
     parser.add_argument("--layers", default=",".join(LAYERS), help="some of %(default)s")

@@ -142,7 +142,7 @@ def _wait(x: Tensor) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench afv` with the arguments `argv`."""
     parser = bench.parser("afv", __doc__, 7, PARTS)
     parser.add_argument("--width", type=int, default=WIDTH, help="of D; default %(default)s")
     parser.add_argument("--batch", type=int, default=BATCH, help="images; default %(default)s")

@@ -32,7 +32,7 @@ DIGITS = (1000, 300, 300)
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study afv` with the arguments `argv`."""
     parser = study.parser("afv", overrides=False)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--mnist", metavar="FILE", help="an .npz of MNIST")

@@ -37,7 +37,7 @@ class Task:
 
     @property
     def channels(self) -> int:
-        """Of the images."""
+        """C, the channels of the images."""
         return self.train[0].shape[-1]
 
     def labelled(self, count: int, seed: int) -> Part:

@@ -116,7 +116,7 @@ def build_children(name: str, count: int, steps: int) -> Callable[[], None]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench ala` with the arguments `argv`."""
     parser = bench.parser("ala", __doc__, 5, PARTS)
     parser.add_argument("--steps", type=int, help="of a repetition; by the part by default")
     words = bench.parse(parser, argv, PARTS)

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.children import Children
@@ -46,12 +47,12 @@ class Fixed(ParametricLoss):
         """The loss of each row [B]."""
         return self.rows(y_true, y_pred)
 
+    @override
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """As it was."""
         return ops.convert_to_tensor(phi)
 
+    @override
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """None."""
         return np.zeros((1, 2), "float32")
 
 

@@ -25,7 +25,7 @@ HEADLINE = Headline(
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study ala` with the arguments `argv`."""
     parser = study.parser("ala", overrides=False)
     parser.set_defaults(seeds="0,1,2,3,4")
     parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")

@@ -33,7 +33,7 @@ class Descent:
 
     @property
     def steps(self) -> int:
-        """T."""
+        """T, the number of steps made."""
         return len(self.rates)
 
     def steps_to(self, level: float) -> int | None:

@@ -45,7 +45,7 @@ class FiniteNetwork:
             self.offset = self.outputs(layers)
 
     def start(self) -> tuple[Layers, Layers]:
-        """The weights drawn."""
+        """The layers as drawn, of g and of f."""
         return self.layers
 
     def features(self, state: tuple[Layers, Layers]) -> tf.Tensor:
@@ -53,7 +53,7 @@ class FiniteNetwork:
         return forward(self.g, state[0], self.x)
 
     def outputs(self, state: tuple[Layers, Layers]) -> tf.Tensor:
-        """[N, k]."""
+        """The outputs at the training points, [N, k]."""
         return forward(self.f, state[1], self.features(state)) - self.offset
 
     def step(self, state: tuple[Layers, Layers], rate: tf.Tensor) -> tuple:

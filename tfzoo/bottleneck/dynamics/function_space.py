@@ -57,7 +57,7 @@ class FunctionSpace:
         return Past(self.z, self.z[:0], self.y[:0])
 
     def outputs(self, state: Past) -> Tensor:
-        """[N, k]."""
+        """The outputs at the training points, [N, k]."""
         moved = self.head.at(state.z).value
         if len(state.points):
             moved -= ops.matmul(self.head.mlp.ntk(state.z, state.points), state.pulls)

@@ -52,7 +52,7 @@ class Head:
 
     @staticmethod
     def shapes(mlp: InfiniteMLP, dim: int, units: int, outputs: int) -> tuple[tuple, tuple]:
-        """Of U_0 and v_0."""
+        """The shapes of U_0 and v_0, biases included."""
         bias = 1 if mlp.bias_scale else 0
         return (units, dim + bias), (units + bias, outputs)
 
@@ -76,7 +76,7 @@ class Head:
         return cls(mlp, *(generator.normal((*draws, *shape), dtype=dtype) for shape in shapes))
 
     def unmoved(self) -> Change:
-        """dU = 0, dv = 0."""
+        """The change before the first step: dU = 0 and dv = 0."""
         return Change(ops.zeros_like(self.u), ops.zeros_like(self.v))
 
     def at(self, z: Tensor, change: Change | None = None) -> Point:

@@ -74,7 +74,7 @@ class Hybrid:
         return self.head.at(self.features(state), state.change)
 
     def outputs(self, state: State) -> Tensor:
-        """[..., N, k]."""
+        """The outputs at the training points, [..., N, k]."""
         return self.at(state).value - self.offset
 
     def step(self, state: State, rate: Tensor) -> tuple[State, Tensor]:

@@ -35,11 +35,11 @@ class KernelDescent:
         self.initial = ops.zeros_like(self.y) if initial is None else ops.cast(initial, theta.dtype)
 
     def start(self) -> Tensor:
-        """a = 0."""
+        """The coefficients before the first step, zeros [N, k]."""
         return ops.zeros_like(self.y)
 
     def outputs(self, state: Tensor) -> Tensor:
-        """[N, k]."""
+        """The outputs at the training points, [N, k]."""
         return self.initial + ops.matmul(self.theta, state)
 
     def step(self, state: Tensor, rate: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ class Problem(Protocol):
         """The state after a step, and the outputs [..., N, k] before it."""
 
     def outputs(self, state: Any) -> Tensor:
-        """[..., N, k]."""
+        """The outputs at the training points, [..., N, k]."""
 
     def kernel_at(self, state: Any) -> Times:
         """The function w -> Theta_F w, w [..., N, k]."""

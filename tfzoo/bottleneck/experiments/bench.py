@@ -110,7 +110,7 @@ def build_simulator(
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench bottleneck` with the arguments `argv`."""
     makers = {"kernel": kernel_rows, "simulator": simulator_rows}
     parser = bench.parser("bottleneck", __doc__, 9, tuple(makers))
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="N of the kernels")

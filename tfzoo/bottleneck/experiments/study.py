@@ -30,7 +30,7 @@ PARTS = ("linear", "acceleration", "features", "teacher", "digits", "digits_ce")
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study bottleneck` with the arguments `argv`."""
     parser = study.parser("bottleneck", overrides=False)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--mnist", metavar="FILE", help="an .npz of MNIST: adds that report")

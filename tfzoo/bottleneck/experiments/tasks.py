@@ -100,7 +100,7 @@ class Baseline:
     theta: Tensor
 
     def outputs(self, state) -> np.ndarray:
-        """F of all points."""
+        """F of all points, float [N, k], from a state of `KernelDescent`."""
         return ops.convert_to_numpy(ops.matmul(self.theta, state))
 
 

@@ -117,7 +117,7 @@ def _pass(call: Callable, weights: Callable[[], list], x: Tensor) -> Callable[[]
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench collegial` with the arguments `argv`."""
     makers = {"convolution": convolution_rows, "dense": dense_rows, "network": network_rows}
     parser = bench.parser("collegial", __doc__, 9, tuple(makers))
     parser.add_argument("--groups", default="4,32,37", help="some of %(default)s")

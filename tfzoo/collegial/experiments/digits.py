@@ -20,7 +20,7 @@ class Digits:
 
     @property
     def targets(self) -> np.ndarray:
-        """One-hot, [N, 10]."""
+        """The labels as one-hot rows, float32 [N, 10]."""
         return np.eye(10, dtype=np.float32)[self.labels]
 
     def accuracy(self, answer: np.ndarray) -> float:

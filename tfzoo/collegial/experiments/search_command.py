@@ -25,7 +25,7 @@ limit of variance. Convolution kernels and classifier count, batch normalisation
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo search collegial` with the arguments `argv`."""
     words = _parser().parse_args(argv)
     cost, depth, baseline = _network(words)
     check(words.alpha > 0, "--alpha", words.alpha, "above 0")

@@ -31,7 +31,7 @@ PARTS = ("spread", "sweep", "drift")
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study collegial` with the arguments `argv`."""
     parser = study.parser("collegial", overrides=False)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--samples", type=int, default=4000, help="initialisations for `spread`")

@@ -46,7 +46,6 @@ class ImageSets:
     limits: tuple[float, float] = (0.0, 255.0)
 
     def __len__(self) -> int:
-        """M."""
         return len(self.starts)
 
     def stream(
@@ -101,7 +100,7 @@ class ImageSets:
         return found.batch(batch_size)
 
     def take(self, rows: np.ndarray) -> ImageSets:
-        """Some of the sets."""
+        """The sets of some rows, in the order of `rows`."""
         truth = {name: value[rows] for name, value in self.truth.items()}
         return replace(self, starts=self.starts[rows], counts=self.counts[rows], truth=truth)
 

@@ -51,7 +51,6 @@ class PosedShapes:
     uniform: int
 
     def __len__(self) -> int:
-        """M."""
         return self.count
 
     def stream(

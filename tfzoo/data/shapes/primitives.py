@@ -86,7 +86,7 @@ def box(x: np.ndarray, *half: float) -> np.ndarray:
 
 
 def sphere(x: np.ndarray, radius: float) -> np.ndarray:
-    """A ball."""
+    """A ball about the origin: signed distances [...] of points [..., 3]."""
     return np.sqrt(np.square(x).sum(-1)) - x.dtype.type(radius)
 
 

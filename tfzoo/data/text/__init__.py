@@ -1,4 +1,4 @@
-"""Text as bytes."""
+"""Text as bytes: builders, readers, windows for training and evaluation."""
 
 from tfzoo.data.text.windows import byte_windows, eval_windows, read_bytes, train_windows
 

@@ -6,6 +6,7 @@ import hashlib
 import platform
 
 import tensorflow_datasets as tfds
+from typing_extensions import override
 
 from tfzoo.data.config import DataConfig
 from tfzoo.data.text.segments import TextBuilder
@@ -47,8 +48,8 @@ class TfzooPydoc(TextBuilder):
     name = "tfzoo_pydoc"
     VERSION = tfds.core.Version("1.0.0")
 
+    @override
     def text(self, manager: tfds.download.DownloadManager) -> bytes:
-        """The topics."""
         del manager
         self.info.metadata["python"] = platform.python_version()
         return topics()

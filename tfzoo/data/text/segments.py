@@ -20,7 +20,7 @@ class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     """
 
     def text(self, manager: tfds.download.DownloadManager) -> bytes:
-        """The whole text."""
+        """The whole text as bytes; a subclass reads or downloads it."""
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:

@@ -86,7 +86,7 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench metricopt` with the arguments `argv`."""
     parser = bench.parser("metricopt", __doc__, 7)
     parser.add_argument("--models", default=",".join(SIZES), help="some of %(default)s")
     parser.add_argument("--steps", type=int, help="of a repetition; by the model by default")

@@ -33,7 +33,7 @@ NOTE = (
 
 
 def run(seeds: Sequence[int], output: Path) -> list[Row]:
-    """Four arms a seed."""
+    """Runs the four arms on every seed and writes rows and figures below `output`."""
     rows = []
     for seed in seeds:
         keras.utils.clear_session()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 from keras import ops
+from typing_extensions import override
 
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.experiments.tasks import Problem
@@ -68,8 +69,8 @@ class Look(keras.callbacks.Callback):
         super().__init__()
         self.best, self.every = best, every
 
+    @override
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """When it is due."""
         if (batch + 1) % self.every == 0 and self.best.metric.calls < self.best.budget:
             self.best.look()
 
@@ -103,7 +104,7 @@ def soft_f1(problem: Problem, seed: int) -> keras.Model:
 def metricopt(
     problem: Problem, seed: int, value: ValueFunction | None = None, **settings: Any
 ) -> keras.Model:
-    """MetricOpt."""
+    """Fine-tuning by MetricOpt; see `run_metricopt` for its settings."""
     return run_metricopt(problem, seed, value, **settings)[0]
 
 

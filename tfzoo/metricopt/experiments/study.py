@@ -27,7 +27,7 @@ PARTS = ("compare", "value", "meta")
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study metricopt` with the arguments `argv`."""
     parser = study.parser("metricopt", overrides=False)
     parser.set_defaults(seeds="0,1,2,3,4,5")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")

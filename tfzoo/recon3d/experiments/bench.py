@@ -102,7 +102,7 @@ def build_speed(name: str) -> Callable[[], object]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench recon3d` with the arguments `argv`."""
     parser = bench.parser("recon3d", __doc__, 5, PARTS)
     parser.add_argument("--resolution", type=int, default=128, help="of the meshes")
     words = bench.parse(parser, argv, PARTS)

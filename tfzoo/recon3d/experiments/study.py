@@ -55,7 +55,7 @@ UNSEEN = ("Bottle", "Guitar", "Bed", "Sword", "DeskLamp", "Monitor")
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study recon3d` with the arguments `argv`."""
     parser = study.parser("recon3d")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--epochs", type=int, default=24, help="of solids; default %(default)s")

@@ -76,7 +76,7 @@ def _wait(x: Tensor) -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench sdn` with the arguments `argv`."""
     parser = bench.parser("sdn", __doc__, 5, PARTS)
     parser.add_argument("--width", type=int, default=256, help="of the networks")
     words = bench.parse(parser, argv, PARTS)

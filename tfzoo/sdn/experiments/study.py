@@ -66,7 +66,7 @@ CHARACTERS_CLAIMS = (
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study sdn` with the arguments `argv`."""
     parser = study.parser("sdn")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--epochs", type=int, default=12, help="of shapes; default %(default)s")

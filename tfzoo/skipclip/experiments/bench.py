@@ -147,7 +147,7 @@ def _convolutions(model: keras.Model, kind: str) -> Callable[[], None]:
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench skipclip` with the arguments `argv`."""
     parser = bench.parser("skipclip", __doc__, 7, PARTS)
     parser.add_argument("--width", type=int, default=WIDTH, help="of small; default %(default)s")
     parser.add_argument("--encoders", default="small,r3d18", help="default %(default)s")

@@ -49,7 +49,7 @@ SETTINGS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study skipclip` with the arguments `argv`."""
     parser = study.parser("skipclip")
     parser.add_argument("--parts", default="pretexts,settings", help="some of %(default)s")
     parser.add_argument("--ut", metavar="NPZ", help="UT-Interaction's file, instead of motions")

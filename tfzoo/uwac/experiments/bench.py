@@ -34,7 +34,7 @@ MOST_BEAR_STEPS, LEAST_STEP_SHARE = 8, 0.9
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo bench uwac` with the arguments `argv`."""
     parser = bench.parser("uwac", __doc__, 3, PARTS)
     parser.add_argument("--width", type=int, default=256, help="of actor and critics")
     parser.add_argument("--batch-size", type=int, default=BATCH, help="default %(default)s")

@@ -52,7 +52,7 @@ DATA = tuple(f"{task}/{mixture}" for task in ("pointmass", "pendulum") for mixtu
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line."""
+    """Runs `tfzoo study uwac` with the arguments `argv`."""
     parser = study.parser("uwac")
     parser.add_argument("--data", default=",".join(DATA), help="some of %(default)s")
     words = parser.parse_args(argv)
