@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tfzoo.runner import Resolved
 
 RECIPE = "aft/digits"
 
@@ -55,7 +57,7 @@ def main(output: Path) -> None:
     print(f"what was run: {json.dumps(str(run / 'config.yaml'))}")
 
 
-def _test_digits(resolved: Any) -> Iterator[tuple[np.ndarray, int]]:
+def _test_digits(resolved: Resolved) -> Iterator[tuple[np.ndarray, int]]:
     from tfzoo import data
 
     for example in data.builder(resolved.config.data).as_dataset(split="test").take(1):
