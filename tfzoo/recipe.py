@@ -27,6 +27,10 @@ class Recipe(Generic[C, D]):
 
     config_class: ClassVar[type[RunConfig]] = RunConfig
 
+    def one_device(self, config: C) -> str:
+        """Why a config must have `distribute=none`; empty where all values work."""
+        return ""
+
     def data_info(self, config: C) -> Info:
         """What the data say of themselves without being downloaded (for `--dry-run`).
 

@@ -59,12 +59,23 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
 
 def _resolved(name: str, source: Any, own: Any, overrides: Sequence[str]) -> Resolved:
     """A recipe's own values with overrides laid over them, checked."""
+    backend = keras.backend.backend()
+    configs.check(
+        backend == "tensorflow",
+        "KERAS_BACKEND",
+        backend,
+        "tensorflow for recipes, whose checkpoints and exports are TensorFlow's; the layers and "
+        "losses of tfzoo work with Keras's own fit",
+    )
     values = configs.parse(own, overrides)
     if not isinstance(values.get("task"), str) or not values["task"]:
         raise InputError(f"{source}: task must be set, to one of {', '.join(registry.tasks())}")
     recipe = registry.get_task(values["task"])()
     kept, left_out = configs.for_other_data(recipe.config_class, own, overrides)
     config = configs.resolve(recipe.config_class, configs.parse(kept, overrides))
+    reason = recipe.one_device(config)
+    fits = config.distribute == "none" or not reason
+    configs.check(fits, "distribute", config.distribute, f"none, {reason}")
     return Resolved(name, recipe, config, tuple(left_out))
 
 
@@ -265,7 +276,11 @@ def dry_run(resolved: Resolved) -> keras.Model:
 
 
 def prepare(config: RunConfig) -> tf.distribute.Strategy | None:
-    """Sets strategy, seed, determinism and precision of this process, in that order."""
+    """Sets strategy, seed, determinism and precision of this process, in that order.
+
+    Raises:
+        InputError: no such strategy here.
+    """
     keras.utils.clear_session()  # layer names count from 1, as in a fresh process
     strategy = make_strategy(config.distribute)
     keras.utils.set_random_seed(config.seed)

@@ -172,7 +172,11 @@ def test_every_recipe_builds_without_its_data(name):
         ("digits", "ala.children=0", "ala.children=0"),
         ("digits", "ala.evaluations=11", "evaluations=11: must be at most 10"),
         ("digits", "epochs=1", "epochs=1: .* must be at least 160"),
-        ("digits", "distribute=mirrored", "distribute='mirrored': must be none with ala.children"),
+        (
+            "digits",
+            "distribute=mirrored",
+            "distribute='mirrored': must be none, since ala.children=6",
+        ),
         ("digits", "ala.controller=ala/digits", "ala/digits"),
         ("digits", "optimizer.kind=rmsprop", "optimizer.kind='rmsprop'"),
         ("sop", "batch_size=81", "batch_size=81: must be divisible by per_class, 2"),

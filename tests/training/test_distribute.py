@@ -1,5 +1,6 @@
 """Several devices and several processes end with the weights of one device."""
 
+import contextlib
 import json
 import socket
 
@@ -7,7 +8,8 @@ import keras
 import numpy as np
 import pytest
 
-from support import run, slow, start
+from support import declared, run, slow, start
+from tfzoo import runner
 from tfzoo.errors import InputError
 from tfzoo.training.distribute import make_strategy
 
@@ -16,12 +18,15 @@ DIGITS = ["epochs=1", "model.width=2", "model.latent=3", "readout.method=hinge"]
 SETS = ["epochs=1", "batch_size=8", "steps_per_epoch=3", "set_size=2", "model.code_dim=8"]
 CLIPS = ["epochs=1", "steps_per_epoch=2", "batch_size=4", "model.width=2", "finetune.clips=1"]
 DESCENT = ["finetune.epochs=1", "optimizer.method=sgd", "finetune.optimizer.method=sgd"]
+WINDOWS = ["ala.warmup_steps=2", "ala.steps_per_action=3"]
 RECIPES = {
     "toy": [],
     "aft/digits": ["epochs=1", "model.dim=16", "model.depth=1", "model.dropout=0.0"],
     "afv/digits": [*DIGITS, "readout.epochs=1", "readout.samples=64"],
     "sdn/shapes": [*SETS, "model.width=8", "model.preset=mlp", "voxel_net=null"],
     "skipclip/motions": [*CLIPS, "finetune.mode=full", "finetune.labels=1", *DESCENT],
+    "collegial/digits": ["epochs=1", "steps_per_epoch=4"],
+    "ala/digits": ["epochs=2", "steps_per_epoch=6", "ala.children=1", *WINDOWS],
 }
 
 
@@ -73,6 +78,23 @@ def test_mirrored_over_two_devices(words, single, tmp_path):
     status, _, err = run(*words(tmp_path, "mirrored"), env={"TOY_DEVICES": "2"})
     assert status == 0, err
     assert_same(tmp_path, single)
+
+
+SMALL = dict(declared("SMALL_RUN").values())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_recipe_is_compared_on_two_devices_or_says_why_it_cannot(name):
+    """Before any work."""
+    with contextlib.suppress(InputError):
+        runner.resolve(name, [*SMALL[name], "distribute=mirrored"])
+        assert name.split("/")[0] in {n.split("/")[0] for n in RECIPES}
+        return
+    resolved = runner.resolve(name, SMALL[name])
+    reason = resolved.recipe.one_device(resolved.config)
+    with pytest.raises(InputError, match="distribute='mirrored': must be none, since ") as told:
+        runner.resolve(name, [*SMALL[name], "distribute=mirrored"])
+    assert reason in str(told.value) and "\n" not in str(told.value)
 
 
 def test_an_indivisible_batch_is_refused(recipe, tmp_path):

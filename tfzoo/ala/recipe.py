@@ -29,6 +29,10 @@ C = TypeVar("C", bound=AlignedClassificationConfig)
 class _Aligned(Classification[C]):
     """A plain Keras model whose loss is moved while it trains."""
 
+    def one_device(self, config: C) -> str:
+        """With several children."""
+        return training.one_device(config)
+
     def build(self, config: C, info: data.Info) -> keras.Model:
         """The network, compiled with its parametric loss."""
         loss = config.ala.make_loss(info.num_classes)
@@ -114,6 +118,10 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
     """Images to embeddings, by pairs or triplets of batches that hold several of each class."""
 
     config_class = AlignedRetrievalConfig
+
+    def one_device(self, config: AlignedRetrievalConfig) -> str:
+        """With several children."""
+        return training.one_device(config)
 
     def stream(
         self,

@@ -26,6 +26,17 @@ from tfzoo.training.run import Run
 Aligned = TypeVar("Aligned", bound=AlignedClassificationConfig | AlignedRetrievalConfig)
 
 
+def one_device(config: AlignedClassificationConfig | AlignedRetrievalConfig) -> str:
+    """Why several children must have `distribute=none`; empty for one child."""
+    count = config.ala.children
+    if count == 1:
+        return ""
+    return (
+        f"since ala.children={count} share one device; ala.children=1 may be distributed, and "
+        "tfzoo.ala.Children takes a strategy"
+    )
+
+
 def compiled(model: keras.Model, loss: ParametricLoss, config: Any, info: Info) -> keras.Model:
     """The model, with its loss and its optimizer."""
     optimizer = config.optimizer.make(config.epochs * info.steps_per_epoch)
@@ -45,7 +56,7 @@ def train(
         metric: of the validation batches' labels.
 
     Raises:
-        InputError: children under `distribute`, or a training too short for one action.
+        InputError: a training too short for one action.
         TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
         TrainingDiverged: a loss is NaN or infinite.
     """
@@ -90,11 +101,6 @@ def _children(
 ) -> None:
     """Several models like `model`, which takes the weights of the best in the end."""
     config, settings = run.config, run.config.ala
-    if run.strategy is not None:
-        raise InputError(
-            f"distribute={config.distribute!r}: must be none with ala.children above 1; "
-            "tfzoo.ala.Children takes a strategy"
-        )
     actions = (steps - settings.warmup_steps) // settings.steps_per_action
     schedule = Schedule(
         actions, settings.steps_per_action, settings.evaluations, settings.warmup_steps

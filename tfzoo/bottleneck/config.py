@@ -61,7 +61,6 @@ class NetworkTaskConfig(RunConfig):
         super().__post_init__()
 
         check(self.precision == "float32", "precision", self.precision, "float32, for kernels")
-        check(self.distribute == "none", "distribute", self.distribute, "none")
         largest = self.largest()
         check(
             self.batch_size <= largest,

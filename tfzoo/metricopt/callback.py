@@ -122,6 +122,12 @@ class MetricOpt(keras.callbacks.Callback):
                 f"backend={keras.backend.backend()!r}: MetricOpt must run on tensorflow, where a "
                 "callback can move a model's weights while fit runs"
             )
+        replicas = self.model.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            raise InputError(
+                f"model: is on {replicas} devices, must be on one: the value function observes one "
+                "model"
+            )
         optimizer = self.optimizer
         self.model.optimizer.build(self.model.trainable_variables)
         self._step = int(optimizer.steps)

@@ -27,6 +27,10 @@ class _Tuned(Classification[TunedClassificationConfig]):
 
     config_class = TunedClassificationConfig
 
+    def one_device(self, config: TunedClassificationConfig) -> str:
+        """Always."""
+        return training.ONE_DEVICE
+
     def build(self, config: TunedClassificationConfig, info: data.Info) -> keras.Model:
         """The network, compiled."""
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
@@ -56,6 +60,10 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
     """Images to embeddings, trained by a normalised softmax over the training classes."""
 
     config_class = TunedRetrievalConfig
+
+    def one_device(self, config: TunedRetrievalConfig) -> str:
+        """Always."""
+        return training.ONE_DEVICE
 
     def stream(
         self,

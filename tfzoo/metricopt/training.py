@@ -18,6 +18,9 @@ from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.optim import make_adamw
 from tfzoo.training.run import Run
 
+ONE_DEVICE = "since the value function observes one model, on one device"
+"""Why `distribute` must be none."""
+
 Tuned = TypeVar("Tuned", bound=TunedClassificationConfig | TunedRetrievalConfig)
 
 

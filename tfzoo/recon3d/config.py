@@ -88,7 +88,6 @@ class ReconstructionConfig(RunConfig):
             "var",
             "another for single views: min_views and test_views from 2 up",
         )
-        check(self.distribute == "none", "distribute", self.distribute, "none")
 
     def keywords(self) -> dict[str, Any]:
         """The model's arguments."""

@@ -54,6 +54,10 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
 
     config_class = ReconstructionConfig
 
+    def one_device(self, config: ReconstructionConfig) -> str:
+        """Always."""
+        return "since its conditional batch normalisation takes the moments of one device"
+
     def data_info(self, config: ReconstructionConfig) -> data.Info:
         """Steps, by the shapes of known data or of the path; without one they are guessed."""
         known = count_shapes(config.data, config.image_size) or _KNOWN.get(config.data.name)

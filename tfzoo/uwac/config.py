@@ -42,7 +42,6 @@ class OfflineConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
 
-        check(self.distribute == "none", "distribute", self.distribute, "none")
         low, high = list(self.action_low), list(self.action_high)
         if len(low) == len(high) or 1 in (len(low), len(high)):
             ordered = bool((np.asarray(low) < np.asarray(high)).all())

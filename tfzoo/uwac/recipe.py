@@ -48,6 +48,10 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
 
     config_class = OfflineConfig
 
+    def one_device(self, config: OfflineConfig) -> str:
+        """Always."""
+        return "since a step of TF-Agents updates networks on one device"
+
     def data_info(self, config: OfflineConfig) -> OfflineInfo:
         """Sizes, as the builder says them without being prepared; of no file a guess."""
         if config.data.name == "tfzoo_transitions" and config.data.path is None:
