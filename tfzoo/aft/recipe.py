@@ -22,13 +22,15 @@ from tfzoo.recipe import Recipe
 from tfzoo.recipes.image_signatures import classifier
 from tfzoo.recipes.images import ImageClassification, builder_info, image_datasets, image_info
 from tfzoo.registry import task
+from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 _TEXT_BYTES = {"enwik8": 100_000_000, "tfzoo_pydoc": 440_000}
 
 
 @task("aft.classifier")
 class Classification(ImageClassification[ClassifierConfig]):
-    """Images to classes."""
+    """Images to classes, by an `AFTClassifier`."""
 
     config_class = ClassifierConfig
 
@@ -67,7 +69,7 @@ class Classification(ImageClassification[ClassifierConfig]):
         )
         return model
 
-    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Any]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` and `bytes(encoded)`."""
         return classifier(model, model.image_size, model.channels, info)
 
@@ -121,7 +123,7 @@ class LanguageModelling(Recipe[TextConfig, data.Datasets]):
         """Bits per byte of the test text, read in windows, and its length."""
         return _evaluate_bits(model, datasets.test, "bits_per_byte")
 
-    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Any]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default` and `score(tokens)`, `generate(prompt, ...)`."""
         return signatures.language_model(model)
 
@@ -141,7 +143,7 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
         found = data.builder(config.data)
         info = builder_info(found, config)
 
-        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+        def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             image = example["image"]
             if config.augment == "flip_shift":
                 flip, shift = tf.unstack(tf.random.split(seed, 2))
@@ -164,7 +166,7 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
         """Bits per dimension of the test images, and the number of dimensions."""
         return _evaluate_bits(model, datasets.test, "bits_per_dim")
 
-    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Any]:
+    def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default` and `bits_per_dim(images)`, `sample(seed)`."""
         return signatures.image_model(model)
 

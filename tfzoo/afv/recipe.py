@@ -64,7 +64,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info
     ) -> tf.Tensor:
-        """By `augment`."""
+        """A training image, augmented as the key `augment` says."""
         return augmented(image, seed, config.augment, self.image_size(config))
 
     def build(self, config: ClassifierConfig, info: data.Info) -> keras.Model:

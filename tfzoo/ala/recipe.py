@@ -19,6 +19,7 @@ from tfzoo.recipes.classification import Classification, Images
 from tfzoo.recipes.retrieval import Retrieval, training_view
 from tfzoo.registry import task
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 
 _CELEB_A = 162_770
 """Training images of `celeb_a`."""
@@ -73,11 +74,11 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
                 f"the attributes of {config.data.name!r}"
             )
 
-        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+        def plain(example: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             image = tf.cast(transforms.to_size(example["image"], config.image_size), tf.float32)
             return image, tf.one_hot(tf.cast(example["attributes"][config.attribute], tf.int32), 2)
 
-        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+        def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             image, label = plain(example)
             return (augment.flip(image, seed) if config.augment != "none" else image), label
 
@@ -145,7 +146,7 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
         steps = data.epoch_steps(count, config.batch_size, config.steps_per_epoch)
         size = config.model.image_size
 
-        def batch(step: tf.Tensor) -> tuple[Any, Any]:
+        def batch(step: tf.Tensor) -> tuple[Tensor, Tensor]:
             seed = tf.random.experimental.stateless_fold_in(
                 tf.constant([config.seed, 3], tf.int32), step
             )

@@ -22,6 +22,7 @@ from tfzoo.files import replacing
 from tfzoo.metrics.held_out import HeldOut
 from tfzoo.training.callbacks import TrainingDiverged
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 
 Aligned = TypeVar("Aligned", bound=AlignedClassificationConfig | AlignedRetrievalConfig)
 
@@ -118,12 +119,12 @@ def _children(
     learning = SharedLearning(children, alignment, held, metric, schedule)
     step = run.restore(learning).get("step", 0)
 
-    def after(step: int, losses: Any) -> None:
+    def after(step: int, losses: Tensor) -> None:
         run.after_step(
             step, schedule.total, step % config.save_every == 0, lambda: save(step, losses)
         )
 
-    def save(step: int, losses: Any) -> None:
+    def save(step: int, losses: Tensor) -> None:
         losses = np.asarray(losses)
         if not np.isfinite(losses).all():
             raise TrainingDiverged(f"step {step}: the children's losses are {losses.tolist()}")
@@ -141,6 +142,6 @@ def _children(
     model.loss.phi.assign(alignment.phi[best])
 
 
-def _joined(x: Any, y: Any) -> tuple[Any, Any]:
+def _joined(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     join = lambda a: ops.reshape(a, (-1, *ops.shape(a)[2:]))  # noqa: E731
     return join(x), join(y)

@@ -27,7 +27,7 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
     config_class = NetworkTaskConfig
 
     def one_device(self, config: NetworkTaskConfig) -> str:
-        """Always."""
+        """The reason, which holds for every config."""
         return "since the training set is one batch, whose kernel is one matrix"
 
     def augmented(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 import tensorflow as tf
@@ -19,6 +19,7 @@ from tfzoo.recipes.image_signatures import class_answer, classifier, image_signa
 from tfzoo.recipes.images import ImageClassification
 from tfzoo.registry import task
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 Config = TypeVar("Config", bound=ImageConfig)
 
@@ -40,11 +41,13 @@ class _Images(ImageClassification[Config]):
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: ImageConfig, info: data.Info
     ) -> tf.Tensor:
-        """By `augment`."""
+        """A training image, augmented as the key `augment` says."""
         return augmented(image, seed, config.augment, self.image_size(config))
 
 
-def _compile(model: keras.Model, optimizer: Any, config: ImageConfig) -> keras.Model:
+def _compile(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, config: ImageConfig
+) -> keras.Model:
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -94,7 +97,7 @@ class MLPClassification(_Images[MLPTaskConfig]):
         """`serving_default`, `bytes` with the members' disagreement; `members(images)`."""
         size, _, channels = model.example_shape
 
-        def answer(images: Any) -> dict[str, Any]:
+        def answer(images: Tensor) -> dict[str, Tensor]:
             members = model.member_logits(images)
             found = class_answer(keras.ops.mean(members, 1))
             return {**found, "disagreement": predictive.disagreement(members)}

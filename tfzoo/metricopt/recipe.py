@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from tfzoo.recipes.classification import Classification, Images, Table
 from tfzoo.recipes.retrieval import Retrieval, training_view
 from tfzoo.registry import task
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 
 SHUFFLE_BUFFER = 10_000
 """Of encoded images for retrieval."""
@@ -28,7 +28,7 @@ class _Tuned(Classification[TunedClassificationConfig]):
     config_class = TunedClassificationConfig
 
     def one_device(self, config: TunedClassificationConfig) -> str:
-        """Always."""
+        """The reason, which holds for every config."""
         return training.ONE_DEVICE
 
     def build(self, config: TunedClassificationConfig, info: data.Info) -> keras.Model:
@@ -52,7 +52,7 @@ class ImageMetric(_Tuned, Images[TunedClassificationConfig]):
 
 @task("metricopt.table")
 class TableMetric(_Tuned, Table[TunedClassificationConfig]):
-    """Rows of numbers."""
+    """Rows of numbers to classes, tuned for a metric."""
 
 
 @task("metricopt.retrieval")
@@ -62,7 +62,7 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
     config_class = TunedRetrievalConfig
 
     def one_device(self, config: TunedRetrievalConfig) -> str:
-        """Always."""
+        """The reason, which holds for every config."""
         return training.ONE_DEVICE
 
     def stream(
@@ -74,7 +74,7 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
     ) -> data.TrainStream:
         """Images and one-hot classes, shuffled through a buffer."""
 
-        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+        def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             image = training_view(decode(example["image"]), seed, config.model.image_size)
             return image, {"logits": tf.one_hot(example[config.label], config.train_classes)}
 

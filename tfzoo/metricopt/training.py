@@ -17,6 +17,7 @@ from tfzoo.metricopt.model import attach_adapters
 from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.optim import make_adamw
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 
 ONE_DEVICE = "since the value function observes one model, on one device"
 """Why `distribute` must be none."""
@@ -29,7 +30,7 @@ def train(
     base: keras.Model,
     datasets: Datasets,
     run: Run[Tuned],
-    labels: Callable[[Any], Any],
+    labels: Callable[[Tensor], Tensor],
     validate: bool = True,
 ) -> None:
     """Trains `base`, writes `base.keras`, fine-tunes adapters for the metric and folds them in.
@@ -84,7 +85,7 @@ def _inner(settings: Any) -> keras.optimizers.Optimizer:
 def _on_outputs(function: Callable[..., float]) -> Callable[..., float]:
     """A metric of the embedding where the model has more outputs."""
 
-    def call(y_true: Any, y_pred: Any, **options: Any) -> float:
+    def call(y_true: Tensor, y_pred: Tensor, **options: Any) -> float:
         found = y_pred["embedding"] if isinstance(y_pred, dict) else y_pred
         return function(y_true, found, **options)
 

@@ -20,6 +20,7 @@ from tfzoo.recipes.config import ClassificationConfig
 from tfzoo.recipes.image_signatures import class_answer, classifier
 from tfzoo.recipes.images import image_info
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 C = TypeVar("C", bound=ClassificationConfig)
 
@@ -50,13 +51,13 @@ class Classification(Recipe[C, data.Datasets]):
         x, y = (tf.constant(held[name][rows]) for name in (self.feature, "label"))
         classes, shape = found.info.features["label"].num_classes, x.shape[1:]
 
-        def example(index: tf.Tensor, epoch: tf.Tensor) -> tuple[Any, Any]:
+        def example(index: tf.Tensor, epoch: tf.Tensor) -> tuple[Tensor, Tensor]:
             return x[index], y[index]
 
-        def prepare(pair: tuple[Any, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+        def prepare(pair: tuple[Tensor, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             return self.augmented(pair[0], seed, config), tf.one_hot(pair[1], classes)
 
-        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+        def plain(example: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             x = tf.ensure_shape(example[self.feature], shape)
             return self.prepared(x), tf.one_hot(example["label"], classes)
 
@@ -142,7 +143,7 @@ _GUESSED = ("steps_per_epoch", "examples", "mean", "std", "classes")
 
 
 class Table(Classification[C]):
-    """Rows of numbers."""
+    """Rows of numbers to classes."""
 
     feature = "features"
 

@@ -28,7 +28,7 @@ class MetricConfig(Config):
             check(fits, option, value, f"null unless name is {owner}")
 
     def make(self) -> metrics.BlackBoxMetric:
-        """The metric."""
+        """The metric of that name, with its options."""
         options: dict[str, Any] = {"precision": self.precision, "k": self.k}
         return metrics.get(self.name, **{k: v for k, v in options.items() if v is not None})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,10 +12,11 @@ from keras import ops
 from tfzoo.data import Info
 from tfzoo.data.images.transforms import to_size
 from tfzoo.serving.signature import Signature
+from tfzoo.typing import Tensor
 
 
 def image_signatures(
-    answer: Callable[[Any], dict[str, Any]],
+    answer: Callable[[Tensor], dict[str, Tensor]],
     size: int,
     channels: int,
     says: str,
@@ -40,7 +40,7 @@ def image_signatures(
     rng = np.random.default_rng(0)
     files = rng.integers(0, 256, (4, size, size, channels)).astype(np.uint8)
 
-    def to_range(image: Any) -> Any:
+    def to_range(image: Tensor) -> Tensor:
         return image if (low, high) == (0.0, 255.0) else low + image * ((high - low) / 255.0)
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -48,7 +48,7 @@ def image_signatures(
         image = to_size(tf.ensure_shape(image, [None, None, channels]), size)
         return to_range(tf.cast(image, tf.float32))
 
-    def from_bytes(encoded: tf.Tensor) -> dict[str, Any]:
+    def from_bytes(encoded: tf.Tensor) -> dict[str, Tensor]:
         spec = tf.TensorSpec([size, size, channels], tf.float32)
         outputs = answer(tf.map_fn(decode, encoded, fn_output_signature=spec))
         if names and "classes" in outputs:
@@ -74,7 +74,7 @@ def image_signatures(
     }
 
 
-def class_answer(logits: Any) -> dict[str, Any]:
+def class_answer(logits: Tensor) -> dict[str, Tensor]:
     """Probabilities float32 [B, k] and the likeliest class int32 [B]."""
     probabilities = ops.softmax(ops.cast(logits, "float32"))
     classes = ops.cast(ops.argmax(probabilities, -1), "int32")

@@ -12,6 +12,7 @@ from tfzoo.data.images import transforms
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.training.config import RunConfig
+from tfzoo.typing import Tensor
 
 C = TypeVar("C", bound=RunConfig)
 
@@ -71,11 +72,11 @@ class ImageClassification(Recipe[C, data.Datasets]):
         info = builder_info(found, config)
         classes, size = info.num_classes, self.image_size(config)
 
-        def prepare(example: dict[str, Any], seed: tf.Tensor) -> tuple[Any, Any]:
+        def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             image = self.augmented(example["image"], seed, config, info)
             return image, tf.one_hot(example["label"], classes)
 
-        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+        def plain(example: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             return transforms.to_size(example["image"], size), tf.one_hot(example["label"], classes)
 
         options = self.stream_options(config)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
+
+from tfzoo.typing import Tensor
 
 _CAFFE_RGB = (123.68, 116.779, 103.939)
 
 
 def mlp(
-    shape: Sequence[int], outputs: int, hidden: Sequence[int], mean: Any, std: Any
+    shape: Sequence[int], outputs: int, hidden: Sequence[int], mean: ArrayLike, std: ArrayLike
 ) -> keras.Model:
     """Inputs [B, *shape], standardised, through dense layers `hidden_0`, ... to `logits`.
 
@@ -31,7 +33,7 @@ def mlp(
 
 
 def resnet(
-    shape: Sequence[int], outputs: int, depth: int, width: int, mean: Any, std: Any
+    shape: Sequence[int], outputs: int, depth: int, width: int, mean: ArrayLike, std: ArrayLike
 ) -> keras.Model:
     """The residual network of 6 n + 2 layers for small images (arXiv:1512.03385, 4.2).
 
@@ -57,7 +59,9 @@ def resnet(
     return keras.Model(inputs, keras.layers.Dense(outputs, name="logits")(h))
 
 
-def embedder(shape: Sequence[int], backbone: str, dim: int, mean: Any, std: Any) -> keras.Model:
+def embedder(
+    shape: Sequence[int], backbone: str, dim: int, mean: ArrayLike, std: ArrayLike
+) -> keras.Model:
     """Images [B, H, W, C] to `embedding` [B, dim] of unit length.
 
     Args:
@@ -88,7 +92,7 @@ def load_imagenet(model: keras.Model) -> None:
     next(la for la in model.layers if la.name == "resnet50").set_weights(trained.get_weights())
 
 
-def _standardised(shape: Sequence[int], mean: Any, std: Any) -> tuple[Any, Any]:
+def _standardised(shape: Sequence[int], mean: ArrayLike, std: ArrayLike) -> tuple[Tensor, Tensor]:
     inputs = keras.Input(tuple(shape))
     mean, std = np.asarray(mean, "float64"), np.asarray(std, "float64")
     h = keras.layers.Normalization(
@@ -99,11 +103,11 @@ def _standardised(shape: Sequence[int], mean: Any, std: Any) -> tuple[Any, Any]:
     return inputs, h
 
 
-def _normal(h: Any, name: str | None = None) -> Any:
+def _normal(h: Tensor, name: str | None = None) -> Tensor:
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(h)
 
 
-def _block(h: Any, width: int, stride: int, name: str) -> Any:
+def _block(h: Tensor, width: int, stride: int, name: str) -> Tensor:
     kept = h
     h = keras.layers.Conv2D(width, 3, stride, "same", use_bias=False)(h)
     h = keras.layers.ReLU()(_normal(h))

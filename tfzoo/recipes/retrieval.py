@@ -19,6 +19,7 @@ from tfzoo.recipes import networks
 from tfzoo.recipes.config import RetrievalConfig
 from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.serving import Signature
+from tfzoo.typing import Tensor
 
 C = TypeVar("C", bound=RetrievalConfig)
 
@@ -57,7 +58,7 @@ class Retrieval(Recipe[C, data.Datasets]):
             inside = lambda x: (x[config.label] >= low) & (x[config.label] < high)  # noqa: E731
             return joined.filter(inside)
 
-        def plain(example: dict[str, Any]) -> tuple[Any, Any]:
+        def plain(example: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
             return _whole(decode(example["image"]), size), example[config.label]
 
         everything = 2**31

@@ -55,7 +55,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
     config_class = ReconstructionConfig
 
     def one_device(self, config: ReconstructionConfig) -> str:
-        """Always."""
+        """The reason, which holds for every config."""
         return "since its conditional batch normalisation takes the moments of one device"
 
     def data_info(self, config: ReconstructionConfig) -> data.Info:

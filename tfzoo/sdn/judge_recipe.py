@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from tfzoo.sdn.config import JudgeConfig
 from tfzoo.sdn.recipe import SetsRecipe, info_of
 from tfzoo.serving import Signature
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 
 
 @task("sdn.voxels")
@@ -65,7 +65,7 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
         size = model.input_shape[2:]
         images = np.random.default_rng(0).integers(0, 256, (4, 3, *size)).astype(np.float32)
 
-        def answer(images: Any) -> dict[str, Any]:
+        def answer(images: Tensor) -> dict[str, Tensor]:
             return {"occupancy": tf.sigmoid(model(images, training=False))}
 
         return {

@@ -19,6 +19,7 @@ from tfzoo.skipclip.optim import make_optimizer
 from tfzoo.skipclip.pretext import ClipOrder, SkipClip
 from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -179,7 +180,7 @@ def probe(model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig)
 def evaluate(
     model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig
 ) -> dict[str, float]:
-    """See the recipe."""
+    """Accuracy, retrieval and order of clips; see `VideoRepresentation.evaluate`."""
     found: dict[str, float] = {}
     labelled = datasets.info.num_classes > 0
     x, y = readout.of_videos(model.features, datasets.test)
@@ -200,11 +201,11 @@ def evaluate(
     return found
 
 
-def order_scores(model: Any, source: splits.VideoSplit, config: VideoConfig) -> np.ndarray:
+def order_scores(model: keras.Model, source: splits.VideoSplit, config: VideoConfig) -> np.ndarray:
     """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough."""
     form = config.pretext.clips
 
-    def score(tuple_: Any) -> Any:
+    def score(tuple_: Tensor) -> Tensor:
         context = ops.repeat(tuple_[:, 0], form.futures, 0)
         future = ops.reshape(tuple_[:, 1:], ops.shape(context))
         return ops.reshape(model.rank(context, future), (-1, form.futures))

@@ -49,7 +49,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     config_class = OfflineConfig
 
     def one_device(self, config: OfflineConfig) -> str:
-        """Always."""
+        """The reason, which holds for every config."""
         return "since a step of TF-Agents updates networks on one device"
 
     def data_info(self, config: OfflineConfig) -> OfflineInfo:

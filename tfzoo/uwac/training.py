@@ -15,6 +15,7 @@ import tensorflow as tf
 from tfzoo.data import TrainStream, Transitions
 from tfzoo.training.callbacks import TrainingDiverged
 from tfzoo.training.run import Run
+from tfzoo.typing import Tensor
 from tfzoo.uwac import extras
 from tfzoo.uwac.config import OfflineConfig
 from tfzoo.uwac.evaluation import Evaluation
@@ -51,7 +52,7 @@ class Learner:
         as_experience = extras.load("tfzoo.uwac.agent").as_experience
 
         @tf.function(jit_compile=jit_compile)
-        def one(batch: dict[str, Any]) -> dict[str, Any]:
+        def one(batch: dict[str, Tensor]) -> dict[str, Tensor]:
             return scalars(agent._train(as_experience(batch, agent)))
 
         @tf.function
@@ -74,7 +75,7 @@ class Learner:
         return {name: float(value) for name, value in found.items()}
 
 
-def scalars(info: Any) -> dict[str, Any]:
+def scalars(info: Any) -> dict[str, Tensor]:
     """Loss and scalars of a TF-Agents `LossInfo`."""
     extra = info.extra._asdict() if hasattr(info.extra, "_asdict") else {}
     found = {k: v for k, v in extra.items() if getattr(v, "shape", None) == ()}
