@@ -1,5 +1,12 @@
-"""Names are taken once."""
+"""Names are taken once, and configs hold the constructor's arguments."""
 
+import copy
+import inspect
+import json
+
+import h5py
+import keras
+import numpy as np
 import pytest
 
 from tfzoo import registry
@@ -35,3 +42,93 @@ def test_unknown_names_list_the_known():
         registry.get_experiment("bench", "nonsense")
     with pytest.raises(InputError, match="nonsense"):
         registry.get_task("nonsense")
+
+
+class Base(keras.layers.Layer):
+    def __init__(self, size, fixed, scale=1.0, **keywords):
+        super().__init__(**keywords)
+        self.size, self.scale = size, scale
+
+    def call(self, x):
+        return x
+
+
+@registry.configurable
+class Part(Base):
+    def __init__(self, size, mode="auto", widths=(1, 2), inner=None, **keywords):
+        super().__init__(size, "by the class", **keywords)
+        self.mode = self.arguments.mode = "plain" if mode == "auto" else mode
+        self.inner = inner
+
+
+def test_a_config_has_the_constructors_arguments_and_those_that_reach_a_base():
+    config = Part(np.int64(3), scale=2.0, name="part").get_config()
+    assert config == json.loads(json.dumps(config))
+    del config["dtype"]
+    assert config == {
+        "size": 3,
+        "mode": "plain",
+        "widths": [1, 2],
+        "inner": None,
+        "scale": 2.0,
+        "name": "part",
+        "trainable": True,
+    }
+
+
+def test_an_object_comes_back_from_its_config_with_its_parts():
+    part = Part(3, widths=np.array([4, 5]), inner=keras.layers.Dense(2, name="dense"))
+    config = part.get_config()
+    again = Part.from_config(config)
+    assert again.get_config() == config == part.get_config()
+    assert isinstance(again.inner, keras.layers.Dense) and again.arguments.widths == [4, 5]
+    with keras.saving.custom_object_scope({"Part": Part}):
+        assert copy.deepcopy(again).get_config() == config
+
+
+def test_an_argument_that_is_a_layer_is_saved_once_under_its_attribute(tmp_path):
+    part = Part(3, inner=keras.layers.Dense(2))
+    part.inner.build((None, 1))
+    keras.Sequential([keras.Input((1,)), part]).save_weights(tmp_path / "a.weights.h5")
+    names = []
+    with h5py.File(tmp_path / "a.weights.h5") as file:
+        file.visit(names.append)
+    assert any(name.endswith("inner/vars/0") for name in names)
+    assert not any("arguments" in name for name in names)
+
+
+def test_a_subclass_says_its_own_arguments():
+    @registry.configurable
+    class Special(Part):
+        def __init__(self, size, extra, **keywords):
+            super().__init__(size, **keywords)
+
+    class Users(Part):  # as a user writes one, without the decorator
+        def __init__(self, extra, **keywords):
+            super().__init__(2, mode="users", **keywords)
+            self.extra = extra
+
+        def get_config(self):
+            return super().get_config() | {"extra": self.extra}
+
+    config = Special(1, "more", widths=[7]).get_config()
+    assert (config["size"], config["extra"], config["widths"]) == (1, "more", [7])
+    config = Users("more").get_config()
+    assert (config["size"], config["mode"], config["extra"]) == (2, "users", "more")
+
+
+def test_a_constructor_without_keywords_gets_nothing_of_keras():
+    @registry.configurable
+    class Bare(keras.optimizers.Optimizer):
+        def __init__(self, rate, name="bare"):
+            super().__init__(learning_rate=rate, name=name)
+
+    assert Bare(0.5).get_config() == {"rate": 0.5, "name": "bare"}
+
+
+def test_wrong_arguments_are_the_constructors_own_error():
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'size'"):
+        Part()
+    with pytest.raises(TypeError, match="multiple values for argument 'size'"):
+        Part(1, size=2)
+    assert list(inspect.signature(Part.__init__).parameters)[1:3] == ["size", "mode"]

@@ -50,10 +50,6 @@ class AdamW(keras.optimizers.AdamW):
         self.exclude = tuple(exclude)
         self.exclude_from_weight_decay(var_names=list(self.exclude))
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"exclude": list(self.exclude)}
-
 
 @serializable("optim")
 class MomentumSGD(keras.optimizers.SGD):
@@ -88,10 +84,6 @@ class MomentumSGD(keras.optimizers.SGD):
         """One variable's step."""
         decay = keras.ops.cast(self.coupled_decay, variable.dtype)
         super().update_step(gradient + decay * variable, variable, learning_rate)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"coupled_decay": self.coupled_decay}
 
 
 @dataclass(frozen=True)

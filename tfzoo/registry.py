@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import json
 from collections.abc import Callable
+from copy import deepcopy
+from types import SimpleNamespace
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfzoo.errors import InputError
 
@@ -22,7 +27,7 @@ def serializable(method: str) -> Callable[[Any], Any]:
     """Registers a layer, model, loss, metric or function with Keras as `tfzoo.<method>>Name`.
 
     Keras itself overwrites a name silently. Registered names are part of saved files and never
-    change, wherever the code moves.
+    change, wherever the code moves. A class becomes `configurable` too.
 
     Args:
         method: the method's package name, e.g. `"aft"`.
@@ -36,14 +41,104 @@ def serializable(method: str) -> Callable[[Any], Any]:
         if name in objects:
             raise ValueError(f"{name} is already registered, by {objects[name].__module__}")
         objects[name] = target
+        if isinstance(target, type):
+            configurable(target)
         return keras.saving.register_keras_serializable(f"tfzoo.{method}")(target)
 
     return register
 
 
+def configurable(cls: Any) -> Any:
+    """Gives a class `get_config` and `from_config` by its constructor's arguments.
+
+    They stand in an object's `arguments` before its constructor begins, with defaults spelt out,
+    so that a saved file keeps its meaning when a default changes. Those that `**keywords` take
+    to tfzoo's base classes are among them; those that they take to Keras are Keras's matter.
+    What a constructor decides in place of an argument it writes there, e.g.
+    `self.arguments.head = head`.
+
+    `get_config` gives them as a file has them: lists, and Keras objects as their configs. What
+    the class or its base says in a `get_config` of its own goes before: Keras's name and dtype,
+    or a value as it stands now.
+    """
+    parameters, is_open = _parameters(cls)
+    if not parameters:
+        return cls
+    init, own = cls.__init__, vars(cls).get("get_config")
+    signature = inspect.signature(init)
+    positions = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **keywords: Any) -> None:
+        state = vars(self)  # Keras tracks what is set as an attribute
+        if "arguments" not in state:  # else a subclass is being made, which has its own
+            given = dict(zip(positions[1:], args, strict=False)) | keywords
+            values = {name: given.get(name, default) for name, default in parameters.items()}
+            missing = inspect.Parameter.empty  # the constructor says itself what it misses
+            # no dictionary: Keras would look for layers in it and save their weights there
+            state["arguments"] = SimpleNamespace(
+                **{name: value for name, value in values.items() if value is not missing}
+            )
+        init(self, *args, **keywords)
+
+    def get_config(self: Any) -> dict[str, Any]:
+        """The constructor's arguments."""
+        inherited = getattr(super(cls, self), "get_config", dict)
+        config = {name: _plain(value) for name, value in vars(self.arguments).items()}
+        config |= own(self) if own else inherited()
+        return {name: value for name, value in config.items() if is_open or name in parameters}
+
+    def from_config(
+        kind: Any, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
+        """An object of the arguments that `get_config` gave."""
+        with keras.saving.custom_object_scope(custom_objects or {}):
+            config = {k: _revived(v) if k in parameters else v for k, v in config.items()}
+            return getattr(super(cls, kind), "from_config", lambda config: kind(**config))(config)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]  # Keras asks for the names
+    cls.__init__, cls.get_config, cls.from_config = __init__, get_config, classmethod(from_config)
+    return cls
+
+
+def _parameters(cls: type) -> tuple[dict[str, Any], bool]:
+    """A constructor's parameters with their defaults, and whether it takes Keras's too."""
+    defaults: dict[str, Any] = {}
+    for owner in cls.__mro__:
+        if owner is object or owner.__module__.startswith("keras."):
+            return defaults, owner is not object
+        if "__init__" in vars(owner):
+            _, *parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+            for p in parameters:
+                if p.kind is not p.VAR_KEYWORD:
+                    defaults.setdefault(p.name, p.default)
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+                return defaults, False
+    return defaults, False
+
+
 def plain_config(target: Any) -> Any:
     """A Keras object's serialised config as a file has it: lists, no tuples."""
     return json.loads(json.dumps(keras.saving.serialize_keras_object(target)))
+
+
+def _plain(value: Any) -> Any:
+    """An argument as a file has it."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return plain_config(value)
+
+
+def _revived(value: Any) -> Any:
+    """An argument of a file as the constructor takes it."""
+    if isinstance(value, dict) and {"class_name", "config"} <= set(value):
+        # a copy, for Keras changes what it deserializes
+        return keras.saving.deserialize_keras_object(deepcopy(value))
+    return value
 
 
 def task(name: str) -> Callable[[type], type]:

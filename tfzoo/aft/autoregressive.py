@@ -37,18 +37,6 @@ class _Autoregressive(keras.Model):
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        self._shared = {
-            "dim": dim,
-            "depth": depth,
-            "variant": variant,
-            "window": window,
-            "bias_dim": bias_dim,
-            "factorized": factorized,
-            "num_heads": num_heads,
-            "kernel_size": kernel_size,
-            "hidden_dim": hidden_dim,
-            "dropout": dropout,
-        }
         self.symbols, self.max_length, self.dim, self.variant = symbols, max_length, dim, variant
         policy = {"dtype": self.dtype_policy}
         self.blocks = [
@@ -187,11 +175,6 @@ class AFTLanguageModel(_Autoregressive):
 
         return generation.generate(self, prompt, length, temperature, seed)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        own = {"max_length": self.max_length, "vocabulary": self.symbols}
-        return super().get_config() | self._shared | own
-
 
 @serializable("aft")
 class AFTImageModel(_Autoregressive):
@@ -253,8 +236,3 @@ class AFTImageModel(_Autoregressive):
         from tfzoo.aft import generation
 
         return generation.sample(self, seed)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        own = {"image_shape": list(self.image_shape), "levels": self.symbols}
-        return super().get_config() | self._shared | own

@@ -137,19 +137,3 @@ class TransformerBlock(keras.layers.Layer):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return shape
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "mixer": keras.saving.serialize_keras_object(self.mixer),
-            "hidden_dim": self.hidden_dim,
-            "dropout": self.dropout_rate,
-            "drop_path": self.drop_path_rate,
-            "causal": self.causal,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> TransformerBlock:
-        """Makes a block, its mixer included."""
-        mixer = keras.saving.deserialize_keras_object(config["mixer"])
-        return cls(**{**config, "mixer": mixer})

@@ -70,24 +70,6 @@ class AFTClassifier(keras.Model):
         super().__init__(**keywords)
         if image_size % patch_size:
             raise ValueError(f"patch_size={patch_size}: must divide image_size={image_size}")
-        self._config = {
-            "image_size": image_size,
-            "patch_size": patch_size,
-            "num_classes": num_classes,
-            "dim": dim,
-            "depth": depth,
-            "variant": variant,
-            "bias_dim": bias_dim,
-            "window": window,
-            "num_heads": num_heads,
-            "kernel_size": kernel_size,
-            "mlp_ratio": mlp_ratio,
-            "dropout": dropout,
-            "drop_path": drop_path,
-            "channels": channels,
-            "pixel_mean": pixel_mean,
-            "pixel_std": pixel_std,
-        }
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.patch_size, self.dim = patch_size, dim
         self.grid = variant == "conv"
@@ -141,9 +123,9 @@ class AFTClassifier(keras.Model):
     def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """Raw pixels [B, H, W, C] -> logits [B, num_classes]."""
         self._check(images.shape)
-        config = self._config
+        given = self.arguments
         x = ops.cast(images, "float32")
-        mean, std = (np.asarray(config[f"pixel_{n}"], "float32") for n in ("mean", "std"))
+        mean, std = (np.asarray(n, "float32") for n in (given.pixel_mean, given.pixel_std))
         x = (x - mean) / std
         x = self.patches(ops.cast(x, self.compute_dtype))  # [B, H/p, W/p, d]
         if not self.grid:
@@ -173,7 +155,3 @@ class AFTClassifier(keras.Model):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.num_classes)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self._config

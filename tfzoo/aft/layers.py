@@ -41,6 +41,8 @@ class _AFT(keras.layers.Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.arguments.kernel_initializer = self.kernel_initializer
+        self.arguments.bias_initializer = self.bias_initializer
         self.supports_masking = True
 
     rank = 3
@@ -171,15 +173,6 @@ class _AFT(keras.layers.Layer):
     def _ring(self) -> int:
         return 0
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "causal": self.causal,
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-        }
-
 
 @serializable("aft")
 class AFTSimple(_AFT):
@@ -259,11 +252,6 @@ class _PositionBias(_AFT):
             found = ops.take(ops.take(self.w, position, axis=0), slots, axis=0)
         return ops.cast(found, "float32")[None]
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = ("max_length", "bias_dim", "factorized", "bias_init_std")
-        return super().get_config() | {name: getattr(self, name) for name in names}
-
 
 @serializable("aft")
 class AFTFull(_PositionBias):
@@ -311,10 +299,6 @@ class AFTLocal(_PositionBias):
 
     def _ring(self) -> int:
         return min(self.window, self.max_length)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"window": self.window}
 
 
 class _Conv(_AFT):
@@ -370,11 +354,6 @@ class _Conv(_AFT):
         self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
     ) -> Tensor:
         return aft.aft_conv(query, key, value, self.kernel(), causal, mask)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = ("num_heads", "kernel_size")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @serializable("aft")

@@ -16,7 +16,7 @@ from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
-from tfzoo.registry import plain_config, serializable
+from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
 
@@ -237,28 +237,6 @@ class AFVClassifier(keras.Model):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.classes)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "vectorizer": plain_config(self.vectorizer),
-            "generator": self.generator and plain_config(self.generator),
-            "classes": self.classes,
-            "input_shape": list(self.example_shape),
-            "pixel_mean": self.pixel_mean,
-            "pixel_std": self.pixel_std,
-            "dropout": self.dropout.rate,
-            "use_bias": self.use_bias,
-            "route": self.route,
-            "served_features": self.served_features,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> AFVClassifier:
-        """From the constructor's arguments."""
-        load = keras.saving.deserialize_keras_object
-        parts = {key: config[key] and load(config[key]) for key in ("vectorizer", "generator")}
-        return cls(**config | parts)
 
 
 def _log_loss(scores: np.ndarray, labels: np.ndarray) -> float:

@@ -24,7 +24,7 @@ from tfzoo.afv.float32_copy import copied
 from tfzoo.afv.gradients import MEMORY, PerExampleGradients, compiled
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sketch import sketch
-from tfzoo.registry import plain_config, serializable
+from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
 LEAST = 16
@@ -86,6 +86,8 @@ class FisherVectorizer(FisherSets, keras.Model):
         self.stride, self.projection, self.normalise = stride, projection, normalise
         self.official, self.memory, self.parameters = official, memory, list(parameters)
         self.discriminator = copied(discriminator) if copy else discriminator
+        given = self.arguments  # a file has the copy
+        given.discriminator, given.parameters, given.copy = self.discriminator, parameters, False
         weights = self.discriminator.weights
         self.gradients = PerExampleGradients(
             self.discriminator, [weights[i] for i in self.parameters], memory
@@ -237,22 +239,3 @@ class FisherVectorizer(FisherSets, keras.Model):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.features)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "discriminator": plain_config(self.discriminator),
-            "stride": self.stride,
-            "projection": self.projection,
-            "normalise": self.normalise,
-            "official": self.official,
-            "memory": self.memory,
-            "parameters": self.parameters,
-            "copy": False,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> FisherVectorizer:
-        """From the constructor's arguments."""
-        made = keras.saving.deserialize_keras_object(config["discriminator"])
-        return cls(**config | {"discriminator": made})

@@ -85,23 +85,8 @@ class EnergyGAN(TwoPlayer):
         objectives.check_settings(objective, head, mcmc_weight, mcmc_noise, ema)
         if not pixel_std > 0:
             raise ValueError(f"pixel_std={pixel_std}: must be above 0")
-        self._settings = {
-            "image_size": image_size,
-            "channels": channels,
-            "width": width,
-            "generator_width": generator_width,
-            "latent": latent,
-            "objective": objective,
-            "head": head,
-            "experts": experts,
-            "mcmc_weight": mcmc_weight,
-            "mcmc_noise": mcmc_noise,
-            "ema": ema,
-            "pixel_mean": pixel_mean,
-            "pixel_std": pixel_std,
-            "seed": seed,
-        }
-        for name, value in self._settings.items():
+        self.arguments.head = head
+        for name, value in vars(self.arguments).items():
             setattr(self, name, value)
         policy = self.dtype_policy
         self.discriminator = make_discriminator(image_size, channels, width, head, experts, policy)
@@ -246,10 +231,6 @@ class EnergyGAN(TwoPlayer):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self._settings
 
 
 def make_adam(

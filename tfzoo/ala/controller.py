@@ -251,11 +251,3 @@ class LossController(keras.Model):
 
     def _random(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(self.draws), *purpose])
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = ["beta", "learning_rate", "memory", "batch", "updates", "entropy", "gamma"]
-        names += ["uniform", "seed"]
-        own = {name: getattr(self, name) for name in names}
-        own |= {"hidden": list(self.hidden), "baseline": self.decay, "name": self.name}
-        return own | {"dtype": keras.saving.serialize_keras_object(self.dtype_policy)}

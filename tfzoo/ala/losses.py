@@ -53,11 +53,6 @@ class _OfClasses(ParametricLoss):
         log_p = ops.convert_to_numpy(self.log_p(np.asarray(y_pred)))
         return -(y.T @ log_p) / np.maximum(y.sum(0), 1.0)[:, None]
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the present parameters."""
-        own = {"num_classes": self.num_classes, "from_logits": self.from_logits}
-        return own | super().get_config()
-
 
 @serializable("ala")
 class CorrelationLoss(_OfClasses):
@@ -124,10 +119,6 @@ class CorrelationLoss(_OfClasses):
         c = self.matrix(y_true, y_pred)
         pairs = np.stack([c[self.rows, self.columns], c[self.columns, self.rows]], -1)
         return pairs.astype("float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the present parameters."""
-        return super().get_config() | {"link": self.link}
 
 
 @serializable("ala")

@@ -112,10 +112,6 @@ class DistanceMixtureLoss(ParametricLoss):
         one = np.stack(means, -1)
         return np.concatenate([one, one]).astype("float32")
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the present parameters."""
-        return {"margin": self.margin} | super().get_config()
-
 
 @serializable("ala")
 class FocalPairLoss(ParametricLoss):
@@ -178,10 +174,6 @@ class FocalPairLoss(ParametricLoss):
             (negative.mean(), np.quantile(negative, 0.1)),
         ]
         return np.asarray(rows, "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the present parameters."""
-        return {"offset": self.offset} | super().get_config()
 
 
 def _powers(d: Tensor) -> Tensor:

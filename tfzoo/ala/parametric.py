@@ -84,6 +84,5 @@ class ParametricLoss(keras.losses.Loss):
         self.phi.assign(self.moved(ops.convert_to_tensor(self.phi), ops.cast(delta, "float32")))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the present parameters."""
-        phi = ops.convert_to_numpy(self.phi).tolist()
-        return {"name": self.name, "phi": phi, "limit": self.limit, "scale": self.scale}
+        """With the present parameters."""
+        return super().get_config() | {"phi": ops.convert_to_numpy(self.phi).tolist()}

@@ -117,6 +117,12 @@ class WholeSetModel(keras.Model):
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.num_outputs)
 
+    def get_config(self) -> dict[str, Any]:
+        """With the sizes of the training set, which the constructor may not have known."""
+        shape = None if self.example_shape is None else list(self.example_shape)
+        sizes = {"outputs": self.num_outputs, "examples": self.examples}
+        return super().get_config() | {"input_shape": shape} | sizes
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as when the model was saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -225,17 +231,6 @@ class WholeSetModel(keras.Model):
                 f"x of {len(x)} examples: must be the {self.examples} that the model was made for "
                 "and trained on; make a new model for others"
             )
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "input_shape": None if self.example_shape is None else list(self.example_shape),
-            "outputs": self.num_outputs,
-            "examples": self.examples,
-            "pixel_mean": self.pixel_mean,
-            "pixel_std": self.pixel_std,
-            "unit_rows": self.unit_rows,
-        }
 
 
 class _Guard(keras.callbacks.Callback):

@@ -89,16 +89,6 @@ class InfiniteNetwork(WholeSetModel):
         for name, value in (("noise", noise), ("jitter", jitter)):
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name}={value}: must be at least 0 and finite")
-        self._settings: dict[str, Any] = {
-            "depth": depth,
-            "activation": activation,
-            "head_activation": head_activation,
-            "kernel": kernel,
-            "noise": noise,
-            "jitter": jitter,
-            "weight_scale": weight_scale,
-            "bias_scale": bias_scale,
-        }
         inner, outer = halves(
             depth, activation, head_activation or "relu", weight_scale, bias_scale
         )
@@ -125,10 +115,10 @@ class InfiniteNetwork(WholeSetModel):
     def _begin(self, y: np.ndarray) -> None:
         """Solves for the coefficients."""
         kernel = kernel_matrix(
-            self.kernel, self.x.numpy(), which=self._settings["kernel"], dtype="float64"
+            self.kernel, self.x.numpy(), which=self.arguments.kernel, dtype="float64"
         )
-        noise = self._settings["noise"] * np.eye(len(kernel))
-        factor = cholesky(ops.convert_to_tensor(kernel + noise), self._settings["jitter"])
+        noise = self.arguments.noise * np.eye(len(kernel))
+        factor = cholesky(ops.convert_to_tensor(kernel + noise), self.arguments.jitter)
         eye = ops.eye(len(kernel), dtype="float64")
         whitener = ops.solve_triangular(factor, eye, lower=True)
         targets = ops.convert_to_tensor(y.reshape(len(y), -1), "float64")
@@ -155,7 +145,7 @@ class InfiniteNetwork(WholeSetModel):
     def _cross(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self.build()
         rows = self.rows(x)
-        of = getattr(self.kernel, self._settings["kernel"])
+        of = getattr(self.kernel, self.arguments.kernel)
         return rows, of(rows, ops.copy(self.x))
 
     def call(self, x: Tensor) -> Tensor:
@@ -168,9 +158,9 @@ class InfiniteNetwork(WholeSetModel):
         rows, cross = self._cross(x)
         mean = ops.matmul(cross, ops.copy(self.coefficients))
         white = ops.matmul(cross, ops.transpose(self.whitener))
-        prior = self.kernel.diagonal(rows)[KERNELS[::-1].index(self._settings["kernel"])]
+        prior = self.kernel.diagonal(rows)[KERNELS[::-1].index(self.arguments.kernel)]
         variance = ops.maximum(prior - ops.sum(ops.square(white), -1), 0.0)
-        stddev = ops.sqrt(variance + self._settings["noise"])[:, None]
+        stddev = ops.sqrt(variance + self.arguments.noise)[:, None]
         return ops.cast(mean, "float32"), ops.cast(ops.ones_like(mean) * stddev, "float32")
 
     def posterior(self, x: Tensor) -> tfp.distributions.GaussianProcessRegressionModel:
@@ -190,11 +180,11 @@ class InfiniteNetwork(WholeSetModel):
         self.build()
         kinds = {"ntk": psd_kernels.NTKernel, "nngp": psd_kernels.NNGPKernel}
         points = ops.copy(self.x)
-        of = KERNELS[::-1].index(self._settings["kernel"])
-        jitter = self._settings["jitter"] * ops.mean(self.kernel.diagonal(points)[of])
-        noise = ops.convert_to_tensor(self._settings["noise"], "float64")
+        of = KERNELS[::-1].index(self.arguments.kernel)
+        jitter = self.arguments.jitter * ops.mean(self.kernel.diagonal(points)[of])
+        noise = ops.convert_to_tensor(self.arguments.noise, "float64")
         return tfp.distributions.GaussianProcessRegressionModel(
-            kinds[self._settings["kernel"]](self.kernel),
+            kinds[self.arguments.kernel](self.kernel),
             index_points=self.rows(x),
             observation_index_points=points,
             observations=ops.transpose(ops.copy(self.y)),
@@ -226,7 +216,3 @@ class InfiniteNetwork(WholeSetModel):
         """Keras's, without its optimizer."""
         config = super().get_compile_config()
         return config | {"optimizer": None} if config else config
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self._settings

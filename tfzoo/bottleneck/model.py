@@ -100,20 +100,6 @@ class BottleneckNetwork(WholeSetModel):
         for name, number in (("rate", rate), ("limit", limit)):
             if number is not None and not 0 < number < 2:
                 raise ValueError(f"{name}={number}: must be above 0 and below 2")
-        self._settings: dict[str, Any] = {
-            "bottleneck_dim": bottleneck_dim,
-            "depth": depth,
-            "activation": activation,
-            "head_activation": head_activation,
-            "draws": draws,
-            "width": width,
-            "weight_scale": weight_scale,
-            "bias_scale": bias_scale,
-            "centred": centred,
-            "freeze_features": freeze_features,
-            "rate": rate,
-            "limit": limit,
-        }
         self.g, self.f = halves(depth, activation, head_activation, weight_scale, bias_scale)
         self.dim, self.draws, self.width = bottleneck_dim, draws, width
         self._problem: Hybrid | None = None
@@ -174,7 +160,7 @@ class BottleneckNetwork(WholeSetModel):
         self.build()
         start, z = self._points(self.rows(x))
         found = self._head.at(z, self._state.change).value
-        if self._settings["centred"]:
+        if self.arguments.centred:
             found -= self._head.at(start).value
         return ops.transpose(found, (1, 0, 2))
 
@@ -243,8 +229,8 @@ class BottleneckNetwork(WholeSetModel):
             self._head,
             ops.convert_to_tensor(targets, self.variable_dtype),
             loss,
-            centred=self._settings["centred"],
-            frozen=self._settings["freeze_features"],
+            centred=self.arguments.centred,
+            frozen=self.arguments.freeze_features,
         )
         self.optimizer.build(self.trainable_variables)
         if self._spectral and int(self.optimizer.iterations) == 0:
@@ -254,7 +240,7 @@ class BottleneckNetwork(WholeSetModel):
                     f"x: the kernel's greatest eigenvalue is {top}; must be above 0 (are all "
                     "inputs 0?)"
                 )
-            self.optimizer.learning_rate = self._settings["rate"] / top
+            self.optimizer.learning_rate = self.arguments.rate / top
 
     def _end(self) -> None:
         super()._end()
@@ -279,13 +265,13 @@ class BottleneckNetwork(WholeSetModel):
     def _look(self, problem: Hybrid, state: State) -> Tensor:
         """The learning rate, every `LOOK_EVERY` steps lowered where the kernel has grown."""
         rate = ops.copy(self.optimizer.learning_rate)
-        if self._settings["limit"] is None:
+        if self.arguments.limit is None:
             return rate
         probe, old = map(ops.copy, (self.probe, self.sharpness))
 
         def look() -> tuple[Tensor, ...]:
             now, *rest = watch(
-                problem, state, probe, ops.cast(rate, probe.dtype), self._settings["limit"]
+                problem, state, probe, ops.cast(rate, probe.dtype), self.arguments.limit
             )
             return ops.cast(now, rate.dtype), *rest
 
@@ -295,10 +281,6 @@ class BottleneckNetwork(WholeSetModel):
         self.probe.assign(probe)
         self.sharpness.assign(sharpness)
         return rate
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self._settings
 
 
 def halves(

@@ -26,7 +26,8 @@ class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
         validate_args: bool = False,
         name: str | None = None,
     ):
-        parameters = dict(locals())
+        parameters = {"network": network, "amplitude": amplitude}
+        parameters |= {"validate_args": validate_args, "name": name}
         if not isinstance(network, DotProductKernel):
             raise ValueError(f"network={network!r}: must be an InfiniteMLP or a Composition")
         name = name or type(self).__name__

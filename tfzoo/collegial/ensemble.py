@@ -42,6 +42,7 @@ class Collegial(keras.layers.Layer):
             raise ValueError(f"members={members}: must be at least 1")
         # text: Keras changes dictionaries that it deserializes
         self._pattern = json.dumps(keras.saving.serialize_keras_object(block))
+        self.arguments.block = json.loads(self._pattern)  # not its weights
         self.members = [copy_of(self._pattern, f"member{j}") for j in range(members)]
 
     def build(self, shape: Shape) -> None:
@@ -100,19 +101,6 @@ class Collegial(keras.layers.Layer):
         if not 0 <= index < len(self.members):
             raise IndexError(f"index={index}: must be from 0 to {len(self.members) - 1}")
         return self.members[index]
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "block": json.loads(self._pattern),
-            "members": len(self.members),
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Collegial:
-        """The inverse of `get_config`."""
-        block = keras.saving.deserialize_keras_object(config.pop("block"))
-        return cls(block, **config)
 
 
 def copy_of(pattern: str, name: str | None) -> keras.layers.Layer:

@@ -114,6 +114,9 @@ class CollegialDense(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(
             bias_initializer or (normal.clone() if ntk else "zeros")
         )
+        self.arguments.activation = keras.activations.serialize(self.activation)
+        self.arguments.kernel_initializer = self.kernel_initializer
+        self.arguments.bias_initializer = self.bias_initializer
 
     def build(self, shape: Shape) -> None:
         """Makes kernel [m, n, units] and bias [m, units]."""
@@ -149,20 +152,6 @@ class CollegialDense(keras.layers.Layer):
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.members, self.units)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "members": self.members,
-            "units": self.units,
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "parametrization": self.parametrization,
-            "weight_scale": self.weight_scale,
-            "bias_scale": self.bias_scale,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-        }
-
 
 @serializable("collegial")
 class MemberHeNormal(keras.initializers.Initializer):
@@ -178,10 +167,6 @@ class MemberHeNormal(keras.initializers.Initializer):
     def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
         """Numbers of a shape [..., n, units]."""
         return self._normal(shape, dtype) * math.sqrt(2.0 / shape[-2])
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"seed": self._normal.get_config()["seed"]}
 
 
 @serializable("collegial")

@@ -59,20 +59,6 @@ class CollegialMLP(keras.Model):
         for name, value in (("outputs", outputs), ("width", width), ("depth", depth)):
             if value < 1:
                 raise ValueError(f"{name}={value}: must be at least 1")
-        self._settings: dict[str, Any] = {
-            "input_shape": list(input_shape),
-            "outputs": outputs,
-            "members": members,
-            "width": width,
-            "depth": depth,
-            "activation": activation,
-            "parametrization": parametrization,
-            "weight_scale": weight_scale,
-            "use_bias": use_bias,
-            "bias_scale": bias_scale,
-            "pixel_mean": pixel_mean,
-            "pixel_std": pixel_std,
-        }
         self.example_shape = tuple(int(n) for n in input_shape)
         self.members, self.num_outputs = members, outputs
         common = {
@@ -102,9 +88,9 @@ class CollegialMLP(keras.Model):
         """F_j of every member: [B, *input_shape] -> float32 [B, m, k]."""
         if tuple(x.shape[1:]) != self.example_shape:
             raise ValueError(f"input {tuple(x.shape)}: must be [B, *{self.example_shape}]")
-        settings = self._settings
+        given = self.arguments
         x = ops.reshape(ops.cast(x, "float32"), (-1, math.prod(self.example_shape)))
-        x = ops.cast((x - settings["pixel_mean"]) / settings["pixel_std"], self.compute_dtype)
+        x = ops.cast((x - given.pixel_mean) / given.pixel_std, self.compute_dtype)
         for layer in self.hidden:
             x = layer(x)
         return ops.cast(self.head(x), "float32")
@@ -131,7 +117,7 @@ class CollegialMLP(keras.Model):
             IndexError: there is no such member.
         """
         rows = self._rows(index)
-        alone = CollegialMLP(**{**self._settings, "members": 1}, dtype=self.dtype_policy)
+        alone = CollegialMLP(**{**vars(self.arguments), "members": 1}, dtype=self.dtype_policy)
         alone.set_weights([w[rows] for w in self.get_weights()])
         return alone
 
@@ -154,10 +140,6 @@ class CollegialMLP(keras.Model):
         if not 0 <= index < self.members:
             raise IndexError(f"index={index}: must be from 0 to {self.members - 1}")
         return slice(index, index + 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self._settings
 
 
 def parameters(inputs: int, outputs: int, members: int, width: int, depth: int) -> int:

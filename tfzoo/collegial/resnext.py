@@ -134,29 +134,11 @@ class CollegialResNeXt(keras.Model):
         )(x)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **keywords)
         self.channels, self.image_size, self.num_classes = channels, image_size, num_classes
-        self._settings = {
-            "num_classes": num_classes,
-            "cardinality": cardinality,
-            "base_width": base_width,
-            "depth": depth,
-            "family": family,
-            "stages": stages,
-            "channels": channels,
-            "image_size": image_size,
-            "pixel_mean": pixel_mean,
-            "pixel_std": pixel_std,
-            "dtype": keras.dtype_policies.serialize(make.dtype),
-        }
+        self.policy = make.dtype
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"name": self.name, "trainable": self.trainable, **self._settings}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CollegialResNeXt:
-        """The inverse of `get_config`."""
-        del custom_objects
-        return cls(**config)
+        """With the layers' policy: Keras gives a functional model the global one."""
+        return super().get_config() | {"dtype": keras.dtype_policies.serialize(self.policy)}
 
 
 class _Maker:

@@ -16,7 +16,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.registry import serializable
+from tfzoo.registry import configurable, serializable
 from tfzoo.typing import Shape, Tensor
 
 EPSILON = 1e-12
@@ -28,6 +28,7 @@ def _unit(x: Tensor) -> Tensor:
     return x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), EPSILON)
 
 
+@configurable
 class SpectralLayer(keras.layers.Layer):
     """What the spectrally normalised layers share: kernel, bias, u, v and the division.
 
@@ -51,6 +52,9 @@ class SpectralLayer(keras.layers.Layer):
         self.use_bias, self.power_iterations = use_bias, power_iterations
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.arguments.activation = keras.activations.serialize(self.activation)
+        self.arguments.kernel_initializer = self.kernel_initializer
+        self.arguments.bias_initializer = self.bias_initializer
 
     def _make(self, shape: tuple[int, ...]) -> None:
         """Makes kernel, bias, u [outputs] and v [inputs]."""
@@ -114,16 +118,6 @@ class SpectralLayer(keras.layers.Layer):
             y = y + ops.cast(self.bias, y.dtype)
         return self.activation(y)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "activation": keras.activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "power_iterations": self.power_iterations,
-        }
-
 
 @serializable("layers")
 class SNDense(SpectralLayer):
@@ -169,10 +163,6 @@ class SNDense(SpectralLayer):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"units": self.units}
 
 
 @serializable("layers")
@@ -238,15 +228,6 @@ class SNConv2D(SpectralLayer):
             less = 0 if self.padding == "same" else k - 1
             sides.append(None if side is None else (side - less + s - 1) // s)
         return (shape[0], *sides, self.filters)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "filters": self.filters,
-            "kernel_size": list(self.kernel_size),
-            "strides": list(self.strides),
-            "padding": self.padding,
-        }
 
 
 def settle(model: keras.layers.Layer, times: int = 20) -> None:

@@ -43,10 +43,6 @@ class _Channelwise(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"axis": self.axis}
-
 
 @serializable("metricopt")
 class FiLM(_Channelwise):
@@ -80,10 +76,6 @@ class FiLM(_Channelwise):
     @override
     def effect(self) -> tuple[Tensor | None, Tensor | None]:
         return self.gamma, self.delta
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"scale": self.scale, "shift": self.shift}
 
 
 @serializable("metricopt")
@@ -124,10 +116,6 @@ class LowRankFiLM(_Channelwise):
         both = ops.matmul(ops.cast(self.basis, "float32"), ops.cast(self.z, "float32")[:, None])
         gamma, delta = ops.split(both[:, 0], 2)
         return gamma, delta
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"rank": self.rank, "seed": self.seed}
 
 
 def make_adapter(kind: str, rank: int, seed: int, axis: int, name: str) -> _Channelwise:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from tfzoo.errors import InputError
 from tfzoo.metricopt import folding, hooks
 from tfzoo.metricopt.adapters import make_adapter
-from tfzoo.registry import plain_config, serializable
+from tfzoo.registry import serializable
 
 
 def attach_adapters(
@@ -91,6 +91,8 @@ class AdaptedModel(keras.Model):
         self.base, self.kind, self.rank, self.seed = base, kind, rank, seed
         self.layer_paths = hooks.choose(base, layers)
         layers_by_path = hooks.paths(base)
+        # by position, for Keras renames what it makes anew
+        self.arguments.layers = [list(layers_by_path).index(path) for path in self.layer_paths]
         hosts = [layers_by_path[path] for path in self.layer_paths]
         self.adapters = [
             make_adapter(kind, rank, seed + i, hooks.channel_axis(host), f"adapter_{i}")
@@ -157,24 +159,6 @@ class AdaptedModel(keras.Model):
             InputError: an adapter's layer cannot take it in; such a model is exported as it is.
         """
         return folding.fold(self, inplace)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; layers by position, for Keras renames what it makes anew."""
-        positions = [list(hooks.paths(self.base)).index(path) for path in self.layer_paths]
-        return {
-            "base": plain_config(self.base),
-            "layers": positions,
-            "kind": self.kind,
-            "rank": self.rank,
-            "seed": self.seed,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> AdaptedModel:
-        """From `get_config`'s dict."""
-        base = keras.saving.deserialize_keras_object(config["base"], custom_objects)
-        return cls(**{**config, "base": base})
 
     def _pairs(self) -> list[tuple[keras.layers.Layer, keras.layers.Layer]]:
         known = hooks.paths(self.base)

@@ -60,7 +60,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         check(weight >= 0, "weight", weight, "at least 0")
         check(capacity >= 2, "capacity", capacity, "at least 2")
-        self.inner = keras.optimizers.get(optimizer)
+        self.inner = self.arguments.optimizer = keras.optimizers.get(optimizer)
         self.weight, self.hidden, self.capacity = float(weight), tuple(hidden), capacity
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -155,22 +155,6 @@ class MetricOptimizer(keras.optimizers.Optimizer):
     def iterations(self) -> keras.Variable:
         """The inner optimizer's."""
         return self.inner.iterations
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.inner),
-            "weight": self.weight,
-            "hidden": list(self.hidden),
-            "capacity": self.capacity,
-            "name": self.name,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> MetricOptimizer:
-        """From `get_config`'s dict."""
-        inner = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
-        return cls(**{**config, "optimizer": inner})
 
 
 def _flat(variables: Sequence[keras.Variable]) -> Tensor:

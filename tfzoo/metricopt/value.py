@@ -87,11 +87,6 @@ class RankedRegression(keras.losses.Loss):
         ranks = ops.sum(apart * short) / ops.maximum(ops.sum(apart), 1.0)
         return squared + self.ranking * ranks
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = ("ranking", "margin", "dead_zone")
-        return {"name": self.name} | {name: getattr(self, name) for name in names}
-
 
 @serializable("metricopt")
 class ValueFunction(keras.Model):
@@ -211,11 +206,6 @@ class ValueFunction(keras.Model):
             self.adapted.assign(1.0)
         self.lower.assign(np.minimum(ops.convert_to_numpy(self.lower), data.phi.min(0)))
         self.upper.assign(np.maximum(ops.convert_to_numpy(self.upper), data.phi.max(0)))
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        settings = {"dim": self.dim, "hidden": list(self.hidden), "name": self.name}
-        return settings | {"learning_rate": self.learning_rate}
 
 
 def renew(optimizer: keras.optimizers.Optimizer) -> None:

@@ -80,21 +80,6 @@ class BlackBoxMetric:
         """A value turned so that less is better: itself, or its negative."""
         return value if self.mode == "min" else -value
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments; `function` must be registered with Keras."""
-        return {
-            "function": keras.saving.serialize_keras_object(self.function),
-            "mode": self.mode,
-            "name": self.name,
-            "options": self.options,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> BlackBoxMetric:
-        """From `get_config`'s dict."""
-        function = keras.saving.deserialize_keras_object(config["function"])
-        return cls(**{**config, "function": function})
-
 
 def _form(x: Any) -> str:
     return ", ".join(

@@ -104,10 +104,6 @@ class ConditionalResidualBlock(keras.layers.Layer):
     def compute_output_shape(self, h_shape: Shape, c_shape: Shape) -> Shape:
         return tuple(h_shape)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"kind": self.kind}
-
 
 @serializable("recon3d")
 class OccupancyDecoder(keras.layers.Layer):
@@ -182,8 +178,3 @@ class OccupancyDecoder(keras.layers.Layer):
     ) -> keras.KerasTensor:
         """Float32 whatever the policy."""
         return keras.KerasTensor(c.shape[:-1], "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        sizes = {"width": self.width, "blocks": self.count}
-        return super().get_config() | sizes | {"kind": self.kind, "inputs": self.inputs}

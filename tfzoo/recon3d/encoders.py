@@ -78,11 +78,6 @@ class _Encoder(layers.Layer):
         side = self.image_size // self.stride
         return (shape[0], side, side, self.features)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        sizes = {"image_size": self.image_size, "features": self.features, "width": self.width}
-        return super().get_config() | sizes
-
 
 @serializable("recon3d")
 class GlobalEncoder(_Encoder):

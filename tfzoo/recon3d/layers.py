@@ -101,11 +101,6 @@ class PointRepresentation(keras.layers.Layer):
     ) -> Shape:
         return (*phi_shape[:-1], self.width)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = ("points", "width", "octaves", "distance", "scale")
-        return super().get_config() | {name: getattr(self, name) for name in names}
-
 
 _WAVES = (ops.sin, ops.cos)
 
@@ -178,7 +173,3 @@ class ViewAggregation(keras.layers.Layer):
     def width(self, channels: int) -> int:
         """C' of so many channels in each view."""
         return channels * {"mean_var": 2, "concat": self.views or 1}.get(self.mode, 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"mode": self.mode, "views": self.views}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -55,10 +55,6 @@ class OccupancyIoU(keras.metrics.Metric):
     def reset_state(self) -> None:
         self.total.assign(0.0)
         self.count.assign(0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"threshold": self.threshold}
 
 
 def volumetric_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

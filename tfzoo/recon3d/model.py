@@ -22,25 +22,6 @@ from tfzoo.typing import Shape, Tensor
 if TYPE_CHECKING:
     import trimesh
 
-_SETTINGS = (
-    "image_size",
-    "encoder",
-    "features",
-    "encoder_width",
-    "points",
-    "point_width",
-    "octaves",
-    "distance",
-    "aggregate",
-    "views",
-    "visibility",
-    "decoder",
-    "decoder_width",
-    "blocks",
-    "decoder_input",
-    "threshold",
-)
-
 
 @serializable("recon3d")
 class OccupancyReconstructor(keras.Model):
@@ -100,7 +81,6 @@ class OccupancyReconstructor(keras.Model):
         **keywords: Any,
     ):
         super().__init__(autocast=False, **keywords)
-        self._settings = {k: v for k, v in locals().items() if k in _SETTINGS}
         if encoder not in ENCODERS:
             raise ValueError(f"encoder={encoder!r}: must be one of {', '.join(ENCODERS)}")
         if not 0 < threshold < 1:
@@ -244,5 +224,5 @@ class OccupancyReconstructor(keras.Model):
         return keras.KerasTensor(points.shape[:2], "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, the threshold as it stands."""
-        return super().get_config() | self._settings | {"threshold": float(self.threshold)}
+        """With the threshold as it stands: validation moves it."""
+        return super().get_config() | {"threshold": float(self.threshold)}

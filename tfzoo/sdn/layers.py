@@ -74,11 +74,6 @@ class _Part(keras.layers.Layer):
         finally:
             keras.config.set_dtype_policy(before)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        names = ("image_size", "channels", "code_dim", "preset", "width")
-        return super().get_config() | {name: getattr(self, name) for name in names}
-
 
 @serializable("sdn")
 class SetEncoder(_Part):
@@ -144,10 +139,6 @@ class SetEncoder(_Part):
         """Two of [B, d], float32."""
         shape = (images.shape[0], self.code_dim)
         return keras.KerasTensor(shape, "float32"), keras.KerasTensor(shape, "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"stochastic": self.stochastic, "seed": self.seed}
 
 
 @serializable("sdn")
@@ -223,10 +214,6 @@ class SetDiscriminator(_Part):
     ):
         return keras.KerasTensor((images.shape[0],), "float32")
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"bottleneck": self.bottleneck, "use_code": self.use_code}
-
 
 @serializable("sdn")
 class SetGenerator(_Part):
@@ -279,7 +266,3 @@ class SetGenerator(_Part):
     ) -> keras.KerasTensor:
         shape = (*noise.shape[:2], self.image_size, self.image_size, self.channels)
         return keras.KerasTensor(shape, self.compute_dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"noise_dim": self.noise_dim}

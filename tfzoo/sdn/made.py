@@ -133,7 +133,3 @@ class MADE(keras.layers.Layer):
     def compute_output_spec(self, codes: Tensor) -> keras.KerasTensor:
         """Float32 whatever the policy."""
         return keras.KerasTensor(codes.shape, "float32")
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"dim": self.dim, "hidden": list(self.hidden)}

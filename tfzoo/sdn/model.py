@@ -84,9 +84,7 @@ class SetDistributionNetwork(TwoPlayer):
     ):
         super().__init__(**keywords)
         self.supports_masking = True
-        self._settings = {k: v for k, v in locals().items() if k in _SETTINGS}
-        self._settings["prior_hidden"] = list(prior_hidden)
-        for name, value in self._settings.items():
+        for name, value in vars(self.arguments).items():
             setattr(self, name, value)
         _check(margin, prior_to_encoder, ema, pixel_std, noise_dim)
         part = {"preset": preset, "width": width, "dtype": self.dtype_policy}
@@ -301,30 +299,6 @@ class SetDistributionNetwork(TwoPlayer):
 
     def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
         """A mask of images is used up."""
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | self._settings
-
-
-_SETTINGS = (
-    "image_size",
-    "channels",
-    "code_dim",
-    "noise_dim",
-    "preset",
-    "width",
-    "bottleneck",
-    "prior_hidden",
-    "margin",
-    "prior_to_encoder",
-    "use_code",
-    "stochastic",
-    "ema",
-    "pixel_mean",
-    "pixel_std",
-    "seed",
-)
 
 
 def make_adam(

@@ -49,10 +49,6 @@ class PadChannels(keras.layers.Layer):
         size = [n if n is None else -(-n // self.strides) for n in shape[1:4]]
         return (shape[0], *size, self.channels)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"channels": self.channels, "strides": self.strides}
-
 
 @serializable("skipclip")
 class FoldedBatchNormalization(keras.layers.BatchNormalization):

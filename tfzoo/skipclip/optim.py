@@ -47,10 +47,6 @@ class TrunkSGD(MomentumSGD):
             learning_rate = learning_rate * self.trunk_factor
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"trunk_factor": self.trunk_factor, "new": self.new}
-
 
 def make_optimizer(
     config: DescentConfig, steps_per_epoch: int, epochs: int

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.registry import plain_config, serializable
+from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.training import replicas
 from tfzoo.typing import Tensor
@@ -124,20 +124,8 @@ class SkipClip(_Pretext):
             )
         ranked = futures + int(cross_video_negatives)
         objective.check_margin(margin, ranked, signed or head != "none")
-        self._settings = {
-            "futures": futures,
-            "margin": margin,
-            "rank_weight": rank_weight,
-            "rotation_weight": rotation_weight,
-            "reduction": reduction,
-            "head": head,
-            "head_width": head_width,
-            "cross_video_negatives": cross_video_negatives,
-            "signed": signed,
-        }
-        for key, value in self._settings.items():
+        for key, value in vars(self.arguments).items():
             setattr(self, key, value)
-        self.encoder = encoder
         policy, depth = self.dtype_policy, encoder.output_shape[-1]
         self.context_head = self.future_head = self.turn = None
         if head == "conv1x1":
@@ -225,17 +213,6 @@ class SkipClip(_Pretext):
             total = total + self.rotation_weight * turn
         return replicas.share(total)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        encoder = plain_config(self.encoder)
-        return super().get_config() | {"encoder": encoder} | self._settings
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> SkipClip:
-        """A model from `get_config`."""
-        encoder = keras.saving.deserialize_keras_object(config["encoder"])
-        return cls(**config | {"encoder": encoder})
-
 
 @serializable("skipclip")
 class ClipOrder(_Pretext):
@@ -294,18 +271,3 @@ class ClipOrder(_Pretext):
         self._note(order_accuracy=ops.mean(ops.cast(right, "float32")))
         loss = keras.losses.sparse_categorical_crossentropy(y, y_pred, from_logits=True)
         return replicas.share(ops.mean(loss))
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        encoder = plain_config(self.encoder)
-        return super().get_config() | {
-            "encoder": encoder,
-            "clips": self.clips,
-            "hidden": self.hidden,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ClipOrder:
-        """A model from `get_config`."""
-        encoder = keras.saving.deserialize_keras_object(config["encoder"])
-        return cls(**config | {"encoder": encoder})

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.registry import plain_config, serializable
+from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.skipclip.pretext import pooled
 from tfzoo.typing import Tensor
@@ -103,22 +103,6 @@ class ActionRecognizer(keras.Model):
             assert self.future_head is not None  # they come in pairs
             h, z = self.context_head(h), self.future_head(z)
         return objective.similarity(h, z)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        made = {"classes": self.classes, "dropout": self.rate, "view": list(self.view)}
-        for name in ("encoder", "context_head", "future_head"):
-            made[name] = plain_config(getattr(self, name))
-        return super().get_config() | made
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> ActionRecognizer:
-        """A model from `get_config`."""
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name])
-            for name in ("encoder", "context_head", "future_head")
-        }
-        return cls(**config | parts)
 
 
 def _copy(layer: Any) -> Any:

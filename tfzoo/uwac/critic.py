@@ -12,7 +12,7 @@ from tfzoo.layers import SNDense, SpectralLayer
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 from tfzoo.uwac.mathematics import controlled_moments, moments_of
-from tfzoo.uwac.networks import SpaceModel, check_widths, take_space
+from tfzoo.uwac.networks import SpaceModel, check_widths
 
 if TYPE_CHECKING:
     import tensorflow_probability as tfp
@@ -48,7 +48,7 @@ class DropoutCritic(SpaceModel):
         sn_coeff: float = 1.0,
         **keywords: Any,
     ):
-        super().__init__(take_space(keywords), **keywords)
+        super().__init__(**keywords)
         self.hidden = check_widths("hidden", hidden)
         if not 0 <= dropout_rate < 1:
             raise ValueError(f"dropout_rate={dropout_rate}: must be from 0 to below 1")
@@ -205,12 +205,3 @@ class DropoutCritic(SpaceModel):
         if not conditional:
             return q, None
         return q, self.odds * ops.squeeze(ops.square(h) @ ops.square(kernel), -1)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "hidden": list(self.hidden),
-            "dropout_rate": self.dropout_rate,
-            "spectral_norm": self.spectral_norm,
-            "sn_coeff": self.sn_coeff,
-        }

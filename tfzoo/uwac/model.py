@@ -13,7 +13,7 @@ from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 from tfzoo.uwac.critic import DropoutCritic
 from tfzoo.uwac.mathematics import uncertainty_weight
-from tfzoo.uwac.networks import BehaviorVAE, GaussianActor, SpaceModel, take_space
+from tfzoo.uwac.networks import BehaviorVAE, GaussianActor, SpaceModel
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
 
@@ -55,13 +55,13 @@ class ActorCritic(SpaceModel):
         **keywords: Any,
     ):
         choices("algorithm", algorithm, ALGORITHMS)
-        space = take_space(keywords)
-        super().__init__(space, **keywords)
+        super().__init__(**keywords)
         if not isinstance(settings, AgentSettings):
             settings = AgentSettings(**(settings or {}))
         self.settings, self.algorithm = settings, algorithm
+        self.arguments.settings = asdict(settings)
         self.seed, self.data_version = int(seed), str(data_version)
-        s, dtype = settings, {"dtype": self.dtype_policy}
+        s, dtype, space = settings, {"dtype": self.dtype_policy}, vars(self.space.arguments)
         self.actor = GaussianActor(s.hidden, name="actor", **space, **dtype)
 
         def critic(name: str) -> DropoutCritic:
@@ -122,12 +122,3 @@ class ActorCritic(SpaceModel):
         if self.algorithm != "uwac":
             return ops.ones_like(variance)
         return uncertainty_weight(variance, s.weight_fn, s.beta, *s.weight_clip)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {
-            "settings": asdict(self.settings),
-            "algorithm": self.algorithm,
-            "seed": self.seed,
-            "data_version": self.data_version,
-        }

@@ -40,12 +40,17 @@ class SpaceModel(keras.Model):
 
     def __init__(
         self,
-        space: dict[str, Any],
-        name: str | None = None,
-        dtype: keras.DTypePolicy | str | None = None,
+        observation_dim: int,
+        action_dim: int,
+        action_low: float | Sequence[float] = -1.0,
+        action_high: float | Sequence[float] = 1.0,
+        observation_mean: float | Sequence[float] = 0.0,
+        observation_std: float | Sequence[float] = 1.0,
+        **keywords: Any,
     ):
-        super().__init__(name=name, dtype=dtype)
-        self.space = Space(**space)
+        super().__init__(**keywords)
+        limits, statistics = (action_low, action_high), (observation_mean, observation_std)
+        self.space = Space(observation_dim, action_dim, *limits, *statistics)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[..., D + A] -> observations [..., D] and actions [..., A]."""
@@ -56,19 +61,6 @@ class SpaceModel(keras.Model):
         """What the first layer of a network of both takes, [..., D + A]."""
         inner = ops.cast(self.space.inner(action), keras.config.floatx())
         return ops.concatenate([self.space.observation(observation), inner], -1)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        dtype = keras.dtype_policies.serialize(self.dtype_policy)
-        return {**self.space.get_config(), "name": self.name, "dtype": dtype}
-
-
-_SPACE = tuple(Space(1, 1).get_config())
-
-
-def take_space(keywords: dict[str, Any]) -> dict[str, Any]:
-    """Removes `Space`'s arguments from a constructor's keywords and returns them."""
-    return {name: keywords.pop(name) for name in _SPACE if name in keywords}
 
 
 @serializable("uwac")
@@ -87,7 +79,7 @@ class GaussianActor(SpaceModel):
     """
 
     def __init__(self, hidden: Sequence[int] = (256, 256), **keywords: Any):
-        super().__init__(take_space(keywords), **keywords)
+        super().__init__(**keywords)
         self.hidden = check_widths("hidden", hidden)
         self.body = [dense(width, f"hidden_{i}") for i, width in enumerate(self.hidden)]
         tiny = keras.initializers.RandomUniform(-1e-3, 1e-3)
@@ -143,10 +135,6 @@ class GaussianActor(SpaceModel):
         normal = tfp.distributions.MultivariateNormalDiag(mean, ops.exp(log_std))
         return tfp.distributions.TransformedDistribution(normal, to_limits)
 
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"hidden": list(self.hidden)}
-
 
 @serializable("uwac")
 class BehaviorVAE(SpaceModel):
@@ -165,7 +153,7 @@ class BehaviorVAE(SpaceModel):
     """
 
     def __init__(self, units: int = 750, **keywords: Any):
-        super().__init__(take_space(keywords), **keywords)
+        super().__init__(**keywords)
         (self.units,) = check_widths("units", [units])
         d, a = self.space.observation_dim, self.space.action_dim
         self.encoder = [dense(units, "encoder_0"), dense(units, "encoder_1")]
@@ -225,10 +213,6 @@ class BehaviorVAE(SpaceModel):
         observation, action = self.split(x)
         mean, log_std = self.encode(observation, action)
         return ops.tanh(self.decode(observation, mean)), mean, log_std
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return super().get_config() | {"units": self.units}
 
 
 def check_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:

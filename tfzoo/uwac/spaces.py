@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from tfzoo.registry import configurable
 from tfzoo.typing import Tensor
 
 
+@configurable
 class Space:
     """Sizes, action limits and normalisation statistics of a task, part of its models' configs.
 
@@ -29,14 +31,16 @@ class Space:
             or numbers of another length.
     """
 
+    arguments: SimpleNamespace  # by `configurable`
+
     def __init__(
         self,
         observation_dim: int,
         action_dim: int,
-        action_low: float | Sequence[float] = -1.0,
-        action_high: float | Sequence[float] = 1.0,
-        observation_mean: float | Sequence[float] = 0.0,
-        observation_std: float | Sequence[float] = 1.0,
+        action_low: float | Sequence[float],
+        action_high: float | Sequence[float],
+        observation_mean: float | Sequence[float],
+        observation_std: float | Sequence[float],
     ):
         self.observation_dim, self.action_dim = int(observation_dim), int(action_dim)
         for name in ("observation_dim", "action_dim"):
@@ -76,17 +80,6 @@ class Space:
         if (low == -1).all() and (high == 1).all():
             return action
         return low + (action + 1.0) * ((high - low) / 2.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {
-            "observation_dim": self.observation_dim,
-            "action_dim": self.action_dim,
-            "action_low": self.action_low.tolist(),
-            "action_high": self.action_high.tolist(),
-            "observation_mean": self.observation_mean.tolist(),
-            "observation_std": self.observation_std.tolist(),
-        }
 
 
 def _spread(name: str, value: ArrayLike, size: int) -> np.ndarray:
