@@ -73,8 +73,9 @@ X, Y = np.zeros((20, 3), np.float32), np.arange(20) % 2
         ("has no x_train", {"z": X}),
         ("has no y_train", {"x": X}),
         ("has no x_test", {"x_train": X, "y_train": Y, "y_test": Y}),
-        ("holds x_val, y_val; must hold", {"x": X, "y": Y, "x_val": X, "y_val": Y}),
-        ("holds x and x_train", {"x": X, "y": Y, "x_train": X}),
+        ("holds x_vel, y_vel; must hold", {"x": X, "y": Y, "x_vel": X, "y_vel": Y}),
+        ("x_train and x differ, two names for one thing", {"x": X, "y": Y, "x_train": X + 1}),
+        ("y and labels differ, two names for one thing", {"x": X, "y": Y, "labels": 1 - Y}),
         ("x_train has 20 examples, y_train 19", {"x": X, "y": Y[:19]}),
         ("x_test .* is empty", {"x_train": X, "y_train": Y, "x_test": X[:0], "y_test": Y[:0]}),
         ("2 training examples are too few", {"x": X[:2], "y": Y[:2]}),
@@ -82,7 +83,7 @@ X, Y = np.zeros((20, 3), np.float32), np.arange(20) % 2
         ("y_train holds -1", {"x": X, "y": Y - 1}),
         ("x_train has shape", {"x": Y, "y": Y}),
         ("x_train has dtype <U.*must be numbers", {"x": X.astype(str), "y": Y}),
-        ("x_train holds NaN", {"x": X * np.nan, "y": Y}),
+        ("x_train: row 0': holds NaN", {"x": X * np.nan, "y": Y}),
         ("must be an .npz of plain arrays", {"x": X.astype(object), "y": Y}),
         ("have the form of x_train", {"x": X, "y": Y, "x_test": X[:, :2], "y_test": Y}),
         ("have the form of x_train", {"x": X, "y": Y, "x_test": X.astype(int), "y_test": Y}),
@@ -114,9 +115,9 @@ BEGINS = np.arange(21) * (FILES.size // 20)
 )
 def test_arrays_of_jpeg_files(tmp_path, match, arrays):
     if arrays["jpeg_train"] is None:
-        two = [tf.io.encode_jpeg(np.zeros((n, 4, 3), "u1")).numpy() for n in (4, 8)]
-        arrays["jpeg_train"] = np.frombuffer(b"".join(two), "u1")
-        arrays["off_train"] = np.cumsum([0, *map(len, two)])
+        files = [tf.io.encode_jpeg(np.zeros((n, 4, 3), "u1")).numpy() for n in [4] * 19 + [8]]
+        arrays["jpeg_train"] = np.frombuffer(b"".join(files), "u1")
+        arrays["off_train"] = np.cumsum([0, *map(len, files)])
     np.savez(tmp_path / "a.npz", **arrays, y_train=Y)
     refused(match, name="tfzoo_arrays", path=str(tmp_path / "a.npz"), data_dir=str(tmp_path))
 

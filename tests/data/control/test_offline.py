@@ -217,6 +217,66 @@ def test_broken_minari(minari, tmp_path, monkeypatch):
         offline_files.read(str(folder))
 
 
+def test_gymnasiums_names_are_read_and_others_named(tmp_path, capsys):
+    arrays = rows()
+    names = {"terminals": "terminations", "timeouts": "truncations", "observations": "obs"}
+    other = {names.get(name, name): x for name, x in arrays.items()}
+    expected = offline_files.read(write(arrays, tmp_path / "a.npz"))
+    for suffix in (".npz", ".h5"):
+        path = write(
+            other | {"seed": np.array(3), "truncated": arrays["timeouts"]}, tmp_path / f"b{suffix}"
+        )
+        found = offline_files.read(path)
+        assert [len(e.rewards) for e in found] == [len(e.rewards) for e in expected] == [3, 1, 3]
+        assert [e.terminal for e in found] == [True, False, False]
+        assert read(path, tmp_path).discount.tolist() == [1, 1, 0, 1, 1, 1, 1]
+        said = [x for x in capsys.readouterr().err.splitlines() if "does not read" in x]
+        assert len(said) == 1 and "seed" in said[0] and f"b{suffix}" in said[0]
+    differ = arrays | {"truncations": ~arrays["timeouts"]}
+    with pytest.raises(InputError, match="timeouts and truncations differ, two names"):
+        offline_files.read(write(differ, tmp_path / "c.npz"))
+
+
+def test_dones_are_terminals_but_at_a_time_limit(tmp_path):
+    arrays = rows()
+    dones = arrays["terminals"] | arrays["timeouts"]
+    for other in ({"dones": dones}, {"dones": dones, "terminals": arrays["terminals"]}):
+        kept = {k: v for k, v in arrays.items() if k != "terminals"} | other
+        found = offline_files.read(write(kept, tmp_path / "a.npz"))
+        assert [e.terminal for e in found] == [True, False, False]
+    with pytest.raises(InputError, match="dones and terminals differ"):
+        offline_files.read(write(arrays | {"dones": ~dones}, tmp_path / "a.npz"))
+
+
+def test_an_episode_that_is_not_finite_is_left_out_on_demand(tmp_path, capsys):
+    arrays = rows()
+    arrays["rewards"][4] = np.nan
+    arrays["observations"][3] = np.inf
+    path = write(arrays, tmp_path / "a.npz")
+    with pytest.raises(InputError, match="a.npz: episode 1': observations hold NaN.*on_error=skip"):
+        offline_files.read(path)
+    config = DataConfig("tfzoo_transitions", str(tmp_path), path, on_error="skip")
+    np.testing.assert_array_equal(data.transitions(data.builder(config)).reward, [0, 1, 2, 5, 6, 7])
+    assert "left out 1" in capsys.readouterr().err
+
+
+def test_declared_lengths_are_compared_before_anything_is_read(tmp_path):
+    path = tmp_path / "a.h5"
+    for lying in ("rewards", "observations"):
+        write(rows(), path)
+        with h5py.File(path, "a") as file:
+            shape = (200_000_000, *file[lying].shape[1:])
+            del file[lying]
+            file.create_dataset(lying, shape, "f4", chunks=True)
+        with pytest.raises(InputError, match="must have .* rows, as rewards have"):
+            offline_files.read(str(path))
+    with h5py.File(path, "w") as file:
+        for name, x in rows().items():
+            file.create_dataset(name, (200_000_000, *x.shape[1:]), x.dtype, chunks=True)
+    with pytest.raises(InputError, match=r"declares \d+ bytes, of which the file holds 0"):
+        offline_files.read(str(path))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

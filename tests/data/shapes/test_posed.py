@@ -8,7 +8,7 @@ import trimesh
 
 from tfzoo.data import DataConfig, builder
 from tfzoo.data.shapes import cameras as pinhole
-from tfzoo.data.shapes import mesh_files, raycast, shapenet, solids
+from tfzoo.data.shapes import mesh_files, mesh_solids, raycast, shapenet, solids
 from tfzoo.data.shapes.catalogue import posed_shapes
 from tfzoo.data.shapes.mesh_solids import GridSolid, mesh_solid
 from tfzoo.data.shapes.posed import ShapesConfig
@@ -89,6 +89,31 @@ def test_a_grid_is_interpolated_between_its_points_and_not_beyond():
     assert values.dtype == np.float32
     np.testing.assert_allclose(values, expected, atol=1e-6)
     np.testing.assert_allclose(grid(np.array([[0.5, 0.5, 2.5]], "f4")), 2.0, atol=1e-6)
+
+
+def slivers(count):
+    """A cylinder of long, narrow triangles."""
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    ring = np.stack([0.3 * np.cos(turn), 0.3 * np.sin(turn), np.zeros(count)], -1)
+    i = np.arange(count)
+    j = (i + 1) % count
+    faces = [np.stack([i, j, i + count], -1), np.stack([j, j + count, i + count], -1)]
+    return np.concatenate([ring, ring + [0, 0, 1]]), np.concatenate(faces)
+
+
+def test_slivers_are_covered_with_fewer_rows_of_points(monkeypatch):
+    vertices, faces = slivers(60)
+    whole = mesh_solid(vertices, faces, 24)
+    monkeypatch.setattr(mesh_solids, "_FEW", 1000)
+    thinned = mesh_solid(vertices, faces, 24)
+    np.testing.assert_array_equal(whole.values < 0, thinned.values < 0)
+    points = lambda: sum(len(p) for p in mesh_solids._covered(vertices[faces], 0.02))  # noqa: E731
+    few = points()
+    monkeypatch.setattr(mesh_solids, "_FEW", 2**26)
+    assert few < points() / 5
+    monkeypatch.setattr(mesh_solids, "_MOST", 1000)
+    with pytest.raises(InputError, match=r"120 faces are so large that \d+ points .* at most 1000"):
+        mesh_solid(vertices, faces)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,14 +15,15 @@ import tensorflow_datasets as tfds
 from tfzoo.data.config import DataConfig
 from tfzoo.data.control import offline_files, tasks
 from tfzoo.data.control.offline_files import Episode
+from tfzoo.data.faults import Faults
+from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 
 
 @dataclasses.dataclass
-class TransitionsConfig(tfds.core.BuilderConfig):
+class TransitionsConfig(UserConfig):
     """The user's file, and the sizes of its observations and actions."""
 
-    path: str = ""
     observations: int = 1
     actions: int = 1
 
@@ -40,10 +41,14 @@ def source(config: DataConfig) -> TransitionsConfig | None:
             "data.path: must be set, to a D4RL-style .npz or .hdf5 file or a Minari data set's "
             "folder, for tfzoo_transitions"
         )
-    found, name = offline_files.read(config.path), offline_files.fingerprint(config.path)
-    observations, actions = found[0].observations.shape[1], found[0].actions.shape[1]
+    for episode in offline_files.episodes(config.path, Faults(config.on_error)):  # checks them all
+        sizes = episode.observations.shape[1], episode.actions.shape[1]
     return TransitionsConfig(
-        name=f"file-{name[:12]}", path=config.path, observations=observations, actions=actions
+        name=f"file-{offline_files.fingerprint(config.path)[:12]}",
+        path=config.path,
+        unread=offline_files.unread_arrays(config.path),
+        observations=sizes[0],
+        actions=sizes[1],
     )
 
 
@@ -64,9 +69,11 @@ class _Episodes(tfds.core.GeneratorBasedBuilder):
             "is_terminal": tfds.features.Scalar(dtype=np.bool_),
         }
         features = tfds.features.FeaturesDict({"steps": tfds.features.Dataset(steps)})
-        return self.dataset_info_from_configs(description=self.__doc__, features=features)
+        return self.dataset_info_from_configs(
+            description=self.__doc__, features=features, metadata=tfds.core.MetadataDict()
+        )
 
-    def _generate_examples(self, episodes: Sequence[Episode]) -> Iterator[tuple[int, dict]]:
+    def _generate_examples(self, episodes: Iterable[Episode]) -> Iterator[tuple[int, dict]]:
         for i, episode in enumerate(episodes):
             yield i, {"steps": list(episode.steps())}
 
@@ -112,7 +119,7 @@ class TfzooPendulumOffline(_Control):
 
 
 class TfzooTransitions(_Episodes):
-    """Episodes of a user's D4RL-style file or Minari data set, see `offline_files.read`."""
+    """Episodes of a user's D4RL-style file or Minari data set, see `offline_files.episodes`."""
 
     name = "tfzoo_transitions"
     BUILDER_CONFIGS = [TransitionsConfig(name="none")]
@@ -124,4 +131,6 @@ class TfzooTransitions(_Episodes):
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_transitions: must be given a file, by DataConfig.path")
-        return {"train": self._generate_examples(offline_files.read(self.builder_config.path))}
+        faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
+        episodes = offline_files.episodes(self.builder_config.path, faults)
+        return {"train": self._generate_examples(episodes)}

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfzoo.errors import InputError
-from tfzoo.files import read_npz
+from tfzoo.data.faults import Faults
+from tfzoo.data.rows import Archive
+from tfzoo.data.synonyms import ROWS, chosen, unread
+from tfzoo.errors import InputError, first_line
 from tfzoo.zoo import digest
 
 KEYS = ("observations", "actions", "rewards", "terminals")
-_NAMES = (*KEYS, "timeouts", "next_observations")
+_WANTED = {
+    "observations": ["observations", "obs", "states"],
+    "actions": ["actions", "action"],
+    "rewards": ["rewards", "reward"],
+    "terminals": ["terminals", "terminations", "terminated"],
+    "dones": ["dones", "done"],
+    "timeouts": ["timeouts", "truncations", "truncated"],
+    "next_observations": ["next_observations", "next_obs", "next_states"],
+}
+_ONES = ("rewards", "terminals", "dones", "timeouts")
+_DENSEST = 2000  # times: deflate makes at most 1032 bytes of one
 _MINARI = Path("data") / "metadata.json"
 _MINARI_04 = Path("data") / "main_data.hdf5"  # where Minari 0.4 has everything, 0.5 arrays
 
@@ -65,55 +78,103 @@ def fingerprint(path: str) -> str:
 
 
 def read(path: str) -> list[Episode]:
-    """The episodes of a file or folder.
+    """All episodes of a file or folder, see `episodes`."""
+    return list(episodes(path))
+
+
+def episodes(path: str, faults: Faults | None = None) -> Iterator[Episode]:
+    """The episodes of a file or folder, one at a time in memory.
 
     D4RL-style arrays: `observations` [N, D], `actions` [N, A], `rewards` [N], `terminals` [N], and
-    perhaps `timeouts` [N] and `next_observations` [N, D]. An episode ends at a terminal, at a
-    timeout, at the end of the file, and where the next observation is not the next row's. Without
-    `next_observations` the state after the last step of an episode is unknown: that step is left
-    out, unless it is terminal, where the state does not matter.
+    perhaps `timeouts` [N] and `next_observations` [N, D], also under Gymnasium's names
+    (`terminations`, `truncations`, `next_obs`, ...). `dones` are terminals but where a timeout is.
+    An episode ends at a terminal, at a timeout, at the end of the file, and where the next
+    observation is not the next row's. Without `next_observations` the state after the last step of
+    an episode is unknown: that step is left out, unless it is terminal, where the state does not
+    matter.
 
     Minari: a data set's folder, as the library reads it (HDF5, Arrow, Parquet). Parts of a `Dict`
     or `Tuple` space lie side by side in the space's order, as `gymnasium.spaces.flatten` has them
     (whole numbers stay numbers). Folders of Minari 0.4 are read without the library.
 
+    Args:
+        path: of the file or folder.
+        faults: is told of episodes that cannot be used; None refuses them.
+
     Raises:
         InputError: no such file, another form, a missing key, unequal lengths, an empty file,
-            numbers that are not finite, or Minari is missing.
+            two names for one thing that differ, numbers that are not finite, or Minari is missing.
     """
-    file = Path(path)
+    faults, file = faults or Faults(), Path(path)
     if file.is_dir():
         if (file / _MINARI).is_file():
-            return _checked(path, _minari(path))
+            return _checked(path, _minari(path), faults)
         if (file / _MINARI_04).is_file():
-            return _checked(path, _minari_04(path))
+            return _checked(path, _minari_04(path), faults)
         raise InputError(
             f"data.path={path!r}: has no {_MINARI} or {_MINARI_04.name}; must be a Minari data set"
         )
+    return _checked(path, _of_arrays(path), faults)
+
+
+def unread_arrays(path: str) -> tuple[str, ...]:
+    """Names of what a file holds and is not read; none of a Minari data set."""
+    if Path(path).is_dir():
+        return ()
+    with _columns(path) as found:
+        return unread(found, _WANTED)
+
+
+@contextlib.contextmanager
+def _columns(path: str) -> Iterator[Mapping[str, Any]]:
+    """What a file holds by name; arrays have `shape`, `dtype` and rows by slices."""
+    file = Path(path)
     if not file.is_file():
         raise InputError(f"data.path={path!r}: no such file")
     if file.suffix not in (".npz", ".hdf5", ".h5"):
         raise InputError(f"data.path={path!r}: must end in .npz, .hdf5 or .h5")
-    arrays = read_npz(path, "data.path", _NAMES) if file.suffix == ".npz" else _hdf5(path)
-    return _checked(path, _episodes(path, arrays))
-
-
-def _hdf5(path: str) -> dict[str, np.ndarray]:
+    if file.suffix == ".npz":
+        yield Archive(path)
+        return
     import h5py
 
     try:
-        with h5py.File(path) as file:
-            found = {n: file.get(n) for n in _NAMES}
-            return {n: _array(x) for n, x in found.items() if isinstance(x, h5py.Dataset)}
+        with h5py.File(path) as opened:
+            yield opened
+    except InputError:
+        raise
     except Exception as error:  # h5py's for damaged files share no base
-        raise InputError(f"data.path={path!r}: not readable as HDF5: {error}") from None
+        raise InputError(f"data.path={path!r}: not readable as HDF5: {first_line(error)}") from None
+
+
+def _of_arrays(path: str) -> Iterator[Episode]:
+    import h5py
+
+    with _columns(path) as file:
+        arrays = file
+        if isinstance(file, h5py.File):
+            arrays = {name: x for name, x in file.items() if isinstance(x, h5py.Dataset)}
+        yield from _episodes(path, chosen(path, arrays, _WANTED))
+
+
+def _check_stored(path: str, name: str, x: Any) -> None:
+    """Refuses an HDF5 array that declares far more than the file can hold of it."""
+    import h5py
+
+    if isinstance(x, h5py.Dataset) and x.size and not x.is_virtual and not x.external:
+        stored = x.id.get_storage_size()
+        if x.nbytes > _DENSEST * stored + 2**20:
+            raise InputError(
+                f"data.path={path!r}: {name} {list(x.shape)} declares {x.nbytes} bytes, of which "
+                f"the file holds {stored}"
+            )
 
 
 def _array(x: Any) -> np.ndarray:
     return np.asarray(x[()])  # a data set may be empty, which h5py gives as no array
 
 
-def _minari(path: str) -> list[Episode]:
+def _minari(path: str) -> Iterator[Episode]:
     try:
         from minari import MinariDataset
     except ImportError:
@@ -125,8 +186,8 @@ def _minari(path: str) -> list[Episode]:
                 raise InputError(f"data.path={path!r}: {_MINARI} has no {key}")
         found = MinariDataset(Path(path) / "data")
         spaces = found.observation_space, found.action_space
-        return [
-            _minari_episode(
+        for e in found:
+            yield _minari_episode(
                 path,
                 f"episode {e.id}",
                 observations=_flat(e.observations, spaces[0]),
@@ -134,8 +195,6 @@ def _minari(path: str) -> list[Episode]:
                 rewards=e.rewards,
                 terminations=e.terminations,
             )
-            for e in found
-        ]
     except InputError:
         raise
     except Exception as error:  # pyarrow's, h5py's, json's and Minari's own share no base
@@ -155,10 +214,9 @@ def _flat(values: Any, space: Any) -> np.ndarray:
     return np.concatenate([_flat(*part) for part in parts], 1)
 
 
-def _minari_04(path: str) -> list[Episode]:
+def _minari_04(path: str) -> Iterator[Episode]:
     import h5py
 
-    found = []
     try:
         with h5py.File(Path(path) / _MINARI_04) as opened:
             groups = [g for g in opened if g.startswith("episode_")]
@@ -167,18 +225,18 @@ def _minari_04(path: str) -> list[Episode]:
                 for key in ("observations", "actions", "rewards", "terminations"):
                     if not isinstance(opened[name].get(key), h5py.Dataset):
                         raise InputError(f"data.path={path!r}: {name} has no array {key}")
-                    arrays[key] = _array(opened[name][key])
-                found.append(_minari_episode(path, name, **arrays))
+                    arrays[key] = opened[name][key]
+                    _check_stored(path, f"{name}/{key}", arrays[key])
+                yield _minari_episode(path, name, **arrays)
     except InputError:
         raise
     except Exception as error:  # h5py's for damaged files share no base
         raise InputError(
-            f"data.path={path!r}: not readable as a Minari data set: {error}"
+            f"data.path={path!r}: not readable as a Minari data set: {first_line(error)}"
         ) from None
-    return found
 
 
-def _minari_episode(path: str, name: str, **arrays: np.ndarray) -> Episode:
+def _minari_episode(path: str, name: str, **arrays: Any) -> Episode:
     steps = len(arrays["rewards"])
     for key, wanted in (("observations", steps + 1), ("actions", steps), ("terminations", steps)):
         if len(arrays[key]) != wanted or not steps:
@@ -186,6 +244,7 @@ def _minari_episode(path: str, name: str, **arrays: np.ndarray) -> Episode:
                 f"data.path={path!r}: {name} has {len(arrays[key])} {key}; must be {wanted} for "
                 f"{steps} rewards, at least 1"
             )
+    arrays = {key: _array(x) for key, x in arrays.items()}  # once their lengths are known to fit
     return Episode(
         _rows(arrays["observations"]),
         _rows(arrays["actions"]),
@@ -194,64 +253,97 @@ def _minari_episode(path: str, name: str, **arrays: np.ndarray) -> Episode:
     )
 
 
-def _episodes(path: str, arrays: dict[str, np.ndarray]) -> list[Episode]:
-    missing = [key for key in KEYS if key not in arrays]
+def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
+    """Episodes of columns; forms are compared before a row is read."""
+    if "terminals" not in arrays and "dones" in arrays:
+        missing = [key for key in KEYS[:3] if key not in arrays]
+    else:
+        missing = [key for key in KEYS if key not in arrays]
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must have {', '.join(KEYS)}")
-    for key in arrays:
-        if arrays[key].dtype.kind not in "biuf":
-            raise InputError(f"data.path={path!r}: {key} are {arrays[key].dtype}; must be numbers")
-    count = len(arrays["rewards"]) if arrays["rewards"].ndim else 0
-    for key in _NAMES:
-        if key in arrays and arrays[key].shape[:1] != (count,):
+    for key, x in arrays.items():
+        dtype = np.dtype(object) if x.shape is None else x.dtype  # an empty one of HDF5
+        if dtype.kind not in "biuf":
+            raise InputError(f"data.path={path!r}: {key} are {dtype}; must be numbers")
+    count = len(arrays["rewards"]) if arrays["rewards"].shape else 0
+    for key, x in arrays.items():
+        if x.shape[:1] != (count,):
             raise InputError(
-                f"data.path={path!r}: {key} {list(arrays[key].shape)} must have {count} rows, as "
-                "rewards have"
+                f"data.path={path!r}: {key} {list(x.shape)} must have {count} rows, as rewards have"
             )
-    for key in ("rewards", "terminals", "timeouts"):
-        if key in arrays and arrays[key].size != count:
-            raise InputError(
-                f"data.path={path!r}: {key} {list(arrays[key].shape)} must be one a transition"
-            )
+        if key in _ONES and x.size != count:
+            raise InputError(f"data.path={path!r}: {key} {list(x.shape)} must be one a transition")
+        _check_stored(path, key, x)
     if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
-    observations, actions = _rows(arrays["observations"]), _rows(arrays["actions"])
-    rewards = arrays["rewards"].reshape(count)
-    terminals = arrays["terminals"].reshape(count).astype(bool)
-    timeouts = arrays.get("timeouts", np.zeros(count, bool)).reshape(count).astype(bool)
+    terminals, ends = _ends(path, arrays, count)
+    observations, actions = arrays["observations"], arrays["actions"]
     following = arrays.get("next_observations")
-    ends = terminals | timeouts
-    if following is not None:
-        following = _rows(following)
-        ends[:-1] |= (following[:-1] != observations[1:]).any(1)
-    ends[-1] = True
-    found, start = [], 0
+    start = 0
     for end in (np.flatnonzero(ends) + 1).tolist():
-        rows = slice(start, end)
-        start, terminal = end, bool(terminals[end - 1])
+        rows, terminal = slice(start, end), bool(terminals[end - 1])
+        start = end
+        seen = _rows(observations[rows])
         if following is not None:
-            last = following[end - 1 : end]
-        elif terminal:
-            last = observations[end - 1 : end]  # its value is never asked for
+            last = _rows(following[end - 1 : end])
         else:
-            last, rows = observations[end - 1 : end], slice(rows.start, end - 1)
+            last = seen[-1:]  # of a terminal one the value is never asked for
+            if not terminal:
+                rows, seen = slice(rows.start, end - 1), seen[:-1]
         if rows.stop > rows.start:
-            seen = np.concatenate([observations[rows], last])
-            found.append(Episode(seen, actions[rows], rewards[rows], terminal))
-    return found
+            yield Episode(
+                np.concatenate([seen, last]),
+                _rows(actions[rows]),
+                np.asarray(arrays["rewards"][rows]).reshape(-1),
+                terminal,
+            )
+
+
+def _ends(path: str, arrays: dict[str, Any], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which rows are terminal, and which are the last of an episode: bool [N] each."""
+
+    def flags(key: str) -> np.ndarray:
+        if key not in arrays:
+            return np.zeros(count, bool)
+        return np.asarray(arrays[key][:count]).reshape(count).astype(bool)
+
+    terminals, timeouts, dones = flags("terminals"), flags("timeouts"), flags("dones")
+    if "terminals" not in arrays:
+        terminals = dones & ~timeouts
+    elif "dones" in arrays and not any(
+        np.array_equal(dones, x) for x in (terminals, terminals | timeouts)
+    ):
+        raise InputError(
+            f"data.path={path!r}: dones and terminals differ, and not by the timeouts; must be one"
+        )
+    ends = terminals | timeouts
+    ends[-1] = True
+    if (following := arrays.get("next_observations")) is not None:
+        observations = arrays["observations"]
+        for start in range(0, count - 1, ROWS):
+            stop = min(start + ROWS, count - 1)
+            after = _rows(observations[start : stop + 1])[1:]
+            ends[start:stop] |= (_rows(following[start:stop]) != after).any(1)
+    return terminals, ends
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
     return np.asarray(x, "float32").reshape(len(x), -1)
 
 
-def _checked(path: str, episodes: list[Episode]) -> list[Episode]:
-    if not episodes:
+def _checked(path: str, episodes: Iterator[Episode], faults: Faults) -> Iterator[Episode]:
+    """The episodes of one form whose numbers are finite."""
+    names, widths, count = ("observations", "actions", "rewards"), None, 0
+    for i, episode in enumerate(episodes):
+        with faults.of(f"{path}: episode {i}"):
+            found = [getattr(episode, name).shape[1:] for name in names]
+            widths = widths or found
+            for name, one, other in zip(names, widths, found, strict=True):
+                if one != other:
+                    raise InputError(f"data.path={path!r}: {name} differ in size between episodes")
+                if not np.isfinite(getattr(episode, name)).all():
+                    raise InputError(f"{name} hold NaN or infinity")
+            count += 1
+            yield episode
+    if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
-    for name in ("observations", "actions", "rewards"):
-        widths = {getattr(e, name).shape[1:] for e in episodes}
-        if len(widths) > 1:
-            raise InputError(f"data.path={path!r}: {name} differ in size between episodes")
-        if not all(np.isfinite(getattr(e, name)).all() for e in episodes):
-            raise InputError(f"data.path={path!r}: {name} hold NaN or infinity")
-    return episodes

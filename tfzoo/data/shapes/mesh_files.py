@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from tfzoo.data.rows import Archive
+from tfzoo.data.synonyms import CLASSES, LABELS, chosen, unread
 from tfzoo.errors import InputError, first_line
-from tfzoo.files import read_npz
 
 SUFFIXES = (".obj", ".off", ".ply", ".stl", ".glb")
 _ARRAYS = ("v", "f", "voff", "foff", "y", "classes")
+_WANTED = {name: [name] for name in _ARRAYS}
+_WANTED |= {"v": ["v", "vertices"], "f": ["f", "faces"]}
+_WANTED |= {"y": list(LABELS), "classes": list(CLASSES)}
 _LAYOUT = f"a folder category/file{{{','.join(SUFFIXES)}}}, or an .npz of {', '.join(_ARRAYS)}"
 
 
@@ -82,8 +86,7 @@ def list_meshes(path: str) -> Iterator[tuple[str, Callable[[], Mesh]]]:
         InputError: see `categories`.
     """
     if Path(path).is_file():
-        for mesh in _from_arrays(path):
-            yield f"{path}: mesh {mesh.name}", functools.partial(_itself, mesh)
+        yield from _from_arrays(path)
     else:
         for file in files(path):
             yield str(file), functools.partial(_read, file, str(file.relative_to(path)))
@@ -108,46 +111,51 @@ def is_watertight(mesh: Mesh) -> bool:
     return bool((counts == 2).all())
 
 
-def _arrays(path: str) -> dict[str, np.ndarray]:
-    found = read_npz(path, "data.path", _ARRAYS)
+def unread_arrays(path: str) -> tuple[str, ...]:
+    """Names of the arrays of an `.npz` that are not read; none of a folder."""
+    return unread(Archive(path), _WANTED) if Path(path).is_file() else ()
+
+
+def _arrays(path: str) -> dict[str, Any]:
+    """The checked arrays: `v` and `f` are `Sliced`, which are read by rows."""
+    found = chosen(path, Archive(path), _WANTED)
     missing = [name for name in _ARRAYS if name not in found]
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must be {_LAYOUT}")
-    many = len(found["y"]) if found["y"].ndim == 1 else -1
-
-    def whole(name: str, size: int, below: int) -> bool:
-        x = found[name]
-        sound = x.dtype.kind in "ui" and x.shape == (size,)
-        return sound and bool((x >= 0).all() and (x <= below).all())
-
     v, f = found["v"], found["f"]
-    good = {
+    many = len(found["y"]) if found["y"].ndim == 1 else -1
+    shapes = {
         "v": v.ndim == 2 and v.shape[1] == 3 and v.dtype.kind == "f",
         "f": f.ndim == 2 and f.shape[1] == 3 and f.dtype.kind in "ui",
         "classes": found["classes"].ndim == 1,
-        "voff": many >= 0 and whole("voff", many + 1, len(v)),
-        "foff": many >= 0 and whole("foff", many + 1, len(f)),
-        "y": many >= 0 and whole("y", many, found["classes"].size - 1),
+        "voff": found["voff"].shape == (many + 1,) and found["voff"].dtype.kind in "ui",
+        "foff": found["foff"].shape == (many + 1,) and found["foff"].dtype.kind in "ui",
+        "y": many >= 0 and found["y"].dtype.kind in "ui",
     }
-    for name, fine in good.items():
+    forms = {name: f"{x.dtype}{list(x.shape)}" for name, x in found.items()}
+    if all(shapes.values()):
+        found |= {name: found[name].whole() for name in ("classes", "voff", "foff", "y")}
+        for name, last in (("voff", len(v)), ("foff", len(f)), ("y", len(found["classes"]) - 1)):
+            shapes[name] = bool((found[name] >= 0).all() and (found[name] <= last).all())
+    for name, fine in shapes.items():
         if not fine:
             raise InputError(
-                f"data.path={path!r}: {name} is {found[name].dtype}{list(found[name].shape)}, or "
-                f"points outside the others; must be {_LAYOUT}"
+                f"data.path={path!r}: {name} is {forms[name]}, or points outside the others; must "
+                f"be {_LAYOUT}"
             )
     return found
 
 
-def _from_arrays(path: str) -> Iterator[Mesh]:
+def _from_arrays(path: str) -> Iterator[tuple[str, Callable[[], Mesh]]]:
     found = _arrays(path)
     v, f, voff, foff, y, classes = (found[name] for name in _ARRAYS)
-    for i in range(len(y)):
+
+    def read(i: int) -> Mesh:
         vertices, faces = v[voff[i] : voff[i + 1]], f[foff[i] : foff[i + 1]]
-        yield Mesh(f"{i:05d}", str(classes[y[i]]), vertices, faces)
+        return Mesh(f"{i:05d}", str(classes[y[i]]), vertices, faces)
 
-
-def _itself(mesh: Mesh) -> Mesh:
-    return mesh
+    for i in range(len(y)):
+        yield f"{path}: mesh {i:05d}", functools.partial(read, i)
 
 
 def _read(file: Path, name: str) -> Mesh:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from tfzoo.errors import InputError
 
 CELLS = 96
 """Voxels along the longest side."""
+
+_CHUNK = 2**20
+"""Points that are held at a time, on the surface of a mesh."""
+
+_FEW, _MOST = 2**26, 2**31
 
 _MARGIN = 6
 _SMOOTH = 0.5  # voxels: takes the edge off the steps, and leaves rods of one voxel standing
@@ -61,10 +68,10 @@ def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> G
     triangles = (triangles - (low + high) / 2) / side
     cell = 1 / (cells - 1)  # the walls' voxels lie within the unit cube
     n = cells + 2 * _MARGIN
-    points = _covered(triangles, cell / 2)
-    index = np.rint(points / cell + (n - 1) / 2).astype(int)
     walls = np.zeros((n, n, n), bool)
-    walls[tuple(index.T)] = True
+    for points in _covered(triangles, cell / 2):
+        index = np.rint(points / cell + (n - 1) / 2).astype(int)
+        walls[tuple(index.T)] = True
     solid = ndimage.binary_fill_holes(walls)
     outside = ndimage.distance_transform_edt(~solid)
     inside = ndimage.distance_transform_edt(solid)
@@ -83,14 +90,53 @@ def _triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return vertices[faces]
 
 
-def _covered(triangles: np.ndarray, step: float) -> np.ndarray:
-    """Points on all triangles, no further than `step` from each other along their sides."""
-    longest = np.linalg.norm(triangles - np.roll(triangles, 1, 1), axis=-1).max(1)
-    pieces = np.maximum(1, np.ceil(longest / step)).astype(int)
-    found = []
-    for n in np.unique(pieces):
+def _covered(triangles: np.ndarray, step: float) -> Iterator[np.ndarray]:
+    """Points on all triangles, no further than `step` from each other along their sides.
+
+    They come in chunks of about `_CHUNK` points [P, 3]. Of meshes that would need more than `_FEW`,
+    e.g. of many long slivers, triangles have fewer rows of points, no further than `step` from each
+    other, along the longest side.
+
+    Raises:
+        InputError: more than `_MOST` points all the same.
+    """
+    sides = np.linalg.norm(np.roll(triangles, -1, 1) - triangles, axis=-1)  # [M, 3]
+    pieces = np.maximum(1, np.ceil(sides.max(1) / step)).astype(int)
+    rows = pieces.copy()
+    if _count(pieces, rows) > _FEW:
+        # the longest side first: rows lie along it, and are as many as the height asks for
+        turn = (sides.argmax(1)[:, None] + np.arange(3)) % 3
+        triangles = np.take_along_axis(triangles, turn[..., None], 1)
+        along, across = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+        height = np.linalg.norm(np.cross(along, across), axis=-1) / np.maximum(
+            sides.max(1), np.finfo(float).tiny
+        )
+        rows = np.clip(np.ceil(height / step).astype(int), 1, pieces)
+    if _count(pieces, rows) > _MOST:
+        raise InputError(
+            f"mesh: its {len(triangles)} faces are so large that {_count(pieces, rows)} points "
+            f"would cover them, must be at most {_MOST}"
+        )
+    for n, m in np.unique(np.stack([pieces, rows], 1), axis=0):
+        weights = _weights(int(n), int(m))
+        chosen = np.flatnonzero((pieces == n) & (rows == m))
+        for part in np.array_split(chosen, -(-len(chosen) * len(weights) // _CHUNK)):
+            yield np.einsum("pk,tkd->tpd", weights, triangles[part]).reshape(-1, 3)
+
+
+def _count(pieces: np.ndarray, rows: np.ndarray) -> int:
+    """Points of all lattices, about."""
+    return int(((pieces + 1.0) * (rows + 2.0) / 2).sum())
+
+
+def _weights(n: int, m: int) -> np.ndarray:
+    """Weights [P, 3] of a triangle's corners for a lattice of n pieces by m + 1 rows."""
+    if n == m:
         i, j = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
         keep = i + j <= n
-        weights = np.stack([i[keep], j[keep], (n - i - j)[keep]], -1) / n
-        found.append(np.einsum("pk,tkd->tpd", weights, triangles[pieces == n]).reshape(-1, 3))
-    return np.concatenate(found)
+        return np.stack([i[keep], j[keep], (n - i - j)[keep]], -1) / n
+    parts = []
+    for row in np.arange(m + 1) / m:  # towards the third corner
+        at = np.linspace(0, 1 - row, max(1, int(np.ceil((1 - row) * n))) + 1)
+        parts.append(np.stack([1 - row - at, at, np.full_like(at, row)], -1))
+    return np.concatenate(parts)

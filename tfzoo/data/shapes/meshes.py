@@ -42,7 +42,8 @@ def source(config: DataConfig) -> MeshesConfig:
         state = digest(config.path)[:12]
     else:
         state = folders.state(mesh_files.files(config.path))
-    return MeshesConfig(name=f"meshes-{state}", path=config.path, classes=classes)
+    unread = mesh_files.unread_arrays(config.path)
+    return MeshesConfig(name=f"meshes-{state}", path=config.path, classes=classes, unread=unread)
 
 
 class TfzooMeshes(tfds.core.GeneratorBasedBuilder):

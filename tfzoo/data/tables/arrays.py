@@ -4,32 +4,56 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from tfzoo.data.config import DataConfig
-from tfzoo.data.jpegs import decoded
+from tfzoo.data.faults import Faults
+from tfzoo.data.jpegs import Jpegs
+from tfzoo.data.rows import Archive, Sliced
 from tfzoo.data.splits import SPLITS, drawn
-from tfzoo.errors import InputError
-from tfzoo.files import read_npz
+from tfzoo.data.synonyms import IMAGES, LABELS, chosen, unread
+from tfzoo.data.user_config import UserConfig
+from tfzoo.errors import InputError, first_line
 from tfzoo.zoo import digest
 
-Part = tuple[np.ndarray, np.ndarray]
-
-_NAMES = [f"{axis}_{split}" for axis in "xy" for split in SPLITS]
+_SPLITS = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
+_WANTED = {
+    f"{axis}_{split}": [f"{name}_{part}" for part in parts for name in names]
+    + [f"{part}_{name}" for part in parts for name in names]
+    for axis, names in (("x", IMAGES), ("y", LABELS))
+    for split, parts in _SPLITS.items()
+}
+_WANTED["x_train"] += IMAGES
+_WANTED["y_train"] += LABELS
+_WANTED |= {f"{name}_{split}": [f"{name}_{split}"] for name in ("jpeg", "off") for split in SPLITS}
 _LAYOUT = (
     "x and y, or x_train, y_train and, as far as there are any, x_validation, ..., y_test; of JPEG "
     "files jpeg_train, off_train in place of x_train"
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """The examples of a split.
+
+    Attributes:
+        x: of all examples that lie together in the file [N, ...].
+        index: which of them the split has [M].
+        y: their class numbers [M].
+    """
+
+    x: Sliced
+    index: np.ndarray
+    y: np.ndarray
+
+
 @dataclasses.dataclass
-class ArraysConfig(tfds.core.BuilderConfig):
+class ArraysConfig(UserConfig):
     """The user's file, and the examples' form as read from it."""
 
-    path: str = ""
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
     num_classes: int = 1
@@ -44,16 +68,15 @@ def source(config: DataConfig) -> ArraysConfig:
     """
     if config.path is None:
         raise InputError("data.path: must be set, to an .npz file, for tfzoo_arrays")
-    if not Path(config.path).is_file():
-        raise InputError(f"data.path={config.path!r}: no such file")
-    parts = read_splits(config.path)
-    x = parts["train"][0]
+    parts = read_splits(config.path, Faults(config.on_error))
+    x = parts["train"].x
     return ArraysConfig(
         name=f"file-{digest(config.path)[:12]}",
         path=config.path,
         shape=x.shape[1:],
         dtype=x.dtype.name,
-        num_classes=1 + max(int(y.max()) for _, y in parts.values()),
+        num_classes=1 + max(int(part.y.max()) for part in parts.values()),
+        unread=unread(Archive(config.path), _WANTED),
     )
 
 
@@ -82,73 +105,83 @@ class TfzooArrays(tfds.core.GeneratorBasedBuilder):
             description=self.__doc__,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
+            metadata=tfds.core.MetadataDict(),
         )
 
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_arrays: must be given a file, by tfzoo.data.DataConfig.path")
-        parts = read_splits(self.builder_config.path)
-        return {name: self._generate_examples(*parts[name]) for name in SPLITS}
+        faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
+        parts = read_splits(self.builder_config.path, faults)
+        return {name: self._generate_examples(parts[name]) for name in SPLITS}
 
-    def _generate_examples(self, x: np.ndarray, y: np.ndarray) -> Iterator[tuple[int, dict]]:
-        for i in range(len(x)):
-            yield i, {"image": x[i], "label": int(y[i])}
+    def _generate_examples(self, part: Part) -> Iterator[tuple[int, dict]]:
+        for i, x in part.x.examples(part.index, forward=True):
+            yield i, {"image": x, "label": int(part.y[i])}
 
 
-def read_splits(path: str) -> dict[str, Part]:
-    """(x, y) by split, checked; missing splits are drawn from the training examples.
+def read_splits(path: str, faults: Faults | None = None) -> dict[str, Part]:
+    """The examples by split, checked; missing splits are drawn from the training examples.
+
+    Args:
+        path: of the file.
+        faults: is told of examples that cannot be used; None refuses them.
 
     Raises:
         InputError: see `source`.
     """
+    faults = faults or Faults()
     arrays = _read(path)
-    parts = {s: _checked(path, s, arrays) for s in SPLITS if {f"x_{s}", f"y_{s}"} & arrays.keys()}
-    if "train" not in parts:
+    given = [s for s in SPLITS if {f"x_{s}", f"y_{s}"} & arrays.keys()]
+    if "train" not in given:
         raise InputError(f"data.path={path!r}: has no x_train, y_train; must hold {_LAYOUT}")
-    x, y = parts["train"]
-    rows = drawn(len(x), [name for name in SPLITS if name not in parts])
-    if rows is None:
-        raise InputError(f"data.path={path!r}: {len(x)} training examples are too few to split")
-    parts |= {name: (x[part], y[part]) for name, part in rows.items()}
-    for name, (values, _) in parts.items():
+    forms = {s: _checked(path, s, arrays) for s in given}
+    x = forms["train"][0]
+    for name, (values, _) in forms.items():
         if values.shape[1:] != x.shape[1:] or values.dtype != x.dtype:
             raise InputError(
                 f"data.path={path!r}: x_{name} is {values.dtype}{list(values.shape[1:])}, must "
                 f"have the form of x_train, {x.dtype}{list(x.shape[1:])}"
             )
-    return parts
+    parts = {}
+    for name, (values, y) in forms.items():
+        index = _usable(path, name, values, faults)
+        parts[name] = Part(values, index, y[index])
+    train = parts["train"]
+    rows = drawn(len(train.index), [name for name in SPLITS if name not in parts])
+    if rows is None:
+        raise InputError(
+            f"data.path={path!r}: {len(train.index)} training examples are too few to split"
+        )
+    return parts | {name: Part(x, train.index[part], train.y[part]) for name, part in rows.items()}
 
 
-def _read(path: str) -> dict[str, np.ndarray]:
-    """The arrays by their names with split; `x`, `y` count as `x_train`, `y_train`."""
-    files = [f"{name}_{split}" for name in ("jpeg", "off") for split in SPLITS]
-    found = read_npz(path, "data.path", ("x", "y", "x_*", "y_*", *files))
+def _read(path: str) -> dict[str, Any]:
+    """The arrays by their names with split."""
+    archive = Archive(path)
+    other = [name for name in unread(archive, _WANTED) if name[:2] in ("x_", "y_")]
+    if other:  # a split that nobody would read
+        raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
+    found = chosen(path, archive, _WANTED)
     for split in SPLITS:
         parts = [found.pop(name) for name in (f"jpeg_{split}", f"off_{split}") if name in found]
         if not parts:
             continue
-        if len(parts) == 1 or f"x_{split}" in found or "x" in found:
+        if len(parts) == 1 or f"x_{split}" in found:
             raise InputError(
                 f"data.path={path!r}: must hold both jpeg_{split} and off_{split}, and then no x"
             )
         try:
-            found[f"x_{split}"] = decoded(parts[0], parts[1])
+            found[f"x_{split}"] = Jpegs(parts[0], parts[1].whole())
         except (OSError, ValueError) as error:
             raise InputError(f"data.path={path!r}: jpeg_{split}: {error}") from None
-    arrays = {name: value for name, value in found.items() if name in ("x", "y", *_NAMES)}
-    other = sorted(found.keys() - arrays)
-    if other:
-        raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
-    for axis in "xy":
-        if axis in arrays and f"{axis}_train" in arrays:
-            raise InputError(f"data.path={path!r}: holds {axis} and {axis}_train; must hold one")
-        if axis in arrays:
-            arrays[f"{axis}_train"] = arrays.pop(axis)
-    return arrays
+    return found
 
 
-def _checked(path: str, split: str, arrays: dict[str, np.ndarray]) -> Part:
+def _checked(path: str, split: str, arrays: dict[str, Any]) -> tuple[Sliced, np.ndarray]:
+    """Examples and class numbers of a split; shapes are compared before either is read."""
+
     def check(condition: bool, what: str) -> None:
         if not condition:
             raise InputError(f"data.path={path!r}: {what}")
@@ -156,16 +189,37 @@ def _checked(path: str, split: str, arrays: dict[str, np.ndarray]) -> Part:
     for name in (f"x_{split}", f"y_{split}"):
         check(name in arrays, f"has no {name}; must hold {_LAYOUT}")
     x, y = arrays[f"x_{split}"], arrays[f"y_{split}"]
-    if y.ndim == 2 and y.shape[1] == 1:  # as keras.datasets gives them
-        y = y[:, 0]
     check(x.ndim >= 2, f"x_{split} has shape {list(x.shape)}, must be [N, ...]")
     check(
-        y.ndim == 1 and y.dtype.kind in "ui",
+        y.dtype.kind in "ui" and y.shape in ((len(y),), (len(y), 1)) if y.ndim else False,
         f"y_{split} is {y.dtype}{list(y.shape)}, must be whole numbers [N]",
     )
     check(len(x) == len(y), f"x_{split} has {len(x)} examples, y_{split} {len(y)}; must be equal")
     check(x.size > 0, f"x_{split} {list(x.shape)} is empty")
     check(x.dtype.kind in "uif", f"x_{split} has dtype {x.dtype}, must be numbers")
-    check(bool(np.isfinite(x).all()), f"x_{split} holds NaN or infinity, must be finite")
-    check(y.min() >= 0, f"y_{split} holds {y.min()}, must be class numbers from 0")
-    return x, y
+    numbers = y.whole().reshape(len(y))  # keras.datasets has [N, 1]
+    check(numbers.min() >= 0, f"y_{split} holds {numbers.min()}, must be class numbers from 0")
+    return x, numbers
+
+
+def _usable(path: str, split: str, x: Sliced, faults: Faults) -> np.ndarray:
+    """Numbers of the examples that can be used."""
+    good = np.ones(len(x), bool)
+    if isinstance(x, Jpegs):
+        for i in range(len(x)):
+            good[i] = False
+            with faults.of(f"{path}: jpeg_{split}: image {i}"):
+                try:
+                    x[i : i + 1]
+                except (OSError, ValueError) as error:
+                    raise InputError(first_line(error)) from None
+                good[i] = True
+    elif x.dtype.kind == "f":
+        for start in range(0, len(x), x.at_once):
+            values = x[start : start + x.at_once]
+            finite = np.isfinite(values).reshape(len(values), -1).all(1)
+            for i in (start + np.flatnonzero(~finite)).tolist():
+                good[i] = False
+                with faults.of(f"{path}: x_{split}: row {i}"):
+                    raise InputError("holds NaN or infinity, must be finite")
+    return np.flatnonzero(good)

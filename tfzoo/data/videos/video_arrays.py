@@ -10,19 +10,21 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfzoo.data.config import DataConfig
+from tfzoo.data.rows import Archive
 from tfzoo.data.splits import SPLITS, drawn
+from tfzoo.data.synonyms import CLASSES, LABELS, VIDEOS, chosen, unread
+from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
-from tfzoo.files import read_npz
 from tfzoo.zoo import digest
 
+_WANTED = {"x": VIDEOS, "y": LABELS, "classes": CLASSES, "set": ["set"], "seq": ["seq"]}
 _LAYOUT = "x uint8 [N, T, H, W, 3], and where there are any y [N], classes [K], set [N], seq [N]"
 
 
 @dataclasses.dataclass
-class VideoArraysConfig(tfds.core.BuilderConfig):
+class VideoArraysConfig(UserConfig):
     """The user's file, its form, and which part of it is held out."""
 
-    path: str = ""
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
     subset: int | None = None
@@ -49,6 +51,7 @@ def source(config: DataConfig) -> VideoArraysConfig:
         classes=tuple(map(str, arrays["classes"])) if "classes" in arrays else (),
         subset=subset,
         held_out=held_out,
+        unread=unread(Archive(config.path), _WANTED),
     )
 
 
@@ -89,22 +92,25 @@ class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(arrays, parts[name]) for name in SPLITS}
 
     def _generate_examples(
-        self, arrays: dict[str, np.ndarray], part: np.ndarray
+        self, arrays: dict[str, Any], part: np.ndarray
     ) -> Iterator[tuple[int, dict]]:
-        for i in part:
-            example: dict[str, Any] = {"video": arrays["x"][i]}
+        for place, video in arrays["x"].examples(part, forward=False):
+            i = int(part[place])
+            example: dict[str, Any] = {"video": video}
             if "y" in arrays:
                 example["label"] = int(arrays["y"][i])
-            yield int(i), example
+            yield i, example
 
 
-def read_arrays(path: str) -> dict[str, np.ndarray]:
+def read_arrays(path: str) -> dict[str, Any]:
     """The file's arrays, checked; `classes` are numbers where the file does not name them.
+
+    `x` is a `Sliced`, which is read by rows; the others are in memory.
 
     Raises:
         InputError: see `source`.
     """
-    found = read_npz(path, "data.path", ("x", "y", "classes", "set", "seq"))
+    found = chosen(path, Archive(path), _WANTED)
 
     def check(condition: bool, what: str) -> None:
         if not condition:
@@ -117,8 +123,12 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
     for name in ("y", "set", "seq"):
         if name in found:
             value = found[name]
-            good = value.shape == (len(x),) and value.dtype.kind in "ui" and value.min() >= 0
-            check(good, f"{name} is {value.dtype}{list(value.shape)} for {len(x)} videos")
+            form = f"{name} is {value.dtype}{list(value.shape)} for {len(x)} videos"
+            check(value.shape == (len(x),) and value.dtype.kind in "ui", form)
+            found[name] = value.whole()
+            check(found[name].min() >= 0, f"{name} holds {found[name].min()}")
+    if "classes" in found:
+        found["classes"] = found["classes"].whole()
     if "y" in found:
         count = int(found["y"].max()) + 1
         found.setdefault("classes", np.arange(count))
@@ -129,7 +139,7 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
 
 
 def rows(
-    path: str, arrays: dict[str, np.ndarray], subset: int | None, held_out: int | None
+    path: str, arrays: dict[str, Any], subset: int | None, held_out: int | None
 ) -> dict[str, np.ndarray]:
     """Which videos each split has.
 

@@ -1,0 +1,61 @@
+"""One thing under several names in a user's file, and names that nobody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfzoo.errors import InputError
+
+ROWS = 2**16
+
+IMAGES = ("x", "X", "images", "image", "features", "inputs")
+VIDEOS = ("x", "X", "videos", "video", "clips", "frames")
+LABELS = ("y", "Y", "labels", "label", "targets", "target")
+CLASSES = ("classes", "class_names")
+
+
+def chosen(
+    path: str, arrays: Mapping[str, Any], wanted: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The file's arrays by the names that a reader knows them by.
+
+    Args:
+        path: of the file, for errors.
+        arrays: with `shape`, and rows by slices.
+        wanted: names that each may have in the file.
+
+    Raises:
+        InputError: two names for one thing, with arrays that differ.
+    """
+    found = {}
+    for name, synonyms in wanted.items():
+        present = [synonym for synonym in synonyms if synonym in arrays]
+        for other in present[1:]:
+            if not _equal(arrays[present[0]], arrays[other]):
+                raise InputError(
+                    f"data.path={path!r}: {present[0]} and {other} differ, two names for one "
+                    "thing; must be one, or alike"
+                )
+        if present:
+            found[name] = arrays[present[0]]
+    return found
+
+
+def unread(names: Collection[str], wanted: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The names that no reader takes."""
+    taken = {synonym for synonyms in wanted.values() for synonym in synonyms}
+    return tuple(sorted(set(names) - taken))
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if a.shape != b.shape or not a.shape:
+        return False
+    return all(np.array_equal(a[rows], b[rows]) for rows in _slices(a.shape))
+
+
+def _slices(shape: tuple[int, ...]) -> Iterator[slice]:
+    step = max(1, ROWS // max(1, int(np.prod(shape[1:]))))
+    yield from (slice(start, start + step) for start in range(0, shape[0], step))
