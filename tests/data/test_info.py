@@ -95,3 +95,17 @@ def test_a_metric_that_the_data_do_not_allow_is_refused_before_training(arrays):
     resolved = runner.resolve("metricopt/digits_mcr", words)
     with pytest.raises(InputError, match="metric.name='recall_at_precision': not defined on"):
         resolved.recipe.datasets(resolved.config)
+
+
+def test_levels_of_an_image_model_follow_the_data(arrays):
+    other = runner.resolve("aft/digits_pixels", arrays)
+    assert other.config.levels == 256 and runner.resolve("aft/digits_pixels").config.levels == 17
+    told = runner.resolve("aft/digits_pixels", [*arrays, "levels=17"])
+    with pytest.raises(InputError, match="levels=17: must be at least 256"):
+        told.recipe.build(told.config, told.recipe.datasets(told.config).info)
+
+
+def test_judges_of_other_data_are_left_out(tmp_path):
+    words = ["data.name=tfzoo_image_folder", f"data.path={tmp_path}"]
+    resolved = runner.resolve("sdn/shapes", words)
+    assert resolved.config.voxel_net is None and "voxel_net" in resolved.left_out

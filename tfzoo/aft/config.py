@@ -122,7 +122,7 @@ class ImageModelConfig(RunConfig):
     model: MixerConfig = key(MISSING, "see `MixerConfig`")
     optimizer: OptimizerConfig = key(OptimizerConfig(), "see `tfzoo.optim.OptimizerConfig`")
     data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`; a data set of images of one size")
-    levels: Annotated[int, Ge(2), Le(256)] = key(256, "values of a sub-pixel")
+    levels: Annotated[int, Ge(2), Le(256)] = key(256, "values of a sub-pixel", of_data=True)
     augment: Annotated[str, OneOf("none", "flip_shift")] = key(
         "none", "`none`, or `flip_shift`: mirrored, then one value of -10 to 10 added (sec. 5.1)"
     )

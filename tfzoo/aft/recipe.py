@@ -15,6 +15,7 @@ from tfzoo.aft.autoregressive import AFTImageModel, AFTLanguageModel
 from tfzoo.aft.classifier import AFTClassifier
 from tfzoo.aft.config import ClassifierConfig, ImageModelConfig, TextConfig
 from tfzoo.aft.metrics import BitsPerSymbol
+from tfzoo.config import check
 from tfzoo.data.images import augment, transforms
 from tfzoo.errors import InputError
 from tfzoo.optim import make_adamw
@@ -156,6 +157,11 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
         """An `AFTImageModel`, compiled with AdamW and cross-entropy."""
         if None in info.shape:
             raise InputError(f"data.name={config.data.name!r}: images must be of one size")
+        if info.high is not None:
+            fits = config.levels > info.high
+            check(
+                fits, "levels", config.levels, f"at least {info.high + 1:g}, for pixels up to that"
+            )
         model = AFTImageModel(info.sizes, config.levels, **asdict(config.model))
         _compile_bits(model, config, info, "bits_per_dim")
         return model

@@ -81,8 +81,9 @@ class SetsConfig(ImagesConfig):
         None,
         "a trained `sdn.voxels`, by the name of a package weight or a path, that judges the "
         "test sets; null for none. The data must have `voxels`.",
+        of_data=True,
     )
-    verifier: str | None = key(None, "a trained `sdn.verifier`, likewise")
+    verifier: str | None = key(None, "a trained `sdn.verifier`, likewise", of_data=True)
     test_size: Count | None = key(None, "images of one half of a test set; null is `set_size`")
     test_sets: Annotated[int, Ge(2)] | None = key(
         None, "sets that results are reported on, at most; null takes all"

@@ -91,6 +91,10 @@ def run(source: str | Path, seeds: Sequence[int], output: Path) -> list[Row]:
     return rows
 
 
+SCALE = ("model.pixel_mean=[125.3,123.0,113.9]", "model.pixel_std=[63.0,62.1,66.7]")
+"""Of CIFAR-10; a recipe's own scale does not hold for data by path."""
+
+
 def _arm(name: str, members: int, width: int, epochs: int, path: Path) -> Arm:
     return Arm(
         name,
@@ -98,6 +102,7 @@ def _arm(name: str, members: int, width: int, epochs: int, path: Path) -> Arm:
         (
             "data.name=tfzoo_arrays",
             f"data.path={path}",
+            *SCALE,
             f"model.cardinality={members}",
             f"model.base_width={width}",
             f"model.image_size={SIDE}",

@@ -129,9 +129,11 @@ def omniglot(
 ) -> None:
     """The network and an untrained one on characters of unseen alphabets."""
     data = ["data.name=tfzoo_arrays", f"data.path={path}", "deterministic=false"]
-    judge = Arm("verifier", "sdn/omniglot_verifier", [*data, f"epochs={JUDGE_EPOCHS}"])
+    scale = ["pixel_mean=127.5", "pixel_std=127.5"]
+    judge = Arm("verifier", "sdn/omniglot_verifier", [*data, *scale, f"epochs={JUDGE_EPOCHS}"])
     study.run_grid([judge], seeds[:1], output)
     verifier = output / "runs" / f"verifier-seed{seeds[0]}" / "model.keras"
+    data += ["pixel_mean=20.0", "pixel_std=235.0"]  # as the recipe has them for TFDS's Omniglot
     common = [*data, f"verifier={verifier}", f"epochs={epochs}", f"monitor_every={epochs}"]
     made = [
         Arm(OURS, "sdn/omniglot", [*common, *overrides]),
