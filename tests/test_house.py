@@ -27,7 +27,7 @@ LAYERS = (
     ("recipe",),
     ("recipes",),
     ("runner", *METHODS),
-    ("experiments",),
+    ("experiments", "prediction"),
     tuple(f"{method}.experiments" for method in METHODS),
     ("tfzoo",),
     ("tfzoo_cli", "tools"),

@@ -9,8 +9,16 @@ class InputError(ValueError):
     """
 
 
+_REPORTS = ("Exception encountered when calling", "in user code:")
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without TensorFlow's words on its own operations."""
+    """The first line of an error's message, without TensorFlow's words on its own operations.
+
+    Of an error that Keras or AutoGraph repeat within a report of where it happened, the error's.
+    """
+    if error.__context__ is not None and str(error).startswith(_REPORTS):
+        return first_line(error.__context__)
     message = getattr(error, "message", None)
     lines = [line.strip() for line in str(message or error).splitlines() if line.strip()]
     if not lines:

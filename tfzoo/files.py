@@ -7,6 +7,7 @@ import csv
 import os
 import secrets
 import sys
+import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -105,6 +106,17 @@ def read_npz(
         raise InputError(
             f"{named}={str(path)!r}: must be an .npz of plain arrays: {first}"
         ) from None
+
+
+def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an `.npz` of plain arrays, complete or not at all.
+
+    Unlike `np.savez`, it takes arrays of any name, `file` and `allow_pickle` too.
+    """
+    with replacing(path) as aside, zipfile.ZipFile(aside, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(value), allow_pickle=False)
 
 
 def sync(path: str | Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from tfzoo.training.config import C, RunConfig
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
     from tfzoo.data import Datasets, Info
     from tfzoo.serving import Signature
@@ -26,6 +28,8 @@ class Recipe(Generic[C, D]):
     """
 
     config_class: ClassVar[type[RunConfig]] = RunConfig
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of the files that `save_answer` writes, e.g. `.obj`."""
 
     def one_device(self, config: C) -> str:
         """Why a config must have `distribute=none`; empty where all values work."""
@@ -72,5 +76,18 @@ class Recipe(Generic[C, D]):
         Args:
             model: trained.
             info: of the data that it was trained on, for ranges of inputs and names of classes.
+        """
+        raise NotImplementedError
+
+    def save_answer(self, model: keras.Model, arrays: Mapping[str, np.ndarray], path: str) -> None:
+        """Writes what the model answers in one of `formats`, where there are any.
+
+        Args:
+            model: trained.
+            arrays: the user's, by name.
+            path: whose suffix is one of `formats`.
+
+        Raises:
+            InputError: the arrays are not as needed.
         """
         raise NotImplementedError

@@ -9,10 +9,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def train(words: argparse.Namespace) -> None:
@@ -83,38 +79,22 @@ def serve(words: argparse.Namespace) -> None:
 
 
 def predict(words: argparse.Namespace) -> None:
-    """`tfzoo predict MODEL INPUT`."""
-    import numpy as np
-
-    from tfzoo import runner
+    """`tfzoo predict MODEL INPUT ...`."""
     from tfzoo.config import check
-    from tfzoo.files import replacing
+    from tfzoo.prediction import inputs, models, outputs
 
-    names: tuple[str, ...] = ()
-    if words.model.startswith(("http://", "https://")):
-        from tfzoo.serving.client import RestClient
-
-        base, separator, name = words.model.partition("/v1/models/")
-        check(bool(separator and name), "model", words.model, "http://HOST:PORT/v1/models/NAME")
-        inputs = _read_inputs(words.input, None)
-        outputs = RestClient(base).predict(name, inputs, signature_name=words.signature)
-    else:
-        model, resolved = runner.open_trained(words.model, words.recipe)
-        signatures = resolved.recipe.signatures(model, resolved.info)
-        if resolved.info is not None and resolved.info.has_names:
-            names = resolved.info.classes
-        name = words.signature
-        check(name in signatures, "--signature", name, f"one of {', '.join(signatures)}")
-        inputs = _read_inputs(words.input, list(signatures[name].inputs))
-        outputs = signatures[name](**inputs)
-    arrays: dict[str, Any] = {key: np.asarray(value) for key, value in outputs.items()}
-    if names and "classes" in arrays:
-        arrays["labels"] = np.array(names)[arrays["classes"]]
+    suffix = models.check_output(words.output)
+    check(words.batch_size >= 1, "--batch-size", words.batch_size, "at least 1")
+    files = inputs.listed(words.input)
+    model = models.open_model(words.model, words.recipe)
+    if suffix not in outputs.SUFFIXES:
+        model.write(files, words.output)
+        return
+    answers = model.answer(files, words.signature, words.batch_size, suffix)
     if words.output:
-        with replacing(words.output) as aside, aside.open("wb") as file:
-            np.savez(file, **arrays)
+        answers.write(words.output)
     else:
-        print(json.dumps({key: value.tolist() for key, value in arrays.items()}))
+        print(answers.to_json())
 
 
 def demo(words: argparse.Namespace) -> None:
@@ -134,38 +114,3 @@ def experiment(words: argparse.Namespace) -> int | None:
 def _print_metrics(metrics: dict[str, float]) -> None:
     for name, value in metrics.items():
         print(f"{name} {value:.6g}")
-
-
-def _read_inputs(path: str, names: list[str] | None) -> dict[str, np.ndarray]:
-    """Inputs by name from a file; one without names goes to the only input."""
-    import numpy as np
-
-    from tfzoo.data.videos.video_files import SUFFIXES, read_video
-    from tfzoo.errors import InputError
-    from tfzoo.files import read_npz
-
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"input {path!r}: no such file")
-    try:
-        if file.suffix == ".npz":
-            return read_npz(file, "input")
-        if file.suffix == ".json":
-            values = json.loads(file.read_text(encoding="utf-8"))
-            if isinstance(values, dict):
-                return {name: np.asarray(value) for name, value in values.items()}
-            value = np.asarray(values)
-        elif file.suffix == ".npy":
-            value = np.load(file, allow_pickle=False)
-        elif file.suffix.lower() in SUFFIXES and file.suffix != ".gif":
-            value = read_video(file)[None]
-        elif file.suffix in (".png", ".jpg", ".jpeg", ".gif", ".bmp"):
-            value = np.array([file.read_bytes()], object)
-        else:
-            value = np.frombuffer(file.read_bytes(), np.uint8)[None].astype("int32")
-    except (OSError, ValueError) as error:
-        raise InputError(f"input {path!r}: not readable: {error}") from None
-    if names is None or len(names) != 1:
-        wanted = "the model's inputs" if names is None else ", ".join(names)
-        raise InputError(f"input {path!r}: must be .npz or .json that names {wanted}")
-    return {names[0]: value}

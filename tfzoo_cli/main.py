@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # argparse ends a list of words at the first option: `tfzoo train NAME --dry-run epochs=3`
     if rest and hasattr(words, "overrides") and all("=" in w and w[0] != "-" for w in rest):
         words.overrides += rest
+    elif rest and hasattr(words, "input") and not any(w.startswith("-") for w in rest):
+        words.input += rest
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
@@ -156,11 +158,23 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model-name", help="default: the folder's name")
 
     command = add("predict", "asks a trained model or a served one")
-    command.add_argument("model", help=f"{target}, or http://HOST:PORT/v1/models/NAME")
-    command.add_argument("input", help=".npz or .json by input name, .npy, image, video, text")
-    command.add_argument("--signature", default="serving_default")
+    command.add_argument(
+        "model", help=f"{target}, or http://HOST:PORT/v1/models/NAME[/versions/NUMBER]"
+    )
+    command.add_argument(
+        "input",
+        nargs="+",
+        help="files, folders of them, or patterns: images, videos, texts, .npy, .npz or .json by "
+        "input name; for --output MESH an .npz of images and cameras",
+    )
+    command.add_argument("--signature", help="default: the one that takes the input")
+    command.add_argument("--batch-size", type=int, default=32, help="rows of a call; default 32")
     command.add_argument("--recipe", help="the recipe that made a bare .keras file")
-    command.add_argument("--output", help="an .npz for the outputs; default: print them")
+    command.add_argument(
+        "--output",
+        help=".npz, .csv (one row an input) or .json; of recon3d a mesh too: .glb, .obj, .ply, "
+        ".stl, .off; default: prints JSON",
+    )
 
     texts = {
         "study": "the paper's claim as an experiment",

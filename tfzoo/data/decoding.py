@@ -44,8 +44,13 @@ def decode(content: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, channels])
 
 
-def read_image(path: Path, channels: int = 3) -> tuple[bytes, tf.Tensor]:
+def read_image(path: Path, channels: int = 3, named: str = "data.path") -> tuple[bytes, tf.Tensor]:
     """A file's bytes, and its pixels as `decode` gives them.
+
+    Args:
+        path: of the file.
+        channels: 1 or 3.
+        named: what the message calls it.
 
     Raises:
         InputError: the file cannot be read or decoded; one line that names it.
@@ -58,7 +63,7 @@ def read_image(path: Path, channels: int = 3) -> tuple[bytes, tf.Tensor]:
         return content, decode(content, channels)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise InputError(
-            f"data.path: {str(path)!r} must be a readable image: {first_line(error)}"
+            f"{named}: {str(path)!r} must be a readable image: {first_line(error)}"
         ) from None
 
 

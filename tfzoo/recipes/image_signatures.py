@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.data import Info
+from tfzoo.data import Info, decoding
 from tfzoo.data.images.transforms import to_size
 from tfzoo.serving.signature import Signature
 from tfzoo.typing import Tensor
@@ -44,8 +44,7 @@ def image_signatures(
         return image if (low, high) == (0.0, 255.0) else low + image * ((high - low) / 255.0)
 
     def decode(encoded: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(encoded, channels, expand_animations=False)
-        image = to_size(tf.ensure_shape(image, [None, None, channels]), size)
+        image = to_size(decoding.decode(encoded, channels), size)
         return to_range(tf.cast(image, tf.float32))
 
     def from_bytes(encoded: tf.Tensor) -> dict[str, Tensor]:
@@ -69,7 +68,7 @@ def image_signatures(
             {"encoded": tf.TensorSpec([None], tf.string)},
             {"encoded": np.array([tf.io.encode_png(image).numpy() for image in files], object)},
             xla=False,
-            description=f"PNG or JPEG files, resized and brought to {pixels}, to {says}",
+            description=f"image files, resized and brought to {pixels}, to {says}",
         ),
     }
 

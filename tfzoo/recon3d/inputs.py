@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfzoo.data.shapes.cameras import pack_cameras
 from tfzoo.errors import InputError
 
 
@@ -44,6 +47,25 @@ def checked(
         count = 0 if len(views) == 0 else int(views.min())
         raise InputError(f"cameras: an object has {count} views, must have at least {least}")
     return images, cameras, points, single
+
+
+def cameras_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Cameras [V, 3, 7] of a user's file: its `cameras`, or its `k`, `r` and `t`.
+
+    Raises:
+        InputError: it has neither, or they are of another shape.
+    """
+    cameras = arrays.get("cameras")
+    if cameras is None:
+        if not {"k", "r", "t"} <= arrays.keys():
+            raise InputError("must hold cameras, or k, r and t")
+        try:
+            cameras = np.asarray(pack_cameras(*(arrays[name] for name in ("k", "r", "t"))))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"k, r, t: {error}") from None
+    if cameras.ndim != 3 or cameras.shape[1:] != (3, 7):
+        raise InputError(f"cameras{list(cameras.shape)} must be [V, 3, 7]")
+    return cameras
 
 
 def _array(name: str, value: ArrayLike) -> np.ndarray:

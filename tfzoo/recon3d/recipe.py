@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfzoo import data
 from tfzoo.data.shapes.catalogue import count_shapes, posed_shapes
 from tfzoo.data.shapes.posed import PosedShapes
+from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.recon3d import evaluation
 from tfzoo.recon3d.config import ReconstructionConfig
+from tfzoo.recon3d.inputs import cameras_of
+from tfzoo.recon3d.meshes import FORMATS, save_mesh
 from tfzoo.recon3d.metrics import OccupancyIoU
 from tfzoo.recon3d.model import OccupancyReconstructor
 from tfzoo.recon3d.signatures import signatures
@@ -53,6 +58,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
     """Shapes by their occupancy."""
 
     config_class = ReconstructionConfig
+    formats = FORMATS
 
     def one_device(self, config: ReconstructionConfig) -> str:
         """The reason, which holds for every config."""
@@ -123,3 +129,18 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default`, `occupancy`, `features`, `grid`."""
         return signatures(model)
+
+    def save_answer(self, model: keras.Model, arrays: Mapping[str, np.ndarray], path: str) -> None:
+        """The mesh of one object, by raw `images` [V, S, S, 3] and their cameras.
+
+        Cameras are `cameras` [V, 3, 7], or `k`, `r` and `t`: see `tfzoo.recon3d.reconstruct`. An
+        axis of one object may come first, as the signature `grid` has it.
+        """
+        if "images" not in arrays:
+            raise InputError("must hold images, and cameras or k, r and t")
+        if arrays["images"].ndim == 5:
+            if {len(value) for value in arrays.values()} != {1}:
+                raise InputError(f"images{list(arrays['images'].shape)}: must be of one object")
+            arrays = {name: value[0] for name, value in arrays.items()}
+        mesh = model.reconstruct(arrays["images"], cameras_of(arrays))
+        save_mesh(mesh, path)

@@ -18,9 +18,10 @@ import numpy as np
 
 from tfzoo import zoo
 from tfzoo.config import check
-from tfzoo.data.shapes.cameras import pack_cameras, resized
+from tfzoo.data.shapes.cameras import resized
 from tfzoo.errors import InputError
 from tfzoo.files import read_npz
+from tfzoo.recon3d.inputs import cameras_of
 from tfzoo.recon3d.meshes import FORMATS, save_mesh
 
 
@@ -31,17 +32,10 @@ def read_cameras(path: str) -> np.ndarray:
         InputError: no such file, or neither `cameras` nor `k`, `r`, `t` in it.
     """
     arrays = read_npz(path, "--cameras", ("cameras", "k", "r", "t"))
-    found = arrays.pop("cameras", None)
-    if found is None:
-        if len(arrays) < 3:
-            raise InputError(f"--cameras={path!r}: must hold cameras, or k, r and t")
-        try:
-            found = np.asarray(pack_cameras(*(arrays[name] for name in ("k", "r", "t"))))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"--cameras={path!r}: k, r, t: {error}") from None
-    if found.ndim != 3 or found.shape[1:] != (3, 7):
-        raise InputError(f"--cameras={path!r}: cameras{list(found.shape)} must be [V, 3, 7]")
-    return found
+    try:
+        return cameras_of(arrays)
+    except InputError as error:
+        raise InputError(f"--cameras={path!r}: {error}") from None
 
 
 def read_image(path: str, size: int) -> tuple[np.ndarray, float]:

@@ -230,6 +230,11 @@ class GrpcClient:
             raise RequestError(self._address, error.code().name, error.details() or "") from None
 
 
+def spec_of(name: str, entry: Mapping[str, Any]) -> tf.TensorSpec:
+    """An input or output of `Metadata`."""
+    return tf.TensorSpec(entry["shape"], entry["dtype"], name)
+
+
 def _path(model: str, version: int | None) -> str:
     name = urllib.parse.quote(model, safe="")
     return f"/v1/models/{name}" + ("" if version is None else f"/versions/{version}")
@@ -248,7 +253,7 @@ def _cast(
     """Whether nothing changes, and the arrays in the dtypes of a signature."""
     found = dict(arrays)
     for name in arrays.keys() & specs.keys():
-        spec = tf.TensorSpec(specs[name]["shape"], specs[name]["dtype"], name)
+        spec = spec_of(name, specs[name])
         if tf.as_dtype(arrays[name].dtype) != spec.dtype:
             with contextlib.suppress(InputError):  # let the server say what is wrong with it
                 found[name] = cast(spec, arrays[name])

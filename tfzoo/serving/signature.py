@@ -151,6 +151,15 @@ def check_range(name: str, values: np.ndarray, low: float, high: float) -> None:
         )
 
 
+def takes_dtype(spec: tf.TensorSpec, dtype: np.dtype) -> bool:
+    """Whether values of a dtype become the input's with nothing but precision lost."""
+    if spec.dtype == tf.string:
+        return dtype.kind in "SUO"
+    if spec.dtype.is_bool:
+        return dtype.kind == "b"
+    return dtype.kind in ("iu" if spec.dtype.is_integer else "iufV")  # numpy's bfloat16 is "V"
+
+
 def cast(spec: tf.TensorSpec, value: ArrayLike) -> np.ndarray:
     """An input as an array of the signature's dtype, where nothing but precision is lost.
 
@@ -162,20 +171,12 @@ def cast(spec: tf.TensorSpec, value: ArrayLike) -> np.ndarray:
     except ValueError as error:
         raise InputError(f"input {spec.name!r}: {error}") from None
     check_shape(spec, array.shape)
-    if spec.dtype == tf.string:
-        fits = array.dtype.kind in "SUO" or array.size == 0
-    elif spec.dtype.is_bool:
-        fits = array.dtype.kind == "b"
-    elif spec.dtype.is_integer:
-        fits = array.dtype.kind in "iu"
-        if fits and array.size:
-            low, high = _limits(spec.dtype)
-            if int(array.min()) < low or int(array.max()) > high:
-                raise InputError(f"input {spec.name!r}: values must be from {low} to {high}")
-    else:  # "V" is how numpy sees bfloat16
-        fits = array.dtype.kind in "iufV"
-    if not fits:
+    if not takes_dtype(spec, array.dtype) and (spec.dtype != tf.string or array.size):
         raise InputError(f"input {spec.name!r}: dtype {array.dtype} must be {spec.dtype.name}")
+    if spec.dtype.is_integer and array.size:
+        low, high = _limits(spec.dtype)
+        if int(array.min()) < low or int(array.max()) > high:
+            raise InputError(f"input {spec.name!r}: values must be from {low} to {high}")
     if spec.dtype == tf.string:
         try:
             return tf.constant(array, tf.string).numpy() if array.size else array.astype(object)
