@@ -21,8 +21,8 @@ from tfzoo.skipclip.training import VideoDatasets
 from tfzoo.training.distribute import check_share
 from tfzoo.training.run import Run
 
-# what a dry run must know of data that it does not prepare: train videos, classes
-_PUBLIC = {"tfzoo_motions": (1200, 12), "ucf101/ucf101_1": (9537, 101)}
+_PUBLIC = {"tfzoo_motions": 1200, "ucf101/ucf101_1": 9537}
+"""Training videos of data that a dry run does not prepare."""
 _BY_PATH = ("tfzoo_video_arrays", "tfzoo_video_folder")
 
 
@@ -36,8 +36,8 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
         """Classes (0 without labels) and steps; by `classes` where no path is given."""
         name = config.data.name
         if name in _PUBLIC:
-            count, classes = _PUBLIC[name]
-            return _info(count, _numbered(classes), config, guesses=("classes", "mean", "std"))
+            names = class_names(data.unprepared(config.data))
+            return _info(_PUBLIC[name], names, config, guesses=("mean", "std"))
         if name in _BY_PATH and config.data.path is None and config.classes:
             return _info(
                 config.batch_size,
