@@ -296,7 +296,8 @@ def _prepared(
     per_head = key.shape[-1] // heads
     key = ops.reshape(key, (batch, length, heads, per_head))
     value = ops.reshape(value, (batch, length, heads, value.shape[-1] // heads))
-    visible = ops.ones((batch, length)) if mask is None else ops.cast(mask, "float32")
+    shape = (batch, length)
+    visible = ops.ones(shape, "float32") if mask is None else ops.cast(mask, "float32")
     return key, value, visible
 
 

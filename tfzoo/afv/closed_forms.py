@@ -73,10 +73,13 @@ class DenseForm:
         """[B, n_W], the gradients by W itself, through sigma."""
         if not isinstance(self.layer, SpectralLayer):
             return self.of_kernel(a, delta)
-        sigma = tf.convert_to_tensor(self.layer.sigma())
+        layer = self.layer
+        sigma, kernel, v, u = (
+            tf.cast(x, tf.float32) for x in (layer.sigma(), layer.kernel, layer.v, layer.u)
+        )
         gradient = self.of_kernel(a, delta / sigma)  # the smallest place to divide
-        flat = tf.reshape(tf.convert_to_tensor(self.layer.kernel), (-1, 1)) / sigma
-        outer = tf.tensordot(self.layer.v.value, self.layer.u.value, 0)
+        flat = tf.reshape(kernel, (-1, 1)) / sigma
+        outer = tf.tensordot(v, u, 0)
         return gradient - tf.matmul(gradient, flat) * tf.reshape(outer, (1, -1))
 
     def variables(self) -> list[keras.Variable]:

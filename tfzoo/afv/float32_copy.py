@@ -30,10 +30,9 @@ def copied(model: keras.Model) -> keras.Model:
 
 
 def _in_float32(config: Any) -> Any:
-    """A config without mixed dtype policies."""
+    """A config whose dtype policies are all float32."""
     if isinstance(config, dict):
-        name = config.get("config", {}).get("name") if "class_name" in config else None
-        if config.get("class_name") == "DTypePolicy" and str(name).startswith("mixed_"):
+        if config.get("class_name") == "DTypePolicy":
             return config | {"config": {"name": "float32"}}
         return {key: _in_float32(value) for key, value in config.items()}
     if isinstance(config, list):

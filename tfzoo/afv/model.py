@@ -175,9 +175,10 @@ class EnergyGAN(TwoPlayer):
         return self._normal(count, (self.latent,))
 
     def _normal(self, count: int | Tensor, shape: Sequence[int | Tensor]) -> Tensor:
-        return replicas.draw(
-            count, lambda rows: keras.random.normal((rows, *shape), seed=self.seed_generator)
-        )
+        def normal(rows: int | Tensor) -> Tensor:
+            return keras.random.normal((rows, *shape), dtype="float32", seed=self.seed_generator)
+
+        return replicas.draw(count, normal)
 
     def _mcmc(self, images: Tensor, z: Tensor) -> Tensor:
         noise = 0.0

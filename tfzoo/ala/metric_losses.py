@@ -32,7 +32,7 @@ def _pairs(y_true: Tensor) -> tuple[Tensor, Tensor]:
     """Float masks [B, B] of positive and negative pairs; a row is no pair with itself."""
     y = ops.reshape(ops.cast(y_true, "int32"), (-1,))
     same = ops.cast(y[:, None] == y[None, :], "float32")
-    return same * (1.0 - ops.eye(ops.shape(y)[0])), 1.0 - same
+    return same * (1.0 - ops.eye(ops.shape(y)[0], dtype=same.dtype)), 1.0 - same
 
 
 def _held_out(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -126,7 +126,7 @@ class SetEncoder(_Part):
         a = masked_mean(unflat(self.features(flat(images), training=training), images), mask)
         hard = None
         if self.stochastic and training:
-            draw = keras.random.uniform(ops.shape(a), seed=self.seed_generator)
+            draw = keras.random.uniform(ops.shape(a), dtype="float32", seed=self.seed_generator)
             hard = ops.where(draw < ops.sigmoid(2 * a), 1.0, -1.0)
         z = straight_through(a, hard)
         if mask is not None:

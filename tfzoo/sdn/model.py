@@ -272,10 +272,12 @@ class SetDistributionNetwork(TwoPlayer):
 
     def _noise(self, images: Tensor) -> Tensor:
         sets, n = ops.shape(images)[:2]
-        size = (n, self.noise_dim)
-        return replicas.draw(
-            sets, lambda rows: keras.random.normal((rows, *size), seed=self.seed_generator)
-        )
+
+        def normal(rows: Any) -> Any:
+            shape = (rows, n, self.noise_dim)
+            return keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
+
+        return replicas.draw(sets, normal)
 
     def _judged(self, e_real: Tensor, e_fake: Tensor, nll: Tensor) -> Tensor:
         return ops.mean(e_real) + ops.mean(ops.relu(self.margin - e_fake)) + ops.mean(nll)

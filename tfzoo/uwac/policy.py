@@ -81,7 +81,7 @@ class MaxQPolicy(tf_policy.TFPolicy):
         observation, n = time_step.observation, self._networks
         shape = (tf.shape(observation)[0], n.settings.n_action_samples, n.space.action_dim)
         if seed is None:
-            noise = keras.random.normal(shape, seed=self._seeds)
+            noise = keras.random.normal(shape, dtype="float32", seed=self._seeds)
         else:
             words = tf.reshape(tf.cast(seed, tf.int32), [-1])  # a number or two
             noise = tf.random.stateless_normal(shape, tf.concat([words, words], 0)[:2])
