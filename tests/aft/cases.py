@@ -1,5 +1,6 @@
 """One example of each of AFT's registered objects, for the conformance tests."""
 
+import keras
 import numpy as np
 
 from tfzoo.aft import (
@@ -26,6 +27,12 @@ def whole(limit, *shape):
 
 def sequence():
     return floats(3, 6, 4)
+
+
+def against(y):
+    """Class numbers, and a loss for them."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return {"compile": {"optimizer": "adam", "loss": loss}, "y": y}
 
 
 # adding a constant to a channel's keys changes no average: the key bias has no gradient
@@ -66,16 +73,19 @@ CASES = {
         "make": lambda: AFTClassifier(4, 2, 3, 8, 1, bias_dim=2, channels=1, pixel_mean=0.0),
         "inputs": lambda: 100 * floats(3, 4, 4, 1),
         "no_gradient": KEY,
+        "fit": lambda: against(np.arange(3)),
     },
     "AFTLanguageModel": {
         "make": lambda: AFTLanguageModel(8, 8, 1, vocabulary=5, window=2, bias_dim=2),
         "inputs": lambda: whole(5, 3, 6),
         "no_gradient": KEY,
+        "fit": lambda: against(whole(5, 3, 6)),
     },
     "AFTImageModel": {
         "make": lambda: AFTImageModel((2, 2, 1), 3, 4, 1, window=2, bias_dim=2),
         "inputs": lambda: whole(3, 3, 2, 2, 1),
         "no_gradient": KEY,
+        "fit": lambda: against(whole(3, 3, 2, 2, 1)),
     },
     "BitsPerSymbol": {"make": lambda: BitsPerSymbol("bits_per_byte")},
 }

@@ -36,11 +36,20 @@ def classifier():
 
 
 CASES = {
-    "AFVClassifier": {"make": classifier, "inputs": images, "tensorflow_only": True},
+    "AFVClassifier": {
+        "make": classifier,
+        "inputs": images,
+        "tensorflow_only": True,
+        "fit": lambda: {
+            "compile": {"optimizer": "adam", "loss": OneVsAllSquaredHinge()},
+            "y": np.eye(3, dtype="float32"),
+        },
+    },
     "EnergyGAN": {
         "make": lambda: EnergyGAN(16, 1, 2, latent=3, seed=0),
         "inputs": images,
         "no_gradient": ("g_",),  # the call is D, which does not use the generator
+        "fit": dict,
     },
     "ExpertEnergy": {
         "make": ExpertEnergy,

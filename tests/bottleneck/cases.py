@@ -9,10 +9,14 @@ def floats(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-def fitted(model, steps):
+def whole_set():
     x = floats(6, 4, 2, seed=1)
+    return {"x": x, "y": np.sin(x[:, :3, 0])}
+
+
+def fitted(model, steps):
     model.compile()
-    model.fit(x, np.sin(x[:, :3, 0]), verbose=0, epochs=1, steps_per_epoch=steps)
+    model.fit(**whole_set(), verbose=0, epochs=1, steps_per_epoch=steps)
     return model
 
 
@@ -20,10 +24,12 @@ CASES = {
     "BottleneckNetwork": {
         "make": lambda: fitted(BottleneckNetwork(3, draws=2, width=16, bias_scale=0.1), 20),
         "inputs": lambda: floats(3, 4, 2),
+        "fit": whole_set,
     },
     "InfiniteNetwork": {
         "make": lambda: fitted(InfiniteNetwork(2, head_activation="erf"), 1),
         "inputs": lambda: floats(3, 4, 2),
+        "fit": whole_set,
     },
 }
 

@@ -31,10 +31,12 @@ CASES = {
     "CollegialMLP": {
         "make": lambda: CollegialMLP((4, 2), 3, members=2, width=5, depth=2, use_bias=True),
         "inputs": lambda: floats(3, 4, 2),
+        "fit": lambda: {"compile": {"optimizer": "adam", "loss": "mse"}, "y": floats(3, 3)},
     },
     "CollegialResNeXt": {
         "make": lambda: CollegialResNeXt(3, 2, 4, depth=5, stages=1, channels=1),
         "inputs": lambda: 100 * floats(3, 8, 8, 1),
+        "fit": lambda: {"compile": {"optimizer": "adam", "loss": "mse"}, "y": floats(3, 3)},
     },
     "GroupConv2D": {
         "make": lambda: GroupConv2D(6, 3, groups=2, padding="same"),

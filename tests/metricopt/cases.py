@@ -29,12 +29,17 @@ CASES = {
     "AdaptedModel": {
         "make": lambda: AdaptedModel(network(), ["conv", "norm", "pool", "logits"]),
         "inputs": lambda: floats(3, 6, 6, 2),
+        "fit": lambda: {"compile": {"optimizer": "adam", "loss": "mse"}, "y": floats(3, 3)},
     },
     "FiLM": {"make": FiLM, "inputs": lambda: floats(3, 4, 5)},
     "LowRankFiLM": {"make": lambda: LowRankFiLM(3, axis=1), "inputs": lambda: floats(3, 4, 5)},
     "MetricOptimizer": {"make": lambda: MetricOptimizer("adam", 0.2, (8,), 64)},
     "RankedRegression": {"make": lambda: RankedRegression(0.4, 0.2, 0.1)},
-    "ValueFunction": {"make": lambda: ValueFunction(5, (8, 4)), "inputs": lambda: floats(3, 5)},
+    "ValueFunction": {
+        "make": lambda: ValueFunction(5, (8, 4)),
+        "inputs": lambda: floats(3, 5),
+        "fit": lambda: {"compile": {"optimizer": "adam", "loss": "mse"}, "y": floats(3, 1)},
+    },
 }
 
 SMALL_RUN = ("metricopt/digits_mcr", ["epochs=2", "finetune.steps=8", "finetune.trajectories=2"])

@@ -79,6 +79,11 @@ CASES = {
     "OccupancyReconstructor": {
         "make": lambda: OccupancyReconstructor(**SMALL),
         "inputs": lambda: (views(), cameras(), points()),
+        "fit": lambda: {
+            "compile": {"optimizer": "adam", "loss": "mse"},
+            "x": {"images": views(), "cameras": cameras(), "points": points()},
+            "y": np.ones((3, 5), "float32"),
+        },
     },
     "OccupancyIoU": {"make": lambda: OccupancyIoU(0.3), "inputs": lambda: ()},
 }

@@ -55,6 +55,7 @@ CASES = {
         "inputs": sets,
         # the call is the code, which only the encoder makes
         "no_gradient": ("energy", "prior", "images"),
+        "fit": dict,
     },
 }
 

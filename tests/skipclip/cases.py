@@ -31,10 +31,15 @@ CASES = {
     "ActionRecognizer": {
         "make": lambda: ActionRecognizer(encoder(), 3, view=(12, 0.75)),
         "inputs": lambda: uniform(3, 3, 12, 12, 3),
+        "fit": lambda: {
+            "compile": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"},
+            "y": np.arange(3),
+        },
     },
     "ClipOrder": {
         "make": lambda: ClipOrder(encoder(), 2, hidden=4),
         "inputs": lambda: uniform(3, 2, 2, 12, 12, 3),
+        "fit": lambda: {"y": np.array([0, 1, 0])},
     },
     "FoldedBatchNormalization": {
         "make": FoldedBatchNormalization,
@@ -47,6 +52,7 @@ CASES = {
     "SkipClip": {
         "make": skipclip,
         "inputs": lambda: uniform(3, 3, 2, 12, 12, 3),
+        "fit": lambda: {"y": np.arange(3)},
     },
     "TrunkSGD": {"make": TrunkSGD},
 }

@@ -31,6 +31,10 @@ CASES = {
     "DropoutCritic": {
         "make": lambda: DropoutCritic([6, 5], spectral_norm=True, **SPACE),
         "inputs": pairs,
+        "fit": lambda: {
+            "compile": {"optimizer": "adam", "loss": "mse"},
+            "y": np.zeros(3, "float32"),
+        },
     },
     "ActorCritic": {
         "make": lambda: ActorCritic(SETTINGS, **SPACE),

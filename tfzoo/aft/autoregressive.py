@@ -12,10 +12,11 @@ from typing_extensions import override
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.aft.decoding import State
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 
-class _Autoregressive(keras.Model):
+class _Autoregressive(ZooModel):
     """What both share: embedding, positions, causal blocks, head, a step of decoding."""
 
     built: bool  # by Keras
@@ -51,6 +52,7 @@ class _Autoregressive(keras.Model):
                     window=window,
                     num_heads=num_heads,
                     kernel_size=kernel_size,
+                    **policy,
                 ),
                 hidden_dim or 4 * dim,
                 dropout,
@@ -156,6 +158,10 @@ class AFTLanguageModel(_Autoregressive):
         """[B, T, vocabulary]."""
         return (*shape, self.symbols)
 
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Tokens of any length."""
+        return [keras.InputSpec("int32", (None, None))]
+
     def generate(self, prompt: Tensor, length: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
         """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
 
@@ -223,6 +229,10 @@ class AFTImageModel(_Autoregressive):
     def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, H, W, C, levels]."""
         return (*shape, self.symbols)
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Images of the model's shape."""
+        return [keras.InputSpec("int32", (None, *self.image_shape))]
 
     def sample(self, seed: Tensor) -> Tensor:
         """Draws images, on TensorFlow; each follows from its own seed alone.

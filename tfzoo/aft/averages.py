@@ -128,7 +128,11 @@ def plain_average(key: Tensor, value: Tensor, visible: Tensor, causal: bool) -> 
 
 def window_mask(block: int, window: tuple[int, int]) -> Tensor:
     """Which entries of a [3 c, c] block have `low <= query - key <= high`."""
-    offset = ops.arange(3 * block)[:, None] - block - ops.arange(block)[None]
+    offset = (
+        ops.arange(3 * block, dtype="int32")[:, None]
+        - block
+        - ops.arange(block, dtype="int32")[None]
+    )
     return ops.logical_and(offset >= window[0], offset <= window[1])
 
 
@@ -145,7 +149,7 @@ def _near_and_far(pairs: Tensor, weight: Tensor, far: Tensor, block: int, causal
 
     # rows after a key's block see it as their predecessor, rows before it as their successor
     before, own, after = ops.split(weight, 3, axis=2)
-    n = ops.arange(blocks)[:, None, None]
+    n = ops.arange(blocks, dtype="int32")[:, None, None]
     sums = ops.matmul(own, x)
     sums += ops.roll(ops.matmul(ops.where(n < blocks - 1, after, 0), x), 1, 1)
     totals = ops.sum(ops.cast(x, "float32"), 2) * far  # [H, N, B E]
@@ -194,5 +198,5 @@ def _is_safe(key: Tensor, visible: Tensor, spread: Tensor, causal: bool) -> Tens
 
 def _past(length: Tensor) -> Tensor:
     """[T, T], True where key <= query."""
-    time = ops.arange(length)
+    time = ops.arange(length, dtype="int32")
     return time[:, None] >= time[None]

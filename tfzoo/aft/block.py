@@ -27,6 +27,7 @@ def make_mixer(
     num_heads: int = 4,
     kernel_size: int = 11,
     rank: int = 1,
+    dtype: Any = None,
 ) -> keras.layers.Layer:
     """The layer that mixes positions.
 
@@ -41,23 +42,25 @@ def make_mixer(
         num_heads: of `conv` and `attention`.
         kernel_size: of `conv`.
         rank: 1 for sequences, 2 for images (`conv` only).
+        dtype: the layer's policy; None is the global one.
 
     Raises:
         ValueError: no such variant.
     """
-    bias: dict[str, Any] = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
+    common: dict[str, Any] = {"name": "mixer", "dtype": dtype}
+    bias = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
     if variant == "full":
-        return AFTFull(max_length, **bias, name="mixer")
+        return AFTFull(max_length, **bias, **common)
     if variant == "local":
-        return AFTLocal(max_length, window=window, **bias, name="mixer")
+        return AFTLocal(max_length, window=window, **bias, **common)
     if variant == "simple":
-        return AFTSimple(causal=causal, name="mixer")
+        return AFTSimple(causal=causal, **common)
     if variant == "conv" and rank == 2:
-        return AFTConv2D(num_heads, kernel_size, name="mixer")
+        return AFTConv2D(num_heads, kernel_size, **common)
     if variant == "conv":
-        return AFTConv1D(num_heads, kernel_size, causal=causal, name="mixer")
+        return AFTConv1D(num_heads, kernel_size, causal=causal, **common)
     if variant == "attention":
-        return keras.layers.MultiHeadAttention(num_heads, dim // num_heads, name="mixer")
+        return keras.layers.MultiHeadAttention(num_heads, dim // num_heads, **common)
     raise ValueError(f"variant={variant!r}: must be one of {', '.join(VARIANTS)}")
 
 

@@ -12,11 +12,12 @@ from typing_extensions import override
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 
 @serializable("aft")
-class AFTClassifier(keras.Model):
+class AFTClassifier(ZooModel):
     """Patches, transformer blocks, class logits.
 
     With `variant="conv"` there are neither positions nor a class token, blocks work on the grid of
@@ -89,6 +90,7 @@ class AFTClassifier(keras.Model):
                     window=window,
                     num_heads=num_heads,
                     kernel_size=kernel_size,
+                    **policy,
                     rank=2,
                 ),
                 int(dim * mlp_ratio),
@@ -137,6 +139,11 @@ class AFTClassifier(keras.Model):
             x = block(x, training=training)
         x = self.norm(x)
         return self.head(ops.mean(x, (1, 2)) if self.grid else x[:, 0])
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Raw pixels of the size built for, or of any with `variant="conv"`."""
+        side = None if self.grid else self.image_size
+        return [keras.InputSpec("float32", (None, side, side, self.channels))]
 
     def _check(self, shape: Shape) -> None:
         size, patch = self.image_size, self.patch_size

@@ -41,7 +41,7 @@ def initial_state(
 
 def slot_positions(ring: int, position: Tensor) -> Tensor:
     """The position each slot of the ring holds once `position` is written, [ring]; < 0: none."""
-    slots = ops.arange(ring)
+    slots = ops.arange(ring, dtype="int32")
     return position - ops.mod(position - slots, ring)
 
 

@@ -60,7 +60,9 @@ def exact_average(
         found = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
         seen = ops.take(visible, s, axis=1)[:, None, None, None] > 0
         if causal:
-            seen = ops.logical_and(seen, (ops.arange(length) >= s)[None, :, None, None])
+            seen = ops.logical_and(
+                seen, (ops.arange(length, dtype="int32") >= s)[None, :, None, None]
+            )
         return ops.where(seen, found, HIDDEN)
 
     @ops.custom_gradient  # closes over sizes only: JAX allows no traced value here
@@ -100,7 +102,7 @@ def exact_average(
                     d_key = ops.sum(d_key, -1, keepdims=True)
                 return d_key, ops.sum(share, 1), d_part
 
-            d_key, d_value, d_parts = ops.map(of_key, ops.arange(length))
+            d_key, d_value, d_parts = ops.map(of_key, ops.arange(length, dtype="int32"))
             return (
                 ops.swapaxes(d_key, 0, 1),
                 ops.swapaxes(d_value, 0, 1),

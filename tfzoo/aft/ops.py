@@ -107,9 +107,9 @@ def aft_local(
     length = ops.shape(key)[1]
     # row t, column s -> block of the key, row inside its three blocks, column inside the block
     blocks = (length + block - 1) // block
-    s = ops.reshape(ops.arange(blocks * block), (-1, 1, block))
-    first = ops.arange(blocks)[:, None, None] * block - block
-    t = first + ops.arange(3 * block)[None, :, None]
+    s = ops.reshape(ops.arange(blocks * block, dtype="int32"), (-1, 1, block))
+    first = ops.arange(blocks, dtype="int32")[:, None, None] * block - block
+    t = first + ops.arange(3 * block, dtype="int32")[None, :, None]
     limit = length - 1
     flat = ops.reshape(ops.cast(position_bias, "float32"), (-1,))
     index = ops.clip(t, 0, limit) * length + ops.minimum(s, limit)
@@ -259,7 +259,11 @@ def _convolved_average(
 def _toeplitz_block(kernel: Tensor, block: int) -> Tensor:
     """[h, s] -> [h, 1, 3 block, block] of w by (query, key)."""
     size = kernel.shape[1]
-    offset = ops.arange(block)[None] + block - ops.arange(3 * block)[:, None]  # key - query
+    offset = (
+        ops.arange(block, dtype="int32")[None]
+        + block
+        - ops.arange(3 * block, dtype="int32")[:, None]
+    )  # key - query
     index = offset + size // 2
     inside = ops.logical_and(index >= 0, index < size)
     found = ops.take(kernel, ops.clip(index, 0, size - 1), axis=1)
@@ -269,7 +273,7 @@ def _toeplitz_block(kernel: Tensor, block: int) -> Tensor:
 def _toeplitz_2d(kernel: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """[h, s, s] -> [h, H W, H W] of w by (query, key)."""
     heads, size = kernel.shape[:2]
-    rows, columns = ops.arange(height), ops.arange(width)
+    rows, columns = ops.arange(height, dtype="int32"), ops.arange(width, dtype="int32")
     down = rows[None] - rows[:, None] + size // 2  # [H, H], key - query
     right = columns[None] - columns[:, None] + size // 2
     inside = [ops.logical_and(x >= 0, x < size) for x in (down, right)]

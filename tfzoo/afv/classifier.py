@@ -17,6 +17,7 @@ from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 
@@ -35,7 +36,7 @@ class OneVsAllSquaredHinge(keras.losses.Loss):
 
 
 @serializable("afv")
-class AFVClassifier(keras.Model):
+class AFVClassifier(ZooModel):
     """A linear classifier on Fisher vectors, with the generator that its statistics are of.
 
     Two ways to train: `fit_ridge`, by the Gram matrix, and `compile` and `fit` as any Keras model,
@@ -233,6 +234,10 @@ class AFVClassifier(keras.Model):
         if self.generator is None:
             raise ValueError("generator=None: there is nothing to sample from")
         return to_pixels(self.generator(z, training=False), self.pixel_mean, self.pixel_std)
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Raw pixels of the size that it was made for."""
+        return [keras.InputSpec("float32", (None, *self.example_shape))]
 
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:

@@ -25,6 +25,7 @@ from tfzoo.afv.gradients import MEMORY, PerExampleGradients, compiled
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sketch import sketch
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 LEAST = 16
@@ -36,7 +37,7 @@ ROUNDING = 1e-5
 
 
 @serializable("afv")
-class FisherVectorizer(FisherSets, keras.Model):
+class FisherVectorizer(FisherSets, ZooModel):
     """Images to Fisher vectors, with statistics that are fitted on generated images.
 
     The model holds a copy of the discriminator, frozen and in float32, so that its statistics stay
@@ -235,6 +236,10 @@ class FisherVectorizer(FisherSets, keras.Model):
                 f"all {self.size} coordinates are dead: the gradients of generated images do not "
                 "vary, as when the discriminator's sigmoid saturates"
             )
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Images as the discriminator takes them."""
+        return [keras.InputSpec("float32", (None, *self.gradients.shape))]
 
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:

@@ -190,8 +190,7 @@ class EnergyGAN(TwoPlayer):
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Moves G, its average, and D once."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        real = self.prepare(images)
+        real = self.prepare(self.unpacked(data))
         count = ops.shape(real)[0]
         z = self._draw(count)
         with self.tape() as tape:
@@ -213,8 +212,7 @@ class EnergyGAN(TwoPlayer):
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """The losses on held-out images, all networks in inference mode."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        real = self.prepare(images)
+        real = self.prepare(self.unpacked(data))
         fake = self.generator(self._draw(ops.shape(real)[0]), training=False)
         judged = self._judge(real, training=False), self._judge(fake, training=False)
         d_loss = objectives.discriminator_loss(self.objective, *judged)
@@ -228,6 +226,11 @@ class EnergyGAN(TwoPlayer):
             real, fake = -objectives.energy(real), -objectives.energy(fake)
         found = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
         return self.note(rows, found)
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Raw pixels of the networks' size."""
+        size = self.image_size
+        return [keras.InputSpec("float32", (None, size, size, self.channels))]
 
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tfzoo.config import check
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def reward(before: ArrayLike, now: ArrayLike) -> np.ndarray:
 
 
 @serializable("ala")
-class LossController(keras.Model):
+class LossController(ZooModel):
     """pi(a | s): for each decision a step of -beta, 0 or +beta, by a network 24-32-32-3.
 
     One policy for all decisions, so it goes with any number of classes and to other losses.

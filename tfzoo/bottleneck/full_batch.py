@@ -12,10 +12,11 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 
-class WholeSetModel(keras.Model):
+class WholeSetModel(ZooModel):
     """What the models here share: rows of inputs, the stored training set, and `fit`.
 
     A subclass says `_make(inputs, outputs, examples)`, which adds its weights, `_begin(y)` and
@@ -113,6 +114,10 @@ class WholeSetModel(keras.Model):
             x = x * ops.rsqrt(ops.maximum(square, 1e-12))  # a zero vector stays one
         return x
 
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Examples like those of the training set."""
+        return [keras.InputSpec("float32", (None, *self.sizes()[0]))]
+
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.num_outputs)
@@ -153,9 +158,10 @@ class WholeSetModel(keras.Model):
         examples, it goes on.
 
         Args:
-            x: inputs [N, *input_shape], or a `tf.data.Dataset` of batches (x, y), all of which
-                together are the training set; an endless one must repeat it as one batch.
-            y: targets [N, k], or class numbers [N] for a sparse loss; None with a dataset.
+            x: inputs [N, *input_shape], or what gives batches (x, y), all of which together are the
+                training set: a `tf.data.Dataset` (an endless one must repeat it as one batch), a
+                `keras.utils.PyDataset`, or an iterator that ends.
+            y: targets [N, k], or class numbers [N] for a sparse loss; None with batches.
             batch_size: None, or at least N.
             epochs: as in Keras, as are the following.
             verbose: see `epochs`.

@@ -295,7 +295,7 @@ def _features(x: Tensor) -> Tensor:
 
 def _on_diagonal(k: Tensor, d: Tensor) -> Tensor:
     """k [N, N] with d [N] on its diagonal."""
-    place = ops.arange(ops.shape(k)[0])
+    place = ops.arange(ops.shape(k)[0], dtype="int32")
     return ops.where(place[:, None] == place[None, :], d[:, None], k)
 
 

@@ -252,7 +252,7 @@ class BottleneckNetwork(WholeSetModel):
         problem, state = self._problem, self._state
         assert problem is not None  # `_begin` made it
         rate = self._look(problem, state)
-        state, outputs = problem.step(state, rate)
+        state, outputs = problem.step(state, ops.cast(rate, self.variable_dtype))
         for weight, value in zip((self.c, self.du, self.dv), (state.c, *state.change), strict=True):
             weight.assign(value)
         self.steps.assign_add(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -11,24 +11,25 @@ from keras import ops
 
 from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, Loss
 
+MOST = 2**17
+"""Examples that an iterator may give: the kernel of more takes above 68 GB."""
+
 
 def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays of a training set, from arrays or from a dataset of batches.
+    """The arrays of a training set, from arrays or from batches.
 
     Raises:
-        ValueError: targets are missing, lengths differ, or a value is not finite.
+        ValueError: targets are missing, lengths differ, a value is not finite, or an iterator does
+            not end.
     """
-    import tensorflow as tf  # for its datasets alone
-
-    if isinstance(x, tf.data.Dataset):
+    batches = _batches(x)
+    if batches is not None:
         if y is not None:
-            raise ValueError("y: must be None where x is a dataset")
-        if x.cardinality() == tf.data.INFINITE_CARDINALITY:
-            x = x.take(1)
-        batches = list(x.as_numpy_iterator())
-        if not batches or not isinstance(batches[0], tuple) or len(batches[0]) != 2:
-            raise ValueError("x: a dataset must give batches (x, y)")
-        x, y = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+            raise ValueError("y: must be None where x gives batches")
+        pairs = list(_pairs(batches))
+        if not pairs:
+            raise ValueError("x: must give at least one batch (x, y)")
+        x, y = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     if x is None or y is None:
         raise ValueError("x, y: must be given")
     x, y = ops.convert_to_numpy(x), ops.convert_to_numpy(y)
@@ -38,6 +39,35 @@ def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         if not np.isfinite(value).all():
             raise ValueError(f"{name}: holds NaN or infinity, must be finite")
     return x, y
+
+
+def _batches(x: Any) -> Iterable[Any] | None:
+    """What gives the batches (x, y), or None where `x` holds arrays."""
+    import tensorflow as tf  # for its datasets alone
+
+    if isinstance(x, tf.data.Dataset):
+        endless = x.cardinality() == tf.data.INFINITE_CARDINALITY
+        return (x.take(1) if endless else x).as_numpy_iterator()
+    if isinstance(x, keras.utils.PyDataset):
+        if x.num_batches is None:
+            raise ValueError("x: a PyDataset must say its num_batches")
+        return (x[i] for i in range(x.num_batches))
+    return x if isinstance(x, Iterator) else None
+
+
+def _pairs(batches: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    count = 0
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise ValueError("x: must give batches (x, y)")
+        inputs, targets = map(ops.convert_to_numpy, batch)
+        count += len(inputs)
+        if count > MOST:
+            raise ValueError(
+                f"x: has given more than {MOST:,} examples; must end after one pass over the "
+                "training set"
+            )
+        yield inputs, targets
 
 
 def step_loss(loss: Callable | str, outputs: int) -> tuple[Loss, bool]:

@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 from keras import ops
 from typing_extensions import override
 
 from tfzoo.collegial.layers import CollegialDense
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 
 @serializable("collegial")
-class CollegialMLP(keras.Model):
+class CollegialMLP(ZooModel):
     """m fully connected networks trained as one: F = m^(-1/2) sum_j F_j (arXiv:2006.07678).
 
     Args:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfzoo.collegial.layers import GroupConv2D
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
 
 IMAGENET_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -135,6 +136,8 @@ class CollegialResNeXt(keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **keywords)
         self.channels, self.image_size, self.num_classes = channels, image_size, num_classes
         self.policy = make.dtype
+
+    save = ZooModel.save  # a functional model cannot have it as its base
 
     def get_config(self) -> dict[str, Any]:
         """With the layers' policy: Keras gives a functional model the global one."""

@@ -15,6 +15,7 @@ from tfzoo.errors import InputError
 from tfzoo.metricopt import folding, hooks
 from tfzoo.metricopt.adapters import make_adapter
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 
 
 def attach_adapters(
@@ -54,7 +55,7 @@ def attach_adapters(
 
 
 @serializable("metricopt")
-class AdaptedModel(keras.Model):
+class AdaptedModel(ZooModel):
     """`base` with adapters; compiles, fits, saves as any Keras model.
 
     Its trainable weights are the adapters' alone. The base runs in inference mode (batch

@@ -12,6 +12,7 @@ from keras import ops
 
 from tfzoo.config import check
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 MARGIN, DEAD_ZONE, RANKING = 0.1, 0.2, 0.5
@@ -89,7 +90,7 @@ class RankedRegression(keras.losses.Loss):
 
 
 @serializable("metricopt")
-class ValueFunction(keras.Model):
+class ValueFunction(ZooModel):
     """f: phi [B, D] -> predicted metric [B, 1], less is better; a tanh network.
 
     Inputs and outputs are standardised by what it was first fitted on; what it predicts is in the

@@ -17,6 +17,7 @@ from tfzoo.recon3d.field import Field, Functions, probabilities
 from tfzoo.recon3d.layers import PointRepresentation, ViewAggregation
 from tfzoo.recon3d.meshes import extract_mesh, logit
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @serializable("recon3d")
-class OccupancyReconstructor(keras.Model):
+class OccupancyReconstructor(ZooModel):
     """Whether points of space are inside an object, from posed images (arXiv:2006.15427).
 
     F_v = encoder(I_v); phi_v(X) is F_v sampled where X is seen (or a global code); r_v = g([phi_v;
@@ -200,6 +201,12 @@ class OccupancyReconstructor(keras.Model):
         field = self.field(images[:1], cameras[:1])
         limit = self.threshold if threshold is None else threshold
         return extract_mesh(lambda x: field(x[None])[0], resolution, logit(limit))
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Images, cameras and points, as many of each as there are."""
+        size = self.image_size
+        shapes = (None, None, size, size, 3), (None, None, 3, 7), (None, None, 3)
+        return [keras.InputSpec("float32", shape) for shape in shapes]
 
     @override
     def compute_output_shape(

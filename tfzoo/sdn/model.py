@@ -265,7 +265,7 @@ class SetDistributionNetwork(TwoPlayer):
         }
 
     def _sets(self, data: Any) -> tuple[Tensor, Tensor]:
-        found, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        found = self.unpacked(data)
         if isinstance(found, dict):
             return self.prepare(found["images"]), found.get("mask")
         return self.prepare(found), None
@@ -287,6 +287,11 @@ class SetDistributionNetwork(TwoPlayer):
     ) -> dict[str, Tensor]:
         means = (ops.mean(x) for x in (e_real, e_fake, nll, ops.abs(a)))
         return self.note(ops.shape(a)[0], (d_loss + g_loss, d_loss, g_loss, *means))
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Sets of any number of images."""
+        size = self.image_size
+        return [keras.InputSpec("float32", (None, None, size, size, self.channels))]
 
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:

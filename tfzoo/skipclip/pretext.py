@@ -12,12 +12,13 @@ from typing_extensions import override
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.training import replicas
+from tfzoo.training.zoo_model import ZooModel, refuse_losses, refuse_weights
 from tfzoo.typing import Tensor
 
 _HEADS = ("none", "conv1x1")
 
 
-class _Pretext(keras.Model):
+class _Pretext(ZooModel):
     """An encoder with a task of its own; losses and metrics are the model's."""
 
     encoder: keras.Model
@@ -32,22 +33,33 @@ class _Pretext(keras.Model):
         maps = self.encoder(ops.reshape(clips, (-1, *shape[2:])), training=training)
         return ops.reshape(maps, (-1, count, *ops.shape(maps)[1:]))
 
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Tuples of raw clips of any length and size."""
+        return [keras.InputSpec("float32", (None, self.count, *self.encoder.input_shape[1:]))]
+
+    @property
+    def count(self) -> int:
+        """Clips of a tuple."""
+        raise NotImplementedError
+
     def features(self, video: Tensor) -> Tensor:
         """The mean over the encoder's map, float32: [B, T, H, W, C] -> [B, D]."""
         return pooled(self.encoder(video, training=False))
 
     def compile(
-        self,
-        optimizer: keras.optimizers.Optimizer | str = "adam",
-        jit_compile: bool | str = "auto",
-        **keywords: Any,
+        self, optimizer: keras.optimizers.Optimizer | str = "adam", **keywords: Any
     ) -> None:
-        """Only the optimizer and how to run: losses are the model's own."""
-        super().compile(optimizer, loss=None, jit_compile=jit_compile, **keywords)
+        """Only the optimizer and how to run: losses are the model's own.
+
+        Raises:
+            ValueError: a loss or metric is given.
+        """
+        refuse_losses(self, keywords)
+        super().compile(optimizer, **keywords)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Restores what `compile` was given."""
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
@@ -143,6 +155,11 @@ class SkipClip(_Pretext):
         self._means = {name: keras.metrics.Mean(name) for name in names}
         self.built = True
 
+    @property
+    def count(self) -> int:
+        """The context and the futures."""
+        return 1 + self.futures
+
     def contexts(self, maps: Tensor) -> Tensor:
         """The context head on feature maps [B, T', H', W', D]."""
         return maps if self.context_head is None else self.context_head(maps)
@@ -190,7 +207,8 @@ class SkipClip(_Pretext):
         training: bool = True,
     ) -> Tensor:
         """L_rank and L_rot, each the mean over the batch."""
-        del x, sample_weight, training
+        del x, training
+        refuse_weights(self, sample_weight)
         scores = y_pred["scores"]
         ranked = scores
         if "negative" in y_pred:
@@ -250,6 +268,11 @@ class ClipOrder(_Pretext):
         self._means = {name: keras.metrics.Mean(name) for name in ("order_accuracy",)}
         self.built = True
 
+    @property
+    def count(self) -> int:
+        """All clips."""
+        return self.clips
+
     @override
     def call(self, clips: Tensor, training: bool | None = None) -> Tensor:
         f = pooled(self._clips(clips, training))
@@ -265,7 +288,8 @@ class ClipOrder(_Pretext):
         training: bool = True,
     ) -> Tensor:
         """Cross-entropy of the permutation."""
-        del x, sample_weight, training
+        del x, training
+        refuse_weights(self, sample_weight)
         y = ops.cast(y, "int32")
         right = ops.equal(ops.cast(ops.argmax(y_pred, -1), "int32"), y)
         self._note(order_accuracy=ops.mean(ops.cast(right, "float32")))

@@ -11,11 +11,12 @@ from typing_extensions import override
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.skipclip.pretext import pooled
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
 
 
 @serializable("skipclip")
-class ActionRecognizer(keras.Model):
+class ActionRecognizer(ZooModel):
     """An encoder, the mean over its map, dropout and a linear layer, to be fine-tuned.
 
     `rank` scores how soon one clip follows another, as a `SkipClip` was pre-trained to; after all
@@ -95,6 +96,10 @@ class ActionRecognizer(keras.Model):
         if self.head is None:
             return x
         return ops.cast(self.head(self.drop(x, training=training)), "float32")
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Raw video of any length and size."""
+        return [keras.InputSpec("float32", self.encoder.input_shape)]
 
     def rank(self, context: Tensor, future: Tensor) -> Tensor:
         """As `SkipClip.rank`: scores float32 [B] of pairs of clips."""

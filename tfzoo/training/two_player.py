@@ -10,10 +10,11 @@ import tensorflow as tf
 from keras import ops
 
 from tfzoo.training import replicas
+from tfzoo.training.zoo_model import ZooModel, refuse_losses, refuse_weights
 from tfzoo.typing import Tensor
 
 
-class TwoPlayer(keras.Model):
+class TwoPlayer(ZooModel):
     """The part that judges moves by `optimizer`, the generator by `g_optimizer`.
 
     A subclass says the variables of each, and trains in `train_step`. Both optimizers survive
@@ -36,25 +37,31 @@ class TwoPlayer(keras.Model):
         self,
         optimizer: keras.optimizers.Optimizer | None = None,
         g_optimizer: keras.optimizers.Optimizer | None = None,
-        jit_compile: bool | str = "auto",
+        **keywords: Any,
     ) -> None:
         """Sets both optimizers.
 
         Args:
             optimizer: of the part that judges; None is the model's default.
             g_optimizer: of the generator; None is the model's default.
-            jit_compile: as Keras's.
+            **keywords: how to run, as Keras's: `run_eagerly`, `steps_per_execution`,
+                `jit_compile`, ...
+
+        Raises:
+            ValueError: a loss or metric is given.
         """
+        refuse_losses(self, keywords)
         first, second = self.default_optimizers()
-        super().compile(optimizer=optimizer or first, jit_compile=jit_compile)
+        super().compile(optimizer=optimizer or first, **keywords)
         self.g_optimizer = keras.optimizers.get(g_optimizer or second)
-        if self.dtype_policy.name == "mixed_float16":  # as Keras does with the first
+        scale = keywords.get("auto_scale_loss", True)
+        if scale and self.dtype_policy.name == "mixed_float16":  # as Keras does with the first
             self.g_optimizer = keras.optimizers.LossScaleOptimizer(self.g_optimizer)
         self.optimizer.build(self.judge_variables())
         self.g_optimizer.build(self.generator_variables())
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Both optimizers and `jit_compile`; None before `compile`."""
+        """Keras's, with both optimizers; None before `compile`."""
         if not self.compiled:
             return None
         inner = {
@@ -62,7 +69,7 @@ class TwoPlayer(keras.Model):
             for key, found in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
         }
         made = {key: keras.saving.serialize_keras_object(o) for key, o in inner.items()}
-        return made | {"jit_compile": self.jit_compile}
+        return super().get_compile_config() | made
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as when the model was saved."""
@@ -72,6 +79,16 @@ class TwoPlayer(keras.Model):
     def optimizer_variables(self) -> list[keras.Variable]:
         """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""
         return self.g_optimizer.variables if self.compiled else []
+
+    def unpacked(self, data: Any) -> Any:
+        """The inputs of a step's data; labels are ignored.
+
+        Raises:
+            ValueError: examples have weights.
+        """
+        inputs, _, weights = keras.utils.unpack_x_y_sample_weight(data)
+        refuse_weights(self, weights)
+        return inputs
 
     def tape(self) -> tf.GradientTape:
         """Records, as a context, the loss that `move` takes the gradients of."""

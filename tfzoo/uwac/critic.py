@@ -83,6 +83,11 @@ class DropoutCritic(SpaceModel):
             return [ops.convert_to_tensor(layer.kernel) for layer in (*self.body, self.value)]
         return [layer.normalised() * self.sn_coeff for layer in (*self.body, self.value)]
 
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Observations and actions side by side."""
+        size = self.space.observation_dim + self.space.action_dim
+        return [keras.InputSpec("float32", (None, size))]
+
     def call(self, x: Tensor) -> Tensor:
         """Q without dropout, [B], of observations and actions side by side, [B, D + A]."""
         observation, action = self.split(x)

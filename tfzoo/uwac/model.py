@@ -80,6 +80,28 @@ class ActorCritic(SpaceModel):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
+    def compile(self, *arguments: Any, **keywords: Any) -> None:
+        """Raises ValueError: this model has no Keras loss."""
+        raise ValueError(self._untrainable("compile"))
+
+    def get_compile_config(self) -> None:
+        """None: there is nothing to restore."""
+        return None
+
+    def fit(self, *arguments: Any, **keywords: Any) -> Any:
+        """Raises ValueError: see `compile`."""
+        raise ValueError(self._untrainable("fit"))
+
+    def evaluate(self, *arguments: Any, **keywords: Any) -> Any:
+        """Raises ValueError: see `compile`."""
+        raise ValueError(self._untrainable("evaluate"))
+
+    def _untrainable(self, name: str) -> str:
+        return (
+            f"{type(self).__name__}.{name}: it has no Keras loss; an agent (tfzoo.uwac.UwacAgent, "
+            "`tfzoo train`) trains it, and `tfzoo evaluate` judges it in its environment"
+        )
+
     def pairs(self) -> tuple[tuple[DropoutCritic, DropoutCritic], ...]:
         """Each target with its source."""
         return (self.target_q1, self.q1), (self.target_q2, self.q2)

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tfzoo.registry import serializable
+from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
 from tfzoo.uwac.mathematics import tanh_log_prob
 from tfzoo.uwac.spaces import Space
@@ -35,7 +36,7 @@ def dense(units: int, name: str) -> keras.layers.Dense:
     )
 
 
-class SpaceModel(keras.Model):
+class SpaceModel(ZooModel):
     """A model that knows its task's `Space`; what actor, critic and behaviour model share."""
 
     def __init__(
@@ -51,6 +52,10 @@ class SpaceModel(keras.Model):
         super().__init__(**keywords)
         limits, statistics = (action_low, action_high), (observation_mean, observation_std)
         self.space = Space(observation_dim, action_dim, *limits, *statistics)
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Observations."""
+        return [keras.InputSpec("float32", (None, self.space.observation_dim))]
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[..., D + A] -> observations [..., D] and actions [..., A]."""
@@ -207,6 +212,11 @@ class BehaviorVAE(SpaceModel):
 
         mean, log_std = self.encode(observation, action)
         return tfp.distributions.MultivariateNormalDiag(mean, ops.exp(log_std))
+
+    def input_specs(self) -> list[keras.InputSpec]:
+        """Observations and actions side by side."""
+        size = self.space.observation_dim + self.space.action_dim
+        return [keras.InputSpec("float32", (None, size))]
 
     def call(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Through the latent's mean, without noise."""
