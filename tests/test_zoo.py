@@ -1,14 +1,18 @@
 """Recipes and pretrained models by name."""
 
+import io
 import json
 import shutil
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
 
 import tfzoo
-from tfzoo import zoo
+from support import slow
+from tfzoo import runner, zoo
 from tfzoo.errors import InputError
 
 
@@ -57,3 +61,54 @@ def test_a_tampered_package_weight_is_refused(tmp_path, monkeypatch):
 def test_near_matches_are_offered():
     with pytest.raises(InputError, match="did you mean aft/digits"):
         zoo.find_recipe("aft/digitz")
+
+
+def archive(path):
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_package_weights_keep_how_they_were_compiled_and_no_optimizer_variables():
+    for name, entry in zoo.index().items():
+        members = archive(zoo.WEIGHTS / entry["file"])
+        assert bool(json.loads(members["config.json"])["compile_config"]) == (
+            name != "uwac/pointmass"  # it has no Keras loss
+        )
+        with h5py.File(io.BytesIO(members["model.weights.h5"])) as weights:
+            assert "optimizer" not in weights
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "collegial/digits",
+        *map(slow, ["aft/digits", "aft/pydoc", "afv/digits", "ala/digits", "metricopt/digits_mcr"]),
+    ],
+)
+def test_evaluate_of_a_package_weight_is_that_of_the_command(name):
+    model, resolved = runner.open_trained(name)
+    datasets = resolved.recipe.datasets(resolved.config)
+    wanted = resolved.recipe.evaluate(model, datasets, resolved.config)
+    found = model.evaluate(datasets.test, verbose=0, return_dict=True)
+    if name in ("afv/digits", "ala/digits", "metricopt/digits_mcr"):  # trained on another loss
+        del found["loss"]
+    same = wanted.keys() & found.keys()
+    assert same == found.keys() - ({"loss"} if name == "aft/pydoc" else set())
+    for key in same:
+        assert found[key] == pytest.approx(wanted[key], rel=1e-4)
+
+
+def test_a_package_weight_goes_on_training_or_comes_without_optimizer(recwarn):
+    assert not tfzoo.load("ala/digits", compile=False).compiled
+    model = tfzoo.load("ala/digits")
+    assert [str(w.message) for w in recwarn if "optimizer" in str(w.message)] == []
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    x = np.random.default_rng(0).uniform(0, 16, (8, *model.input_shape[1:])).astype("float32")
+    model.fit(x, np.eye(10)[np.arange(8)], verbose=0)
+    after = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_what_has_no_keras_loss_refuses_by_name():
+    with pytest.raises(ValueError, match="ActorCritic.fit: it has no Keras loss"):
+        tfzoo.load("uwac/pointmass").fit(np.zeros((2, 4)))

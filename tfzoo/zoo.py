@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,20 +97,27 @@ def metadata(name_or_path: str | Path) -> dict[str, Any]:
 
 def write_metadata(path: str | Path, about: dict[str, Any]) -> None:
     """Writes what `metadata` returns into a `.keras` file, whose other parts stay as they are."""
+    rewrite(path, "metadata.json", {"tfzoo": about})
+
+
+def rewrite(path: str | Path, name: str, values: dict[str, Any]) -> None:
+    """Sets keys of a JSON part of a `.keras` file, whose other parts stay as they are."""
     with (
         replacing(path) as aside,
         zipfile.ZipFile(path) as old,
         zipfile.ZipFile(aside, "w") as new,
     ):
         for part in old.infolist():
-            if part.filename == "metadata.json":
-                new.writestr(part, json.dumps(json.loads(old.read(part)) | {"tfzoo": about}))
+            if part.filename == name:
+                new.writestr(part, json.dumps(json.loads(old.read(part)) | values))
             else:
                 with old.open(part) as source, new.open(part, "w") as target:
                     shutil.copyfileobj(source, target)
 
 
-def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
+def load(
+    name_or_path: str | Path, sha256: str | None = None, *, compile: bool = True
+) -> keras.Model:
     """Loads a trained model.
 
     Args:
@@ -117,9 +125,13 @@ def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
             file or to a run directory that has `model.keras`, or
             `hf://owner/repository/path/to/model.keras` (needs `huggingface_hub` and a network).
         sha256: if given, the file's digest must equal it; package weights are always checked.
+        compile: whether to compile the model as it was for its training. Package weights keep
+            optimizer, loss and metrics, but not what the optimizer had summed up: `fit` begins with
+            a fresh one. `uwac/pointmass` has no Keras loss: its `fit` and `evaluate` refuse.
 
     Returns:
-        The model, compiled as it was saved.
+        The model. What its `evaluate` and `tfzoo evaluate` both name is equal, but for losses:
+        Keras's is the one trained with, `tfzoo evaluate`'s that of the answers.
 
     Raises:
         InputError: nothing is there (the message lists forms and near matches), or the digest
@@ -133,7 +145,9 @@ def load(name_or_path: str | Path, sha256: str | None = None) -> keras.Model:
     if sha256 is not None and (found := digest(path)) != sha256.lower():
         raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {found}, must be {sha256}")
     try:
-        return keras.models.load_model(path, safe_mode=True)
+        with warnings.catch_warnings():  # a package weight has no optimizer's variables on purpose
+            warnings.filterwarnings("ignore", ".*the saved optimizer has 0 variables", UserWarning)
+            return keras.models.load_model(path, compile=compile, safe_mode=True)
     except Exception as error:  # of zipfile, h5py, json, or any layer's constructor
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"model {name!r}: {str(path)!r} does not load: {first}") from error

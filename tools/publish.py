@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from tfzoo import zoo
 from tfzoo.errors import InputError
 from tfzoo.files import replacing, write_text
 
 LIMIT_MB = 4
+CONFIG = "config.json"
+"""The member of a `.keras` file that says how the model is made and compiled."""
 
 
 def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
-    """Copies a run's model, without its optimizer, into `tfzoo/weights` and indexes it.
+    """Copies a run's model, without its optimizer's variables, into `tfzoo/weights`; indexes it.
 
     Args:
         run: a finished run directory.
@@ -38,6 +42,8 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
     target = zoo.WEIGHTS / f"{name.replace('/', '_')}.keras"
     with replacing(target) as aside:
         keras.models.load_model(run / "model.keras", compile=False).save(aside)
+        zoo.rewrite(aside, CONFIG, {"compile_config": compile_config(run / "model.keras")})
+        zoo.write_metadata(aside, zoo.metadata(run))
         if (size := aside.stat().st_size) > LIMIT_MB * 1e6:
             raise InputError(f"model {name!r}: {size / 1e6:.1f} MB, must be at most {LIMIT_MB}")
     index = zoo.index()
@@ -52,6 +58,12 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
     }
     write_text(zoo.WEIGHTS / "index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
     return target
+
+
+def compile_config(path: Path) -> dict[str, Any] | None:
+    """How the model of a `.keras` file was compiled; empty or None if it was not."""
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(CONFIG))["compile_config"]
 
 
 def main() -> None:

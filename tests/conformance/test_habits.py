@@ -15,6 +15,15 @@ from tfzoo.bottleneck.full_batch import WholeSetModel
 
 MODELS = [name for name in LAYERS if is_a(name, keras.Model)]
 TRAINED = [name for name in MODELS if "fit" in CASES[name]]
+LIGHT = {
+    "tfzoo.aft>AFTLanguageModel",
+    "tfzoo.bottleneck>BottleneckNetwork",
+    "tfzoo.bottleneck>InfiniteNetwork",
+    "tfzoo.collegial>CollegialMLP",
+    "tfzoo.metricopt>AdaptedModel",
+    "tfzoo.sdn>SetDistributionNetwork",
+}
+"""One of each way to train, for the quick tier."""
 
 
 @pytest.fixture
@@ -52,7 +61,7 @@ class Batches(keras.utils.PyDataset):
         return keras.tree.map_structure(lambda a: a[half], self.examples)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [n if n in LIGHT else slow(n) for n in TRAINED])
 def test_fit_takes_every_form_of_data_under_float64(name, float64):
     model, x, y = training(name, run_eagerly=True)
     given = (x,) if y is None else (x, y)
@@ -80,7 +89,8 @@ def test_how_to_run_is_given_to_compile_and_kept(name, tmp_path):
     assert model.compiled and model.run_eagerly and model.steps_per_execution == 2
 
 
-FORWARD = [n if n.startswith("tfzoo.aft>AFT") else slow(n) for n in LAYERS]
+CONDITIONAL = [f"tfzoo.aft>AFT{kind}" for kind in ("Full", "Local", "Conv1D")]
+FORWARD = [n if n in CONDITIONAL else slow(n) for n in LAYERS]
 
 
 @pytest.mark.parametrize("name", FORWARD)

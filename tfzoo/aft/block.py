@@ -48,7 +48,7 @@ def make_mixer(
         ValueError: no such variant.
     """
     common: dict[str, Any] = {"name": "mixer", "dtype": dtype}
-    bias = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
+    bias: dict[str, Any] = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
     if variant == "full":
         return AFTFull(max_length, **bias, **common)
     if variant == "local":

@@ -99,7 +99,7 @@ class AFVClassifier(ZooModel):
         self.use_bias, self.route, self.served_features = use_bias, route, served_features
         if generator is not None:
             generator.trainable = False
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         size = (vectorizer.features, classes)
         self.kernel = self.add_weight(size, "zeros", name="kernel")
         self.bias = self.add_weight((classes,), "zeros", trainable=use_bias, name="bias")

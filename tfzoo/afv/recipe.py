@@ -109,6 +109,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
         model.adopt(gan, config.readout.samples, seed=config.seed)
         if config.readout.method == "ridge":
             found = model.fit_ridge(x, y, held_x, held_y)
+            self._compile(model, run)  # so that a user's `fit` goes on as the paper's does
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items())
             print(f"ridge on {len(x):,} images: {numbers}", flush=True)
         else:
@@ -126,7 +127,13 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
             augment=readout.augment,
         )
         datasets = self.datasets(config)
-        drops = [epoch * datasets.info.steps_per_epoch for epoch in readout.drop_epochs]
+        self._compile(model, run, datasets.info.steps_per_epoch)
+        Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
+
+    def _compile(self, model: AFVClassifier, run: Run[ClassifierConfig], steps: int = 0) -> None:
+        """For the paper's way to train; the rate falls where an epoch's `steps` are known."""
+        readout = run.config.readout
+        drops = [epoch * steps for epoch in readout.drop_epochs] if steps else []
         with run.scope():
             adam = make_adam(readout.rate, drops, readout.drop_factor)
             adam.beta_1 = 0.9  # PyTorch's default
@@ -134,9 +141,8 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
                 adam,
                 OneVsAllSquaredHinge(),
                 metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-                jit_compile=config.jit_compile,
+                jit_compile=run.config.jit_compile,
             )
-        Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
 
     def evaluate(
         self, model: AFVClassifier, datasets: data.Datasets, config: ClassifierConfig

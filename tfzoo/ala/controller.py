@@ -114,7 +114,8 @@ class LossController(ZooModel):
         self.entropy, self.gamma, self.seed = float(entropy), float(gamma), int(seed)
         self.uniform = bool(uniform)
         self.layers_ = [
-            keras.layers.Dense(width, "relu", name=f"hidden_{i}") for i, width in enumerate(hidden)
+            keras.layers.Dense(width, "relu", name=f"hidden_{i}", dtype=self.dtype_policy)
+            for i, width in enumerate(hidden)
         ]
         first = "zeros" if uniform else "glorot_uniform"
         last = {"kernel_initializer": first, "name": "actions", "dtype": "float32"}

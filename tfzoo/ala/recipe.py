@@ -42,6 +42,7 @@ class _Aligned(Classification[C]):
     def train(self, model: keras.Model, datasets: data.Datasets, run: Run[C]) -> dict[str, float]:
         """One model with the callback, or several children."""
         training.train(model, datasets, run, run.config.metric.make())
+        self.add_accuracy(model, run)
         return {}
 
 

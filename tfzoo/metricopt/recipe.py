@@ -42,6 +42,7 @@ class _Tuned(Classification[TunedClassificationConfig]):
     ) -> dict[str, float]:
         """The base model, then its adapters for the metric."""
         training.train(model, model, datasets, run, lambda y: np.argmax(y, -1))
+        self.add_accuracy(model, run)
         return {}
 
 

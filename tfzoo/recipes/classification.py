@@ -20,6 +20,7 @@ from tfzoo.recipes.config import ClassificationConfig
 from tfzoo.recipes.image_signatures import class_answer, classifier
 from tfzoo.recipes.images import image_info
 from tfzoo.serving import Signature
+from tfzoo.training.run import Run
 from tfzoo.typing import Tensor
 
 C = TypeVar("C", bound=ClassificationConfig)
@@ -90,6 +91,14 @@ class Classification(Recipe[C, data.Datasets]):
     def network(self, config: C, info: data.Info) -> keras.Model:
         """A plain Keras model to logits, not compiled."""
         raise NotImplementedError
+
+    def add_accuracy(self, model: keras.Model, run: Run[C]) -> None:
+        """Compiles a trained model anew, its `evaluate` to give the accuracy too."""
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        with run.scope():
+            model.compile(
+                model.optimizer, model.loss, metrics=[accuracy], jit_compile=model.jit_compile
+            )
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
         """The metric, accuracy and number of examples on the test split."""

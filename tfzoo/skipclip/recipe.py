@@ -108,6 +108,8 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
             training.finetune(model, datasets, run)
         elif config.finetune.mode == "probe":
             training.probe(model, datasets, config)
+            with run.scope():  # so that a user's `fit` fine-tunes it
+                training.compile_tuned(model, config, datasets.train.steps_per_epoch)
         return {}
 
     def evaluate(

@@ -151,15 +151,21 @@ def finetune(model: ActionRecognizer, datasets: VideoDatasets, run: Run[VideoCon
         steps_per_epoch=config.steps_per_epoch,
     )
     with run.scope():
-        model.compile(
-            make_optimizer(settings.optimizer, stream.steps_per_epoch, settings.epochs),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-            jit_compile=config.jit_compile,
-        )
+        compile_tuned(model, config, stream.steps_per_epoch)
     phase = run.phase("finetune", settings.epochs)
     phase = replace(phase, config=replace(phase.config, batch_size=batch))
     phase.fit(model, replace(datasets, train=stream), validate=False)
+
+
+def compile_tuned(model: ActionRecognizer, config: VideoConfig, steps: int) -> None:
+    """Compiles a recognizer for fine-tuning by epochs of `steps` steps."""
+    settings = config.finetune
+    model.compile(
+        make_optimizer(settings.optimizer, steps, settings.epochs),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=config.jit_compile,
+    )
 
 
 def probe(model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig) -> None:

@@ -69,7 +69,13 @@ class DropoutCritic(SpaceModel):
         uniform = lambda: keras.initializers.RandomUniform(-limit, limit)  # noqa: E731
         start = uniform() if bias is None else keras.initializers.Constant(bias)
         kind = SNDense if self.spectral_norm else keras.layers.Dense
-        return kind(units, kernel_initializer=uniform(), bias_initializer=start, name=name)
+        return kind(
+            units,
+            kernel_initializer=uniform(),
+            bias_initializer=start,
+            name=name,
+            dtype=self.dtype_policy,
+        )
 
     def settle(self) -> None:
         """One power iteration of each spectrally normalised layer, once a training step."""

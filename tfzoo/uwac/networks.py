@@ -24,7 +24,7 @@ LATENT_CLIP = 0.5
 """Latents of generated actions are cut to +-0.5, so that they stay near the data."""
 
 
-def dense(units: int, name: str) -> keras.layers.Dense:
+def dense(units: int, name: str, dtype: Any) -> keras.layers.Dense:
     """A layer with the official code's start: U(+-1/sqrt(units)), biases 0.1."""
     limit = units**-0.5
     return keras.layers.Dense(
@@ -33,6 +33,7 @@ def dense(units: int, name: str) -> keras.layers.Dense:
         kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
         bias_initializer=keras.initializers.Constant(0.1),
         name=name,
+        dtype=dtype,
     )
 
 
@@ -86,7 +87,8 @@ class GaussianActor(SpaceModel):
     def __init__(self, hidden: Sequence[int] = (256, 256), **keywords: Any):
         super().__init__(**keywords)
         self.hidden = check_widths("hidden", hidden)
-        self.body = [dense(width, f"hidden_{i}") for i, width in enumerate(self.hidden)]
+        kind = self.dtype_policy
+        self.body = [dense(width, f"hidden_{i}", kind) for i, width in enumerate(self.hidden)]
         tiny = keras.initializers.RandomUniform(-1e-3, 1e-3)
         head = lambda name: keras.layers.Dense(  # noqa: E731
             self.space.action_dim,
@@ -161,10 +163,11 @@ class BehaviorVAE(SpaceModel):
         super().__init__(**keywords)
         (self.units,) = check_widths("units", [units])
         d, a = self.space.observation_dim, self.space.action_dim
-        self.encoder = [dense(units, "encoder_0"), dense(units, "encoder_1")]
+        kind = self.dtype_policy
+        self.encoder = [dense(units, f"encoder_{i}", kind) for i in range(2)]
         self.mean = keras.layers.Dense(2 * a, name="mean", dtype="float32")
         self.log_std = keras.layers.Dense(2 * a, name="log_std", dtype="float32")
-        self.decoder = [dense(units, "decoder_0"), dense(units, "decoder_1")]
+        self.decoder = [dense(units, f"decoder_{i}", kind) for i in range(2)]
         self.out = keras.layers.Dense(a, name="action", dtype="float32")
         build_chain([*self.encoder, self.mean], d + a)
         self.log_std.build((None, units))
