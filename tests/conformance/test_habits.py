@@ -122,7 +122,8 @@ def test_loaded_model_exports(name, tmp_path):
     made.save(tmp_path / "model.keras")
     model = keras.models.load_model(tmp_path / "model.keras")
     model.export(tmp_path / "export", verbose=False)
-    found = tf.saved_model.load(tmp_path / "export").serve(*map(tf.constant, inputs_of(name)))
+    served = tf.saved_model.load(tmp_path / "export")
+    found = served.serve(*map(tf.constant, inputs_of(name)))
     for a, b in zip(call(made, name), flat(found), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
 
@@ -191,7 +192,7 @@ def test_losses_of_the_model_s_own_are_not_given(name):
 def test_zero_weights_move_running_statistics_alone(name):
     model, x, y = training(f"tfzoo.{name}", run_eagerly=True)
     before = [keras.ops.convert_to_numpy(w) for w in model.weights]
-    model.fit(x, y, sample_weight=np.zeros(np.shape(y)), verbose=0)
+    model.fit(x, y, sample_weight=np.zeros(len(y)), verbose=0)
     moved = {
         weight.path.split("/")[-1]
         for weight, old in zip(model.weights, before, strict=True)

@@ -26,7 +26,7 @@ def test_compile_configuration_without_the_optimizer_s_variables(tmp_path):
     after = members(weight)
     assert {name for name in before if before[name] != after[name]} == {"config.json"}
     assert weight.stat().st_size < 0.6 * run.stat().st_size
-    again = keras.models.load_model(weight)
+    again = zoo.load(weight)
     assert float(again.optimizer.learning_rate) == 0.25 and int(again.optimizer.iterations) == 0
     assert again.evaluate(
         np.ones((2, 40)), np.ones((2, 40)), verbose=0, return_dict=True
