@@ -1,11 +1,10 @@
 """Fixtures for all tests."""
 
 import contextlib
-import ctypes
-import gc
 import os
 import resource
 import sys
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,8 +15,18 @@ for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_TH
 import keras  # noqa: E402
 import pytest  # noqa: E402
 
+from forked import ForkedFiles  # noqa: E402
 from support import LocalWorker  # noqa: E402
 from tfzoo.experiments import bench  # noqa: E402
+
+
+def pytest_configure(config):
+    """Prepared data go to a folder of the test run's, never to the user's."""
+    folder = tempfile.TemporaryDirectory(prefix="tfzoo-tests-")
+    os.environ["TFDS_DATA_DIR"] = folder.name
+    config.add_cleanup(folder.cleanup)
+    if hasattr(config, "workerinput") and sys.platform == "linux":
+        config.pluginmanager.register(ForkedFiles())
 
 
 @pytest.fixture(autouse=True)
@@ -27,24 +36,6 @@ def _plain_keras():
     keras.config.set_dtype_policy("float32")
     yield
     keras.config.set_dtype_policy("float32")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _free_memory():
-    """Gives back what a module's models and compiled functions held."""
-    yield
-    keras.backend.clear_session()
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # glibc keeps free pages otherwise
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _own_data_folder(tmp_path_factory):
-    """Prepared data go to a folder of the test run's, never to the user's."""
-    os.environ["TFDS_DATA_DIR"] = str(tmp_path_factory.getbasetemp() / "tfds")
 
 
 @pytest.fixture
@@ -59,7 +50,9 @@ def local_workers(monkeypatch):
 
 
 def _peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Of the largest process: this one, or a child that ran a file's tests."""
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return max(resource.getrusage(w).ru_maxrss for w in who) / 2**20
 
 
 START, PEAKS = time.monotonic(), {}

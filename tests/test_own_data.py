@@ -13,7 +13,10 @@ from tfzoo.errors import InputError
 from tfzoo_cli.main import main
 
 NAMES = ("ape", "bee", "cat")
-PIXEL = tf.io.encode_png(np.zeros((1, 1, 1), "uint8")).numpy()
+
+
+def write_pixel(path):
+    path.write_bytes(tf.io.encode_png(np.zeros((1, 1, 1), "uint8")).numpy())
 
 
 def picture(label, rng):
@@ -115,7 +118,7 @@ def test_a_dry_run_looks_at_the_path(tmp_path, capsys):
     for person in range(12):
         (tmp_path / f"p{person}").mkdir()
         for i in range(12):
-            (tmp_path / f"p{person}" / f"{i}.png").write_bytes(PIXEL)
+            write_pixel(tmp_path / f"p{person}" / f"{i}.png")
     small = ["batch_size=4", "image_size=16", "--dry-run"]
     words = ["train", "sdn/faces", f"data.path={tmp_path}", *small]
     err = fails(capsys, *words)  # one of the twelve is for the test
@@ -124,7 +127,7 @@ def test_a_dry_run_looks_at_the_path(tmp_path, capsys):
     for path in more:
         path.mkdir()
         for i in range(20):
-            (path / f"{i}.png").write_bytes(PIXEL)
+            write_pixel(path / f"{i}.png")
     assert main([*words, "test_size=4"]) == 0
     out = capsys.readouterr().out
     assert json.loads(out.split("data: ")[1].splitlines()[0])["examples"] == 18

@@ -39,9 +39,9 @@ def moved(model, scale=0.3):
 VARIANTS = ["full", "simple", "local", "conv", "attention"]
 
 
-def language_model(variant, length=10):
+def language_model(variant, depth=2):
     settings = {"variant": variant, "window": 3, "bias_dim": 2, "num_heads": 2, "kernel_size": 3}
-    return moved(AFTLanguageModel(length, 4, 2, vocabulary=11, **settings))
+    return moved(AFTLanguageModel(10, 4, depth, vocabulary=11, **settings))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -177,7 +177,7 @@ def test_only_kernels_decay_and_a_loaded_optimizer_remembers(tmp_path):
 
 def test_a_loaded_model_trains_on_as_the_saved_one_would(tmp_path):
     tokens = RNG.integers(0, 11, (4, 10))
-    model = language_model("local")
+    model = language_model("local", depth=1)
     model.compile(AdamW(0.01, 0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(tokens, tokens, verbose=0)
     model.save(tmp_path / "model.keras")

@@ -105,8 +105,21 @@ def test_statistics_stream_and_merge():
         whole.merge(FisherVectorizer(small.discriminator(seed=1)))
 
 
-def test_distances_and_their_symmetries():
-    made = small.vectorizer()
+@pytest.fixture(scope="module")
+def fitted():
+    """Fitted on 64 images; tests leave it as it is."""
+    return small.vectorizer()
+
+
+def as_fitted(fitted, **options):
+    """Another vectorizer of the same discriminator, with the same statistics."""
+    made = FisherVectorizer(small.discriminator(), **options)
+    made.merge(fitted)
+    return made
+
+
+def test_distances_and_their_symmetries(fitted):
+    made = fitted
     x, y = small.images(6, seed=1), small.images(5, seed=2)
     vx, vy = made.vector(x).numpy(), made.vector(y).numpy()
     living = made.size - made.dead
@@ -126,8 +139,8 @@ def test_distances_and_their_symmetries():
         made.distance(x[:1], y, unbiased=True)
 
 
-def test_similarity_is_the_official_codes_with_its_floor():
-    made = small.vectorizer(64)
+def test_similarity_is_the_official_codes_with_its_floor(fitted):
+    made = fitted
     x = small.images(50, seed=3)
     found = made.similarity(x)
     g = made.gradients(x).numpy()
@@ -201,19 +214,18 @@ def test_dead_coordinates_are_masked_and_reported():
         FisherVectorizer(saturated).adapt(small.images(32))
 
 
-def test_stride_projection_and_length():
+def test_stride_projection_and_length(fitted):
     x = small.images(4)
-    whole = small.vectorizer()
-    v = whole.transform(x)
-    assert v.shape == (4, whole.features) == (4, whole.size)
-    strided = small.vectorizer(stride=5)
+    v = fitted.transform(x)
+    assert v.shape == (4, fitted.features) == (4, fitted.size)
+    strided = as_fitted(fitted, stride=5)
     np.testing.assert_allclose(strided.transform(x), v[:, ::5], rtol=1e-4, atol=1e-5)
-    folded = small.vectorizer(projection=400)
+    folded = as_fitted(fitted, projection=400)
     w = folded.transform(x)
     assert w.shape == (4, 400) == (4, folded.features)
     gram, kept = v @ v.T, w @ w.T
     assert np.corrcoef(gram.ravel(), kept.ravel())[0, 1] > 0.9
-    unit = small.vectorizer(normalise=True).transform(x)
+    unit = as_fitted(fitted, normalise=True).transform(x)
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-5)
 
 
@@ -231,8 +243,8 @@ def test_statistics_outlive_the_discriminators_training():
     assert np.abs(made.adapt(small.images(32, seed=7)).transform(x) - before).max() > 1e-3
 
 
-def test_saved_and_loaded(tmp_path):
-    made, x = small.vectorizer(stride=3), small.images(3)
+def test_saved_and_loaded(tmp_path, fitted):
+    made, x = as_fitted(fitted, stride=3), small.images(3)
     made.save(tmp_path / "v.keras")
     again = keras.models.load_model(tmp_path / "v.keras")
     np.testing.assert_allclose(again.transform(x), made.transform(x), rtol=1e-5, atol=1e-6)
@@ -243,14 +255,17 @@ def test_saved_and_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("match", "call"),
     [
-        ("stride=0", lambda: FisherVectorizer(small.discriminator(), stride=0)),
-        ("projection=0", lambda: FisherVectorizer(small.discriminator(), projection=0)),
-        ("statistics of 8", lambda: FisherVectorizer(small.discriminator()).adapt(small.images(8))),
-        ("images", lambda: small.vectorizer().transform(small.images(2, 32))),
-        ("images", lambda: small.vectorizer().similarity(small.images(2, 16, 3))),
-        ("call adapt", lambda: FisherVectorizer(small.discriminator()).distance(small.images(2))),
+        ("stride=0", lambda _: FisherVectorizer(small.discriminator(), stride=0)),
+        ("projection=0", lambda _: FisherVectorizer(small.discriminator(), projection=0)),
+        (
+            "statistics of 8",
+            lambda _: FisherVectorizer(small.discriminator()).adapt(small.images(8)),
+        ),
+        ("images", lambda fitted: fitted.transform(small.images(2, 32))),
+        ("images", lambda fitted: fitted.similarity(small.images(2, 16, 3))),
+        ("call adapt", lambda _: FisherVectorizer(small.discriminator()).distance(small.images(2))),
     ],
 )
-def test_wrong_input(match, call):
+def test_wrong_input(match, call, fitted):
     with pytest.raises(ValueError, match=match):
-        call()
+        call(fitted)

@@ -1,0 +1,78 @@
+"""A process for every test file, forked from pytest-xdist's worker.
+
+TensorFlow keeps what it compiles to the end of a process, gigabytes over the whole suite. The
+worker imports everything and runs nothing: a fork of it costs milliseconds, and its end gives all
+back.
+"""
+
+import gc
+import multiprocessing
+import os
+import warnings
+
+import pytest
+from tensorflow.python.eager import context
+
+
+class ForkedFiles:
+    """Plugin of a worker; its child runs the tests of one file and reports them itself."""
+
+    def __init__(self):
+        self.worker = self.pipe = self.child = None
+        self.forked = False
+
+    def pytest_collectreport(self, report):
+        """A fork has no threads but its own: TensorFlow's must not run yet."""
+        if context.context()._initialized:
+            raise pytest.UsageError(f"{report.nodeid}: computes with TensorFlow while imported")
+
+    def pytest_collection_finish(self, session):
+        """All modules are imported."""
+        plugins = session.config.pluginmanager.get_plugins()
+        self.worker = next(p for p in plugins if type(p).__name__ == "WorkerInteractor")
+        gc.collect()
+        gc.freeze()  # children's collections pass over it and leave it shared
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item, nextitem):
+        """Has the child run the test; in the child, pytest does."""
+        if self.forked:
+            return None
+        if self.child is None:
+            self._fork(item.session)
+        items = item.session.items
+        stays = nextitem is not None and nextitem.path == item.path
+        try:
+            self.pipe.send((items.index(item), items.index(nextitem) if stays else None))
+            self.pipe.recv()
+        except (EOFError, ConnectionError):  # killed: xdist names the test, and starts a worker
+            os._exit(1)
+        if not stays:
+            self.child.join()
+            self.pipe.close()
+            self.child = None
+        return True
+
+    def _fork(self, session):
+        process = multiprocessing.get_context("fork")
+        self.pipe, theirs = process.Pipe()
+        self.child = process.Process(target=self._serve, args=(session, self.pipe, theirs))
+        with warnings.catch_warnings():  # of threads: xdist's waits for messages, it holds no lock
+            warnings.simplefilter("ignore")
+            self.child.start()
+        theirs.close()
+
+    def _serve(self, session, parents, pipe):
+        parents.close()  # else its end would go unnoticed
+        self.forked, following = True, 0
+        while following is not None:
+            try:
+                index, following = pipe.recv()
+            except EOFError:  # the worker was stopped
+                return
+            nextitem = None if following is None else session.items[following]
+            self.worker.item_index = index  # reports go through the worker's connection
+            session.config.hook.pytest_runtest_protocol(
+                item=session.items[index], nextitem=nextitem
+            )
+            pipe.send(None)
