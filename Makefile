@@ -2,8 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DONE = $(VENV)/.installed
+FLOORS = build/floors
+FLOOR_TESTS = tests/golden tests/conformance tests/config tests/data tests/layers tests/metrics \
+	tests/optim tests/serving tests/training tests/uwac tests/test_promises.py tests/test_runner.py \
+	tests/test_zoo.py
 
-.PHONY: demo test test-all lint bench install clean
+.PHONY: demo test test-all floors lint bench install clean
 
 demo: install
 	$(BIN)/tfzoo demo
@@ -13,6 +17,15 @@ test: install
 
 test-all: install
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+floors:
+	$(PYTHON) -m venv --clear $(FLOORS)
+	$(FLOORS)/bin/python -m pip install --quiet --upgrade pip packaging
+	$(FLOORS)/bin/python -m pip install --quiet --no-deps --editable .
+	$(FLOORS)/bin/python tools/floors.py > $(FLOORS)/floors.txt
+	$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/floors.txt --editable '.[all]'
+	$(FLOORS)/bin/python -m pip install --quiet --no-deps tf-agents==0.19.0
+	$(FLOORS)/bin/pytest -q -m "not slow" $(FLOOR_TESTS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -37,11 +37,10 @@ setup(
     long_description=(here / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10,<3.14",
+    python_requires=">=3.11,<3.14",
     classifiers=[
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
@@ -58,12 +57,11 @@ setup(
     entry_points={"console_scripts": ["tfzoo = tfzoo_cli.main:main"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
-        "keras>=3.12,<4",
+        "keras>=3.15,<4",  # older ones do not read initializers in files of 3.15
         "tensorflow-probability>=0.25",
         "tf-keras>=2.21,<2.22",  # TFP imports it; tfzoo does not
         "tensorflow-datasets>=4.9.9",
         "importlib_resources",  # TFDS imports it without saying so
-        "protobuf<=6.32; python_version < '3.11'",  # tensorflow-metadata's bound, said early
         "tensorboard>=2.20",
         "annotated-types>=0.7",
         "typing_extensions>=4.4",

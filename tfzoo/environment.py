@@ -1,15 +1,73 @@
-"""On what a number was measured: versions, hardware, commit, date, command."""
+"""What tfzoo runs on: the backends that a part works with, and the machine of a number."""
 
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, cast
+
+import keras
+
+from tfzoo.errors import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Limit(NamedTuple):
+    """The backends of Keras that something works on, and why no other."""
+
+    backends: tuple[str, ...]
+    why: str
+
+
+LIMITS: dict[str, Limit] = {}
+"""What `only_on` limits, by module and name: the one table of who works on which backend."""
+
+
+def only_on(*backends: str, why: str, name: str = "") -> Callable[[F], F]:
+    """Limits a function or a method to some backends of Keras; `__init__` limits the class.
+
+    Args:
+        backends: of `tensorflow`, `jax` and `torch`, those that it works on.
+        why: ends the message: "which ...".
+        name: what a message calls it; default: as the code does.
+
+    Raises:
+        InputError: when what it limits is called on another backend, before anything else.
+    """
+
+    def limit(function: F) -> F:
+        LIMITS[f"{function.__module__}.{function.__qualname__}"] = Limit(backends, why)
+
+        @functools.wraps(function)
+        def limited(*args: Any, **keywords: Any) -> Any:
+            if keras.backend.backend() not in backends:
+                what = name or _called(function, args)
+                raise InputError(
+                    f"KERAS_BACKEND={keras.backend.backend()!r}: must be {' or '.join(backends)} "
+                    f"for {what}, {why}"
+                )
+            return function(*args, **keywords)
+
+        return cast(F, limited)
+
+    return limit
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """`EnergyGAN.fit`, even where a base class has `fit`; `EnergyGAN` for its `__init__`."""
+    if "." not in function.__qualname__:
+        return function.__name__
+    owner, method = type(args[0]).__name__, function.__name__
+    return owner if method == "__init__" else f"{owner}.{method}"
+
 
 PACKAGES = (
     "tfzoo",
@@ -28,11 +86,10 @@ VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "OMP_NUM_THREADS", "TF_NUM_IN
 
 def environment(seed: int | None = None) -> dict[str, Any]:
     """What a reader needs in order to repeat a run, as plain values for JSON."""
-    import keras
     import tensorflow as tf
 
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
         "commit": _commit(),

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 
 objects: dict[str, type | Callable] = {}
@@ -201,6 +202,7 @@ def experiments(kind: str) -> list[str]:
     return sorted(name for k, name in _experiments if k == kind)
 
 
+@only_on("tensorflow", why="which measure TensorFlow", name="studies, benches and searches")
 def get_experiment(kind: str, name: str) -> Callable[[list[str]], int | None]:
     """The function of a study, bench or search.
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfzoo import config as configs
 from tfzoo import registry, zoo
 from tfzoo.data import Datasets, Info
-from tfzoo.environment import environment
+from tfzoo.environment import environment, only_on
 from tfzoo.errors import InputError
 from tfzoo.files import locked, replacing, write_text
 from tfzoo.recipe import Recipe
@@ -57,16 +57,13 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
     return _resolved(name, path, configs.read_yaml(path), overrides)
 
 
+@only_on(
+    "tensorflow",
+    why="whose checkpoints and exports are TensorFlow's; layers and losses work with Keras's fit",
+    name="recipes",
+)
 def _resolved(name: str, source: Any, own: Any, overrides: Sequence[str]) -> Resolved:
     """A recipe's own values with overrides laid over them, checked."""
-    backend = keras.backend.backend()
-    configs.check(
-        backend == "tensorflow",
-        "KERAS_BACKEND",
-        backend,
-        "tensorflow for recipes, whose checkpoints and exports are TensorFlow's; the layers and "
-        "losses of tfzoo work with Keras's own fit",
-    )
     values = configs.parse(own, overrides)
     if not isinstance(values.get("task"), str) or not values["task"]:
         raise InputError(f"{source}: task must be set, to one of {', '.join(registry.tasks())}")

@@ -39,7 +39,6 @@ CASES = {
     "AFVClassifier": {
         "make": classifier,
         "inputs": images,
-        "tensorflow_only": True,
         "fit": lambda: {
             "compile": {"optimizer": "adam", "loss": OneVsAllSquaredHinge()},
             "y": np.eye(3, dtype="float32"),
@@ -55,7 +54,7 @@ CASES = {
         "make": ExpertEnergy,
         "inputs": lambda: np.random.default_rng(0).uniform(0.05, 0.95, (3, 5)).astype("float32"),
     },
-    "FisherVectorizer": {"make": fitted, "inputs": images, "tensorflow_only": True},
+    "FisherVectorizer": {"make": fitted, "inputs": images},
     "OneVsAllSquaredHinge": {"make": OneVsAllSquaredHinge},
 }
 

@@ -4,6 +4,7 @@ A method's `tests/<method>/cases.py` says in `CASES` how to make each of its obj
 without a case fails here, so a new method is covered the moment it registers.
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ import tfzoo  # noqa: F401  registers everything
 from samples import CASES, LAYERS, NAMES, as_model, call, flat, inputs_of, is_a, perturbed
 from support import TESTS, slow
 from tfzoo import registry
+from tfzoo.environment import LIMITS
 
 
 def test_every_object_has_a_case():
@@ -68,10 +70,12 @@ def reloaded(saved):
     return reload(saved, "tensorflow")
 
 
-@pytest.fixture(scope="module")
-def on_jax(saved):
-    pytest.importorskip("jax")
-    return reload(saved, "jax")
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def elsewhere(request, saved):
+    """A backend that is installed, and what it made of the files."""
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return request.param, reload(saved, request.param)
 
 
 def assert_found(folder, name, backend, rtol, atol):
@@ -91,9 +95,16 @@ def test_keras_file_loads_in_a_fresh_process(name, reloaded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in LAYERS if not CASES[n].get("tensorflow_only")])
-def test_jax_gives_the_same(name, on_jax):
-    assert_found(on_jax, name, "jax", 1e-3, 1e-5)
+@pytest.mark.parametrize("name", LAYERS)
+def test_another_backend_gives_the_same_or_is_refused(name, elsewhere):
+    backend, folder = elsewhere
+    target = registry.objects[name]
+    limit = LIMITS.get(f"{target.__module__}.{target.__qualname__}.__init__")
+    if limit is None or backend in limit.backends:
+        assert_found(folder, name, backend, 1e-3, 1e-5)
+    else:
+        said = str(np.load(folder / f"{LAYERS.index(name)}.{backend}.npz")["arr_0"])
+        assert said.startswith(f"InputError: KERAS_BACKEND='{backend}': must be tensorflow for ")
 
 
 @pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from tfzoo.aft.block import TransformerBlock, make_mixer
 from tfzoo.aft.decoding import State
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -162,6 +163,7 @@ class AFTLanguageModel(_Autoregressive):
         """Tokens of any length."""
         return [keras.InputSpec("int32", (None, None))]
 
+    @only_on("tensorflow", why="which loops in a TensorFlow graph")
     def generate(self, prompt: Tensor, length: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
         """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
 
@@ -234,6 +236,7 @@ class AFTImageModel(_Autoregressive):
         """Images of the model's shape."""
         return [keras.InputSpec("int32", (None, *self.image_shape))]
 
+    @only_on("tensorflow", why="which loops in a TensorFlow graph")
     def sample(self, seed: Tensor) -> Tensor:
         """Draws images, on TensorFlow; each follows from its own seed alone.
 

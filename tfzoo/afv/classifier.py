@@ -16,6 +16,7 @@ from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -66,6 +67,7 @@ class AFVClassifier(ZooModel):
         ValueError: an argument is out of range, or the route cannot give the features asked for.
     """
 
+    @only_on("tensorflow", why="which takes per-example gradients on TensorFlow's tapes")
     def __init__(
         self,
         vectorizer: FisherVectorizer,

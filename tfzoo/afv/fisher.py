@@ -24,6 +24,7 @@ from tfzoo.afv.float32_copy import copied
 from tfzoo.afv.gradients import MEMORY, PerExampleGradients, compiled
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sketch import sketch
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -63,6 +64,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         ValueError: an argument is out of range, or the discriminator has no per-example gradients.
     """
 
+    @only_on("tensorflow", why="which takes per-example gradients on TensorFlow's tapes")
     def __init__(
         self,
         discriminator: keras.Model,

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.afv.closed_forms import ConvForm, DenseForm, SlowForm, closed_form
+from tfzoo.environment import only_on
 from tfzoo.typing import Tensor
 
 Form = DenseForm | SlowForm
@@ -46,6 +47,7 @@ class PerExampleGradients:
             form covers.
     """
 
+    @only_on("tensorflow", why="which takes per-example gradients on TensorFlow's tapes")
     def __init__(
         self,
         discriminator: keras.Model,

@@ -13,6 +13,7 @@ from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.controller import LossController
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import check
+from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
@@ -104,13 +105,13 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         assert self.alignment is not None
         return self.alignment
 
+    @only_on(
+        "tensorflow",
+        why="where a callback can move a loss's parameters while fit runs",
+        name="AdaptiveLossAlignment",
+    )
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts, or goes on where a restored state stands."""
-        if keras.backend.backend() != "tensorflow":
-            raise InputError(
-                f"backend={keras.backend.backend()!r}: AdaptiveLossAlignment must run on "
-                "tensorflow, where a callback can move a loss's parameters while fit runs"
-            )
         if self.alignment is None or self.alignment.loss is not self.model.loss:
             own = self.params.get("epochs", 1) * (self.params.get("steps") or 0)
             self.bind(self.model.loss, self.total_steps or own)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.config import check, choices
+from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.typing import Tensor
 
@@ -40,6 +41,7 @@ class Children:
             (whose loss scale the children would share).
     """
 
+    @only_on("tensorflow", why="which maps TensorFlow's tapes over models")
     def __init__(
         self,
         make: Callable[[], keras.Model],

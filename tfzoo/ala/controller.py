@@ -11,6 +11,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from tfzoo.config import check
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -152,6 +153,7 @@ class LossController(ZooModel):
         """Every variable that learning goes on from."""
         return [*self.variables, *self.adam.variables]
 
+    @only_on("tensorflow", why="whose policy is one of TensorFlow Probability")
     def act(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Draws actions of states [..., 24]: numbers 0, 1, 2 and their steps, both [...]."""
         flat = np.asarray(states, "float32").reshape(-1, STATE)
@@ -183,6 +185,7 @@ class LossController(ZooModel):
             variable.assign(value)
         self.written.assign_add(len(states))
 
+    @only_on("tensorflow", why="whose policy is one of TensorFlow Probability")
     def learn(self, rewards: np.ndarray, decisions: int) -> None:
         """REINFORCE on remembered experiences, then the baseline follows `rewards`.
 

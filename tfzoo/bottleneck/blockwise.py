@@ -190,6 +190,8 @@ def _compile(function: Callable) -> Callable:
         import jax
 
         return jax.jit(function)
+    if backend.backend() == "torch":
+        return function
     import tensorflow as tf
 
     return tf.function(function, jit_compile=True, reduce_retracing=True, autograph=False)
@@ -213,7 +215,7 @@ def _checked(
         raise ValueError(f"which={which!r}: must be one of {', '.join(WHICH)} that the kernel has")
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
-    if ops.convert_to_tensor(np.zeros(1, dtype)).dtype != dtype:
+    if backend.standardize_dtype(ops.convert_to_tensor(np.zeros(1, dtype)).dtype) != dtype:
         raise ValueError(f"dtype={dtype!r}: JAX computes in it only with jax_enable_x64 set")
     if not memory > 0:
         raise ValueError(f"memory={memory}: must be above 0")

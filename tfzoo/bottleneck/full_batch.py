@@ -12,6 +12,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
+from tfzoo.environment import only_on
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
@@ -134,6 +135,7 @@ class WholeSetModel(ZooModel):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
+    @only_on("tensorflow", "torch", why="whose steps assign to its weights, as JAX's must not")
     def fit(
         self,
         x: Any = None,

@@ -15,6 +15,7 @@ from tfzoo.bottleneck.full_batch import WholeSetModel
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 from tfzoo.bottleneck.model import halves
 from tfzoo.bottleneck.training_set import step_loss
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
@@ -163,6 +164,7 @@ class InfiniteNetwork(WholeSetModel):
         stddev = ops.sqrt(variance + self.arguments.noise)[:, None]
         return ops.cast(mean, "float32"), ops.cast(ops.ones_like(mean) * stddev, "float32")
 
+    @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def posterior(self, x: Tensor) -> tfp.distributions.GaussianProcessRegressionModel:
         """The Gaussian process at some points together, by TFP.
 

@@ -305,7 +305,8 @@ def _check_plain(optimizer: keras.optimizers.Optimizer) -> None:
     """
     extra = ["momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm"]
     extra += ["use_ema", "gradient_accumulation_steps"]
-    plain = type(optimizer) is keras.optimizers.SGD
+    # on torch Keras makes a class of its own of it
+    plain = isinstance(optimizer, keras.optimizers.SGD) and type(optimizer).__name__ == "SGD"
     plain = plain and not any(getattr(optimizer, name, None) for name in extra)
     if not plain or not isinstance(optimizer._learning_rate, keras.Variable):
         raise ValueError(

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfzoo.collegial.ntk import diagonal
+from tfzoo.environment import only_on
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class AlphaFit:
     variances: tuple[float, ...]
 
 
+@only_on("tensorflow", why="which takes gradients on TensorFlow's tapes")
 def measure_alpha(
     block_fn: Callable[[int], keras.Model],
     widths: Sequence[int],

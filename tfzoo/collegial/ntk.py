@@ -17,9 +17,11 @@ import tensorflow as tf
 from typing_extensions import override
 
 from tfzoo.collegial.layers import CollegialDense
+from tfzoo.environment import only_on
 from tfzoo.typing import Tensor
 
 
+@only_on("tensorflow", why="which takes gradients on TensorFlow's tapes")
 def empirical_ntk(
     model: keras.Model, x1: Tensor, x2: Tensor | None = None, *, chunk: int = 16, full: bool = False
 ) -> np.ndarray:
@@ -161,6 +163,7 @@ def _from_gradients(
     return kernel
 
 
+@only_on("tensorflow", why="which takes gradients on TensorFlow's tapes")
 def gradient_rows(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     """A compiled function from examples [c, ...] to their gradients float32 [c, k, P]."""
     weights = [w.value for w in model.trainable_weights]
@@ -204,6 +207,7 @@ def _outputs(y: Tensor) -> tf.Tensor:
     return y
 
 
+@only_on("tensorflow", why="which takes gradients on TensorFlow's tapes")
 def diagonal(
     model: keras.Model, samples: int, *, x: np.ndarray | None = None, seed: int = 0
 ) -> np.ndarray:

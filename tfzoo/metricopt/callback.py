@@ -11,6 +11,7 @@ import numpy as np
 
 from tfzoo import metrics
 from tfzoo.config import check
+from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.metricopt.buffer import Trajectory
 from tfzoo.metricopt.interpolation import interpolate
@@ -115,13 +116,13 @@ class MetricOpt(keras.callbacks.Callback):
             )
         return found
 
+    @only_on(
+        "tensorflow",
+        why="where a callback can move a model's weights while fit runs",
+        name="MetricOpt",
+    )
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Starts the first trajectory, or goes on where a saved state stands."""
-        if keras.backend.backend() != "tensorflow":
-            raise InputError(
-                f"backend={keras.backend.backend()!r}: MetricOpt must run on tensorflow, where a "
-                "callback can move a model's weights while fit runs"
-            )
         replicas = self.model.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
             raise InputError(

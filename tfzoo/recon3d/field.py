@@ -42,12 +42,14 @@ class Functions:
 def _compiled(
     function: Callable[..., Tensor], *inputs: tuple[tuple[int, ...], str]
 ) -> Callable[..., Tensor]:
-    """One graph of a function for any number of objects, and of views or points.
+    """One graph of a function for any number of objects, and of views or points; on TensorFlow.
 
     Args:
         function: of tensors.
         inputs: of each, its shape but for the first two sides, and its dtype.
     """
+    if keras.backend.backend() != "tensorflow":
+        return function
     import tensorflow as tf  # all else runs by Keras alone
 
     specs = [tf.TensorSpec([None, None, *shape], dtype) for shape, dtype in inputs]

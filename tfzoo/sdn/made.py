@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -109,6 +110,7 @@ class MADE(keras.layers.Layer):
                     sums[i + 1] = sums[i + 1] + ops.matmul(known, kernels[i + 1][lo:hi])
         return ops.concatenate(bits, -1)
 
+    @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def distribution(self) -> tfp.distributions.Autoregressive:
         """The same as a TFP distribution over bits 0 and 1, [d].
 

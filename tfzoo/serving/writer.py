@@ -18,7 +18,7 @@ import keras
 import psutil
 import tensorflow as tf
 
-from tfzoo.environment import versions_of
+from tfzoo.environment import only_on, versions_of
 from tfzoo.errors import InputError
 from tfzoo.files import sync
 from tfzoo.serving.errors import ExportError, first_line
@@ -31,6 +31,7 @@ ASIDE = ".tmp-"
 """Prefix of an export in the making. TensorFlow Serving passes over names that are no number."""
 
 
+@only_on("tensorflow", why="which writes SavedModels", name="an export")
 def write(
     model: Any,
     signatures: Mapping[str, Signature],
@@ -64,8 +65,6 @@ def write(
         ExportError: a signature does not hold what it promises, or the disk takes no more.
     """
     directory = Path(directory)
-    if keras.backend.backend() != "tensorflow":
-        raise ExportError("SavedModels are written with KERAS_BACKEND=tensorflow only")
     if "serving_default" not in signatures:
         raise ExportError(f"signatures {list(signatures)}: 'serving_default' must be one of them")
     if version is not None:

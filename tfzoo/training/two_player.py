@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tfzoo.environment import only_on
 from tfzoo.training import replicas
 from tfzoo.training.zoo_model import ZooModel, refuse_losses, refuse_weights
 from tfzoo.typing import Tensor
@@ -74,6 +75,11 @@ class TwoPlayer(ZooModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as when the model was saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @only_on("tensorflow", why="whose two optimizers move along TensorFlow's tapes")
+    def fit(self, *args: Any, **keywords: Any) -> keras.callbacks.History:
+        """As Keras's."""
+        return super().fit(*args, **keywords)
 
     @property
     def optimizer_variables(self) -> list[keras.Variable]:

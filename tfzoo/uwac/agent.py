@@ -19,6 +19,7 @@ from tf_agents.trajectories import policy_step, trajectory
 from tf_agents.trajectories import time_step as ts
 from tf_agents.typing import types
 
+from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.typing import Tensor
 from tfzoo.uwac import mathematics
@@ -55,6 +56,7 @@ class BearAgent(tf_agent.TFAgent):
         ValueError: the specs are not the networks'.
     """
 
+    @only_on("tensorflow", why="which TF-Agents trains")
     def __init__(
         self,
         time_step_spec: ts.TimeStep,
@@ -257,6 +259,7 @@ class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
         ValueError: the specs are not the networks'.
     """
 
+    @only_on("tensorflow", why="which TF-Agents trains")
     def __init__(
         self,
         time_step_spec: ts.TimeStep,

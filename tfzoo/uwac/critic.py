@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from tfzoo.environment import only_on
 from tfzoo.layers import SNDense, SpectralLayer
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
@@ -180,6 +181,7 @@ class DropoutCritic(SpaceModel):
         """p / (1 - p), the variance of a mask's element."""
         return self.dropout_rate / (1.0 - self.dropout_rate)
 
+    @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def distribution(
         self, observation: Tensor, action: Tensor, samples: int = 100
     ) -> tfp.distributions.Normal:

@@ -12,6 +12,7 @@ from keras import ops
 
 from tfzoo.config import Config, Count, OneOf, check, key
 from tfzoo.data import Transitions, train_stream
+from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.typing import Tensor
@@ -71,6 +72,7 @@ class UWAC:
         self.model: ActorCritic | None = None
         self._agent: Any = None
 
+    @only_on("tensorflow", why="which TF-Agents trains")
     def fit(
         self,
         dataset: Transitions | Mapping[str, Any],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
@@ -129,6 +130,7 @@ class GaussianActor(SpaceModel):
         scale = ops.sum(ops.log(ops.convert_to_tensor(halves)))
         return tanh_log_prob(pre, *self(observation)) - scale
 
+    @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def distribution(self, observation: Tensor) -> tfp.distributions.Distribution:
         """The policy at [..., D] as a TensorFlow Probability distribution over actions [..., A]."""
         import tensorflow_probability as tfp
@@ -209,6 +211,7 @@ class BehaviorVAE(SpaceModel):
         many = ops.repeat(ops.expand_dims(observation, 1), n, 1)
         return self.decode(many, latent)
 
+    @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def latent(self, observation: Tensor, action: Tensor) -> Tensor:
         """The latent as a TensorFlow Probability distribution over [..., 2 A]."""
         import tensorflow_probability as tfp

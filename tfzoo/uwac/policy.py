@@ -12,6 +12,7 @@ from tf_agents.trajectories import policy_step
 from tf_agents.trajectories import time_step as ts
 from tf_agents.typing import types
 
+from tfzoo.environment import only_on
 from tfzoo.typing import Tensor
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.networks import GaussianActor
@@ -59,6 +60,7 @@ def make_collect_policy(
 class MaxQPolicy(tf_policy.TFPolicy):
     """Samples N actions from the actor and takes that with the greatest mean of Q1."""
 
+    @only_on("tensorflow", why="which TF-Agents runs")
     def __init__(
         self,
         time_step_spec: ts.TimeStep,

@@ -79,7 +79,8 @@ class Space:
         low, high = self.action_low, self.action_high
         if (low == -1).all() and (high == 1).all():
             return action
-        return low + (action + 1.0) * ((high - low) / 2.0)
+        low, half = (ops.convert_to_tensor(v, action.dtype) for v in (low, (high - low) / 2.0))
+        return low + (action + 1.0) * half
 
 
 def _spread(name: str, value: ArrayLike, size: int) -> np.ndarray:

@@ -61,7 +61,8 @@ def random_probe(outputs: Tensor) -> Tensor:
     """A fixed direction of the outputs' shape, of length 1 in each draw."""
     import tensorflow as tf  # Keras's generators draw other numbers
 
-    noise = tf.random.stateless_normal(ops.shape(outputs), [0, 1], dtype=outputs.dtype)
+    kind = backend.standardize_dtype(outputs.dtype)
+    noise = ops.convert_to_tensor(tf.random.stateless_normal(ops.shape(outputs), [0, 1], kind))
     return noise / ops.norm(noise, axis=(-2, -1), keepdims=True)
 
 

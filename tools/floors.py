@@ -1,0 +1,20 @@
+"""Prints the lowest versions that tfzoo declares as constraints for pip, for `make floors`.
+
+Called as `python tools/floors.py`, in an environment that has tfzoo and packaging. The floors are
+read from tfzoo's metadata, so `setup.py` alone states them.
+"""
+
+from importlib import metadata
+
+from packaging.requirements import Requirement
+
+
+def floor(line: str) -> str | None:
+    """The requirement's lowest version as a pin; None where another package bounds it below."""
+    requirement = Requirement(line)
+    lowest = [s.version for s in requirement.specifier if s.operator in (">=", "==")]
+    return f"{requirement.name}=={lowest[0]}" if lowest else None
+
+
+if __name__ == "__main__":
+    print("\n".join(sorted({pin for line in metadata.requires("tfzoo") if (pin := floor(line))})))
