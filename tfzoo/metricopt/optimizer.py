@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from tfzoo.config import check
+from tfzoo.environment import only_on
 from tfzoo.metricopt.buffer import Buffer
 from tfzoo.metricopt.model import assign_vector
 from tfzoo.metricopt.value import ValueFunction, renew
@@ -98,6 +99,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
             *value.optimizer.variables,
         ]
 
+    @only_on("tensorflow", "torch", why="which writes to its buffer, as JAX's steps must not")
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         """One step; the parameters after it are recorded."""
         if not self.built:

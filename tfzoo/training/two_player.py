@@ -81,6 +81,11 @@ class TwoPlayer(ZooModel):
         """As Keras's."""
         return super().fit(*args, **keywords)
 
+    @only_on("tensorflow", "torch", why="whose test step is not one of JAX's")
+    def evaluate(self, *args: Any, **keywords: Any) -> Any:
+        """As Keras's."""
+        return super().evaluate(*args, **keywords)
+
     @property
     def optimizer_variables(self) -> list[keras.Variable]:
         """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""

@@ -62,7 +62,9 @@ def random_probe(outputs: Tensor) -> Tensor:
     import tensorflow as tf  # Keras's generators draw other numbers
 
     kind = backend.standardize_dtype(outputs.dtype)
-    noise = ops.convert_to_tensor(tf.random.stateless_normal(ops.shape(outputs), [0, 1], kind))
+    noise = ops.convert_to_tensor(
+        tf.random.stateless_normal(ops.shape(outputs), [0, 1], dtype=kind)
+    )
     return noise / ops.norm(noise, axis=(-2, -1), keepdims=True)
 
 
