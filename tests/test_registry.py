@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+from typing import Annotated
 
 import h5py
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from tfzoo import registry
+from tfzoo.config import Count, OneOf, Positive, Widths, checked
 from tfzoo.errors import InputError
 
 
@@ -132,3 +134,39 @@ def test_wrong_arguments_are_the_constructors_own_error():
     with pytest.raises(TypeError, match="multiple values for argument 'size'"):
         Part(1, size=2)
     assert list(inspect.signature(Part.__init__).parameters)[1:3] == ["size", "mode"]
+
+
+def test_an_argument_out_of_its_annotated_range_is_refused_before_the_constructor_begins():
+    @registry.configurable
+    class Ranged(Base):
+        def __init__(self, size: Count, mode: Annotated[str, OneOf("a", "b")] = "a", **keywords):
+            raise AssertionError("begun")
+
+    class Below(Ranged):
+        pass
+
+    for made in (Ranged, Below):
+        with pytest.raises(InputError, match="^size=0: must be at least 1$"):
+            made(0)
+        with pytest.raises(InputError, match="^mode='c': must be one of a, b$"):
+            made(1, mode="c")
+    with pytest.raises(AssertionError, match="begun"):
+        Ranged(np.int32(1))
+
+
+def test_a_checked_function_refuses_what_is_out_of_its_annotated_range():
+    @checked
+    def area(side: Positive, widths: Widths = (1,), name: str = "a", *, depth: Count | None = None):
+        return side
+
+    assert area(2.5) == area(side=2.5, widths=[3], name=7, depth=None) == 2.5
+    with pytest.raises(InputError, match="^side=-1: must be above 0$"):
+        area(-1)
+    with pytest.raises(InputError, match="^side='1': must be a number$"):
+        area("1")
+    with pytest.raises(InputError, match=r"^widths=\[\]: must be one value or more"):
+        area(1.0, ())
+    with pytest.raises(InputError, match="^depth=0: must be at least 1"):
+        area(1.0, depth=0)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'side'"):
+        area()

@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfzoo.config import ranges, require
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 
@@ -52,7 +53,8 @@ def serializable(method: str) -> Callable[[Any], Any]:
 def configurable(cls: Any) -> Any:
     """Gives a class `get_config` and `from_config` by its constructor's arguments.
 
-    They stand in an object's `arguments` before its constructor begins, with defaults spelt out,
+    Those whose annotations say a range, e.g. `width: Count`, are held to it (`InputError`). All
+    stand in an object's `arguments` before its constructor begins, with defaults spelt out,
     so that a saved file keeps its meaning when a default changes. Those that `**keywords` take
     to tfzoo's base classes are among them; those that they take to Keras are Keras's matter.
     What a constructor decides in place of an argument it writes there, e.g.
@@ -62,18 +64,26 @@ def configurable(cls: Any) -> Any:
     the class or its base says in a `get_config` of its own goes before: Keras's name and dtype,
     or a value as it stands now.
     """
-    parameters, is_open = _parameters(cls)
+    constructors, is_open = _constructors(cls)
+    parameters = _defaults(constructors)
     if not parameters:
         return cls
     init, own = cls.__init__, vars(cls).get("get_config")
     signature = inspect.signature(init)
     positions = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
+    @functools.cache  # not while tfzoo is imported: resolving annotations takes a while
+    def limits() -> dict[str, Any]:
+        return {k: hint for one in reversed(constructors) for k, hint in ranges(one).items()}
+
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **keywords: Any) -> None:
         state = vars(self)  # Keras tracks what is set as an attribute
         if "arguments" not in state:  # else a subclass is being made, which has its own
             given = dict(zip(positions[1:], args, strict=False)) | keywords
+            for name, hint in limits().items():
+                if name in given:
+                    require(hint, name, given[name])
             values = {name: given.get(name, default) for name, default in parameters.items()}
             missing = inspect.Parameter.empty  # the constructor says itself what it misses
             # no dictionary: Keras would look for layers in it and save their weights there
@@ -102,36 +112,40 @@ def configurable(cls: Any) -> Any:
     return cls
 
 
-def _parameters(cls: type) -> tuple[dict[str, Any], bool]:
-    """A constructor's parameters with their defaults, and whether it takes Keras's too."""
-    defaults: dict[str, Any] = {}
+def _constructors(cls: type) -> tuple[list[Callable[..., None]], bool]:
+    """The constructors that a call reaches by `**keywords`, and whether Keras's is one of them."""
+    constructors: list[Callable[..., None]] = []
     for owner in cls.__mro__:
         if owner is object or owner.__module__.startswith("keras."):
-            return defaults, owner is not object
+            return constructors, owner is not object
         if "__init__" in vars(owner):
-            _, *parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
-            for p in parameters:
-                if p.kind is not p.VAR_KEYWORD:
-                    defaults.setdefault(p.name, p.default)
-            if all(p.kind is not p.VAR_KEYWORD for p in parameters):
-                return defaults, False
-    return defaults, False
+            constructors.append(vars(owner)["__init__"])
+            kinds = {p.kind for p in inspect.signature(constructors[-1]).parameters.values()}
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+    return constructors, False
 
 
-def plain_config(target: Any) -> Any:
-    """A Keras object's serialised config as a file has it: lists, no tuples."""
-    return json.loads(json.dumps(keras.saving.serialize_keras_object(target)))
+def _defaults(constructors: Sequence[Callable[..., None]]) -> dict[str, Any]:
+    """Parameters and their defaults, those of the class before those of its bases."""
+    defaults: dict[str, Any] = {}
+    for constructor in constructors:
+        _, *parameters = inspect.signature(constructor).parameters.values()
+        for p in parameters:
+            if p.kind is not p.VAR_KEYWORD:
+                defaults.setdefault(p.name, p.default)
+    return defaults
 
 
 def _plain(value: Any) -> Any:
-    """An argument as a file has it."""
+    """An argument as a file has it: lists, no tuples; Keras objects as their configs."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    return plain_config(value)
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(value)))
 
 
 def _revived(value: Any) -> Any:

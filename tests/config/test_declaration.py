@@ -24,8 +24,9 @@ from tfzoo.config import (
     Text,
     json_schema,
     key,
+    ranges,
 )
-from tfzoo.config.declaration import hints
+from tfzoo.config.declaration import hints, range_words
 from tfzoo.errors import InputError
 from tfzoo.training.config import RunConfig
 
@@ -198,6 +199,36 @@ def test_config_and_class_have_the_same_defaults(cls, target):
         if mine is None and field.metadata["of_data"]:
             continue  # measured from the data, which the class does not see
         assert plain(mine) == plain(default), field.name
+
+
+NARROWER = {  # in a recipe than in Python
+    ("FineTuneConfig", "trajectories"),  # 0 is for a value function that was fitted elsewhere
+    ("LanguageModelConfig", "max_length"),  # one symbol has no next one to learn
+}
+
+
+def limits(target):
+    """Ranges by parameter, as `arguments`."""
+    owners = reversed(inspect.getmro(target)) if inspect.isclass(target) else [target]
+    found = {}
+    for owner in owners:
+        made = vars(owner).get("__init__") if inspect.isclass(owner) else owner
+        if made is not None and owner.__module__.startswith("tfzoo."):
+            found |= ranges(made)
+    return {name: range_words(hint).removesuffix(", or null") for name, hint in found.items()}
+
+
+def test_config_and_class_have_the_same_ranges():
+    compared = 0
+    for cls, target in BUILT:
+        module, name = target.split(":")
+        theirs = limits(getattr(importlib.import_module(module), name))
+        for word, hint in hints(cls).items():
+            if word in theirs and (cls.__name__, word) not in NARROWER:
+                mine = range_words(hint).removesuffix(", or null")
+                assert mine == theirs[word], (cls.__name__, target, word)
+                compared += 1
+    assert compared > 80
 
 
 def test_many_are_compared():

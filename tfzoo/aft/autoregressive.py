@@ -9,8 +9,10 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.aft.block import TransformerBlock, make_mixer
+from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
 from tfzoo.aft.decoding import State
+from tfzoo.aft.layers import Odd
+from tfzoo.config import Count, Fraction, Natural
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -24,18 +26,18 @@ class _Autoregressive(ZooModel):
 
     def __init__(
         self,
-        symbols: int,
-        max_length: int,
-        dim: int,
-        depth: int,
-        variant: str = "local",
-        window: int = 32,
-        bias_dim: int = 64,
+        symbols: Count,
+        max_length: Count,
+        dim: Count,
+        depth: Count,
+        variant: Variant = "local",
+        window: Natural = 32,
+        bias_dim: Count = 64,
         factorized: bool = True,
-        num_heads: int = 4,
-        kernel_size: int = 11,
-        hidden_dim: int | None = None,
-        dropout: float = 0.0,
+        num_heads: Count = 4,
+        kernel_size: Odd = 11,
+        hidden_dim: Count | None = None,
+        dropout: Fraction = 0.0,
         **keywords: Any,
     ):
         super().__init__(**keywords)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from typing_extensions import override
 
 from tfzoo.aft.decoding import State
 from tfzoo.aft.layers import AFTConv1D, AFTConv2D, AFTFull, AFTLocal, AFTSimple
+from tfzoo.config import Count, Fraction, OneOf
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
 VARIANTS = ("full", "simple", "local", "conv", "attention")
+Variant = Annotated[str, OneOf(*VARIANTS)]
 
 
 def make_mixer(
@@ -80,9 +82,9 @@ class TransformerBlock(keras.layers.Layer):
     def __init__(
         self,
         mixer: keras.layers.Layer,
-        hidden_dim: int,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
+        hidden_dim: Count,
+        dropout: Fraction = 0.0,
+        drop_path: Fraction = 0.0,
         causal: bool = False,
         **keywords: Any,
     ):

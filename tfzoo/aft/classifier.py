@@ -10,7 +10,9 @@ import numpy as np
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.aft.block import TransformerBlock, make_mixer
+from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
+from tfzoo.aft.layers import Odd
+from tfzoo.config import Count, Fraction, Natural, Positive
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -50,20 +52,20 @@ class AFTClassifier(ZooModel):
 
     def __init__(
         self,
-        image_size: int,
-        patch_size: int,
-        num_classes: int,
-        dim: int,
-        depth: int,
-        variant: str = "full",
-        bias_dim: int = 128,
-        window: int = 32,
-        num_heads: int = 4,
-        kernel_size: int = 11,
-        mlp_ratio: float = 4.0,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
-        channels: int = 3,
+        image_size: Count,
+        patch_size: Count,
+        num_classes: Count,
+        dim: Count,
+        depth: Count,
+        variant: Variant = "full",
+        bias_dim: Count = 128,
+        window: Natural = 32,
+        num_heads: Count = 4,
+        kernel_size: Odd = 11,
+        mlp_ratio: Positive = 4.0,
+        dropout: Fraction = 0.0,
+        drop_path: Fraction = 0.0,
+        channels: Count = 3,
         pixel_mean: float | Sequence[float] = 127.5,
         pixel_std: float | Sequence[float] = 127.5,
         **keywords: Any,

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from tfzoo.aft.block import VARIANTS
+from tfzoo.aft.block import Variant
+from tfzoo.aft.layers import Odd
 from tfzoo.config import (
     MISSING,
     Config,
     Count,
     Fraction,
-    Must,
     Natural,
     OneOf,
     Positive,
@@ -33,13 +33,13 @@ class MixerConfig(Config):
 
     dim: Count = key(MISSING, "width d")
     depth: Count = key(MISSING, "blocks")
-    variant: Annotated[str, OneOf(*VARIANTS)] = key(
+    variant: Variant = key(
         "local", "`full`, `simple`, `local`, `conv`, or `attention` for the baseline"
     )
     window: Natural = key(32, "s of `local`")
     bias_dim: Count = key(64, "d' of `full` and `local`")
     num_heads: Count = key(4, "of `conv` and `attention`")
-    kernel_size: Annotated[Count, Must(lambda n: n % 2 == 1, "odd")] = key(11, "of `conv`")
+    kernel_size: Odd = key(11, "of `conv`")
     dropout: Fraction = key(0.0, "in the blocks")
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class ClassifierModelConfig(MixerConfig):
 
     image_size: Count = key(MISSING, "side that images are resized to")
     patch_size: Count = key(MISSING, "side of a patch")
-    variant: Annotated[str, OneOf(*VARIANTS)] = key("full", "see `MixerConfig`")
+    variant: Variant = key("full", "see `MixerConfig`")
     bias_dim: Count = key(128, "d' of `full` and `local`")
     mlp_ratio: Positive = key(4.0, "width of the feed-forward layers over `dim`")
     drop_path: Fraction = key(0.0, "stochastic depth in the last block")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
+from annotated_types import Ge
 from keras import ops
 
 from tfzoo.aft import decoding
 from tfzoo.aft import ops as aft
+from tfzoo.config import Count, Must, NonNegative
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
 EPSILON = 1e-5
 """Added to the variance of a reparametrised kernel."""
+
+Odd = Annotated[int, Ge(1), Must(lambda n: n % 2 == 1, "odd")]
 
 
 class _AFT(keras.layers.Layer):
@@ -199,19 +203,14 @@ class _PositionBias(_AFT):
 
     def __init__(
         self,
-        max_length: int,
-        bias_dim: int = 128,
+        max_length: Count,
+        bias_dim: Count = 128,
         factorized: bool = True,
-        bias_init_std: float = 0.1,
+        bias_init_std: NonNegative = 0.1,
         causal: bool = False,
         **keywords: Any,
     ):
         super().__init__(causal=causal, **keywords)
-        for name, number in (("max_length", max_length), ("bias_dim", bias_dim)):
-            if not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name}={number!r}: must be a whole number of at least 1")
-        if bias_init_std < 0:
-            raise ValueError(f"bias_init_std={bias_init_std!r}: must be at least 0")
         self.max_length = max_length
         self.bias_dim = bias_dim
         self.factorized = bool(factorized)
@@ -312,12 +311,8 @@ class _Conv(_AFT):
         **keywords: those of every AFT layer.
     """
 
-    def __init__(self, num_heads: int, kernel_size: int, **keywords: Any):
+    def __init__(self, num_heads: Count, kernel_size: Odd, **keywords: Any):
         super().__init__(**keywords)
-        if not isinstance(num_heads, int) or num_heads < 1:
-            raise ValueError(f"num_heads={num_heads!r}: must be a whole number of at least 1")
-        if not isinstance(kernel_size, int) or kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size={kernel_size!r}: must be odd and at least 1")
         self.num_heads = num_heads
         self.kernel_size = kernel_size
 

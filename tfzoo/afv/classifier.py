@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 from typing_extensions import override
 
@@ -16,6 +17,7 @@ from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
+from tfzoo.config import Count, Fraction, OneOf, Positive
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -72,25 +74,17 @@ class AFVClassifier(ZooModel):
         self,
         vectorizer: FisherVectorizer,
         generator: keras.Model | None,
-        classes: int,
+        classes: Annotated[int, Ge(2)],
         input_shape: Sequence[int],
         pixel_mean: float = 127.5,
-        pixel_std: float = 127.5,
-        dropout: float = 0.5,
+        pixel_std: Positive = 127.5,
+        dropout: Fraction = 0.5,
         use_bias: bool = False,
-        route: str = "layers",
-        served_features: int = 1024,
+        route: Annotated[str, OneOf(*ROUTES)] = "layers",
+        served_features: Count = 1024,
         **keywords: Any,
     ):
         super().__init__(**keywords | {"dtype": "float32"})
-        if classes < 2:
-            raise ValueError(f"classes={classes}: must be at least 2")
-        if served_features < 1:
-            raise ValueError(f"served_features={served_features}: must be at least 1")
-        if not pixel_std > 0:
-            raise ValueError(f"pixel_std={pixel_std}: must be above 0")
-        if route not in ROUTES:
-            raise ValueError(f"route={route!r}: must be one of {', '.join(ROUTES)}")
         if route != "features" and (vectorizer.projection or vectorizer.normalise):
             raise ValueError(
                 f"route={route!r}: must be 'features' for projected or normalised vectors"

@@ -8,11 +8,21 @@ from typing import Annotated
 from annotated_types import Ge
 
 from tfzoo.afv.networks import SIZES
-from tfzoo.afv.objectives import DEFAULT_HEAD, check_settings
+from tfzoo.afv.objectives import Head, Objective, check_head
 from tfzoo.afv.readout import ROUTES
-from tfzoo.config import MISSING, Config, Count, Factor, Fraction, OneOf, Positive, Rising, key
+from tfzoo.config import (
+    MISSING,
+    Config,
+    Count,
+    Factor,
+    Fraction,
+    NonNegative,
+    OneOf,
+    Positive,
+    Rising,
+    key,
+)
 from tfzoo.data.config import PIXEL_HALF, PIXEL_MIDDLE, DataConfig
-from tfzoo.errors import InputError
 from tfzoo.training.config import RunConfig
 
 AUGMENTATIONS = ("none", "flip_crop", "official")
@@ -29,22 +39,19 @@ class GANConfig(Config):
     width: Count = key(256, "of D's convolutions")
     generator_width: Count | None = key(None, "of G's; null is `width`")
     latent: Count = key(256, "length of z")
-    objective: str = key("lsgan", "`lsgan`, `hinge` or `vgan`")
-    head: str | None = key(None, "`sigmoid`, `logit` or `experts`; null is the objective's own")
-    mcmc_weight: float = key(0.0, "gamma of the MCMC-inspired term")
-    mcmc_noise: float = key(0.0, "deviation of its noise")
-    ema: float = key(0.9, "of the averaged generator")
+    objective: Objective = key("lsgan", "`lsgan`, `hinge` or `vgan`")
+    head: Head | None = key(None, "`sigmoid`, `logit` or `experts`; null is the objective's own")
+    mcmc_weight: NonNegative = key(0.0, "gamma of the MCMC-inspired term")
+    mcmc_noise: NonNegative = key(0.0, "deviation of its noise")
+    ema: Fraction = key(0.9, "of the averaged generator")
     pixel_mean: float | None = key(None, PIXEL_MIDDLE, of_data=True)
     pixel_std: Positive | None = key(None, PIXEL_HALF, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
 
-        head = self.head or DEFAULT_HEAD.get(self.objective, "sigmoid")
-        try:
-            check_settings(self.objective, head, self.mcmc_weight, self.mcmc_noise, self.ema)
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        if self.head is not None:
+            check_head(self.objective, self.head)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tfzoo.afv.float32_copy import copied
 from tfzoo.afv.gradients import MEMORY, PerExampleGradients, compiled
 from tfzoo.afv.moments import Moments
 from tfzoo.afv.sketch import sketch
+from tfzoo.config import Count
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -68,19 +69,16 @@ class FisherVectorizer(FisherSets, ZooModel):
     def __init__(
         self,
         discriminator: keras.Model,
-        stride: int = 1,
-        projection: int | None = None,
+        stride: Count = 1,
+        projection: Count | None = None,
         normalise: bool = False,
         official: bool = False,
-        memory: int = MEMORY,
+        memory: Count = MEMORY,
         parameters: Sequence[int] | None = None,
         copy: bool = True,
         **keywords: Any,
     ):
         super().__init__(**keywords | {"dtype": "float32"})
-        for name, value in (("stride", stride), ("projection", projection), ("memory", memory)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
         if parameters is None:
             chosen = {id(v) for v in discriminator.trainable_variables}
             parameters = [i for i, w in enumerate(discriminator.weights) if id(w) in chosen]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
@@ -14,10 +14,12 @@ from tfzoo.afv import objectives
 from tfzoo.afv.networks import (
     EXPERTS,
     EXPERTS_OUTPUT,
+    SIZES,
     make_discriminator,
     make_generator,
 )
 from tfzoo.afv.pixels import to_network, to_pixels
+from tfzoo.config import Count, Fraction, NonNegative, OneOf, Positive
 from tfzoo.registry import serializable
 from tfzoo.training import replicas
 from tfzoo.training.two_player import TwoPlayer, follow
@@ -64,27 +66,25 @@ class EnergyGAN(TwoPlayer):
 
     def __init__(
         self,
-        image_size: int = 32,
-        channels: int = 3,
-        width: int = 256,
-        generator_width: int | None = None,
-        latent: int = 256,
-        objective: str = "lsgan",
-        head: str | None = None,
-        experts: int = EXPERTS,
-        mcmc_weight: float = 0.0,
-        mcmc_noise: float = 0.0,
-        ema: float = 0.9,
+        image_size: Annotated[int, OneOf(*SIZES)] = 32,
+        channels: Count = 3,
+        width: Count = 256,
+        generator_width: Count | None = None,
+        latent: Count = 256,
+        objective: objectives.Objective = "lsgan",
+        head: objectives.Head | None = None,
+        experts: Count = EXPERTS,
+        mcmc_weight: NonNegative = 0.0,
+        mcmc_noise: NonNegative = 0.0,
+        ema: Fraction = 0.9,
         pixel_mean: float = 0.0,
-        pixel_std: float = 1.0,
+        pixel_std: Positive = 1.0,
         seed: int | None = None,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        head = head or objectives.DEFAULT_HEAD.get(objective, "sigmoid")
-        objectives.check_settings(objective, head, mcmc_weight, mcmc_noise, ema)
-        if not pixel_std > 0:
-            raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+        head = head or objectives.DEFAULT_HEAD[objective]
+        objectives.check_head(objective, head)
         self.arguments.head = head
         for name, value in vars(self.arguments).items():
             setattr(self, name, value)

@@ -5,38 +5,28 @@ All in float32, scalars. D's output o is high on real images: log p = o up to a 
 
 from __future__ import annotations
 
-import math
+from typing import Annotated
 
 from keras import ops
 
 from tfzoo.afv.networks import HEADS, binary_entropy
+from tfzoo.config import OneOf, check
 from tfzoo.training import replicas
 from tfzoo.typing import Tensor
 
 OBJECTIVES = ("lsgan", "hinge", "vgan")
 """`lsgan`: the official code's, on a sigmoid head. `hinge`: on a raw logit. `vgan`: experts."""
+Objective = Annotated[str, OneOf(*OBJECTIVES)]
+Head = Annotated[str, OneOf(*HEADS)]
 HEAD_OF = {"lsgan": ("sigmoid", "logit"), "hinge": ("logit",), "vgan": ("experts",)}
 """Heads that an objective makes sense with: the hinge of a sigmoid never reaches its margin."""
 DEFAULT_HEAD = {name: heads[0] for name, heads in HEAD_OF.items()}
 
 
-def check_settings(
-    objective: str, head: str, mcmc_weight: float, mcmc_noise: float, ema: float
-) -> None:
-    """Raises `ValueError`, naming key, value and what is allowed, unless all fit."""
-    if objective not in OBJECTIVES:
-        names = ", ".join(OBJECTIVES)
-        raise ValueError(f"objective={objective!r}: must be one of {names}")
-    if head not in HEADS:
-        raise ValueError(f"head={head!r}: must be one of {', '.join(HEADS)}")
-    if head not in HEAD_OF[objective]:
-        allowed = ", ".join(HEAD_OF[objective])
-        raise ValueError(f"head={head!r}: must be one of {allowed} for objective={objective}")
-    for name, value in (("mcmc_weight", mcmc_weight), ("mcmc_noise", mcmc_noise)):
-        if not (value >= 0 and math.isfinite(value)):
-            raise ValueError(f"{name}={value}: must be at least 0")
-    if not 0 <= ema < 1:
-        raise ValueError(f"ema={ema}: must be from 0 to below 1")
+def check_head(objective: str, head: str) -> None:
+    """Raises `InputError` unless the head is one of the objective's."""
+    allowed = HEAD_OF[objective]
+    check(head in allowed, "head", head, f"one of {', '.join(allowed)} for objective={objective}")
 
 
 def _float(x: Tensor) -> Tensor:

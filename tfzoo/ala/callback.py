@@ -12,7 +12,7 @@ from tfzoo import metrics
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.controller import LossController
 from tfzoo.ala.parametric import ParametricLoss
-from tfzoo.config import check
+from tfzoo.config import Count, Natural, check, checked
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.metrics import BlackBoxMetric
@@ -50,15 +50,16 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         MetricError: while fitting, if the metric raises or gives no finite number.
     """
 
+    @checked
     def __init__(
         self,
         controller: LossController,
         validation_data: Any,
         metric: BlackBoxMetric | Callable | str,
         mode: str | None = None,
-        steps_per_action: int = 200,
-        evaluations: int = 3,
-        warmup_steps: int = 0,
+        steps_per_action: Count = 200,
+        evaluations: Count = 3,
+        warmup_steps: Natural = 0,
         learn: bool = True,
         total_steps: int | None = None,
         batch_size: int = 256,
@@ -66,10 +67,8 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         super().__init__()
         if not isinstance(controller, LossController):
             raise InputError(f"controller={type(controller).__name__}: must be a LossController")
-        check(steps_per_action >= 1, "steps_per_action", steps_per_action, "at least 1")
         fits = 1 <= evaluations <= steps_per_action
         check(fits, "evaluations", evaluations, f"from 1 to {steps_per_action}, a window's steps")
-        check(warmup_steps >= 0, "warmup_steps", warmup_steps, "at least 0")
         self.controller, self.metric = controller, metrics.get(metric, mode)
         self.held_out = HeldOut(validation_data, batch_size)
         self.steps_per_action, self.evaluations = steps_per_action, evaluations

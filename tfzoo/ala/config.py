@@ -18,6 +18,7 @@ from tfzoo.config import (
     Config,
     Count,
     Fraction,
+    Natural,
     NonNegative,
     OneOf,
     Positive,
@@ -72,20 +73,20 @@ class AlignmentConfig(Config):
         "`class_weights`, `correlation`; of embeddings `distance_mixture`, `focal_pairs`.",
     )
     link: Annotated[str, OneOf(*LINKS)] = key("sigmoid", "of `correlation`")
-    limit: float | None = key(None, "of the loss; null is its own")
-    scale: float = key(1.0, "of the loss's steps")
-    beta: float = key(0.1, "see `tfzoo.ala.LossController`, as the next six")
-    controller_rate: float = key(1e-3, "its `learning_rate`")
-    memory: int = key(4000, "see there")
-    batch: int = key(8, "see there")
-    updates: int = key(1, "see there")
-    entropy: float = key(0.01, "see there")
-    gamma: float = key(0.9, "see there")
+    limit: Positive | None = key(None, "of the loss; null is its own")
+    scale: Positive = key(1.0, "of the loss's steps")
+    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, as the next six")
+    controller_rate: NonNegative = key(1e-3, "its `learning_rate`")
+    memory: Count = key(4000, "see there")
+    batch: Count = key(8, "see there")
+    updates: Count = key(1, "see there")
+    entropy: NonNegative = key(0.01, "see there")
+    gamma: Share = key(0.9, "see there")
     controller: str | None = key(None, "a saved `controller.keras` to begin with, or null")
     learn: bool = key(True, "whether the controller learns")
-    steps_per_action: int = key(200, "K")
-    evaluations: int = key(3, "of the metric in a window")
-    warmup_steps: int = key(0, "of the fixed loss")
+    steps_per_action: Count = key(200, "K")
+    evaluations: Count = key(3, "of the metric in a window")
+    warmup_steps: Natural = key(0, "of the fixed loss")
     children: Count = key(1, "P; 1 trains the model by `fit` with the callback")
     mode: Annotated[str, OneOf(*MODES)] = key(
         "vectorised", "of several children, see `tfzoo.ala.Children`"

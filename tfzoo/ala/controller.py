@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from tfzoo.config import check
+from tfzoo.config import Count, NonNegative, Share
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -84,31 +84,20 @@ class LossController(ZooModel):
 
     def __init__(
         self,
-        beta: float = 0.1,
-        hidden: tuple[int, ...] = (32, 32),
-        learning_rate: float = 1e-3,
-        memory: int = 4000,
-        batch: int = 8,
-        updates: int = 1,
-        baseline: float = 0.9,
-        entropy: float = 0.01,
-        gamma: float = 0.9,
+        beta: NonNegative = 0.1,
+        hidden: Sequence[Count] = (32, 32),
+        learning_rate: NonNegative = 1e-3,
+        memory: Count = 4000,
+        batch: Count = 8,
+        updates: Count = 1,
+        baseline: Share = 0.9,
+        entropy: NonNegative = 0.01,
+        gamma: Share = 0.9,
         uniform: bool = False,
         seed: int = 0,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        for name in ("beta", "learning_rate", "entropy"):
-            check(locals()[name] >= 0, name, locals()[name], "at least 0")
-        for name, value in (
-            ("memory", memory),
-            ("batch", batch),
-            ("updates", updates),
-            *(("hidden", h) for h in hidden),
-        ):
-            check(value >= 1, name, value, "at least 1")
-        for name in ("baseline", "gamma"):
-            check(0 <= locals()[name] <= 1, name, locals()[name], "from 0 to 1")
         self.beta, self.hidden, self.learning_rate = float(beta), tuple(hidden), learning_rate
         self.memory, self.batch, self.updates = int(memory), int(batch), int(updates)
         self.decay = float(baseline)

@@ -11,34 +11,25 @@ from keras import ops
 
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.children import Children
-from tfzoo.config import check
+from tfzoo.config import MISSING, Config, Count, Natural, check, key
 from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
 from tfzoo.typing import Tensor
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """When what happens.
+class Schedule(Config):
+    """When what happens."""
 
-    Attributes:
-        actions: T.
-        steps_per_action: K, of a window.
-        evaluations: of the metric, after the last steps of a window.
-        warmup_steps: of the fixed loss, before the first window.
-    """
+    actions: Count = key(MISSING, "T")
+    steps_per_action: Count = key(200, "K, of a window")
+    evaluations: Count = key(3, "of the metric, after the last steps of a window")
+    warmup_steps: Natural = key(0, "of the fixed loss, before the first window")
 
-    actions: int
-    steps_per_action: int = 200
-    evaluations: int = 3
-    warmup_steps: int = 0
-
-    def __post_init__(self):
-        for name in ("actions", "steps_per_action", "evaluations"):
-            check(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+    def __post_init__(self) -> None:
+        super().__post_init__()
         most = self.steps_per_action
         check(self.evaluations <= most, "evaluations", self.evaluations, f"at most {most}")
-        check(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "at least 0")
 
     @property
     def total(self) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 from numpy.typing import ArrayLike
 
 from tfzoo.ala.parametric import ParametricLoss
-from tfzoo.config import check, choices
+from tfzoo.config import OneOf
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
@@ -23,8 +24,13 @@ class _OfClasses(ParametricLoss):
     Labels are class numbers [B] or [B, 1], or one-hot [B, C]; predictions [B, C].
     """
 
-    def __init__(self, num_classes: int, from_logits: bool, start: ArrayLike, **keywords: Any):
-        check(num_classes >= 2, "num_classes", num_classes, "at least 2")
+    def __init__(
+        self,
+        num_classes: Annotated[int, Ge(2)],
+        from_logits: bool,
+        start: ArrayLike,
+        **keywords: Any,
+    ):
         super().__init__(start, **keywords)
         self.num_classes, self.from_logits = num_classes, bool(from_logits)
 
@@ -79,13 +85,12 @@ class CorrelationLoss(_OfClasses):
         self,
         num_classes: int,
         from_logits: bool = False,
-        link: str = "sigmoid",
+        link: Annotated[str, OneOf(*LINKS)] = "sigmoid",
         limit: float = 1.0,
         scale: float = 1.0,
         phi: ArrayLike | None = None,
         **keywords: Any,
     ):
-        choices("link", link, LINKS)
         keywords.setdefault("name", "correlation_loss")
         keywords |= {"phi": phi, "limit": limit, "scale": scale}
         super().__init__(num_classes, from_logits, np.eye(num_classes), **keywords)

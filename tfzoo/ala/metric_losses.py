@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Gt, Lt
 from keras import ops
 from numpy.typing import ArrayLike
 
 from tfzoo.ala.parametric import ParametricLoss
-from tfzoo.config import check
+from tfzoo.config import NonNegative
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
@@ -72,13 +73,12 @@ class DistanceMixtureLoss(ParametricLoss):
 
     def __init__(
         self,
-        margin: float = 0.2,
+        margin: NonNegative = 0.2,
         limit: float = 2.0,
         scale: float = 1.0,
         phi: ArrayLike | None = None,
         **keywords: Any,
     ):
-        check(margin >= 0, "margin", margin, "at least 0")
         keywords.setdefault("name", "distance_mixture_loss")
         start = np.zeros((2, len(POWERS)), "float32")
         start[:, 0] = 1.0
@@ -139,13 +139,12 @@ class FocalPairLoss(ParametricLoss):
 
     def __init__(
         self,
-        offset: float = 1.0,
+        offset: Annotated[float, Gt(0), Lt(2)] = 1.0,
         limit: float = 2.0,
         scale: float = 1.0,
         phi: ArrayLike | None = None,
         **keywords: Any,
     ):
-        check(0 < offset < 2, "offset", offset, "above 0 and below 2")
         keywords.setdefault("name", "focal_pair_loss")
         super().__init__(np.log([4.0, 4.0]), phi, limit, scale, **keywords)
         self.offset = float(offset)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from tfzoo.config import check
+from tfzoo.config import Positive, check
 from tfzoo.typing import Tensor
 
 
@@ -40,11 +40,14 @@ class ParametricLoss(keras.losses.Loss):
     decisions: int
 
     def __init__(
-        self, start: ArrayLike, phi: ArrayLike | None, limit: float, scale: float, **keywords: Any
+        self,
+        start: ArrayLike,
+        phi: ArrayLike | None,
+        limit: Positive,
+        scale: Positive,
+        **keywords: Any,
     ):
         super().__init__(**keywords)
-        check(limit > 0, "limit", limit, "above 0")
-        check(scale > 0, "scale", scale, "above 0")
         self.limit, self.scale = float(limit), float(scale)
         self.start = np.asarray(start, "float32")
         found = self.start if phi is None else np.asarray(phi, "float32")

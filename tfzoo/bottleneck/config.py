@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Gt, Lt
-
 from tfzoo.bottleneck.kernels import ACTIVATIONS
+from tfzoo.bottleneck.model import Stable
 from tfzoo.config import MISSING, Config, Count, OneOf, Positive, check, key
 from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
 LOSSES = ("squared_error", "cross_entropy")
 GIB = 2**30
-Stable = Annotated[float, Gt(0), Lt(2)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
+from tfzoo.config import Count, Positive
 from tfzoo.environment import only_on
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -40,21 +41,16 @@ class WholeSetModel(ZooModel):
         self,
         *,
         input_shape: Sequence[int] | None,
-        outputs: int | None,
-        examples: int | None,
+        outputs: Count | None,
+        examples: Count | None,
         pixel_mean: float,
-        pixel_std: float,
+        pixel_std: Positive,
         unit_rows: bool,
         **keywords: Any,
     ):
         kind = keras.dtype_policies.get(keywords.pop("dtype", None) or keras.config.dtype_policy())
         keywords["dtype"] = "float64" if kind.variable_dtype == "float64" else "float32"
         super().__init__(**keywords)
-        for name, value in (("outputs", outputs), ("examples", examples)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1, or None")
-        if not pixel_std > 0:
-            raise ValueError(f"pixel_std={pixel_std}: must be above 0")
         self.example_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.num_outputs, self.examples = outputs, examples
         self.pixel_mean, self.pixel_std, self.unit_rows = pixel_mean, pixel_std, unit_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from tfzoo.bottleneck.full_batch import WholeSetModel
 from tfzoo.bottleneck.kernels import Composition, InfiniteMLP
 from tfzoo.bottleneck.model import halves
 from tfzoo.bottleneck.training_set import step_loss
+from tfzoo.config import NonNegative, OneOf
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
@@ -72,9 +73,9 @@ class InfiniteNetwork(WholeSetModel):
         activation: str = "relu",
         head_activation: str | None = None,
         *,
-        kernel: str = "ntk",
-        noise: float = 0.0,
-        jitter: float = 1e-6,
+        kernel: Annotated[str, OneOf(*KERNELS)] = "ntk",
+        noise: NonNegative = 0.0,
+        jitter: NonNegative = 1e-6,
         weight_scale: float | None = None,
         bias_scale: float = 0.0,
         input_shape: Sequence[int] | None = None,
@@ -85,11 +86,6 @@ class InfiniteNetwork(WholeSetModel):
         unit_rows: bool = False,
         **keywords: Any,
     ):
-        if kernel not in KERNELS:
-            raise ValueError(f"kernel={kernel!r}: must be one of {', '.join(KERNELS)}")
-        for name, value in (("noise", noise), ("jitter", jitter)):
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name}={value}: must be at least 0 and finite")
         inner, outer = halves(
             depth, activation, head_activation or "relu", weight_scale, bias_scale
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Gt, Lt
 from keras import ops
 
 from tfzoo.bottleneck.blockwise import kernel_matrix
@@ -22,11 +23,14 @@ from tfzoo.bottleneck.dynamics import (
 from tfzoo.bottleneck.full_batch import WholeSetModel
 from tfzoo.bottleneck.kernels import InfiniteMLP
 from tfzoo.bottleneck.training_set import one_hot, step_loss
+from tfzoo.config import Count
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
 LOOK_EVERY = 2
 """Steps between looks at the sharpness."""
+Stable = Annotated[float, Gt(0), Lt(2)]
+"""What gradient descent on a quadratic takes, in units of one over its curvature."""
 
 
 @serializable("bottleneck")
@@ -73,19 +77,19 @@ class BottleneckNetwork(WholeSetModel):
 
     def __init__(
         self,
-        bottleneck_dim: int,
+        bottleneck_dim: Count,
         depth: int = 2,
         activation: str = "relu",
         head_activation: str = "relu",
         *,
-        draws: int = 1,
-        width: int = 2048,
+        draws: Count = 1,
+        width: Count = 2048,
         weight_scale: float | None = None,
         bias_scale: float = 0.0,
         centred: bool = True,
         freeze_features: bool = False,
-        rate: float = 0.1,
-        limit: float | None = 1.0,
+        rate: Stable = 0.1,
+        limit: Stable | None = 1.0,
         input_shape: Sequence[int] | None = None,
         outputs: int | None = None,
         examples: int | None = None,
@@ -94,12 +98,6 @@ class BottleneckNetwork(WholeSetModel):
         unit_rows: bool = False,
         **keywords: Any,
     ):
-        for name, value in (("bottleneck_dim", bottleneck_dim), ("draws", draws), ("width", width)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
-        for name, number in (("rate", rate), ("limit", limit)):
-            if number is not None and not 0 < number < 2:
-                raise ValueError(f"{name}={number}: must be above 0 and below 2")
         self.g, self.f = halves(depth, activation, head_activation, weight_scale, bias_scale)
         self.dim, self.draws, self.width = bottleneck_dim, draws, width
         self._problem: Hybrid | None = None

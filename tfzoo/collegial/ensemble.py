@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Count
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -36,10 +37,8 @@ class Collegial(keras.layers.Layer):
             block's initializers have fixed seeds, so that they would stay equal for ever.
     """
 
-    def __init__(self, block: keras.layers.Layer, members: int, **keywords: Any):
+    def __init__(self, block: keras.layers.Layer, members: Count, **keywords: Any):
         super().__init__(**keywords)
-        if members < 1:
-            raise ValueError(f"members={members}: must be at least 1")
         # text: Keras changes dictionaries that it deserializes
         self._pattern = json.dumps(keras.saving.serialize_keras_object(block))
         self.arguments.block = json.loads(self._pattern)  # not its weights

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 from typing_extensions import override
 
 from tfzoo.collegial.ops import grouped_conv2d
+from tfzoo.config import Count, OneOf
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -83,11 +84,11 @@ class CollegialDense(keras.layers.Layer):
 
     def __init__(
         self,
-        members: int,
-        units: int,
+        members: Count,
+        units: Count,
         activation: Callable | str | None = None,
         use_bias: bool = True,
-        parametrization: str = "standard",
+        parametrization: Annotated[str, OneOf(*PARAMETRIZATIONS)] = "standard",
         weight_scale: float = math.sqrt(2.0),
         bias_scale: float = 0.0,
         kernel_initializer: keras.initializers.Initializer | str | None = None,
@@ -95,13 +96,6 @@ class CollegialDense(keras.layers.Layer):
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        for name, value in (("members", members), ("units", units)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
-        if parametrization not in PARAMETRIZATIONS:
-            raise ValueError(
-                f"parametrization={parametrization!r}: must be one of {', '.join(PARAMETRIZATIONS)}"
-            )
         self.members, self.units, self.use_bias = members, units, use_bias
         self.parametrization = parametrization
         self.weight_scale, self.bias_scale = weight_scale, bias_scale

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.collegial.layers import CollegialDense
+from tfzoo.collegial.layers import PARAMETRIZATIONS, CollegialDense
+from tfzoo.config import Count, OneOf, Positive
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -42,23 +43,20 @@ class CollegialMLP(ZooModel):
     def __init__(
         self,
         input_shape: Sequence[int],
-        outputs: int,
-        members: int,
-        width: int,
-        depth: int = 2,
+        outputs: Count,
+        members: Count,
+        width: Count,
+        depth: Count = 2,
         activation: str = "relu",
-        parametrization: str = "ntk",
+        parametrization: Annotated[str, OneOf(*PARAMETRIZATIONS)] = "ntk",
         weight_scale: float = math.sqrt(2.0),
         use_bias: bool = False,
         bias_scale: float = 0.1,
         pixel_mean: float = 0.0,
-        pixel_std: float = 1.0,
+        pixel_std: Positive = 1.0,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        for name, value in (("outputs", outputs), ("width", width), ("depth", depth)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
         self.example_shape = tuple(int(n) for n in input_shape)
         self.members, self.num_outputs = members, outputs
         common = {

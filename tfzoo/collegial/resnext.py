@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfzoo.collegial.layers import GroupConv2D
+from tfzoo.config import Count
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
@@ -92,23 +93,20 @@ class CollegialResNeXt(keras.Model):
 
     def __init__(
         self,
-        num_classes: int,
-        cardinality: int,
-        base_width: int,
+        num_classes: Count,
+        cardinality: Count,
+        base_width: Count,
         depth: int = 29,
         family: str = "cifar",
-        stages: int = 3,
-        channels: int = 3,
-        image_size: int = 32,
+        stages: Count = 3,
+        channels: Count = 3,
+        image_size: Count = 32,
         pixel_mean: float | Sequence[float] = 127.5,
         pixel_std: float | Sequence[float] = 127.5,
         name: str | None = None,
         dtype: keras.DTypePolicy | str | None = None,
         **keywords: Any,
     ):
-        for key, value in (("cardinality", cardinality), ("base_width", base_width)):
-            if value < 1:
-                raise ValueError(f"{key}={value}: must be at least 1")
         blocks = stage_blocks(family, depth, stages)
         make = _Maker(dtype or keras.config.dtype_policy())
         inputs = keras.Input((None, None, channels))

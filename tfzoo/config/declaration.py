@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 import numbers
 import types
@@ -19,12 +20,13 @@ import typing
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from tfzoo.errors import InputError
 
+F = TypeVar("F", bound=Callable[..., Any])
 MISSING: Any = "???"
 """Marks a field that a config must set; OmegaConf's own mark."""
 
@@ -36,7 +38,7 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 Factor = Annotated[float, Gt(0), Le(1)]
 Text = Annotated[str, Len(1)]
-Widths = Annotated[list[Count], Len(1)]
+Widths = Annotated[Sequence[Count], Len(1)]
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,7 @@ class Config:
         for name, hint in hints(type(self)).items():
             value = getattr(self, name)
             check(value is not MISSING and value != MISSING, name, value, "set, it has no default")
-            check(_is_of(value, hint), name, _plain(value), type_words(hint))
-            check(_fits(value, hint), name, _plain(value), range_words(hint))
+            require(hint, name, value)
 
 
 def hints(cls: type) -> dict[str, Any]:
@@ -121,6 +122,38 @@ def check(condition: bool, key: str, value: Any, allowed: str) -> None:
     """Raises `InputError` naming key, value and what is allowed unless `condition` holds."""
     if not condition:
         raise InputError(f"{key}={value!r}: must be {allowed}")
+
+
+def require(hint: Any, key: str, value: Any) -> None:
+    """Raises `InputError` unless `value` is of a type and, where it is annotated, in its range."""
+    if not _fits(value, hint):
+        allowed = range_words(hint) if _is_of(value, hint) else type_words(hint)
+        check(False, key, _plain(value), allowed)
+
+
+@functools.cache
+def ranges(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of a function whose annotations say a range, with these."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    return {name: hint for name, hint in hints.items() if _has_range(hint)}
+
+
+def checked(function: F) -> F:
+    """A function, e.g. a constructor, that refuses arguments out of their annotated ranges.
+
+    Keras objects need it not: `tfzoo.registry.serializable` does the same.
+    """
+    names = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args: Any, **keywords: Any) -> Any:
+        given = dict(zip(names, args, strict=False)) | keywords
+        for name, hint in ranges(function).items():
+            if name in given:
+                require(hint, name, given[name])
+        return function(*args, **keywords)
+
+    return typing.cast(F, call)
 
 
 def choices(key: str, value: str | None, allowed: Sequence[str]) -> None:
@@ -177,6 +210,15 @@ def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
+def _is_list(base: Any) -> bool:
+    return get_origin(base) in (list, Sequence)
+
+
+def _has_range(hint: Any) -> bool:
+    bases = [_split(option) for option in _options(hint)]
+    return any(required or (_is_list(b) and _has_range(get_args(b)[0])) for b, required in bases)
+
+
 def _options(hint: Any) -> tuple[Any, ...]:
     """The alternatives of a union; a type alone otherwise."""
     union = get_origin(hint) in (typing.Union, types.UnionType)
@@ -191,7 +233,7 @@ def _is_of_one(value: Any, hint: Any) -> bool:
     base, _ = _split(hint)
     if base is type(None):
         return value is None
-    if get_origin(base) is list:
+    if _is_list(base):
         return isinstance(value, (list, tuple)) and all(_is_of(v, get_args(base)[0]) for v in value)
     if base in (int, float) and isinstance(value, bool):
         return False
@@ -204,7 +246,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _fits_one(value: Any, hint: Any) -> bool:
     base, required = _split(hint)
-    if get_origin(base) is list and not all(_fits(v, get_args(base)[0]) for v in value):
+    if _is_list(base) and not all(_fits(v, get_args(base)[0]) for v in value):
         return False
     if base is float and not math.isfinite(value):
         return False
@@ -243,7 +285,7 @@ def _type_of_one(hint: Any) -> str:
         return choices.allowed
     if base is type(None):
         return "null"
-    if get_origin(base) is list:
+    if _is_list(base):
         return f"a list, each {type_words(get_args(base)[0])}"
     return _TYPES[base][1] if base in _TYPES else f"a {base.__name__}"
 
@@ -266,7 +308,7 @@ def _range_of_one(hint: Any) -> str:
     if words:
         return " and ".join(words)
     some = any(isinstance(r, Len) for r in required)
-    if get_origin(base) is list:
+    if _is_list(base):
         each = range_words(get_args(base)[0])
         return f"one value or more, each {each}" if some else f"a list, each {each}"
     if some:
@@ -288,7 +330,7 @@ def _schema(hint: Any) -> dict[str, Any]:
     choices = next((r.choices for r in required if isinstance(r, OneOf)), None)
     if choices:
         return {"enum": list(choices)}
-    if get_origin(base) is list:
+    if _is_list(base):
         schema: dict[str, Any] = {"type": "array", "items": _schema(get_args(base)[0])}
         for r in required:
             if isinstance(r, Len):

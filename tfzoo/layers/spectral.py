@@ -16,6 +16,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Count
 from tfzoo.registry import configurable, serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -42,12 +43,10 @@ class SpectralLayer(keras.layers.Layer):
         use_bias: bool = True,
         kernel_initializer: keras.initializers.Initializer | str = "glorot_uniform",
         bias_initializer: keras.initializers.Initializer | str = "zeros",
-        power_iterations: int = 1,
+        power_iterations: Count = 1,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        if power_iterations < 1:
-            raise ValueError(f"power_iterations={power_iterations}: must be at least 1")
         self.activation = keras.activations.get(activation)
         self.use_bias, self.power_iterations = use_bias, power_iterations
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -140,14 +139,12 @@ class SNDense(SpectralLayer):
 
     def __init__(
         self,
-        units: int,
+        units: Count,
         activation: Callable | str | None = None,
         use_bias: bool = True,
         **keywords: Any,
     ):
         super().__init__(activation, use_bias, **keywords)
-        if units < 1:
-            raise ValueError(f"units={units}: must be at least 1")
         self.units = units
 
     def build(self, shape: Shape) -> None:

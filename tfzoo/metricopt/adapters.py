@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.config import choices
+from tfzoo.config import Count, choices
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -95,10 +95,8 @@ class LowRankFiLM(_Channelwise):
         ValueError: the rank is below 1, or at building above 2C.
     """
 
-    def __init__(self, rank: int, seed: int = 0, axis: int = -1, **keywords: Any):
+    def __init__(self, rank: Count, seed: int = 0, axis: int = -1, **keywords: Any):
         super().__init__(axis, **keywords)
-        if rank < 1:
-            raise ValueError(f"rank={rank}: must be at least 1")
         self.rank, self.seed = rank, seed
 
     @override

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfzoo import metrics
-from tfzoo.config import check
+from tfzoo.config import Count, Natural, Positive, checked
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.metricopt.buffer import Trajectory
@@ -61,31 +61,26 @@ class MetricOpt(keras.callbacks.Callback):
         MetricError: while fitting, if the metric raises or gives no finite number.
     """
 
+    @checked
     def __init__(
         self,
         metric: BlackBoxMetric | Callable | str,
         validation_data: Any,
         mode: str | None = None,
-        trajectories: int = 12,
-        trajectory_steps: int = 60,
-        init_std: float = 0.3,
-        observe_every: int = 5,
-        refit_every: int = 4,
-        fit_steps: int = 600,
-        refit_steps: int = 60,
-        noise: float = 0.1,
+        trajectories: Natural = 12,
+        trajectory_steps: Count = 60,
+        init_std: Positive = 0.3,
+        observe_every: Count = 5,
+        refit_every: Count = 4,
+        fit_steps: Count = 600,
+        refit_steps: Natural = 60,
+        noise: Positive = 0.1,
         value_function: ValueFunction | None = None,
         restore_best: bool = True,
         seed: int = 0,
-        batch_size: int = 256,
+        batch_size: Count = 256,
     ):
         super().__init__()
-        least = {"trajectories": 0, "trajectory_steps": 1, "observe_every": 1, "refit_every": 1}
-        least |= {"fit_steps": 1, "refit_steps": 0}
-        for name, low in least.items():
-            check(locals()[name] >= low, name, locals()[name], f"at least {low}")
-        check(init_std > 0, "init_std", init_std, "above 0")
-        check(noise > 0, "noise", noise, "above 0")
         if trajectories == 0 and value_function is None:
             raise InputError("trajectories=0: must be at least 1 without a value_function")
         self.metric = metrics.get(metric, mode)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 
-from tfzoo.config import check
+from tfzoo.config import NonNegative, Widths
 from tfzoo.environment import only_on
 from tfzoo.metricopt.buffer import Buffer
 from tfzoo.metricopt.model import assign_vector
@@ -53,14 +54,12 @@ class MetricOptimizer(keras.optimizers.Optimizer):
     def __init__(
         self,
         optimizer: keras.optimizers.Optimizer | str = "sgd",
-        weight: float = 0.3,
-        hidden: Sequence[int] = (64, 64),
-        capacity: int = 4096,
+        weight: NonNegative = 0.3,
+        hidden: Widths = (64, 64),
+        capacity: Annotated[int, Ge(2)] = 4096,
         name: str = "metric_optimizer",
     ):
         super().__init__(learning_rate=0.0, name=name)
-        check(weight >= 0, "weight", weight, "at least 0")
-        check(capacity >= 2, "capacity", capacity, "at least 2")
         self.inner = self.arguments.optimizer = keras.optimizers.get(optimizer)
         self.weight, self.hidden, self.capacity = float(weight), tuple(hidden), capacity
 

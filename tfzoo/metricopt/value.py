@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfzoo.config import check
+from tfzoo.config import Count, NonNegative, Widths
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -58,16 +57,14 @@ class RankedRegression(keras.losses.Loss):
 
     def __init__(
         self,
-        ranking: float = RANKING,
-        margin: float = MARGIN,
-        dead_zone: float = DEAD_ZONE,
+        ranking: NonNegative = RANKING,
+        margin: NonNegative = MARGIN,
+        dead_zone: NonNegative = DEAD_ZONE,
         **keywords: Any,
     ):
         keywords.setdefault("name", "ranked_regression")
         super().__init__(**keywords)
         self.ranking, self.margin, self.dead_zone = ranking, margin, dead_zone
-        for name in ("ranking", "margin", "dead_zone"):
-            check(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
@@ -113,15 +110,13 @@ class ValueFunction(ZooModel):
 
     def __init__(
         self,
-        dim: int,
-        hidden: Sequence[int] = (64, 64),
+        dim: Count,
+        hidden: Widths = (64, 64),
         learning_rate: float = 3e-3,
         **keywords: Any,
     ):
         keywords.setdefault("dtype", "float32")
         super().__init__(**keywords)
-        check(dim >= 1, "dim", dim, "at least 1")
-        check(len(hidden) > 0 and min(hidden) >= 1, "hidden", list(hidden), "widths of at least 1")
         self.dim, self.hidden, self.learning_rate = dim, tuple(hidden), learning_rate
         kind = self.dtype_policy  # float32 under any global policy
         self.hidden_layers = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 
-from tfzoo.config import choices
+from tfzoo.config import OneOf
 from tfzoo.registry import serializable
 
 MODES = ("min", "max")
@@ -40,13 +40,12 @@ class BlackBoxMetric:
     def __init__(
         self,
         function: Callable[..., Any],
-        mode: str,
+        mode: Annotated[str, OneOf(*MODES)],
         name: str | None = None,
         options: dict[str, Any] | None = None,
     ):
         if not callable(function):
             raise TypeError(f"function={function!r}: must be callable as (y_true, y_pred) -> float")
-        choices("mode", mode, MODES)
         self.function, self.mode, self.options = function, mode, dict(options or {})
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self.calls = 0

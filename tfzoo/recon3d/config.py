@@ -9,7 +9,7 @@ from annotated_types import Gt, Len, Lt
 
 from tfzoo.config import MISSING, Config, Count, Must, Natural, OneOf, Positive, Widths, check, key
 from tfzoo.data.shapes.posed import ShapesConfig
-from tfzoo.recon3d.decoder import INPUTS, KINDS
+from tfzoo.recon3d.decoder import INPUTS, Kind
 from tfzoo.recon3d.encoders import ENCODERS
 from tfzoo.recon3d.layers import AGGREGATES, POINTS
 from tfzoo.training.config import RunConfig
@@ -35,7 +35,7 @@ class ReconstructorConfig(Config):
     visibility: bool = key(
         False, "views that do not have a point in their image do not count for it"
     )
-    decoder: Annotated[str, OneOf(*KINDS)] = key("cbn", "`cbn` or `plain`")
+    decoder: Kind = key("cbn", "`cbn` or `plain`")
     decoder_width: Count = key(64, "see `OccupancyDecoder`")
     blocks: Count = key(3, "see `OccupancyDecoder`")
     decoder_input: Annotated[str, OneOf(*INPUTS)] = key("condition", "`condition` or `world`")

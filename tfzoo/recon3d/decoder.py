@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Count, OneOf
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
 KINDS = ("cbn", "plain")
+Kind = Annotated[str, OneOf(*KINDS)]
 INPUTS = ("condition", "world")
 
 
@@ -71,10 +73,8 @@ class ConditionalResidualBlock(keras.layers.Layer):
         ValueError: another kind.
     """
 
-    def __init__(self, kind: str = "cbn", **keywords: Any):
+    def __init__(self, kind: Kind = "cbn", **keywords: Any):
         super().__init__(**keywords)
-        if kind not in KINDS:
-            raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
         self.kind = kind
 
     def build(self, h_shape: Shape, c_shape: Shape) -> None:
@@ -128,18 +128,13 @@ class OccupancyDecoder(keras.layers.Layer):
 
     def __init__(
         self,
-        width: int = 64,
-        blocks: int = 3,
-        kind: str = "cbn",
-        inputs: str = "condition",
+        width: Count = 64,
+        blocks: Count = 3,
+        kind: Kind = "cbn",
+        inputs: Annotated[str, OneOf(*INPUTS)] = "condition",
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        if width < 1 or blocks < 1:
-            raise ValueError(f"width={width}, blocks={blocks}: must be at least 1")
-        for name, value, allowed in (("kind", kind, KINDS), ("inputs", inputs, INPUTS)):
-            if value not in allowed:
-                raise ValueError(f"{name}={value!r}: must be one of {', '.join(allowed)}")
         self.width, self.count, self.kind, self.inputs = width, blocks, kind, inputs
 
     @override

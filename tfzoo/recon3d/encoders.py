@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from tfzoo.config import Count
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -43,16 +44,15 @@ class _Encoder(layers.Layer):
     receptive_field = 0
     stride: int | None = 2
 
-    def __init__(self, image_size: int = 64, features: int = 32, width: int = 24, **keywords: Any):
+    def __init__(
+        self, image_size: int = 64, features: Count = 32, width: Count = 24, **keywords: Any
+    ):
         super().__init__(**keywords)
         if image_size < 2 * self.divisor or image_size % self.divisor:
             raise ValueError(
                 f"image_size={image_size}: must be a multiple of {self.divisor}, at least "
                 f"{2 * self.divisor}"
             )
-        for name, value in (("features", features), ("width", width)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
         self.image_size, self.features, self.width = image_size, features, width
         before = keras.config.dtype_policy()
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Count, Natural, OneOf, Positive
 from tfzoo.recon3d import geometry
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -41,18 +42,14 @@ class PointRepresentation(keras.layers.Layer):
 
     def __init__(
         self,
-        points: str = "camera",
-        width: int = 64,
-        octaves: int = 0,
-        distance: float = 1.6,
+        points: Annotated[str, OneOf(*POINTS)] = "camera",
+        width: Count = 64,
+        octaves: Natural = 0,
+        distance: Positive = 1.6,
         scale: float = 1.0,
         **keywords: Any,
     ):
         super().__init__(autocast=False, **keywords)
-        if points not in POINTS:
-            raise ValueError(f"points={points!r}: must be one of {', '.join(POINTS)}")
-        if width < 1 or octaves < 0:
-            raise ValueError(f"width={width}, octaves={octaves}: must be at least 1 and 0")
         self.points, self.width, self.octaves = points, width, octaves
         self.distance, self.scale = distance, scale
         make = lambda name: keras.layers.Dense(  # noqa: E731
@@ -126,10 +123,13 @@ class ViewAggregation(keras.layers.Layer):
         ValueError: an argument is out of range; `concat` of more views; `var` of a single view.
     """
 
-    def __init__(self, mode: str = "mean_var", views: int | None = None, **keywords: Any):
+    def __init__(
+        self,
+        mode: Annotated[str, OneOf(*AGGREGATES)] = "mean_var",
+        views: Count | None = None,
+        **keywords: Any,
+    ):
         super().__init__(**keywords)
-        if mode not in AGGREGATES:
-            raise ValueError(f"mode={mode!r}: must be one of {', '.join(AGGREGATES)}")
         if (mode == "concat") != (views is not None) or (views or 1) < 1:
             raise ValueError(f"views={views}: must be given, from 1 up, for 'concat' and only then")
         self.mode, self.views = mode, views

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import keras
 import numpy as np
+from annotated_types import Gt, Lt
 from keras import ops
 from typing_extensions import override
 
@@ -27,10 +28,13 @@ class OccupancyIoU(keras.metrics.Metric):
         dtype: of its state.
     """
 
-    def __init__(self, threshold: float = 0.5, name: str = "iou", dtype: str | None = None):
+    def __init__(
+        self,
+        threshold: Annotated[float, Gt(0), Lt(1)] = 0.5,
+        name: str = "iou",
+        dtype: str | None = None,
+    ):
         super().__init__(name=name, dtype=dtype)
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold={threshold}: must be between 0 and 1")
         self.threshold, self._level = threshold, float(np.log(threshold / (1 - threshold)))
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Gt, Lt
 from keras import ops
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
+from tfzoo.config import Count, Natural, OneOf, Positive
 from tfzoo.recon3d import geometry, inputs
-from tfzoo.recon3d.decoder import OccupancyDecoder
+from tfzoo.recon3d.decoder import INPUTS, Kind, OccupancyDecoder
 from tfzoo.recon3d.encoders import ENCODERS
 from tfzoo.recon3d.field import Field, Functions, probabilities
-from tfzoo.recon3d.layers import PointRepresentation, ViewAggregation
+from tfzoo.recon3d.layers import AGGREGATES, POINTS, PointRepresentation, ViewAggregation
 from tfzoo.recon3d.meshes import extract_mesh, logit
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -63,29 +65,25 @@ class OccupancyReconstructor(ZooModel):
 
     def __init__(
         self,
-        image_size: int = 64,
-        encoder: str = "unet",
-        features: int = 32,
-        encoder_width: int = 24,
-        points: str = "camera",
-        point_width: int = 64,
-        octaves: int = 0,
-        distance: float = 1.6,
-        aggregate: str = "mean_var",
-        views: int | None = None,
+        image_size: Count = 64,
+        encoder: Annotated[str, OneOf(*ENCODERS)] = "unet",
+        features: Count = 32,
+        encoder_width: Count = 24,
+        points: Annotated[str, OneOf(*POINTS)] = "camera",
+        point_width: Count = 64,
+        octaves: Natural = 0,
+        distance: Positive = 1.6,
+        aggregate: Annotated[str, OneOf(*AGGREGATES)] = "mean_var",
+        views: Count | None = None,
         visibility: bool = False,
-        decoder: str = "cbn",
-        decoder_width: int = 64,
-        blocks: int = 3,
-        decoder_input: str = "condition",
-        threshold: float = 0.5,
+        decoder: Kind = "cbn",
+        decoder_width: Count = 64,
+        blocks: Count = 3,
+        decoder_input: Annotated[str, OneOf(*INPUTS)] = "condition",
+        threshold: Annotated[float, Gt(0), Lt(1)] = 0.5,
         **keywords: Any,
     ):
         super().__init__(autocast=False, **keywords)
-        if encoder not in ENCODERS:
-            raise ValueError(f"encoder={encoder!r}: must be one of {', '.join(ENCODERS)}")
-        if not 0 < threshold < 1:
-            raise ValueError(f"threshold={threshold}: must be between 0 and 1")
         self.image_size, self.visibility, self.threshold = image_size, visibility, threshold
         policy = self.dtype_policy
         self.encoder = ENCODERS[encoder](

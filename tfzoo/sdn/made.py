@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Widths
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -37,12 +38,8 @@ class MADE(keras.layers.Layer):
         ValueError: `dim` is below 2, or a width below 1, or there is no hidden layer.
     """
 
-    def __init__(self, dim: int, hidden: Sequence[int] = (128, 128), **keywords: Any):
+    def __init__(self, dim: Annotated[int, Ge(2)], hidden: Widths = (128, 128), **keywords: Any):
         super().__init__(**keywords)
-        if dim < 2:
-            raise ValueError(f"dim={dim}: must be at least 2")
-        if not hidden or min(hidden) < 1:
-            raise ValueError(f"hidden={list(hidden)}: must be widths of at least 1")
         self.dim, self.hidden = dim, tuple(hidden)
         self._degrees = [np.arange(dim) + 1]
         self._degrees += [1 + np.arange(width) * (dim - 1) // width for width in self.hidden]

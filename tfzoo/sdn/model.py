@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
+from tfzoo.config import Count, Fraction, NonNegative, OneOf, Positive, Widths
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
 from tfzoo.sdn.codes import check_codes, code_statistics
 from tfzoo.sdn.layers import SetDiscriminator, SetEncoder, SetGenerator
 from tfzoo.sdn.made import MADE
+from tfzoo.sdn.networks import PRESETS
 from tfzoo.training import replicas
 from tfzoo.training.two_player import TwoPlayer, follow
 from tfzoo.typing import Shape, Tensor
@@ -66,19 +68,19 @@ class SetDistributionNetwork(TwoPlayer):
         self,
         image_size: int = 16,
         channels: int = 1,
-        code_dim: int = 64,
-        noise_dim: int = 8,
-        preset: str = "mlp",
-        width: int = 256,
-        bottleneck: int = 8,
-        prior_hidden: Sequence[int] = (128, 128),
-        margin: float = 0.1,
-        prior_to_encoder: float = 0.0,
+        code_dim: Annotated[int, Ge(2)] = 64,
+        noise_dim: Count = 8,
+        preset: Annotated[str, OneOf(*PRESETS)] = "mlp",
+        width: Count = 256,
+        bottleneck: Count = 8,
+        prior_hidden: Widths = (128, 128),
+        margin: Positive = 0.1,
+        prior_to_encoder: NonNegative = 0.0,
         use_code: bool = True,
         stochastic: bool = False,
-        ema: float = 0.99,
+        ema: Fraction = 0.99,
         pixel_mean: float = 127.5,
-        pixel_std: float = 127.5,
+        pixel_std: Positive = 127.5,
         seed: int | None = None,
         **keywords: Any,
     ):
@@ -86,7 +88,6 @@ class SetDistributionNetwork(TwoPlayer):
         self.supports_masking = True
         for name, value in vars(self.arguments).items():
             setattr(self, name, value)
-        _check(margin, prior_to_encoder, ema, pixel_std, noise_dim)
         part = {"preset": preset, "width": width, "dtype": self.dtype_policy}
         size = (image_size, channels, code_dim)
         self.encoder = SetEncoder(*size, stochastic=stochastic, seed=seed, **part, name="encoder")
@@ -315,21 +316,6 @@ def make_adam(
 ) -> keras.optimizers.Adam:
     """Adam as GANs use it; `rate` may be a schedule."""
     return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
-
-
-def _check(
-    margin: float, prior_to_encoder: float, ema: float, pixel_std: float, noise_dim: int
-) -> None:
-    if not margin > 0:
-        raise ValueError(f"margin={margin}: must be above 0")
-    if not prior_to_encoder >= 0:
-        raise ValueError(f"prior_to_encoder={prior_to_encoder}: must be at least 0")
-    if not 0 <= ema < 1:
-        raise ValueError(f"ema={ema}: must be from 0 to below 1")
-    if not pixel_std > 0:
-        raise ValueError(f"pixel_std={pixel_std}: must be above 0")
-    if noise_dim < 1:
-        raise ValueError(f"noise_dim={noise_dim}: must be at least 1")
 
 
 def _spread(images: np.ndarray, mask: np.ndarray) -> float:

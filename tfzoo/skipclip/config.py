@@ -26,13 +26,13 @@ from tfzoo.errors import InputError
 from tfzoo.skipclip.augment import AugmentConfig
 from tfzoo.skipclip.model import KINDS, SHORTCUTS
 from tfzoo.skipclip.objective import REDUCTIONS, check_margin
+from tfzoo.skipclip.pretext import HEADS
 from tfzoo.skipclip.sampling import Clips
 from tfzoo.training.config import RunConfig
 
 PRETEXTS = ("skipclip", "order", "none")
 MODES = ("none", "probe", "full")
 METHODS = ("adam", "sgd")
-HEADS = ("none", "conv1x1")
 
 
 @dataclass(frozen=True)

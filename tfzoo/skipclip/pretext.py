@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
 import keras
+from annotated_types import Ge, Le
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Count, NonNegative, OneOf, check
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.training import replicas
 from tfzoo.training.zoo_model import ZooModel, refuse_losses, refuse_weights
 from tfzoo.typing import Tensor
 
-_HEADS = ("none", "conv1x1")
+HEADS = ("none", "conv1x1")
 
 
 class _Pretext(ZooModel):
@@ -113,27 +115,20 @@ class SkipClip(_Pretext):
     def __init__(
         self,
         encoder: keras.Model,
-        futures: int = 4,
+        futures: Annotated[int, Ge(2)] = 4,
         margin: float = 0.1,
-        rank_weight: float = 1.0,
-        rotation_weight: float = 0.0,
-        reduction: str = "sum",
-        head: str = "none",
-        head_width: int = 128,
+        rank_weight: NonNegative = 1.0,
+        rotation_weight: NonNegative = 0.0,
+        reduction: Annotated[str, OneOf(*objective.REDUCTIONS)] = "sum",
+        head: Annotated[str, OneOf(*HEADS)] = "none",
+        head_width: Count = 128,
         cross_video_negatives: bool = False,
         signed: bool = False,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        if reduction not in objective.REDUCTIONS:
-            raise ValueError(f"reduction={reduction!r}: must be sum or mean_pairs")
-        if head not in _HEADS:
-            raise ValueError(f"head={head!r}: must be none or conv1x1")
-        if rank_weight < 0 or rotation_weight < 0 or rank_weight + rotation_weight == 0:
-            raise ValueError(
-                f"rank_weight={rank_weight}, rotation_weight={rotation_weight}: must not be "
-                "negative, nor both 0"
-            )
+        either = rank_weight + rotation_weight > 0
+        check(either, "rank_weight", rank_weight, "above 0 without rotation_weight")
         ranked = futures + int(cross_video_negatives)
         objective.check_margin(margin, ranked, signed or head != "none")
         for key, value in vars(self.arguments).items():
@@ -253,10 +248,14 @@ class ClipOrder(_Pretext):
         ValueError: `clips` is out of range.
     """
 
-    def __init__(self, encoder: keras.Model, clips: int = 3, hidden: int = 128, **keywords: Any):
+    def __init__(
+        self,
+        encoder: keras.Model,
+        clips: Annotated[int, Ge(2), Le(4)] = 3,
+        hidden: Count = 128,
+        **keywords: Any,
+    ):
         super().__init__(**keywords)
-        if not 2 <= clips <= 4:
-            raise ValueError(f"clips={clips}: must be from 2 to 4")
         self.encoder, self.clips, self.hidden = encoder, clips, hidden
         policy, depth = self.dtype_policy, encoder.output_shape[-1]
         self.pairs = list(itertools.combinations(range(clips), 2))

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
+from tfzoo.config import Fraction, Natural
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.skipclip.pretext import pooled
@@ -41,8 +42,8 @@ class ActionRecognizer(ZooModel):
     def __init__(
         self,
         encoder: keras.Model,
-        classes: int,
-        dropout: float = 0.5,
+        classes: Natural,
+        dropout: Fraction = 0.5,
         context_head: keras.layers.Layer | None = None,
         future_head: keras.layers.Layer | None = None,
         view: tuple[int, float] = (112, 0.875),
@@ -53,10 +54,6 @@ class ActionRecognizer(ZooModel):
         if size < 1 or not 0 < share <= 1:
             raise ValueError(f"view={view}: must be a side from 1 up and a share up to 1")
         self.view = (int(size), float(share))
-        if classes < 0:
-            raise ValueError(f"classes={classes}: must be at least 0")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: must be from 0 to below 1")
         self.encoder, self.classes, self.rate = encoder, classes, dropout
         self.context_head, self.future_head = context_head, future_head
         depth, policy = encoder.output_shape[-1], self.dtype_policy

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from tfzoo.config import Fraction, Positive, Widths
 from tfzoo.environment import only_on
 from tfzoo.layers import SNDense, SpectralLayer
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 from tfzoo.uwac.mathematics import controlled_moments, moments_of
-from tfzoo.uwac.networks import SpaceModel, check_widths
+from tfzoo.uwac.networks import SpaceModel
 
 if TYPE_CHECKING:
     import tensorflow_probability as tfp
@@ -43,18 +44,14 @@ class DropoutCritic(SpaceModel):
 
     def __init__(
         self,
-        hidden: Sequence[int] = (256, 256),
-        dropout_rate: float = 0.1,
+        hidden: Widths = (256, 256),
+        dropout_rate: Fraction = 0.1,
         spectral_norm: bool = True,
-        sn_coeff: float = 1.0,
+        sn_coeff: Positive = 1.0,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        self.hidden = check_widths("hidden", hidden)
-        if not 0 <= dropout_rate < 1:
-            raise ValueError(f"dropout_rate={dropout_rate}: must be from 0 to below 1")
-        if not sn_coeff > 0:
-            raise ValueError(f"sn_coeff={sn_coeff}: must be above 0")
+        self.hidden = tuple(int(width) for width in hidden)
         self.dropout_rate, self.spectral_norm = float(dropout_rate), bool(spectral_norm)
         self.sn_coeff = float(sn_coeff)
         inputs, self.body = self.space.observation_dim + self.space.action_dim, []

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 from keras import ops
 
-from tfzoo.config import choices
+from tfzoo.config import OneOf
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 from tfzoo.uwac.critic import DropoutCritic
@@ -49,12 +49,11 @@ class ActorCritic(SpaceModel):
     def __init__(
         self,
         settings: AgentSettings | dict[str, Any] | None = None,
-        algorithm: str = "uwac",
+        algorithm: Annotated[str, OneOf(*ALGORITHMS)] = "uwac",
         seed: int = 0,
         data_version: str = "",
         **keywords: Any,
     ):
-        choices("algorithm", algorithm, ALGORITHMS)
         super().__init__(**keywords)
         if not isinstance(settings, AgentSettings):
             settings = AgentSettings(**(settings or {}))

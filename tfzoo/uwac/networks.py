@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from tfzoo.config import Count, Widths
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -43,8 +44,8 @@ class SpaceModel(ZooModel):
 
     def __init__(
         self,
-        observation_dim: int,
-        action_dim: int,
+        observation_dim: Count,
+        action_dim: Count,
         action_low: float | Sequence[float] = -1.0,
         action_high: float | Sequence[float] = 1.0,
         observation_mean: float | Sequence[float] = 0.0,
@@ -85,9 +86,9 @@ class GaussianActor(SpaceModel):
         ValueError: as `Space`, or a width below 1.
     """
 
-    def __init__(self, hidden: Sequence[int] = (256, 256), **keywords: Any):
+    def __init__(self, hidden: Widths = (256, 256), **keywords: Any):
         super().__init__(**keywords)
-        self.hidden = check_widths("hidden", hidden)
+        self.hidden = tuple(int(width) for width in hidden)
         kind = self.dtype_policy
         self.body = [dense(width, f"hidden_{i}", kind) for i, width in enumerate(self.hidden)]
         tiny = keras.initializers.RandomUniform(-1e-3, 1e-3)
@@ -161,9 +162,9 @@ class BehaviorVAE(SpaceModel):
         ValueError: as `Space`, or a width below 1.
     """
 
-    def __init__(self, units: int = 750, **keywords: Any):
+    def __init__(self, units: Count = 750, **keywords: Any):
         super().__init__(**keywords)
-        (self.units,) = check_widths("units", [units])
+        self.units = int(units)
         d, a = self.space.observation_dim, self.space.action_dim
         kind = self.dtype_policy
         self.encoder = [dense(units, f"encoder_{i}", kind) for i in range(2)]
@@ -229,18 +230,6 @@ class BehaviorVAE(SpaceModel):
         observation, action = self.split(x)
         mean, log_std = self.encode(observation, action)
         return ops.tanh(self.decode(observation, mean)), mean, log_std
-
-
-def check_widths(name: str, widths: Sequence[int]) -> tuple[int, ...]:
-    """Widths of layers as a tuple.
-
-    Raises:
-        ValueError: there is none, or one below 1.
-    """
-    found = tuple(int(w) for w in widths)
-    if not found or min(found) < 1:
-        raise ValueError(f"{name}={list(widths)}: must be widths from 1 up")
-    return found
 
 
 def build_chain(layers: Sequence[keras.layers.Layer], inputs: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from tfzoo.config import Count
 from tfzoo.registry import configurable
 from tfzoo.typing import Tensor
 
@@ -35,17 +36,14 @@ class Space:
 
     def __init__(
         self,
-        observation_dim: int,
-        action_dim: int,
+        observation_dim: Count,
+        action_dim: Count,
         action_low: float | Sequence[float],
         action_high: float | Sequence[float],
         observation_mean: float | Sequence[float],
         observation_std: float | Sequence[float],
     ):
         self.observation_dim, self.action_dim = int(observation_dim), int(action_dim)
-        for name in ("observation_dim", "action_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
         self.action_low = _spread("action_low", action_low, self.action_dim)
         self.action_high = _spread("action_high", action_high, self.action_dim)
         self.observation_mean = _spread("observation_mean", observation_mean, self.observation_dim)
