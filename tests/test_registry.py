@@ -13,6 +13,7 @@ import pytest
 from tfzoo import registry
 from tfzoo.config import Count, OneOf, Positive, Widths, checked
 from tfzoo.errors import InputError
+from tfzoo.optim import MomentumSGD
 
 
 def test_a_second_object_of_a_name_is_refused(monkeypatch):
@@ -126,6 +127,12 @@ def test_a_constructor_without_keywords_gets_nothing_of_keras():
             super().__init__(learning_rate=rate, name=name)
 
     assert Bare(0.5).get_config() == {"rate": 0.5, "name": "bare"}
+
+
+def test_what_keras_says_of_an_argument_goes_before():
+    optimizer = MomentumSGD(0.5)
+    optimizer.learning_rate = 0.25
+    assert optimizer.get_config()["learning_rate"] == 0.25
 
 
 def test_wrong_arguments_are_the_constructors_own_error():

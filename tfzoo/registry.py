@@ -95,8 +95,9 @@ def configurable(cls: Any) -> Any:
     def get_config(self: Any) -> dict[str, Any]:
         """The constructor's arguments."""
         inherited = getattr(super(cls, self), "get_config", dict)
-        config = {name: _plain(value) for name, value in vars(self.arguments).items()}
-        config |= own(self) if own else inherited()
+        said = own(self) if own else inherited()
+        rest = {name: value for name, value in vars(self.arguments).items() if name not in said}
+        config = _plain(rest) | said
         return {name: value for name, value in config.items() if is_open or name in parameters}
 
     def from_config(
