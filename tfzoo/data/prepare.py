@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ from tfzoo.files import locked
 if TYPE_CHECKING:
     import tensorflow as tf
     import tensorflow_datasets as tfds
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what TFDS says of its own code: its features read their own `dtype`."""
+    return "`FeatureConnector.dtype` is deprecated" not in record.getMessage()
+
+
+logging.getLogger("absl").addFilter(_is_news)
 
 _OURS = {
     "tfzoo_digits": "tfzoo.data.images.digits",

@@ -36,6 +36,7 @@ class OccupancyReconstructor(ZooModel):
 
     `fit` takes a dict `images`, `cameras`, `points` and the occupancies [B, N] of 0 and 1. `call`
     gives logits, of the dict or of three arguments. A view whose camera is all zero is absent.
+    Examples of weight 0 still count in BatchNormalization's running statistics, and nowhere else.
 
     Args:
         image_size: S; a multiple of 16 for `global` and `unet`, even for `local`.

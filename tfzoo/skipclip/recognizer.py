@@ -23,6 +23,8 @@ class ActionRecognizer(ZooModel):
     `rank` scores how soon one clip follows another, as a `SkipClip` was pre-trained to; after all
     layers have been fine-tuned those scores mean little.
 
+    Videos of weight 0 still count in BatchNormalization's running statistics, and nowhere else.
+
     Args:
         encoder: video to feature maps; it is used, not copied.
         classes: K; 0 makes a model without a linear layer, whose output are the features.
