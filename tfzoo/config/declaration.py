@@ -38,7 +38,8 @@ Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 Factor = Annotated[float, Gt(0), Le(1)]
 Text = Annotated[str, Len(1)]
-Widths = Annotated[Sequence[Count], Len(1)]
+Counts = Annotated[list[Count], Len(1)]  # of a config, whose lists OmegaConf reads
+Widths = Annotated[Sequence[Count], Len(1)]  # of a constructor, whose default is a tuple
 
 
 @dataclass(frozen=True)

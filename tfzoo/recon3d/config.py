@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Gt, Len, Lt
 
-from tfzoo.config import MISSING, Config, Count, Must, Natural, OneOf, Positive, Widths, check, key
+from tfzoo.config import MISSING, Config, Count, Counts, Must, Natural, OneOf, Positive, check, key
 from tfzoo.data.shapes.posed import ShapesConfig
 from tfzoo.recon3d.decoder import INPUTS, Kind
 from tfzoo.recon3d.encoders import ENCODERS
@@ -60,7 +60,7 @@ class ReconstructionConfig(RunConfig):
     decay: Annotated[str, OneOf("none", "cosine")] = key(
         "cosine", "`none`, or `cosine` to 0 over the training"
     )
-    test_views: Widths = key(
+    test_views: Counts = key(
         [1, 2, 5, 3], "numbers of views that results are reported with; the last is the headline's"
     )
     thresholds: Annotated[list[Annotated[float, Gt(0), Lt(1)]], Len(1)] = key(

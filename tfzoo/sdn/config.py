@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from tfzoo.config import MISSING, Config, Count, Fraction, NonNegative, OneOf, Positive, Widths, key
+from tfzoo.config import MISSING, Config, Count, Counts, Fraction, NonNegative, OneOf, Positive, key
 from tfzoo.data.config import PIXEL_HALF, PIXEL_MIDDLE, DataConfig
 from tfzoo.errors import InputError
 from tfzoo.sdn.networks import PRESETS, check_preset
@@ -40,7 +40,7 @@ class SDNConfig(Config):
     preset: Annotated[str, OneOf(*PRESETS)] = key("mlp", "`mlp`, `conv` or `sagan`")
     width: Count = key(256, "of the networks")
     bottleneck: Count = key(8, "of the energy's auto-encoder")
-    prior_hidden: Widths = key([128, 128], "widths of the prior")
+    prior_hidden: Counts = key([128, 128], "widths of the prior")
     margin: Positive = key(0.1, "in the energy's units")
     prior_to_encoder: NonNegative = key(0.0, "weight of -log p(z) in the encoder's gradient")
     use_code: bool = key(True, "false hides the code from the energy")

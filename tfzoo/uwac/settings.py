@@ -11,6 +11,7 @@ from annotated_types import Ge
 from tfzoo.config import (
     Config,
     Count,
+    Counts,
     Factor,
     Fraction,
     Must,
@@ -19,7 +20,6 @@ from tfzoo.config import (
     OneOf,
     Positive,
     Share,
-    Widths,
     key,
 )
 from tfzoo.uwac.critic import ESTIMATORS
@@ -43,7 +43,7 @@ class AgentSettings(Config):
 
     builds = ("tfzoo.uwac.critic:DropoutCritic",)
 
-    hidden: Widths = key([256, 256], "widths of actor and critics")
+    hidden: Counts = key([256, 256], "widths of actor and critics")
     vae_units: Count = key(750, "of the behaviour model")
     dropout_rate: Fraction = key(0.1, "of the critics; 0 with `bear` is plain BEAR")
     spectral_norm: bool = key(True, "of the critics' kernels")
