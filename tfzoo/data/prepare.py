@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import absl.logging
+
 from tfzoo.data.config import DataConfig
 from tfzoo.errors import InputError, first_line
 from tfzoo.files import locked
@@ -26,7 +28,7 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "`FeatureConnector.dtype` is deprecated" not in record.getMessage()
 
 
-logging.getLogger("absl").addFilter(_is_news)
+absl.logging.get_absl_logger().addFilter(_is_news)
 
 _OURS = {
     "tfzoo_digits": "tfzoo.data.images.digits",
