@@ -141,6 +141,7 @@ def test_meshes_are_counted_without_being_rendered(tmp_path, capsys):
             (tmp_path / category / f"{i}.obj").touch()
     words = ["train", "recon3d/meshes", f"data.path={tmp_path}", "batch_size=2", "--dry-run"]
     assert "data.unseen='lamp'" in fails(capsys, *words, "data.unseen=[lamp]")
+    assert "batch_size=5: must be" in fails(capsys, *words, "data.unseen=[cup]", "batch_size=5")
     assert main([*words, "data.unseen=[cup]"]) == 0
     out = capsys.readouterr().out
     assert json.loads(out.split("data: ")[1].splitlines()[0])["examples"] == 4

@@ -30,6 +30,9 @@ class Recipe(Generic[C, D]):
     config_class: ClassVar[type[RunConfig]] = RunConfig
     formats: ClassVar[tuple[str, ...]] = ()
     """Suffixes of the files that `save_answer` writes, e.g. `.obj`."""
+    own_data: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The `data.name`s by which a user's own files at `data.path` are taken, each with the keys to
+    be set for them: sizes, and what only the user knows. README's table is made of it."""
 
     def one_device(self, config: C) -> str:
         """Why a config must have `distribute=none`; empty where all values work."""

@@ -34,6 +34,7 @@ class Classification(ImageClassification[ClassifierConfig]):
     """Images to classes, by an `AFTClassifier`."""
 
     config_class = ClassifierConfig
+    own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
 
     def image_size(self, config: ClassifierConfig) -> int:
         """`model.image_size`."""
@@ -80,6 +81,7 @@ class LanguageModelling(Recipe[TextConfig, data.Datasets]):
     """Bytes to the next byte."""
 
     config_class = TextConfig
+    own_data = {"enwik8": ()}
 
     def data_info(self, config: TextConfig) -> data.Info:
         """Steps of an epoch; its bytes are 90 % of the text's usual or file's size."""
@@ -134,6 +136,7 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
     """Sub-pixels to the next sub-pixel."""
 
     config_class = ImageModelConfig
+    own_data = ImageClassification.own_data
 
     def data_info(self, config: ImageModelConfig) -> data.Info:
         """Image shape and steps of a known data set, or of the user's prepared one."""

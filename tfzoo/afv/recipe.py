@@ -60,6 +60,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
     """Images to classes by Adversarial Fisher Vectors."""
 
     config_class = ClassifierConfig
+    own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
 
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info

@@ -58,6 +58,7 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
     """Whether an image has an attribute (`celeb_a`), read from the disk."""
 
     config_class = AttributeConfig
+    own_data = {}
 
     def data_info(self, config: AttributeConfig) -> data.Info:
         """Two classes; an epoch is that of `celeb_a` where it is not known otherwise."""

@@ -25,6 +25,7 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
     """Images to classes through a finite bottleneck, simulated in function space."""
 
     config_class = NetworkTaskConfig
+    own_data = dict.fromkeys(ImageClassification.own_data, ("batch_size",))
 
     def one_device(self, config: NetworkTaskConfig) -> str:
         """The reason, which holds for every config."""

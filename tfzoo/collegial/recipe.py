@@ -62,6 +62,7 @@ class ResNeXtClassification(_Images[ResNeXtTaskConfig]):
     """Ensembles within the blocks of a ResNeXt."""
 
     config_class = ResNeXtTaskConfig
+    own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
 
     def image_size(self, config: ResNeXtTaskConfig) -> int:
         """`model.image_size`."""

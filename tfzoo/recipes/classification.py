@@ -113,6 +113,7 @@ class Images(Classification[C]):
     """Small labelled images."""
 
     feature = "image"
+    own_data = {"tfzoo_image_folder": (), "tfzoo_arrays": ()}
 
     def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: C) -> tf.Tensor:
         """Flipped and cropped, or as it is."""
@@ -155,6 +156,7 @@ class Table(Classification[C]):
     """Rows of numbers to classes."""
 
     feature = "features"
+    own_data = {"tfzoo_table": ("model.inputs",)}
 
     def data_info(self, config: C) -> data.Info:
         """Shape and classes: by `model.inputs`, of two classes, where no file is given."""

@@ -38,6 +38,8 @@ class ImageClassification(Recipe[C, data.Datasets]):
     logits; labels are one-hot.
     """
 
+    own_data = {"tfzoo_image_folder": (), "tfzoo_arrays": ()}
+
     def image_size(self, config: Any) -> int:
         """Side of the images that the model is given: the data's, unless a method says another.
 

@@ -31,6 +31,9 @@ class Retrieval(Recipe[C, data.Datasets]):
     """
 
     config_class = RetrievalConfig
+    own_data = {
+        "tfzoo_image_folder": ("label", "train_classes", "validation_classes", "model.image_size")
+    }
 
     def data_info(self, config: C) -> data.Info:
         """What the model depends on; an epoch's length is not known without the data."""

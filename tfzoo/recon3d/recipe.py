@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfzoo import data
+from tfzoo.config import check
 from tfzoo.data.shapes.catalogue import count_shapes, posed_shapes
 from tfzoo.data.shapes.posed import PosedShapes
 from tfzoo.errors import InputError
@@ -59,6 +60,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
 
     config_class = ReconstructionConfig
     formats = FORMATS
+    own_data = {"tfzoo_meshes": ("data.unseen", "image_size")}
 
     def one_device(self, config: ReconstructionConfig) -> str:
         """The reason, which holds for every config."""
@@ -66,7 +68,11 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
 
     def data_info(self, config: ReconstructionConfig) -> data.Info:
         """Steps, by the shapes of known data or of the path; without one they are guessed."""
-        known = count_shapes(config.data, config.image_size) or _KNOWN.get(config.data.name)
+        counted = count_shapes(config.data, config.image_size)
+        if counted is not None:
+            fits = config.batch_size <= counted
+            check(fits, "batch_size", config.batch_size, f"at most {counted}, the training shapes")
+        known = counted or _KNOWN.get(config.data.name)
         guesses = () if known else ("steps_per_epoch", "examples")
         return _info(config, known or _GUESS, guesses=guesses)
 

@@ -26,6 +26,7 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
     """Views of shapes to their occupancy."""
 
     config_class = JudgeConfig
+    own_data = {}
 
     def datasets(self, config: JudgeConfig) -> data.Datasets:
         """`set_size` random views of a shape, and its occupancy [8, 8, 8]."""

@@ -64,6 +64,8 @@ D = TypeVar("D", bound=data.Datasets)
 class SetsRecipe(Recipe[Images, D]):
     """What the tasks share: three splits of sets."""
 
+    own_data = {"tfzoo_image_folder": ("image_size", "channels")}
+
     def data_info(self, config: Images) -> data.Info:
         """Steps, by the sets of known data or of the path; without one they are guessed."""
         if config.data.path is not None:

@@ -31,6 +31,7 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
     """Videos to features, classes and scores of order."""
 
     config_class = VideoConfig
+    own_data = {"tfzoo_video_folder": (), "tfzoo_video_arrays": ("data.held_out",)}
 
     def data_info(self, config: VideoConfig) -> data.Info:
         """Classes (0 without labels) and steps; by `classes` where no path is given."""

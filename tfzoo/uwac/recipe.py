@@ -47,6 +47,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     """Transitions, to an actor-critic, to an evaluation in the environment."""
 
     config_class = OfflineConfig
+    own_data = {"tfzoo_transitions": ("environment",)}
 
     def one_device(self, config: OfflineConfig) -> str:
         """The reason, which holds for every config."""

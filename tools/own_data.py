@@ -1,0 +1,94 @@
+"""Rewrites README's table of a user's own data: `python tools/own_data.py`.
+
+It is made of what the recipes state, their `own_data`, and stands between `<!-- own data -->` and
+`<!-- end of own data -->`. A test makes it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import tfzoo  # noqa: F401  registers the tasks
+from tfzoo import registry, zoo
+from tfzoo.config import read_yaml
+from tfzoo.files import write_text
+from tfzoo.recipe import Recipe
+
+README = Path(__file__).parent.parent / "README.md"
+
+KINDS = {
+    "tfzoo_image_folder": "images, one folder a class (for `sdn` a set), at the top or in each of "
+    "`train`, `validation`, `test`",
+    "tfzoo_arrays": "images and labels in an `.npz`: `x`, `y`, or `x_train`, `y_train`, "
+    "`x_validation`, ..., `y_test`; JPEG files in one (`tfzoo.data.jpegs`)",
+    "enwik8": "a text, raw or compressed",
+    "tfzoo_table": "a table as CSV, the label last",
+    "tfzoo_video_folder": "videos, one folder a class, at the top or in each of `train`, "
+    "`validation`, `test`",
+    "tfzoo_video_arrays": "clips in an `.npz`: `x`, and `y` where there are labels",
+    "tfzoo_transitions": "transitions: D4RL's `.hdf5` or `.npz`, Minari's folders (extra `rl`)",
+    "tfzoo_meshes": "meshes, one folder a category, or all in an `.npz`",
+}
+"""What a user has, by `data.name`."""
+
+
+def recipes() -> dict[str, type[Recipe]]:
+    """The task of each recipe, by the recipe's name."""
+    files = {name: read_yaml(zoo.find_recipe(name)) for name in zoo.list_recipes()}
+    return {name: registry.get_task(values["task"]) for name, values in files.items()}
+
+
+def table() -> str:
+    """README's table: a row for each kind of data, recipes with the same keys together."""
+    tasks = recipes()
+    lines = ["| what you have | `data.name` | recipes: keys to set |", "|---|---|---|"]
+    for name, kind in KINDS.items():
+        groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for recipe, task in tasks.items():
+            if name in task.own_data:
+                groups[task.own_data[name]].append(recipe)
+        cells = [
+            ", ".join(_short(group, list(tasks)))
+            + (f": {', '.join(f'`{key}`' for key in keys)}" if keys else "")
+            for keys, group in sorted(groups.items(), key=lambda item: -len(item[0]))
+        ]
+        lines.append(f"| {kind} | `{name}` | {'<br>'.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _short(names: list[str], known: list[str]) -> list[str]:
+    """`aft/*` for all recipes of a method, `aft/{a,b}` for some."""
+    words = []
+    for method in dict.fromkeys(name.split("/")[0] for name in names):
+        mine, every = (
+            [name.split("/")[1] for name in group if name.startswith(f"{method}/")]
+            for group in (names, known)
+        )
+        one = mine[0] if len(mine) == 1 else f"{{{','.join(mine)}}}"
+        words.append(f"`{method}/{'*' if mine == every else one}`")
+    return words
+
+
+def filled(text: str) -> str:
+    """A Markdown text with the table as the recipes state it."""
+    return re.sub(
+        r"<!-- own data -->.*?<!-- end of own data -->",
+        lambda _: f"<!-- own data -->\n{table()}\n<!-- end of own data -->",
+        text,
+        flags=re.S,
+    )
+
+
+def main() -> None:
+    """Rewrites README."""
+    text = README.read_text(encoding="utf-8")
+    new = filled(text)
+    if new != text:
+        write_text(README, new)
+        print(f"{README.name}: rewritten")
+
+
+if __name__ == "__main__":
+    main()
