@@ -101,6 +101,33 @@ def test_nothing_is_left_of_what_fails(tmp_path):
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 
 
+KILLED = """
+import os, sys, pathlib, tfzoo.files as f
+with f.replacing(sys.argv[1]) as file, f.aside(pathlib.Path(sys.argv[2])) as folder:
+    file.write_text("half")
+    (folder / "part").mkdir(parents=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_killed_ones_left_goes_when_the_next_begins(tmp_path):
+    """By its lock: the number of the process and the name of the host say nothing."""
+    command("-c", KILLED, tmp_path / "a.txt", tmp_path / "b")
+    assert len(list(tmp_path.iterdir())) == 4, "two leftovers, two locks"
+    (tmp_path / ".kept-0000000.lock").touch()  # not ours
+    with files.aside(tmp_path / "c") as alive:
+        alive.mkdir()
+        files.write_text(tmp_path / "d.txt", "whole")
+        assert alive.is_dir(), "its maker lives"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".kept-0000000.lock", "d.txt"]
+
+
+def test_a_users_path_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    files.write_text("~/a.txt", "x")
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
 def test_windows_opens_no_folder(tmp_path, monkeypatch):
     """There `os.open` of a folder fails, and a file opened for reading cannot be flushed."""
     opened, real = [], os.open

@@ -19,7 +19,8 @@ WINGS = tuple(
 )
 LAYERS = (
     ("errors", "typing"),  # what any room raises, what its annotations say
-    ("config", "environment", "files", "_moved"),
+    ("files",),
+    ("config", "environment", "_moved"),
     ("registry", "zoo"),
     ("data.common", "layers", "metrics", "optim", "serving", "training"),
     WINGS,

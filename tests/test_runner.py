@@ -10,6 +10,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import toy
 from support import run, slow, start
@@ -179,6 +180,17 @@ def test_a_diverging_run_names_the_step_and_keeps_the_last_good_state(recipe, tm
         with np.load(path) as archive:
             assert all(np.isfinite(archive[n]).all() for n in archive.files)
     assert not (folder / "model.keras").exists()
+
+
+def test_a_disk_too_full_for_tensorboard_is_named(recipe, tmp_path, monkeypatch):
+    """Its writer is TensorFlow's, and raises TensorFlow's error."""
+
+    def full(folder, **_):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{folder}/x; No space left on device")
+
+    monkeypatch.setattr(keras.callbacks, "TensorBoard", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/run'"):
+        runner.run_recipe(runner.resolve(str(recipe)), tmp_path / "run")
 
 
 def test_dropout_differs_between_seeds(recipe, whole, tmp_path):

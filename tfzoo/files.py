@@ -6,6 +6,7 @@ import contextlib
 import csv
 import os
 import secrets
+import shutil
 import sys
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,35 +19,78 @@ import numpy as np
 from tfzoo.errors import InputError
 
 
+def expanded(path: str | Path) -> str:
+    """A user's path with `~`, `~name` and environment variables replaced by what they stand for.
+
+    A variable that is not set stays as it is written.
+    """
+    return os.path.expanduser(os.path.expandvars(path))
+
+
+@contextlib.contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Gives a hidden name beside `path` for what is being made; what has it at the end is removed.
+
+    A lock on `<name>.lock` says that its maker is alive, on whatever machine; what makers left
+    that were killed goes when the next one begins in the folder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    hidden = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    lock = hidden.with_name(f"{hidden.name}.lock")
+    with locked(lock, wait=True):
+        try:
+            yield hidden
+        finally:
+            _remove(hidden)
+            _unlock(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what makers of `aside` left in a folder that are no more."""
+    for lock in folder.glob(f".*-{'[0-9a-f]' * 8}*.lock"):
+        with contextlib.suppress(OSError), locked(lock):  # held by one at work, or another user's
+            _remove(lock.with_name(lock.name.removesuffix(".lock")))
+            _unlock(lock)
+
+
+def _unlock(lock: Path) -> None:
+    with contextlib.suppress(PermissionError):  # Windows removes it when it is released
+        lock.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a path to write to; on success it takes the place of `path`, else it vanishes.
 
     The temporary file lies in the same folder and keeps the suffix (Keras reads meaning from it).
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    aside.touch(exist_ok=False)
-    try:
-        yield aside
-        sync(aside)
-        os.replace(aside, path)
+    path = Path(expanded(path))
+    with aside(path) as hidden:
+        hidden.touch(exist_ok=False)
+        yield hidden
+        sync(hidden)
+        os.replace(hidden, path)
         sync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes a text file, complete or not at all."""
-    with replacing(path) as aside:
-        aside.write_text(text, encoding="utf-8")
+    with replacing(path) as hidden:
+        hidden.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows as a CSV file, complete or not at all: a column for each key that occurs."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
@@ -90,8 +134,9 @@ def read_npz(
     Raises:
         InputError: no such file, or anything but an `.npz` of plain arrays.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{named}={str(path)!r}: no such file")
+    path = expanded(path)
+    if not os.path.isfile(path):
+        raise InputError(f"{named}={path!r}: no such file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             wanted = [x for x in archive.files if any(fnmatchcase(x, n) for n in names)]

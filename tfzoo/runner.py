@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +22,7 @@ from tfzoo import registry, zoo
 from tfzoo.data import Datasets, Info
 from tfzoo.environment import environment, only_on
 from tfzoo.errors import InputError
-from tfzoo.files import locked, replacing, write_text
+from tfzoo.files import expanded, locked, replacing, write_text
 from tfzoo.recipe import Recipe
 from tfzoo.training.config import C, RunConfig
 from tfzoo.training.distribute import make_strategy
@@ -52,6 +54,7 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
     Raises:
         InputError: no such recipe, or the config is wrong.
     """
+    name_or_path = expanded(name_or_path)
     path = zoo.find_recipe(name_or_path)
     name = name_or_path if not Path(name_or_path).is_file() else Path(name_or_path).stem
     return _resolved(name, path, configs.read_yaml(path), overrides)
@@ -65,9 +68,10 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
 def _resolved(name: str, source: Any, own: Any, overrides: Sequence[str]) -> Resolved:
     """A recipe's own values with overrides laid over them, checked."""
     values = configs.parse(own, overrides)
-    if not isinstance(values.get("task"), str) or not values["task"]:
+    task = configs.peek(values, "task")
+    if not isinstance(task, str) or not task:
         raise InputError(f"{source}: task must be set, to one of {', '.join(registry.tasks())}")
-    recipe = registry.get_task(values["task"])()
+    recipe = registry.get_task(task)()
     kept, left_out = configs.for_other_data(recipe.config_class, own, overrides)
     config = configs.resolve(recipe.config_class, configs.parse(kept, overrides))
     reason = recipe.one_device(config)
@@ -89,6 +93,7 @@ def open_trained(
     Raises:
         InputError: there is no such model, or its recipe is not known.
     """
+    target = expanded(target)
     about = zoo.metadata(target)
     if (Path(target) / "config.yaml").is_file():
         recipe = recipe or str(Path(target) / "config.yaml")
@@ -109,7 +114,7 @@ def open_trained(
 def run_directory(resolved: Resolved, root: str | Path = "runs") -> Path:
     """`runs/<recipe>-<hash of the config>`: the same command finds the same directory."""
     text = configs.to_yaml(resolved.config)
-    return Path(root) / f"{resolved.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return Path(expanded(root)) / f"{resolved.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def run_recipe(
@@ -133,7 +138,7 @@ def run_recipe(
         TrainingInterrupted: SIGINT or SIGTERM came; the same call goes on.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    config, directory = resolved.config, Path(directory)
+    config, directory = resolved.config, Path(expanded(directory))
     finished = directory / "metrics.json"
     _claim(directory, config)
     if finished.is_file():
@@ -145,7 +150,7 @@ def run_recipe(
     if not run.chief:
         _train(resolved, run)
         return {}
-    with _alone(directory):
+    with _alone(directory), _disk_errors(directory):
         return _carry_out(resolved, run, export)
 
 
@@ -162,6 +167,22 @@ def remarks(resolved: Resolved) -> list[str]:
             "each; rare.classes=0 keeps all"
         )
     return lines
+
+
+@contextlib.contextmanager
+def _disk_errors(directory: Path) -> Iterator[None]:
+    """Makes whatever a disk that takes no more raises one `OSError` that names the directory.
+
+    TensorFlow's writers raise errors of their own, and Python's name no file once it is open.
+    """
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            said = str(directory) in str(error) and os.strerror(number) in str(error)
+            if getattr(error, "errno", None) == number or said:
+                raise OSError(number, os.strerror(number), str(directory)) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -184,7 +205,7 @@ def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets, dict[st
         # preparing data, which happens the first time only, draws random numbers too
         keras.utils.set_random_seed(config.seed)
         with run.scope():
-            model = recipe.build(config, datasets.info)
+            model = _build(resolved, datasets.info)
         training = recipe.train(model, datasets, run)
     return model, datasets, training
 
@@ -269,7 +290,22 @@ def dry_run(resolved: Resolved) -> keras.Model:
     """Builds the model from the data's description alone; trains nothing, downloads nothing."""
     config = resolved.config
     prepare(config)
-    return resolved.recipe.build(config, resolved.recipe.data_info(config))
+    return _build(resolved, resolved.recipe.data_info(config))
+
+
+def _build(resolved: Resolved, info: Any) -> keras.Model:
+    """The model of a config.
+
+    Raises:
+        InputError: its sizes do not go together, or no memory holds them.
+    """
+    try:
+        return resolved.recipe.build(resolved.config, info)
+    except InputError:
+        raise
+    except (ValueError, OverflowError, MemoryError, tf.errors.ResourceExhaustedError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{resolved.name}: this config gives no model: {first}") from error
 
 
 def prepare(config: RunConfig) -> tf.distribute.Strategy | None:

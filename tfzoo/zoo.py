@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfzoo.errors import InputError
-from tfzoo.files import replacing
+from tfzoo.files import expanded, replacing
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ def find_recipe(name_or_path: str) -> Path:
     Raises:
         InputError: neither; the message has near matches.
     """
-    path = Path(name_or_path)
+    path = Path(expanded(name_or_path))
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise InputError(f"recipe {name_or_path!r}: no such file")
@@ -160,7 +160,7 @@ def _file_of(name: str) -> tuple[Path, str | None]:
     if name in index():
         entry = index()[name]
         return WEIGHTS / entry["file"], entry["sha256"]
-    path = Path(name)
+    path = Path(expanded(name))
     path = path / "model.keras" if path.is_dir() else path
     if path.suffix != ".keras" or not path.is_file():
         raise InputError(

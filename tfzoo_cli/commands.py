@@ -15,6 +15,7 @@ def train(words: argparse.Namespace) -> None:
     """`tfzoo train RECIPE [key=value ...]`."""
     from tfzoo import runner
     from tfzoo.config import to_yaml
+    from tfzoo.files import expanded
 
     resolved = runner.resolve(words.recipe, words.overrides)
     if words.print_config:
@@ -30,7 +31,7 @@ def train(words: argparse.Namespace) -> None:
             print(f"guessed, since the data are not there: {', '.join(info.guesses)}")
         print(f"{model.count_params():,} parameters; nothing was trained")
         return
-    directory = words.run_dir or runner.run_directory(resolved)
+    directory = expanded(words.run_dir) if words.run_dir else runner.run_directory(resolved)
     print(f"run directory: {directory}")
     metrics = runner.run_recipe(resolved, directory, export=not words.no_export)
     _print_metrics(metrics)
@@ -99,9 +100,10 @@ def predict(words: argparse.Namespace) -> None:
 
 def demo(words: argparse.Namespace) -> None:
     """`tfzoo demo [--output DIR]`."""
+    from tfzoo.files import expanded
     from tfzoo_cli import demo
 
-    demo.main(Path(words.output))
+    demo.main(Path(expanded(words.output)))
 
 
 def experiment(words: argparse.Namespace) -> int | None:

@@ -64,6 +64,17 @@ def test_the_config_is_frozen_and_survives_yaml(tmp_path):
         ("epochs", ["epochs", "key=value"]),
         ("epochs=[1", ["epochs=[1"]),
         ("model=3", ["model", "3"]),
+        ("epochs=${oc.env:UNSET}", ["epochs='${oc.env:UNSET}'", "'UNSET' not found"]),
+        ("epochs=${nope}", ["epochs='${nope}'", "'nope' not found"]),
+        ("epochs=${oc.decode:'[1'}", ["epochs=", "BRACKET_CLOSE"]),
+        ("epochs=${epochs}", ["epochs='${epochs}'", "Recursive"]),
+        ("model.rate=${.dim", ["model.rate"]),
+        ("model.windows=['${nope}']", ["model.windows[0]='${nope}'"]),
+        ("model=${nope}", ["model='${nope}'"]),
+        ("model=\\${nope}", ["model='${nope}'"]),
+        ("epochs=${precision}", ["epochs='${precision}'", "whole number"]),
+        ("epochs=1" + "0" * 30, ["epochs=1000", "32 bits"]),
+        ("model.rate=1" + "0" * 400, ["32 bits"]),
     ],
 )
 def test_a_wrong_override_is_named_in_one_line(override, words):
@@ -72,6 +83,55 @@ def test_a_wrong_override_is_named_in_one_line(override, words):
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+def test_numbers_that_float32_does_not_hold():
+    @dataclass(frozen=True)
+    class Scale(config.Config):
+        rate: float = 1.0
+        widths: list[float] = field(default_factory=list)
+
+    for wrong in ({"rate": 1e300}, {"rate": 10**400}, {"widths": [1.0, -1e39]}):
+        with pytest.raises(InputError, match="32 bits"):
+            Scale(**wrong)
+    assert Scale(rate=1e30).rate == 1e30
+
+
+def test_references_to_other_keys_defaults_and_the_environment(monkeypatch):
+    monkeypatch.setenv("STEPS", "9")
+    found = parsed("seed=${model.dim}", "steps_per_epoch=${oc.env:STEPS}", "model.dim=${epochs}")
+    assert (found.seed, found.steps_per_epoch, found.model.dim) == (2, 9, 2)
+
+
+@pytest.mark.parametrize("value", ["${nope}", "${task}", "${oc.env:UNSET}"])
+def test_a_task_that_refers_to_nothing(value):
+    with pytest.raises(InputError, match="task='"):
+        config.peek(config.parse({}, [f"task={value}"]), "task")
+
+
+@dataclass(frozen=True)
+class Source(config.Config):
+    path: config.UserPath | None = None
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("~/a b/é.npz", "HOME/a b/é.npz"),
+        ("$STORE/x", "/store/x"),
+        ("${oc.env:STORE}/x", "/store/x"),
+        ("$UNSET/x", "$UNSET/x"),
+        ("a~/x", "a~/x"),
+        ("gs://bucket//x", "gs://bucket//x"),
+        (r"C:\data\x", r"C:\data\x"),
+        ("null", None),
+    ],
+)
+def test_paths_are_expanded(given, meant, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STORE", "/store")
+    found = config.resolve(Source, config.parse({}, [f"path={given}"]))
+    assert found.path == (meant and meant.replace("HOME", str(tmp_path)))
 
 
 def test_wrong_files(tmp_path):

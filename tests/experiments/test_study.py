@@ -3,11 +3,12 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from tfzoo.errors import InputError
-from tfzoo.experiments import statistics, study
+from tfzoo.experiments import keeping, statistics, study
 from tfzoo.experiments.statistics import Interval, Row
 from tfzoo.experiments.study import Arm
 
@@ -20,7 +21,7 @@ def fake(calls, failing=()):
         calls.append(folder.name)
         if folder.name in failing:
             raise RuntimeError("loss is nan\nmore")
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         seed, epochs = resolved.config.seed, resolved.config.epochs
         value = seed + (10.0 if epochs == 2 else 0.1 * seed)
         text = {"test": {"bits": value}, "parameters": 7}
@@ -77,3 +78,54 @@ def test_verdicts_can_go_against_the_claim():
 def test_wrong_seeds(text):
     with pytest.raises(InputError, match="--seeds"):
         study.parse_seeds(text)
+
+
+def computed(calls, value):
+    calls.append(value)
+    return [Row("a", 1, None, {"m": value / 3}), {"curve": np.linspace(0, value, 3), "n": [1, 2]}]
+
+
+def test_what_is_finished_is_kept_until_settings_or_code_change(tmp_path, monkeypatch, capsys):
+    calls = []
+    first = keeping.kept(tmp_path, "d=4, seed 1", {"steps": 2}, computed, calls, 1.0)
+    again = keeping.kept(tmp_path, "d=4, seed 1", {"steps": 2}, computed, calls, 1.0)
+    assert calls == [1.0] and "finished already" in capsys.readouterr().out
+    assert again[0] == first[0], "to the bit"
+    np.testing.assert_array_equal(again[1]["curve"], first[1]["curve"])
+    keeping.kept(tmp_path, "d=8, seed 1", {"steps": 2}, computed, calls, 2.0)
+    keeping.kept(tmp_path, "d=4, seed 1", {"steps": 3}, computed, calls, 3.0)
+    assert calls == [1.0, 2.0, 3.0]
+    monkeypatch.setattr(keeping, "_code", lambda method: "other")
+    keeping.kept(tmp_path, "d=4, seed 1", {"steps": 3}, computed, calls, 4.0)
+    assert calls[-1] == 4.0
+
+
+def test_the_digest_of_code_is_of_a_methods_own_and_of_no_remark(tmp_path, monkeypatch):
+    (tmp_path / "aft").mkdir()
+    (tmp_path / "afv").mkdir()
+    code, other = tmp_path / "aft" / "recipe.py", tmp_path / "afv" / "recipe.py"
+    code.write_text('"""One."""\nx = 1  # why\n\n\ndef f():\n    """Two."""\n    return 2\n')
+    other.write_text("y = 1\n")
+    monkeypatch.setattr(keeping, "_PACKAGE", tmp_path)
+    digest = keeping._code.__wrapped__
+    before = digest("aft")
+    code.write_text("x = 1\ndef f():\n    return 2\n")
+    other.write_text("y = 2\n")
+    assert digest("aft") == before
+    code.write_text("x = 1\ndef f():\n    return 3\n")
+    assert digest("aft") != before
+
+
+def test_a_run_of_other_settings_or_code_starts_over(tmp_path, monkeypatch):
+    calls = []
+
+    def run(resolved, folder, export):
+        calls.append((folder / "metrics.json").is_file())
+        (folder / "metrics.json").write_text(json.dumps({"parameters": 7}))
+        return {"bits": 1.0}
+
+    for epochs in (1, 1, 2):
+        study.run_grid([Arm("a", "aft/pydoc", [f"epochs={epochs}"])], [0], tmp_path, run)
+    monkeypatch.setattr(keeping, "_code", lambda method: "other")
+    study.run_grid([Arm("a", "aft/pydoc", ["epochs=2"])], [0], tmp_path, run)
+    assert calls == [False, True, False, False]

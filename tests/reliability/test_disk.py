@@ -16,24 +16,25 @@ def mount(folder, options):
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
+@pytest.fixture(params=["1m"])
+def small_disk(request, tmp_path):
     """A folder of its own with 1 MB; needs root."""
     folder = tmp_path / "disk"
     folder.mkdir()
     try:
-        mount(folder, "size=1m")
+        mount(folder, f"size={request.param}")
     except (subprocess.CalledProcessError, OSError):
         pytest.skip("mounting needs root")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.parametrize("small_disk", ["4k", "8k", "1m"], indirect=True)
 def test_a_full_disk_ends_in_one_line_and_the_run_goes_on_with_more(small_disk, tmp_path):
     status, _, err = run(*TRAIN, small_disk / "run")
     said = [line for line in err.splitlines() if line.startswith("tfzoo: ")]
     assert status == 1 and len(said) == 1 and "No space left" in said[0], err[-2000:]
-    assert "Traceback" not in err
+    assert "Traceback" not in err and str(small_disk / "run") in said[0]
     whole(small_disk)
     mount(small_disk, "remount,size=100m")
     for folder in (small_disk / "run", tmp_path / "whole"):

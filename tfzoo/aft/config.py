@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 from tfzoo.aft.block import Variant
 from tfzoo.aft.layers import Odd
@@ -16,7 +16,6 @@ from tfzoo.config import (
     Fraction,
     Natural,
     OneOf,
-    Positive,
     check,
     key,
 )
@@ -60,7 +59,9 @@ class ClassifierModelConfig(MixerConfig):
     patch_size: Count = key(MISSING, "side of a patch")
     variant: Variant = key("full", "see `MixerConfig`")
     bias_dim: Count = key(128, "d' of `full` and `local`")
-    mlp_ratio: Positive = key(4.0, "width of the feed-forward layers over `dim`")
+    mlp_ratio: Annotated[float, Gt(0), Le(1000)] = key(
+        4.0, "width of the feed-forward layers over `dim`"
+    )
     drop_path: Fraction = key(0.0, "stochastic depth in the last block")
     pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)

@@ -16,10 +16,12 @@ from tfzoo.config import (
     Count,
     Factor,
     Fraction,
+    Level,
     NonNegative,
     OneOf,
     Positive,
     Rising,
+    Spread,
     key,
 )
 from tfzoo.data.config import PIXEL_HALF, PIXEL_MIDDLE, DataConfig
@@ -44,8 +46,8 @@ class GANConfig(Config):
     mcmc_weight: NonNegative = key(0.0, "gamma of the MCMC-inspired term")
     mcmc_noise: NonNegative = key(0.0, "deviation of its noise")
     ema: Fraction = key(0.9, "of the averaged generator")
-    pixel_mean: float | None = key(None, PIXEL_MIDDLE, of_data=True)
-    pixel_std: Positive | None = key(None, PIXEL_HALF, of_data=True)
+    pixel_mean: Level | None = key(None, PIXEL_MIDDLE, of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_HALF, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tfzoo.bottleneck.kernels import ACTIVATIONS
 from tfzoo.bottleneck.model import Stable
-from tfzoo.config import MISSING, Config, Count, OneOf, Positive, check, key
+from tfzoo.config import MISSING, Config, Count, Level, OneOf, Positive, Spread, check, key
 from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
@@ -31,8 +31,8 @@ class NetworkConfig(Config):
     freeze_features: bool = key(False, "an ablation")
     rate: Stable = key(0.1, "c in learning rate = c N / (curvature x lambda_max(Theta_F))")
     limit: Stable = key(1.0, "the sharpness above which the learning rate is lowered")
-    pixel_mean: float | None = key(None, PIXEL_MEAN, of_data=True)
-    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
+    pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
     unit_rows: bool = key(False, "then scaled to length sqrt(n)")
 
 

@@ -128,7 +128,7 @@ class WholeSetModel(ZooModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as when the model was saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
+        if self.built and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
     @only_on("tensorflow", "torch", why="whose steps assign to its weights, as JAX's must not")

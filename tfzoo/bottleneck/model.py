@@ -230,7 +230,8 @@ class BottleneckNetwork(WholeSetModel):
             centred=self.arguments.centred,
             frozen=self.arguments.freeze_features,
         )
-        self.optimizer.build(self.trainable_variables)
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
         if self._spectral and int(self.optimizer.iterations) == 0:
             top = loss.curvature * largest(self._problem, self._state)
             if not 0 < top < float("inf"):

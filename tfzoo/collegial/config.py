@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfzoo.collegial.resnext import stage_blocks
-from tfzoo.config import MISSING, Config, Count, OneOf, Positive, key
+from tfzoo.config import MISSING, Config, Count, Level, OneOf, Spread, key
 from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig, PixelMean, PixelStd
 from tfzoo.errors import InputError
 from tfzoo.optim import OptimizerConfig, StepsConfig
@@ -72,8 +72,8 @@ class MLPConfig(Config):
     activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key("relu", "of the hidden layers")
     parametrization: Annotated[str, OneOf("standard", "ntk")] = key("ntk", "`ntk` or `standard`")
     use_bias: bool = key(False, "biases in all layers")
-    pixel_mean: float | None = key(None, PIXEL_MEAN, of_data=True)
-    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
+    pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
 
 
 @dataclass(frozen=True)

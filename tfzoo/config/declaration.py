@@ -25,6 +25,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Len, Lt
 
 from tfzoo.errors import InputError
+from tfzoo.files import expanded
 
 F = TypeVar("F", bound=Callable[..., Any])
 MISSING: Any = "???"
@@ -37,7 +38,12 @@ NonNegative = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
 Share = Annotated[float, Ge(0), Le(1)]
 Factor = Annotated[float, Gt(0), Le(1)]
+Level = Annotated[float, Ge(-1e6), Le(1e6)]
+Spread = Annotated[float, Ge(1e-6), Le(1e6)]
+"""Mean and deviation of pixels: wide enough for any; beyond, float32 has nothing left of them."""
 Text = Annotated[str, Len(1)]
+UserPath = Annotated[str, Len(1), expanded]
+"""A path of the user's: `~` and environment variables in it are replaced."""
 Counts = Annotated[list[Count], Len(1)]  # of a config, whose lists OmegaConf reads
 Widths = Annotated[Sequence[Count], Len(1)]  # of a constructor, whose default is a tuple
 
@@ -106,6 +112,9 @@ class Config:
             value = getattr(self, name)
             check(value is not MISSING and value != MISSING, name, value, "set, it has no default")
             require(hint, name, value)
+            check(_has_room(value), name, _plain(value), "of 32 bits, whole up to 2147483647")
+            if isinstance(value, str) and any(expanded in _split(o)[1] for o in _options(hint)):
+                object.__setattr__(self, name, expanded(value))
 
 
 def hints(cls: type) -> dict[str, Any]:
@@ -254,7 +263,18 @@ def _fits_one(value: Any, hint: Any) -> bool:
     return all(_holds(value, requirement) for requirement in required)
 
 
+def _has_room(value: Any) -> bool:
+    """Whether TensorFlow's int32 and float32 hold what is finite in a value."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_has_room, value))
+    if isinstance(value, numbers.Integral):
+        return abs(int(value)) < 2**31
+    return not isinstance(value, float) or not math.isfinite(value) or abs(value) < 3.4e38
+
+
 def _holds(value: Any, requirement: Any) -> bool:
+    if requirement is expanded:  # done to it afterwards
+        return True
     if isinstance(requirement, Must):
         return requirement.holds(value)
     if isinstance(requirement, OneOf):

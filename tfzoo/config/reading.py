@@ -86,16 +86,16 @@ def for_other_data(
     from omegaconf import OmegaConf
 
     laid = parse(values, overrides)
-    others = (OmegaConf.select(values, f"data.{word}", default=None) for word in ("name", "path"))
+    others = (_written(values, f"data.{word}") for word in ("name", "path"))
     changed = [
-        theirs is not None and theirs != OmegaConf.select(laid, f"data.{word}", default=None)
+        theirs is not None and theirs != _written(laid, f"data.{word}")
         for word, theirs in zip(("name", "path"), others, strict=True)
     ]
     if not any(changed):
         return values, []
     told = {word.partition("=")[0] for word in overrides}
     names = [name for name in _of_data(config_class) if name not in told]
-    left_out = [name for name in names if OmegaConf.select(values, name, default=None) is not None]
+    left_out = [name for name in names if _written(values, name) is not None]
     kept = values.copy()
     for name in left_out:
         group, _, last = name.rpartition(".")
@@ -137,11 +137,23 @@ def resolve(config_class: type[T], values: Any) -> T:
     except MissingMandatoryValue as error:
         raise InputError(f"{error.full_key}: must be set, it has no default") from None
     except OmegaConfBaseException as error:
-        if not error.full_key:
-            raise InputError(_not_nested(config_class, values) or _one_line(error)) from None
-        value = OmegaConf.select(OmegaConf.create(values), error.full_key, default=None)
-        allowed = _type_of(config_class, error.full_key)
-        raise InputError(f"{error.full_key}={value!r}: must be {allowed}") from None
+        raise InputError(_wrong_value(config_class, values, error)) from None
+    except OverflowError as error:  # a whole number for a float
+        raise InputError(f"a value of the config: {error}; must be of 32 bits") from None
+
+
+def peek(values: DictConfig, key: str) -> Any:
+    """One value of a mapping whose class is not known yet; None where the key is not there.
+
+    Raises:
+        InputError: it refers to what is not there.
+    """
+    from omegaconf.errors import InterpolationResolutionError
+
+    try:
+        return values.get(key)
+    except InterpolationResolutionError as error:
+        raise InputError(_unresolved(values, key, error)) from None
 
 
 def _construct(config_class: type[T], node: Any, prefix: str = "") -> T:
@@ -177,13 +189,45 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _not_nested(config_class: type, values: Any) -> str | None:
-    """The complaint about a plain value where a group of keys belongs, if that is what is wrong."""
+def _wrong_value(config_class: type, values: Any, error: Any) -> str:
+    """The complaint about a value that is of another type, or refers to what is not there."""
+    from omegaconf.errors import InterpolationResolutionError, ValidationError
+
+    key = error.full_key
+    if not key:
+        return _not_nested(config_class, values) or _one_line(error)
+    if isinstance(error, InterpolationResolutionError) and not isinstance(error, ValidationError):
+        return _unresolved(values, key, error)
+    return f"{key}={_written(values, key)!r}: must be {_type_of(config_class, key)}"
+
+
+def _unresolved(values: Any, key: str, error: Any) -> str:
+    """The complaint about a reference (`${...}`) to what is not there, or to itself."""
+    reason = str(error).splitlines()[0].split("while resolving interpolation: ")[-1]
+    return (
+        f"{key}={_written(values, key)!r}: ${{...}} must name another key, "
+        f"as ${{seed}}, or an environment variable, as ${{oc.env:HOME}}: {reason}"
+    )
+
+
+def _written(values: Any, key: str) -> Any:
+    """The value of a dotted key as it was given, references not followed."""
     from omegaconf import OmegaConf
 
+    value = OmegaConf.to_container(OmegaConf.create(values), resolve=False)
+    for word in re.findall(r"[^.\[\]]+", key):
+        if isinstance(value, list) and word.isdigit() and int(word) < len(value):
+            value = value[int(word)]
+        else:
+            value = value.get(word) if isinstance(value, dict) else None
+    return value
+
+
+def _not_nested(config_class: type, values: Any) -> str | None:
+    """The complaint about a plain value where a group of keys belongs, if that is what is wrong."""
     for name, hint in typing.get_type_hints(config_class).items():
-        value = OmegaConf.create(values).get(name)
-        if dataclasses.is_dataclass(hint) and value is not None and not OmegaConf.is_dict(value):
+        value = _written(values, name)
+        if dataclasses.is_dataclass(hint) and not isinstance(value, (dict, type(None))):
             names = ", ".join(f"{name}.{f.name}" for f in dataclasses.fields(hint))
             return f"{name}={value!r}: must be keys below it: {names}"
     return None

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from annotated_types import Ge, Len
 
-from tfzoo.config import MISSING, Config, OneOf, Positive, Text, key
+from tfzoo.config import MISSING, Config, Level, OneOf, Spread, Text, UserPath, key
 
 ON_ERROR = ("fail", "skip")
 
-PixelMean = Annotated[list[float], Len(1)] | None
-PixelStd = Annotated[list[Positive], Len(1)] | None
+PixelMean = Annotated[list[Level], Len(1)] | None
+PixelStd = Annotated[list[Spread], Len(1)] | None
 
 PIXEL_MEAN = "subtracted from raw pixels; null: the mean of the training data"
 PIXEL_STD = "then divided by; null: the standard deviation of the training data"
@@ -32,8 +32,8 @@ class DataConfig(Config):
         "`tfzoo_table`, `tfzoo_transitions`, ...; `name/config` for a builder that has "
         "several.",
     )
-    data_dir: Text | None = key(None, "where TFDS keeps prepared data; None is its own default")
-    path: Text | None = key(
+    data_dir: UserPath | None = key(None, "where TFDS keeps prepared data; None is its own default")
+    path: UserPath | None = key(
         None,
         "the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, "
         "`tfzoo_table`, `tfzoo_transitions`, `tfzoo_video_arrays`, `tfzoo_video_folder`.",

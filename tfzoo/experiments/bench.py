@@ -18,7 +18,7 @@ from typing import Any
 from tfzoo.config import check
 from tfzoo.environment import columns, environment
 from tfzoo.experiments.workers import STARTUP_SECONDS, Lost, Worker, workers
-from tfzoo.files import write_csv, write_text
+from tfzoo.files import expanded, write_csv, write_text
 
 __all__ = [
     "Lost",
@@ -265,7 +265,7 @@ def parser(
     """The options that all benches have: `--rounds`, `--output`, and `--parts` if there are any."""
     made = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
     made.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
-    made.add_argument("--output", default=f"benches/{name}")
+    made.add_argument("--output", type=expanded, default=f"benches/{name}")
     if parts:
         made.add_argument("--parts", default=",".join(parts), help="some of %(default)s")
     return made

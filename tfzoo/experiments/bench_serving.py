@@ -25,6 +25,7 @@ import numpy as np
 from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target
+from tfzoo.files import expanded
 
 MODELS = ("aft/digits", "skipclip/motions")
 BATCHES = (1, 2, 5)
@@ -80,7 +81,7 @@ class Client:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench serving` with the arguments `argv`."""
     parser = argparse.ArgumentParser(prog="tfzoo bench serving", description=__doc__)
-    parser.add_argument("--output", default="benches/serving")
+    parser.add_argument("--output", type=expanded, default="benches/serving")
     parser.add_argument("--minutes", type=float, default=10.0, help="of load; default %(default)s")
     parser.add_argument("--clients", type=int, default=8, help="half REST; default %(default)s")
     words = parser.parse_args(argv)

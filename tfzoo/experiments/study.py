@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from tfzoo import runner
+from tfzoo.config import to_yaml
 from tfzoo.environment import columns, environment
 from tfzoo.errors import InputError
+from tfzoo.experiments.keeping import fingerprint
 from tfzoo.experiments.statistics import Row, interval, paired, values, verdict
-from tfzoo.files import write_csv, write_text
+from tfzoo.files import expanded, write_csv, write_text
 from tfzoo.training.callbacks import TrainingInterrupted
 
 
@@ -43,8 +46,9 @@ def run_grid(
 ) -> list[Row]:
     """Trains every arm with every seed, one after the other, seeds outermost.
 
-    Each run has its own directory below `output`; finished ones are not repeated, so that an
-    interrupted study goes on where it stopped. A run that fails is a row that says so.
+    Each run has its own directory below `output`; finished ones are not repeated, so that a killed
+    study goes on where it stopped, unless their settings or code have changed. A run that fails is
+    a row that says so.
 
     Args:
         arms: the settings.
@@ -67,6 +71,7 @@ def run_grid(
 
 def _run_one(arm: Arm, seed: int, folder: Path, run: Callable) -> Row:
     resolved = runner.resolve(arm.recipe, [*arm.overrides, f"seed={seed}"])
+    _clear_outdated(folder, resolved)
     start = time.monotonic()
     try:
         metrics = run(resolved, folder, export=False)
@@ -87,6 +92,16 @@ def _run_one(arm: Arm, seed: int, folder: Path, run: Callable) -> Row:
         else None
     )
     return Row(arm.name, seed, parameters, metrics, seconds)
+
+
+def _clear_outdated(folder: Path, resolved: runner.Resolved) -> None:
+    """Removes what a run of other settings or code left in an arm's folder."""
+    path = folder / "fingerprint.txt"
+    mark = fingerprint(to_yaml(resolved.config), type(resolved.recipe).__module__)
+    if path.is_file() and path.read_text(encoding="utf-8") != mark:
+        print(f"{folder.name}: settings or code have changed; starts over", flush=True)
+        shutil.rmtree(folder)
+    write_text(path, mark)
 
 
 def report(
@@ -157,7 +172,7 @@ def parser(name: str, overrides: bool = True) -> argparse.ArgumentParser:
     if overrides:
         made.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm")
     made.add_argument("--seeds", default="0,1,2", help="comma-separated; default 0,1,2")
-    made.add_argument("--output", help=f"folder; default studies/{name}-<data>")
+    made.add_argument("--output", type=expanded, help=f"folder; default studies/{name}-<data>")
     return made
 
 

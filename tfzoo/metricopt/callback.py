@@ -125,7 +125,8 @@ class MetricOpt(keras.callbacks.Callback):
                 "model"
             )
         optimizer = self.optimizer
-        self.model.optimizer.build(self.model.trainable_variables)
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
         self._step = int(optimizer.steps)
         if self._step:
             return

@@ -20,7 +20,7 @@ from tfzoo.config import check
 from tfzoo.data.decoding import SUFFIXES, read_image
 from tfzoo.data.videos import video_files
 from tfzoo.errors import InputError
-from tfzoo.files import read_npz
+from tfzoo.files import expanded, read_npz
 from tfzoo.serving.json_tensors import parse, to_array
 from tfzoo.serving.signature import cast, takes_dtype
 
@@ -111,7 +111,7 @@ def listed(words: Sequence[str]) -> list[InputFile]:
 
 
 def _paths(word: str) -> list[Path]:
-    path = os.path.expanduser(word)
+    path = expanded(word)
     matches = [path] if os.path.exists(path) else sorted(glob.glob(path, recursive=True))
     paths = [each for match in matches for each in _below(Path(match))]
     if not paths and os.path.isdir(path):

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from tfzoo import metrics
-from tfzoo.config import MISSING, Config, Count, Must, Natural, OneOf, Positive, check, choices, key
+from tfzoo.config import (
+    MISSING,
+    Config,
+    Count,
+    Level,
+    Must,
+    Natural,
+    OneOf,
+    Positive,
+    Spread,
+    check,
+    choices,
+    key,
+)
 from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
@@ -64,10 +77,10 @@ class NetworkConfig(Config):
         key(20, "of `resnet`, 6 n + 2")
     )
     width: Count = key(16, "of `resnet`'s first stage")
-    pixel_mean: float | None = key(
+    pixel_mean: Level | None = key(
         None, f"{PIXEL_MEAN}; tables are standardised by their training split", of_data=True
     )
-    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
 
 
 @dataclass(frozen=True)
@@ -97,8 +110,8 @@ class EmbedderConfig(Config):
     temperature: Positive = key(
         0.05, "of the normalised softmax over training classes (arXiv:1811.12649)"
     )
-    pixel_mean: float | None = key(None, f"{PIXEL_MEAN}, for `small`", of_data=True)
-    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
+    pixel_mean: Level | None = key(None, f"{PIXEL_MEAN}, for `small`", of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,7 +20,7 @@ from tfzoo import zoo
 from tfzoo.config import check
 from tfzoo.data.shapes.cameras import resized
 from tfzoo.errors import InputError
-from tfzoo.files import read_npz
+from tfzoo.files import expanded, read_npz
 from tfzoo.recon3d.inputs import cameras_of
 from tfzoo.recon3d.meshes import FORMATS, save_mesh
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line: 0, or 2 with one line that says what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a name of `tfzoo list models`, a run, or a .keras file")
-    parser.add_argument("images", nargs="+", help="one file a view")
+    parser.add_argument("images", nargs="+", type=expanded, help="one file a view")
     parser.add_argument("--cameras", required=True, help=".npz, see the module")
     parser.add_argument("--output", required=True, help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("--resolution", type=int, default=64, help="cells a side")

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from tfzoo.config import MISSING, Config, Count, Counts, Fraction, NonNegative, OneOf, Positive, key
+from tfzoo.config import (
+    MISSING,
+    Config,
+    Count,
+    Counts,
+    Fraction,
+    Level,
+    NonNegative,
+    OneOf,
+    Positive,
+    Spread,
+    key,
+)
 from tfzoo.data.config import PIXEL_HALF, PIXEL_MIDDLE, DataConfig
 from tfzoo.errors import InputError
 from tfzoo.sdn.networks import PRESETS, check_preset
@@ -25,8 +37,8 @@ class ImagesConfig(RunConfig):
     image_size: Count = key(16, "side that images are brought to")
     channels: Annotated[int, OneOf(1, 3)] = key(1, "1 or 3")
     set_size: Count = key(8, "images of a set in a step")
-    pixel_mean: float | None = key(None, PIXEL_MIDDLE, of_data=True)
-    pixel_std: Positive | None = key(None, PIXEL_HALF, of_data=True)
+    pixel_mean: Level | None = key(None, PIXEL_MIDDLE, of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_HALF, of_data=True)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from tfzoo.errors import InputError
+from tfzoo.files import expanded
 from tfzoo.serving.errors import RequestFailed, first_line
 from tfzoo.serving.loading import load
 from tfzoo.serving.signature import check_dtype, check_names, check_shape
@@ -188,7 +189,7 @@ def find_models(directory: str | Path, model_name: str | None = None) -> dict[st
     Raises:
         InputError: there are none.
     """
-    folder = Path(directory).resolve()
+    folder = Path(expanded(directory)).resolve()
     if not folder.is_dir():
         raise InputError(f"directory={str(directory)!r}: no such folder")
     if (folder / "saved_model.pb").is_file():

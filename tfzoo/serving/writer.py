@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
-import shutil
-import socket
-import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import psutil
 import tensorflow as tf
 
 from tfzoo.environment import only_on, versions_of
 from tfzoo.errors import InputError
-from tfzoo.files import sync
+from tfzoo.files import aside, expanded, sync
 from tfzoo.serving.errors import ExportError, first_line
 from tfzoo.serving.loading import load
 from tfzoo.serving.signature import Signature
 from tfzoo.serving.verifier import COARSE, TOLERANCE, check
 from tfzoo.serving.warmup import write_warmup
-
-ASIDE = ".tmp-"
-"""Prefix of an export in the making. TensorFlow Serving passes over names that are no number."""
 
 
 @only_on("tensorflow", why="which writes SavedModels", name="an export")
@@ -64,13 +56,15 @@ def write(
         InputError: the version exists already, or is no positive number.
         ExportError: a signature does not hold what it promises, or the disk takes no more.
     """
-    directory = Path(directory)
+    directory = Path(expanded(directory))
     if "serving_default" not in signatures:
         raise ExportError(f"signatures {list(signatures)}: 'serving_default' must be one of them")
     if version is not None:
         _check_free(directory, version)
     try:
-        with _aside(directory) as folder:
+        # its name is no number: TensorFlow Serving passes over it
+        with aside(directory / "export") as folder:
+            folder.mkdir()  # not mkdtemp: its 0700 would shut out the server's user
             _save(model, signatures, folder)
             loaded = load(folder)
             check(loaded, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
@@ -87,7 +81,7 @@ def write(
 
 def versions(directory: str | Path) -> dict[int, Path]:
     """The versions in a model's folder, in order, as TensorFlow Serving sees them."""
-    folder = Path(directory)
+    folder = Path(expanded(directory))
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     numbered = {int(p.name): p for p in found if p.name.isascii() and p.name.isdigit()}
     return dict(sorted(numbered.items()))
@@ -101,23 +95,6 @@ def _check_free(directory: Path, version: int) -> None:
             f"version={version}: is in {str(directory)!r} already and is never overwritten; "
             "must be a free number"
         )
-
-
-@contextlib.contextmanager
-def _aside(directory: Path) -> Iterator[Path]:
-    """A hidden folder next to the versions; gone afterwards, unless it was renamed."""
-    directory.mkdir(parents=True, exist_ok=True)
-    mine = f"{ASIDE}{socket.gethostname()}-"
-    for left in directory.glob(f"{mine}*"):  # of processes that were killed
-        pid = left.name.removeprefix(mine).split("-")[0]
-        if pid.isdigit() and int(pid) != os.getpid() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = directory / f"{mine}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()  # not mkdtemp: its 0700 would shut out the server's user
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None:

@@ -13,10 +13,12 @@ from tfzoo.config import (
     Count,
     Factor,
     Fraction,
+    Level,
     NonNegative,
     OneOf,
     Positive,
     Rising,
+    Spread,
     check,
     key,
 )
@@ -45,8 +47,8 @@ class EncoderConfig(Config):
     width: Count = key(16, "of the small one")
     shortcut: Annotated[str, OneOf(*SHORTCUTS)] = key("B", "`A` or `B`")
     last_relu: bool = key(True, "whether features are cut at 0")
-    pixel_mean: float | None = key(None, PIXEL_MEAN, of_data=True)
-    pixel_std: Positive | None = key(None, PIXEL_STD, of_data=True)
+    pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
+    pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class _Pretext(ZooModel):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Restores what `compile` was given."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
+        if self.built and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
     def _note(self, **values: Tensor) -> None:

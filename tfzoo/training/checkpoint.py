@@ -32,7 +32,8 @@ def state_variables(*objects: Any) -> list[keras.Variable]:
             groups.append(item.metrics_variables)
             groups.append(getattr(item, "optimizer_variables", []))
             if getattr(item, "optimizer", None) is not None:
-                item.optimizer.build(item.trainable_variables)
+                if not item.optimizer.built:  # Keras's LossScaleOptimizer would build it anew
+                    item.optimizer.build(item.trainable_variables)
                 groups.append(item.optimizer.variables)
         for variable in (v for group in groups for v in group):
             found.setdefault(id(variable), variable)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tf_agents.typing import types
 
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
+from tfzoo.files import aside, expanded
 from tfzoo.typing import Tensor
 from tfzoo.uwac import mathematics
 from tfzoo.uwac.critic import DropoutCritic
@@ -363,11 +363,10 @@ def save_policy(agent: tf_agent.TFAgent, path: str | Path) -> None:
     Raises:
         InputError: `path` exists.
     """
-    path = Path(path)
+    path = Path(expanded(path))
     if path.exists():
         raise InputError(f"path={str(path)!r}: exists; must be new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as aside:
+    with aside(path) as hidden:
         saver = policy_saver.PolicySaver(agent.policy, train_step=agent.train_step_counter)
-        saver.save(f"{aside}/policy")
-        os.rename(f"{aside}/policy", path)
+        saver.save(str(hidden))
+        os.rename(hidden, path)

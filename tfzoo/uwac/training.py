@@ -116,7 +116,8 @@ def train(
     if step:
         print(f"resuming after step {step} of {total}", file=sys.stderr)
     while step < total:
-        count = min(CHUNK - step % CHUNK, per_epoch - step % per_epoch)
+        ends = (CHUNK, per_epoch, config.save_every)
+        count = min(every - step % every for every in ends)
         found = learner.steps(count)
         if not all(map(math.isfinite, found.values())):
             raise TrainingDiverged(f"step {step + count}: losses {found}; no later state is kept")
@@ -136,7 +137,7 @@ def train(
                     warnings.warn(f"epoch {row['epoch']}: {what}", stacklevel=2)
                 told.add(kind)
         save = functools.partial(run.checkpoint, step, *parts, sums=sums)
-        run.after_step(step, total, done or step % config.save_every < count, save)
+        run.after_step(step, total, done or step % config.save_every == 0, save)
 
 
 def add(sums: dict[str, float], found: dict[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
 from tfzoo.experiments.study import Arm
+from tfzoo.files import expanded
 
 HEADLINE = Headline(
     "aft",
@@ -59,7 +60,7 @@ VARIANTS = {
 def main(argv: Sequence[str]) -> None:
     """The command line: the options of all studies, and `--path` of an enwik8 file."""
     parser = study.parser("aft")
-    parser.add_argument("--path", help="enwik8, or its beginning, raw or compressed")
+    parser.add_argument("--path", type=expanded, help="enwik8, or its beginning, raw or compressed")
     parser.add_argument("--arms", help=f"some of {','.join(VARIANTS)}; default: all")
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)

@@ -16,6 +16,7 @@ from tfzoo.afv.experiments.training import Scale, generated, train
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.networks import last_map, make_discriminator, pooled_blocks
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 
 ARMS = ("AFV", "AFV, random D", "D-pool", "last layer", "last map", "pixels")
@@ -27,41 +28,53 @@ def run(
     task: Task, seeds: Sequence[int], labels: Sequence[int], scale: Scale, output: Path
 ) -> list[Row]:
     """Trains a GAN with each seed and compares all features; tables, curves, pictures."""
-    rows, curves, labels = [], {}, [n for n in labels if n <= len(task.train[0])]
+    rows: list[Row] = []
+    curves, labels = {}, [n for n in labels if n <= len(task.train[0])]
     for seed in seeds:
-        sets = {"train": task.train[0][: scale.watched], "test": task.test[0][: scale.watched]}
-        gan, curve, seconds = train(
-            task.train[0], sets, scale, seed, output / "gans", f"{task.name}-seed{seed}"
+        settings = scale, labels, [len(x) for x, _ in (task.train, task.held, task.test)]
+        arguments = task, seed, labels, scale, output, seed == seeds[0]
+        of_seed, curves[seed] = kept(
+            output, f"{task.name}, seed {seed}", settings, _of_seed, *arguments
         )
-        curves[seed] = curve
-        fake = generated(gan, scale.samples, 1000 + seed)
-        x, y = task.labelled(max(labels), seed)
-        images, truth = (x, task.held[0], task.test[0]), (y, task.held[1], task.test[1])
-        for arm, make in _arms(gan, fake, scale, seed).items():
-            start = time.monotonic()
-            count, vectorizer, function = make()
-            kernels = (
-                of_rows(function, *images)
-                if vectorizer is None
-                else of_vectors(vectorizer, *images)
-            )
-            metrics: dict[str, float] = {}
-            for n in labels:
-                metrics |= classify(kernels, truth, n, len(task.classes), scale.iterations)
-            metrics["nearest_error"] = nearest_error(kernels, truth)
-            if vectorizer is not None:
-                metrics["dead"] = vectorizer.dead
-            if arm == "AFV":
-                metrics |= _ends(curve) | {"gan_seconds": round(seconds, 1)}
-            rows.append(Row(arm, seed, count, metrics, time.monotonic() - start))
-            print(f"{task.name}, seed {seed}, {arm}: {metrics}", flush=True)
-            if seed == seeds[0] and arm == "AFV":
-                facts.run(task, vectorizer, output)
-            del kernels
+        rows += of_seed
     plots.monitoring(curves, output / "monitoring.png", task.name)
     plots.errors(rows, ARMS, labels, output / "errors.png", task.name)
     _report(task, rows, curves, labels, scale, output)
     return rows
+
+
+def _of_seed(
+    task: Task, seed: int, labels: Sequence[int], scale: Scale, output: Path, first: bool
+) -> tuple[list[Row], list[dict[str, float]]]:
+    """A row for each arm, and what was seen while the GAN was trained."""
+    rows = []
+    sets = {"train": task.train[0][: scale.watched], "test": task.test[0][: scale.watched]}
+    gan, curve, seconds = train(
+        task.train[0], sets, scale, seed, output / "gans", f"{task.name}-seed{seed}"
+    )
+    fake = generated(gan, scale.samples, 1000 + seed)
+    x, y = task.labelled(max(labels), seed)
+    images, truth = (x, task.held[0], task.test[0]), (y, task.held[1], task.test[1])
+    for arm, make in _arms(gan, fake, scale, seed).items():
+        start = time.monotonic()
+        count, vectorizer, function = make()
+        kernels = (
+            of_rows(function, *images) if vectorizer is None else of_vectors(vectorizer, *images)
+        )
+        metrics: dict[str, float] = {}
+        for n in labels:
+            metrics |= classify(kernels, truth, n, len(task.classes), scale.iterations)
+        metrics["nearest_error"] = nearest_error(kernels, truth)
+        if vectorizer is not None:
+            metrics["dead"] = vectorizer.dead
+        if arm == "AFV":
+            metrics |= _ends(curve) | {"gan_seconds": round(seconds, 1)}
+        rows.append(Row(arm, seed, count, metrics, time.monotonic() - start))
+        print(f"{task.name}, seed {seed}, {arm}: {metrics}", flush=True)
+        if first and arm == "AFV":
+            facts.run(task, vectorizer, output)
+        del kernels
+    return rows, curve
 
 
 def _arms(gan, fake: np.ndarray, scale: Scale, seed: int) -> dict:

@@ -16,6 +16,7 @@ from tfzoo.config import check, choices
 from tfzoo.errors import InputError
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
+from tfzoo.files import expanded
 
 HEADLINE = Headline(
     "afv",
@@ -35,8 +36,8 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study afv` with the arguments `argv`."""
     parser = study.parser("afv", overrides=False)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
-    parser.add_argument("--mnist", metavar="FILE", help="an .npz of MNIST")
-    parser.add_argument("--cifar", metavar="FILE", help="CIFAR-10-JPEG's .npz")
+    parser.add_argument("--mnist", type=expanded, metavar="FILE", help="an .npz of MNIST")
+    parser.add_argument("--cifar", type=expanded, metavar="FILE", help="CIFAR-10-JPEG's .npz")
     parser.add_argument("--labels", default="100,500,1000,5000", help="default %(default)s")
     parser.add_argument("--width", type=int, default=24, help="of D and G; default %(default)s")
     parser.add_argument("--steps", type=int, default=3000, help="of each GAN; default %(default)s")

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.monitor import GANMonitor, picture
+from tfzoo.experiments.keeping import fingerprint
 from tfzoo.files import replacing, write_text
 
 
@@ -53,15 +54,18 @@ def train(
 ) -> tuple[EnergyGAN, list[dict[str, float]], float]:
     """A GAN trained on images [N, 16, 16, C] in [-1, 1].
 
-    A GAN that an earlier, interrupted study left in the folder is taken as it is.
+    A GAN that an earlier, interrupted study of the same scale and code left in the folder is taken
+    as it is.
 
     Returns:
         The GAN with calibrated average, rows of what was seen by step, and seconds.
     """
     kept, seen = folder / f"{name}.keras", folder / f"{name}.json"
+    mark = fingerprint((scale, images.shape), __name__)
     if kept.is_file() and seen.is_file():
         note = json.loads(seen.read_text(encoding="utf-8"))
-        return keras.models.load_model(kept), note["curve"], note["seconds"]
+        if note.get("fingerprint") == mark:
+            return keras.models.load_model(kept), note["curve"], note["seconds"]
     keras.utils.set_random_seed(seed)
     gan = EnergyGAN(
         images.shape[1],
@@ -85,9 +89,11 @@ def train(
         print(f"{name}: {_line(curve[-1])}", flush=True)
     gan.calibrate(seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
+    seen.unlink(missing_ok=True)  # of another GAN; it is written last
     with replacing(kept) as aside:
         gan.save(aside)
-    write_text(seen, json.dumps({"curve": curve, "seconds": spent}, indent=1))
+    note = {"curve": curve, "seconds": spent, "fingerprint": mark}
+    write_text(seen, json.dumps(note, indent=1))
     (folder / f"{name}.png").write_bytes(picture(gan, seed=seed))
     return gan, curve, spent
 

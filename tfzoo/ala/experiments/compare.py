@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -13,8 +11,8 @@ from tfzoo.ala.experiments import methods, plots, surface
 from tfzoo.ala.experiments.methods import Outcome
 from tfzoo.ala.experiments.tasks import Problem
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
-from tfzoo.files import write_text
 
 SURFACE_ROWS = 512
 
@@ -27,12 +25,9 @@ def run(
     for name, make in tasks.items():
         rows: list[Row] = []
         for seed in seeds:
-            kept = output / name / "seeds" / f"{seed}.json"
-            if not kept.is_file():
-                pictures = output / name if seed == seeds[0] else None
-                of_seed = _of_seed(name, make, seed, pictures)
-                write_text(kept, json.dumps([asdict(row) for row in of_seed], indent=1))
-            rows += [Row(**row) for row in json.loads(kept.read_text(encoding="utf-8"))]
+            pictures = output / name if seed == seeds[0] else None
+            settings, part = methods.settings(name), f"{name}, seed {seed}"
+            rows += kept(output / name, part, settings, _of_seed, name, make, seed, pictures)
         _report(name, rows, output / name)
         found[name] = rows
     return found
@@ -44,23 +39,23 @@ def _of_seed(
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     problem, (count, schedule) = make(seed), methods.settings(name)
-    rows, kept = [], {}
+    rows, outcomes = [], {}
     for arm_name, arm in methods.arms(problem, name == "digits").items():
         outcome = methods.train(problem, arm, count, schedule, seed)
         row = _row(arm_name, seed, problem, outcome, schedule.total)
         print(f"{name}, seed {seed}, {arm_name}: {row.metrics} {row.seconds:.0f} s", flush=True)
         rows.append(row)
-        kept[arm_name] = outcome
+        outcomes[arm_name] = outcome
     plain, ours = _ends(problem)
     seconds = next(r.seconds for r in rows if r.arm == ours)
     arm = methods.arms(problem)[plain]
     outcome, steps = methods.train_for(problem, arm, count, schedule, seed, seconds)
     rows.append(_row(f"{plain}, equal time", seed, problem, outcome, steps))
     if pictures is not None:
-        plots.parameters(kept, problem, pictures / "parameters.png")
-        plots.progress(kept, problem.metric, pictures / "progress.png")
-        if "ALA Eq. 6" in kept:
-            plots.matrix(kept["ALA Eq. 6"], pictures / "correlations.png")
+        plots.parameters(outcomes, problem, pictures / "parameters.png")
+        plots.progress(outcomes, problem.metric, pictures / "progress.png")
+        if "ALA Eq. 6" in outcomes:
+            plots.matrix(outcomes["ALA Eq. 6"], pictures / "correlations.png")
     return rows
 
 

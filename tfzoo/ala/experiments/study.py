@@ -12,6 +12,7 @@ from tfzoo.ala.experiments import compare, tasks
 from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
+from tfzoo.files import expanded
 
 HEADLINE = Headline(
     "ala",
@@ -29,9 +30,13 @@ def main(argv: Sequence[str]) -> None:
     parser = study.parser("ala", overrides=False)
     parser.set_defaults(seeds="0,1,2,3,4")
     parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")
-    parser.add_argument("--mnist", default="", metavar="NPZ", help="adds its task")
-    parser.add_argument("--cifar", default="", metavar="NPZ", help="CIFAR-10-JPEG: adds its tasks")
-    parser.add_argument("--omniglot", default="", metavar="NPZ", help="adds its task")
+    parser.add_argument("--mnist", type=expanded, default="", metavar="NPZ", help="adds its task")
+    parser.add_argument(
+        "--cifar", type=expanded, default="", metavar="NPZ", help="CIFAR-10-JPEG: adds its tasks"
+    )
+    parser.add_argument(
+        "--omniglot", type=expanded, default="", metavar="NPZ", help="adds its task"
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     chosen = tasks.embedded() | tasks.by_path(words.mnist, words.cifar, words.omniglot)

@@ -12,6 +12,7 @@ from tfzoo.bottleneck.dynamics import Descent, descend, largest
 from tfzoo.bottleneck.experiments.plots import curves
 from tfzoo.bottleneck.experiments.tasks import Task, teacher
 from tfzoo.experiments import study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 
 POINTS, INPUTS = 64, 30
@@ -29,37 +30,49 @@ def run(
     dims: Sequence[int] = DIMS,
 ) -> list[Row]:
     """Trains each d with each seed at equal and at matched step size; CSV, table, plots."""
-    rows = []
-    paths: dict[tuple[int, str], list[Descent]] = {}
-    for scale, (c, steps) in scales.items():
+    rows: list[Row] = []
+    losses: dict[int, dict[str, list[np.ndarray]]] = {scale: {} for scale in scales}
+    for scale, setting in scales.items():
         for seed in seeds:
-            task = Task(teacher([POINTS], INPUTS, scale, seed))
-            baseline = task.baseline().problem
-            equal = c / largest(baseline, baseline.start())
-            alone = _descend(baseline, equal, steps)
-            rows += [_row(scale, "no bottleneck", "", seed, *alone, alone[0], steps)]
-            paths.setdefault((scale, "no bottleneck"), []).append(alone[0])
-            for dim in dims:
-                problem = task.network(dim, seed).problem
-                found = _descend(problem, equal, steps)
-                rows.append(_row(scale, f"d={dim}", "", seed, *found, alone[0], steps))
-                paths.setdefault((scale, f"d={dim}"), []).append(found[0])
-                matched = c / largest(problem, problem.start())
-                found = _descend(problem, matched, steps)
-                rows.append(_row(scale, f"d={dim}", ", matched", seed, *found, alone[0], steps))
-            if 8 in dims:
-                problem = task.network(8, seed, frozen=True).problem
-                found = _descend(problem, equal, steps)
-                rows.append(_row(scale, "d=8, z frozen", "", seed, *found, alone[0], steps))
-            # what claims of "half the steps" are held against
-            rows.append(Row(f"scale {scale}, half", seed, metrics={"log2_steps": -1.0}))
-            print(f"acceleration: scale {scale}, seed {seed}", flush=True)
+            part, settings = f"scale {scale}, seed {seed}", (setting, tuple(dims))
+            of_seed, paths = kept(
+                output, part, settings, _of_seed, scale, *setting, seed, tuple(dims)
+            )
+            rows += of_seed
+            for name, path in paths.items():
+                losses[scale].setdefault(name, []).append(path)
     _report(rows, scales, dims, output)
-    for scale in scales:
-        mine = {name: found for (s, name), found in paths.items() if s == scale}
-        losses = {name: [d.losses / d.losses[0] for d in found] for name, found in mine.items()}
-        curves(losses, output / f"scale{scale}.png", "loss / loss at the start", f"scale {scale}")
+    for scale, by_name in losses.items():
+        curves(by_name, output / f"scale{scale}.png", "loss / loss at the start", f"scale {scale}")
     return rows
+
+
+def _of_seed(
+    scale: int, c: float, steps: int, seed: int, dims: Sequence[int]
+) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """A row for each arm; by arm, the loss over that at the start at equal step size."""
+    task = Task(teacher([POINTS], INPUTS, scale, seed))
+    baseline = task.baseline().problem
+    equal = c / largest(baseline, baseline.start())
+    alone = _descend(baseline, equal, steps)
+    rows = [_row(scale, "no bottleneck", "", seed, *alone, alone[0], steps)]
+    paths = {"no bottleneck": alone[0]}
+    for dim in dims:
+        problem = task.network(dim, seed).problem
+        found = _descend(problem, equal, steps)
+        rows.append(_row(scale, f"d={dim}", "", seed, *found, alone[0], steps))
+        paths[f"d={dim}"] = found[0]
+        matched = c / largest(problem, problem.start())
+        found = _descend(problem, matched, steps)
+        rows.append(_row(scale, f"d={dim}", ", matched", seed, *found, alone[0], steps))
+    if 8 in dims:
+        problem = task.network(8, seed, frozen=True).problem
+        found = _descend(problem, equal, steps)
+        rows.append(_row(scale, "d=8, z frozen", "", seed, *found, alone[0], steps))
+    # what claims of "half the steps" are held against
+    rows.append(Row(f"scale {scale}, half", seed, metrics={"log2_steps": -1.0}))
+    print(f"acceleration: scale {scale}, seed {seed}", flush=True)
+    return rows, {name: path.losses / path.losses[0] for name, path in paths.items()}
 
 
 def _descend(problem, learning_rate: float, steps: int) -> tuple[Descent, float]:

@@ -16,6 +16,7 @@ from tfzoo.bottleneck.experiments.acceleration import INPUTS, POINTS
 from tfzoo.bottleneck.experiments.plots import moving_points
 from tfzoo.bottleneck.experiments.tasks import Task, teacher
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 
 SCALE, RATE, STEPS, DIMS = 5, 0.1, 400, (4, 8, 64)
@@ -25,34 +26,11 @@ def run(
     seeds: Sequence[int], output: Path, dims: Sequence[int] = DIMS, steps: int = STEPS
 ) -> list[Row]:
     """Takes kernels before and after training; CSV, table, plot."""
-    rows = []
+    rows: list[Row] = []
     for seed in seeds:
-        task = Task(teacher([POINTS], INPUTS, SCALE, seed))
-        baseline = task.baseline().problem
-        rate = RATE / largest(baseline, baseline.start())
-        arms: dict[str, KernelDescent | Hybrid] = {"no bottleneck": baseline}
-        arms |= {f"d={d}": task.network(d, seed).problem for d in dims}
-        arms[f"d={dims[1]}, z frozen"] = task.network(dims[1], seed, frozen=True).problem
-        for name, problem in arms.items():
-            start, noted = time.monotonic(), {}
-            ended = descend(
-                problem,
-                steps,
-                learning_rate=rate,
-                look_every=5,
-                note=_points(problem),
-                note_every=max(steps // 4, 1),
-            )
-            for when, state in (("start", problem.start()), ("end", ended.state)):
-                for key, value in measure(problem, state).items():
-                    noted[f"{key}_{when}"] = value
-            noted["alignment_drop"] = noted["alignment_start"] - noted["alignment_end"]
-            noted["loss_end"] = float(ended.losses[-1] / ended.losses[0])
-            rows.append(Row(name, seed, metrics=noted, seconds=time.monotonic() - start))
-            if seed == seeds[0] and name == f"d={dims[0]}":
-                labels = np.sign(ops.convert_to_numpy(problem.y)[:, 0])
-                moving_points(ended.noted, labels, output / "moving_features.png")
-        print(f"features: seed {seed}", flush=True)
+        picture = output / "moving_features.png" if seed == seeds[0] else None
+        settings = tuple(dims), steps
+        rows += kept(output, f"seed {seed}", settings, _of_seed, seed, dims, steps, picture)
     claims = [
         (f"the kernel aligns with the target, {name}", name, "no bottleneck")
         for name in (f"d={d}" for d in dims)
@@ -73,6 +51,37 @@ def run(
         + ".",
     ]
     print(study.report("bottleneck-features", rows, "alignment_drop", output, claims, notes))
+    return rows
+
+
+def _of_seed(seed: int, dims: Sequence[int], steps: int, picture: Path | None) -> list[Row]:
+    rows = []
+    task = Task(teacher([POINTS], INPUTS, SCALE, seed))
+    baseline = task.baseline().problem
+    rate = RATE / largest(baseline, baseline.start())
+    arms: dict[str, KernelDescent | Hybrid] = {"no bottleneck": baseline}
+    arms |= {f"d={d}": task.network(d, seed).problem for d in dims}
+    arms[f"d={dims[1]}, z frozen"] = task.network(dims[1], seed, frozen=True).problem
+    for name, problem in arms.items():
+        start, noted = time.monotonic(), {}
+        ended = descend(
+            problem,
+            steps,
+            learning_rate=rate,
+            look_every=5,
+            note=_points(problem),
+            note_every=max(steps // 4, 1),
+        )
+        for when, state in (("start", problem.start()), ("end", ended.state)):
+            for key, value in measure(problem, state).items():
+                noted[f"{key}_{when}"] = value
+        noted["alignment_drop"] = noted["alignment_start"] - noted["alignment_end"]
+        noted["loss_end"] = float(ended.losses[-1] / ended.losses[0])
+        rows.append(Row(name, seed, metrics=noted, seconds=time.monotonic() - start))
+        if picture is not None and name == f"d={dims[0]}":
+            labels = np.sign(ops.convert_to_numpy(problem.y)[:, 0])
+            moving_points(ended.noted, labels, picture)
+    print(f"features: seed {seed}", flush=True)
     return rows
 
 

@@ -14,6 +14,7 @@ from tfzoo.bottleneck.experiments import tasks
 from tfzoo.bottleneck.experiments.plots import curves
 from tfzoo.bottleneck.experiments.tasks import Baseline, Network, Task
 from tfzoo.experiments import study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 
 
@@ -67,46 +68,50 @@ def run(
     steps: int | None = None,
 ) -> list[Row]:
     """Trains each d with each seed; CSV, table, curves of validation accuracy."""
-    setting, rows = SETTINGS[name], []
+    setting, most = SETTINGS[name], steps or SETTINGS[name].steps
+    rows: list[Row] = []
     paths: dict[str, list[np.ndarray]] = {}
-    task = None
     for seed in seeds:
-        if task is None or name == "teacher":
-            task = task_of(name, seed, mnist)
-        arms: dict[str, Baseline | Network] = {"no bottleneck": task.baseline()}
-        arms |= {f"d={d}": task.network(d, seed) for d in setting.dims}
-        for arm, network in arms.items():
-            start = time.monotonic()
-
-            def look(step, state, task=task, network=network):
-                outputs = network.outputs(state)
-                return [task.accuracy(outputs, part) for part in range(3)]
-
-            ended = descend(
-                network.problem,
-                steps or setting.steps,
-                rate=setting.rate,
-                look_every=5,
-                note=look,
-                note_every=LOOK,
-            )
-            held = {step: found[1] for step, found in ended.noted.items()}
-            best = max(held, key=held.__getitem__)
-            metrics = {
-                "test_error": 1 - ended.noted[best][2],
-                "test_error_last": 1 - ended.noted[ended.steps][2],
-                "train_error_last": 1 - ended.noted[ended.steps][0],
-                "train_loss_last": float(ended.losses[-1] / ended.losses[0]),
-                "best_step": best,
-            }
-            rows.append(Row(arm, seed, metrics=metrics, seconds=time.monotonic() - start))
-            paths.setdefault(arm, []).append(np.array([[s, held[s]] for s in held]))
-            print(f"{name}, {arm}, seed {seed}: {metrics}", flush=True)
+        arguments = name, seed, most, mnist
+        found = kept(output, f"{name}, seed {seed}", (setting, arguments), _of_seed, *arguments)
+        for row, path in found:
+            rows.append(row)
+            paths.setdefault(row.arm, []).append(path)
     notes = [
         f"Test error at the step of best validation accuracy (looked at every {LOOK} steps). "
-        f"{setting.says}; {steps or setting.steps} steps, learning rate {setting.rate:g} N / "
+        f"{setting.says}; {most} steps, learning rate {setting.rate:g} N / "
         "(curvature lambda_max) of each network's own kernel. Reported, not claimed."
     ]
     print(study.report(f"bottleneck-{name}", rows, "test_error", output, notes=notes))
     curves(paths, output / "validation.png", "validation accuracy", setting.says, log=False)
     return rows
+
+
+def _of_seed(name: str, seed: int, steps: int, mnist: str) -> list[tuple[Row, np.ndarray]]:
+    """A row for each arm, and validation accuracy by step, [looks, 2]."""
+    setting, task, found = SETTINGS[name], task_of(name, seed, mnist), []
+    arms: dict[str, Baseline | Network] = {"no bottleneck": task.baseline()}
+    arms |= {f"d={d}": task.network(d, seed) for d in setting.dims}
+    for arm, network in arms.items():
+        start = time.monotonic()
+
+        def look(step, state, network=network):
+            outputs = network.outputs(state)
+            return [task.accuracy(outputs, part) for part in range(3)]
+
+        ended = descend(
+            network.problem, steps, rate=setting.rate, look_every=5, note=look, note_every=LOOK
+        )
+        held = {step: noted[1] for step, noted in ended.noted.items()}
+        best = max(held, key=held.__getitem__)
+        metrics = {
+            "test_error": 1 - ended.noted[best][2],
+            "test_error_last": 1 - ended.noted[ended.steps][2],
+            "train_error_last": 1 - ended.noted[ended.steps][0],
+            "train_loss_last": float(ended.losses[-1] / ended.losses[0]),
+            "best_step": best,
+        }
+        row = Row(arm, seed, metrics=metrics, seconds=time.monotonic() - start)
+        print(f"{name}, {arm}, seed {seed}: {metrics}", flush=True)
+        found.append((row, np.array([[step, value] for step, value in held.items()])))
+    return found

@@ -11,12 +11,15 @@ import numpy as np
 from tfzoo.bottleneck.dynamics import conserved, plain_descent, two_rate_descent
 from tfzoo.bottleneck.experiments.plots import curves
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 
 POINTS, INPUTS, STEPS, RATE = 64, 20, 3000, 0.02
 DIMS = (1, 4, 32)
 RATES = (2, 3)
 """Weight layers of f and g: one hidden layer and two, as elsewhere in the study."""
+FINER = (1, 10)
+"""By what the steps are divided to see the conserved quantity move."""
 DATA = ("isotropic", "ill-conditioned")
 SCALES = (1, 5)
 
@@ -25,33 +28,21 @@ def run(
     seeds: Sequence[int], output: Path, dims: Sequence[int] = DIMS, steps: int = STEPS
 ) -> list[Row]:
     """Trains linear networks of each d; CSV, table, plots, and the conserved quantity's drift."""
-    rows = []
+    rows: list[Row] = []
     paths: dict[tuple[str, int], dict[str, list[np.ndarray]]] = {}
-    drifts: dict[int, list[float]] = {1: [], 10: []}
+    drifts: dict[int, list[float]] = {finer: [] for finer in FINER}
     for kind in DATA:
         for scale in SCALES:
             for seed in seeds:
-                x, y = problem(kind, scale, seed)
-                top = np.linalg.eigvalsh(x @ x.T).max() / POINTS
-                rate = RATE / (sum(RATES) * top)
-                plain = plain_descent(x, y, rate=sum(RATES), learning_rate=rate, steps=steps)
-                found = {"no bottleneck": (plain, 0.0)}
-                for dim in dims:
-                    start = time.monotonic()
-                    a, b = draw(dim, seed)
-                    path = two_rate_descent(
-                        a, b, x, y, rates=RATES, learning_rate=rate, steps=steps
-                    )
-                    found[f"d={dim}"] = path.losses, time.monotonic() - start
-                    if dim == 4:
-                        for finer in drifts:
-                            drifts[finer].append(drift(a, b, x, y, rate / finer, 100 * finer))
-                for name, (losses, seconds) in found.items():
-                    relative = losses / losses[0]
-                    metrics = {"log10_loss": float(np.log10(relative[-1] + 1e-30))}
-                    arm = f"{kind}, scale {scale}, {name}"
-                    rows.append(Row(arm, seed, metrics=metrics, seconds=seconds))
+                part, settings = f"{kind}, scale {scale}, seed {seed}", (tuple(dims), steps)
+                found, moved = kept(
+                    output, part, settings, _of_seed, kind, scale, seed, dims, steps
+                )
+                for name, row, relative in found:
+                    rows.append(row)
                     paths.setdefault((kind, scale), {}).setdefault(name, []).append(relative)
+                for finer, value in zip(FINER, moved, strict=False):
+                    drifts[finer].append(value)
     claims = []
     for kind in DATA:
         for scale in SCALES:
@@ -65,7 +56,7 @@ def run(
         "bottleneck; ill-conditioned: standard deviations from 1 down to 0.1."
     ]
     if 4 in dims:
-        first, second = (statistics.interval(drifts[k]) for k in (1, 10))
+        first, second = (statistics.interval(drifts[k]) for k in FINER)
         notes.append(
             "Largest change of A^T A / c_f - B B^T / c_g over 100 steps' time, relative to its "
             f"start (d=4): {first}; with steps ten times smaller {second}."
@@ -76,6 +67,31 @@ def run(
         name = f"{kind}-scale{scale}.png"
         curves(by_name, output / name, "loss / loss at the start", title)
     return rows
+
+
+def _of_seed(
+    kind: str, scale: int, seed: int, dims: Sequence[int], steps: int
+) -> tuple[list[tuple[str, Row, np.ndarray]], list[float]]:
+    """Name, row and loss over that at the start of each arm; drifts by `FINER` if d = 4 is one."""
+    x, y = problem(kind, scale, seed)
+    top = np.linalg.eigvalsh(x @ x.T).max() / POINTS
+    rate = RATE / (sum(RATES) * top)
+    plain = plain_descent(x, y, rate=sum(RATES), learning_rate=rate, steps=steps)
+    found, drifts = {"no bottleneck": (plain, 0.0)}, []
+    for dim in dims:
+        start = time.monotonic()
+        a, b = draw(dim, seed)
+        path = two_rate_descent(a, b, x, y, rates=RATES, learning_rate=rate, steps=steps)
+        found[f"d={dim}"] = path.losses, time.monotonic() - start
+        if dim == 4:
+            drifts = [drift(a, b, x, y, rate / finer, 100 * finer) for finer in FINER]
+    arms = []
+    for name, (losses, seconds) in found.items():
+        relative = losses / losses[0]
+        metrics = {"log10_loss": float(np.log10(relative[-1] + 1e-30))}
+        row = Row(f"{kind}, scale {scale}, {name}", seed, metrics=metrics, seconds=seconds)
+        arms.append((name, row, relative))
+    return arms, drifts
 
 
 def problem(kind: str, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

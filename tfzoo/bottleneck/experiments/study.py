@@ -14,6 +14,7 @@ from tfzoo.bottleneck.experiments import acceleration, features, generalisation,
 from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
+from tfzoo.files import expanded
 
 HEADLINE = Headline(
     "bottleneck",
@@ -33,7 +34,9 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study bottleneck` with the arguments `argv`."""
     parser = study.parser("bottleneck", overrides=False)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
-    parser.add_argument("--mnist", metavar="FILE", help="an .npz of MNIST: adds that report")
+    parser.add_argument(
+        "--mnist", type=expanded, metavar="FILE", help="an .npz of MNIST: adds that report"
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     parts = [p for p in words.parts.split(",") if p]

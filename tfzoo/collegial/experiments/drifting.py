@@ -15,6 +15,7 @@ from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.collegial.ntk import drift, empirical_ntk
 from tfzoo.experiments import statistics, study
 from tfzoo.experiments.bench import slope
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 
@@ -28,24 +29,8 @@ def run(seeds: Sequence[int], output: Path, members: Sequence[int] = MEMBERS) ->
     rows = []
     for seed in seeds:
         for m in members:
-            start = time.monotonic()
-            keras.utils.set_random_seed(seed)
-            model = CollegialMLP((64,), 10, m, WIDTH, DEPTH)
-            before = empirical_ntk(model, train.x[:PROBES])
-            rate = 0.5 / greatest_eigenvalue(model, train.x)
-            ended = descend(
-                model, train.x, train.targets, test.x, learning_rate=rate, steps=STEPS, until=UNTIL
-            )
-            metrics = {
-                "kernel_drift": drift(before, empirical_ntk(model, train.x[:PROBES])),
-                "train_loss": ended.loss,
-                "steps": ended.steps,
-                "test_accuracy": test.accuracy(ended.answer),
-            }
-            seconds = time.monotonic() - start
-            error = "" if ended.loss <= UNTIL * 1.01 else f"loss {ended.loss} after {STEPS} steps"
-            rows.append(Row(f"m={m}", seed, model.count_params(), metrics, seconds, error))
-            print(f"drift m={m}, seed {seed}: {metrics}", flush=True)
+            rows.append(kept(output, f"m={m}, seed {seed}", None, _one, m, seed, train, test))
+            print(f"drift m={m}, seed {seed}: {rows[-1].metrics}", flush=True)
     names = [f"m={m}" for m in members]
     claims = [
         (f"the kernel drifts less with {b} than with {a}", b, a)
@@ -63,6 +48,26 @@ def run(seeds: Sequence[int], output: Path, members: Sequence[int] = MEMBERS) ->
     print(study.report("collegial-drift", rows, "kernel_drift", output, claims, notes))
     plot(members, rows, output / "drift.png")
     return rows
+
+
+def _one(m: int, seed: int, train: digits.Digits, test: digits.Digits) -> Row:
+    start = time.monotonic()
+    keras.utils.set_random_seed(seed)
+    model = CollegialMLP((64,), 10, m, WIDTH, DEPTH)
+    before = empirical_ntk(model, train.x[:PROBES])
+    rate = 0.5 / greatest_eigenvalue(model, train.x)
+    ended = descend(
+        model, train.x, train.targets, test.x, learning_rate=rate, steps=STEPS, until=UNTIL
+    )
+    metrics = {
+        "kernel_drift": drift(before, empirical_ntk(model, train.x[:PROBES])),
+        "train_loss": ended.loss,
+        "steps": ended.steps,
+        "test_accuracy": test.accuracy(ended.answer),
+    }
+    seconds = time.monotonic() - start
+    error = "" if ended.loss <= UNTIL * 1.01 else f"loss {ended.loss} after {STEPS} steps"
+    return Row(f"m={m}", seed, model.count_params(), metrics, seconds, error)
 
 
 def plot(members: Sequence[int], rows: Sequence[Row], path: Path) -> None:

@@ -12,7 +12,7 @@ from tfzoo.collegial.resnext import count_kernels
 from tfzoo.collegial.search import Shape
 from tfzoo.config import check
 from tfzoo.errors import InputError
-from tfzoo.files import write_csv
+from tfzoo.files import expanded, write_csv
 
 NETWORKS = {
     "resnext29": ("1x128", {"family": "cifar", "depth": 29, "num_classes": 10}),
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--tolerance", type=float, default=0.0, help="share by which the budget may be exceeded"
     )
     parser.add_argument("--max-width", type=int, default=128, help="default: %(default)s")
-    parser.add_argument("--output", help="folder for the whole curve as CSV and PNG")
+    parser.add_argument("--output", type=expanded, help="folder for the whole curve as CSV and PNG")
     return parser
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.collegial.ntk import diagonal
 from tfzoo.environment import columns, environment
 from tfzoo.experiments.bench import slope
+from tfzoo.experiments.keeping import kept
 from tfzoo.files import write_csv, write_text
 
 DEPTHS, WIDTHS = (1, 2, 3, 4), (8, 12, 16, 24, 32, 64)
@@ -28,15 +31,11 @@ def run(samples: int, seed: int, output: Path) -> dict[int, AlphaFit]:
     """Measures alpha at several depths and V over m; writes CSV, table and plot."""
     fits = {}
     for depth in DEPTHS:
-        fits[depth] = measure_alpha(
-            network(1, depth), WIDTHS, depth=depth, samples=samples, seed=seed
+        fits[depth] = AlphaFit(
+            **kept(output, f"depth {depth}", (samples, seed), _fit, depth, samples, seed)
         )
         print(f"spread: depth {depth}: {fits[depth]}", flush=True)
-    x = np.random.default_rng(seed).normal(size=64).astype(np.float32)
-    spreads = []
-    for i, m in enumerate(MEMBERS):
-        model = network(m, MEMBER_DEPTH)(MEMBER_WIDTH)
-        spreads.append(squared_variation(diagonal(model, samples, x=x, seed=seed + i)))
+    spreads = kept(output, "members", (samples, seed), _spreads, samples, seed)
     exponent = slope(MEMBERS, spreads)
     made = environment()
     write_csv(output / "results.csv", [row | columns(made) for row in _rows(fits, spreads)])
@@ -45,6 +44,22 @@ def run(samples: int, seed: int, output: Path) -> dict[int, AlphaFit]:
     plot(fits, spreads, output / "spread.png")
     print(table(fits, spreads, exponent, samples))
     return fits
+
+
+def _fit(depth: int, samples: int, seed: int) -> dict[str, Any]:
+    """`AlphaFit` of a depth, as its fields."""
+    model = network(1, depth)
+    return asdict(measure_alpha(model, WIDTHS, depth=depth, samples=samples, seed=seed))
+
+
+def _spreads(samples: int, seed: int) -> list[float]:
+    """V of each number of members."""
+    x = np.random.default_rng(seed).normal(size=64).astype(np.float32)
+    spreads = []
+    for i, m in enumerate(MEMBERS):
+        model = network(m, MEMBER_DEPTH)(MEMBER_WIDTH)
+        spreads.append(squared_variation(diagonal(model, samples, x=x, seed=seed + i)))
+    return spreads
 
 
 def table(fits: dict[int, AlphaFit], spreads: list[float], exponent: float, samples: int) -> str:

@@ -15,6 +15,7 @@ from tfzoo.collegial.experiments import cifar, drifting, spread, sweep
 from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
+from tfzoo.files import expanded
 
 HEADLINE = Headline(
     "collegial",
@@ -35,7 +36,9 @@ def main(argv: Sequence[str]) -> None:
     parser = study.parser("collegial", overrides=False)
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--samples", type=int, default=4000, help="initialisations for `spread`")
-    parser.add_argument("--cifar", metavar="FILE", help="CIFAR-10-JPEG's .npz: adds that report")
+    parser.add_argument(
+        "--cifar", type=expanded, metavar="FILE", help="CIFAR-10-JPEG's .npz: adds that report"
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     parts = [p for p in words.parts.split(",") if p]

@@ -14,6 +14,7 @@ from tfzoo.collegial.experiments import digits
 from tfzoo.collegial.experiments.descent import descend, greatest_eigenvalue
 from tfzoo.collegial.mlp import CollegialMLP
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 
@@ -37,7 +38,8 @@ def run(seeds: Sequence[int], alpha: float, output: Path, only: Sequence = ()) -
     rows: list[Row] = []
     for seed in seeds:
         for members, width in only or shapes():
-            rows.append(_one(members, width, seed, train, test, alpha))
+            part, arguments = f"{members}x{width}, seed {seed}", (members, width, seed)
+            rows.append(kept(output, part, alpha, _one, *arguments, train, test, alpha))
             print(f"sweep {rows[-1].arm}, seed {seed}: {rows[-1].metrics}", flush=True)
     best = min({r.arm: r.metrics["variance"] for r in rows}.items(), key=lambda p: p[1])[0]
     wide = rows[len(only or shapes()) - 1].arm

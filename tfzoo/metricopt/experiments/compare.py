@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 from tfzoo.metricopt.experiments import methods, plots
@@ -29,7 +30,9 @@ def run(
     """Runs and reports each task; what is finished is reported at once."""
     found = {}
     for name, make in tasks.items():
-        rows = [row for seed in seeds for row in _of_seed(name, make, seed)]
+        rows: list[Row] = []
+        for seed in seeds:
+            rows += kept(output / name, f"{name}, seed {seed}", NOTE, _of_seed, name, make, seed)
         claims = [
             (f"MetricOpt below {other}", "MetricOpt", other)
             for other in dict.fromkeys(r.arm for r in rows)

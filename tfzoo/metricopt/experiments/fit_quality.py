@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tfzoo.experiments import statistics, study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
 from tfzoo.metricopt.buffer import Trajectory
@@ -37,9 +38,7 @@ def run(
     shown: dict[str, tuple[Pairs, Pairs]] = {}
     for name, make in tasks.items():
         for seed in seeds:
-            keras.utils.clear_session()
-            keras.utils.set_random_seed(seed)
-            within, others = _of_seed(make(seed), seed)
+            within, others = kept(output, f"{name}, seed {seed}", NOTE, _of_seed, make, seed)
             shown.setdefault(name, (within, others))
             found = {"spearman": _spearman(*others), "within": _spearman(*within)}
             rows.append(Row(name, seed, metrics=found))
@@ -64,8 +63,11 @@ def _within(rows: Sequence[Row]) -> list[str]:
 Pairs = tuple[np.ndarray, np.ndarray]
 
 
-def _of_seed(problem: Problem, seed: int) -> tuple[Pairs, Pairs]:
+def _of_seed(make: Callable[[int], Problem], seed: int) -> tuple[Pairs, Pairs]:
     """(predicted, observed) of left-out observations, and of unseen trajectories."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    problem = make(seed)
     settings: dict[str, Any] = {**methods.EXPLORATION, "trajectories": SEEN + HELD}
     steps = (SEEN + HELD) * settings["trajectory_steps"]
     _, callback = methods.run_metricopt(problem, seed, steps=steps, weight=0.0, **settings)

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from tfzoo.experiments import study
+from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 from tfzoo.metricopt.callback import MetricOpt
 from tfzoo.metricopt.experiments import methods
@@ -34,19 +35,9 @@ NOTE = (
 
 def run(seeds: Sequence[int], output: Path) -> list[Row]:
     """Runs the four arms on every seed and writes rows and figures below `output`."""
-    rows = []
+    rows: list[Row] = []
     for seed in seeds:
-        keras.utils.clear_session()
-        problem = _logits(seed)
-        value = _trained_elsewhere(seed)
-        meta = {"value": value, "trajectories": 0, "steps": STEPS}
-        few = {"trajectories": FEW, "steps": STEPS}
-        for name, settings in (("few", few), ("meta", meta), ("full", {})):
-            keras.utils.set_random_seed(seed)
-            start = time.monotonic()
-            model, callback = methods.run_metricopt(problem, seed, **settings)
-            rows.append(_row(name, seed, problem, model, callback, time.monotonic() - start))
-        rows.append(_row("base", seed, problem, problem.base, None, 0.0))
+        rows += kept(output, f"seed {seed}", NOTE, _of_seed, seed)
     claims = [
         ("meta below few", "meta", "few"),
         ("meta below base", "meta", "base"),
@@ -54,6 +45,21 @@ def run(seeds: Sequence[int], output: Path) -> list[Row]:
     ]
     table = study.report("metricopt meta", rows, "test_error", output, claims, [NOTE])
     print(table, flush=True)
+    return rows
+
+
+def _of_seed(seed: int) -> list[Row]:
+    keras.utils.clear_session()
+    problem, rows = _logits(seed), []
+    value = _trained_elsewhere(seed)
+    meta = {"value": value, "trajectories": 0, "steps": STEPS}
+    few = {"trajectories": FEW, "steps": STEPS}
+    for name, settings in (("few", few), ("meta", meta), ("full", {})):
+        keras.utils.set_random_seed(seed)
+        start = time.monotonic()
+        model, callback = methods.run_metricopt(problem, seed, **settings)
+        rows.append(_row(name, seed, problem, model, callback, time.monotonic() - start))
+    rows.append(_row("base", seed, problem, problem.base, None, 0.0))
     return rows
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
+from tfzoo.files import expanded
 from tfzoo.metricopt.experiments import compare, fit_quality, meta, tasks
 
 HEADLINE = Headline(
@@ -32,9 +33,13 @@ def main(argv: Sequence[str]) -> None:
     parser.set_defaults(seeds="0,1,2,3,4,5")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")
-    parser.add_argument("--mammography", default="", metavar="CSV", help="adds its tasks")
-    parser.add_argument("--mnist", default="", metavar="NPZ", help="adds its task")
-    parser.add_argument("--cifar", default="", metavar="NPZ", help="CIFAR-10-JPEG: adds its tasks")
+    parser.add_argument(
+        "--mammography", type=expanded, default="", metavar="CSV", help="adds its tasks"
+    )
+    parser.add_argument("--mnist", type=expanded, default="", metavar="NPZ", help="adds its task")
+    parser.add_argument(
+        "--cifar", type=expanded, default="", metavar="NPZ", help="CIFAR-10-JPEG: adds its tasks"
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     parts = [p for p in words.parts.split(",") if p]

@@ -18,6 +18,7 @@ from tfzoo.experiments import statistics, study
 from tfzoo.experiments.headline import Headline
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
+from tfzoo.files import expanded
 from tfzoo.recon3d.config import ReconstructionConfig
 from tfzoo.recon3d.experiments import plots
 from tfzoo.recon3d.hull import visual_hull
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--epochs", type=int, default=24, help="of solids; default %(default)s")
     parser.add_argument("--arms", default="all", help="all, or core: five of them")
-    parser.add_argument("--meshes", default="", metavar="PATH", help="adds its part")
+    parser.add_argument("--meshes", type=expanded, default="", metavar="PATH", help="adds its part")
     parser.add_argument("--unseen", default=",".join(UNSEEN), help="its categories held out")
     parser.add_argument("--mesh-epochs", type=int, default=60, help="default %(default)s")
     words = parser.parse_args(argv)

@@ -18,7 +18,7 @@ from tfzoo.experiments import statistics, study
 from tfzoo.experiments.headline import Headline
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
-from tfzoo.files import read_npz, replacing
+from tfzoo.files import expanded, read_npz, replacing
 from tfzoo.sdn.experiments import plots
 
 HEADLINE = Headline(
@@ -70,7 +70,9 @@ def main(argv: Sequence[str]) -> None:
     parser = study.parser("sdn")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
     parser.add_argument("--epochs", type=int, default=12, help="of shapes; default %(default)s")
-    parser.add_argument("--omniglot", default="", metavar="NPZ", help="adds its part")
+    parser.add_argument(
+        "--omniglot", type=expanded, default="", metavar="NPZ", help="adds its part"
+    )
     parser.add_argument(
         "--omniglot-epochs", type=int, default=20, help="of its networks; default %(default)s"
     )

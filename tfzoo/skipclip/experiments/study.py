@@ -20,6 +20,7 @@ from tfzoo.experiments import statistics, study
 from tfzoo.experiments.headline import Headline
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
+from tfzoo.files import expanded
 from tfzoo.skipclip.experiments import plots
 
 HEADLINE = Headline(
@@ -52,7 +53,9 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study skipclip` with the arguments `argv`."""
     parser = study.parser("skipclip")
     parser.add_argument("--parts", default="pretexts,settings", help="some of %(default)s")
-    parser.add_argument("--ut", metavar="NPZ", help="UT-Interaction's file, instead of motions")
+    parser.add_argument(
+        "--ut", type=expanded, metavar="NPZ", help="UT-Interaction's file, instead of motions"
+    )
     parser.add_argument("--held-out", default="1,4,8", help="its sequences; default %(default)s")
     parser.add_argument("--labels", default="5", help="of each class; default %(default)s")
     words = parser.parse_args(argv)
