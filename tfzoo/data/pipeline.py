@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data import memory
 from tfzoo.data.info import Info, epoch_steps
 from tfzoo.errors import InputError
 
@@ -139,6 +140,8 @@ def train_stream(
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         options = tf.data.Options()
         options.deterministic = True
+        # they copy what functions hold: all examples, where these are in memory
+        options.experimental_optimization.apply_default_optimizations = False
         return stream.prefetch(tf.data.AUTOTUNE).apply(endless).with_options(options)
 
     return TrainStream(steps, make)
@@ -155,18 +158,9 @@ def eval_batches(
 
 def _in_memory(examples: tf.data.Dataset, count: int | None) -> tuple[Lookup, int]:
     """Reads a whole dataset into tensors: a lookup by one or many indices, and their number."""
-    try:
-        held = examples.batch(2**31 - 1).get_single_element()
-    except tf.errors.DataLossError as error:
-        raise InputError(f"prepared data are broken, delete them: {error.message}") from None
-    except tf.errors.InvalidArgumentError as error:
-        if int(examples.take(1).reduce(0, lambda n, _: n + 1)) == 0:
-            raise InputError("the train split is empty: must have examples") from None
-        raise ValueError(f"examples: must fit one tensor, or shuffle_buffer: {error}") from None
-    found = int(tf.shape(tf.nest.flatten(held)[0])[0])
-    if count not in (None, found):
-        raise ValueError(f"count={count}: must be {found}, the dataset's")
-    return lambda index, epoch: tf.nest.map_structure(lambda x: tf.gather(x, index), held), found
+    held = tf.nest.map_structure(memory.tensor, memory.arrays(examples, count))
+    number = len(tf.nest.flatten(held)[0])
+    return lambda index, epoch: tf.nest.map_structure(lambda x: tf.gather(x, index), held), number
 
 
 def _seed(seed: int, purpose: int, *numbers: tf.Tensor) -> tf.Tensor:

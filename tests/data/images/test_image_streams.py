@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfzoo import data
+from tfzoo.data import memory
 from tfzoo.data.images import image_streams
 
 
@@ -50,3 +51,6 @@ def test_only_the_bytes_of_files_pass_the_buffer(digits, monkeypatch):
     monkeypatch.setattr(image_streams, "train_stream", spy)
     data.image_stream(digits, "train", map_fn=pair, batch_size=21, seed=3)
     assert seen == {"spec": tf.TensorSpec([], tf.string), "buffer": image_streams.SHUFFLE_BUFFER}
+    monkeypatch.setattr(memory, "BUFFER_BYTES", 30 * memory.stored_bytes(digits, "train[:50%]"))
+    data.image_stream(digits, "train", map_fn=pair, batch_size=21, seed=3)
+    assert seen["buffer"] == 30

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.data import folders
+from tfzoo.data import folders, memory
 from tfzoo.data.config import DataConfig
 from tfzoo.data.decoding import SUFFIXES, decode, read_image
 from tfzoo.data.faults import Faults, check_once
@@ -109,7 +109,7 @@ def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> I
     """Sets of images [N, S, S, C] that lie in memory, image i in the set `owner[i]`."""
     order = np.argsort(owner, kind="stable")
     _, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
-    held = tf.constant(images[order])
+    held = memory.tensor(images if (np.diff(owner) >= 0).all() else images[order])
     return ImageSets(
         lambda i: tf.cast(held[i], tf.float32),
         starts.astype("int64"),
@@ -188,10 +188,9 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
 
 
 def _ready(found: tfds.core.DatasetBuilder, name: str) -> ImageSets:
-    whole = split(found, name).batch(2**31 - 1).get_single_element()
-    images = whole.pop("images").numpy()
+    truth = memory.arrays(split(found, name))
+    images = truth.pop("images")
     m, n = images.shape[:2]
-    truth = {key: value.numpy() for key, value in whole.items()}
     return from_arrays(
         images.reshape(m * n, *images.shape[2:]), np.repeat(np.arange(m), n), **truth
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from tfzoo.data import memory
 from tfzoo.data.pipeline import MapFn, TrainStream, train_stream
 from tfzoo.data.prepare import split
 
@@ -23,6 +26,7 @@ def image_stream(
 
     Images of one size that fit `IN_MEMORY_BYTES` together are held in memory and shuffled by a
     permutation; others pass through a buffer as the bytes of their files and are decoded after it.
+    The buffer has `SHUFFLE_BUFFER` examples, or as many as its budget in bytes allows.
 
     Args:
         found: a TFDS builder.
@@ -37,9 +41,12 @@ def image_stream(
 
     feature = found.info.features["image"]
     count = found.info.splits[split_name].num_examples
-    fits = None not in feature.shape and count * math.prod(feature.shape) <= IN_MEMORY_BYTES
+    fixed = None not in feature.shape
+    size = math.prod(feature.shape) * np.dtype(feature.np_dtype).itemsize if fixed else None
+    fits = size is not None and count * size <= IN_MEMORY_BYTES
+    stored = memory.stored_bytes(found, split_name)
     if fits or not isinstance(feature, tfds.features.Image):
-        buffer = None if fits else SHUFFLE_BUFFER
+        buffer = None if fits else memory.buffer_size(SHUFFLE_BUFFER, size or stored)
         examples = split(found, split_name)
         return train_stream(examples, count=count, map_fn=map_fn, shuffle_buffer=buffer, **keywords)
 
@@ -47,6 +54,5 @@ def image_stream(
         return map_fn({**example, "image": feature.decode_example(example["image"])}, seed)
 
     examples = split(found, split_name, encoded=True)
-    return train_stream(
-        examples, count=count, map_fn=decoded, shuffle_buffer=SHUFFLE_BUFFER, **keywords
-    )
+    buffer = memory.buffer_size(SHUFFLE_BUFFER, stored)
+    return train_stream(examples, count=count, map_fn=decoded, shuffle_buffer=buffer, **keywords)

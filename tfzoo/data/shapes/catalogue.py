@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfzoo.config import check
+from tfzoo.data import memory
 from tfzoo.data.config import DataConfig
 from tfzoo.data.prepare import builder, split
 from tfzoo.data.shapes.posed import SPLITS, PosedShapes, ShapesConfig, from_arrays
@@ -101,5 +102,4 @@ def _parts(
 def _read(found: tfds.core.DatasetBuilder, name: str, names: Sequence[str]) -> PosedShapes:
     from tfzoo.data.shapes.shape_samples import UNIFORM
 
-    whole = split(found, name).batch(2**31 - 1).get_single_element()
-    return from_arrays({k: v.numpy() for k, v in whole.items()}, names, UNIFORM)
+    return from_arrays(memory.arrays(split(found, name)), names, UNIFORM)

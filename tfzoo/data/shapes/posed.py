@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfzoo.config import key
 from tfzoo.data.config import DataConfig
+from tfzoo.data.memory import tensor
 from tfzoo.data.pipeline import TrainStream, train_stream
 
 SPLITS = ("train", "validation", "test", "unseen")
@@ -135,7 +136,7 @@ class PosedShapes:
 
 def from_arrays(arrays: dict[str, np.ndarray], names: Sequence[str], uniform: int) -> PosedShapes:
     """Shapes that lie in memory: arrays by the names of `tfzoo_solids`' features, [M, ...] each."""
-    images, cameras = tf.constant(arrays["images"]), tf.constant(arrays["cameras"], tf.float32)
+    images, cameras = tensor(arrays["images"]), tf.constant(arrays["cameras"], tf.float32)
     points = tf.constant(arrays["points"], tf.float32)
     inside = tf.cast(tf.constant(arrays["occupancies"]), tf.float32)
     surface, outward = arrays["surface"], arrays["normals"]

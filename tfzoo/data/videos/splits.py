@@ -6,6 +6,7 @@ cut out first and decoded afterwards.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 from tfzoo.config import Count, OneOf, key
 from tfzoo.data.config import DataConfig
+from tfzoo.data.memory import buffer_size, empty, stored_bytes, tensor
 from tfzoo.data.pipeline import TrainStream, train_stream
 from tfzoo.data.prepare import split
 from tfzoo.errors import InputError
@@ -124,7 +126,8 @@ def open_split(
     held = None if encoded else _held(long, lengths[good], shape)
     count = int(good.sum())
     if held is None:
-        keywords = {"examples": long, "count": count, "shuffle_buffer": SHUFFLE_BUFFER}
+        buffer = buffer_size(SHUFFLE_BUFFER, _video_bytes(found, name, long, lengths[good]))
+        keywords = {"examples": long, "count": count, "shuffle_buffer": buffer}
     else:
         lookup, long, size = held
         keywords = {"examples": lookup, "count": count}
@@ -198,19 +201,31 @@ def _lengths(found: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset) 
     return lengths
 
 
+def _video_bytes(
+    found: tfds.core.DatasetBuilder, name: str, long: tf.data.Dataset, lengths: np.ndarray
+) -> float:
+    """Mean bytes of a video as it passes the shuffle buffer: frames, or their encoded files."""
+    first = next(iter(long))["video"]
+    if first.dtype == tf.string:
+        return stored_bytes(found, name)
+    return float(np.mean(lengths)) * math.prod(first.shape[1:])
+
+
 def _held(long: tf.data.Dataset, lengths: np.ndarray, shape: Sequence[int]) -> Any:
     """Lookup, dataset and size over frames in memory; None if too many, or of many sizes."""
     total = int(lengths.sum())
     first = next(iter(long))["video"].shape[1:]
     if total * int(np.prod(first)) > IN_MEMORY_BYTES:
         return None
-    videos, labels = [], []
+    frames, labels, at = empty((total, *first), np.dtype(np.uint8)), [], 0
     for example in long.as_numpy_iterator():
-        if example["video"].shape[1:] != first:
+        video = example["video"]
+        if video.shape[1:] != first:
             return None
-        videos.append(example["video"])
+        frames[at : at + len(video)] = video
+        at += len(video)
         labels.append(example.get("label"))
-    whole = tf.constant(np.concatenate(videos))
+    whole = tensor(frames)
     ends = tf.constant(np.concatenate([[0], np.cumsum(lengths)]), tf.int64)
     numbers = None if labels[0] is None else tf.constant(np.array(labels, np.int64))
     length = shape[0]
