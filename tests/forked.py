@@ -7,11 +7,10 @@ back.
 
 import gc
 import multiprocessing
-import os
+import sys
 import warnings
 
 import pytest
-from tensorflow.python.eager import context
 
 
 class ForkedFiles:
@@ -23,7 +22,8 @@ class ForkedFiles:
 
     def pytest_collectreport(self, report):
         """A fork has no threads but its own: TensorFlow's must not run yet."""
-        if context.context()._initialized:
+        context = sys.modules.get("tensorflow.python.eager.context")
+        if context and context.context()._initialized:
             raise pytest.UsageError(f"{report.nodeid}: computes with TensorFlow while imported")
 
     def pytest_collection_finish(self, session):
@@ -45,8 +45,12 @@ class ForkedFiles:
         try:
             self.pipe.send((items.index(item), items.index(nextitem) if stays else None))
             self.pipe.recv()
-        except (EOFError, ConnectionError):  # killed: xdist names the test, and starts a worker
-            os._exit(1)
+        except (EOFError, ConnectionError):
+            stays = False  # the file's next test has a new child
+            self.child.join()
+            said = f"the file's process ended with exit status {self.child.exitcode}"
+            report = pytest.TestReport(item.nodeid, item.location, {}, "failed", said, "call")
+            item.ihook.pytest_runtest_logreport(report=report)
         if not stays:
             self.child.join()
             self.pipe.close()
