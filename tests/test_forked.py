@@ -43,18 +43,7 @@ def test_a_process_a_file(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     for name, text in {"a": NOTE, "b": NOTE, "c": DIES}.items():
         (tmp_path / f"test_{name}.py").write_text(text)
-    words = [
-        "-m",
-        "pytest",
-        "-ra",
-        "-n",
-        "1",
-        "--dist",
-        "loadfile",
-        "-p",
-        "no:cacheprovider",
-        tmp_path,
-    ]
+    words = ["-m", "pytest", "-ra", "-n", "1", "--dist", "loadfile", "-p", "no:cacheprovider"]
     status, out, err = command(*words, env={"PYTHONPATH": str(TESTS)}, cwd=tmp_path)
     assert status == 1, out + err
     assert "FAILED test_c.py::test_dies - the file's process ended with exit status -6" in out
