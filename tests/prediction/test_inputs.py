@@ -1,16 +1,20 @@
 """A user's files find the signature that takes them, and go to it in batches."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tfzoo.data.videos import video_files
 from tfzoo.errors import InputError
 from tfzoo.prediction import inputs
 
-PNG = tf.io.encode_png(np.zeros((3, 2, 1), "uint8")).numpy()
+_FILE = io.BytesIO()
+Image.fromarray(np.zeros((3, 2), "uint8")).save(_FILE, "png")
+PNG = _FILE.getvalue()
 
 
 def specs(**shapes):
