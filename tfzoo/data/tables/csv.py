@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import sys
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from tfzoo.data.config import DataConfig
+from tfzoo.data.faults import Faults
 from tfzoo.data.splits import SPLITS
+from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 from tfzoo.zoo import digest
 
@@ -19,10 +23,9 @@ _HELD = 0.2  # of each class, for validation and again for test
 
 
 @dataclasses.dataclass
-class TableConfig(tfds.core.BuilderConfig):
+class TableConfig(UserConfig):
     """The user's file, its number of features and its classes, the most frequent first."""
 
-    path: str = ""
     width: int = 1
     classes: tuple[str, ...] = ("0", "1")
 
@@ -39,7 +42,7 @@ def source(config: DataConfig) -> TableConfig | None:
         raise InputError("data.path: must be set, to a CSV file, for tfzoo_table")
     if not Path(config.path).is_file():
         raise InputError(f"data.path={config.path!r}: no such file")
-    x, _, classes = read(config.path)
+    x, _, classes = read(config.path, Faults(config.on_error))
     name = f"file-{digest(config.path)[:12]}"
     return TableConfig(name=name, path=config.path, width=x.shape[1], classes=classes)
 
@@ -59,6 +62,7 @@ class _Table(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("features", "label"),
             homepage=homepage,
+            metadata=tfds.core.MetadataDict(),
         )
 
     def _parts(self, x: np.ndarray, y: np.ndarray) -> dict[str, Iterator]:
@@ -111,41 +115,52 @@ class TfzooTable(_Table):
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_table: must be given a file, by tfzoo.data.DataConfig.path")
-        x, y, _ = read(self.builder_config.path)
+        faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
+        x, y, _ = read(self.builder_config.path, faults)
         return self._parts(x, y)
 
 
-def read(path: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Features [N, F], class numbers [N] and class names of a CSV file.
+def read(path: str, faults: Faults | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Features [N, F], class numbers [N] and class names of a CSV file, read row by row.
+
+    Args:
+        path: of the file.
+        faults: is told of rows that cannot be used; None refuses them.
 
     Raises:
         InputError: not UTF-8 text, ragged rows, a feature that is no finite number, one class
             only, or a class of fewer than three rows.
     """
+    faults, width, count = faults or Faults(), 0, 0
+    values, labels = array("d"), []  # 8 bytes a number, where lists of text take 60
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows = (row for row in csv.reader(file) if row)
+            for at, row in enumerate(rows):
+                if at == 0 and not _numbers(row[:-1]):  # names
+                    continue
+                width = width or len(row)
+                count += 1
+                part = f"row {count} of the data"
+                with faults.of(part):
+                    if len(row) != width or not _numbers(row[:-1]):
+                        raise InputError(
+                            f"data.path={path!r}: {part} must have {width - 1} finite numbers and "
+                            f"a class, is {','.join(row)[:60]!r}"
+                        )
+                    values.extend(float(cell) for cell in row[:-1])
+                    labels.append(sys.intern(row[-1].strip(" '\"")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"data.path={path!r}: must be a CSV file of text: {error}") from None
-    if rows and not _numbers(rows[0][:-1]):
-        rows = rows[1:]
-    if not rows or len(rows[0]) < 2:
+    if not count or width < 2:
         raise InputError(f"data.path={path!r}: must have rows of features and a class")
-    for i, row in enumerate(rows):
-        if len(row) != len(rows[0]) or not _numbers(row[:-1]):
-            raise InputError(
-                f"data.path={path!r}: row {i + 1} of the data must have {len(rows[0]) - 1} finite "
-                f"numbers and a class, is {','.join(row)[:60]!r}"
-            )
-    labels = np.array([row[-1].strip(" '\"") for row in rows])
-    names, counts = np.unique(labels, return_counts=True)
+    names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2 or counts.min() < 3:
         found = ", ".join(f"{n}: {c}" for n, c in zip(names[:10], counts, strict=False))
         raise InputError(f"data.path={path!r}: must have two classes of 3 rows, has {found}")
-    names = names[np.argsort(-counts, kind="stable")]
-    numbers = {name: i for i, name in enumerate(names)}
-    x = np.array([[float(v) for v in row[:-1]] for row in rows])
-    return x, np.array([numbers[label] for label in labels]), tuple(map(str, names))
+    order = np.argsort(-counts, kind="stable")
+    y = np.argsort(order)[numbers.reshape(-1)]  # by falling frequency
+    return np.array(values).reshape(-1, width - 1), y, tuple(map(str, names[order]))
 
 
 def stratified(y: np.ndarray) -> dict[str, np.ndarray]:
