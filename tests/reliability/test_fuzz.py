@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from tfzoo.data.shapes import mesh_files
 from tfzoo.data.tables import arrays
 from tfzoo.data.videos import video_arrays
 from tfzoo.errors import InputError
+from tfzoo.prediction import inputs
 from tfzoo.serving.json_tensors import read_inputs
-from tfzoo_cli.commands import _read_inputs
 
 SELDOM = settings(OFTEN, max_examples=40)
 
@@ -92,12 +93,23 @@ MESHES = npz(
     y=np.array([0]),
     classes=np.array(["a"]),
 )
+SPECS = {"x": tf.TensorSpec([None, 4, 4, 1], tf.uint8), "y": tf.TensorSpec([None], tf.int64)}
+
+
+def for_a_signature(path):
+    """What `tfzoo predict` reads of a file, for a signature that takes these inputs."""
+    file = inputs.InputFile(Path(path))
+    if not file.fits(SPECS):
+        raise InputError(f"input {path!r}: does not fit")
+    return file.read(SPECS)
+
+
 READERS = {
     "images": (IMAGES, lambda path: arrays.read_splits(path)),
     "videos": (VIDEOS, lambda path: video_arrays.read_arrays(path)),
     "transitions": (STEPS, lambda path: offline_files.read(path)),
     "meshes": (MESHES, lambda path: list(mesh_files.read_meshes(path))),
-    "inputs": (IMAGES, lambda path: _read_inputs(path, None)),
+    "inputs": (IMAGES, lambda path: for_a_signature(path)),
 }
 
 
