@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st

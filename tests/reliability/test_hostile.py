@@ -6,7 +6,7 @@ import lzma
 import h5py
 import numpy as np
 import pytest
-import tensorflow as tf
+from PIL import Image
 
 from tfzoo import data
 from tfzoo.data import DataConfig
@@ -17,7 +17,9 @@ from tfzoo.data.videos import VideoDataConfig, video_files
 from tfzoo.errors import InputError
 from tfzoo_cli.main import main
 
-PNG = tf.io.encode_png(np.arange(192, dtype="uint8").reshape(8, 8, 3)).numpy()
+_FILE = io.BytesIO()
+Image.fromarray(np.arange(192, dtype="uint8").reshape(8, 8, 3)).save(_FILE, "png")
+PNG = _FILE.getvalue()
 X, Y = np.zeros((20, 8, 8, 1), "uint8"), np.arange(20) % 2
 STEPS = {
     "observations": np.zeros((64, 2)),
