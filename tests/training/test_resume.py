@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+import toy  # noqa: F401
 from support import load_module
 from tfzoo import runner
 from tfzoo.data.videos import motions
@@ -36,7 +37,8 @@ VIDEO += ["augment.size=16", "finetune.epochs=2", "finetune.batch_size=6", "fine
 BOTTLENECK = ["model.width=64", "model.draws=2", "batch_size=40", "steps_per_epoch=3", "epochs=2"]
 
 RUNS = {
-    "one fit": ["aft/digits", *AFT],
+    "one fit": ["toy.yaml"],
+    "images": ["aft/digits", *AFT],
     "pixels": ["aft/digits_pixels", *AFT, "batch_size=8"],
     "text": ["aft/pydoc", *AFT, "batch_size=4", "model.max_length=16"],
     "two players, then ridge": ["afv/digits", *AFV],
@@ -57,7 +59,7 @@ RUNS = {
 }
 QUICK = {
     ("one fit", "mixed_float16"),
-    ("two players, then hinge", "mixed_float16"),
+    ("sets", "mixed_float16"),
     ("children", "mixed_bfloat16"),
     ("metric of a table", "mixed_float16"),
     ("agent", "mixed_float16"),
@@ -75,8 +77,10 @@ CASES = [
 
 
 @pytest.fixture
-def few(monkeypatch):
-    """A few sets, shapes and videos in place of those that take long to make."""
+def few(monkeypatch, tmp_path):
+    """The toy, and a few sets, shapes and videos in place of those that take long to make."""
+    (tmp_path / "toy.yaml").write_text("task: toy.regression\nepochs: 2\nbatch_size: 8\n")
+    monkeypatch.setitem(RUNS, "one fit", [str(tmp_path / "toy.yaml")])
     made_sets = load_module("sdn/test_recipe.py").made_sets
     made_shapes = load_module("recon3d/test_recipe.py").made_shapes
     counts = {"train": 16, "validation": 6, "test": 6}
