@@ -36,7 +36,7 @@ class Classification(ImageClassification[ClassifierConfig]):
     config_class = ClassifierConfig
     own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
 
-    def image_size(self, config: ClassifierConfig) -> int:
+    def image_size(self, config: ClassifierConfig, info: data.Info) -> int:
         """`model.image_size`."""
         return config.model.image_size
 

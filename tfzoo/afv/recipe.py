@@ -66,11 +66,11 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
         self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info
     ) -> tf.Tensor:
         """A training image, augmented as the key `augment` says."""
-        return augmented(image, seed, config.augment, self.image_size(config))
+        return augmented(image, seed, config.augment, self.image_size(config, info))
 
     def build(self, config: ClassifierConfig, info: data.Info) -> keras.Model:
         """An `AFVClassifier` around untrained networks; `train` makes the GAN itself."""
-        self.image_size(config)
+        self.image_size(config, info)
         gan, readout = make_gan(config, info), config.readout
         hinge = readout.method == "hinge"
         return AFVClassifier(

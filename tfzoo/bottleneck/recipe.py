@@ -35,7 +35,7 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
         self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig, info: data.Info
     ) -> tf.Tensor:
         """As it is: the training set is one batch that never changes."""
-        return transforms.to_size(image, self.image_size(config))
+        return transforms.to_size(image, self.image_size(config, info))
 
     def data_info(self, config: NetworkTaskConfig) -> data.Info:
         """Classes and channels, and the config's steps."""
@@ -51,7 +51,7 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
 
     def build(self, config: NetworkTaskConfig, info: data.Info) -> keras.Model:
         """A `BottleneckNetwork` for `batch_size` training examples, compiled."""
-        self.image_size(config)
+        self.image_size(config, info)
         model = BottleneckNetwork(
             input_shape=info.sizes,
             outputs=info.num_classes,

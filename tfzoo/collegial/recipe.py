@@ -42,7 +42,7 @@ class _Images(ImageClassification[Config]):
         self, image: tf.Tensor, seed: tf.Tensor, config: ImageConfig, info: data.Info
     ) -> tf.Tensor:
         """A training image, augmented as the key `augment` says."""
-        return augmented(image, seed, config.augment, self.image_size(config))
+        return augmented(image, seed, config.augment, self.image_size(config, info))
 
 
 def _compile(
@@ -64,7 +64,7 @@ class ResNeXtClassification(_Images[ResNeXtTaskConfig]):
     config_class = ResNeXtTaskConfig
     own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
 
-    def image_size(self, config: ResNeXtTaskConfig) -> int:
+    def image_size(self, config: ResNeXtTaskConfig, info: data.Info) -> int:
         """`model.image_size`."""
         return config.model.image_size
 
@@ -88,7 +88,7 @@ class MLPClassification(_Images[MLPTaskConfig]):
 
     def build(self, config: MLPTaskConfig, info: data.Info) -> keras.Model:
         """A `CollegialMLP`, compiled with AdamW."""
-        self.image_size(config)
+        self.image_size(config, info)
         settings = asdict(config.model) | info.over_all(config.model)
         model = CollegialMLP(info.sizes, info.num_classes, **settings)
         steps = config.epochs * info.steps_per_epoch

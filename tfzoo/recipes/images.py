@@ -40,13 +40,13 @@ class ImageClassification(Recipe[C, data.Datasets]):
 
     own_data = {"tfzoo_image_folder": (), "tfzoo_arrays": ()}
 
-    def image_size(self, config: Any) -> int:
+    def image_size(self, config: Any, info: data.Info) -> int:
         """Side of the images that the model is given: the data's, unless a method says another.
 
         Raises:
             InputError: the data's images are not square or not of one size.
         """
-        height, width, _ = self.data_info(config).shape
+        height, width, _ = info.shape
         if height is None or height != width:
             raise InputError(
                 f"data.name={config.data.name!r}: images {height}x{width}, must be square, "
@@ -72,7 +72,7 @@ class ImageClassification(Recipe[C, data.Datasets]):
         """Images resized (and augmented for training), labels one-hot."""
         found = data.builder(config.data)
         info = builder_info(found, config)
-        classes, size = info.num_classes, self.image_size(config)
+        classes, size = info.num_classes, self.image_size(config, info)
 
         def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             image = self.augmented(example["image"], seed, config, info)

@@ -105,8 +105,12 @@ class _Check:
 
     def _check_xla(self, expected: dict[str, np.ndarray]) -> None:
         compiled = tf.function(lambda **inputs: self.served(**inputs), jit_compile=True)
-        try:
-            found = self._call(compiled)
+        specs = {
+            name: tf.TensorSpec(np.shape(value), self.signature.inputs[name].dtype, name)
+            for name, value in self.signature.examples.items()
+        }
+        try:  # one trace and one call for each signature, which TensorFlow takes for retracing
+            found = self._call(compiled.get_concrete_function(**specs))
         except (tf.errors.OpError, ValueError, NotImplementedError) as error:
             self._fail(f"does not compile under XLA; say xla=False: {first_line(error)}")
         self._check_finite(found, "under XLA")
