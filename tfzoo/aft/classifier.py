@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Gt, Le
 from keras import ops
 from typing_extensions import override
 
 from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
 from tfzoo.aft.layers import Odd
-from tfzoo.config import Count, Fraction, Natural, Positive
+from tfzoo.config import Count, Fraction, Natural
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
+
+Ratio = Annotated[float, Gt(0), Le(1000)]
 
 
 @serializable("aft")
@@ -62,7 +65,7 @@ class AFTClassifier(ZooModel):
         window: Natural = 32,
         num_heads: Count = 4,
         kernel_size: Odd = 11,
-        mlp_ratio: Positive = 4.0,
+        mlp_ratio: Ratio = 4.0,
         dropout: Fraction = 0.0,
         drop_path: Fraction = 0.0,
         channels: Count = 3,

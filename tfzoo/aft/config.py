@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 
 from tfzoo.aft.block import Variant
+from tfzoo.aft.classifier import Ratio
 from tfzoo.aft.layers import Odd
 from tfzoo.config import (
     MISSING,
@@ -59,9 +60,7 @@ class ClassifierModelConfig(MixerConfig):
     patch_size: Count = key(MISSING, "side of a patch")
     variant: Variant = key("full", "see `MixerConfig`")
     bias_dim: Count = key(128, "d' of `full` and `local`")
-    mlp_ratio: Annotated[float, Gt(0), Le(1000)] = key(
-        4.0, "width of the feed-forward layers over `dim`"
-    )
+    mlp_ratio: Ratio = key(4.0, "width of the feed-forward layers over `dim`")
     drop_path: Fraction = key(0.0, "stochastic depth in the last block")
     pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)

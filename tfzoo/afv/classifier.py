@@ -17,7 +17,7 @@ from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.pixels import to_network, to_pixels
 from tfzoo.afv.readout import PENALTIES, ROUTES, by_jvp, by_layers, choose_ridge, gram
 from tfzoo.afv.sketch import sketch
-from tfzoo.config import Count, Fraction, OneOf, Positive
+from tfzoo.config import Count, Fraction, OneOf, Spread
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -77,7 +77,7 @@ class AFVClassifier(ZooModel):
         classes: Annotated[int, Ge(2)],
         input_shape: Sequence[int],
         pixel_mean: float = 127.5,
-        pixel_std: Positive = 127.5,
+        pixel_std: Spread = 127.5,
         dropout: Fraction = 0.5,
         use_bias: bool = False,
         route: Annotated[str, OneOf(*ROUTES)] = "layers",

@@ -19,7 +19,7 @@ from tfzoo.afv.networks import (
     make_generator,
 )
 from tfzoo.afv.pixels import to_network, to_pixels
-from tfzoo.config import Count, Fraction, NonNegative, OneOf, Positive
+from tfzoo.config import Count, Fraction, NonNegative, OneOf, Spread
 from tfzoo.registry import serializable
 from tfzoo.training import replicas
 from tfzoo.training.two_player import TwoPlayer, follow
@@ -78,7 +78,7 @@ class EnergyGAN(TwoPlayer):
         mcmc_noise: NonNegative = 0.0,
         ema: Fraction = 0.9,
         pixel_mean: float = 0.0,
-        pixel_std: Positive = 1.0,
+        pixel_std: Spread = 1.0,
         seed: int | None = None,
         **keywords: Any,
     ):

@@ -12,7 +12,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.bottleneck.training_set import step_loss, training_set
-from tfzoo.config import Count, Positive
+from tfzoo.config import Count, Spread
 from tfzoo.environment import only_on
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -44,7 +44,7 @@ class WholeSetModel(ZooModel):
         outputs: Count | None,
         examples: Count | None,
         pixel_mean: float,
-        pixel_std: Positive,
+        pixel_std: Spread,
         unit_rows: bool,
         **keywords: Any,
     ):

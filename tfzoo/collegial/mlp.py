@@ -10,7 +10,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.collegial.layers import PARAMETRIZATIONS, CollegialDense
-from tfzoo.config import Count, OneOf, Positive
+from tfzoo.config import Count, OneOf, Spread
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -53,7 +53,7 @@ class CollegialMLP(ZooModel):
         use_bias: bool = False,
         bias_scale: float = 0.1,
         pixel_mean: float = 0.0,
-        pixel_std: Positive = 1.0,
+        pixel_std: Spread = 1.0,
         **keywords: Any,
     ):
         super().__init__(**keywords)

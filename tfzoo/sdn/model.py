@@ -11,7 +11,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from tfzoo.config import Count, Fraction, NonNegative, OneOf, Positive, Widths
+from tfzoo.config import Count, Fraction, NonNegative, OneOf, Positive, Spread, Widths
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
 from tfzoo.sdn.codes import check_codes, code_statistics
@@ -80,7 +80,7 @@ class SetDistributionNetwork(TwoPlayer):
         stochastic: bool = False,
         ema: Fraction = 0.99,
         pixel_mean: float = 127.5,
-        pixel_std: Positive = 127.5,
+        pixel_std: Spread = 127.5,
         seed: int | None = None,
         **keywords: Any,
     ):
