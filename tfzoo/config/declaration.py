@@ -111,8 +111,8 @@ class Config:
         for name, hint in hints(type(self)).items():
             value = getattr(self, name)
             check(value is not MISSING and value != MISSING, name, value, "set, it has no default")
-            require(hint, name, value)
             check(_has_room(value), name, _plain(value), "of 32 bits, whole up to 2147483647")
+            require(hint, name, value)
             if isinstance(value, str) and any(expanded in _split(o)[1] for o in _options(hint)):
                 object.__setattr__(self, name, expanded(value))
 
