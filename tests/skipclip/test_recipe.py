@@ -134,7 +134,7 @@ class MockedVideos:
         import tensorflow_datasets as tfds
 
         class Split:
-            num_examples = 6
+            num_examples, num_bytes = 6, 6_000
 
         class Info:
             features = tfds.features.FeaturesDict(
