@@ -32,13 +32,13 @@ def test_a_linear_discriminator_standardises_its_features():
     model = linear_model()
     rng = np.random.default_rng(0)
     fake, real = (rng.normal(s, 1 + s, (n, 4)).astype("float32") for s, n in ((0, 200), (1, 20)))
-    made = FisherVectorizer(model, copy=False, official=True).adapt(fake)
+    fv = FisherVectorizer(model, copy=False, official=True).adapt(fake)
     phi = [np.concatenate([x, x**2, np.sin(3 * x)], 1) for x in (fake, real)]
     expected = StandardScaler().fit(phi[0]).transform(phi[1])
-    np.testing.assert_allclose(made.vector(real), expected, rtol=1e-3, atol=1e-4)
-    density = made.normal()
+    np.testing.assert_allclose(fv.vector(real), expected, rtol=1e-3, atol=1e-4)
+    density = fv.normal()
     np.testing.assert_allclose(
-        (made.gradients(real) - density.loc) / density.scale.diag, expected, rtol=1e-3, atol=1e-4
+        (fv.gradients(real) - density.loc) / density.scale.diag, expected, rtol=1e-3, atol=1e-4
     )
 
 
@@ -62,14 +62,14 @@ def test_a_mixtures_means_give_scikit_images_fisher_vector():
     draw = lambda n: (centres[rng.integers(0, 3, n)] + rng.normal(size=(n, 2))).astype("float32")  # noqa: E731
     model = keras.Sequential([keras.Input((2,)), MixtureMeans()])
     model.layers[0].means.assign(centres)
-    made = FisherVectorizer(model, copy=False).adapt(draw(4000))
+    fv = FisherVectorizer(model, copy=False).adapt(draw(4000))
     gmm = GaussianMixture(3, covariance_type="diag")
     gmm.fit(draw(300))
     gmm.means_, gmm.covariances_ = centres.astype(float), np.ones((3, 2))
     gmm.weights_, gmm.precisions_cholesky_ = np.full(3, 1 / 3), np.ones((3, 2))
     x = draw(10)
     theirs = np.stack([fisher_vector(row[None].astype(float), gmm)[3:9] for row in x])
-    ours = made.vector(x).numpy()
+    ours = fv.vector(x).numpy()
     ratio = np.sum(ours * theirs) / np.sum(theirs**2)
     assert ratio > 0
     assert np.corrcoef(ours.ravel(), (ratio * theirs).ravel())[0, 1] > 0.995
@@ -78,8 +78,8 @@ def test_a_mixtures_means_give_scikit_images_fisher_vector():
 def test_fresh_draws_have_mean_zero_and_variance_one():
     rng = np.random.default_rng(0)
     model = linear_model(8)
-    made = FisherVectorizer(model, copy=False).adapt(rng.normal(size=(4000, 8)).astype("float32"))
-    v = made.vector(rng.normal(size=(1000, 8)).astype("float32")).numpy()
+    fv = FisherVectorizer(model, copy=False).adapt(rng.normal(size=(4000, 8)).astype("float32"))
+    v = fv.vector(rng.normal(size=(1000, 8)).astype("float32")).numpy()
     assert np.mean(np.abs(v.mean(0)) < 4 / np.sqrt(1000)) >= 0.99
     assert 0.7 < np.median(v.var(0)) < 1.5
 
@@ -113,40 +113,40 @@ def fitted():
 
 def as_fitted(fitted, **options):
     """Another vectorizer of the same discriminator, with the same statistics."""
-    made = FisherVectorizer(small.discriminator(), **options)
-    made.merge(fitted)
-    return made
+    fv = FisherVectorizer(small.discriminator(), **options)
+    fv.merge(fitted)
+    return fv
 
 
 def test_distances_and_their_symmetries(fitted):
-    made = fitted
+    fv = fitted
     x, y = small.images(6, seed=1), small.images(5, seed=2)
-    vx, vy = made.vector(x).numpy(), made.vector(y).numpy()
-    living = made.size - made.dead
+    vx, vy = fv.vector(x).numpy(), fv.vector(y).numpy()
+    living = fv.size - fv.dead
     expected = np.sum((vx.mean(0) - vy.mean(0)) ** 2) / living
-    assert made.distance(x, y) == pytest.approx(expected, rel=1e-3)
-    assert made.distance(y, x) == pytest.approx(made.distance(x, y), rel=1e-6)
-    assert made.distance(x, x) == 0 and made.distance(x[::-1], y) == pytest.approx(expected, 1e-3)
-    np.testing.assert_allclose(made.mean_vector(x), vx.mean(0), atol=1e-4)
-    matrix = made.distance_matrix([x, y])
+    assert fv.distance(x, y) == pytest.approx(expected, rel=1e-3)
+    assert fv.distance(y, x) == pytest.approx(fv.distance(x, y), rel=1e-6)
+    assert fv.distance(x, x) == 0 and fv.distance(x[::-1], y) == pytest.approx(expected, 1e-3)
+    np.testing.assert_allclose(fv.mean_vector(x), vx.mean(0), atol=1e-4)
+    matrix = fv.distance_matrix([x, y])
     np.testing.assert_allclose(matrix, [[0, expected], [expected, 0]], rtol=1e-3)
-    assert made.distance(x) == pytest.approx(np.sum(vx.mean(0) ** 2) / living, rel=1e-3)
+    assert fv.distance(x) == pytest.approx(np.sum(vx.mean(0) ** 2) / living, rel=1e-3)
     kernel = [a @ b.T / living for a, b in ((vx, vx), (vy, vy), (vx, vy))]
     off = [np.sum(k) - np.trace(k) for k in kernel[:2]]
     unbiased = off[0] / 30 + off[1] / 20 - 2 * kernel[2].mean()
-    assert made.distance(x, y, unbiased=True) == pytest.approx(unbiased, rel=1e-3, abs=1e-4)
+    assert fv.distance(x, y, unbiased=True) == pytest.approx(unbiased, rel=1e-3, abs=1e-4)
     with pytest.raises(ValueError, match="at least two"):
-        made.distance(x[:1], y, unbiased=True)
+        fv.distance(x[:1], y, unbiased=True)
 
 
 def test_similarity_is_the_official_codes_with_its_floor(fitted):
-    made = fitted
+    fv = fitted
     x = small.images(50, seed=3)
-    found = made.similarity(x)
-    g = made.gradients(x).numpy()
-    sigma = made.deviation().numpy()
-    alive = made.whitening().numpy() > 0
-    apart = np.mean((g.mean(0) - made.mean)[alive] ** 2 / (sigma[alive] ** 2 + 1e-12))
+    found = fv.similarity(x)
+    g = fv.gradients(x).numpy()
+    sigma = fv.deviation().numpy()
+    alive = fv.whitening().numpy() > 0
+    apart = np.mean((g.mean(0) - fv.mean)[alive] ** 2 / (sigma[alive] ** 2 + 1e-12))
     assert found.distance == pytest.approx(apart, rel=1e-2)
     assert found.similarity == pytest.approx(np.exp(-10 * found.distance))
     assert found.floor == pytest.approx(1 / 50 + 1 / 64) and found.count == 50
@@ -155,12 +155,12 @@ def test_similarity_is_the_official_codes_with_its_floor(fitted):
 
 def test_the_unbiased_distance_has_mean_zero():
     rng = np.random.default_rng(0)
-    made = FisherVectorizer(linear_model(6), copy=False)
-    made.adapt(rng.normal(size=(4000, 6)).astype("float32"))
+    fv = FisherVectorizer(linear_model(6), copy=False)
+    fv.adapt(rng.normal(size=(4000, 6)).astype("float32"))
     draw = lambda: rng.normal(size=(20, 6)).astype("float32")  # noqa: E731
     pairs = [(draw(), draw()) for _ in range(40)]
     biased, fair = (
-        np.array([made.distance(a, b, unbiased=flag) for a, b in pairs]) for flag in (False, True)
+        np.array([fv.distance(a, b, unbiased=flag) for a, b in pairs]) for flag in (False, True)
     )
     assert biased.mean() == pytest.approx(2 / 20, rel=0.3)
     assert abs(fair.mean()) < 4 * fair.std() / 40**0.5
@@ -203,11 +203,11 @@ def test_vectors_do_not_see_a_rescaling_of_parameters():
 def test_dead_coordinates_are_masked_and_reported():
     model = small.discriminator("logit")
     model.get_layer("block_4_conv_1").bias.assign([-100.0, 0, 0])  # a dead unit before the ReLU
-    made = FisherVectorizer(model).adapt(small.images(32, seed=7))
+    fv = FisherVectorizer(model).adapt(small.images(32, seed=7))
     # the unit's bias, and the last one, whose gradient is 1; the unit's weights live on by sigma
-    assert made.dead == 2
-    v = made.vector(small.images(3)).numpy()
-    assert np.isfinite(v).all() and (v[:, made.whitening() == 0] == 0).all()
+    assert fv.dead == 2
+    v = fv.vector(small.images(3)).numpy()
+    assert np.isfinite(v).all() and (v[:, fv.whitening() == 0] == 0).all()
     saturated = small.discriminator()
     saturated.get_layer("head").bias.assign([200.0])
     with pytest.raises(ValueError, match="coordinates are dead.*saturates"):
@@ -231,25 +231,25 @@ def test_stride_projection_and_length(fitted):
 
 def test_statistics_outlive_the_discriminators_training():
     model, x = small.discriminator(), small.images(3)
-    made = FisherVectorizer(model).adapt(small.images(32, seed=7))
-    before = made.transform(x)
-    assert model.trainable_variables and not made.trainable_variables
+    fv = FisherVectorizer(model).adapt(small.images(32, seed=7))
+    before = fv.transform(x)
+    assert model.trainable_variables and not fv.trainable_variables
     for w in model.trainable_variables:
         w.assign(w * 1.3)
-    np.testing.assert_array_equal(made.transform(x), before)
-    made.load_discriminator(model)
+    np.testing.assert_array_equal(fv.transform(x), before)
+    fv.load_discriminator(model)
     with pytest.raises(ValueError, match="0 generated images.*call adapt"):
-        made.transform(x)
-    assert np.abs(made.adapt(small.images(32, seed=7)).transform(x) - before).max() > 1e-3
+        fv.transform(x)
+    assert np.abs(fv.adapt(small.images(32, seed=7)).transform(x) - before).max() > 1e-3
 
 
 def test_saved_and_loaded(tmp_path, fitted):
-    made, x = as_fitted(fitted, stride=3), small.images(3)
-    made.save(tmp_path / "v.keras")
+    fv, x = as_fitted(fitted, stride=3), small.images(3)
+    fv.save(tmp_path / "v.keras")
     again = keras.models.load_model(tmp_path / "v.keras")
-    np.testing.assert_allclose(again.transform(x), made.transform(x), rtol=1e-5, atol=1e-6)
-    assert again.similarity(x).distance == pytest.approx(made.similarity(x).distance, rel=1e-4)
-    np.testing.assert_allclose(tf.function(made, jit_compile=True)(x), made(x), atol=1e-3)
+    np.testing.assert_allclose(again.transform(x), fv.transform(x), rtol=1e-5, atol=1e-6)
+    assert again.similarity(x).distance == pytest.approx(fv.similarity(x).distance, rel=1e-4)
+    np.testing.assert_allclose(tf.function(fv, jit_compile=True)(x), fv(x), atol=1e-3)
 
 
 @pytest.mark.parametrize(

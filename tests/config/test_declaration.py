@@ -210,12 +210,12 @@ NARROWER = {  # in a recipe than in Python
 def limits(target):
     """Ranges by parameter, as `arguments`."""
     owners = reversed(inspect.getmro(target)) if inspect.isclass(target) else [target]
-    found = {}
+    annotated = {}
     for owner in owners:
-        made = vars(owner).get("__init__") if inspect.isclass(owner) else owner
-        if made is not None and owner.__module__.startswith("tfzoo."):
-            found |= ranges(made)
-    return {name: range_words(hint).removesuffix(", or null") for name, hint in found.items()}
+        function = vars(owner).get("__init__") if inspect.isclass(owner) else owner
+        if function is not None and owner.__module__.startswith("tfzoo."):
+            annotated |= ranges(function)
+    return {name: range_words(hint).removesuffix(", or null") for name, hint in annotated.items()}
 
 
 def test_config_and_class_have_the_same_ranges():
