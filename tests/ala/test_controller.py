@@ -177,7 +177,7 @@ def test_the_metric_of_a_window_is_discounted_and_rewarded():
     [
         ({"beta": -0.1}, "beta=-0.1: must be at least 0"),
         ({"memory": 0}, "memory=0"),
-        ({"hidden": (0,)}, "hidden=0"),
+        ({"hidden": (0,)}, r"hidden=\[0\]: must be a list, each at least 1"),
         ({"gamma": 1.5}, "gamma=1.5: must be from 0 to 1"),
         ({"entropy": -1.0}, "entropy=-1.0"),
     ],
