@@ -82,7 +82,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrites README."""
+    """Rewrite the own-data table in README."""
     text = README.read_text(encoding="utf-8")
     new = filled(text)
     if new != text:

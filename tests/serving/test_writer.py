@@ -269,7 +269,7 @@ def test_several_models_behind_one_export(tmp_path):
 
 def test_extra_says_what_it_is(tmp_path):
     def function(x):
-        """Twice the input."""
+        """Return twice the input."""
         return {"y": 2 * x}
 
     made = Signature(function, FLOATS, {"x": X})

@@ -85,7 +85,7 @@ SMALL = dict(declared("SMALL_RUN").values())
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_recipe_is_compared_on_two_devices_or_says_why_it_cannot(name):
-    """Before any work."""
+    """The refusal comes before any work."""
     with contextlib.suppress(InputError):
         runner.resolve(name, [*SMALL[name], "distribute=mirrored"])
         assert name.split("/")[0] in {n.split("/")[0] for n in RECIPES}

@@ -19,7 +19,7 @@ from tfzoo.typing import Tensor
 
 @dataclass(frozen=True)
 class Schedule(Config):
-    """When what happens."""
+    """When the controller acts and how often the metric is evaluated."""
 
     actions: Count = key(MISSING, "T")
     steps_per_action: Count = key(200, "K, of a window")

@@ -147,7 +147,7 @@ class Rows(Sliced):
             raise archive.broken(error) from None
 
     def whole(self) -> np.ndarray:
-        """The array."""
+        """Read all rows into one array."""
         return self[:] if self.ndim and not self._fortran else self._held
 
     @functools.cached_property

@@ -41,7 +41,7 @@ class _Pretext(ZooModel):
 
     @property
     def count(self) -> int:
-        """Clips of a tuple."""
+        """Number of clips in a tuple."""
         raise NotImplementedError
 
     def features(self, video: Tensor) -> Tensor:
@@ -269,7 +269,7 @@ class ClipOrder(_Pretext):
 
     @property
     def count(self) -> int:
-        """All clips."""
+        """Number of clips in a tuple: all of them."""
         return self.clips
 
     @override

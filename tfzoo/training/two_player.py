@@ -78,12 +78,12 @@ class TwoPlayer(ZooModel):
 
     @only_on("tensorflow", why="whose two optimizers move along TensorFlow's tapes")
     def fit(self, *args: Any, **keywords: Any) -> keras.callbacks.History:
-        """As Keras's."""
+        """`keras.Model.fit`; TensorFlow only."""
         return super().fit(*args, **keywords)
 
     @only_on("tensorflow", "torch", why="whose test step is not one of JAX's")
     def evaluate(self, *args: Any, **keywords: Any) -> Any:
-        """As Keras's."""
+        """`keras.Model.evaluate`; TensorFlow and torch only."""
         return super().evaluate(*args, **keywords)
 
     @property

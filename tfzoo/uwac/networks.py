@@ -57,7 +57,7 @@ class SpaceModel(ZooModel):
         self.space = Space(observation_dim, action_dim, *limits, *statistics)
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Observations."""
+        """Observations, float32 [B, D]."""
         return [keras.InputSpec("float32", (None, self.space.observation_dim))]
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
