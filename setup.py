@@ -19,7 +19,14 @@ extras = {
         "cloudpickle",
         "pillow",
     ],
-    "serve": ["tensorflow-serving-api>=2.21", "grpcio>=1.70", "werkzeug>=3.0"],
+    "serve": [
+        "tensorflow-serving-api>=2.21",
+        "grpcio>=1.70",
+        "grpcio-health-checking>=1.70",
+        "grpcio-reflection>=1.70",
+        "prometheus-client>=0.21",
+        "waitress>=3.0",
+    ],
     "plot": ["matplotlib>=3.8"],
     "search": ["cma>=4"],  # CMA-ES, which MetricOpt's study compares with
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],

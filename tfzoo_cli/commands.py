@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import signal
 import sys
-import threading
 from pathlib import Path
 
 
@@ -58,25 +56,9 @@ def export(words: argparse.Namespace) -> None:
 
 def serve(words: argparse.Namespace) -> None:
     """`tfzoo serve DIR`, until SIGINT or SIGTERM."""
-    from tfzoo import serving
+    from tfzoo_cli import serve
 
-    done = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: done.set())
-    with serving.serve(
-        words.directory,
-        host=words.host,
-        rest_port=words.rest_port,
-        grpc_port=words.grpc_port,
-        model_name=words.model_name,
-    ) as server:
-        print(
-            f"{server.backend} serves {', '.join(server.models)}: "
-            f"REST http://{words.host}:{server.rest_port}/v1/models/..., "
-            f"gRPC {words.host}:{server.grpc_port}; Ctrl-C ends",
-            flush=True,
-        )
-        done.wait()
+    serve.run(words)
 
 
 def predict(words: argparse.Namespace) -> None:

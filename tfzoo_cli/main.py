@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfzoo_cli import serve
+
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _STATUS = {
     "tfzoo.errors:InputError": 2,
@@ -150,12 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--recipe", help="the recipe that made a bare .keras file")
     command.add_argument("--version", type=int, help="default: the next free number")
 
-    command = add("serve", "serves exported models over REST and gRPC")
-    command.add_argument("directory", help="a model folder with versions, or a folder of such")
-    command.add_argument("--host", default="127.0.0.1", help="default: loopback only")
-    command.add_argument("--rest-port", type=int, default=8501)
-    command.add_argument("--grpc-port", type=int, default=8500)
-    command.add_argument("--model-name", help="default: the folder's name")
+    serve.add_flags(add("serve", "serves exported models over REST and gRPC"))
 
     command = add("predict", "asks a trained model or a served one")
     command.add_argument(

@@ -26,7 +26,11 @@ with atheris.instrument_imports(include=["tfzoo", "omegaconf", "yaml"]):
     from tfzoo.data.tables import arrays
     from tfzoo.data.videos import video_arrays, video_files
     from tfzoo.errors import InputError
-    from tfzoo.serving import grpc_server, rest, servables
+    from tfzoo.serving import core, grpc_server, rest
+    from tfzoo.serving.config_files import ModelConfig
+    from tfzoo.serving.deadline import NEVER
+    from tfzoo.serving.errors import RequestFailed
+    from tfzoo.serving.options import ServerOptions
     from tfzoo_cli.commands import _read_inputs
 
 import h5py
@@ -63,17 +67,19 @@ def overrides(data):
         runner.resolve("aft/digits", data.decode("utf-8", "replace").split("\n"))
 
 
-def models():
-    """A small exported model, as the server holds it."""
+def served():
+    """A small exported model, as both fronts of the server hold it."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     spec, examples = tf.TensorSpec([None, 3], tf.float32), np.eye(4, 3, dtype="float32")
     answer = serving.Signature(lambda x: {"y": model(x)}, {"x": spec}, {"x": examples})
     serving.write(model, {"serving_default": answer}, FOLDER / "dense")
-    return servables.Models({"dense": FOLDER / "dense"})
+    made = core.Core([ModelConfig("dense", FOLDER / "dense")], ServerOptions(max_bytes=LIMIT))
+    made.manager.wait()
+    return made
 
 
 def rest_target():
-    client = Client(rest.RestApp(models(), LIMIT))
+    client = Client(rest.RestApp(served()))
 
     def run(data):
         status = client.post("/v1/models/dense:predict", data=data).status_code
@@ -83,11 +89,11 @@ def rest_target():
 
 
 def grpc_target():
-    front = grpc_server.PredictionService(models(), LIMIT)
+    front = grpc_server.PredictionService(served())
 
     def run(data):
-        with contextlib.suppress(DecodeError, servables.RequestFailed):
-            front._predict(predict_pb2.PredictRequest.FromString(data))
+        with contextlib.suppress(DecodeError, RequestFailed):
+            front.predict(predict_pb2.PredictRequest.FromString(data), NEVER)
 
     return run
 

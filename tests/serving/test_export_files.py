@@ -7,66 +7,21 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf import wrappers_pb2 as wrappers
-from tensorflow_serving.config import model_server_config_pb2
 
 from support import TESTS
+from tfzoo.serving.config_files import METRICS_PATH, read_batching, read_models, read_monitoring
 
 EXPORT = TESTS.parent / "export"
 WEIGHTS = np.arange(12, dtype="float32").reshape(3, 4) / 10 - 0.5
 X = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]], "float32")
 
-# fields of session_bundle_config.proto and monitoring_config.proto, which the package lacks
-INT64 = ".google.protobuf.Int64Value"
-MESSAGES = {
-    "BatchingParameters": {
-        "max_batch_size": INT64,
-        "batch_timeout_micros": INT64,
-        "max_enqueued_batches": INT64,
-        "num_batch_threads": INT64,
-        "allowed_batch_sizes": "repeated int64",
-        "pad_variable_length_inputs": "bool",
-    },
-    "PrometheusConfig": {"enable": "bool", "path": "string"},
-    "MonitoringConfig": {"prometheus_config": ".test.PrometheusConfig"},
-}
-
-
-def message(name):
-    kind = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="t.proto", package="test", syntax="proto3")
-    file.dependency.append(wrappers.DESCRIPTOR.name)
-    for key, fields in MESSAGES.items():
-        entry = file.message_type.add(name=key)
-        for number, (field, type_name) in enumerate(fields.items(), 1):
-            made = entry.field.add(name=field, number=number, label=kind.LABEL_OPTIONAL)
-            if type_name.startswith("."):
-                made.type, made.type_name = kind.TYPE_MESSAGE, type_name
-            else:
-                made.type = getattr(kind, f"TYPE_{type_name.split()[-1].upper()}")
-            if type_name.startswith("repeated"):
-                made.label = kind.LABEL_REPEATED
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"test.{name}"))()
-
 
 def test_configs_parse():
-    models = text_format.Parse(
-        (EXPORT / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
-    )
-    [config] = models.model_config_list.config
-    assert config.base_path == f"/models/{config.name}"
-    batching = text_format.Parse(
-        (EXPORT / "batching.config").read_text(), message("BatchingParameters")
-    )
-    assert batching.allowed_batch_sizes[-1] == batching.max_batch_size.value
-    monitoring = text_format.Parse(
-        (EXPORT / "monitoring.config").read_text(), message("MonitoringConfig")
-    )
-    assert monitoring.prometheus_config.enable
+    [model] = read_models(str(EXPORT / "models.config"))
+    assert str(model.folder) == f"/models/{model.name}" and model.latest == 1
+    batching = read_batching(str(EXPORT / "batching.config"))
+    assert batching.allowed_batch_sizes[-1] == batching.max_batch_size
+    assert read_monitoring(str(EXPORT / "monitoring.config")) == METRICS_PATH
 
 
 def test_compose_mounts_the_files_that_are_here():

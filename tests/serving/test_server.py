@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
 
 from tfzoo import serving
 from tfzoo.errors import InputError
-from tfzoo.serving import servables
+from tfzoo.serving import servable
 from tfzoo.serving.client import GrpcClient, RequestError, RestClient
 
 WEIGHTS = np.arange(12, dtype="float32").reshape(3, 4) / 10 - 0.5
@@ -236,14 +236,16 @@ def test_metadata_is_the_documentations(url):
         ("/v1/models/dense:predict", {}, None, 400, "instances"),
         ("/v1/models/dense:predict", {"instances": [[1], [2, 3]]}, None, 400, "length"),
         ("/v1/models/dense:predict", {"inputs": [[True] * 3]}, None, 400, "number"),
-        ("/v1/models/dense:classify", {"examples": []}, None, 400, "use :predict"),
+        ("/v1/models/dense:classify", {"examples": [{}]}, None, 400, "use Predict"),
         ("/v1/models/dense:predict", None, "GET", 400, "Malformed request: GET"),
         ("/v1/models/dense", {"inputs": 1}, None, 400, "Malformed request: POST"),
         ("/v1/models/dense", None, "DELETE", 400, "Malformed request: DELETE"),
         ("/v1/models/dense:predict", {"inputs": 1}, "PUT", 400, "Malformed request: PUT"),
         ("/v1/models/dense/versions/x", None, None, 400, "Malformed"),
-        ("/v1/models/dense/versions/99999999999999999999", None, None, 404, "version"),
-        ("/v1/models", None, None, 400, "Malformed"),
+        ("/v1/models/dense/versions/99999999999999999999", None, None, 400, "convert version"),
+        ("/v1/models/dense/versions/" + "9" * 5000, None, None, 400, "convert version"),
+        ("/v1/models/dense/versions/%D9%A1", None, None, 400, "Malformed"),  # an Arabic digit
+        ("/v1/models", None, None, 400, "Missing model name"),
         ("/elsewhere", None, None, 404, "Nothing"),
     ],
 )
@@ -324,7 +326,10 @@ def test_grpc_refusals(stub):
     assert code(stub.GetModelMetadata, request) == "INVALID_ARGUMENT"
     request.metadata_field.append("other")
     assert code(stub.GetModelMetadata, request) == "INVALID_ARGUMENT"
-    assert code(stub.Classify, classification_pb2.ClassificationRequest()) == "UNIMPLEMENTED"
+    request = classification_pb2.ClassificationRequest()
+    assert code(stub.Classify, request) == "INVALID_ARGUMENT"
+    request.model_spec.name = "dense"
+    assert code(stub.Classify, request) == "INVALID_ARGUMENT"
 
 
 def test_tensors_that_lie_about_their_size(stub):
@@ -351,40 +356,48 @@ def test_tensors_that_lie_about_their_size(stub):
 def test_a_new_version_takes_over_and_a_removed_one_steps_back(exported, tmp_path):
     folder = tmp_path / "dense"
     shutil.copytree(exported / "dense" / "1", folder / "1")
-    with serving.serve(folder, rest_port=0, grpc_port=0, backend="in-process") as server:
+    with serving.serve(
+        folder, rest_port=0, grpc_port=0, backend="in-process", file_system_poll_wait_seconds=0.05
+    ) as server:
         client = RestClient(f"http://127.0.0.1:{server.rest_port}")
 
         def factor():
             found = client.predict("dense", {"x": X}, "logits")["logits"]
             return round(float((found / (X @ WEIGHTS)).mean()), 3)
 
+        def until(condition):
+            end = time.monotonic() + 30
+            while not condition():
+                assert time.monotonic() < end
+                time.sleep(0.02)
+
         assert server.models == ["dense"] and factor() == 1
         shutil.copytree(exported / "dense" / "2", folder / ".tmp-2")
         assert factor() == 1
         (folder / ".tmp-2").rename(folder / "2")
-        assert factor() == 2
+        until(lambda: factor() == 2)
         (folder / "3").mkdir()
         (folder / "3" / "saved_model.pb").write_bytes(b"broken")
+        until(lambda: client.status("dense") == {1: "AVAILABLE", 2: "AVAILABLE", 3: "END"})
         assert factor() == 2
-        assert client.status("dense") == {1: "AVAILABLE", 2: "AVAILABLE", 3: "END"}
         assert refused(client.predict, "dense", {"x": X}, "logits", 3).code == 404
         shutil.rmtree(folder / "3")
         shutil.rmtree(folder / "2")
-        assert factor() == 1
+        until(lambda: factor() == 1)
 
 
 def test_close_finishes_requests_at_hand_and_frees_the_ports(exported, monkeypatch):
     server = serving.serve(exported / "other", rest_port=0, grpc_port=0, backend="in-process")
     ports = {"rest_port": server.rest_port, "grpc_port": server.grpc_port}
     rest, stub = f"http://127.0.0.1:{server.rest_port}", f"127.0.0.1:{server.grpc_port}"
-    started, plain = threading.Semaphore(0), servables.Servable.run
+    started, plain = threading.Semaphore(0), servable.Servable.run
 
     def slow(*arguments):
         started.release()
         time.sleep(0.5)
         return plain(*arguments)
 
-    monkeypatch.setattr(servables.Servable, "run", slow)
+    monkeypatch.setattr(servable.Servable, "run", slow)
     answers = []
 
     def ask_rest():

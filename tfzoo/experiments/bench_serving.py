@@ -1,8 +1,12 @@
-"""`tfzoo bench serving`: the embedded server under mixed load, minute after minute.
+"""`tfzoo bench serving`: the embedded server under load, from another process.
 
-Clients ask two models over REST and gRPC as fast as they are answered; every answer is compared
-with the function's own. Times are set against direct calls of the same SavedModels, one at a time,
-in the same process as the clients.
+Parts, each of which can be asked for alone; every answer is compared with the function's own:
+
+- `load`: one client alone, set against direct calls of the same SavedModels in the client's
+  process; then clients of two models over REST and gRPC, minute after minute.
+- `batching`: 16 clients of one row each, without and with `--enable_batching`.
+- `versions`: clients while a new version appears every 20 seconds.
+- `kills`: clients while the server is killed and started again.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,14 +33,30 @@ from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target
 from tfzoo.files import expanded
 
+PARTS = ("load", "batching", "versions", "kills")
 MODELS = ("aft/digits", "skipclip/motions")
+BATCHED = ("afv/digits", "skipclip/motions")
 BATCHES = (1, 2, 5)
 EXAMPLES = 12
 """Requests that are prepared for each model, of different rows and sizes."""
 
-DIRECT_SECONDS = 20.0
+ALONE_SECONDS = 20.0
+BATCHING_SECONDS = 30.0
+BATCHING_CLIENTS = 16
+VERSION_EVERY = 20.0
+VERSIONS = 6
 TOLERANCE = 2e-4
 GROWTH = 1.05
+GAIN = 3.0
+SWITCH = 2.0
+OVER_DIRECT = {"grpc": 1.0, "rest": 3.0}
+"""Milliseconds that a call may take beyond 1.5 times the direct call, at the median."""
+
+BATCHING = """max_batch_size { value: 32 }
+batch_timeout_micros { value: 2000 }
+max_enqueued_batches { value: 1000 }
+num_batch_threads { value: 2 }
+"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +82,7 @@ class Client:
     protocol: str
     ask: Callable[..., dict[str, np.ndarray]]
     seconds: list[float] = field(default_factory=list)
+    begun: list[float] = field(default_factory=list)
     wrong: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -75,58 +98,74 @@ class Client:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 continue
             self.seconds.append(time.perf_counter() - start)
+            self.begun.append(time.monotonic() - self.seconds[-1])
             self.wrong += question.wrong(found)
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench serving` with the arguments `argv`."""
-    parser = argparse.ArgumentParser(prog="tfzoo bench serving", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tfzoo bench serving", description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=expanded, default="benches/serving")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
     parser.add_argument("--minutes", type=float, default=10.0, help="of load; default %(default)s")
     parser.add_argument("--clients", type=int, default=8, help="half REST; default %(default)s")
+    parser.add_argument("--kills", type=int, default=100, help="default %(default)s")
     words = parser.parse_args(argv)
     check(words.minutes > 0, "--minutes", words.minutes, "above 0")
     check(words.clients >= 2, "--clients", words.clients, "at least 2")
-    with tempfile.TemporaryDirectory() as folder:
-        questions, direct = _prepare(Path(folder))
-        rows = [_row("direct", direct)]
-        with _server(folder) as (pid, clients):
-            made = [clients[i % 2]() for i in range(words.clients)]
-            memory = _load(made, questions, words.minutes * 60, pid)
-    for protocol in ("rest", "grpc"):
-        mine = [c for c in made if c.protocol == protocol]
-        found = _row(protocol, [s for c in mine for s in c.seconds])
-        found["wrong"] = sum(c.wrong + len(c.failures) for c in mine)
-        found["a_second"] = round(found["requests"] / (words.minutes * 60), 1)
-        rows.append(found)
-    for client in made:
-        for line in client.failures[:3]:
-            print(f"{client.protocol}: {line}")
-    early, late = (_median(part) for part in (memory[: len(memory) // 2], memory[-3:]))
+    check(words.kills >= 1, "--kills", words.kills, "at least 1")
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if {"load", "versions", "kills"} & set(words.parts):
+            questions, calls = _prepare(folder / "models", MODELS)
+        if "load" in words.parts:
+            rows += _load(folder / "models", questions, calls, words.minutes * 60, words.clients)
+        if "batching" in words.parts:
+            rows += _batching(folder / "joined")
+        if "versions" in words.parts:
+            rows += _versions(folder / "models", questions, words.clients)
+        if "kills" in words.parts:
+            rows.append(_kills(folder / "models", questions, words.clients, words.kills))
     for row in rows:
-        row |= {"mib_early": round(early / 2**20, 1), "mib_end": round(late / 2**20, 1)}
         print(" ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     bench.report("serving", rows, targets(rows), words.output)
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """No wrong answer, and memory that stays."""
+    """The targets of the parts that ran."""
+    named = {row["alternative"]: row for row in rows}
     wrong = sum(row.get("wrong", 0) for row in rows)
-    growth = rows[0]["mib_end"] / rows[0]["mib_early"]
-    return [
-        Target("wrong or missing answers", wrong, 0, False),
-        Target("server's memory at the end over that of the first half", growth, GROWTH, False),
-    ]
+    made = [Target("wrong or missing answers", wrong, 0, False)]
+    if "direct" in named:
+        direct, loaded = named["direct"]["p50_ms"], named["grpc"]
+        for protocol, extra in OVER_DIRECT.items():
+            time_of = named[f"{protocol} alone"]["p50_ms"]
+            bound = round(1.5 * direct + extra, 2)
+            made.append(Target(f"{protocol} alone, p50 ms", time_of, bound, False))
+        growth = loaded["mib_end"] / loaded["mib_early"]
+        text = "server's memory at the end over that of the first half"
+        made.append(Target(text, growth, GROWTH, False))
+    joined = f"{BATCHED[0]} batching"
+    if f"{joined} on" in named:
+        gain = named[f"{joined} on"]["a_second"] / named[f"{joined} off"]["a_second"]
+        made.append(Target(f"{joined}: answers a second over those without", gain, GAIN, True))
+    if "versions loading" in named:
+        rise = named["versions loading"]["p99_ms"] / named["versions else"]["p99_ms"]
+        made.append(Target("p99 while a version loads over p99 else", rise, SWITCH, False))
+    return made
 
 
-def _prepare(folder: Path) -> tuple[list[Question], list[float]]:
-    """Exports the models, works out right answers, and times direct calls."""
+def _prepare(
+    folder: Path, models: Sequence[str], batches: Sequence[int] = BATCHES
+) -> tuple[list[Question], list[Callable[[], Any]]]:
+    """Exports the models, and works out right answers by direct calls, which it returns too."""
     import tensorflow as tf
 
     from tfzoo import runner, serving
 
     questions, calls = [], []
-    for target in MODELS:
+    for target in models:
         model, resolved = runner.open_trained(target)
         signatures = resolved.recipe.signatures(model, resolved.info)
         name = target.replace("/", "_")
@@ -136,7 +175,7 @@ def _prepare(folder: Path) -> tuple[list[Question], list[float]]:
         given = signatures["serving_default"].examples
         random = np.random.default_rng(0)
         for i in range(EXAMPLES):
-            rows = BATCHES[i % len(BATCHES)]
+            rows = batches[i % len(batches)]
             inputs = {k: _shuffled(v[np.arange(rows) % len(v)], random) for k, v in given.items()}
 
             def call(function: Any = function, inputs: dict = inputs, loaded: Any = loaded) -> dict:
@@ -145,13 +184,7 @@ def _prepare(folder: Path) -> tuple[list[Question], list[float]]:
 
             questions.append(Question(name, inputs, call()))
             calls.append(call)
-    seconds, end = [], time.monotonic() + DIRECT_SECONDS
-    random = np.random.default_rng(1)
-    while time.monotonic() < end:
-        start = time.perf_counter()
-        calls[random.integers(len(calls))]()
-        seconds.append(time.perf_counter() - start)
-    return questions, seconds
+    return questions, calls
 
 
 def _shuffled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -159,38 +192,175 @@ def _shuffled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return random.permutation(x.reshape(-1)).reshape(x.shape)
 
 
-@contextlib.contextmanager
-def _server(folder: str) -> Iterator[tuple[int, list[Callable[[], Client]]]]:
-    """`tfzoo serve` in another process: its number, and makers of a client of each protocol."""
-    from tfzoo.serving.client import GrpcClient, RestClient
+def _load(
+    folder: Path,
+    questions: Sequence[Question],
+    calls: Sequence[Callable[[], Any]],
+    seconds: float,
+    count: int,
+) -> list[dict[str, Any]]:
+    """Direct calls, one client of each protocol alone, then all at once with the memory."""
+    import psutil
 
-    words = ["serve", folder, "--rest-port", "0", "--grpc-port", "0"]
+    direct, end = [], time.monotonic() + ALONE_SECONDS
+    random = np.random.default_rng(1)
+    while time.monotonic() < end:
+        start = time.perf_counter()
+        calls[random.integers(len(calls))]()
+        direct.append(time.perf_counter() - start)
+    rows = [_row("direct", direct)]
+    with _server(folder) as server:
+        for protocol in ("rest", "grpc"):
+            client = server.client(protocol)
+            client.run(questions, 0, time.monotonic() + ALONE_SECONDS)
+            rows.append(_row(f"{protocol} alone", [client]))
+        clients = [server.client(("rest", "grpc")[i % 2]) for i in range(count)]
+        memory: list[int] = []
+        process = psutil.Process(server.pid)
+        with _running(clients, questions, seconds) as end:
+            for i in range(40):
+                time.sleep(max(0.0, end - seconds * (39 - i) / 40 - time.monotonic()))
+                memory.append(process.memory_info().rss)
+    memory = memory[4:]  # after warming up
+    early, late = (_median(part) for part in (memory[: len(memory) // 2], memory[-3:]))
+    for protocol in ("rest", "grpc"):
+        row = _row(protocol, [c for c in clients if c.protocol == protocol], seconds)
+        rows.append(row | {"mib_early": early, "mib_end": late})
+    return rows
+
+
+def _batching(folder: Path) -> list[dict[str, Any]]:
+    """Answers a second without and with joined requests."""
+    rows = []
+    parameters = folder / "batching.config"
+    for target in BATCHED:
+        name = target.replace("/", "_")
+        questions, _ = _prepare(folder / name, [target], [1])
+        parameters.write_text(BATCHING, encoding="utf-8")
+        flags = ["--enable_batching", f"--batching_parameters_file={parameters}"]
+        for word, words in (("off", []), ("on", flags)):
+            with _server(folder / name / name, *words) as server:
+                clients = [server.client("grpc") for _ in range(BATCHING_CLIENTS)]
+                with _running(clients, questions, 5.0):  # warms up
+                    pass
+                clients = [server.client("grpc") for _ in range(BATCHING_CLIENTS)]
+                with _running(clients, questions, BATCHING_SECONDS):
+                    pass
+            rows.append(_row(f"{target} batching {word}", clients, BATCHING_SECONDS))
+    return rows
+
+
+def _versions(folder: Path, questions: Sequence[Question], count: int) -> list[dict[str, Any]]:
+    """Times of answers while versions load, and else; the versions answer the same."""
+    name = MODELS[0].replace("/", "_")
+    first = folder / name / "1"
+    windows: list[tuple[float, float]] = []
+    seconds = VERSION_EVERY * (VERSIONS + 0.5)
+    with _server(folder) as server:
+        status = server.client("rest").ask.__self__.status
+        clients = [server.client(("rest", "grpc")[i % 2]) for i in range(count)]
+        with _running(clients, questions, seconds) as end:
+            for number in range(2, VERSIONS + 2):
+                time.sleep(
+                    max(0.0, end - seconds + VERSION_EVERY * (number - 1.5) - time.monotonic())
+                )
+                aside = folder / name / f".next-{number}"
+                shutil.copytree(first, aside)
+                start = time.monotonic()
+                aside.rename(folder / name / str(number))
+                if number > 2:
+                    shutil.rmtree(folder / name / str(number - 1))
+                while time.monotonic() < end:
+                    if status(name).get(number) == "AVAILABLE":
+                        break
+                    time.sleep(0.2)
+                windows.append((start, time.monotonic()))
+    for number in range(2, VERSIONS + 2):
+        shutil.rmtree(folder / name / str(number), ignore_errors=True)
+    inside: list[float] = []
+    outside: list[float] = []
+    for client in clients:
+        for begun, took in zip(client.begun, client.seconds, strict=True):
+            loading = any(start < begun + took and begun < end for start, end in windows)
+            (inside if loading else outside).append(took)
+    failed = sum(client.wrong + len(client.failures) for client in clients)
+    load = round(float(np.median([end - start for start, end in windows])), 2)
+    return [
+        _row("versions loading", inside) | {"wrong": failed, "load_seconds": load},
+        _row("versions else", outside),
+    ]
+
+
+def _kills(folder: Path, questions: Sequence[Question], count: int, kills: int) -> dict[str, Any]:
+    """Kills the server at random moments of load; refusals are right, half an answer is not."""
+    random = np.random.default_rng(0)
+    clients: list[Client] = []
+    ports = [0, 0]
+    for _ in range(kills):
+        with _server(folder, ports=ports) as server:
+            ports = [server.rest_port, server.grpc_port]
+            if not clients:
+                clients = [server.client(("rest", "grpc")[i % 2]) for i in range(count)]
+            with _running(clients, questions, seconds := float(random.uniform(0.2, 1.5))) as end:
+                time.sleep(max(0.0, end - seconds / 2 - time.monotonic()))
+                server.process.kill()
+                server.process.wait()
+    taken = 0
+    for port in ports:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            taken += 1
+    row = _row("kills", clients)
+    refused = row.pop("failed")
+    return row | {
+        "wrong": sum(client.wrong for client in clients) + taken,
+        "refused": refused,
+        "kills": kills,
+    }
+
+
+class _Served:
+    """`tfzoo serve` in another process, and makers of its clients."""
+
+    def __init__(self, process: subprocess.Popen, url: str, address: str):
+        self.process = process
+        self.pid = process.pid
+        self._url = url
+        self._address = address
+        self.rest_port = int(url.rpartition(":")[2])
+        self.grpc_port = int(address.rpartition(":")[2])
+
+    def client(self, protocol: str) -> Client:
+        """A client with a connection of its own."""
+        from tfzoo.serving.client import GrpcClient, RestClient
+
+        if protocol == "rest":
+            return Client("rest", RestClient(self._url).predict)
+        return Client("grpc", GrpcClient(self._address).predict)
+
+
+@contextlib.contextmanager
+def _server(folder: Path, *flags: str, ports: Sequence[int] = (0, 0)) -> Iterator[_Served]:
+    words = ["serve", str(folder), f"--rest_api_port={ports[0]}", f"--port={ports[1]}", *flags]
     command = [sys.executable, "-m", "tfzoo_cli", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None  # a pipe
             said = process.stdout.readline()
-            found = re.search(r"REST (http://[^/]+).*gRPC (\S+);", said)
-            if found is None:
+            match = re.search(r"REST (http://[^/]+).*gRPC (\S+);", said)
+            if match is None:
                 raise RuntimeError(f"the server did not start: {said!r}")
-            url, address = found.groups()
-            yield (
-                process.pid,
-                [
-                    lambda: Client("rest", RestClient(url).predict),
-                    lambda: Client("grpc", GrpcClient(address).predict),
-                ],
-            )
+            yield _Served(process, *match.groups())
         finally:
             process.terminate()
 
 
-def _load(
-    clients: Sequence[Client], questions: Sequence[Question], seconds: float, pid: int
-) -> list[int]:
-    """All clients at once; the server's resident bytes, forty times."""
-    import psutil
-
+@contextlib.contextmanager
+def _running(
+    clients: Sequence[Client], questions: Sequence[Question], seconds: float
+) -> Iterator[float]:
+    """All clients at once, for so long; gives the moment at which they end."""
     end = time.monotonic() + seconds
     threads = [
         threading.Thread(target=client.run, args=(questions, i, end), daemon=True)
@@ -198,24 +368,37 @@ def _load(
     ]
     for thread in threads:
         thread.start()
-    memory, process = [], psutil.Process(pid)
-    for i in range(40):
-        time.sleep(max(0.0, end - seconds * (39 - i) / 40 - time.monotonic()))
-        memory.append(process.memory_info().rss)
+    yield end
     for thread in threads:
-        thread.join(120)
-    return memory[4:]  # after warming up
+        thread.join(seconds + 120)
 
 
-def _row(name: str, seconds: Sequence[float]) -> dict[str, Any]:
-    p50, p99 = np.percentile(seconds, [50, 99]) if len(seconds) else (float("nan"),) * 2
-    return {
+def _row(
+    name: str, source: Sequence[float] | Sequence[Client], seconds: float = 0.0
+) -> dict[str, Any]:
+    clients = [item for item in source if isinstance(item, Client)]
+    times = [s for client in clients for s in client.seconds] or [
+        item for item in source if not isinstance(item, Client)
+    ]
+    p50, p99, most = np.percentile(times, [50, 99, 100]) if times else (float("nan"),) * 3
+    row: dict[str, Any] = {
         "alternative": name,
-        "requests": len(seconds),
+        "requests": len(times),
         "p50_ms": round(1e3 * float(p50), 2),
         "p99_ms": round(1e3 * float(p99), 2),
+        "max_ms": round(1e3 * float(most), 2),
     }
+    if clients:
+        row["failed"] = sum(len(client.failures) for client in clients)
+        row["wrong"] = sum(client.wrong for client in clients) + row["failed"]
+        for client in clients:
+            for line in client.failures[:1]:
+                print(f"{name}, {client.protocol}: {line}", flush=True)
+    if seconds:
+        row["a_second"] = round(len(times) / seconds, 1)
+    return row
 
 
 def _median(values: Sequence[int]) -> float:
-    return float(np.median(values))
+    """In MiB."""
+    return round(float(np.median(values)) / 2**20, 1)

@@ -23,6 +23,40 @@ class RequestFailed(Exception):
         self.message = message
 
 
+CODES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""Names of status codes by number: TensorFlow's, gRPC's and TensorFlow Serving's are the same."""
+
+
+def code_of(error: BaseException) -> str:
+    """The name of the status code that tells what went wrong."""
+    if isinstance(error, RequestFailed):
+        return error.code
+    number = getattr(error, "error_code", None)
+    if isinstance(number, int):
+        return CODES[number] if number < len(CODES) else "UNKNOWN"
+    if isinstance(error, FileNotFoundError):
+        return "NOT_FOUND"
+    return "INVALID_ARGUMENT" if isinstance(error, ValueError) else "UNKNOWN"
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; TensorFlow puts traces before and after it."""
     text = re.sub(r"\{\{function_node [^}]*\}\}", "", str(getattr(error, "message", None) or error))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
 
 
 def load(version_dir: str | Path) -> Any:
@@ -14,13 +17,47 @@ def load(version_dir: str | Path) -> Any:
 
     What is served is not trained; the warning names every function with a gradient of its own.
     """
-    logger = logging.getLogger("absl")
-    logger.addFilter(_not_about_gradients)
-    try:
+    with _without("absl", "unsaved custom gradients"):
         return tf.saved_model.load(str(version_dir))
+
+
+def open_session(
+    version_dir: str | Path,
+) -> tuple[tf.compat.v1.Session, meta_graph_pb2.MetaGraphDef]:
+    """A session over a SavedModel of TensorFlow 1 or 2, restored and initialised, as in TF Serving.
+
+    Unlike `load` it makes no Python object for each function of the model: it takes a fraction of
+    the time, most of that without Python's lock, so that other threads go on answering.
+
+    Returns:
+        The session, which the caller closes, and the graph's description with its signatures.
+
+    Raises:
+        OSError, RuntimeError, ValueError, tf.errors.OpError: it cannot be read or restored.
+    """
+    config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    try:
+        with graph.as_default(), _without("tensorflow", "is deprecated", "read_checkpoint"):
+            meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version_dir))
+    except BaseException:
+        session.close()
+        raise
+    return session, meta
+
+
+@contextlib.contextmanager
+def _without(logger_name: str, *words: str) -> Iterator[None]:
+    """Keeps messages that contain one of some words out of a log."""
+    logger = logging.getLogger(logger_name)
+
+    def other(record: logging.LogRecord) -> bool:
+        return not any(word in record.getMessage() for word in words)
+
+    logger.addFilter(other)
+    try:
+        yield
     finally:
-        logger.removeFilter(_not_about_gradients)
-
-
-def _not_about_gradients(record: logging.LogRecord) -> bool:
-    return "unsaved custom gradients" not in record.getMessage()
+        logger.removeFilter(other)

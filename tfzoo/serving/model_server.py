@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tfzoo.errors import InputError
@@ -47,13 +47,21 @@ class ModelServerProcess:
         models: Mapping[str, Path],
         rest_port: int,
         grpc_port: int,
+        config_file: str = "",
+        flags: Sequence[str] = (),
         timeout: float = 120.0,
     ):
         self.rest_port = rest_port or _free_port()
         self.grpc_port = grpc_port or _free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="tfzoo-serving-"))
-        config = self._folder / "models.config"
-        config.write_text(model_config(models), encoding="utf-8")
+        config = Path(config_file) if config_file else self._folder / "models.config"
+        if config_file:
+            from tfzoo.serving.config_files import read_models
+
+            self.models = [model.name for model in read_models(config_file)]
+        else:
+            config.write_text(model_config(models), encoding="utf-8")
+            self.models = list(models)
         self._log = self._folder / "log.txt"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -62,13 +70,14 @@ class ModelServerProcess:
                     f"--port={self.grpc_port}",
                     f"--rest_api_port={self.rest_port}",
                     f"--model_config_file={config}",
+                    *flags,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         try:
-            for name in models:
+            for name in self.models:
                 self._wait_available(name, time.monotonic() + timeout)
         except BaseException:
             self.close(grace=1.0)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from tfzoo.serving.servables import Servable
-
-AVAILABLE = get_model_status_pb2.ModelVersionStatus.State.Value("AVAILABLE")
-END = get_model_status_pb2.ModelVersionStatus.State.Value("END")
-UNKNOWN_ERROR = 2  # tensorflow.error.Code
+from tfzoo.serving.errors import CODES
+from tfzoo.serving.manager import State
+from tfzoo.serving.servable import Servable
 
 
-def status(states: dict[int, str | None]) -> get_model_status_pb2.GetModelStatusResponse:
+def status(states: Mapping[int, State]) -> get_model_status_pb2.GetModelStatusResponse:
     """The status message of a model's versions; newest first, as TensorFlow Serving has it."""
     response = get_model_status_pb2.GetModelStatusResponse()
-    for version, problem in sorted(states.items(), reverse=True):
+    for version, state in sorted(states.items(), reverse=True):
         entry = response.model_version_status.add(version=version)
-        entry.state = AVAILABLE if problem is None else END
-        entry.status.error_code = 0 if problem is None else UNKNOWN_ERROR
-        entry.status.error_message = problem or ""
+        entry.state = get_model_status_pb2.ModelVersionStatus.State.Value(state.name)
+        entry.status.error_code = CODES.index(state.code)
+        entry.status.error_message = state.message
     return response
 
 

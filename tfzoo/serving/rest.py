@@ -1,115 +1,247 @@
-"""TensorFlow Serving's REST API over `Models`, as a WSGI application on Werkzeug."""
+"""TensorFlow Serving's REST API over `Core`, as a WSGI application."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import re
-import socket
-import threading
+import urllib.parse
+import zlib
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from tensorflow_serving.apis import get_model_metadata_pb2
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.serving import WSGIRequestHandler, make_server
-from werkzeug.wrappers import Request, Response
 
-from tfzoo.serving import protocol
+from tfzoo.serving import examples, memory, protocol
+from tfzoo.serving.core import Core
+from tfzoo.serving.deadline import Deadline
 from tfzoo.serving.errors import RequestFailed
-from tfzoo.serving.json_tensors import parse, read_inputs, write_outputs
-from tfzoo.serving.servables import Models
+from tfzoo.serving.json_tensors import check_size, parse, read_inputs, write_outputs
+from tfzoo.serving.servable import Servable
+from tfzoo.serving.tensors import check_rows
 
 log = logging.getLogger(__name__)
 
 STATUS = {
+    "CANCELLED": 499,
     "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
+    "DEADLINE_EXCEEDED": 504,
     "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
     "RESOURCE_EXHAUSTED": 429,
-    "INTERNAL": 500,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
     "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "UNAUTHENTICATED": 401,
 }
-"""HTTP status of a gRPC code, as in TensorFlow Serving's http_server.cc."""
+"""HTTP status of a code, as in http_server.cc; 500 for others."""
 
-PREFIX = r"(?i:/v1/models/)(?P<name>[^/:]+)(?:(?i:/versions/)(?P<version>\d+))?"
-PREDICT = re.compile(PREFIX + r":(?P<method>(?i:predict|classify|regress))")
-DESCRIBE = re.compile(PREFIX + r"(?P<metadata>(?i:/metadata))?")
+WHICH = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+ASK = re.compile(
+    rf"/v1/models/(?P<name>[^/:]+){WHICH}:(?P<method>classify|regress|predict)", re.IGNORECASE
+)
+DESCRIBE = re.compile(
+    rf"/v1/models(?:/(?P<name>[^/:]+))?{WHICH}(?P<metadata>/metadata)?", re.IGNORECASE
+)
+MOST_DIGITS, LARGEST_VERSION = 19, 2**63 - 1
+SMALL = 1024
+"""Bytes of an answer that is not worth compressing."""
+
+CORS = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Methods", "POST, GET"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+]
+
+
+class _Refused(Exception):
+    """An answer whose HTTP status no code of TensorFlow Serving's has."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+        self.message = message
 
 
 class RestApp:
     """The WSGI application. Errors are `{"error": "..."}`; nothing that is sent brings it down."""
 
-    def __init__(self, models: Models, max_bytes: int):
-        self._models = models
-        self._max_bytes = max_bytes
+    def __init__(self, core: Core):
+        self._core = core
 
-    def __call__(self, environ, start_response):
+    def __call__(self, environ: dict[str, Any], start_response: Callable) -> Iterable[bytes]:
         """Answers one request."""
-        return self._respond(Request(environ))(environ, start_response)
-
-    def _respond(self, request: Request) -> Response:
-        request.max_content_length = self._max_bytes + 1  # chunked bodies are cut off there
+        kind = "application/json"
         try:
-            return _json(self._answer(request))
+            status = 200
+            body, kind = self._answer(environ)
         except RequestFailed as error:
-            return _error(STATUS.get(error.code, 500), error.message)
-        except RequestEntityTooLarge:
-            return _error(413, f"Request body is larger than {self._max_bytes} bytes")
-        except HTTPException as error:
-            return _error(error.code or 400, error.description or error.name)
-        except (ConnectionError, TimeoutError):
-            raise
+            status, body = STATUS.get(error.code, 500), error_body(error.message)
+        except _Refused as error:
+            status, body = error.status, error_body(error.message)
         except Exception as error:
             log.exception("request failed")
-            return _error(500, f"{type(error).__name__}: {error}")
+            status, body = 500, error_body(f"{type(error).__name__}: {error}")
+        headers = [("Content-Type", kind)]
+        if self._core.options.rest_api_enable_cors_support:
+            headers += CORS
+        if len(body) >= SMALL and _accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
+            body = gzip.compress(body, compresslevel=1)
+            headers += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
+        memory.note(len(body))
+        headers.append(("Content-Length", str(len(body))))
+        known = {s.value: s.phrase for s in HTTPStatus}
+        start_response(f"{status} {known.get(status, 'Client Closed Request')}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
-    def _answer(self, request: Request) -> str | bytes:
-        match = (PREDICT if request.method == "POST" else DESCRIBE).fullmatch(request.path)
-        if request.method not in ("GET", "POST") or match is None:
-            if not request.path.lower().startswith("/v1/"):
-                raise RequestFailed("NOT_FOUND", f"Nothing here: {request.path}")
-            raise RequestFailed(
-                "INVALID_ARGUMENT", f"Malformed request: {request.method} {request.path}"
-            )
-        name, number = match["name"], match["version"]
-        version = None if number is None else int(number)
-        if request.method == "POST":
-            data = request.get_data()
-            if len(data) > self._max_bytes:
-                raise RequestEntityTooLarge
-            return self._predict(name, version, match["method"].lower(), data)
+    def _answer(self, environ: dict[str, Any]) -> tuple[bytes, str]:
+        method = environ["REQUEST_METHOD"]
+        path = environ.get("REQUEST_URI", environ.get("PATH_INFO", "")).partition("?")[0]
+        path = re.sub(r"^https?://[^/]*", "", path)  # a proxy's form
+        get = method in ("GET", "HEAD")
+        if self._core.metrics_path is not None and path == self._core.metrics_path:
+            if not get:
+                raise _Refused(405, f"Malformed request: {method} {path}")
+            return self._core.metrics.page(), "text/plain"
+        if not path.lower().startswith("/v1/"):
+            raise RequestFailed("NOT_FOUND", f"Nothing here: {path}")
+        if method == "OPTIONS" and self._core.options.rest_api_enable_cors_support:
+            if not environ.get("HTTP_ORIGIN", "").startswith(("http://", "https://")):
+                raise RequestFailed(
+                    "FAILED_PRECONDITION", "Origin header is missing in CORS preflight"
+                )
+            return b"", "application/json"
+        match = (ASK if method == "POST" else DESCRIBE).fullmatch(path)
+        if match is None or not (get or method == "POST"):
+            raise RequestFailed("INVALID_ARGUMENT", f"Malformed request: {method} {path}")
+        if match["name"] is None:
+            raise RequestFailed("INVALID_ARGUMENT", "Missing model name in request.")
+        wanted = (urllib.parse.unquote(match["name"]), _version(match), _label(match))
+        if not get:
+            return self._ask(wanted, match["method"].lower(), environ), "application/json"
         if match["metadata"]:
-            return _metadata(protocol.metadata(self._models.get(name, version)))
-        states = protocol.status(self._models.states(name, version))
-        return json.dumps(MessageToDict(states, always_print_fields_with_no_presence=True))
+            with self._core.manager.use(*wanted) as servable:
+                return _metadata(protocol.metadata(servable)), "application/json"
+        states = protocol.status(self._core.manager.states(*wanted))
+        text = json.dumps(MessageToDict(states, always_print_fields_with_no_presence=True))
+        return text.encode(), "application/json"
 
-    def _predict(self, name: str, version: int | None, method: str, data: bytes) -> bytes:
-        servable = self._models.get(name, version)
-        try:
-            body = parse(data)
-        except (ValueError, RecursionError) as error:
-            raise RequestFailed("INVALID_ARGUMENT", f"JSON Parse error: {error}") from None
-        if not isinstance(body, dict):
-            raise RequestFailed("INVALID_ARGUMENT", "JSON body must be an object")
-        key = body.get("signature_name", "serving_default")
-        if not isinstance(key, str):
-            raise RequestFailed("INVALID_ARGUMENT", "'signature_name' must be a string")
-        if method != "predict":
-            raise RequestFailed(
-                "INVALID_ARGUMENT",
-                f"Expected {method} signature, found a predict signature; use :predict",
-            )
-        try:
-            specs = servable.inputs(key or "serving_default")
-            inputs, form = read_inputs(body, specs)
-            return write_outputs(servable.run(key or "serving_default", inputs), form)
-        except ValueError as error:
-            raise RequestFailed("INVALID_ARGUMENT", str(error)) from None
+    def _ask(self, wanted: tuple[str, int | None, str | None], method: str, environ: dict) -> bytes:
+        options = self._core.options
+        limit = options.rest_api_timeout_in_ms
+        connected = environ.get("waitress.client_disconnected")
+        deadline = Deadline(
+            limit / 1e3 if limit else None, None if connected is None else lambda: not connected()
+        )
+        with self._core.call(wanted[0], method, "REST"):
+            data = _body(environ, options.max_bytes)
+            memory.note(len(data))
+            with self._core.manager.use(*wanted) as servable:
+                try:
+                    check_size(data, options.max_elements)
+                except OverflowError as error:
+                    raise _Refused(413, str(error)) from None
+                try:
+                    body = parse(data)
+                except (ValueError, RecursionError) as error:
+                    text = f"JSON Parse error: {error}"
+                    raise RequestFailed("INVALID_ARGUMENT", text) from None
+                if not isinstance(body, dict):
+                    raise RequestFailed("INVALID_ARGUMENT", "JSON body must be an object")
+                key = body.get("signature_name", "serving_default")
+                if not isinstance(key, str):
+                    raise RequestFailed("INVALID_ARGUMENT", "'signature_name' must be a string")
+                try:
+                    return self._results(servable, method, key or "serving_default", body, deadline)
+                except ValueError as error:
+                    raise RequestFailed("INVALID_ARGUMENT", str(error)) from None
+
+    def _results(
+        self, servable: Servable, method: str, key: str, body: dict[str, Any], deadline: Deadline
+    ) -> bytes:
+        if method == "predict":
+            inputs, form = read_inputs(body, servable.inputs(key))
+            for name, value in inputs.items():
+                check_rows(name, value.shape, self._core.options.max_rows)
+            return write_outputs(self._core.run(servable, key, inputs, [], deadline), form)
+        given = examples.read_examples(body)
+        results: list[Any]
+        if method == "classify":
+            labelled = examples.classify(servable, key, given, deadline)
+            results = [
+                [[one.label, one.score] for one in entry.classes]
+                for entry in labelled.classifications
+            ]
+        else:
+            numbers = examples.regress(servable, key, given, deadline)
+            results = [entry.value for entry in numbers.regressions]
+        return json.dumps({"results": results}).encode()
 
 
-def _metadata(message: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
+def error_body(message: str) -> bytes:
+    """What tells a REST client what went wrong."""
+    return json.dumps({"error": message}).encode()
+
+
+def _version(match: re.Match) -> int | None:
+    text = match["version"]
+    if text is None:
+        return None
+    digits = text.lstrip("0") or "0"
+    if len(digits) > MOST_DIGITS or int(digits) > LARGEST_VERSION:
+        raise RequestFailed(
+            "INVALID_ARGUMENT", f"Failed to convert version: {text[:40]} to numeric."
+        )
+    return int(digits)
+
+
+def _label(match: re.Match) -> str | None:
+    return None if match["label"] is None else urllib.parse.unquote(match["label"])
+
+
+def _body(environ: dict[str, Any], max_bytes: int) -> bytes:
+    """The request's body, unpacked.
+
+    Raises:
+        _Refused: it is too large, or packed in an unknown way.
+    """
+    too_large = _Refused(413, f"Request body is larger than {max_bytes} bytes")
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > max_bytes:
+        raise too_large
+    data = environ["wsgi.input"].read(length)
+    coding = environ.get("HTTP_CONTENT_ENCODING", "identity").strip().lower()
+    if coding in ("identity", ""):
+        return data
+    if coding not in ("gzip", "x-gzip"):
+        raise _Refused(415, f"Content-Encoding: {coding}: must be gzip or identity")
+    unpacker = zlib.decompressobj(wbits=31)  # gzip's header
+    try:
+        data = unpacker.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise RequestFailed("INVALID_ARGUMENT", f"Request body is no gzip: {error}") from None
+    if len(data) > max_bytes:
+        raise too_large
+    if not unpacker.eof:
+        raise RequestFailed("INVALID_ARGUMENT", "Request body is no gzip: it ends too early")
+    return data
+
+
+def _accepts_gzip(header: str) -> bool:
+    for part in header.lower().split(","):
+        coding, _, quality = part.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            return re.fullmatch(r"\s*q=0(\.0*)?\s*", quality) is None
+    return False
+
+
+def _metadata(message: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:
     """As TensorFlow Serving writes it: the packed map unpacked, field names kept."""
     table = get_model_metadata_pb2.SignatureDefMap()
     message.metadata["signature_def"].Unpack(table)
@@ -119,82 +251,4 @@ def _metadata(message: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
         )
         for part in (message.model_spec, table)
     )
-    return json.dumps({"model_spec": spec, "metadata": {"signature_def": signatures}})
-
-
-def _json(text: str | bytes, status: int = 200) -> Response:
-    return Response(text, status, content_type="application/json")
-
-
-def _error(status: int, message: str) -> Response:
-    return _json(json.dumps({"error": message}), status)
-
-
-class _InFlight:
-    """Counts what is being answered."""
-
-    def __init__(self):
-        self._changed = threading.Condition()
-        self._count = 0
-
-    def __enter__(self) -> None:
-        with self._changed:
-            self._count += 1
-
-    def __exit__(self, *_) -> None:
-        with self._changed:
-            self._count -= 1
-            self._changed.notify_all()
-
-    def wait(self, timeout: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._count == 0, timeout)
-
-
-class _Handler(WSGIRequestHandler):
-    """Logs through `logging`, and lets go of clients that stall."""
-
-    server: Any  # Werkzeug's, with `in_flight`
-    timeout = 60
-
-    def run_wsgi(self) -> None:
-        """Answers a request, and sends the answer."""
-        with self.server.in_flight:
-            super().run_wsgi()
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """Access lines are debug output."""
-        log.debug(message, *args)
-
-
-class RestServer:
-    """The application on a socket, in threads.
-
-    Raises:
-        OSError: the address cannot be bound.
-    """
-
-    def __init__(self, models: Models, host: str, port: int, max_bytes: int):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # bound here: Werkzeug ends the process where the port is taken
-        with socket.create_server((host, port), family=family, backlog=128) as bound:
-            server: Any = make_server(
-                host,
-                bound.getsockname()[1],
-                RestApp(models, max_bytes),
-                threaded=True,
-                request_handler=_Handler,
-                fd=bound.fileno(),
-            )
-        server.in_flight = _InFlight()
-        self._server = server
-        self.port: int = server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, args=[0.1], daemon=True)
-        self._thread.start()
-
-    def close(self, grace: float) -> None:
-        """Takes no more requests, and waits for those being answered."""
-        self._server.shutdown()
-        self._server.in_flight.wait(grace)
-        self._server.server_close()
-        self._thread.join()
+    return json.dumps({"model_spec": spec, "metadata": {"signature_def": signatures}}).encode()

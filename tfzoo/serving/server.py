@@ -6,20 +6,23 @@ import contextlib
 import shutil
 import threading
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tfzoo.errors import InputError
+from tfzoo.files import expanded
 from tfzoo.serving.model_server import PROGRAM, ModelServerProcess
-from tfzoo.serving.servables import Models, find_models
+from tfzoo.serving.options import ServerOptions
+from tfzoo.serving.writer import versions
 
-MAX_BYTES = 64 << 20
 GRACE = 10.0
 
 
 class _Backend(Protocol):
     rest_port: int
     grpc_port: int
+    models: list[str]
 
     def close(self, grace: float) -> None: ...
 
@@ -63,19 +66,21 @@ class Server:
 
 
 def serve(
-    directory: str | Path,
+    directory: str | Path | None = None,
     *,
     host: str = "127.0.0.1",
     rest_port: int = 8501,
     grpc_port: int = 8500,
     model_name: str | None = None,
+    model_config_file: str | Path | None = None,
     backend: str = "auto",
-    max_bytes: int = MAX_BYTES,
+    **options: Any,
 ) -> Server:
     """Serves a model, or a folder of models, until the result is closed.
 
-    The newest version is the default, every other can be named; a version that appears later is
-    served, too. The in-process server is for one machine and trusted callers: no TLS, no login.
+    Returns when all are ready. The newest version is the default, every other can be named; one
+    that appears later is served, too. The in-process server is for one machine and trusted callers:
+    it knows no login.
 
     Args:
         directory: a model's folder (`<version>/saved_model.pb` in it), or a folder of such.
@@ -83,63 +88,118 @@ def serve(
         rest_port: 0 takes a free one.
         grpc_port: 0 takes a free one.
         model_name: default: the folder's name.
+        model_config_file: a ModelServerConfig in text form, instead of `directory`.
         backend: `"tensorflow_model_server"`, `"in-process"`, or `"auto"`: the real server where it
             is on PATH.
-        max_bytes: of a request, in the in-process server.
+        **options: fields of `ServerOptions`.
 
     Raises:
-        InputError: nothing to serve there, a port is taken, or the server does not start.
+        InputError: nothing to serve there, a port is taken, a value is out of range, or the server
+            does not start.
     """
     if backend not in ("auto", PROGRAM, "in-process"):
         raise InputError(f"backend={backend!r}: must be auto, {PROGRAM} or in-process")
     for key, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
         if not 0 <= port < 65536:
             raise InputError(f"{key}={port}: must be from 0 to 65535")
-    folders = find_models(directory, model_name)
+    settings = ServerOptions(**options)
+    if (directory is None) == (model_config_file is None):
+        raise InputError("directory: must be given, or model_config_file, and not both")
+    folders = {} if directory is None else find_models(directory, model_name)
+    config_file = "" if model_config_file is None else expanded(str(model_config_file))
     program = shutil.which(PROGRAM) if backend != "in-process" else None
     if backend == PROGRAM and program is None:
         raise InputError(f"backend={backend!r}: is not on PATH")
     running: _Backend
     if program is None:
-        running = InProcessServer(Models(folders), host, rest_port, grpc_port, max_bytes)
-        return Server("in-process", running, host, list(folders))
+        running = InProcessServer(folders, config_file, host, rest_port, grpc_port, settings)
+        return Server("in-process", running, host, running.models)
     if host not in ("0.0.0.0", "::"):
         warnings.warn(
             f"{PROGRAM} cannot be held to host={host}: it listens on all interfaces",
             stacklevel=2,
         )
-    running = ModelServerProcess(program, folders, rest_port, grpc_port)
-    return Server(PROGRAM, running, host, list(folders))
+    running = ModelServerProcess(
+        program, folders, rest_port, grpc_port, config_file, settings.model_server_flags()
+    )
+    return Server(PROGRAM, running, host, running.models)
 
 
 class InProcessServer:
     """REST and gRPC over the same loaded models, in threads of this process.
 
     Raises:
-        InputError: a port is taken, or the serving packages are not installed.
+        InputError: a port is taken, a model does not load, or the serving packages are not
+            installed.
     """
 
-    def __init__(self, models: Models, host: str, rest_port: int, grpc_port: int, max_bytes: int):
+    def __init__(
+        self,
+        folders: Mapping[str, Path],
+        config_file: str,
+        host: str,
+        rest_port: int,
+        grpc_port: int,
+        options: ServerOptions,
+    ):
         try:
+            from tfzoo.serving.config_files import ModelConfig
+            from tfzoo.serving.core import Core
             from tfzoo.serving.grpc_server import GrpcServer
-            from tfzoo.serving.rest import RestServer
+            from tfzoo.serving.http_server import RestServer
         except ImportError as error:
             raise InputError(f"serving needs pip install 'tfzoo[serve]': {error}") from None
         with contextlib.ExitStack() as stack:
+            models = [ModelConfig(name, folder) for name, folder in folders.items()]
+            self._core = Core(models, options, config_file)
+            stack.callback(self._core.close)
+            self._core.manager.wait()
             try:
                 key, port = "rest_port", rest_port
-                self._rest = RestServer(models, host, rest_port, max_bytes)
+                self._rest = RestServer(self._core, host, rest_port)
                 stack.callback(self._rest.close, 0)
                 key, port = "grpc_port", grpc_port
-                self._grpc = GrpcServer(models, host, grpc_port, max_bytes)
+                self._grpc = GrpcServer(self._core, host, grpc_port)
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise InputError(f"{key}={port}: cannot listen on {host}: {reason}") from None
             stack.pop_all()
+        self.models = self._core.manager.names()
         self.rest_port = self._rest.port
         self.grpc_port = self._grpc.port
 
     def close(self, grace: float) -> None:
-        """Takes no more requests, and waits for those being answered."""
+        """Takes no more requests, waits for those being answered, and unloads the models."""
         self._rest.close(grace)
         self._grpc.close(grace)
+        self._core.close()
+
+
+def find_models(directory: str | Path, model_name: str | None = None) -> dict[str, Path]:
+    """Models by name in a model's folder (numbered versions) or a folder of such.
+
+    Raises:
+        InputError: there are none.
+    """
+    folder = Path(expanded(directory)).resolve()
+    if not folder.is_dir():
+        raise InputError(f"directory={str(directory)!r}: no such folder")
+    if (folder / "saved_model.pb").is_file():
+        raise InputError(
+            f"directory={str(directory)!r}: is one version; must be the model's folder above it"
+        )
+    if _has_versions(folder):
+        return {model_name or folder.name: folder}
+    models = {path.name: path for path in sorted(folder.iterdir()) if _has_versions(path)}
+    if not models:
+        raise InputError(
+            f"directory={str(directory)!r}: no models in it; must be a folder of versions "
+            "(<version>/saved_model.pb) or a folder of such folders"
+        )
+    if model_name is not None:
+        raise InputError(f"model_name={model_name!r}: {str(directory)!r} holds {', '.join(models)}")
+    return models
+
+
+def _has_versions(folder: Path) -> bool:
+    return any((path / "saved_model.pb").is_file() for path in versions(folder).values())

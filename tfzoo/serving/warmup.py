@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from tfzoo.serving.signature import Signature
 
+if TYPE_CHECKING:
+    from tfzoo.serving.servable import Servable
+
 FILE = "tf_serving_warmup_requests"
+MOST = 1000
+"""Requests that are run at most, as in TensorFlow Serving."""
 
 
 def write_warmup(folder: Path, model: str, signatures: Mapping[str, Signature]) -> None:
@@ -38,3 +44,30 @@ def write_warmup(folder: Path, model: str, signatures: Mapping[str, Signature]) 
                 log = prediction_log_pb2.PredictLog(request=request)
                 record = prediction_log_pb2.PredictionLog(predict_log=log)
                 file.write(record.SerializeToString())
+
+
+def warm_up(servable: Servable, folder: Path) -> int:
+    """Runs the warm-up requests of a version's folder; how many there were.
+
+    Raises:
+        RequestFailed: one is refused.
+        tf.errors.OpError, ValueError: the file or a request in it cannot be read.
+    """
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = folder / "assets.extra" / FILE
+    if not path.is_file():
+        return 0
+    count = 0
+    for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        if log.WhichOneof("log_type") != "predict_log":
+            continue
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        key = request.model_spec.signature_name or "serving_default"
+        servable.run(key, inputs, request.output_filter)
+        count += 1
+        if count == MOST:
+            break
+    return count

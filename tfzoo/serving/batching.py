@@ -1,0 +1,79 @@
+"""Joins concurrent requests for one signature, by TensorFlow's own batching operation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from tfzoo.serving.config_files import Batching
+
+
+def joined(
+    graph: tf.Graph, signature: meta_graph_pb2.SignatureDef, parameters: Batching
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Adds a signature to its graph once more, so that runs at the same time share a batch.
+
+    Args:
+        graph: of a loaded SavedModel; a session of it is extended by its next run.
+        signature: every input and output has the batch, of any size, on axis 0.
+        parameters: sizes, waits and threads.
+
+    Returns:
+        Tensors to feed and to fetch, by the signature's names.
+    """
+    feeds = {name: info.name for name, info in sorted(signature.inputs.items())}
+    fetches = {name: info.name for name, info in sorted(signature.outputs.items())}
+    definition = tf.compat.v1.graph_util.extract_sub_graph(
+        graph.as_graph_def(), sorted({name.split(":")[0] for name in fetches.values()})
+    )
+    with graph.as_default():
+        placeholders = {
+            name: tf.compat.v1.placeholder(
+                graph.get_tensor_by_name(tensor).dtype, graph.get_tensor_by_name(tensor).shape
+            )
+            for name, tensor in feeds.items()
+        }
+        state = _state(graph, definition, set(feeds.values()))
+
+        @tf.nondifferentiable_batch_function(
+            num_batch_threads=parameters.num_batch_threads,
+            max_batch_size=parameters.max_batch_size,
+            batch_timeout_micros=parameters.batch_timeout_micros,
+            allowed_batch_sizes=list(parameters.allowed_batch_sizes) or None,
+            max_enqueued_batches=parameters.max_enqueued_batches,
+            autograph=False,
+            enable_large_batch_splitting=parameters.enable_large_batch_splitting,
+        )
+        def run(*inputs: tf.Tensor) -> list[tf.Tensor]:
+            inside = tf.compat.v1.get_default_graph()
+            replaced = {name: inside.capture(tensor) for name, tensor in state.items()}
+            replaced |= dict(zip(feeds.values(), inputs, strict=True))
+            return tf.import_graph_def(
+                definition, replaced, return_elements=list(fetches.values()), name="signature"
+            )
+
+        outputs = run(*placeholders.values())
+    return placeholders, dict(zip(fetches, outputs, strict=True))
+
+
+def _state(
+    graph: tf.Graph, definition: tf.compat.v1.GraphDef, feeds: set[str]
+) -> Mapping[str, tf.Tensor]:
+    """Variables and tables of a part of a graph; takes them out of its description.
+
+    The batch runs a function of its own: it must use the session's state, not have another.
+    """
+    state = {}
+    kept = []
+    for node in definition.node:
+        operation = graph.get_operation_by_name(node.name)
+        source = not operation.inputs and operation.op_def.is_stateful
+        if source and node.op not in ("Placeholder", "StatefulPartitionedCall"):
+            state |= {output.name: output for output in operation.outputs}
+        elif f"{node.name}:0" not in feeds:
+            kept.append(node)
+    del definition.node[:]
+    definition.node.extend(kept)
+    return state

@@ -1,0 +1,103 @@
+"""What a server can be told; names are those of `tensorflow_model_server` where it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from tfzoo.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """Settings of the embedded server.
+
+    Attributes:
+        file_system_poll_wait_seconds: between looks at the models' folders; 0 looks once.
+        model_config_file_poll_wait_seconds: between looks at that file; 0 reads it once.
+        max_num_load_retries: further tries at a version that does not load and does not change.
+        load_retry_interval_micros: wait before the first of them; it doubles from one to the next.
+        allow_version_labels_for_unavailable_models: a label may name a version that is not ready.
+        enable_model_warmup: runs a version's warm-up requests before it is available.
+        enable_batching: joins concurrent requests for one signature.
+        batching_parameters_file: BatchingParameters in text form, for `enable_batching`.
+        monitoring_config_file: MonitoringConfig in text form; without it there are no metrics.
+        ssl_config_file: SSLConfig in text form: TLS for gRPC. REST has none, as in TF Serving.
+        enable_serialization_as_tensor_content: answers carry `tensor_content`, not typed fields.
+        rest_api_enable_cors_support: answers carry CORS headers.
+        rest_api_timeout_in_ms: a REST call that takes longer is given up between batches.
+        max_bytes: of a request's body, as sent and unpacked, and of one input tensor.
+        max_rows: of a request's inputs.
+        max_elements: commas and brackets in a JSON body, that is, numbers and lists in it.
+        max_calls: answered at once; beyond, calls are refused (UNAVAILABLE, 503).
+        max_connections: open HTTP connections.
+        request_seconds: from the first byte of an HTTP request to its last.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    file_system_poll_wait_seconds: float = 1.0
+    model_config_file_poll_wait_seconds: float = 0.0
+    max_num_load_retries: int = 5
+    load_retry_interval_micros: int = 2_000_000
+    allow_version_labels_for_unavailable_models: bool = False
+    enable_model_warmup: bool = True
+    enable_batching: bool = False
+    batching_parameters_file: str = ""
+    monitoring_config_file: str = ""
+    ssl_config_file: str = ""
+    enable_serialization_as_tensor_content: bool = False
+    rest_api_enable_cors_support: bool = False
+    rest_api_timeout_in_ms: int = 30_000
+    max_bytes: int = 64 << 20
+    max_rows: int = 16_384
+    max_elements: int = 4 << 20
+    max_calls: int = 64
+    max_connections: int = 1_000
+    request_seconds: float = 60.0
+
+    def __post_init__(self):
+        """Checks the ranges."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (bool, str)):
+                continue
+            lowest = 1 if field.name.startswith("max_") else 0
+            if field.name == "max_num_load_retries":
+                lowest = 0
+            if not lowest <= value < float("inf"):
+                raise InputError(f"{field.name}={value}: must be at least {lowest}")
+        if self.batching_parameters_file and not self.enable_batching:
+            raise InputError(
+                f"batching_parameters_file={self.batching_parameters_file!r}: "
+                "must come with enable_batching"
+            )
+
+    def model_server_flags(self) -> list[str]:
+        """Those that differ from their defaults, as flags of `tensorflow_model_server`.
+
+        Raises:
+            InputError: it has no such flag.
+        """
+        flags = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value == field.default:
+                continue
+            if field.name in _OURS:
+                raise InputError(f"{field.name}={value}: tensorflow_model_server has no such flag")
+            text = str(value).lower() if isinstance(value, bool) else f"{value}"
+            if isinstance(value, float):
+                text = f"{value:.0f}"
+            flags.append(f"--{field.name}={text}")
+        return flags
+
+
+_OURS = (
+    "max_bytes",
+    "max_rows",
+    "max_elements",
+    "max_calls",
+    "max_connections",
+    "request_seconds",
+)

@@ -1,0 +1,86 @@
+"""`tfzoo serve`: flags named as `tensorflow_model_server` names them, and the server's life."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from typing import Any
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be true or false")
+    return text.lower() == "true"
+
+
+FLAGS: dict[str, tuple[Any, str]] = {
+    "file_system_poll_wait_seconds": (float, "between looks at the folders; 0 once; default 1"),
+    "model_config_file_poll_wait_seconds": (float, "between looks at that file; default 0: once"),
+    "max_num_load_retries": (int, "at a version that does not load; default 5"),
+    "load_retry_interval_micros": (int, "before the first; it doubles; default 2000000"),
+    "allow_version_labels_for_unavailable_models": (_switch, "default false"),
+    "enable_model_warmup": (_switch, "before a version is available; default true"),
+    "enable_batching": (_switch, "joins requests of concurrent clients; default false"),
+    "batching_parameters_file": (str, "BatchingParameters in text form"),
+    "monitoring_config_file": (str, "MonitoringConfig in text form: metrics for Prometheus"),
+    "ssl_config_file": (str, "SSLConfig in text form: TLS for gRPC"),
+    "enable_serialization_as_tensor_content": (_switch, "no typed fields; default false"),
+    "rest_api_enable_cors_support": (_switch, "default false"),
+    "rest_api_timeout_in_ms": (int, "of a REST call; default 30000; 0: none"),
+    "max_bytes": (int, "of a request; default 67108864"),
+    "max_rows": (int, "of a request; default 16384"),
+    "max_elements": (int, "numbers and lists in a JSON body; default 4194304"),
+    "max_calls": (int, "answered at once, others are refused; default 64"),
+    "max_connections": (int, "open over HTTP; default 1000"),
+    "request_seconds": (float, "from a request's first byte to its last; default 60"),
+}
+"""Fields of `tfzoo.serving.ServerOptions`: type and help. Those that are not given are its own."""
+
+
+def add_flags(command: argparse.ArgumentParser) -> None:
+    """Gives `tfzoo serve` its arguments."""
+    command.add_argument(
+        "directory", nargs="?", help="a model folder with versions, or a folder of such"
+    )
+    command.add_argument("--host", default="127.0.0.1", help="default: loopback only")
+    command.add_argument(
+        "--rest_api_port", "--rest-port", type=int, default=8501, help="default 8501; 0: a free one"
+    )
+    command.add_argument(
+        "--port", "--grpc-port", type=int, default=8500, help="gRPC; default 8500; 0: a free one"
+    )
+    command.add_argument("--model_name", "--model-name", help="default: the folder's name")
+    command.add_argument("--model_base_path", help="the directory, as TensorFlow Serving names it")
+    command.add_argument(
+        "--model_config_file", help="ModelServerConfig in text form, instead of a directory"
+    )
+    for name, (kind, text) in FLAGS.items():
+        switch = {"nargs": "?", "const": True} if kind is _switch else {}
+        command.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text, **switch)
+
+
+def run(words: argparse.Namespace) -> None:
+    """`tfzoo serve DIR`, until SIGINT or SIGTERM."""
+    from tfzoo import serving
+
+    done = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: done.set())
+    options = {name: getattr(words, name) for name in FLAGS if hasattr(words, name)}
+    with serving.serve(
+        words.directory or words.model_base_path,
+        host=words.host,
+        rest_port=words.rest_api_port,
+        grpc_port=words.port,
+        model_name=words.model_name,
+        model_config_file=words.model_config_file,
+        **options,
+    ) as server:
+        print(
+            f"ready: {server.backend} serves {', '.join(server.models)}: "
+            f"REST http://{words.host}:{server.rest_port}/v1/models/..., "
+            f"gRPC {words.host}:{server.grpc_port}; Ctrl-C ends",
+            flush=True,
+        )
+        done.wait()
