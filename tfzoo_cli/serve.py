@@ -56,7 +56,7 @@ def add_flags(command: argparse.ArgumentParser) -> None:
         "--model_config_file", help="ModelServerConfig in text form, instead of a directory"
     )
     for name, (kind, text) in FLAGS.items():
-        switch = {"nargs": "?", "const": True} if kind is _switch else {}
+        switch: dict[str, Any] = {"nargs": "?", "const": True} if kind is _switch else {}
         command.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text, **switch)
 
 

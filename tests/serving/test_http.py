@@ -129,6 +129,6 @@ def test_clients_that_never_finish(exported):
             except ConnectionError:
                 break
         assert 0.9 < time.monotonic() - start < 10
-        assert not answer or answer.startswith(b"HTTP/1.1 408")
+        assert not answer or b" 408 Request Timeout\r\n" in answer
         for connection in stalled:
             connection.close()

@@ -129,7 +129,7 @@ def test_requests_of_several_clients_are_joined(observed):
 class Counts(tf.Module):
     """`y = x + the rows of the batch`: shows what was run together."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
     def rows(self, x):
         return {"y": 0 * x + tf.cast(tf.shape(x)[0], tf.float32)}
 

@@ -26,7 +26,7 @@ class Times(tf.Module):
         super().__init__()
         self.factor = tf.Variable(float(factor))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
     def times(self, x):
         return {"y": self.factor * x}
 

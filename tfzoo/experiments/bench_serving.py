@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from tfzoo.config import check
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target
 from tfzoo.files import expanded
+
+if TYPE_CHECKING:
+    from tfzoo.serving.client import RestClient
 
 PARTS = ("load", "batching", "versions", "kills")
 MODELS = ("aft/digits", "skipclip/motions")
@@ -164,7 +167,8 @@ def _prepare(
 
     from tfzoo import runner, serving
 
-    questions, calls = [], []
+    questions: list[Question] = []
+    calls: list[Callable[[], Any]] = []
     for target in models:
         model, resolved = runner.open_trained(target)
         signatures = resolved.recipe.signatures(model, resolved.info)
@@ -206,7 +210,7 @@ def _load(
     random = np.random.default_rng(1)
     while time.monotonic() < end:
         start = time.perf_counter()
-        calls[random.integers(len(calls))]()
+        calls[int(random.integers(len(calls)))]()
         direct.append(time.perf_counter() - start)
     rows = [_row("direct", direct)]
     with _server(folder) as server:
@@ -257,7 +261,7 @@ def _versions(folder: Path, questions: Sequence[Question], count: int) -> list[d
     windows: list[tuple[float, float]] = []
     seconds = VERSION_EVERY * (VERSIONS + 0.5)
     with _server(folder) as server:
-        status = server.client("rest").ask.__self__.status
+        watcher = server.rest_client()
         clients = [server.client(("rest", "grpc")[i % 2]) for i in range(count)]
         with _running(clients, questions, seconds) as end:
             for number in range(2, VERSIONS + 2):
@@ -271,7 +275,7 @@ def _versions(folder: Path, questions: Sequence[Question], count: int) -> list[d
                 if number > 2:
                     shutil.rmtree(folder / name / str(number - 1))
                 while time.monotonic() < end:
-                    if status(name).get(number) == "AVAILABLE":
+                    if watcher.status(name).get(number) == "AVAILABLE":
                         break
                     time.sleep(0.2)
                 windows.append((start, time.monotonic()))
@@ -331,12 +335,18 @@ class _Served:
         self.rest_port = int(url.rpartition(":")[2])
         self.grpc_port = int(address.rpartition(":")[2])
 
+    def rest_client(self) -> RestClient:
+        """Asks over REST."""
+        from tfzoo.serving.client import RestClient
+
+        return RestClient(self._url)
+
     def client(self, protocol: str) -> Client:
         """A client with a connection of its own."""
-        from tfzoo.serving.client import GrpcClient, RestClient
+        from tfzoo.serving.client import GrpcClient
 
         if protocol == "rest":
-            return Client("rest", RestClient(self._url).predict)
+            return Client("rest", self.rest_client().predict)
         return Client("grpc", GrpcClient(self._address).predict)
 
 

@@ -65,7 +65,7 @@ def _state(
 
     The batch runs a function of its own: it must use the session's state, not have another.
     """
-    state = {}
+    state: dict[str, tf.Tensor] = {}
     kept = []
     for node in definition.node:
         operation = graph.get_operation_by_name(node.name)

@@ -75,6 +75,7 @@ class _Channel(HTTPChannel):
 
     parser_class = _Parser
     error_task_class = _ErrorTask
+    request: Any
     _began = 0.0
 
     def received(self, data: bytes) -> bool:
