@@ -28,16 +28,19 @@ const { PredictionService } = grpc.loadPackageDefinition(definition).tensorflow.
 const client = new PredictionService(`${host}:${grpcPort}`, grpc.credentials.createInsecure());
 const request = {
   modelSpec: { name: "dense", signatureName: "logits" },
-  inputs: {
-    x: {
-      dtype: "DT_FLOAT",
-      tensorShape: { dim: [{ size: 1 }, { size: 3 }] },
-      floatVal: [1, 2, 3],
+  inputs: [  // a descriptor's map is a list of entries; on the wire it is the same
+    {
+      key: "x",
+      value: {
+        dtype: "DT_FLOAT",
+        tensorShape: { dim: [{ size: 1 }, { size: 3 }] },
+        floatVal: [1, 2, 3],
+      },
     },
-  },
+  ],
 };
 client.Predict(request, (error, response) => {
-  found.grpc = error ? String(error) : response.outputs.logits.floatVal;
+  found.grpc = error ? String(error) : response.outputs.find(({ key }) => key === "logits").value.floatVal;
   console.log(JSON.stringify(found));
   client.close();
 });

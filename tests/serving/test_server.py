@@ -453,3 +453,23 @@ def test_clients_say_what_is_wrong_with_an_address():
     with pytest.raises(InputError, match="http://HOST:PORT"):
         RestClient("127.0.0.1:8501")
     assert refused(RestClient("http://127.0.0.1:9").status, "m").code == "UNAVAILABLE"
+
+
+def test_half_an_answer_is_no_answer():
+    """What a client gets from a server that is killed while it answers."""
+    text = b'{"model_version_status": []}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text)
+    for answer in (b"", b"HTTP/1.1 200", head[:-1], head + text[:10], head + text[:-1]):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+
+            def once(listening=listening, answer=answer):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(answer)
+
+            thread = threading.Thread(target=once)
+            thread.start()
+            client = RestClient(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=10)
+            assert refused(client.status, "m").code == "UNAVAILABLE"
+            thread.join()

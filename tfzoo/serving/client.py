@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -117,7 +118,7 @@ class RestClient:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise RequestError(target, error.code, _error_text(error)) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:  # half an answer, too
             reason = getattr(error, "reason", error)
             raise RequestError(target, "UNAVAILABLE", str(reason)) from None
 
@@ -261,7 +262,10 @@ def _cast(
 
 
 def _error_text(error: urllib.error.HTTPError) -> str:
-    text = error.read().decode(errors="replace")
+    try:
+        text = error.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return str(error.reason)
     try:
         return str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):

@@ -277,9 +277,9 @@ class Manager:
     def _load_if_due(self, model: _Model, number: int, folder: Path) -> None:
         with self._lock:
             version = model.versions.setdefault(number, _Version())
-        fingerprint = _fingerprint(folder)
         if version.state.name == "AVAILABLE":
             return
+        fingerprint = _fingerprint(folder)
         if fingerprint != version.fingerprint:
             version.tries, version.retry_at = 0, 0.0
         over = version.tries > self._options.max_num_load_retries

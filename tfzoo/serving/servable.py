@@ -56,15 +56,14 @@ class Servable:
         self._changed = threading.Condition()
         self._users = 0
         try:
-            self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = {
-                key: signature
-                for key, signature in sorted(meta.signature_def.items())
-                if not key.startswith("__")  # those of the loader itself
-            }
+            self.signature_defs: Mapping[str, meta_graph_pb2.SignatureDef] = dict(
+                sorted(meta.signature_def.items())
+            )
             described = _described(folder)
             self._functions = {
                 key: self._function_of(key, signature, described, joining)
                 for key, signature in self.signature_defs.items()
+                if _has_tensors(signature)
             }
         except BaseException:
             self._session.close()
@@ -204,6 +203,12 @@ def _described(folder: Path) -> dict[str, bool]:
 def _has_batch_axis(end: tf.TensorSpec | meta_graph_pb2.TensorInfo) -> bool:
     shape = end.shape if isinstance(end, tf.TensorSpec) else tf.TensorShape(end.tensor_shape)
     return shape.rank is not None and shape.rank > 0 and shape[0] is None
+
+
+def _has_tensors(signature: meta_graph_pb2.SignatureDef) -> bool:
+    """Whether it can be run on arrays: sparse tensors and the loader's own signatures cannot."""
+    ends = [*signature.inputs.values(), *signature.outputs.values()]
+    return bool(signature.outputs) and all(":" in info.name for info in ends)
 
 
 def _joinable(shape: tf.TensorShape) -> bool:
