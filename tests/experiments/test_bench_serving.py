@@ -47,7 +47,7 @@ def test_a_client_counts_what_is_wrong_and_what_fails():
 
 def test_targets_follow_from_the_rows():
     def met(*rows):
-        return {t.target: (round(t.found, 6), t.met) for t in bench_serving.targets(rows)}
+        return {t.says: (round(t.found, 6), t.met) for t in bench_serving.targets(rows)}
 
     load = met(
         {"alternative": "direct", "p50_ms": 2.0},
