@@ -27,20 +27,20 @@ const definition = loader.loadFileDescriptorSetFromBuffer(readFileSync(descripto
 const { PredictionService } = grpc.loadPackageDefinition(definition).tensorflow.serving;
 const client = new PredictionService(`${host}:${grpcPort}`, grpc.credentials.createInsecure());
 const request = {
-  modelSpec: { name: "dense", signatureName: "logits" },
+  model_spec: { name: "dense", signature_name: "logits" },
   inputs: [  // a descriptor's map is a list of entries; on the wire it is the same
     {
       key: "x",
       value: {
         dtype: "DT_FLOAT",
-        tensorShape: { dim: [{ size: 1 }, { size: 3 }] },
-        floatVal: [1, 2, 3],
+        tensor_shape: { dim: [{ size: 1 }, { size: 3 }] },
+        float_val: [1, 2, 3],
       },
     },
   ],
 };
 client.Predict(request, (error, response) => {
-  found.grpc = error ? String(error) : response.outputs.find(({ key }) => key === "logits").value.floatVal;
+  found.grpc = error ? String(error) : response.outputs.find(({ key }) => key === "logits").value.float_val;
   console.log(JSON.stringify(found));
   client.close();
 });

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from tfzoo.serving.config_files import Batching
+from tfzoo.serving.loading import without
 
 
 def joined(
@@ -25,9 +26,9 @@ def joined(
     """
     feeds = {name: info.name for name, info in sorted(signature.inputs.items())}
     fetches = {name: info.name for name, info in sorted(signature.outputs.items())}
-    definition = tf.compat.v1.graph_util.extract_sub_graph(
-        graph.as_graph_def(), sorted({name.split(":")[0] for name in fetches.values()})
-    )
+    ends = sorted({name.split(":")[0] for name in fetches.values()})
+    with without("tensorflow", "Instructions for updating"):
+        definition = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), ends)
     with graph.as_default():
         placeholders = {
             name: tf.compat.v1.placeholder(

@@ -17,7 +17,7 @@ def load(version_dir: str | Path) -> Any:
 
     What is served is not trained; the warning names every function with a gradient of its own.
     """
-    with _without("absl", "unsaved custom gradients"):
+    with without("absl", "unsaved custom gradients"):
         return tf.saved_model.load(str(version_dir))
 
 
@@ -40,7 +40,7 @@ def open_session(
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph, config=config)
     try:
-        with graph.as_default(), _without("tensorflow", "is deprecated", "read_checkpoint"):
+        with graph.as_default(), without("tensorflow", "is deprecated", "read_checkpoint"):
             meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(version_dir))
     except BaseException:
         session.close()
@@ -49,7 +49,7 @@ def open_session(
 
 
 @contextlib.contextmanager
-def _without(logger_name: str, *words: str) -> Iterator[None]:
+def without(logger_name: str, *words: str) -> Iterator[None]:
     """Keeps messages that contain one of some words out of a log."""
     logger = logging.getLogger(logger_name)
 
