@@ -31,6 +31,7 @@ extras = {
     "search": ["cma>=4"],  # CMA-ES, which MetricOpt's study compares with
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
     "video": ["av>=13"],
+    "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
     "jax": ["jax>=0.6"],
     "test": ["hypothesis>=6.100", "mypy>=2.4", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
 }

@@ -261,6 +261,28 @@ def write_export(
     )
 
 
+def write_portable(
+    model: keras.Model, resolved: Resolved, directory: str | Path, format: str
+) -> dict[str, str]:
+    """Writes a trained model for another runtime: see `tfzoo.serving.write_portable`.
+
+    Args:
+        model: trained.
+        resolved: its recipe.
+        directory: a new folder.
+        format: `litert` or `onnx`.
+
+    Returns:
+        Reasons by name of the signatures that the format cannot express.
+    """
+    from tfzoo import serving
+
+    info = resolved.info
+    labels = info.classes if info is not None else ()
+    signatures = resolved.recipe.signatures(model, info)
+    return serving.write_portable(model, signatures, directory, format, labels=labels)
+
+
 def read_metrics(directory: str | Path) -> dict[str, float]:
     """The test metrics of a finished run, and what only its training knew."""
     result = json.loads((Path(directory) / "metrics.json").read_text(encoding="utf-8"))

@@ -44,14 +44,26 @@ def evaluate(words: argparse.Namespace) -> None:
 
 
 def export(words: argparse.Namespace) -> None:
-    """`tfzoo export MODEL --output DIR`."""
+    """`tfzoo export MODEL --output DIR [--format F]`."""
     from tfzoo import runner
     from tfzoo.config import check
 
+    portable = words.format != "savedmodel"
     if words.version is not None:
         check(words.version >= 1, "--version", words.version, "at least 1")
+        check(not portable, "--version", words.version, "of --format savedmodel")
+    if portable:
+        from tfzoo.serving.portable import check_target
+
+        check_target(words.output, words.format)
     model, resolved = runner.open_trained(words.model, words.recipe)
-    print(runner.write_export(model, resolved, words.output, words.version))
+    if not portable:
+        print(runner.write_export(model, resolved, words.output, words.version))
+        return
+    reasons = runner.write_portable(model, resolved, words.output, words.format)
+    for name, reason in reasons.items():
+        print(f"tfzoo: {name}: left out: {reason}", file=sys.stderr)
+    print(words.output)
 
 
 def serve(words: argparse.Namespace) -> None:

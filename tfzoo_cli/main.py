@@ -146,9 +146,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.path=F")
     command.add_argument("--recipe", help="the recipe that made a bare .keras file")
 
-    command = add("export", "writes a SavedModel for TensorFlow Serving")
+    command = add("export", "writes a SavedModel for TensorFlow Serving, or a LiteRT or ONNX file")
     command.add_argument("model", help=target)
     command.add_argument("--output", required=True, help="model folder; gets a new version in it")
+    command.add_argument(
+        "--format",
+        choices=("savedmodel", "litert", "onnx"),
+        default="savedmodel",
+        help="litert, onnx: a new folder with a file for each signature that can be converted",
+    )
     command.add_argument("--recipe", help="the recipe that made a bare .keras file")
     command.add_argument("--version", type=int, help="default: the next free number")
 

@@ -76,7 +76,7 @@ def image_signatures(
 def class_answer(logits: Tensor) -> dict[str, Tensor]:
     """Probabilities float32 [B, k] and the likeliest class int32 [B]."""
     probabilities = ops.softmax(ops.cast(logits, "float32"))
-    classes = ops.cast(ops.argmax(probabilities, -1), "int32")
+    classes = tf.argmax(probabilities, -1, tf.int32)  # Keras's has bit operations that LiteRT lacks
     return {"probabilities": probabilities, "classes": classes}
 
 

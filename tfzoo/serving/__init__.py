@@ -4,10 +4,20 @@
 """
 
 from tfzoo.serving.errors import ExportError
+from tfzoo.serving.portable import write_portable
 from tfzoo.serving.saved_signature import load_signature
 from tfzoo.serving.server import Server, serve
 from tfzoo.serving.signature import Signature
 from tfzoo.serving.verifier import verify
 from tfzoo.serving.writer import write
 
-__all__ = ["ExportError", "Server", "Signature", "load_signature", "serve", "verify", "write"]
+__all__ = [
+    "ExportError",
+    "Server",
+    "Signature",
+    "load_signature",
+    "serve",
+    "verify",
+    "write",
+    "write_portable",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,33 @@ def check(loaded: Any, signatures: Mapping[str, Signature], tolerance: float) ->
             _Check(name, signature, loaded.signatures[name], tolerance).run()
         except tf.errors.OpError as error:
             raise ExportError(f"signature {name!r}: fails: {first_line(error)}") from error
+
+
+def check_runtime(
+    name: str,
+    signature: Signature,
+    call: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]],
+    tolerance: float,
+) -> None:
+    """Compares another runtime's answers with the signature's, on its examples and on one row.
+
+    Args:
+        name: of the signature.
+        signature: what was converted.
+        call: arrays by input -> arrays by output.
+        tolerance: relative to an output's largest value.
+
+    Raises:
+        ExportError: an output is missing, unknown, not finite or another.
+    """
+    holder = _Check(name, signature, None, tolerance)
+    expected = holder._eager()
+    for rows in (slice(None), slice(0, 1)) if signature.batched else (slice(None),):
+        part = {k: v[rows] if signature.batched else v for k, v in signature.examples.items()}
+        wanted = {k: v[rows] if signature.batched else v for k, v in expected.items()}
+        answers = call(part)
+        holder._check_finite(answers, "on the examples")
+        holder._compare(answers, wanted, "is not what the Keras model gives", holder.coarse)
 
 
 class _Check:

@@ -65,9 +65,9 @@ def write(
         # its name is no number: TensorFlow Serving passes over it
         with aside(directory / "export") as folder:
             folder.mkdir()  # not mkdtemp: its 0700 would shut out the server's user
-            _save(model, signatures, folder)
+            save(model, signatures, folder)
             loaded = load(folder)
-            check(loaded, signatures, tolerance=COARSE if _is_coarse(model) else TOLERANCE)
+            check(loaded, signatures, tolerance=tolerance_of(model))
             extra = folder / "assets.extra"
             _write_extra(extra, loaded, signatures, config_yaml, metadata or {})
             if labels:
@@ -97,7 +97,8 @@ def _check_free(directory: Path, version: int) -> None:
         )
 
 
-def _save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None:
+def save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None:
+    """Writes the SavedModel alone, unverified."""
     archive = keras.export.ExportArchive()
     for part in keras.tree.flatten(model):
         archive.track(part)
@@ -118,10 +119,11 @@ def _by_position(signature: Signature):
     return call
 
 
-def _is_coarse(model: Any) -> bool:
-    """Whether any layer computes in 16 bits."""
+def tolerance_of(model: Any) -> float:
+    """The verifier's tolerance: coarse where any layer computes in 16 bits."""
     layers = [layer for part in keras.tree.flatten(model) for layer in _layers(part)]
-    return any(layer.compute_dtype in ("bfloat16", "float16") for layer in layers)
+    coarse = any(layer.compute_dtype in ("bfloat16", "float16") for layer in layers)
+    return COARSE if coarse else TOLERANCE
 
 
 def _layers(part: Any) -> list[keras.layers.Layer]:
@@ -139,7 +141,7 @@ def _write_extra(
 ) -> None:
     extra.mkdir()
     (extra / "config.yaml").write_text(config_yaml, encoding="utf-8")
-    table = {key: _describe(sig, loaded.signatures[key]) for key, sig in signatures.items()}
+    table = {key: describe(sig, loaded.signatures[key]) for key, sig in signatures.items()}
     made_by = versions_of("tfzoo", "tensorflow", "keras")
     for file, content in (
         ("signatures.json", table),
@@ -158,7 +160,9 @@ def _write_warmup(extra: Path, name: str, signatures: Mapping[str, Signature]) -
         )
 
 
-def _describe(signature: Signature, served: Any) -> dict[str, Any]:
+def describe(signature: Signature, served: Any) -> dict[str, Any]:
+    """A signature's entry in `signatures.json`."""
+
     def table(specs: Mapping[str, tf.TensorSpec]) -> dict[str, Any]:
         return {
             name: {

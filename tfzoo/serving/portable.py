@@ -1,0 +1,197 @@
+"""Signatures in the formats of other runtimes: LiteRT and ONNX.
+
+A file holds one signature and its weights. What it answers on the signature's examples was compared
+with the Keras model, in the runtime itself, before the file got its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfzoo.environment import only_on
+from tfzoo.errors import InputError
+from tfzoo.files import aside, expanded
+from tfzoo.serving.errors import ExportError, first_line
+from tfzoo.serving.loading import load
+from tfzoo.serving.signature import Signature
+from tfzoo.serving.verifier import check_runtime
+from tfzoo.serving.writer import describe, save, tolerance_of
+
+Arrays = dict[str, np.ndarray]
+SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
+
+
+@only_on("tensorflow", why="whose graphs are converted", name="an export")
+def write_portable(
+    model: Any,
+    signatures: Mapping[str, Signature],
+    directory: str | Path,
+    format: str,
+    *,
+    labels: Sequence[str] = (),
+) -> dict[str, str]:
+    """Writes the signatures that a runtime can express, a file for each.
+
+    Beside the files stand `signatures.json`, which says of every signature what it does and which
+    file has it or why none does, and `labels.txt` where there are classes. Signatures of text, and
+    those that draw random numbers, cannot be converted.
+
+    Args:
+        model: the built Keras layer or model behind the signatures, or a list of them.
+        signatures: by name.
+        directory: a new folder, or an empty one.
+        format: `litert` (`NAME.tflite`) or `onnx` (`NAME.onnx`, needs the extra `onnx`).
+        labels: names of the classes in the order of their numbers.
+
+    Returns:
+        Reasons by name of the signatures that were left out.
+
+    Raises:
+        InputError: the folder holds something, the format is unknown, or its packages are missing.
+        ExportError: no signature can be converted, or an answer is not the Keras model's.
+    """
+    folder = check_target(directory, format)
+    convert = {"litert": _litert, "onnx": _onnx}[format]
+    reasons: dict[str, str] = {}
+    table: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as saved, aside(folder) as hidden:
+        hidden.mkdir()
+        save(model, signatures, Path(saved))
+        loaded = load(saved)
+        for name, signature in signatures.items():
+            table[name] = describe(signature, loaded.signatures[name]) | {format: None}
+            try:
+                content, call = convert(saved, loaded, name, signature)
+            except _CannotError as error:
+                reasons[name] = table[name]["reason"] = str(error)
+                continue
+            check_runtime(name, signature, call, tolerance_of(model))
+            table[name][format] = name + SUFFIXES[format]
+            (hidden / table[name][format]).write_bytes(content)
+        if len(reasons) == len(signatures):
+            said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+            raise ExportError(f"format={format!r}: no signature can be converted: {said}")
+        (hidden / "signatures.json").write_text(json.dumps(table, indent=2) + "\n")
+        if labels:
+            (hidden / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+        if folder.is_dir():
+            folder.rmdir()
+        os.rename(hidden, folder)
+    return reasons
+
+
+def check_target(directory: str | Path, format: str) -> Path:
+    """Checks what can be known before a model is loaded.
+
+    Raises:
+        InputError: the folder holds something, the format is unknown, or its packages are missing.
+    """
+    if format not in SUFFIXES:
+        raise InputError(f"format={format!r}: must be one of {', '.join(SUFFIXES)}")
+    folder = Path(expanded(directory))
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{str(directory)!r}: must be a new or empty folder for {format}")
+    if format == "onnx":
+        for package in ("tf2onnx", "onnxruntime"):
+            if importlib.util.find_spec(package) is None:
+                raise InputError(f"format='onnx': needs {package}: pip install 'tfzoo[onnx]'")
+    return folder
+
+
+class _CannotError(Exception):
+    """A format cannot express a signature."""
+
+
+def _litert(
+    saved: str, loaded: Any, name: str, signature: Signature
+) -> tuple[bytes, Callable[[Arrays], Arrays]]:
+    _refuse_text(signature, loaded.signatures[name].structured_outputs, "LiteRT")
+    converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[name])
+    try:
+        with _without_native_errors():
+            content = converter.convert()
+    except Exception as error:  # of MLIR: plain `Exception` in several releases
+        raise _CannotError(_missing(str(error)) or first_line(error)) from None
+    with warnings.catch_warnings():
+        # the package that it recommends has this very class
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
+        interpreter = tf.lite.Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=(
+                tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+            ),
+        )
+    try:
+        runner = interpreter.get_signature_runner(name)
+        runner(**signature.examples)
+    except (RuntimeError, ValueError) as error:
+        raise _CannotError(first_line(error)) from None
+    return content, lambda arrays: runner(**arrays)
+
+
+def _onnx(
+    saved: str, loaded: Any, name: str, signature: Signature
+) -> tuple[bytes, Callable[[Arrays], Arrays]]:
+    tf2onnx, onnxruntime = map(importlib.import_module, ("tf2onnx", "onnxruntime"))
+    served = loaded.signatures[name]
+    _refuse_text(signature, served.structured_outputs, "here ONNX")
+    specs = list(signature.inputs.values())
+    function = tf.function(
+        lambda *values: served(**dict(zip(signature.inputs, values, strict=True))),
+        input_signature=specs,
+        autograph=False,
+    )
+    try:
+        with _without_native_errors():
+            model, _ = tf2onnx.convert.from_function(function, input_signature=specs)
+            content = model.SerializeToString()
+            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            names = [output.name for output in session.get_outputs()]
+            session.run(names, signature.examples)
+    except Exception as error:  # of protobuf, NumPy and the runtime: they share no base
+        raise _CannotError(_missing(str(error)) or first_line(error)) from None
+    return content, lambda arrays: dict(zip(names, session.run(names, arrays), strict=True))
+
+
+def _refuse_text(signature: Signature, outputs: Mapping[str, Any], runtime: str) -> None:
+    named = {**signature.inputs, **outputs}
+    text = [name for name, spec in named.items() if spec.dtype == tf.string]
+    if text:
+        raise _CannotError(f"{', '.join(text)}: {runtime} has no text")
+
+
+def _missing(message: str) -> str:
+    """Operations that a runtime lacks, of what its converter says."""
+    names = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", message)
+    operations = sorted({one or other for one, other in names})
+    return f"it has no {', '.join(operations)}" if operations else ""
+
+
+@contextlib.contextmanager
+def _without_native_errors() -> Iterator[None]:
+    """Keeps what converters print from C++ and by `logging` out of standard error."""
+    level = logging.root.manager.disable
+    held = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(level)
+            os.dup2(held, 2)
+            os.close(held)
