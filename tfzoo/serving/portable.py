@@ -119,7 +119,7 @@ class _CannotError(Exception):
 def _litert(
     saved: str, loaded: Any, name: str, signature: Signature
 ) -> tuple[bytes, Callable[[Arrays], Arrays]]:
-    _refuse_text(signature, loaded.signatures[name].structured_outputs, "LiteRT")
+    _refuse_text(signature, loaded.signatures[name].structured_outputs)
     converter = tf.lite.TFLiteConverter.from_saved_model(saved, signature_keys=[name])
     try:
         with _without_native_errors():
@@ -148,7 +148,7 @@ def _onnx(
 ) -> tuple[bytes, Callable[[Arrays], Arrays]]:
     tf2onnx, onnxruntime = map(importlib.import_module, ("tf2onnx", "onnxruntime"))
     served = loaded.signatures[name]
-    _refuse_text(signature, served.structured_outputs, "here ONNX")
+    _refuse_text(signature, served.structured_outputs)
     specs = list(signature.inputs.values())
     function = tf.function(
         lambda *values: served(**dict(zip(signature.inputs, values, strict=True))),
@@ -167,18 +167,18 @@ def _onnx(
     return content, lambda arrays: dict(zip(names, session.run(names, arrays), strict=True))
 
 
-def _refuse_text(signature: Signature, outputs: Mapping[str, Any], runtime: str) -> None:
+def _refuse_text(signature: Signature, outputs: Mapping[str, Any]) -> None:
     named = {**signature.inputs, **outputs}
     text = [name for name, spec in named.items() if spec.dtype == tf.string]
     if text:
-        raise _CannotError(f"{', '.join(text)}: {runtime} has no text")
+        raise _CannotError(f"{', '.join(text)}: text is not converted")
 
 
 def _missing(message: str) -> str:
     """Operations that a runtime lacks, of what its converter says."""
     names = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", message)
     operations = sorted({one or other for one, other in names})
-    return f"it has no {', '.join(operations)}" if operations else ""
+    return f"no {', '.join(operations)} in that format" if operations else ""
 
 
 @contextlib.contextmanager
