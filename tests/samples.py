@@ -44,9 +44,9 @@ def perturbed(name, policy="float32"):
     return layer
 
 
-def as_model(name):
-    """The object as a `keras.Model` with a free batch axis."""
-    layer = perturbed(name)
+def as_model(name, layer=None):
+    """The object, a fresh one by default, as a `keras.Model` with a free batch axis."""
+    layer = layer or perturbed(name)
     if isinstance(layer, keras.Model):
         return layer
     inputs = [keras.Input(x.shape[1:], dtype=x.dtype) for x in inputs_of(name)]

@@ -1,7 +1,9 @@
 """Helpers that several test files use."""
 
+import contextlib
 import importlib
 import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -18,7 +20,8 @@ TESTS = Path(__file__).parent
 
 def slow(value, **keywords):
     """A value of `parametrize` that `make test-all` alone tries."""
-    return pytest.param(value, marks=pytest.mark.slow, **keywords)
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=pytest.mark.slow, **keywords)
 
 
 def load_module(path):
@@ -77,6 +80,16 @@ def run(*words, timeout=240, **keywords):
     process = start(*words, **keywords)
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
+
+
+def here(*words):
+    """Runs the command line in this process: (exit status, stdout, stderr)."""
+    from tfzoo_cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([str(word) for word in words])
+    return status, out.getvalue(), err.getvalue()
 
 
 def whole(folder):

@@ -139,6 +139,7 @@ def test_windows_opens_no_folder(tmp_path, monkeypatch):
     assert opened == [(tmp_path / "a", os.O_RDWR)]
 
 
+@pytest.mark.slow
 def test_it_imports_without_fcntl():
     code = "import sys; sys.modules['fcntl'] = None; import tfzoo.files, tfzoo.runner"
     status, _, err = command("-c", code)

@@ -61,6 +61,7 @@ def test_names_of_the_module_of_tables_warn():
         _ = tables.nothing
 
 
+@pytest.mark.slow
 def test_the_old_command_line_runs():
     status, out, err = command("-m", "tfzoo.cli", "list")
     assert status == 0 and out.startswith("aft/cifar10"), err

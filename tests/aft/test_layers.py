@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from support import TESTS, load_module
+from support import TESTS, load_module, slow
 from tfzoo.aft import AFTConv1D, AFTConv2D, AFTFull, AFTLocal, AFTSimple, aft_simple
 
 ref = load_module("aft/reference.py")
@@ -101,9 +101,9 @@ def test_first_gradient_moves_gamma_and_not_the_raw_kernel():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: AFTFull(16, bias_dim=2),
+        slow(lambda: AFTFull(16, bias_dim=2)),
         lambda: AFTLocal(16, 3, bias_dim=2),
-        lambda: AFTSimple(),
+        slow(lambda: AFTSimple()),
         lambda: AFTConv1D(2, 3),
     ],
 )

@@ -175,6 +175,7 @@ def test_only_kernels_decay_and_a_loaded_optimizer_remembers(tmp_path):
                 np.testing.assert_array_equal(weight, old)
 
 
+@pytest.mark.slow
 def test_a_loaded_model_trains_on_as_the_saved_one_would(tmp_path):
     tokens = RNG.integers(0, 11, (4, 10))
     model = language_model("local", depth=1)

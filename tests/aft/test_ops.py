@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from support import load_module
+from support import load_module, slow
 from tfzoo.aft import aft_conv, aft_full, aft_local, aft_simple, averages
 
 ref = load_module("aft/reference.py")
@@ -139,7 +139,7 @@ def naive(key, value, bias, causal):
     return tf.einsum("btsd,bsd->btd", tf.nn.softmax(a, axis=2), value)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize("jit", [slow(False, id="graph"), pytest.param(True, id="xla")])
 @pytest.mark.parametrize("scale", [1.0, 70.0], ids=["fast", "exact"])
 @pytest.mark.parametrize("causal", [False, True], ids=["both", "causal"])
 @pytest.mark.parametrize("name", ["full", "local", "simple"])

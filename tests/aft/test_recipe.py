@@ -21,6 +21,7 @@ def trained(name, tmp_path, *overrides, export=False):
 
 def test_digits_learns(tmp_path):
     overrides = ["epochs=4", "model.dropout=0", "augment=none", "optimizer.warmup_steps=10"]
+    overrides += ["model.dim=32", "model.depth=1"]
     assert trained("aft/digits", tmp_path, *overrides)["accuracy"] > 0.75
 
 

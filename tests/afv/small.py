@@ -1,9 +1,11 @@
 """Small discriminators and images that several of AFV's tests use."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 
-from tfzoo.afv import FisherVectorizer, make_discriminator
+from tfzoo.afv import FisherVectorizer, make_discriminator, networks
 
 
 def images(n=5, size=16, channels=1, seed=0):
@@ -11,9 +13,15 @@ def images(n=5, size=16, channels=1, seed=0):
     return rng.uniform(-1, 1, (n, size, size, channels)).astype("float32")
 
 
-def discriminator(head="sigmoid", width=3, channels=1, seed=0):
+def with_blocks(count):
+    """Makes D's of fewer blocks than the paper's four: tracing them takes most of a test's time."""
+    return mock.patch.object(networks, "BLOCKS", count)
+
+
+def discriminator(head="sigmoid", width=3, channels=1, seed=0, blocks=1):
     keras.utils.set_random_seed(seed)
-    model = make_discriminator(16, channels, width, head)
+    with with_blocks(blocks):
+        model = make_discriminator(16, channels, width, head)
     rng = np.random.default_rng(seed)
     for weight in model.trainable_weights:
         value = weight.numpy()

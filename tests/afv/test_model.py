@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import load_module
+from support import load_module, slow
 from tfzoo.afv import EnergyGAN, make_discriminator, make_generator, objectives, pooled_blocks
 from tfzoo.afv.model import make_adam
 from tfzoo.afv.pixels import to_network, to_pixels
@@ -70,6 +70,12 @@ def test_the_mcmc_term_vanishes_where_it_should():
     assert float(objectives.mcmc_term(x, x, noise)) == pytest.approx(4.0)
 
 
+@pytest.fixture
+def shallow():
+    with small.with_blocks(1):
+        yield
+
+
 def gan(**options):
     keras.utils.set_random_seed(0)
     made = EnergyGAN(16, 1, 4, latent=8, seed=0, **options)
@@ -81,7 +87,7 @@ def gan(**options):
     ("objective", "head"),
     [("lsgan", "sigmoid"), ("lsgan", "logit"), ("hinge", None), ("vgan", None)],
 )
-def test_a_step_moves_both_networks_and_the_average_follows(objective, head):
+def test_a_step_moves_both_networks_and_the_average_follows(objective, head, shallow):
     made = gan(objective=objective, head=head, mcmc_weight=0.5, mcmc_noise=0.1)
     before = [w.numpy() for w in made.average.weights]
     moved = [w.numpy() for w in made.discriminator.trainable_weights]
@@ -99,7 +105,7 @@ def test_a_step_moves_both_networks_and_the_average_follows(objective, head):
     assert found["loss"] == pytest.approx(found["d_loss"] + found["g_loss"], rel=1e-4)
 
 
-def test_d_learns_what_is_real():
+def test_d_learns_what_is_real(shallow):
     made = gan(objective="hinge")
     rng = np.random.default_rng(0)
     x = np.sign(np.linspace(-1, 1, 16))[None, :, None, None] + 0.1 * rng.normal(
@@ -110,7 +116,7 @@ def test_d_learns_what_is_real():
     assert logs["d_real"][-1] > logs["d_fake"][-1] + 0.5
 
 
-def test_compile_state_and_average_survive_saving(tmp_path):
+def test_compile_state_and_average_survive_saving(tmp_path, shallow):
     made, x = gan(ema=0.8), small.images(64)
     made.compile(make_adam(1e-3, [1, 5]), make_adam(2e-3), jit_compile=False)
     made.fit(x, batch_size=32, verbose=0)
@@ -140,13 +146,13 @@ def test_calibration_measures_the_average_generators_statistics():
     assert not made.average.trainable_weights and norm.momentum == 0.9
 
 
-def test_training_under_xla_and_mixed_precision():
-    for policy, jit in (("mixed_float16", False), ("float32", True)):
-        made = EnergyGAN(16, 1, 2, latent=3, seed=0, dtype=policy)
-        made.compile(jit_compile=jit)
-        logs = made.fit(small.images(32), batch_size=16, verbose=0).history
-        assert np.isfinite(logs["loss"]).all()
-        assert made.discriminator.compute_dtype == made.compute_dtype
+@pytest.mark.parametrize(("policy", "jit"), [slow(("mixed_float16", False)), ("float32", True)])
+def test_training_under_xla_and_mixed_precision(policy, jit, shallow):
+    model = EnergyGAN(16, 1, 2, latent=3, seed=0, dtype=policy)
+    model.compile(jit_compile=jit)
+    logs = model.fit(small.images(32), batch_size=16, verbose=0).history
+    assert np.isfinite(logs["loss"]).all()
+    assert model.discriminator.compute_dtype == model.compute_dtype
 
 
 def test_pixels():

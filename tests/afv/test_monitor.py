@@ -11,6 +11,12 @@ from tfzoo.afv import EnergyGAN, FisherVectorizer, GANMonitor
 small = load_module("afv/small.py")
 
 
+@pytest.fixture(autouse=True)
+def shallow():
+    with small.with_blocks(1):
+        yield
+
+
 def gan():
     keras.utils.set_random_seed(0)
     made = EnergyGAN(16, 1, 3, latent=4, seed=0)

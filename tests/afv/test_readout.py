@@ -105,7 +105,8 @@ def test_hinge_by_hand():
 
 
 def test_adopt_takes_a_gans_networks_over():
-    gan = EnergyGAN(16, 1, 3, latent=8, seed=0)
+    with small.with_blocks(1):
+        gan = EnergyGAN(16, 1, 3, latent=8, seed=0)
     made = AFVClassifier(small.vectorizer(), make_generator(16, 1, 3, 8), 2, (16, 16, 1), 0.0, 1.0)
     made.adopt(gan, samples=40, batch=16)
     x = small.images(3)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from mocked import Mocked
+from support import load_module
 from tfzoo import data, runner
 from tfzoo.afv import EnergyGAN, export_distance
 from tfzoo.afv.recipe import FisherClassification, augmented, make_gan
@@ -16,6 +17,7 @@ from tfzoo.errors import InputError
 from tfzoo.serving.loading import load
 from tfzoo.training.callbacks import StopFlag, TrainingInterrupted
 
+small = load_module("afv/small.py")
 FAST = ["deterministic=false", "epochs=1", "model.width=2", "model.latent=3"]
 
 
@@ -26,15 +28,22 @@ def trained(name, folder, *overrides, export=False):
     return metrics
 
 
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    with small.with_blocks(1):
+        yield
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("digits")
     words = ["epochs=2", "monitor_every=1", "readout.examples=300", "readout.samples=64"]
-    words += ["readout.served_features=32"]
+    words += ["readout.served_features=32", "model.width=4"]
     metrics = trained("afv/digits", folder, *words, export=True)
     return folder, metrics
 
 
+@pytest.mark.slow
 def test_digits_learn_and_export(run):
     folder, metrics = run
     assert metrics["accuracy"] > 0.8 and metrics["count"] == 300
@@ -46,6 +55,7 @@ def test_digits_learn_and_export(run):
     assert isinstance(keras.models.load_model(folder / "gan.keras"), EnergyGAN)
 
 
+@pytest.mark.slow
 def test_signatures(run):
     model, resolved = runner.open_trained(str(run[0]))
     signatures = resolved.recipe.signatures(model)
@@ -55,7 +65,7 @@ def test_signatures(run):
     answers = signatures["serving_default"](**images)
     np.testing.assert_allclose(answers["probabilities"].sum(1), 1, rtol=1e-5)
     vectors = signatures["features"](**images)["fisher_vector"]
-    assert vectors.shape == (4, 32) and model.vectorizer.features == 423
+    assert vectors.shape == (4, 32) and model.vectorizer.features == 233
     assert signatures["score"](**images)["energy"].shape == (4,)
     drawn = signatures["sample"](seed=np.array([3, 5, 3, 4]))["images"]
     np.testing.assert_allclose(drawn[0], drawn[2], rtol=1e-5)

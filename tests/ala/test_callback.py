@@ -98,6 +98,7 @@ def test_a_saved_policy_is_applied_with_learning_off_and_stays_as_it_was(tmp_pat
     assert np.abs(np.array(callback.alignment.phi)).max() > 0
 
 
+@pytest.mark.slow
 def test_a_planted_confusable_pair_is_found():
     """The metric gains when pairs of classes are pulled together, but for 0 and 1: apart.
 

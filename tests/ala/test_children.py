@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from support import slow
 from tfzoo import metrics
 from tfzoo.ala import (
     Alignment,
@@ -33,8 +34,10 @@ def batch(seed, count=3, rows=8):
     return rng.normal(size=(count, rows, 4)).astype("float32"), rng.integers(0, 3, (count, rows))
 
 
-@pytest.mark.parametrize("mode", ["vectorised", "loop"])
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    ("mode", "jit"),
+    [("vectorised", False), ("loop", True), slow(("vectorised", True)), slow(("loop", False))],
+)
 def test_children_are_the_separate_models(mode, jit):
     made = []
 
@@ -103,6 +106,7 @@ print("same")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_of_a_mirrored_strategy_share_the_children():
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     words = [sys.executable, "-c", PROGRAM]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from support import slow
 from tfzoo.ala import ClassWeightLoss, CorrelationLoss, DistanceMixtureLoss, FocalPairLoss
 from tfzoo.errors import InputError
 
@@ -202,7 +203,7 @@ def test_parameters_are_saved_with_the_model_and_are_no_constants_of_the_graph(t
     assert again.test_on_batch(logits, y) == pytest.approx(after, rel=1e-6)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float32"])
+@pytest.mark.parametrize("policy", ["mixed_float16", slow("mixed_bfloat16"), slow("float32")])
 def test_xla_and_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)
     y, logits, p = batch(0, 16)

@@ -253,6 +253,7 @@ for name in ("infinite", "bottleneck"):
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_predicts_the_same_and_goes_on_the_same(tmp_path):
     x, y = data()
     models = {"bottleneck": trained(draws=2, rate=0.3), "infinite": InfiniteNetwork(noise=0.1)}
@@ -279,6 +280,7 @@ def test_an_unfitted_model_keeps_how_it_was_compiled(tmp_path):
     assert rate > 0.02  # from the spectrum, not Keras's default 0.01
 
 
+@pytest.mark.slow
 def test_exports_answer_by_the_batching_law(tmp_path):
     models = {"many": trained(draws=3), "one": trained(), "infinite": InfiniteNetwork()}
     models["infinite"].compile()

@@ -104,6 +104,7 @@ def test_wrong_input():
         NTKernel(3)
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_tfp():
     words = "import sys, tfzoo.bottleneck; sys.exit('tensorflow_probability' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", words]).returncode == 0

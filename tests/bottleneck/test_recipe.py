@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mocked import Mocked
+from support import slow
 from tfzoo import data, runner
 from tfzoo.errors import InputError
 from tfzoo.training.callbacks import StopFlag, TrainingInterrupted
@@ -20,7 +21,7 @@ def trained(name, folder, *overrides, export=False):
     return metrics
 
 
-@pytest.mark.parametrize("name", ["bottleneck/digits", "bottleneck/digits_ce"])
+@pytest.mark.parametrize("name", ["bottleneck/digits", slow("bottleneck/digits_ce")])
 def test_digits_learn_and_export(name, tmp_path):
     metrics = trained(name, tmp_path, "batch_size=300", export=True)
     assert metrics["accuracy"] > 0.75 and metrics["count"] == 300
@@ -69,6 +70,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [("bottleneck/mnist", (28, 28, 1)), ("bottleneck/cifar10", (32, 32, 3))],

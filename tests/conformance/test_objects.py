@@ -4,6 +4,7 @@ A method's `tests/<method>/cases.py` says in `CASES` how to make each of its obj
 without a case fails here, so a new method is covered the moment it registers.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -20,6 +21,14 @@ from samples import CASES, LAYERS, NAMES, as_model, call, flat, inputs_of, is_a,
 from support import TESTS, slow
 from tfzoo import registry
 from tfzoo.environment import LIMITS
+
+shared_layer = functools.cache(perturbed)
+"""The object of tests that only call it: making one anew takes longer than most of them."""
+
+
+@functools.cache
+def shared_model(name):
+    return as_model(name, shared_layer(name))
 
 
 def test_every_object_has_a_case():
@@ -46,7 +55,7 @@ def saved(tmp_path_factory):
     """Every layer's file, inputs and outputs."""
     folder = tmp_path_factory.mktemp("keras")
     for i, name in enumerate(LAYERS):
-        model = as_model(name)
+        model = shared_model(name)
         model.save(folder / f"{i}.keras")
         inputs = {f"in{k}": x for k, x in enumerate(inputs_of(name))}
         np.savez(folder / f"{i}.npz", functional=not is_a(name, keras.Model), **inputs)
@@ -110,7 +119,7 @@ def test_another_backend_gives_the_same_or_is_refused(name, elsewhere):
 @pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_mixed_precision_is_near_float32(name, policy):
-    exact, mixed = perturbed(name), perturbed(name, policy)
+    exact, mixed = shared_layer(name), perturbed(name, policy)
     for a, b in zip(exact.weights, mixed.weights, strict=True):
         b.assign(a)
     for a, b in zip(flat(exact(*inputs_of(name))), flat(mixed(*inputs_of(name))), strict=True):
@@ -121,7 +130,7 @@ def test_mixed_precision_is_near_float32(name, policy):
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_batch_axis_is_free_and_rows_do_not_mix(name):
-    model = as_model(name)
+    model = shared_model(name)
     one, rest, whole = (call(model, name, s) for s in (slice(1), slice(1, None), slice(None)))
     for a, b, c in zip(one, rest, whole, strict=True):
         np.testing.assert_allclose(np.concatenate([a, b]), c, rtol=1e-4, atol=1e-5)
@@ -130,7 +139,7 @@ def test_batch_axis_is_free_and_rows_do_not_mix(name):
 @pytest.mark.parametrize("jit", [slow(False, id="graph"), pytest.param(True, id="xla")])
 @pytest.mark.parametrize("name", LAYERS)
 def test_compiled_outputs_are_equal_and_gradients_reach_every_weight(name, jit):
-    layer = perturbed(name)
+    layer = shared_layer(name)
     inputs = [tf.constant(x) for x in inputs_of(name)]
     weights = [w.value for w in layer.trainable_weights]
 
@@ -162,7 +171,7 @@ def _ramp(x):
 
 @pytest.mark.parametrize("name", [slow(n) if is_a(n, keras.Model) else n for n in LAYERS])
 def test_saved_model_equals_keras(name, tmp_path):
-    model = as_model(name)
+    model = shared_model(name)
     archive = keras.export.ExportArchive()
     archive.track(model)
     functional = not is_a(name, keras.Model)

@@ -204,6 +204,7 @@ print(sum(1 for _ in data.split(found, "train")))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_at_the_same_time(tmp_path):
     words = [sys.executable, "-c", PREPARE, str(tmp_path)]
     path = [str(Path(data.__file__).parents[2]), os.environ.get("PYTHONPATH", "")]

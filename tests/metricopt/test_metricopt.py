@@ -119,6 +119,7 @@ def test_loss_and_metric_in_conflict_the_metric_wins():
     assert ends[0.0] > start + 0.1 and ends[3.0] < start - 0.1
 
 
+@pytest.mark.slow
 def test_a_metric_turned_round_gives_the_same_path():
     model, x, y = regression()
     turned = lambda y_true, y_pred: -mean_square(y_true, y_pred)  # noqa: E731
@@ -208,6 +209,7 @@ def test_xla_several_steps_an_execution_and_mixed_precision(policy, keywords):
     assert float(callback.optimizer.best_cost) == pytest.approx(min(values))
 
 
+@pytest.mark.slow
 def test_a_value_function_from_elsewhere_needs_no_trajectories():
     model, x, y = regression()
     rng = np.random.default_rng(0)

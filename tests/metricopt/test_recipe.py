@@ -23,6 +23,7 @@ def trained(name, folder, *overrides, export=False):
     return metrics
 
 
+@pytest.mark.slow
 def test_digits_leave_a_plain_model_that_is_better_on_validation(tmp_path):
     small = ["epochs=25", "finetune.steps=80", "finetune.trajectories=6"]
     found = trained("metricopt/digits_mcr", tmp_path, *small, export=True)

@@ -59,6 +59,7 @@ def test_local_evidence_and_global_code():
         assert (change > 0) == changes, encoder
 
 
+@pytest.mark.slow
 def test_fits_one_shape_and_comes_back_from_a_file(tmp_path):
     made = OccupancyReconstructor(**cases.SMALL)
     made.compile(

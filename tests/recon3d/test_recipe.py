@@ -50,6 +50,7 @@ def _few_shapes(monkeypatch, splits):
     monkeypatch.setattr(recipe, "posed_shapes", lambda *a: splits)
 
 
+@pytest.mark.slow
 def test_a_run_evaluates_and_exports(tmp_path):
     resolved = runner.resolve("recon3d/solids", SMALL)
     metrics = runner.run_recipe(resolved, tmp_path)

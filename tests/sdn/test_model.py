@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from support import slow
 from tfzoo.errors import InputError
 from tfzoo.sdn import SetDistributionNetwork
 from tfzoo.sdn.model import make_adam
@@ -95,6 +96,7 @@ def test_a_made_set_beyond_the_margin_does_not_move_the_energy():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_masked_images_do_not_matter_to_training():
     found = []
     for junk in (0.0, 0.9):
@@ -136,8 +138,15 @@ def test_code_statistics_tell_a_collapse():
     assert found["bit_marginal"] == 1 and found["cycle_error"] == 0
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("jit", "policy"),
+    [
+        (False, "mixed_bfloat16"),
+        (True, "float32"),
+        slow((False, "float32")),
+        slow((True, "mixed_bfloat16")),
+    ],
+)
 def test_trains_compiled_and_in_mixed_precision(jit, policy):
     keras.config.set_dtype_policy(policy)
     made = model()
@@ -147,6 +156,7 @@ def test_trains_compiled_and_in_mixed_precision(jit, policy):
     assert made.energy(made.prepare(sets()), made.encode(sets())).dtype == "float32"
 
 
+@pytest.mark.slow
 def test_a_file_goes_on_as_the_model_would(tmp_path):
     made = trained(margin=0.2)
     path = tmp_path / "model.keras"

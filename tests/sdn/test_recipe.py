@@ -61,6 +61,7 @@ def run(tmp_path_factory):
 _SPLITS = ("train", "validation", "test")
 
 
+@pytest.mark.slow
 def test_a_run_learns_watches_and_exports(run):
     folder, metrics = run
     assert all(np.isfinite(v) for v in metrics.values()) and metrics["count"] == 12

@@ -164,6 +164,7 @@ def test_a_file_that_cannot_grow_leaves_nothing(tmp_path):
     assert list((tmp_path / "m").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_no_version(tmp_path):
     folder = tmp_path / "m"
     process = child(HERE / "export_child.py", folder, "kill")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import load_module
+from support import load_module, slow
 from tfzoo.skipclip import (
     ActionRecognizer,
     ClipOrder,
@@ -145,7 +145,7 @@ def test_negatives_are_ranked_last():
     assert set(model(clips)) == {"scores"}
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [False, slow(True)])
 def test_fit_lowers_the_loss(jit):
     model = small.skipclip()
     start, end = np.zeros((4, 4, 3, 16, 16, 3), "uint8"), 255 * small.clips(4) / 255
@@ -157,6 +157,7 @@ def test_fit_lowers_the_loss(jit):
     assert {"plateau", "pair_accuracy", "rank"} <= set(history)
 
 
+@pytest.mark.slow
 def test_order_learns_its_permutations():
     model = ClipOrder(small.encoder(), 2, hidden=8)
     rng = np.random.default_rng(0)
@@ -182,6 +183,7 @@ def test_a_recognizer_takes_every_trunk_weight_and_a_fresh_head():
     np.testing.assert_allclose(bare(h), bare.features(h))
 
 
+@pytest.mark.slow
 def test_the_trunks_steps_are_shorter():
     steps = {}
     for factor in (1.0, 0.1):

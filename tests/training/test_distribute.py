@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from support import declared, run, slow, start
+from support import declared, here, run, slow, start
 from tfzoo import runner
 from tfzoo.errors import InputError
 from tfzoo.training.distribute import make_strategy
@@ -55,7 +55,7 @@ def recipe(tmp_path_factory):
 @pytest.fixture(scope="module")
 def single(words, tmp_path_factory):
     folder = tmp_path_factory.mktemp("single") / "run"
-    status, _, err = run(*words(folder))
+    status, _, err = here(*words(folder))
     assert status == 0, err
     return folder
 
@@ -118,6 +118,7 @@ def test_an_indivisible_batch_of_a_later_phase_is_refused_at_once(name, tmp_path
     assert not list(tmp_path.glob("backup/**/*.npz"))
 
 
+@pytest.mark.slow
 def test_multi_worker_over_two_processes(words, single, tmp_path):
     addresses = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
     folder = tmp_path / "run"
@@ -134,7 +135,7 @@ def test_multi_worker_over_two_processes(words, single, tmp_path):
 
 def test_multi_worker_needs_tf_config(recipe, tmp_path):
     words = ["train", recipe, "distribute=multi_worker", "--run-dir", tmp_path]
-    status, _, err = run(*words)
+    status, _, err = here(*words)
     assert status == 2 and "TF_CONFIG" in err
 
 

@@ -12,8 +12,8 @@ from support import TESTS, slow
 from tfzoo.training import replicas
 from tfzoo.training.distribute import synchronised
 
-SLOW = ("sdn, conv", "afv, lsgan", "afv, vgan", "skipclip")
-CASES = ["entropy", "sdn, mlp", *map(slow, SLOW)]
+SLOW = ("sdn, mlp", "sdn, conv", "afv, lsgan", "afv, vgan", "skipclip")
+CASES = ["entropy", *map(slow, SLOW)]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -61,10 +61,9 @@ QUICK = {
     ("one fit", "mixed_float16"),
     ("sets", "mixed_float16"),
     ("children", "mixed_bfloat16"),
-    ("metric of a table", "mixed_float16"),
-    ("agent", "mixed_float16"),
 }
-"""The loops that differ, where Keras wraps the optimizer; all the rest is of the slow tier."""
+"""Loops that differ, where Keras wraps the optimizer; the rest is of the slow tier. The tests of
+MetricOpt's and UWAC's recipes stop and resume theirs too."""
 REFUSED = {
     ("children", "mixed_float16"),  # they would share a loss scale
     *((f"full batch{more}", p) for more in ("", ", cross-entropy") for p in PRECISIONS[1:]),

@@ -215,6 +215,7 @@ def driven():
     return agent, tf_py_environment.TFPyEnvironment(inner)
 
 
+@pytest.mark.slow
 def test_policies_drive_tf_agents(driven):
     from tf_agents.drivers import dynamic_episode_driver
     from tf_agents.metrics import tf_metrics

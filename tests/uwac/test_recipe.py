@@ -77,6 +77,7 @@ class StopsLater(StopFlag):
         return signal.SIGTERM
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["uwac", slow("bc")])
 def test_a_stopped_run_goes_on_to_the_same_weights(algorithm, tmp_path):
     resolved = runner.resolve(
@@ -159,6 +160,7 @@ def test_ones_own_file_in_its_own_units(tmp_path):
     assert np.abs(drawn).max() > 1.0
 
 
+@pytest.mark.slow
 def test_load_model_needs_no_tf_agents(run):
     program = (
         "import sys; sys.modules['tf_agents'] = None; import keras, numpy as np, tfzoo;"
@@ -186,7 +188,8 @@ def test_without_tf_agents_the_command_is_said(monkeypatch):
         training.make_agent(model)
 
 
-@pytest.mark.parametrize("name", ["hopper_medium", "adroit_pen_human"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hopper_medium", slow("adroit_pen_human")])
 def test_d4rls_recipes_train_a_step_on_mocked_episodes(name, monkeypatch):
     resolved = runner.resolve(
         f"uwac/{name}",

@@ -39,6 +39,7 @@ def test_the_command_runs(local_workers, tmp_path, capsys):
     assert "times faster than attention" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_layer_computes():
     for name in aft_bench.LAYERS:
         aft_bench.build_layer(name, 16, jit=False, causal=True)()

@@ -24,6 +24,7 @@ def test_targets_follow_from_the_rows():
     }
 
 
+@pytest.mark.slow
 def test_all_alternatives_give_the_same():
     model, images = afv_bench._model(2, 2, 16)
     expected = afv_bench.per_example("ours", model, images)().numpy()

@@ -34,6 +34,7 @@ def test_enough_samples_are_as_exact_as_the_official_ones():
     assert uwac_bench.enough(rows[:5]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in uwac_bench.SHARES if n != "whole"])
 def test_every_part_runs(name):
     uwac_bench.build_part(name, 2, 4, 3)()
