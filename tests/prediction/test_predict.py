@@ -69,11 +69,11 @@ def test_a_folder_of_images_is_asked_in_batches_like_one(url, signatures, pictur
     assert [name.rsplit("/")[-1] for name in answer["file"]] == [f"{i}.png" for i in range(5)]
     files = [np.array([path.read_bytes()], object) for path in sorted(pictures.iterdir())]
     wanted = [signatures[1]["bytes"](encoded=file)["probabilities"][0] for file in files]
-    np.testing.assert_allclose(answer["probabilities"], wanted, rtol=1e-4)
+    np.testing.assert_allclose(answer["probabilities"], wanted, rtol=1e-4, atol=1e-9)
     # words after an option, a quoted pattern, a version
     again = said(capsys, f"{url}/versions/1", f"{pictures}/0.png", "--signature", "bytes",
                  f"{pictures}/[1-4].png")  # fmt: skip
-    np.testing.assert_allclose(again["probabilities"], wanted, rtol=1e-4)
+    np.testing.assert_allclose(again["probabilities"], wanted, rtol=1e-4, atol=1e-9)
 
 
 def test_what_does_not_fit_a_served_signature_is_one_line(url, pictures, capsys):

@@ -285,7 +285,7 @@ def test_extra_says_what_it_is(tmp_path):
     assert (extra / "config.yaml").read_text() == "dim: 3\n"
     assert json.loads((extra / "signatures.json").read_text()) == {
         "serving_default": {
-            "description": "Twice the input.",
+            "description": "Return twice the input.",
             "inputs": {"x": {"dtype": "float32", "shape": [None, 3]}},
             "outputs": {"y": {"dtype": "float32", "shape": [None, 3]}},
             "batched": True,
