@@ -9,9 +9,10 @@ import h5py
 import numpy as np
 import psutil
 
-from tfzoo import data
+from tfzoo import data, runner
 from tfzoo.data.control import offline_files
 from tfzoo.data.shapes.mesh_solids import mesh_solid
+from tfzoo.data.videos import video_files
 from tfzoo.errors import InputError
 
 PROCESS = psutil.Process()
@@ -81,7 +82,50 @@ def main(folder):
             peaks["says"] = str(error)
     with Peak() as covered:
         mesh_solid(*slivers(1600))
-    print(json.dumps(peaks | {"declared": declared.above, "covered": covered.above}))
+    peaks |= {"declared": declared.above, "covered": covered.above}
+    print(json.dumps(peaks | classified(folder) | played(folder) | recorded(folder)))
+
+
+def classified(folder):
+    """A recipe that holds its images in memory; `main` has prepared them."""
+    found = {}
+    for name in ("small", "large"):
+        words = ["data.name=tfzoo_arrays", f"data.path={folder}/{name}.npz", "batch_size=4"]
+        resolved = runner.resolve("metricopt/digits_mcr", [*words, f"data.data_dir={folder}"])
+        with Peak() as opened:
+            datasets = resolved.recipe.datasets(resolved.config)
+            next(iter(datasets.train.from_step(0)))
+        found["classified"] = opened.above
+    return found
+
+
+def played(folder):
+    """A video, whose frames are not all alike."""
+    frames = np.zeros((400, 240, 320, 3), np.uint8)  # 88 MiB
+    frames[:, 60:120] = np.arange(400, dtype=np.uint8)[:, None, None, None]
+    video_files.write_video(f"{folder}/a.mp4", frames)
+    whole = frames.nbytes
+    del frames
+    with Peak() as read:
+        assert len(video_files.read_video(f"{folder}/a.mp4")) == 400
+    return {"video": whole, "played": read.above}
+
+
+def recorded(folder):
+    """Transitions, of two episodes."""
+    count, width = 20_000, 1000
+    np.savez(
+        f"{folder}/t.npz",
+        observations=np.broadcast_to(np.arange(width, dtype=np.float32), (count, width)),
+        actions=np.zeros((count, 2), np.float32),
+        rewards=np.zeros(count, np.float32),
+        terminals=np.arange(count) % (count // 8) == count // 8 - 1,
+    )
+    found = data.builder(data.DataConfig("tfzoo_transitions", folder, f"{folder}/t.npz"))
+    with Peak() as read:
+        whole = data.transitions(found)
+    size = sum(array.nbytes for array in whole.arrays().values())
+    return {"transitions": size, "recorded": read.above}
 
 
 def slivers(count):

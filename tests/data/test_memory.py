@@ -2,14 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from support import TESTS, command
+from tfzoo.data import memory
 from tfzoo.data.rows import CHUNK_BYTES
 
-pytestmark = pytest.mark.slow  # it writes and reads 300 MB
 
-
+@pytest.mark.slow  # it writes and reads 500 MB
 def test_peaks_stay_below_the_data_and_one_chunk(tmp_path):
     status, out, err = command(TESTS / "data" / "memory_child.py", tmp_path, timeout=600)
     assert status == 0, err[-3000:]
@@ -18,6 +20,25 @@ def test_peaks_stay_below_the_data_and_one_chunk(tmp_path):
     # TFDS sorts up to 1 GB in memory: here that is the one shard
     assert large["prepared"] < 1.3 * (whole + CHUNK_BYTES)
     assert large["opened"] < 1.3 * (0.8 * whole + CHUNK_BYTES)  # the train split
+    assert found["classified"] < 1.3 * (0.9 * whole + CHUNK_BYTES)
+    assert found["played"] < 1.3 * (found["video"] + CHUNK_BYTES)
+    assert found["recorded"] < 1.3 * (found["transitions"] + CHUNK_BYTES)
     assert "must have 64 rows" in found["says"]
     assert found["declared"] < CHUNK_BYTES  # of 4 GB
     assert found["covered"] < 4 * CHUNK_BYTES  # the points alone are 1.4 GB
+
+
+def test_joined_parts_are_one_after_the_other_and_alike():
+    parts = [{"x": np.full((n, 2), n)} for n in (3, 0, 70, 1)]
+    whole = memory.joined(iter(parts))
+    np.testing.assert_array_equal(whole["x"][:, 1], [3] * 3 + [70] * 70 + [1])
+    with pytest.raises(ValueError, match=r"must be alike: int64\[2\] and int64\[3\]"):
+        memory.joined([np.zeros((1, 2), int), np.zeros((1, 3), int)])
+    with pytest.raises(ValueError, match="must be one at least"):
+        memory.joined([])
+
+
+def test_arrays_of_strings_are_bytes():
+    files = [b"a" * n for n in (5, 0, 3)]
+    found, numbers = memory.arrays(tf.data.Dataset.from_tensor_slices((files, [1, 2, 3])))
+    assert found.tolist() == files and numbers.tolist() == [1, 2, 3]

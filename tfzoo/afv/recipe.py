@@ -15,6 +15,7 @@ from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.model import EnergyGAN, make_adam
 from tfzoo.afv.monitor import GANMonitor
 from tfzoo.afv.signatures import signatures
+from tfzoo.data import memory
 from tfzoo.data.images import augment, transforms
 from tfzoo.files import replacing
 from tfzoo.recipes.images import ImageClassification
@@ -175,15 +176,12 @@ def labelled(config: ClassifierConfig) -> tuple[np.ndarray, np.ndarray]:
     """Raw training images [N, S, S, C] and class numbers [N], drawn by the seed."""
     found = data.builder(config.data)
     train, *_ = data.three_splits(found)
-    pairs = data.split(found, train).batch(1024).as_numpy_iterator()
-    batches = [(batch["image"], batch["label"]) for batch in pairs]
-    x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
+    x, y = memory.arrays(data.split(found, train).map(lambda e: (e["image"], e["label"])))
     order = np.random.default_rng(config.seed).permutation(len(x))[: config.readout.examples]
     return x[order].astype(np.float32), y[order]
 
 
 def _whole(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """All images and class numbers of evaluation batches."""
-    pairs = list(batches.as_numpy_iterator())
-    x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    x, y = memory.joined(batches.as_numpy_iterator())
     return x, y.argmax(-1)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfzoo import data
 from tfzoo.ala import training
 from tfzoo.ala.config import AlignedClassificationConfig, AlignedRetrievalConfig, AttributeConfig
+from tfzoo.data import memory
 from tfzoo.data.images import augment, transforms
 from tfzoo.errors import InputError
 from tfzoo.recipes import networks
@@ -123,20 +124,21 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
     config_class = AlignedRetrievalConfig
 
     def one_device(self, config: AlignedRetrievalConfig) -> str:
-        """With several children."""
-        return training.one_device(config)
+        """The reason, which holds for every config."""
+        return "since the loss pairs all images of a batch, which devices would part"
 
     def stream(
         self,
         config: AlignedRetrievalConfig,
         encoded: tf.data.Dataset,
         count: int,
+        stored: float,
         decode: Callable[[tf.Tensor], tf.Tensor],
     ) -> data.TrainStream:
         """Batches of `per_class` images of each of some classes; files are held in memory."""
         whole = encoded.map(lambda x: (x["image"], x[config.label]))
-        files, labels = whole.batch(2**31 - 1).get_single_element()
-        by_class = [r for r in _by_class(labels.numpy()) if len(r) >= config.per_class]
+        files, labels = memory.arrays(whole, count)
+        by_class = [r for r in _by_class(labels) if len(r) >= config.per_class]
         classes = config.batch_size // config.per_class
         if len(by_class) < classes:
             raise InputError(
@@ -163,15 +165,18 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
 
             chosen = tf.map_fn(of_class, (drawn, seeds), fn_output_signature=tf.int64)
             chosen = tf.reshape(chosen, [config.batch_size])
+            # as Python's bytes the files are in memory once, a tensor of them would be a copy
+            read = tf.numpy_function(lambda rows: files[rows], [chosen], tf.string, stateful=False)
 
             def view(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-                return training_view(decode(files[pair[0]]), pair[1], size)
+                return training_view(decode(pair[0]), pair[1], size)
 
             shape = tf.TensorSpec([size, size, config.model.channels], tf.float32)
-            seeds = tf.random.split(views, config.batch_size)
-            return tf.map_fn(view, (chosen, seeds), fn_output_signature=shape), tf.gather(
-                labels, chosen
+            pairs = (
+                tf.ensure_shape(read, [config.batch_size]),
+                tf.random.split(views, config.batch_size),
             )
+            return tf.map_fn(view, pairs, fn_output_signature=shape), tf.gather(labels, chosen)
 
         def make(step: int) -> tf.data.Dataset:
             numbers = tf.data.Dataset.range(step, np.iinfo(np.int64).max)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tfzoo.data.rows import CHUNK_BYTES
 from tfzoo.errors import InputError
 
 
@@ -149,8 +150,12 @@ def moments(values: np.ndarray) -> dict[str, Any]:
     """`low`, `high`, `mean` and `std` of an `Info`, from all training inputs [N, ..., C]."""
     rows = values.reshape(-1, values.shape[-1])
     low, high = value_range(rows.dtype, rows.min(), rows.max())
-    mean, std = (tuple(float(v) for v in part) for part in (rows.mean(0), rows.std(0)))
-    return {"low": low, "high": high, "mean": mean, "std": std}
+    mean = rows.mean(0, dtype=np.float64)
+    step = max(1, CHUNK_BYTES // mean.nbytes)
+    parts = (rows[i : i + step] for i in range(0, len(rows), step))
+    squares = np.sum([((part - mean) ** 2).sum(0) for part in parts], 0)
+    std = np.sqrt(squares / len(rows))
+    return {"low": low, "high": high, "mean": tuple(mean.tolist()), "std": tuple(std.tolist())}
 
 
 def value_range(dtype: Any, low: float, high: float) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ BUFFER_BYTES = 2**30
 """Of the examples in a shuffle buffer."""
 
 _BATCH_BYTES = 2**20  # batches on their way into memory: tf.data holds dozens of them
+_STRING_BYTES = 2**16  # a guess at a string of a batch, e.g. an encoded image
 _ALIGNED = 64  # bytes; TensorFlow's own tensors begin at multiples of it
 
 
@@ -95,9 +96,44 @@ def arrays(examples: tf.data.Dataset, count: int | None = None) -> Any:
     return tf.nest.pack_sequence_as(examples.element_spec, whole)
 
 
+def joined(parts: Iterable[Any]) -> Any:
+    """Arrays one after the other, with room for an eighth more of them at most as they come.
+
+    Args:
+        parts: structures of arrays [n, ...], alike but for n; each can go once it has been read.
+
+    Raises:
+        ValueError: there are none, or their shapes or dtypes differ.
+    """
+    whole: list[np.ndarray] = []
+    at, part = 0, None
+    for part in parts:
+        flat = [np.asarray(x) for x in tf.nest.flatten(part)]
+        whole = whole or [np.empty((0, *x.shape[1:]), x.dtype) for x in flat]
+        end = at + len(flat[0])
+        for target, x in zip(whole, flat, strict=True):
+            if (x.shape[1:], x.dtype) != (target.shape[1:], target.dtype):
+                raise ValueError(
+                    f"parts: must be alike: {target.dtype}{list(target.shape[1:])} and "
+                    f"{x.dtype}{list(x.shape[1:])}"
+                )
+            if end > len(target):
+                target.resize((end + end // 8, *target.shape[1:]), refcheck=False)
+            target[at:end] = x
+        at = end
+    if not whole:
+        raise ValueError("parts: must be one at least")
+    for target in whole:
+        target.resize((at, *target.shape[1:]), refcheck=False)
+    return tf.nest.pack_sequence_as(part, whole)
+
+
 def _batches(examples: tf.data.Dataset) -> Iterator[Any]:
     specs = tf.nest.flatten(examples.element_spec)
-    width = sum((s.shape.num_elements() or 1) * s.dtype.size for s in specs)
+    width = sum(
+        _STRING_BYTES if s.dtype == tf.string else (s.shape.num_elements() or 1) * s.dtype.size
+        for s in specs
+    )
     options = tf.data.Options()
     options.autotune.ram_budget = CHUNK_BYTES  # of what is read ahead; else a share of all memory
     batches = examples.batch(max(1, _BATCH_BYTES // max(1, width))).with_options(options)

@@ -60,7 +60,7 @@ class Datasets:
 
 
 def train_stream(
-    examples: tf.data.Dataset | Lookup,
+    examples: tf.data.Dataset | Lookup | dict[str, tf.Tensor],
     *,
     batch_size: int,
     seed: int,
@@ -79,8 +79,8 @@ def train_stream(
     of an epoch reads, but does not map, what comes before.
 
     Args:
-        examples: a dataset; or a function `(index int64, epoch int64) -> example` of data that
-            are in memory already.
+        examples: a dataset; or, of data that are in memory already, tensors [N, ...] by name or
+            a function `(index int64, epoch int64) -> example`.
         batch_size: examples in a (global) batch.
         seed: fixes order and augmentation.
         count: number of examples; may be None for a dataset that is held in memory.
@@ -97,8 +97,9 @@ def train_stream(
         ValueError: `count` is missing, or is not the dataset's.
     """
     held = not callable(examples) and shuffle_buffer is None
+    source: Any = examples
     if held:
-        examples, count = _in_memory(examples, count)
+        source, count = _in_memory(source, count)
     if count is None:
         raise ValueError("count: must be given, the examples are not held in memory")
     if count < batch_size:
@@ -110,17 +111,17 @@ def train_stream(
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         order_seed = _seed(seed, 0, epoch)
-        if callable(examples) or shuffle_buffer is None:  # held
+        if callable(source) or shuffle_buffer is None:  # held
             order = tf.random.experimental.stateless_shuffle(tf.range(count), order_seed)
             found = tf.data.Dataset.from_tensor_slices(tf.repeat(order, repeats))
         else:
-            found = _shuffle(examples, shuffle_buffer, order_seed)
+            found = _shuffle(source, shuffle_buffer, order_seed)
             if repeats > 1:
                 found = found.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(repeats))
         return found.take(per_epoch).enumerate().map(lambda i, x: (x, epoch, i))
 
     def element(x: Any, epoch: tf.Tensor, i: tf.Tensor) -> Any:
-        x = examples(tf.cast(x, tf.int64), epoch) if callable(examples) else x
+        x = source(tf.cast(x, tf.int64), epoch) if callable(source) else x
         return x if map_fn is None else map_fn(x, _seed(seed, 1, epoch, i))
 
     def make(step: int) -> tf.data.Dataset:
@@ -129,7 +130,7 @@ def train_stream(
         stream = stream.skip(done * batch_size)
         if held and map_fn is None:  # a batch is one look-up
             stream = stream.batch(batch_size, drop_remainder=True)
-            stream = stream.map(lambda x, epoch, i: examples(x, epoch), tf.data.AUTOTUNE)
+            stream = stream.map(lambda x, epoch, i: source(x, epoch), tf.data.AUTOTUNE)
         else:
             stream = stream.map(element, tf.data.AUTOTUNE)
             stream = stream.batch(batch_size, drop_remainder=True)
@@ -156,9 +157,13 @@ def eval_batches(
     return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def _in_memory(examples: tf.data.Dataset, count: int | None) -> tuple[Lookup, int]:
-    """Reads a whole dataset into tensors: a lookup by one or many indices, and their number."""
-    held = tf.nest.map_structure(memory.tensor, memory.arrays(examples, count))
+def _in_memory(
+    examples: tf.data.Dataset | dict[str, tf.Tensor], count: int | None
+) -> tuple[Lookup, int]:
+    """A whole dataset in tensors: a lookup by one or many indices, and their number."""
+    held: Any = examples
+    if not isinstance(examples, dict):
+        held = tf.nest.map_structure(memory.tensor, memory.arrays(examples, count))
     number = len(tf.nest.flatten(held)[0])
     return lambda index, epoch: tf.nest.map_structure(lambda x: tf.gather(x, index), held), number
 

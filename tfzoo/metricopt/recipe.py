@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
+from tfzoo.data import memory
 from tfzoo.metricopt import training
 from tfzoo.metricopt.config import TunedClassificationConfig, TunedRetrievalConfig
 from tfzoo.recipes import networks
@@ -19,7 +20,7 @@ from tfzoo.training.run import Run
 from tfzoo.typing import Tensor
 
 SHUFFLE_BUFFER = 10_000
-"""Of encoded images for retrieval."""
+"""Of encoded images for retrieval, or as many as the budget in bytes allows."""
 
 
 class _Tuned(Classification[TunedClassificationConfig]):
@@ -71,6 +72,7 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
         config: TunedRetrievalConfig,
         encoded: tf.data.Dataset,
         count: int,
+        stored: float,
         decode: Callable[[tf.Tensor], tf.Tensor],
     ) -> data.TrainStream:
         """Images and one-hot classes, shuffled through a buffer."""
@@ -86,7 +88,7 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
             seed=config.seed,
             map_fn=prepare,
             steps_per_epoch=config.steps_per_epoch,
-            shuffle_buffer=SHUFFLE_BUFFER,
+            shuffle_buffer=memory.buffer_size(SHUFFLE_BUFFER, stored),
         )
 
     def build(self, config: TunedRetrievalConfig, info: data.Info) -> keras.Model:

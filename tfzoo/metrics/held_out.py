@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -62,10 +63,11 @@ class HeldOut:
 
 def answers(model: keras.Model, batches: Any) -> tuple[Any, Any]:
     """Labels and predictions of all batches, NumPy arrays."""
-    held = HeldOut(batches)
-    return held.labels, held.predictions(model)
+    pairs = [(y, HeldOut._answer(model, x)) for x, y in map(HeldOut._pair, batches)]
+    labels, predictions = zip(*pairs, strict=True)
+    return _joined(labels), _joined(predictions)
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(parts: Sequence[Any]) -> Any:
     arrays = [keras.tree.map_structure(np.asarray, part) for part in parts]
     return keras.tree.map_structure(lambda *a: np.concatenate(a), *arrays)

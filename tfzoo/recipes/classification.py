@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
+from tfzoo.data import memory
 from tfzoo.data.images import augment, transforms
 from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
@@ -49,7 +50,10 @@ class Classification(Recipe[C, data.Datasets]):
         train, *others = _splits(found)
         held = _in_memory(found, train, self.feature)
         rows = cut(held["label"], config.rare.classes, config.rare.examples, config.seed)
-        x, y = (tf.constant(held[name][rows]) for name in (self.feature, "label"))
+        if len(rows) < len(held["label"]):
+            held = {name: array[rows] for name, array in held.items()}
+        values = held[self.feature]
+        x, y = memory.tensor(values), memory.tensor(held["label"])
         classes, shape = found.info.features["label"].num_classes, x.shape[1:]
 
         def example(index: tf.Tensor, epoch: tf.Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +80,6 @@ class Classification(Recipe[C, data.Datasets]):
         )
         for name in others:
             check_metric(config, _labels(found, name, self.feature, shape), classes, name)
-        values = held[self.feature][rows]
         info = data.Info(
             stream.steps_per_epoch,
             examples=len(rows),
@@ -239,11 +242,13 @@ def _in_memory(found: Any, split: str, feature: str) -> dict[str, np.ndarray]:
         raise InputError(
             f"data.name={found.name!r}: must have {feature} and label, has {', '.join(features)}"
         )
+    examples = data.split(found, split).map(lambda x: {n: x[n] for n in (feature, "label")})
     try:
-        whole = data.split(found, split).batch(2**31 - 1).get_single_element()
-    except tf.errors.InvalidArgumentError:
+        return memory.arrays(examples)
+    except InputError:
+        raise
+    except ValueError:
         raise InputError(f"data.name={found.name!r}: {feature} must be of one shape") from None
-    return {name: whole[name].numpy() for name in (feature, "label")}
 
 
 def _labels(found: Any, split: str, feature: str, shape: tf.TensorShape) -> np.ndarray:

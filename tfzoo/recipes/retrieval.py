@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
+from tfzoo.data import memory
 from tfzoo.data.images import augment, transforms
 from tfzoo.errors import InputError
 from tfzoo.metrics import recall_at_k
@@ -73,7 +74,8 @@ class Retrieval(Recipe[C, data.Datasets]):
                     f"train_classes={first}, validation_classes={second - first}: leave no "
                     f"{name} images of {config.data.name!r}"
                 )
-        stream = self.stream(config, parts[0], counts[0], decode)
+        stored = memory.stored_bytes(found, names[0])
+        stream = self.stream(config, parts[0], counts[0], stored, decode)
         validation, test = (
             data.eval_batches(p, batch_size=config.batch_size, map_fn=plain) for p in parts[1:]
         )
@@ -101,9 +103,10 @@ class Retrieval(Recipe[C, data.Datasets]):
         config: C,
         encoded: tf.data.Dataset,
         count: int,
+        stored: float,
         decode: Callable[[tf.Tensor], tf.Tensor],
     ) -> data.TrainStream:
-        """The training stream of so many encoded examples."""
+        """The training stream of so many encoded examples, of so many bytes each."""
         raise NotImplementedError
 
     def network(self, config: C, info: data.Info) -> keras.Model:

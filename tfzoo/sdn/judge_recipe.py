@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
+from tfzoo.data import memory
 from tfzoo.data.images.image_sets import ImageSets
 from tfzoo.errors import InputError
 from tfzoo.recipes.image_signatures import image_signatures
@@ -52,11 +53,10 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
         self, model: keras.Model, datasets: data.Datasets, config: JudgeConfig
     ) -> dict[str, float]:
         """Intersection over union on the test shapes, and with the truth of another shape."""
-        pairs = [
-            (judges.occupancy(model, np.asarray(images)), np.asarray(voxels) > 0.5)
-            for images, voxels in datasets.test
-        ]
-        seen, truth = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        seen, truth = memory.joined(
+            (judges.occupancy(model, images), voxels > 0.5)
+            for images, voxels in datasets.test.as_numpy_iterator()
+        )
         other = judges.iou(seen, np.roll(truth, 1, 0)).mean()
         found = {"iou": judges.iou(seen, truth).mean(), "iou_shuffled": other, "count": len(truth)}
         return {name: float(value) for name, value in found.items()}
@@ -140,9 +140,9 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
         self, model: keras.Model, datasets: data.Datasets, config: JudgeConfig
     ) -> dict[str, float]:
         """Area under ROC of two halves of the test sets, same against different."""
-        pairs = [(b["images"].numpy(), b["mask"].numpy()) for b in datasets.test]
-        images, mask = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        images = images[mask.all(1)]
+        images = memory.joined(
+            b["images"][b["mask"].all(1)] for b in datasets.test.as_numpy_iterator()
+        )
         a, b = judges.halves(images, images.shape[1] // 2)
         first, second = (judges.set_embeddings(model, x) for x in (a, b))
         one = [judges.set_embeddings(model, x[:, :1]) for x in (a, b)]

@@ -94,14 +94,14 @@ class UWAC:
         Raises:
             InputError: numbers of steps below 1, or a data set of another form or other sizes.
         """
-        import tensorflow as tf  # tf.data holds the rows
+        import tensorflow as tf  # its tensors hold the rows
 
         check(n_steps >= 1, "n_steps", n_steps, "at least 1")
         check(n_steps_per_epoch >= 1, "n_steps_per_epoch", n_steps_per_epoch, "at least 1")
         arrays = _arrays(dataset)
         sizes = arrays["observation"].shape[1], arrays["action"].shape[1]
         self._prepare(sizes)
-        rows = tf.data.Dataset.from_tensor_slices(arrays)
+        rows = {name: tf.constant(array) for name, array in arrays.items()}
         stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
         start = int(self._agent.train_step_counter.numpy())
         learner = training.Learner(self._agent, stream.from_step(start))

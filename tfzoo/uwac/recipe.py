@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo import data
+from tfzoo.data import memory
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
@@ -72,8 +73,9 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     def datasets(self, config: OfflineConfig) -> OfflineDatasets:
         """All transitions for training; the environment is what a policy is judged in."""
         found = checked(data.transitions(data.builder(config.data)), config)
-        rows = tf.data.Dataset.from_tensor_slices(found.arrays())
-        stream = data.train_stream(rows, batch_size=config.batch_size, seed=config.seed)
+        held = {name: memory.tensor(array) for name, array in found.arrays().items()}
+        rows = tf.data.Dataset.from_tensor_slices(held)
+        stream = data.train_stream(held, batch_size=config.batch_size, seed=config.seed)
         batches = data.eval_batches(rows, batch_size=config.batch_size)
         info = OfflineInfo(
             config.steps_per_epoch,

@@ -7,6 +7,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data import DataConfig
@@ -356,20 +357,20 @@ def test_rlds_of_d4rls_builders():
     from tfzoo.data.control.transitions import _of_episode
 
     steps = {
-        "observation": np.arange(8.0).reshape(4, 2),
-        "action": np.zeros((4, 1)),
-        "reward": np.array([1.0, 2.0, 3.0, 0.0]),
-        "discount": np.array([1.0, 1.0, 0.0, 0.0]),
-        "is_first": np.array([True, False, False, False]),
-        "is_last": np.array([False, False, False, True]),
-        "is_terminal": np.array([False, False, False, True]),
+        "observation": tf.reshape(tf.range(8.0), [4, 2]),
+        "action": tf.zeros([4, 1]),
+        "reward": tf.constant([1.0, 2.0, 3.0, 0.0]),
+        "discount": tf.constant([1.0, 1.0, 0.0, 0.0]),
+        "is_first": tf.constant([True, False, False, False]),
+        "is_last": tf.constant([False, False, False, True]),
+        "is_terminal": tf.constant([False, False, False, True]),
     }
-    observation, _, reward, discount, following = _of_episode(steps)
-    np.testing.assert_array_equal(reward, [1, 2, 3])
-    np.testing.assert_array_equal(discount, [1, 1, 0])
-    np.testing.assert_array_equal(following[:-1], observation[1:])
-    cut = _of_episode(steps | {"is_terminal": np.zeros(4, bool)})
-    np.testing.assert_array_equal(cut[3], [1, 1, 1])
+    rows = _of_episode(steps)
+    np.testing.assert_array_equal(rows["reward"], [1, 2, 3])
+    np.testing.assert_array_equal(rows["discount"], [1, 1, 0])
+    np.testing.assert_array_equal(rows["next_observation"][:-1], rows["observation"][1:])
+    cut = _of_episode(steps | {"is_terminal": tf.zeros([4], tf.bool)})
+    np.testing.assert_array_equal(cut["discount"], [1, 1, 1])
 
 
 def test_data_of_another_form(tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfzoo.data import prepare
+from tfzoo.data import memory, prepare
 from tfzoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,32 +59,33 @@ def transitions(found: tfds.core.DatasetBuilder, split: str = "train") -> Transi
     steps = dict(found.info.features).get("steps")
     if not isinstance(steps, tfds.features.Dataset):
         raise InputError(f"data.name={found.name!r}: must hold episodes of steps (RLDS)")
-    whole = prepare.split(found, split).map(
-        lambda e: e["steps"].batch(2**31 - 1).get_single_element()
-    )
-    parts = [_of_episode(episode) for episode in whole.as_numpy_iterator()]
-    s, a, reward, discount, after = map(np.concatenate, zip(*parts, strict=True))
-    made = Transitions(s, a, reward, discount, after, found.info.full_name)
-    if not len(made):
+
+    def of_episode(episode: dict[str, Any]) -> tf.data.Dataset:
+        whole = episode["steps"].batch(2**31 - 1).get_single_element()
+        return tf.data.Dataset.from_tensor_slices(_of_episode(whole))
+
+    rows = prepare.split(found, split).flat_map(of_episode)
+    count = int(rows.reduce(np.int64(0), lambda n, _: n + 1))
+    if not count:
         raise InputError(f"data.name={found.name!r}: must have transitions, has none")
-    for name, array in made.arrays().items():
+    whole = memory.arrays(rows, count)
+    for name, array in whole.items():
         if not np.isfinite(array).all():
             raise InputError(f"data.name={found.name!r}: {name} holds NaN or infinity")
-    return made
+    return Transitions(**whole, version=found.info.full_name)
 
 
-def _of_episode(steps: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+def _of_episode(steps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     kept = ~steps["is_last"][:-1]
-    discount = np.where(steps["is_terminal"][1:], 0.0, 1.0)
-    arrays = (
-        _flat(steps["observation"])[:-1],
-        _flat(steps["action"])[:-1],
-        steps["reward"][:-1],
-        discount,
-        _flat(steps["observation"])[1:],
-    )
-    return tuple(a[kept].astype("float32") for a in arrays)
+    rows = {
+        "observation": _flat(steps["observation"])[:-1],
+        "action": _flat(steps["action"])[:-1],
+        "reward": steps["reward"][:-1],
+        "discount": tf.where(steps["is_terminal"][1:], 0.0, 1.0),
+        "next_observation": _flat(steps["observation"])[1:],
+    }
+    return {name: tf.cast(tf.boolean_mask(x, kept), tf.float32) for name, x in rows.items()}
 
 
-def _flat(x: np.ndarray) -> np.ndarray:
-    return x.reshape(len(x), -1)
+def _flat(x: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(x, [-1, math.prod(x.shape[1:])])

@@ -90,7 +90,9 @@ class ImageSets:
         mask = np.arange(n) < self.counts[:count, None]
         numbers = (self.starts[:count, None] + np.arange(n))[mask]
         found = tf.data.Dataset.from_tensor_slices(numbers).map(self.read, tf.data.AUTOTUNE)
-        images[mask] = np.concatenate(list(found.batch(1024).as_numpy_iterator()))
+        places = zip(*np.nonzero(mask), strict=True)
+        for place, image in zip(places, found.as_numpy_iterator(), strict=True):
+            images[place] = image
         return images, mask
 
     def batches(self, n: int, batch_size: int) -> tf.data.Dataset:
@@ -109,9 +111,9 @@ def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> I
     """Sets of images [N, S, S, C] that lie in memory, image i in the set `owner[i]`."""
     order = np.argsort(owner, kind="stable")
     _, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
-    held = memory.tensor(images if (np.diff(owner) >= 0).all() else images[order])
+    held, rows = memory.tensor(images), tf.constant(order)
     return ImageSets(
-        lambda i: tf.cast(held[i], tf.float32),
+        lambda i: tf.cast(held[rows[i]], tf.float32),
         starts.astype("int64"),
         counts.astype("int64"),
         tuple(images.shape[1:]),
@@ -203,18 +205,16 @@ def _grouped(
         image = fitted(example["image"], size, channels)
         return tf.cast(tf.round(image), tf.uint8), example["label"]
 
-    pairs = split(found, name).map(small, tf.data.AUTOTUNE).batch(1024).as_numpy_iterator()
-    images, labels = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    return images, labels
+    return memory.arrays(split(found, name).map(small, tf.data.AUTOTUNE))
 
 
 def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
     """A split that shares labels with the training split joins it; the others stay."""
     seen = set(np.unique(parts["train"][1]))
     shared = [k for k, part in parts.items() if seen & set(np.unique(part[1]))]
-    joined = tuple(np.concatenate(e) for e in zip(*(parts[k] for k in shared), strict=True))
     found = {k: from_arrays(*part) for k, part in parts.items() if k not in shared}
-    train = from_arrays(*joined)
+    whole = parts["train"] if shared == ["train"] else memory.joined(map(parts.pop, shared))
+    train = from_arrays(*whole)
     rows = drawn(len(train), [key for key in SPLITS if key != "train" and key not in found])
     if rows is None:
         raise InputError(f"data.name={name!r}: {len(train)} sets are too few to split")

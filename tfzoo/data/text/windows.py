@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data.memory import joined
 from tfzoo.data.pipeline import TrainStream, eval_batches, train_stream
 from tfzoo.errors import InputError
 
 
 def read_bytes(examples: tf.data.Dataset) -> np.ndarray:
     """Joins the ordered `text` segments of a split into one array, uint8 [N]."""
-    return np.frombuffer(b"".join(x["text"] for x in examples.as_numpy_iterator()), np.uint8)
+    return joined(np.frombuffer(x["text"], np.uint8) for x in examples.as_numpy_iterator())
 
 
 def train_windows(

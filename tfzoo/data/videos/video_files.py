@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfzoo.data.memory import joined
 from tfzoo.errors import InputError, first_line
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
@@ -36,35 +38,44 @@ def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
         raise InputError("video files: need `pip install av`, or tfzoo[video]") from None
     if not Path(path).is_file():
         raise InputError(f"video {str(path)!r}: no such file")
-    frames: list[np.ndarray] = []
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"video {str(path)!r}: holds no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for frame in container.decode(stream):  # a header's count may be 0 or wrong
-                if frame.is_corrupt:
-                    raise InputError(f"video {str(path)!r}: frame {len(frames)} is damaged")
-                if short_side is not None and min(frame.width, frame.height) != short_side:
-                    width, height = scaled(frame.width, frame.height, short_side)
-                    frame = frame.reformat(width=width, height=height, format="rgb24")
-                frames.append(frame.to_ndarray(format="rgb24"))
+            frames = joined(_decoded(container, stream, str(path), short_side))
             declared = _declared(container, stream)
     except InputError:
         raise
     except (av.FFmpegError, ValueError, EOFError) as error:
         raise InputError(f"video {str(path)!r}: cannot be decoded: {first_line(error)}") from None
-    if not frames:
-        raise InputError(f"video {str(path)!r}: holds no frames")
     if _cut_gif(Path(path)) or len(frames) < _LEAST * declared - 1:
         raise InputError(
             f"video {str(path)!r}: is cut off or damaged: {len(frames)} frames can be decoded of "
             f"{f'about {declared}' if declared else 'more'} that it declares"
         )
-    if any(frame.shape != frames[0].shape for frame in frames):
-        raise InputError(f"video {str(path)!r}: changes its size on the way; must be of one size")
-    return np.stack(frames)
+    return frames
+
+
+def _decoded(
+    container: Any, stream: Any, path: str, short_side: int | None
+) -> Iterator[np.ndarray]:
+    """The frames, uint8 [1, H, W, 3] of one size; a header's count of them may be 0 or wrong."""
+    count, shape = 0, None
+    for count, frame in enumerate(container.decode(stream), 1):
+        if frame.is_corrupt:
+            raise InputError(f"video {path!r}: frame {count - 1} is damaged")
+        if short_side is not None and min(frame.width, frame.height) != short_side:
+            width, height = scaled(frame.width, frame.height, short_side)
+            frame = frame.reformat(width=width, height=height, format="rgb24")
+        array = frame.to_ndarray(format="rgb24")
+        shape = shape or array.shape
+        if array.shape != shape:
+            raise InputError(f"video {path!r}: changes its size on the way; must be of one size")
+        yield array[None]
+    if not count:
+        raise InputError(f"video {path!r}: holds no frames")
 
 
 def _declared(container: Any, stream: Any) -> int:
