@@ -12,7 +12,7 @@ from typing_extensions import override
 from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
 from tfzoo.aft.decoding import State
 from tfzoo.aft.layers import Odd
-from tfzoo.config import Count, Fraction, Natural
+from tfzoo.config import Count, Fraction, Natural, Parts
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -29,7 +29,7 @@ class _Autoregressive(ZooModel):
         symbols: Count,
         max_length: Count,
         dim: Count,
-        depth: Count,
+        depth: Parts,
         variant: Variant = "local",
         window: Natural = 32,
         bias_dim: Count = 64,

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
 from tfzoo.aft.layers import Odd
-from tfzoo.config import Count, Fraction, Natural
+from tfzoo.config import Count, Fraction, Natural, Parts
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -59,7 +59,7 @@ class AFTClassifier(ZooModel):
         patch_size: Count,
         num_classes: Count,
         dim: Count,
-        depth: Count,
+        depth: Parts,
         variant: Variant = "full",
         bias_dim: Count = 128,
         window: Natural = 32,

@@ -17,6 +17,7 @@ from tfzoo.config import (
     Fraction,
     Natural,
     OneOf,
+    Parts,
     check,
     key,
 )
@@ -32,7 +33,7 @@ class MixerConfig(Config):
     builds = ("tfzoo.aft.autoregressive:AFTImageModel",)
 
     dim: Count = key(MISSING, "width d")
-    depth: Count = key(MISSING, "blocks")
+    depth: Parts = key(MISSING, "blocks")
     variant: Variant = key(
         "local", "`full`, `simple`, `local`, `conv`, or `attention` for the baseline"
     )

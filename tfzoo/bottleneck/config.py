@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tfzoo.bottleneck.kernels import ACTIVATIONS
 from tfzoo.bottleneck.model import Stable
-from tfzoo.config import MISSING, Config, Count, Level, OneOf, Positive, Spread, check, key
+from tfzoo.config import MISSING, Config, Count, Level, OneOf, Parts, Positive, Spread, check, key
 from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
@@ -22,7 +22,7 @@ class NetworkConfig(Config):
     builds = ("tfzoo.bottleneck.model:BottleneckNetwork",)
 
     bottleneck_dim: Count = key(MISSING, "d")
-    depth: Count = key(2, "hidden layers of g")
+    depth: Parts = key(2, "hidden layers of g")
     activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "of g")
     head_activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "of f")
     draws: Count = key(1, "independent draws, whose mean and spread are the answer")

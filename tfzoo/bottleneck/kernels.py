@@ -119,8 +119,9 @@ class InfiniteMLP(DotProductKernel):
     input_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.depth, int) or isinstance(self.depth, bool) or self.depth < 0:
-            raise ValueError(f"depth={self.depth!r}: must be a whole number from 0 up")
+        whole = isinstance(self.depth, int) and not isinstance(self.depth, bool)
+        if not whole or not 0 <= self.depth <= 1000:
+            raise ValueError(f"depth={self.depth!r}: must be a whole number from 0 to 1000")
         if self.activation not in ACTIVATIONS:
             raise ValueError(
                 f"activation={self.activation!r}: must be one of {', '.join(ACTIVATIONS)}"

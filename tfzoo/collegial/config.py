@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from tfzoo.collegial.resnext import stage_blocks
-from tfzoo.config import MISSING, Config, Count, Level, OneOf, Spread, key
+from tfzoo.config import MISSING, Config, Count, Level, OneOf, Parts, Spread, key
 from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig, PixelMean, PixelStd
 from tfzoo.errors import InputError
 from tfzoo.optim import OptimizerConfig, StepsConfig
@@ -36,9 +36,9 @@ class ResNeXtConfig(Config):
 
     cardinality: Count = key(MISSING, "members m of each block")
     base_width: Count = key(MISSING, "width n of a member in the first stage")
-    depth: int = key(29, "layers")
+    depth: Parts = key(29, "layers")
     family: str = key("cifar", "`cifar` or `imagenet`")
-    stages: Count = key(3, "of the `cifar` family")
+    stages: Parts = key(3, "of the `cifar` family")
     image_size: Count = key(32, "side of the images")
     pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)
@@ -68,7 +68,7 @@ class MLPConfig(Config):
 
     members: Count = key(MISSING, "m")
     width: Count = key(MISSING, "n of each hidden layer of a member")
-    depth: Count = key(2, "hidden layers")
+    depth: Parts = key(2, "hidden layers")
     activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key("relu", "of the hidden layers")
     parametrization: Annotated[str, OneOf("standard", "ntk")] = key("ntk", "`ntk` or `standard`")
     use_bias: bool = key(False, "biases in all layers")

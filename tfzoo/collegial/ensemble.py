@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.config import Count
+from tfzoo.config import Parts
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -37,7 +37,7 @@ class Collegial(keras.layers.Layer):
             block's initializers have fixed seeds, so that they would stay equal for ever.
     """
 
-    def __init__(self, block: keras.layers.Layer, members: Count, **keywords: Any):
+    def __init__(self, block: keras.layers.Layer, members: Parts, **keywords: Any):
         super().__init__(**keywords)
         # text: Keras changes dictionaries that it deserializes
         self._pattern = json.dumps(keras.saving.serialize_keras_object(block))

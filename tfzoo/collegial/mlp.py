@@ -10,7 +10,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.collegial.layers import PARAMETRIZATIONS, CollegialDense
-from tfzoo.config import Count, OneOf, Spread
+from tfzoo.config import Count, OneOf, Parts, Spread
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -46,7 +46,7 @@ class CollegialMLP(ZooModel):
         outputs: Count,
         members: Count,
         width: Count,
-        depth: Count = 2,
+        depth: Parts = 2,
         activation: str = "relu",
         parametrization: Annotated[str, OneOf(*PARAMETRIZATIONS)] = "ntk",
         weight_scale: float = math.sqrt(2.0),

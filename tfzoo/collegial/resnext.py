@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfzoo.collegial.layers import GroupConv2D
-from tfzoo.config import Count
+from tfzoo.config import Count, Parts
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
@@ -96,9 +96,9 @@ class CollegialResNeXt(keras.Model):
         num_classes: Count,
         cardinality: Count,
         base_width: Count,
-        depth: int = 29,
+        depth: Parts = 29,
         family: str = "cifar",
-        stages: Count = 3,
+        stages: Parts = 3,
         channels: Count = 3,
         image_size: Count = 32,
         pixel_mean: float | Sequence[float] = 127.5,

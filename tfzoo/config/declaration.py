@@ -32,6 +32,8 @@ MISSING: Any = "???"
 """Marks a field that a config must set; OmegaConf's own mark."""
 
 Count = Annotated[int, Ge(1)]
+Parts = Annotated[int, Ge(1), Le(1000)]
+"""Layers or members that are objects of their own: more would be built for hours."""
 Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]

@@ -73,9 +73,9 @@ class NetworkConfig(Config):
     kind: Annotated[str, OneOf("mlp", "resnet")] = key("mlp", "`mlp` or, for images, `resnet`")
     inputs: Count | None = key(None, "features of a table; null takes the data's")
     hidden: list[Count] = key([32], "widths of `mlp`")
-    depth: Annotated[int, Must(lambda n: n >= 8 and n % 6 == 2, "6 n + 2: 8, 14, 20, 32, ...")] = (
-        key(20, "of `resnet`, 6 n + 2")
-    )
+    depth: Annotated[
+        int, Must(lambda n: 8 <= n < 1000 and n % 6 == 2, "6 n + 2 below 1000: 8, 14, 20, ...")
+    ] = key(20, "of `resnet`, 6 n + 2")
     width: Count = key(16, "of `resnet`'s first stage")
     pixel_mean: Level | None = key(
         None, f"{PIXEL_MEAN}; tables are standardised by their training split", of_data=True

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 from annotated_types import Gt, Len, Lt
 
-from tfzoo.config import MISSING, Config, Count, Counts, Must, Natural, OneOf, Positive, check, key
+from tfzoo.config import (
+    MISSING,
+    Config,
+    Count,
+    Counts,
+    Must,
+    Natural,
+    OneOf,
+    Parts,
+    Positive,
+    check,
+    key,
+)
 from tfzoo.data.shapes.posed import ShapesConfig
 from tfzoo.recon3d.decoder import INPUTS, Kind
 from tfzoo.recon3d.encoders import ENCODERS
@@ -37,7 +49,7 @@ class ReconstructorConfig(Config):
     )
     decoder: Kind = key("cbn", "`cbn` or `plain`")
     decoder_width: Count = key(64, "see `OccupancyDecoder`")
-    blocks: Count = key(3, "see `OccupancyDecoder`")
+    blocks: Parts = key(3, "see `OccupancyDecoder`")
     decoder_input: Annotated[str, OneOf(*INPUTS)] = key("condition", "`condition` or `world`")
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.config import Count, OneOf
+from tfzoo.config import Count, OneOf, Parts
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -129,7 +129,7 @@ class OccupancyDecoder(keras.layers.Layer):
     def __init__(
         self,
         width: Count = 64,
-        blocks: Count = 3,
+        blocks: Parts = 3,
         kind: Kind = "cbn",
         inputs: Annotated[str, OneOf(*INPUTS)] = "condition",
         **keywords: Any,

@@ -11,7 +11,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 from typing_extensions import override
 
-from tfzoo.config import Count, Natural, OneOf, Positive
+from tfzoo.config import Count, Natural, OneOf, Parts, Positive
 from tfzoo.recon3d import geometry, inputs
 from tfzoo.recon3d.decoder import INPUTS, Kind, OccupancyDecoder
 from tfzoo.recon3d.encoders import ENCODERS
@@ -79,7 +79,7 @@ class OccupancyReconstructor(ZooModel):
         visibility: bool = False,
         decoder: Kind = "cbn",
         decoder_width: Count = 64,
-        blocks: Count = 3,
+        blocks: Parts = 3,
         decoder_input: Annotated[str, OneOf(*INPUTS)] = "condition",
         threshold: Annotated[float, Gt(0), Lt(1)] = 0.5,
         **keywords: Any,
