@@ -116,6 +116,9 @@ HOSTILE = {
         "skipclip/motions",
         lambda root, name: video(root, name, 0.5),
     ),
+    "clips.npz": ("tfzoo_video_arrays", "skipclip/motions", truncated_npz),
+    "steps.npz": (*TRANSITIONS, truncated_npz),
+    "solids.npz": (*MESHES, truncated_npz),
     "beyond.obj": (
         *MESHES,
         lambda root, name: mesh(root / "m", name, TETRAHEDRON.encode() + b"f 1 2 9\n"),
@@ -123,13 +126,16 @@ HOSTILE = {
 }
 """Name of the broken file: name of the data, a recipe that reads it, and what makes it."""
 
+UNREAD = ("cut.xz", "beyond.obj")
+"""What a dry run does not open: it needs no text, and counts the meshes of a folder."""
+
 
 def read(name, path, data_dir):
     if name == "sets":
         return image_sets(DataConfig("tfzoo_image_folder", data_dir, path), 8, 1)
     if name == "tfzoo_meshes":
         return posed_shapes(ShapesConfig(name, data_dir, path, unseen=["b"]), 64)
-    config = VideoDataConfig if name == "tfzoo_video_folder" else DataConfig
+    config = VideoDataConfig if name.startswith("tfzoo_video") else DataConfig
     return data.builder(config(name, data_dir, path))
 
 
@@ -143,6 +149,11 @@ def test_a_hostile_file_is_one_line_that_names_it(file, tmp_path, capfd):
     capfd.readouterr()
     name = "tfzoo_image_folder" if name == "sets" else name
     words = [recipe, f"data.name={name}", f"data.path={path}", f"data.data_dir={tmp_path / 'tfds'}"]
-    assert main(["train", *words, "--run-dir", str(tmp_path / "run")]) == 2
-    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("tfzoo: ")]
-    assert len(said) == 1 and file in said[0]
+    words += ["data.unseen=[b]", "batch_size=1"] if recipe == MESHES[1] else []
+    for option in ([], ["--dry-run"]):
+        status = main(["train", *words, "--run-dir", str(tmp_path / "run"), *option])
+        told = capfd.readouterr().err
+        if status == 0 and option and file in UNREAD:
+            continue
+        said = [line for line in told.splitlines() if line.startswith("tfzoo: ")]
+        assert status == 2 and len(said) == 1 and file in said[0] and "Traceback" not in told

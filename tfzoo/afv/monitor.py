@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.model import EnergyGAN
+from tfzoo.files import replacing
 
 
 class GANMonitor(keras.callbacks.Callback):
@@ -54,9 +55,8 @@ class GANMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update(self.look(self.model))
         if self.directory is not None:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            path = self.directory / f"epoch-{epoch + 1:04d}.png"
-            path.write_bytes(picture(self.model, self.grid, self.seed))
+            with replacing(self.directory / f"epoch-{epoch + 1:04d}.png") as aside:
+                aside.write_bytes(picture(self.model, self.grid, self.seed))
 
     def look(self, gan: EnergyGAN) -> dict[str, float]:
         """Similarities and distances by name; NaN where the discriminator has saturated."""

@@ -74,7 +74,8 @@ class Checkpoints:
         arrays[_POSITION] = np.frombuffer(json.dumps(dict(position)).encode(), np.uint8)
         with replacing(path) as aside, aside.open("wb") as file:
             np.savez(file, **arrays)
-        for old in self._newest_first()[KEEP:]:
+        left = self.directory.glob(f".{'[0-9]' * 10}-*.npz")  # by killed processes of tfzoo 0.1
+        for old in [*self._newest_first()[KEEP:], *left]:
             old.unlink(missing_ok=True)
 
     def restore(self, variables: Iterable[keras.Variable]) -> dict[str, Any] | None:

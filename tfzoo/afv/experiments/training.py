@@ -94,7 +94,8 @@ def train(
         gan.save(aside)
     note = {"curve": curve, "seconds": spent, "fingerprint": mark}
     write_text(seen, json.dumps(note, indent=1))
-    (folder / f"{name}.png").write_bytes(picture(gan, seed=seed))
+    with replacing(folder / f"{name}.png") as aside:
+        aside.write_bytes(picture(gan, seed=seed))
     return gan, curve, spent
 
 
