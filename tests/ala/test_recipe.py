@@ -168,6 +168,11 @@ def test_celeb_a_trains_on_mocked_data(tmp_path, monkeypatch):
             "distribute=mirrored",
             "distribute='mirrored': must be none, since ala.children=6",
         ),
+        (
+            "digits",
+            "precision=mixed_float16",
+            "precision='mixed_float16': must be .*, since ala.children=6",
+        ),
         ("digits", "ala.controller=ala/digits", "ala/digits"),
         ("digits", "optimizer.kind=rmsprop", "optimizer.kind='rmsprop'"),
         ("sop", "batch_size=81", "batch_size=81: must be divisible by per_class, 2"),

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import tfzoo  # noqa: F401  registers everything
 from samples import CASES, LAYERS, NAMES, as_model, call, flat, inputs_of, is_a, perturbed
-from support import TESTS, slow
+from support import TESTS, command, slow
 from tfzoo import registry
 from tfzoo.environment import LIMITS
 
@@ -114,6 +114,21 @@ def test_another_backend_gives_the_same_or_is_refused(name, elsewhere):
     else:
         said = str(np.load(folder / f"{LAYERS.index(name)}.{backend}.npz")["arr_0"])
         assert said.startswith(f"InputError: KERAS_BACKEND='{backend}': must be tensorflow for ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_fit_on_another_backend_trains_or_is_refused(backend):
+    pytest.importorskip(backend)
+    settings = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
+    settings["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling is all that it does
+    program = TESTS / "conformance" / "fitting.py"
+    status, out, err = command(program, env=settings, timeout=1200)
+    assert status == 0, err[-3000:]
+    said = json.loads(out.splitlines()[-1])
+    refused = f"InputError: KERAS_BACKEND='{backend}': must be tensorflow"
+    assert set(said) == set(LAYERS)
+    assert {n: s for n, s in said.items() if s != "trained" and not s.startswith(refused)} == {}
 
 
 @pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])

@@ -213,6 +213,7 @@ def test_the_trunks_steps_are_shorter():
         (lambda e: ActionRecognizer(e, -1), "classes=-1"),
         (lambda e: ActionRecognizer(e, 2, 1.0), "dropout=1.0"),
         (lambda e: ActionRecognizer(e, 2, view=(8, 0.0)), "view="),
+        (lambda e: ActionRecognizer(e, 2, context_head=keras.layers.Dense(3)), "must both be"),
         (lambda e: make_encoder("c3d"), "kind='c3d'"),
         (lambda e: make_encoder(shortcut="C"), "shortcut='C'"),
         (lambda e: make_encoder(pixel_std=0.0), "pixel_std=0.0"),

@@ -62,7 +62,10 @@ class Children:
         check(fits, "children", count, f"at least {len(devices)}, one for each replica")
         models = [make() for _ in range(count)]
         if models[0].dtype_policy.compute_dtype == "float16":
-            raise InputError("precision='mixed_float16': must be float32 or mixed_bfloat16")
+            raise InputError(
+                "precision='mixed_float16': must be float32 or mixed_bfloat16, since the children "
+                "would share one loss scale"
+            )
         parts = np.array_split(np.arange(count), len(devices))
         self.groups = [
             _Group([models[i] for i in part], loss, optimizer, mode, device)

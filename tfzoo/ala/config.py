@@ -129,6 +129,7 @@ class AlignedClassificationConfig(ClassificationConfig):
         super().__post_init__()
 
         choices("ala.loss", self.ala.loss, CLASS_LOSSES)
+        _check_precision(self)
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,14 @@ class AlignedRetrievalConfig(RetrievalConfig):
         super().__post_init__()
 
         choices("ala.loss", self.ala.loss, PAIR_LOSSES)
+        _check_precision(self)
         whole = self.batch_size % self.per_class == 0
         says = f"divisible by per_class, {self.per_class}"
         check(whole, "batch_size", self.batch_size, says)
+
+
+def _check_precision(config: AlignedClassificationConfig | AlignedRetrievalConfig) -> None:
+    count = config.ala.children
+    says = f"float32 or mixed_bfloat16, since ala.children={count} would share one loss scale"
+    fits = config.precision != "mixed_float16" or count == 1
+    check(fits, "precision", config.precision, says)

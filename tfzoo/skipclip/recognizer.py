@@ -30,7 +30,7 @@ class ActionRecognizer(ZooModel):
         classes: K; 0 makes a model without a linear layer, whose output are the features.
         dropout: of the features, in training.
         context_head: of a `SkipClip`, or None.
-        future_head: of a `SkipClip`, or None.
+        future_head: of a `SkipClip`; None if the other is.
         view: what an exported model makes of a video: the side of the square that the encoder was
             trained on, and its share of the frames' shorter side.
         **keywords: `name`, `dtype`, ...
@@ -55,6 +55,8 @@ class ActionRecognizer(ZooModel):
         size, share = view
         if size < 1 or not 0 < share <= 1:
             raise ValueError(f"view={view}: must be a side from 1 up and a share up to 1")
+        if (context_head is None) != (future_head is None):
+            raise ValueError("context_head, future_head: must both be layers, or both None")
         self.view = (int(size), float(share))
         self.encoder, self.classes, self.rate = encoder, classes, dropout
         self.context_head, self.future_head = context_head, future_head

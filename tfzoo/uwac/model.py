@@ -73,7 +73,7 @@ class ActorCritic(SpaceModel):
         for target, source in self.pairs():
             target.trainable = False
             for weight, other in zip(target.weights, source.weights, strict=True):
-                weight.assign(other)
+                weight.assign(ops.copy(other))  # JAX would share the array
         self.vae = BehaviorVAE(s.vae_units, name="vae", **space, **dtype)
         self.log_alpha = self.add_weight((), "zeros", name="log_alpha", autocast=False)
         self.seed_generator = keras.random.SeedGenerator(seed)
