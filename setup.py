@@ -13,7 +13,7 @@ extras = {
     # tf-agents itself is installed by `pip install --no-deps tf-agents==0.19.0`: its pins are stale
     "rl": [
         "gymnasium[mujoco]>=1.2",
-        "minari[arrow,hdf5]>=0.5",
+        "minari[arrow,hdf5]>=0.5.3",
         "gin-config>=0.5",
         "gym==0.23.0",
         "cloudpickle",
@@ -27,7 +27,7 @@ extras = {
         "prometheus-client>=0.21",
         "waitress>=3.0",
     ],
-    "plot": ["matplotlib>=3.8"],
+    "plot": ["matplotlib>=3.9"],
     "search": ["cma>=4"],  # CMA-ES, which MetricOpt's study compares with
     "mesh": ["trimesh>=4.0", "scikit-image>=0.24"],
     "video": ["av>=13"],
@@ -72,11 +72,11 @@ setup(
         "importlib_resources",  # TFDS imports it without saying so
         "tensorboard>=2.20",
         "annotated-types>=0.7",
-        "typing_extensions>=4.4",
+        "typing_extensions>=4.6",
         "omegaconf>=2.4,<3",
         "rich>=13",
         "scikit-learn>=1.5",
-        "numpy>=1.26",
+        "numpy>=2.0",
         "psutil>=5.9",
         "filelock>=3.20",
         "orjson>=3.10",
