@@ -1,5 +1,6 @@
 """HTTP around the REST API: compression, methods, the errors of its own layer, slow clients."""
 
+import contextlib
 import gzip
 import json
 import socket
@@ -20,7 +21,8 @@ def raw(server, data, wait=30):
     """Status, headers and body of an answer to bare bytes."""
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=wait) as connection:
         connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it has answered and closed already
+            connection.shutdown(socket.SHUT_WR)
         return parsed(connection)
 
 
@@ -91,7 +93,7 @@ def test_head_and_expect(server):
         (b"GET /v1/models/dense HTTP/1.1\r\nbad header\r\n\r\n", 400),
         (b"POST /v1/models/dense:predict HTTP/1.1\r\nContent-Length: -5\r\n\r\n", 400),
         (b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 65_600 + b"\r\n\r\n", 431),
         (b"GET /v1/models/dense HTTP/3.0\r\n\r\n", 505),
         (b"POST /v1/models/dense:predict HTTP/1.1\r\nTransfer-Encoding: odd\r\n\r\n", 501),
         (b"POST /v1/models/dense:predict HTTP/1.1\r\nContent-Length: 9999999999\r\n\r\n", 413),

@@ -132,7 +132,7 @@ def test_a_version_taken_in_the_meantime_is_kept(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "step", ["_save", "check", "_write_extra", "write_warmup", "_sync_all", "sync"]
+    "step", ["save", "check", "_write_extra", "write_warmup", "_sync_all", "sync"]
 )
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, step):
     def full(*_, **__):
