@@ -112,20 +112,21 @@ def played(folder):
 
 
 def recorded(folder):
-    """Transitions, of two episodes."""
+    """Transitions, of a hundred episodes, each of which is read whole."""
     count, width = 20_000, 1000
     np.savez(
         f"{folder}/t.npz",
         observations=np.broadcast_to(np.arange(width, dtype=np.float32), (count, width)),
         actions=np.zeros((count, 2), np.float32),
         rewards=np.zeros(count, np.float32),
-        terminals=np.arange(count) % (count // 8) == count // 8 - 1,
+        terminals=np.arange(count) % 200 == 199,
     )
     found = data.builder(data.DataConfig("tfzoo_transitions", folder, f"{folder}/t.npz"))
     with Peak() as read:
         whole = data.transitions(found)
     size = sum(array.nbytes for array in whole.arrays().values())
-    return {"transitions": size, "recorded": read.above}
+    shard = found.info.splits["train"].num_bytes
+    return {"transitions": size, "shard": shard, "recorded": read.above}
 
 
 def slivers(count):

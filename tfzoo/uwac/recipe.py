@@ -57,7 +57,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     def data_info(self, config: OfflineConfig) -> OfflineInfo:
         """Sizes, as the builder says them without being prepared; of no file a guess."""
         if config.data.name == "tfzoo_transitions" and config.data.path is None:
-            guesses = ("shape", "action_dim")  # HalfCheetah's
+            guesses = ("examples", "shape", "action_dim", "mean", "std")  # HalfCheetah's
             return OfflineInfo(config.steps_per_epoch, shape=(17,), guesses=guesses, action_dim=6)
         found = data.unprepared(config.data)
         step = found.info.features["steps"]
@@ -66,7 +66,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
             config.steps_per_epoch,
             version=found.info.full_name,
             shape=(width,),
-            guesses=("mean", "std"),
+            guesses=("examples", "mean", "std"),
             action_dim=action_dim,
         )
 
