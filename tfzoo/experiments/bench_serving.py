@@ -55,11 +55,12 @@ SWITCH = 2.0
 OVER_DIRECT = {"grpc": 1.0, "rest": 3.0}
 """Milliseconds that a call may take beyond 1.5 times the direct call, at the median."""
 
-BATCHING = """max_batch_size { value: 32 }
-batch_timeout_micros { value: 2000 }
+BATCHING = """max_batch_size { value: 16 }
+batch_timeout_micros { value: 10000 }
 max_enqueued_batches { value: 1000 }
-num_batch_threads { value: 2 }
+num_batch_threads { value: 1 }
 """
+"""One thread: while it runs a batch, the rows of all other clients gather for the next."""
 
 
 @dataclass(frozen=True)
