@@ -44,7 +44,7 @@ TENSORFLOW = (
     rf"({'|'.join(METHODS)})\.(recipe|signatures)",  # tf.data pipelines, specs of SavedModels
     r"sdn\.judge_recipe",
     r"aft\.generation",  # loops of a served graph, draws by a seed for each row
-    r"afv\.(closed_forms|gradients|readout)",  # tapes, forward mode
+    r"afv\.(closed_forms|gradients|noting|readout)",  # tapes, forward mode
     r"ala\.children",  # tapes under vectorized_map, strategies
     r"ala\.experiments\.surface",  # tapes
     r"bottleneck\.dynamics\.(descent|finite)",  # loops with growing arrays, forward mode

@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from support import load_module
-from tfzoo.afv import FisherVectorizer
+from tfzoo.afv import FisherVectorizer, PerExampleGradients
+from tfzoo.afv.sketch import sketch
 
 small = load_module("afv/small.py")
 
@@ -269,3 +270,25 @@ def test_saved_and_loaded(tmp_path, fitted):
 def test_wrong_input(match, call, fitted):
     with pytest.raises(ValueError, match=match):
         call(fitted)
+
+
+def test_folded_first_statistics_are_of_the_sketch():
+    model, x = small.discriminator(), small.images(40)
+    made = FisherVectorizer(model, projection=32, fold_first=True).adapt(x)
+    variables = made.gradients.variables
+    rows = sketch(PerExampleGradients(made.discriminator, variables)(x), 32).numpy()
+    assert made.size == made.features == 32
+    np.testing.assert_allclose(made.mean, rows.mean(0), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(made.transform(x).std(0), 1, rtol=1e-3)
+    assert made.distance(x[:20], x[20:]) > 0
+    with pytest.raises(ValueError, match="needs a projection"):
+        FisherVectorizer(model, fold_first=True)
+
+
+def test_parameters_by_patterns_of_their_paths():
+    model = small.discriminator(blocks=2)
+    made = FisherVectorizer(model, parameters=["block_2_*/kernel", "head/*"])
+    paths = [v.path for v in made.gradients.variables]
+    assert len(paths) == 5 and all("block_2" in p or "head" in p for p in paths)
+    with pytest.raises(ValueError, match="parameters='bloc': fits no weight; they are block_1"):
+        FisherVectorizer(model, parameters="bloc")

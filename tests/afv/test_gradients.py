@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from support import load_module
-from tfzoo.afv import PerExampleGradients, make_discriminator
+from tfzoo.afv import PerExampleGradients, make_discriminator, per_example_gradients
+from tfzoo.afv.sketch import sketch
 from tfzoo.layers import SNConv2D, SNDense
 
 small = load_module("afv/small.py")
@@ -167,10 +168,131 @@ class TwoInputs(keras.layers.Layer):
         return (x + y) * self.scale
 
 
-def of_two_inputs():
-    x = inputs = keras.Input((4, 4, 1))
-    x = keras.layers.Flatten()(x)
-    return keras.Model(inputs, keras.layers.Dense(1)(TwoInputs(name="two")(x, x)))
+def with_body(body, shape=(4, 4, 1)):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Flatten()(body(inputs))))
+
+
+class Tied(keras.layers.Layer):
+    def __init__(self, other):
+        super().__init__()
+        self.other = other
+
+    def call(self, x):
+        return keras.ops.matmul(x, keras.ops.transpose(self.other.kernel))
+
+
+def tied(x):
+    dense = keras.layers.Dense(3, "tanh")
+    return Tied(dense)(dense(x))
+
+
+def recurrent(x):
+    x = keras.layers.Lambda(lambda t: tf.cast(tf.abs(t) * 4, tf.int32))(x)
+    return keras.layers.LSTM(2)(keras.layers.Embedding(9, 3, mask_zero=True)(x))
+
+
+DISAGREED = {
+    # body, shape of inputs, slow layers, slow variables
+    "spectral": (
+        lambda x: keras.layers.SpectralNormalization(keras.layers.Conv2D(2, 3))(x),
+        (4, 4, 1), 0, 0,
+    ),
+    "stop": (keras.layers.Lambda(tf.stop_gradient), (4, 4, 1), 0, 0),
+    "tied": (tied, (4, 4, 1), 0, 1),
+    "two inputs": (lambda x: TwoInputs()(x, keras.layers.Dense(1)(x)), (4, 4, 1), 0, 1),
+    "masked recurrence after a cast": (recurrent, (3,), 1, 3),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:model .* are used in a way")
+@pytest.mark.parametrize("name", DISAGREED)
+def test_what_a_closed_form_would_get_wrong_is_seen_and_goes_a_slower_way(name):
+    body, shape, layers, variables = DISAGREED[name]
+    model, x = with_body(body, shape), np.random.default_rng(0).normal(size=(3, *shape))
+    gradients = PerExampleGradients(model)
+    assert (len(gradients.slow_layers), len(gradients.slow_variables)) == (layers, variables)
+    close(gradients(x), loop(model, x.astype("float32")))
+
+
+class Fickle(keras.layers.Layer):
+    """Uses another layer's kernel where its input is above 1 only."""
+
+    def __init__(self, other):
+        super().__init__()
+        self.other = other
+
+    def call(self, x):
+        y = keras.ops.matmul(x, self.other.kernel)
+        return x + keras.ops.where(x > 1, y, 0.0)
+
+
+def test_what_shows_on_real_inputs_only_is_seen_when_statistics_are_fitted():
+    other = keras.layers.Dense(1)
+    model = with_body(lambda x: Fickle(other)(other(x)))
+    other.kernel.assign([[2.0]])
+    x = np.random.default_rng(0).uniform(0.6, 1, (32, 4, 4, 1)).astype("float32")
+    gradients = PerExampleGradients(model)
+    gradients._plan.whole.clear()  # as if the numbers tried at first had not shown it
+    with pytest.warns(UserWarning, match="dense.*/kernel.* pass through the model"):
+        assert not gradients.check(x)
+    close(gradients(x[:3]), loop(model, x[:3]))
+    assert gradients.check(x)  # said once
+
+
+def test_examples_that_add_up_in_no_way_are_refused():
+    class Counting(keras.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight((1,), "ones", name="scale")
+            self.calls = self.add_weight((), "zeros", trainable=False)
+
+        def call(self, x):
+            self.calls.assign_add(1.0)
+            return x + keras.ops.stop_gradient(1.0 + self.calls) * (self.scale - 1)
+
+    with (
+        pytest.warns(UserWarning, match="scale"),
+        pytest.raises(ValueError, match="scale do not add up"),
+    ):
+        PerExampleGradients(with_body(Counting()))
+
+
+@pytest.mark.parametrize(
+    "loss", ["sparse_categorical_crossentropy", keras.losses.SparseCategoricalCrossentropy()]
+)
+def test_of_a_loss(loss):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "softmax")])
+    x, y = np.random.default_rng(0).normal(size=(5, 4)).astype("float32"), np.arange(5) % 3
+    gradients = per_example_gradients(model, loss, memory=1)
+    expected = (model(x).numpy() - np.eye(3)[y])[:, None] * x[..., None]  # of the kernel
+    assert gradients.sizes == [12, 3]
+    np.testing.assert_allclose(gradients(x, y)[:, :12], expected.reshape(5, 12), atol=1e-6)
+    np.testing.assert_allclose(
+        gradients.of_sum(tf.constant(x), tf.constant(y)), gradients(x, y).numpy().sum(0), atol=1e-5
+    )
+
+
+def test_a_loss_of_the_whole_batch_is_refused():
+    gradients = per_example_gradients(small_outputs(2), lambda y, p: keras.ops.mean(p))
+    with pytest.raises(ValueError, match="must give one for each example"):
+        gradients(np.ones((2, 4)), np.ones(2))
+
+
+def test_a_sketch_made_layer_by_layer_is_the_whole_rows_sketch():
+    model, x = small.discriminator(), small.images()
+    rows = PerExampleGradients(model)(x)
+    folded = PerExampleGradients(model, sketched=64)
+    assert folded.parameters == 64
+    np.testing.assert_allclose(folded(x), sketch(rows, 64), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        folded.of_sum(tf.constant(x)), folded(x).numpy().sum(0), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_what_is_drawn_again_in_a_slow_layer_is_refused():
+    model = with_body(lambda x: keras.layers.LSTM(2, dropout=0.5)(keras.layers.Reshape((4, 4))(x)))
+    with pytest.raises(ValueError, match="'lstm.*draws at random"):
+        PerExampleGradients(model, training=True)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +308,14 @@ def of_two_inputs():
                 with_layer(keras.layers.BatchNormalization()), training=True
             ),
         ),
-        ("one number an example", lambda: PerExampleGradients(small_outputs(2))),
         ("must be built", lambda: PerExampleGradients(Subclassed())),
-        ("'two': must be called with one", lambda: PerExampleGradients(of_two_inputs())),
+        (r"output \(2,\): must be one number", lambda: PerExampleGradients(small_outputs(2))),
+        ("no loss", lambda: PerExampleGradients(small_outputs(1))(np.ones((2, 4)), np.ones(2))),
+        ("labels=None", lambda: per_example_gradients(small_outputs(2), "mse")(np.ones((2, 4)))),
+        (
+            r"labels \(3,\): must be \[2, ...\]",
+            lambda: per_example_gradients(small_outputs(2), "mse")(np.ones((2, 4)), np.ones(3)),
+        ),
         ("images", lambda: PerExampleGradients(small.discriminator())(small.images(2, 15))),
         ("at least one", lambda: PerExampleGradients(small.discriminator())(small.images(0))),
     ],

@@ -1,7 +1,7 @@
 """One example of each metric."""
 
 from tfzoo import metrics
-from tfzoo.metrics import named
+from tfzoo.metrics import named, scorers
 
 _FUNCTIONS = (
     named.average_precision,
@@ -12,6 +12,8 @@ _FUNCTIONS = (
     named.recall_at_precision,
     metrics.mean_average_precision,
     metrics.recall_at_k,
+    scorers.by_function,
+    scorers.by_scorer,
 )
 
 CASES = {

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
+from scipy.special import expit, softmax
 
 from tfzoo import metrics
 from tfzoo.errors import InputError
@@ -59,6 +61,49 @@ def test_balanced_error_weighs_classes_alike():
     y, scores = np.array([0] * 8 + [1] * 2), np.eye(2)[[0] * 10]
     assert metrics.get("balanced_error")(y, scores) == pytest.approx(0.5)
     assert metrics.get("misclassification_rate")(y, scores) == pytest.approx(0.2)
+
+
+def test_scikit_learns_metrics_are_given_what_they_take():
+    rng = np.random.default_rng(8)
+    y, logits = rng.integers(0, 3, 40), rng.normal(size=(40, 3))
+    logits[np.arange(40), y] += 1
+    said, p = logits.argmax(1), softmax(logits, 1)
+    expected = {
+        "balanced_accuracy": sklearn.metrics.balanced_accuracy_score(y, said),
+        "f1_macro": sklearn.metrics.f1_score(y, said, average="macro"),
+        "neg_log_loss": -sklearn.metrics.log_loss(y, p),
+        "roc_auc_ovr": sklearn.metrics.roc_auc_score(y, p, multi_class="ovr"),
+        "top_k_accuracy": sklearn.metrics.top_k_accuracy_score(y, logits),
+    }
+    for name, value in expected.items():
+        assert name in metrics.names()
+        for labels in (y, np.eye(3)[y]):
+            assert metrics.get(name)(labels, logits) == pytest.approx(value), name
+    for function, options, given in (
+        (sklearn.metrics.cohen_kappa_score, {}, said),
+        (sklearn.metrics.f1_score, {"average": "micro"}, said),
+        (sklearn.metrics.zero_one_loss, {}, said),
+        (sklearn.metrics.log_loss, {}, p),
+    ):
+        found = metrics.get(function, **options)
+        assert found.mode == ("min" if "loss" in found.name else "max")
+        assert found(y, logits) == pytest.approx(function(y, given, **options))
+        assert BlackBoxMetric.from_config(found.get_config())(y, logits) == found(y, logits)
+
+
+def test_scikit_learns_metrics_of_two_classes_and_of_numbers():
+    y, logits = two_classes(np.random.default_rng(9))
+    auc = sklearn.metrics.roc_auc_score(y, logits)
+    for given in (logits, logits[:, None], np.stack([-logits, logits], 1)):
+        assert metrics.get("roc_auc")(y, given) == pytest.approx(auc)
+    said = (logits > 0.2).astype(int)
+    precision = sklearn.metrics.precision_score(y, said)
+    assert metrics.get("precision", threshold=0.2)(y, logits) == pytest.approx(precision)
+    brier = sklearn.metrics.brier_score_loss(y, expit(logits))
+    assert metrics.get(sklearn.metrics.brier_score_loss)(y, logits) == pytest.approx(brier)
+    target = logits + 0.1
+    assert metrics.get("neg_mean_squared_error")(target, logits[:, None]) == pytest.approx(-0.01)
+    assert metrics.get(sklearn.metrics.r2_score)(target, logits) > 0.9
 
 
 @pytest.mark.parametrize("k", [1, 3])

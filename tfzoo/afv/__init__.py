@@ -4,7 +4,7 @@ from tfzoo import registry
 from tfzoo.afv import recipe as _recipe  # noqa: F401  registers the task
 from tfzoo.afv.classifier import AFVClassifier, OneVsAllSquaredHinge
 from tfzoo.afv.fisher import FisherVectorizer
-from tfzoo.afv.gradients import PerExampleGradients
+from tfzoo.afv.gradients import PerExampleGradients, per_example_gradients
 from tfzoo.afv.model import EnergyGAN
 from tfzoo.afv.monitor import GANMonitor
 from tfzoo.afv.networks import (
@@ -31,6 +31,7 @@ __all__ = [
     "last_map",
     "make_discriminator",
     "make_generator",
+    "per_example_gradients",
     "pooled_blocks",
     "set_signatures",
     "signatures",

@@ -12,7 +12,8 @@ and under spectral normalisation, W^ = W / sigma, sigma = v^T W u,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -145,34 +146,64 @@ class ConvForm(DenseForm):
 class SlowForm:
     """Any other layer with parameters of its own: one backward pass through it for each example.
 
-    The layer is called with one tensor [B, ...] and the same other arguments for all.
+    Args:
+        layer: called with one tensor [B, ...] and the same other arguments for all examples.
+        variables: those of the layer, or of its sublayers too, whose gradients are wanted.
+        arguments: positional ones of this use of the layer, after the first.
+        keywords: of this use.
     """
 
-    def __init__(self, layer: keras.layers.Layer, call: Callable):
-        self.layer, self.call = layer, call
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        variables: Sequence[keras.Variable],
+        arguments: Sequence[Any] = (),
+        keywords: Mapping[str, Any] | None = None,
+    ):
+        self.layer, self._variables = layer, list(variables)
+        self.arguments, self.keywords = arguments, keywords or {}
 
     def variables(self) -> list[keras.Variable]:
-        """Its own, without those of its sublayers."""
-        return list(self.layer._trainable_variables)
+        """In the order of `gradients`."""
+        return self._variables
 
     def gradients(self, a: tf.Tensor, delta: tf.Tensor) -> list[tf.Tensor]:
         """[B, size] for each of the variables, float32."""
-        values = [v.value for v in self.variables()]
 
-        def of_one(pair: tuple[tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
-            x, d = pair
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(values)
-                y = self.call(x[None])
-            found = tape.gradient(y, values, d[None], unconnected_gradients="zero")
-            return [tf.reshape(tf.cast(tf.convert_to_tensor(g), tf.float32), (-1,)) for g in found]
+        def of_one(row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            x, d = row
+            return self.layer(x[None], *self.arguments, **self.keywords), d[None]
 
-        specs = [tf.TensorSpec((v.shape.num_elements(),), tf.float32) for v in values]
-        return tf.map_fn(of_one, (a, delta), fn_output_signature=specs)
+        return one_by_one(of_one, (a, delta), self._variables)
 
     def scratch(self, shape: tuple[int, ...]) -> int:
         """Nothing for each example."""
         return 0
+
+
+def one_by_one(
+    function: Callable, rows: Any, variables: Sequence[keras.Variable]
+) -> list[tf.Tensor]:
+    """[B, size] float32 for each variable, by one tape an example.
+
+    Args:
+        function: of an example of `rows`; gives what is differentiated, and the gradient by that,
+            or None for a scalar.
+        rows: tensors [B, ...] in any structure.
+        variables: by which.
+    """
+    values = [v.value for v in variables]
+
+    @tf.autograph.experimental.do_not_convert  # which takes seconds where there is no graph
+    def of_one(row: Any) -> list[tf.Tensor]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            y, outer = function(row)
+        each = tape.gradient(y, values, outer, unconnected_gradients="zero")
+        return [tf.reshape(tf.cast(tf.convert_to_tensor(g), tf.float32), (-1,)) for g in each]
+
+    specs = [tf.TensorSpec((v.shape.num_elements(),), tf.float32) for v in values]
+    return tf.map_fn(of_one, rows, fn_output_signature=specs)
 
 
 FORMS = (DenseForm, ConvForm)

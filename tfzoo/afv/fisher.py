@@ -11,6 +11,7 @@ and the distance of two sets is the mean over parameters of (mean V_X - mean V_Y
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -54,9 +55,12 @@ class FisherVectorizer(FisherSets, ZooModel):
         official: adds an absolute 1e-6 to the deviations, as the official code does, whatever their
             size; else 1e-6 of their mean.
         memory: bytes that a chunk of images may take.
-        parameters: which of the discriminator's `weights` count, by position; default: those that
-            are trainable now.
+        parameters: which of the discriminator's `weights` count: positions, or patterns of their
+            paths (`"conv5*/kernel"`, by `fnmatch`); default: those that are trainable now.
         copy: False takes the discriminator itself over, with its own dtype policy, and freezes it.
+        fold_first: folds the gradients themselves, layer by layer, before they are centred and
+            whitened. Then nothing of P numbers is held, for networks of many millions; what is
+            whitened are the `projection`'s coordinates, and P in what follows is their number.
         **keywords: `name`, ...
 
     Input: [B, S, S, C] in [-1, 1]. Output: [B, features] float32.
@@ -74,24 +78,27 @@ class FisherVectorizer(FisherSets, ZooModel):
         normalise: bool = False,
         official: bool = False,
         memory: Count = MEMORY,
-        parameters: Sequence[int] | None = None,
+        parameters: Sequence[int | str] | str | None = None,
         copy: bool = True,
+        fold_first: bool = False,
         **keywords: Any,
     ):
         super().__init__(**keywords | {"dtype": "float32"})
-        if parameters is None:
-            chosen = {id(v) for v in discriminator.trainable_variables}
-            parameters = [i for i, w in enumerate(discriminator.weights) if id(w) in chosen]
-        if not parameters:
-            raise ValueError(f"model {discriminator.name!r}: has no trainable variables")
+        if fold_first and (projection is None or stride > 1):
+            raise ValueError("fold_first=True: needs a projection, and stride=1")
+        parameters = _positions(discriminator, parameters)
         self.stride, self.projection, self.normalise = stride, projection, normalise
-        self.official, self.memory, self.parameters = official, memory, list(parameters)
+        self.official, self.memory, self.parameters = official, memory, parameters
+        self.fold_first = fold_first
         self.discriminator = copied(discriminator) if copy else discriminator
         given = self.arguments  # a file has the copy
         given.discriminator, given.parameters, given.copy = self.discriminator, parameters, False
         weights = self.discriminator.weights
         self.gradients = PerExampleGradients(
-            self.discriminator, [weights[i] for i in self.parameters], memory
+            self.discriminator,
+            [weights[i] for i in self.parameters],
+            memory,
+            sketched=projection if fold_first else None,
         )
         self.discriminator.trainable = False
         size = (self.gradients.parameters,)
@@ -136,13 +143,17 @@ class FisherVectorizer(FisherSets, ZooModel):
             reset: forgets what was there.
 
         Raises:
-            ValueError: fewer than 16 images together, or every coordinate is dead, as it is when
-                the discriminator saturates.
+            ValueError: fewer than 16 images together, every coordinate is dead, as it is when
+                the discriminator saturates, or the gradients are not those of tapes.
         """
         moments = Moments.empty(self.size) if reset else self.moments
         whole = ops.is_tensor(generated) or isinstance(generated, np.ndarray)
         batches: Iterable[Tensor] = [generated] if whole else generated
+        checked = False
         for batch in batches:
+            if not checked:  # on what the network is meant for, too
+                self._check_gradients(batch)
+                checked = True
             moments = moments.merged(self._moments_of(batch))
         self._set(moments)
         self._check_fitted()
@@ -159,6 +170,11 @@ class FisherVectorizer(FisherSets, ZooModel):
         """Takes another state of the same discriminator's weights over; forgets the statistics."""
         self.discriminator.set_weights(discriminator.get_weights())
         self._set(Moments.empty(self.size))
+
+    def _check_gradients(self, images: Tensor) -> None:
+        """See `PerExampleGradients.check`."""
+        if not self.gradients.check(next(self.gradients.chunks(images[:2]))):
+            self._vectors = compiled(self.call, self.gradients.shape)
 
     def _moments_of(self, images: Tensor) -> Moments:
         moments = Moments.empty(self.size)
@@ -205,7 +221,7 @@ class FisherVectorizer(FisherSets, ZooModel):
     def reduced(self, v: Tensor) -> Tensor:
         """Stride, projection and length as asked for: [B, P] -> [B, features]."""
         v = v[:, :: self.stride] if self.stride > 1 else v
-        if self.projection:
+        if self.projection and not self.fold_first:
             v = sketch(v, self.projection)
         if not self.normalise:
             return v
@@ -244,3 +260,39 @@ class FisherVectorizer(FisherSets, ZooModel):
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:
         return (shape[0], self.features)
+
+
+def _positions(model: keras.Model, parameters: Sequence[int | str] | str | None) -> list[int]:
+    """Positions among a model's weights; see `FisherVectorizer`.
+
+    Raises:
+        ValueError: there are none, or a pattern fits no weight.
+    """
+    if parameters is None:
+        chosen = {id(v) for v in model.trainable_variables}
+        positions = [i for i, w in enumerate(model.weights) if id(w) in chosen]
+        if not positions:
+            raise ValueError(f"model {model.name!r}: has no trainable variables")
+        return positions
+    if not parameters:
+        raise ValueError(f"parameters={parameters!r}: must be at least one")
+    positions = []
+    for one in [parameters] if isinstance(parameters, str) else parameters:
+        fits = [one] if isinstance(one, int) else _fitting(model, one)
+        if not fits:
+            paths = [w.path for w in model.trainable_variables]
+            raise ValueError(
+                f"parameters={one!r}: fits no weight; they are {', '.join(paths[:8])}"
+                + (", ..." if len(paths) > 8 else "")
+            )
+        positions += [i for i in fits if i not in positions]
+    return positions
+
+
+def _fitting(model: keras.Model, pattern: str) -> list[int]:
+    trainable = {id(v) for v in model.trainable_variables}
+    return [
+        i
+        for i, w in enumerate(model.weights)
+        if id(w) in trainable and fnmatch.fnmatchcase(w.path, pattern)
+    ]

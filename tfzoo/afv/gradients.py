@@ -1,50 +1,89 @@
-"""Gradients of D(x_b) by D's parameters, for every example b of a batch at once.
+"""Gradients of D(x_b), or of a loss, by a model's parameters, for every example b of a batch.
 
 `tape.jacobian` and `tf.vectorized_map` go through `Conv2DBackpropFilter` one example at a time; one
-forward and one backward pass and a product for each layer do it all (`closed_forms`).
+forward and one backward pass and a product for each layer do it all (`closed_forms`). That it is
+right for a certain model is looked at, not believed: see `PerExampleGradients.check`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.afv.closed_forms import ConvForm, DenseForm, SlowForm, closed_form
+from tfzoo.afv.closed_forms import SlowForm, one_by_one
+from tfzoo.afv.noting import Plan, Use, make_plan
+from tfzoo.afv.sketch import sketch
 from tfzoo.environment import only_on
 from tfzoo.typing import Tensor
 
-Form = DenseForm | SlowForm
-"""How a layer's gradients are computed."""
-
 MEMORY = 2**29
 """Bytes that one chunk may take, by default."""
+TOLERANCE, COARSE_TOLERANCE = 1e-3, 0.1
+"""Of a variable's gradients in the check, relative to their largest; in 16 bits the second."""
+ROUNDING, COARSE_ROUNDING = 1e-6, 1e-2
+"""Below this share of the largest gradient of all variables a difference is rounding."""
+
+Loss: TypeAlias = keras.losses.Loss | Callable | str
+
+
+def per_example_gradients(
+    model: keras.Model, loss: Loss | None = None, **options: Any
+) -> PerExampleGradients:
+    """The gradients of each example of a batch by a model's parameters, for any Keras model.
+
+    `g = per_example_gradients(model, "sparse_categorical_crossentropy")`, then `g(x, y)` [N, P];
+    without a loss, of a model that gives one number an example, `g(x)`. Rows are in the order of
+    `model.trainable_variables`, `g.sizes` numbers each. A batch is cut into chunks by `memory`.
+
+    What is fast and what is slow is found out when it is made, and tried against plain tapes; see
+    `PerExampleGradients`, which this makes.
+
+    Args:
+        model: built, of one input of a fixed size, whose examples do not mix.
+        loss: a Keras loss, or a function `(y_true, y_pred) -> [B]` or [B, ...] (then the mean of
+            the rest), or the name of one.
+        **options: of `PerExampleGradients`.
+
+    Raises:
+        ValueError: see there.
+    """
+    return PerExampleGradients(model, loss=loss, **options)
 
 
 class PerExampleGradients:
     """g(x) = dD(x)/dtheta for a batch, [B, P], in the order of the discriminator's variables.
 
-    Any Keras model serves whose examples do not mix: functional, sequential or subclassed, of one
-    image input and one number an example. Parameters of `Dense`, `Conv2D`, `SNDense` and `SNConv2D`
-    have a closed form. Those of other layers (`slow_layers`) take a backward pass through the layer
-    for each example; such a layer must be called with one tensor. u and v of spectral norms are
-    constants. While tracing, the layers' `call` is replaced: not from several threads at once.
+    Any Keras model serves whose examples do not mix: functional, sequential or subclassed.
+    Parameters of `Dense`, `Conv2D`, `SNDense` and `SNConv2D` have a closed form. Those of other
+    layers (`slow_layers`) take a backward pass through the layer for each example. Parameters used
+    outside their layer's own call, or by layers of several tensors, take a pass through the whole
+    model for each example (`slow_variables`), which is said once in a warning. u and v of spectral
+    norms are constants. While tracing, the layers' `call` is replaced: not from several threads at
+    once.
 
     Args:
-        discriminator: built, with a fixed input size; its output [B] or [B, 1].
+        discriminator: built, with a fixed input size; without a loss its output is [B] or [B, 1].
         variables: some of its variables; default: the trainable ones.
         memory: bytes that a chunk of a call's batch may take.
-        training: as in the model's call; BatchNormalization in training couples the batch.
+        training: as in the model's call; BatchNormalization in training couples the batch, and
+            what is drawn at random must not be inside a slow layer. The check is of inference.
+        loss: the gradients are of this, of labels and outputs; see `per_example_gradients`.
+        sketched: folds each row to so many numbers by random signs and buckets, layer by layer, so
+            that nothing of B x P is held; inner products are kept in the mean. None does not.
+
+    Attributes:
+        sizes: numbers of each variable.
 
     Raises:
         ValueError: examples mix (BatchNormalization in training, minibatch statistics), the model
-            is not built, gives more than one number an example, or uses a layer in a way that no
-            form covers.
+            is not built, gives more than one number an example without a loss, or its gradients
+            differ from those of a tape in every way there is.
     """
 
     @only_on("tensorflow", why="which takes per-example gradients on TensorFlow's tapes")
@@ -54,8 +93,12 @@ class PerExampleGradients:
         variables: Sequence[keras.Variable] | None = None,
         memory: int = MEMORY,
         training: bool = False,
+        loss: Loss | None = None,
+        sketched: int | None = None,
     ):
         self.model, self.memory, self.training = discriminator, memory, training
+        self.loss = None if loss is None else keras.losses.get(loss)
+        self.sketched = sketched
         self.shape = _input_shape(discriminator)
         self._check_coupling()  # calls the model, which makes variables not made yet
         if variables is None:
@@ -63,24 +106,40 @@ class PerExampleGradients:
         self.variables = list(variables)
         self.place = {id(v): i for i, v in enumerate(self.variables)}
         self.sizes = [math.prod(v.shape) for v in self.variables]
-        self._forms = self._make_forms()
-        missing = set(self.place) - {id(v) for form in self._forms for v in form.variables()}
-        if missing:
-            names = [v.path for v in self.variables if id(v) in missing]
+        self._starts = np.cumsum([0, *self.sizes])
+        strangers = set(self.place) - {id(v) for v in discriminator.variables}
+        if strangers:
+            names = [v.path for v in self.variables if id(v) in strangers]
             raise ValueError(f"variables {', '.join(names)}: belong to no layer of the model")
-        self._scratch = self._measure()
-        self._compiled = compiled(self.flat, self.shape)
-        self._summed = compiled(self.sum_in_graph, self.shape)
+        self._plan = self._look()
+        self._say_slow(self._plan.whole)
+        self._check_randomness()
+        self._checked_labels = False
+        self._compile()
+        self.check()
+
+    def _compile(self) -> None:
+        if self.loss is None:
+            self._compiled = compiled(self.flat, self.shape)
+            self._summed = compiled(self.sum_in_graph, self.shape)
+        else:  # labels are of any shape and dtype
+            self._compiled = tf.function(self.flat, autograph=False, reduce_retracing=True)
+            self._summed = tf.function(self.sum_in_graph, autograph=False, reduce_retracing=True)
 
     @property
     def parameters(self) -> int:
-        """P, the number of parameters whose gradients are given."""
-        return sum(self.sizes)
+        """P, the number of parameters whose gradients are given; of a sketch its size."""
+        return self.sketched or sum(self.sizes)
 
     @property
     def slow_layers(self) -> list[str]:
         """Names of layers without a closed form."""
-        return [form.layer.name for form in self._forms if isinstance(form, SlowForm)]
+        return [form.layer.name for form in self._plan.forms if isinstance(form, SlowForm)]
+
+    @property
+    def slow_variables(self) -> list[str]:
+        """Paths of variables that take a pass through the whole model for each example."""
+        return [v.path for v in self.variables if id(v) in self._plan.whole]
 
     @property
     def bytes_per_example(self) -> int:
@@ -89,17 +148,38 @@ class PerExampleGradients:
         Activations and what the backward pass makes of them, the largest layer's gradients at
         work, and the result twice: by layers, and put together. The model's variables come on top.
         """
-        return 4 * (self._scratch + 3 * max(self.sizes) + 2 * self.parameters)
+        return 4 * (self._plan.scratch + 3 * max(self.sizes) + 2 * self.parameters)
 
     @property
     def chunk(self) -> int:
         """Examples in a chunk."""
         return max(1, self.memory // self.bytes_per_example)
 
-    def __call__(self, images: Tensor) -> tf.Tensor:
-        """[N, S, S, C] -> [N, P] float32, chunk by chunk."""
-        parts = [self._compiled(part) for part in self.chunks(images)]
+    def __call__(self, images: Tensor, labels: Tensor | None = None) -> tf.Tensor:
+        """[N, S, S, C], and labels [N, ...] for a loss -> [N, P] float32, chunk by chunk."""
+        if self.loss is None:
+            if labels is not None:
+                raise ValueError("labels: must be None, as there is no loss")
+            parts = [self._compiled(part) for part in self.chunks(images)]
+        else:
+            labels = self._labels(images, labels)
+            if not self._checked_labels:
+                self.check(images[:2], labels[:2])
+                self._checked_labels = True
+            parts, at = [], 0
+            for part in self.chunks(images):
+                end = at + part.shape[0]
+                parts.append(self._compiled(part, labels[at:end]))
+                at = end
         return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
+
+    def _labels(self, images: Tensor, labels: Tensor | None) -> tf.Tensor:
+        if labels is None:
+            raise ValueError("labels=None: must be given, as the gradients are of a loss")
+        labels = tf.convert_to_tensor(labels)
+        if not labels.shape.rank or labels.shape[0] != images.shape[0]:
+            raise ValueError(f"labels {tuple(labels.shape)}: must be [{images.shape[0]}, ...]")
+        return labels
 
     def chunks(self, images: Tensor) -> Iterator[tf.Tensor]:
         """The batch in pieces within the memory budget.
@@ -117,93 +197,201 @@ class PerExampleGradients:
         for at in range(0, images.shape[0], size):
             yield tf.cast(images[at : at + size], tf.float32)
 
-    def of_sum(self, images: tf.Tensor) -> tf.Tensor:
+    def of_sum(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """The sum of the examples' gradients, [B, S, S, C] -> [P], by one plain backward pass."""
-        return self._summed(images)
+        return self._summed(images) if self.loss is None else self._summed(images, labels)
 
-    def sum_in_graph(self, images: tf.Tensor) -> tf.Tensor:
+    def sum_in_graph(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """As `of_sum`, for use inside a `tf.function`."""
+        each = self._sums(images, labels)
+        if not self.sketched:
+            return tf.concat(each, 0)
+        return sum(self._sketch(i, g[None])[0] for i, g in enumerate(each))
+
+    def _sums(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> list[tf.Tensor]:
+        """The sum of the examples' gradients by each variable, [size] float32, by a tape."""
         values = [v.value for v in self.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
-            total = tf.reduce_sum(self.value(images))
-        found = tape.gradient(total, values, unconnected_gradients="zero")
-        flat = [tf.reshape(tf.convert_to_tensor(g), (-1,)) for g in found]
-        return tf.concat([tf.cast(g, tf.float32) for g in flat], 0)
+            total = tf.reduce_sum(self.value(images, labels))
+        each = tape.gradient(total, values, unconnected_gradients="zero")
+        flat = [tf.reshape(tf.convert_to_tensor(g), (-1,)) for g in each]
+        return [tf.cast(g, tf.float32) for g in flat]
 
-    def flat(self, images: tf.Tensor) -> tf.Tensor:
+    def flat(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """As `__call__` in one piece, for use inside a `tf.function`."""
-        return tf.concat(self.parts(images)[1], 1)
+        if self.sketched:
+            return self.folded(images, self.sketched, self._sketch, labels)
+        return tf.concat(self.parts(images, labels)[1], 1)
 
-    def parts(self, images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _sketch(self, i: int, rows: tf.Tensor) -> tf.Tensor:
+        return sketch(rows, self.parameters, int(self._starts[i]))
+
+    def parts(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """D's values [B] and, for each variable, the gradients [B, size], float32."""
-        values, found = self.records(images)
+        values, uses = self._records(images, labels)
         sums: list[tf.Tensor | None] = [None] * len(self.variables)
-        for form, a, delta in found:
-            for variable, gradient in zip(form.variables(), form.gradients(a, delta), strict=True):
-                i = self.place.get(id(variable))
-                if i is not None:  # a layer used twice adds up
-                    sums[i] = gradient if sums[i] is None else sums[i] + gradient
-        rows = tf.shape(values)[0]
+        for i, rows in self._pieces(uses, images, labels):
+            so_far = sums[i]  # a layer used twice adds up
+            sums[i] = rows if so_far is None else so_far + rows
+        count = tf.shape(values)[0]
         empty = [
-            tf.zeros((rows, n)) if s is None else s for s, n in zip(sums, self.sizes, strict=True)
+            tf.zeros((count, n)) if s is None else s for s, n in zip(sums, self.sizes, strict=True)
         ]
         return values, empty
 
-    def records(
-        self, images: tf.Tensor
-    ) -> tuple[tf.Tensor, list[tuple[Form, tf.Tensor, tf.Tensor]]]:
-        """D's values [B], and (form, input a, delta) of every use of a layer with parameters."""
-        noted: list[tuple[Form, tf.Tensor, tf.Tensor]] = []
+    def folded(
+        self,
+        images: tf.Tensor,
+        width: int,
+        fold: Callable[[int, tf.Tensor], tf.Tensor],
+        labels: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """The sum of `fold(i, rows)` [B, width] over the variables' gradients, rows [B, size_i].
+
+        One layer's gradients are held at a time; where a layer is used twice its parts come apart,
+        so `fold` must be linear.
+        """
+        values, uses = self._records(images, labels)
+        total = tf.zeros((tf.shape(values)[0], width))
+        pieces = self._pieces(uses, images, labels)
+        while True:
+            with tf.control_dependencies([total]):  # else a graph's layers all work at once
+                piece = next(pieces, None)
+                if piece is None:
+                    return total
+                total += fold(*piece)
+
+    def _records(
+        self, images: tf.Tensor, labels: tf.Tensor | None
+    ) -> tuple[tf.Tensor, list[tuple[Use, tf.Tensor]]]:
+        """D's values [B], and every use of a layer with parameters with its delta."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            with self._noting(noted):
-                values = self.value(images)
+            with self._plan.noting(tape) as noted:
+                values = self.value(images, labels)
             total = tf.reduce_sum(values)
-        deltas = tape.gradient(total, [s for _, _, s in noted], unconnected_gradients="zero")
-        return values, [(f, a, d) for (f, a, _), d in zip(noted, deltas, strict=True)]
+        deltas = tape.gradient(total, [u.s for u in noted], unconnected_gradients="zero")
+        return values, list(zip(noted, deltas, strict=True))
 
-    def value(self, images: tf.Tensor) -> tf.Tensor:
-        """D's values, [B, S, S, C] -> [B] float32."""
-        found = tf.cast(self.model(images, training=self.training), tf.float32)
-        return tf.reshape(found, (-1,))
+    def _pieces(
+        self, uses: Sequence[tuple[Use, tf.Tensor]], images: tf.Tensor, labels: tf.Tensor | None
+    ) -> Iterator[tuple[int, tf.Tensor]]:
+        """(number of a variable, gradients [B, size]); those of one variable add up."""
+        whole = self._plan.whole
+        for use, delta in uses:
+            variables = use.form.variables()
+            if all(id(v) in whole or id(v) not in self.place for v in variables):
+                continue
+            for variable, rows in zip(variables, use.form.gradients(use.a, delta), strict=True):
+                i = self.place.get(id(variable))
+                if i is not None and id(variable) not in whole:
+                    yield i, rows
+        slow = [v for v in self.variables if id(v) in whole]
+        if slow:
+            rows = (images,) if labels is None else (images, labels)
 
-    def _make_forms(self) -> list[Form]:
-        forms: list[Form] = []
-        for layer in self.model._flatten_layers():
-            if any(id(v) in self.place for v in layer._trainable_variables):
-                forms.append(closed_form(layer) or SlowForm(layer, layer.call))
-        return forms
+            def of_one(row: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, None]:
+                return self.value(*(t[None] for t in row)), None
 
-    @contextlib.contextmanager
-    def _noting(self, noted: list) -> Iterator[None]:
-        """Replaces the calls of layers with parameters by ones that note what they see."""
-        for form in self._forms:
-            if isinstance(form, SlowForm):
-                form.layer.call = self._slow_call(form, noted)
-            else:
-                form.layer.call = _fast_call(form, noted)
+            for variable, each in zip(slow, one_by_one(of_one, rows, slow), strict=True):
+                yield self.place[id(variable)], each
+
+    def value(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """D's values, or the losses, [B, S, S, C] -> [B] float32.
+
+        Without the labels of a loss, a fixed random linear function of the outputs.
+        """
+        return self._number(self.model(images, training=self.training), labels)
+
+    def _number(self, outputs: Any, labels: tf.Tensor | None) -> tf.Tensor:
+        if self.loss is None:
+            return tf.reshape(tf.cast(outputs, tf.float32), (-1,))
+        if labels is None:
+            return _stand_in(outputs)
+        call = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
+        losses = tf.cast(call(labels, outputs), tf.float32)
+        if not losses.shape.rank:
+            raise ValueError("loss: gives one number for the batch, must give one for each example")
+        return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), 1)
+
+    def check(self, images: Tensor | None = None, labels: Tensor | None = None) -> bool:
+        """Compares with plain tapes, for each variable, in the model's precision.
+
+        The sum of two rows must be the gradient of the sum, and the first row that of one example.
+        A variable for which they differ takes the way through the whole model from here on, and a
+        warning names it.
+
+        Args:
+            images: the first two of them are taken; by default uniform numbers in [-1, 1].
+            labels: theirs, for a loss.
+
+        Returns:
+            Whether all agreed.
+
+        Raises:
+            ValueError: they differ on that way too.
+        """
+        if images is None:
+            images = np.random.default_rng(1).uniform(-1, 1, (2, *self.shape))
+        images = tf.cast(images[:2], tf.float32)
+        labels = None if labels is None else labels[:2]
+        training, self.training = self.training, False
         try:
-            yield
+            wrong = self._differing(images, labels)
+            if not wrong:
+                return True
+            self._plan.whole |= {id(self.variables[i]) for i in wrong}
+            self._say_slow({id(self.variables[i]) for i in wrong})
+            wrong = self._differing(images, labels)
         finally:
-            for form in self._forms:
-                del form.layer.call
+            self.training = training
+        if wrong:
+            names = ", ".join(self.variables[i].path for i in wrong)
+            raise ValueError(
+                f"model {self.model.name!r}: the gradients of its examples by {names} do not add "
+                "up to the gradient of their sum, or change from call to call"
+            )
+        self._check_randomness()
+        self._compile()
+        return False
 
-    def _slow_call(self, form: SlowForm, noted: list) -> Callable:
-        original = type(form.layer).call
+    def _differing(self, images: tf.Tensor, labels: tf.Tensor | None) -> list[int]:
+        one = None if labels is None else labels[:1]
+        rows = self.parts(images, labels)[1]
+        both, first = self._sums(images, labels), self._sums(images[:1], one)
+        coarse = self.model.compute_dtype in ("float16", "bfloat16")
+        relative = COARSE_TOLERANCE if coarse else TOLERANCE
+        largest = max(float(tf.reduce_max(tf.abs(g))) for g in (*both, *first))
+        least = (COARSE_ROUNDING if coarse else ROUNDING) * largest + 1e-30
+        wrong = []
+        for i, (row, total, alone) in enumerate(zip(rows, both, first, strict=True)):
+            size = float(tf.reduce_max(tf.abs(tf.stack([total, alone]))))
+            off = tf.stack([tf.reduce_sum(row, 0) - total, row[0] - alone])
+            apart = float(tf.reduce_max(tf.abs(off)))
+            if not apart <= relative * size + least:  # NaN too
+                wrong.append(i)
+        return wrong
 
-        def call(x: tf.Tensor, *rest: Any, **named: Any) -> tf.Tensor:
-            others = [*rest, *keras.tree.flatten(named)]
-            if not tf.is_tensor(x) or any(tf.is_tensor(o) for o in others):
-                raise ValueError(f"layer {form.layer.name!r}: must be called with one tensor")
-            y = original(form.layer, x, *rest, **named)
-            if not tf.is_tensor(y):
-                raise ValueError(f"layer {form.layer.name!r}: must give one tensor")
-            this = SlowForm(form.layer, lambda a: original(form.layer, a, *rest, **named))
-            noted.append((this, x, y))
-            return y
+    def _say_slow(self, whole: set[int]) -> None:
+        names = [v.path for v in self.variables if id(v) in whole]
+        if names:
+            warnings.warn(
+                f"model {self.model.name!r}: {', '.join(names)} are used in a way that no layer's "
+                "form covers; their gradients take a pass through the model for each example",
+                stacklevel=3,
+            )
 
-        return call
+    def _check_randomness(self) -> None:
+        """Refuses what is drawn anew when a slow layer is called again for its gradients."""
+        slow = [form.layer for form in self._plan.forms if isinstance(form, SlowForm)]
+        for layer in [*slow, *([self.model] if self._plan.whole else [])]:
+            if self.training and any(part._seed_generators for part in layer._flatten_layers()):
+                raise ValueError(
+                    f"training=True: layer {layer.name!r} draws at random, and its gradients take "
+                    "a second call"
+                )
 
     def _check_coupling(self) -> None:
         """Looks whether an example's value depends on its neighbours."""
@@ -216,14 +404,15 @@ class PerExampleGradients:
                     )
         rng = np.random.default_rng(0)
         x = tf.constant(rng.uniform(-1, 1, (3, *self.shape)), tf.float32)
-        whole = keras.ops.convert_to_numpy(self.model(x, training=False))
-        if whole.shape not in ((3,), (3, 1)):
-            raise ValueError(f"output {whole.shape[1:]}: must be one number an example")
-        each = [
-            keras.ops.convert_to_numpy(self.model(x[i : i + 1], training=False)) for i in range(3)
-        ]
-        alone = np.concatenate(each).astype("float32")
-        whole = whole.astype("float32")
+        outputs = self.model(x, training=False)
+        shapes = [tuple(y.shape) for y in keras.tree.flatten(outputs)]
+        if self.loss is None and (len(shapes) != 1 or shapes[0] not in ((3,), (3, 1))):
+            raise ValueError(
+                f"output {shapes[0][1:]}: must be one number an example, or say a loss"
+            )
+        whole = self._number(outputs, None).numpy()
+        each = [self._number(self.model(x[i : i + 1], training=False), None) for i in range(3)]
+        alone = np.concatenate(each)
         coarse = self.model.compute_dtype in ("float16", "bfloat16")
         if np.abs(whole - alone).max() > (0.1 if coarse else 1e-3) * (np.abs(whole).max() + 1e-6):
             raise ValueError(
@@ -231,25 +420,16 @@ class PerExampleGradients:
                 "batch (batch statistics, minibatch discrimination): it has no gradient of its own"
             )
 
-    def _measure(self) -> int:
-        """Numbers an example takes besides its gradients: activations and scratch."""
-        shapes: list[tuple[int, ...]] = []
-        scratch = [0]
+    def _look(self) -> Plan:
+        plans = []
 
         @tf.function(autograph=False)
         def look(x: tf.Tensor) -> tf.Tensor:
-            noted: list = []
-            with self._noting(noted):
-                values = self.value(x)
-            for form, a, s in noted:
-                shapes.extend((tuple(a.shape[1:]), tuple(s.shape[1:])))
-                if isinstance(form, DenseForm | ConvForm):
-                    scratch.append(form.scratch((1, *a.shape[1:])))
-            return values
+            plans.append(make_plan(self.model, self.variables, lambda: self.value(x)))
+            return x
 
         look.get_concrete_function(tf.TensorSpec((2, *self.shape)))
-        kept = sum(math.prod(n or 1 for n in shape) for shape in shapes)
-        return 4 * kept + max(scratch)
+        return plans[0]
 
 
 def compiled(function: Callable, shape: Sequence[int]) -> Callable:
@@ -258,13 +438,13 @@ def compiled(function: Callable, shape: Sequence[int]) -> Callable:
     return tf.function(function, input_signature=spec, autograph=False)
 
 
-def _fast_call(form: DenseForm, noted: list) -> Callable:
-    def call(x: tf.Tensor, *rest: Any, **named: Any) -> tf.Tensor:
-        s = form.linear(x)
-        noted.append((form, x, s))
-        return form.finish(s)
-
-    return call
+def _stand_in(outputs: Any) -> tf.Tensor:
+    """[B] float32: a fixed random linear function of all outputs of an example."""
+    rng, total = np.random.default_rng(2), tf.constant(0.0)
+    for y in keras.tree.flatten(outputs):
+        y = tf.reshape(tf.cast(y, tf.float32), (tf.shape(y)[0], math.prod(y.shape[1:])))
+        total += tf.linalg.matvec(y, tf.constant(rng.normal(size=y.shape[1]), tf.float32))
+    return total
 
 
 def _input_shape(model: keras.Model) -> tuple[int, ...]:

@@ -49,15 +49,12 @@ def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Te
 
     Holds [B, size of a layer] instead of [B, P].
     """
-    _, found = gradients.records(images)
     blocks = tf.split(tangents, gradients.sizes)
-    total = tf.zeros((tf.shape(images)[0], tangents.shape[1]))
-    for form, a, delta in found:
-        for variable, g in zip(form.variables(), form.gradients(a, delta), strict=True):
-            i = gradients.place.get(id(variable))
-            if i is not None:
-                total += tf.matmul(g, blocks[i])
-    return total
+
+    def fold(i: int, rows: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(rows, blocks[i])
+
+    return gradients.folded(images, tangents.shape[1], fold)
 
 
 def gram(

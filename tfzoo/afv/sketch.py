@@ -9,14 +9,19 @@ from tfzoo.typing import Tensor
 _PRIME = 2**31 - 1
 
 
-def sketch(v: Tensor, size: int) -> Tensor:
+def sketch(v: Tensor, size: int, start: int = 0) -> Tensor:
     """Folds [B, n] into [B, size]: each coordinate, with a random sign, goes to a random bucket.
 
     Signs and buckets are hashes of the coordinate's number, the same everywhere (on JAX with
     `jax_enable_x64` only). Inner products are kept in the mean, with a relative deviation of about
     1 / sqrt(size).
+
+    Args:
+        v: [B, n].
+        size: of the result.
+        start: number of the first coordinate, so that the sketches of parts add up to the whole's.
     """
-    i = ops.arange(ops.shape(v)[1], dtype="int64")
+    i = ops.arange(ops.shape(v)[1], dtype="int64") + start
     bucket = (i * 1103515245 + 12345) % _PRIME % size
     sign = ops.cast((i * 69621 + 1013904223) % _PRIME % 2, "float32") * 2 - 1
     return ops.transpose(ops.segment_sum(ops.transpose(v * sign), bucket, size))

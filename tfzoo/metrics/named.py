@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike
 
 from tfzoo.config import choices
 from tfzoo.metrics.black_box import BlackBoxMetric
+from tfzoo.metrics.predictions import class_numbers, positive_score, predicted
 from tfzoo.metrics.retrieval import mean_average_precision, recall_at_k
+from tfzoo.metrics.scorers import (
+    by_function,
+    by_scorer,
+    function_mode,
+    function_name,
+    scorer_names,
+)
 from tfzoo.registry import serializable
 
 
@@ -23,9 +31,12 @@ def get(
     [N, C], or [N], [N, 1] for two classes, where class 1 is said above `threshold`, by default 0.5
     (of logits, pass `threshold=0.0`).
 
+    scikit-learn's scorers and functions are given what they take: classes, probabilities, scores or
+    a regression's numbers. Any other callable is given labels and predictions as they are.
+
     Args:
-        metric: one of `names()`; or any callable, with its `mode`.
-        mode: `"min"` or `"max"`; only for a callable.
+        metric: one of `names()`; a function of `sklearn.metrics`; or any callable, with its `mode`.
+        mode: `"min"` or `"max"`; only for a callable, and scikit-learn's need none.
         **options: the metric's own, e.g. `precision=0.9`, `k=4`.
 
     Raises:
@@ -35,47 +46,24 @@ def get(
     if isinstance(metric, BlackBoxMetric):
         return metric
     if isinstance(metric, str):
+        if metric in _NAMED:
+            function, better = _NAMED[metric]
+            return BlackBoxMetric(function, better, metric, options)
         choices("metric", metric, names())
-        function, better = _NAMED[metric]
-        return BlackBoxMetric(function, better, metric, options)
+        return BlackBoxMetric(by_scorer, "max", metric, {"scorer": metric, **options})
+    name = function_name(metric)
+    if name is not None:
+        mode = mode or function_mode(name)
+        choices("mode", mode, ("min", "max"))
+        return BlackBoxMetric(by_function, mode, name, {"function": name, **options})
     choices("mode", mode, ("min", "max"))
     assert mode is not None  # as it is one of these
     return BlackBoxMetric(metric, mode, options=options)
 
 
 def names() -> list[str]:
-    """The names that `get` knows."""
-    return sorted(_NAMED)
-
-
-def class_numbers(y: ArrayLike) -> np.ndarray:
-    """Labels as whole numbers [N], from themselves or from one-hot rows [N, C]."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    return y.argmax(-1) if y.ndim == 2 else y.astype("int64")
-
-
-def predicted(y_pred: ArrayLike, threshold: float = 0.5) -> np.ndarray:
-    """The class said of each row [N]."""
-    y_pred = np.asarray(y_pred)
-    if y_pred.ndim == 2 and y_pred.shape[1] > 1:
-        return y_pred.argmax(-1)
-    return (y_pred.reshape(len(y_pred)) > threshold).astype("int64")
-
-
-def positive_score(y_pred: ArrayLike) -> np.ndarray:
-    """A number [N] that rises with class 1's of two classes.
-
-    Raises:
-        ValueError: there are more than two classes.
-    """
-    y_pred = np.asarray(y_pred, "float64")
-    if y_pred.ndim == 1 or y_pred.shape[1] == 1:
-        return y_pred.reshape(len(y_pred))
-    if y_pred.shape[1] != 2:
-        raise ValueError(f"predictions [N, {y_pred.shape[1]}]: must be of two classes")
-    return y_pred[:, 1] - y_pred[:, 0]
+    """The names that `get` knows: this package's, then scikit-learn's of scorers."""
+    return [*sorted(_NAMED), *(name for name in scorer_names() if name not in _NAMED)]
 
 
 @serializable("metrics")

@@ -24,11 +24,17 @@ from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
 
+def _is_name(name: str) -> bool:
+    return name in metrics.names()
+
+
 @dataclass(frozen=True)
 class MetricConfig(Config):
     """The group `metric`."""
 
-    name: Annotated[str, OneOf(*metrics.names())] = key(MISSING, "of `tfzoo.metrics.names()`")
+    name: Annotated[str, Must(_is_name, "of tfzoo.metrics.names()")] = key(
+        MISSING, "of `tfzoo.metrics.names()`"
+    )
     precision: float | None = key(None, "of `recall_at_precision`")
     k: int | None = key(None, "of `recall_at_k`")
 

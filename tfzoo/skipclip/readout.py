@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from keras import ops
 
-from tfzoo.metrics.named import class_numbers
+from tfzoo.metrics.predictions import class_numbers
 from tfzoo.typing import Tensor
 
 if TYPE_CHECKING:
