@@ -14,6 +14,7 @@ from tfzoo.afv.networks import (
     make_generator,
     pooled_blocks,
 )
+from tfzoo.afv.official import from_official
 from tfzoo.afv.signatures import export_distance, set_signatures, signatures
 
 registry.experiment("study", "afv", "tfzoo.afv.experiments.study:main")
@@ -28,6 +29,7 @@ __all__ = [
     "OneVsAllSquaredHinge",
     "PerExampleGradients",
     "export_distance",
+    "from_official",
     "last_map",
     "make_discriminator",
     "make_generator",

@@ -49,7 +49,9 @@ class FisherSets:
     gradients: PerExampleGradients
     mean: keras.Variable
     count: keras.Variable
-    whitening: Callable[[], Tensor]
+    official: bool
+    alive: Callable[[], Tensor]
+    set_whitening: Callable[[], Tensor]
     _check_fitted: Callable[[], None]
 
     @property
@@ -59,8 +61,13 @@ class FisherSets:
 
     @property
     def dead(self) -> int:
-        """Coordinates that never vary over generated images (dead units, saturation); masked."""
-        return int(ops.sum(ops.cast(self.whitening() == 0, "int32")))
+        """Coordinates that never vary over generated images (dead units, saturation)."""
+        return self.size - int(ops.sum(ops.cast(self.alive(), "int32")))
+
+    @property
+    def living(self) -> int:
+        """Coordinates that a distance is a mean over: all of them where nothing is masked."""
+        return self.size if self.official else self.size - self.dead
 
     def mean_vector(self, images: Tensor) -> np.ndarray:
         """The mean Fisher vector of a set, [N, S, S, C] -> [P].
@@ -86,12 +93,11 @@ class FisherSets:
                 `unbiased`.
         """
         self._check_fitted()
-        living = self.size - self.dead
         sums = [self._sum(s, squares=unbiased) for s in ((x,) if y is None else (x, y))]
         if not unbiased:
             means = [s.total / s.count for s in sums]
             apart = means[0] - (means[1] if len(means) > 1 else 0.0)
-            return float(np.sum(np.square(apart)) / living)
+            return float(np.sum(np.square(apart)) / self.living)
         if min(s.count for s in sums) < 2:
             raise ValueError("unbiased=True: every set must have at least two images")
         found = sum(
@@ -100,25 +106,23 @@ class FisherSets:
         if len(sums) == 2:
             a, b = sums
             found -= 2 * np.dot(a.total, b.total) / (a.count * b.count)
-        return float(found / living)
+        return float(found / self.living)
 
     def similarity(self, images: Tensor) -> Similarity:
         """How near a set of images is to the model, with the distance's noise floor."""
         self._check_fitted()
         found = self._sum(images)
-        living = self.size - self.dead
-        distance = float(np.sum(np.square(found.total / found.count)) / living)
+        distance = float(np.sum(np.square(found.total / found.count)) / self.living)
         floor = 1 / found.count + 1 / float(self.count.numpy())
         return Similarity(math.exp(-10 * distance), distance, floor, found.count)
 
     def distance_matrix(self, sets: list[Tensor]) -> np.ndarray:
         """Squared distances of several sets from each other, [K, K]."""
         means = np.stack([self.mean_vector(s) for s in sets])
-        living = self.size - self.dead
-        return np.array([[np.sum(np.square(a - b)) / living for b in means] for a in means])
+        return np.array([[np.sum(np.square(a - b)) / self.living for b in means] for a in means])
 
     def _sum(self, images: Tensor, squares: bool = False) -> SetSum:
-        white = self.whitening()
+        white = self.set_whitening()
         if squares:
             total, lengths, count = np.zeros(self.size), 0.0, 0
             for chunk in self.gradients.chunks(images):

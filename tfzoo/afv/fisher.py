@@ -33,6 +33,8 @@ from tfzoo.typing import Shape, Tensor
 
 LEAST = 16
 """Generated samples that statistics need at least; the official code takes 1,024."""
+OFFICIAL_EPSILON, OFFICIAL_SET_EPSILON = 1e-6, 1e-12
+"""The official code's: vectors have g / (sigma + this), distances g^2 / (variance + the second)."""
 DEAD = 1e-7
 """A coordinate whose deviation is below this share of the mean deviation is dead."""
 ROUNDING = 1e-5
@@ -52,8 +54,9 @@ class FisherVectorizer(FisherSets, ZooModel):
         projection: then folds the coordinates into so many numbers by random signs and buckets
             (a count sketch: inner products are kept in the mean); None does not.
         normalise: then scales each vector to length 1.
-        official: adds an absolute 1e-6 to the deviations, as the official code does, whatever their
-            size; else 1e-6 of their mean.
+        official: adds what the official code does whatever the deviations' size,
+            `OFFICIAL_EPSILON` to them in vectors, `OFFICIAL_SET_EPSILON` to the variances in
+            distances, and masks nothing; else 1e-6 of their mean is added, and the dead are masked.
         memory: bytes that a chunk of images may take.
         parameters: which of the discriminator's `weights` count: positions, or patterns of their
             paths (`"conv5*/kernel"`, by `fnmatch`); default: those that are trainable now.
@@ -191,14 +194,25 @@ class FisherVectorizer(FisherSets, ZooModel):
         """sigma, [P]: the deviations of the gradients of generated images."""
         return ops.sqrt(self.m2.value / ops.maximum(self.count.value, 1.0))
 
+    def alive(self) -> Tensor:
+        """Which coordinates vary over generated images beyond rounding, [P]."""
+        sigma = self.deviation()
+        varies = sigma > ops.maximum(DEAD * ops.mean(sigma), 1e-30)
+        return varies & (sigma > ROUNDING * ops.abs(self.mean.value))
+
     def whitening(self) -> Tensor:
         """What a centred gradient is multiplied by, [P]: 1 / (sigma + eps), 0 where dead."""
         sigma = self.deviation()
-        mean = ops.mean(sigma)
-        alive = sigma > ops.maximum(DEAD * mean, 1e-30)
-        alive &= sigma > ROUNDING * ops.abs(self.mean.value)
-        eps = 1e-6 if self.official else 1e-6 * mean
+        if self.official:
+            return 1 / (sigma + OFFICIAL_EPSILON)
+        alive, eps = self.alive(), 1e-6 * ops.mean(sigma)
         return ops.where(alive, 1 / ops.where(alive, sigma + eps, 1.0), 0.0)
+
+    def set_whitening(self) -> Tensor:
+        """The same for means over sets, whose squared lengths are distances, [P]."""
+        if self.official:
+            return ops.rsqrt(ops.square(self.deviation()) + OFFICIAL_SET_EPSILON)
+        return self.whitening()
 
     def normal(self) -> Tensor:
         """TFP's diagonal normal with the statistics of the living coordinates.
@@ -209,7 +223,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         import tensorflow_probability as tfp
 
         self._check_fitted()
-        alive = ops.convert_to_numpy(self.whitening()) > 0
+        alive = ops.convert_to_numpy(self.alive())
         loc, scale = self.mean.numpy()[alive], ops.convert_to_numpy(self.deviation())[alive]
         return tfp.distributions.MultivariateNormalDiag(loc, scale)
 

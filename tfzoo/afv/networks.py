@@ -51,6 +51,7 @@ def make_discriminator(
     head: str = "sigmoid",
     experts: int = EXPERTS,
     dtype: keras.DTypePolicy | str | None = None,
+    in_place: bool = False,
 ) -> keras.Model:
     """D: four residual blocks, every convolution spectrally normalised, no batch coupling.
 
@@ -67,6 +68,9 @@ def make_discriminator(
             that many sigmoid experts, see `ExpertEnergy`.
         experts: of the head `experts`.
         dtype: as for any Keras layer.
+        in_place: the network that the official code executes. A block's first ReLU works in place
+            there, before the shortcut reads its input: the shortcut of blocks 2 to 4 is of ReLU(x).
+            By default it is of x, as a pre-activation block is written.
 
     Returns:
         A functional model [B, S, S, C] in [-1, 1] -> [B, 1].
@@ -81,7 +85,7 @@ def make_discriminator(
     with _policy(dtype):
         x = inputs = keras.Input((image_size, image_size, channels), name="images")
         for i in range(BLOCKS):
-            x = _down(x, width, i, pool=i < pools)
+            x = _down(x, width, i, pool=i < pools, in_place=in_place)
         x = layers.ReLU(name=LAST_MAP)(x)
         x = layers.AveragePooling2D(x.shape[1], name="mean")(x)
         x = _conv(x, experts if head == "experts" else 1, 1, SNConv2D, "head")
@@ -94,12 +98,12 @@ def make_discriminator(
         return keras.Model(inputs, x, name="discriminator")
 
 
-def _down(x: Tensor, width: int, i: int, pool: bool) -> Tensor:
+def _down(x: Tensor, width: int, i: int, pool: bool, in_place: bool) -> Tensor:
     """A pre-activation residual block; the first one takes the image as it is."""
     name = f"block_{i + 1}"
-    skip = _conv(x, width, 3, SNConv2D, f"{name}_skip")
-    if i:
-        x = layers.ReLU(name=f"{name}_relu_1")(x)
+    active = layers.ReLU(name=f"{name}_relu_1")(x) if i else x
+    skip = _conv(active if in_place else x, width, 3, SNConv2D, f"{name}_skip")
+    x = active
     x = _conv(x, width, 3, SNConv2D, f"{name}_conv_1")
     x = layers.ReLU(name=f"{name}_relu_2")(x)
     x = _conv(x, width, 3, SNConv2D, f"{name}_conv_2")

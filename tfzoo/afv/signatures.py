@@ -93,10 +93,13 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
     def mean(images: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         made, count = model.vectorizer, tf.cast(tf.shape(images)[0], tf.float32)
         total = made.gradients.sum_in_graph(model.prepare(images))
-        return (total / count - made.mean.value) * made.whitening(), count
+        return (total / count - made.mean.value) * made.set_whitening(), count
 
     def living() -> tf.Tensor:
-        return tf.reduce_sum(tf.cast(model.vectorizer.whitening() > 0, tf.float32))
+        made = model.vectorizer
+        if made.official:
+            return tf.constant(float(made.size))
+        return tf.reduce_sum(tf.cast(made.alive(), tf.float32))
 
     def distance(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         (a, n), (b, m) = mean(x), mean(y)
