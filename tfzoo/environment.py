@@ -103,10 +103,10 @@ def environment(seed: int | None = None) -> dict[str, Any]:
     }
 
 
-def columns(made: dict[str, Any]) -> dict[str, Any]:
+def columns(machine: dict[str, Any]) -> dict[str, Any]:
     """The part of an `environment()` that every row of a CSV file of figures holds."""
-    versions = {name: made["versions"].get(name, "") for name in ("tensorflow", "keras")}
-    told = {name: made[name] for name in ("date", "commit", "processor", "cores", "python")}
+    versions = {name: machine["versions"].get(name, "") for name in ("tensorflow", "keras")}
+    told = {name: machine[name] for name in ("date", "commit", "processor", "cores", "python")}
     return told | versions
 
 

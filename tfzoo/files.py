@@ -140,11 +140,11 @@ def read_npz(
     try:
         with np.load(path, allow_pickle=False) as archive:
             wanted = [x for x in archive.files if any(fnmatchcase(x, n) for n in names)]
-            found = {name: archive[name] for name in wanted}
-        for name, value in found.items():
+            arrays = {name: archive[name] for name in wanted}
+        for name, value in arrays.items():
             if not isinstance(value, np.ndarray):  # numpy gives the bytes of other members
                 raise ValueError(f"{name} is no array")
-        return found
+        return arrays
     except Exception as error:  # of zipfile, zlib, struct, tokenize, numpy: they share no base
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         first = "it holds pickled objects" if "allow_pickle" in first else first

@@ -142,8 +142,8 @@ def load(
     name = str(name_or_path)
     path, known = _file_of(name)
     sha256 = sha256 or known
-    if sha256 is not None and (found := digest(path)) != sha256.lower():
-        raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {found}, must be {sha256}")
+    if sha256 is not None and (actual := digest(path)) != sha256.lower():
+        raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {actual}, must be {sha256}")
     try:
         with warnings.catch_warnings():  # a package weight has no optimizer's variables on purpose
             warnings.filterwarnings("ignore", ".*the saved optimizer has 0 variables", UserWarning)
@@ -196,5 +196,5 @@ def _download(name: str) -> Path:
 
 
 def _near(name: str, names: list[str]) -> str:
-    found = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(found)}?" if found else ""
+    matches = difflib.get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(matches)}?" if matches else ""

@@ -49,9 +49,9 @@ def main(output: Path) -> None:
             ("gRPC", GrpcClient(f"127.0.0.1:{server.grpc_port}")),
         ):
             answer = client.predict(name, inputs)
-            found = int(np.ravel(answer["classes"])[0])
+            digit = int(np.ravel(answer["classes"])[0])
             sure = float(np.max(answer["probabilities"]))
-            print(f"6. {protocol}: this is a {found} (probability {sure:.3f}; label {label})")
+            print(f"6. {protocol}: this is a {digit} (probability {sure:.3f}; label {label})")
     print(f"done in {time.monotonic() - start:.0f} s; everything is in {output}")
     print(f"serve it again: tfzoo serve {exported}")
     print(f"what was run: {json.dumps(str(run / 'config.yaml'))}")

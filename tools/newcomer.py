@@ -68,10 +68,10 @@ def baseline(name: str, path: Path) -> float:
     """Test accuracy of logistic regression on the splits that the recipes are given."""
     from sklearn.linear_model import LogisticRegression
 
-    found = data.builder(data.DataConfig(name=name, path=str(path)))
+    builder = data.builder(data.DataConfig(name=name, path=str(path)))
     parts = {}
     for split in ("train", "test"):
-        pairs = list(data.split(found, split).as_numpy_iterator())
+        pairs = list(data.split(builder, split).as_numpy_iterator())
         x = np.stack([pair["image"].reshape(-1) for pair in pairs]) / 255
         parts[split] = x, np.array([pair["label"] for pair in pairs])
     return LogisticRegression(max_iter=2000).fit(*parts["train"]).score(*parts["test"])

@@ -38,7 +38,7 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
         raise InputError(f"run {str(run)!r}: must be a finished run directory")
     zoo.find_recipe(recipe)
     result = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    made = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    machine = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     target = zoo.WEIGHTS / f"{name.replace('/', '_')}.keras"
     with replacing(target) as aside:
         keras.models.load_model(run / "model.keras", compile=False).save(aside)
@@ -54,7 +54,7 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
         "metric": ", ".join(f"test {k} {v:.4g}" for k, v in result["test"].items()),
         "command": f"tfzoo evaluate {name}",
         "licence": licence,
-        "made": {key: made[key] for key in ("date", "commit", "seed", "versions", "processor")},
+        "made": {key: machine[key] for key in ("date", "commit", "seed", "versions", "processor")},
     }
     write_text(zoo.WEIGHTS / "index.json", json.dumps(index, indent=2, sort_keys=True) + "\n")
     return target

@@ -70,6 +70,8 @@ def _generator_names() -> dict[str, str]:
 def _load(model: keras.Model, state: Mapping[str, np.ndarray], names: dict[str, str]) -> None:
     for name, prefix in names.items():
         layer = model.get_layer(name)
+        theirs: tuple[str, ...]
+        ours: tuple[keras.Variable, ...]
         if isinstance(layer, keras.layers.BatchNormalization):
             theirs = ("weight", "bias", "running_mean", "running_var")
             ours = (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)

@@ -238,10 +238,10 @@ def _fields(config_class: type, key: str) -> tuple[type, str]:
     *parents, last = key.split(".")
     for name in parents:
         hints = {f.name: f.type for f in dataclasses.fields(config_class)}
-        found = _resolve_type(config_class, name) if name in hints else None
-        if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        field_type = _resolve_type(config_class, name) if name in hints else None
+        if not (isinstance(field_type, type) and dataclasses.is_dataclass(field_type)):
             break
-        config_class = found
+        config_class = field_type
     return config_class, last
 
 

@@ -77,8 +77,8 @@ def check_once(
         reasons = json.loads(record.read_text(encoding="utf-8"))
     else:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            found = zip(parts, pool.map(fault, parts), strict=True)
-            reasons = {str(part): reason for part, reason in found if reason is not None}
+            checked = zip(parts, pool.map(fault, parts), strict=True)
+            reasons = {str(part): reason for part, reason in checked if reason is not None}
         with contextlib.suppress(OSError):
             write_text(record, json.dumps(reasons))
     for name, reason in reasons.items():

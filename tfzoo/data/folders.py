@@ -32,17 +32,17 @@ def parts(folder: str, layout: str) -> dict[str, Path]:
         raise InputError(f"data.path={folder!r}: no such folder")
     if not (root / "train").is_dir():
         return {"train": root}
-    found = {_ALIASES.get(path.name, path.name): path for path in inside(root) if path.is_dir()}
-    unknown = sorted(set(found) - set(SPLITS))
+    folders = {_ALIASES.get(path.name, path.name): path for path in inside(root) if path.is_dir()}
+    unknown = sorted(set(folders) - set(SPLITS))
     if unknown:
         raise InputError(
             f"data.path={folder!r}: has {unknown[0]!r} beside 'train'; must hold {layout}"
         )
-    return found
+    return folders
 
 
 def completed(
-    found: dict[str, list[Path]], folder: str, kind: str, layout: str
+    files: dict[str, list[Path]], folder: str, kind: str, layout: str
 ) -> dict[str, list[Path]]:
     """Files of all splits; those that the folder lacks are drawn from train, 10 % each.
 
@@ -55,13 +55,13 @@ def completed(
     Raises:
         InputError: too few training files.
     """
-    train = found["train"]
-    rows = drawn(len(train), [name for name in SPLITS if name not in found])
+    train = files["train"]
+    rows = drawn(len(train), [name for name in SPLITS if name not in files])
     if rows is None:
         raise InputError(
             f"data.path={folder!r}: has {len(train)} training {kind}, too few; must hold {layout}"
         )
-    return found | {name: [train[i] for i in part] for name, part in rows.items()}
+    return files | {name: [train[i] for i in part] for name, part in rows.items()}
 
 
 def state(paths: Iterable[Path], more: str = "") -> str:

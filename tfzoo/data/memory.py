@@ -25,14 +25,14 @@ def buffer_size(most: int, example_bytes: float) -> int:
     return max(1, min(most, int(BUFFER_BYTES // max(1.0, example_bytes))))
 
 
-def stored_bytes(found: Any, split_name: str) -> float:
+def stored_bytes(builder: Any, split_name: str) -> float:
     """Mean bytes of a split's examples as they are stored.
 
     Args:
         found: a TFDS builder.
         split_name: the split, or a part of one.
     """
-    split = found.info.splits[split_name.split("[")[0].split("+")[0]]
+    split = builder.info.splits[split_name.split("[")[0].split("+")[0]]
     return (split.num_bytes or 0) / max(1, split.num_examples)
 
 

@@ -113,12 +113,12 @@ def train_stream(
         order_seed = _seed(seed, 0, epoch)
         if callable(source) or shuffle_buffer is None:  # held
             order = tf.random.experimental.stateless_shuffle(tf.range(count), order_seed)
-            found = tf.data.Dataset.from_tensor_slices(tf.repeat(order, repeats))
+            stream = tf.data.Dataset.from_tensor_slices(tf.repeat(order, repeats))
         else:
-            found = _shuffle(source, shuffle_buffer, order_seed)
+            stream = _shuffle(source, shuffle_buffer, order_seed)
             if repeats > 1:
-                found = found.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(repeats))
-        return found.take(per_epoch).enumerate().map(lambda i, x: (x, epoch, i))
+                stream = stream.flat_map(lambda x: tf.data.Dataset.from_tensors(x).repeat(repeats))
+        return stream.take(per_epoch).enumerate().map(lambda i, x: (x, epoch, i))
 
     def element(x: Any, epoch: tf.Tensor, i: tf.Tensor) -> Any:
         x = source(tf.cast(x, tf.int64), epoch) if callable(source) else x
@@ -169,10 +169,10 @@ def _in_memory(
 
 
 def _seed(seed: int, purpose: int, *numbers: tf.Tensor) -> tf.Tensor:
-    found = tf.constant([seed, purpose], tf.int32)
+    pair = tf.constant([seed, purpose], tf.int32)
     for number in numbers:
-        found = tf.random.experimental.stateless_fold_in(found, number)
-    return found
+        pair = tf.random.experimental.stateless_fold_in(pair, number)
+    return pair
 
 
 def _shuffle(examples: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:

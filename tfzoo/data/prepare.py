@@ -73,17 +73,17 @@ def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         InputError: no such data set, the source is missing or broken, or the download failed.
     """
     with _quiet():
-        found = _find(config)
-        if not Path(str(found.data_dir)).exists():
-            with _alone(Path(str(found.data_dir))):
-                found = _find(config)  # another process may have prepared it meanwhile
-                _prepare(found)
-    empty = [s for s in found.info.splits if found.info.splits[s].num_examples == 0]
+        prepared = _find(config)
+        if not Path(str(prepared.data_dir)).exists():
+            with _alone(Path(str(prepared.data_dir))):
+                prepared = _find(config)  # another process may have prepared it meanwhile
+                _prepare(prepared)
+    empty = [s for s in prepared.info.splits if prepared.info.splits[s].num_examples == 0]
     if empty:
         raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
     if config.name in _OF_PARTS:
-        tell_skipped(config, (found.info.metadata or {}).get("skipped", {}))
-    return found
+        tell_skipped(config, (prepared.info.metadata or {}).get("skipped", {}))
+    return prepared
 
 
 def tell_skipped(config: DataConfig, skipped: dict[str, str]) -> None:
@@ -125,7 +125,9 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def split(found: tfds.core.DatasetBuilder, name: str, *, encoded: bool = False) -> tf.data.Dataset:
+def split(
+    builder: tfds.core.DatasetBuilder, name: str, *, encoded: bool = False
+) -> tf.data.Dataset:
     """One split of a prepared builder, read in the order it was written.
 
     Args:
@@ -142,13 +144,13 @@ def split(found: tfds.core.DatasetBuilder, name: str, *, encoded: bool = False) 
     """
     import tensorflow_datasets as tfds
 
-    splits = found.info.splits
+    splits = builder.info.splits
     if splits and name.split("[")[0].split("+")[0] not in splits:
         raise InputError(
-            f"data.name={found.name!r}: has no split {name!r}; must be of {', '.join(splits)}"
+            f"data.name={builder.name!r}: has no split {name!r}; must be of {', '.join(splits)}"
         )
-    images = [k for k, f in found.info.features.items() if isinstance(f, tfds.features.Image)]
-    return found.as_dataset(
+    images = [k for k, f in builder.info.features.items() if isinstance(f, tfds.features.Image)]
+    return builder.as_dataset(
         split=name,
         decoders={k: tfds.decode.SkipDecoding() for k in images} if encoded else None,
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
@@ -167,12 +169,13 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     _refuse("prefix_bytes", config, ["enwik8"], None)
     _refuse("path", config, _BY_PATH, None)
     _refuse("on_error", config, _OF_PARTS, "fail")
-    if source is not None and (found := source(config)) is not None:
+    if source is not None and (candidate := source(config)) is not None:
         if config.on_error == "skip":  # other examples: prepared data of their own
-            found = dataclasses.replace(found, name=f"{found.name}-skip", on_error="skip")
-        if unread := getattr(found, "unread", ()):
+            name = f"{candidate.name}-skip"
+            candidate = dataclasses.replace(candidate, name=name, on_error="skip")
+        if unread := getattr(candidate, "unread", ()):
             _say(f"{config.name}: {config.path!r}: does not read {', '.join(unread)}")
-        keywords["config"] = found
+        keywords["config"] = candidate
     try:
         return tfds.builder(config.name, **keywords)
     except Exception as error:  # unknown names and unreadable metadata share no base
@@ -191,17 +194,17 @@ def _refuse(key: str, config: DataConfig, takers: list[str], default: str | None
         )
 
 
-def _prepare(found: tfds.core.DatasetBuilder) -> None:
+def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     import tensorflow_datasets as tfds
 
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for a command's result
-            found.download_and_prepare()
+            builder.download_and_prepare()
     except Exception as error:  # TFDS wraps what a generator or a download raises
         raise _input_error(error) or InputError(
-            f"data.name={found.name!r}: could not be prepared in {str(found.data_dir)!r}: "
+            f"data.name={builder.name!r}: could not be prepared in {str(builder.data_dir)!r}: "
             f"{first_line(error)}"
         ) from error
 

@@ -106,14 +106,14 @@ class Sliced:
 
     def take(self, index: np.ndarray) -> np.ndarray:
         """The rows of some numbers, in their order; the file is read forward once."""
-        found = np.empty((len(index), *self.shape[1:]), self.dtype)
+        rows = np.empty((len(index), *self.shape[1:]), self.dtype)
         rest = np.argsort(index, kind="stable")
         while len(rest):
             start = int(index[rest[0]])
             near = rest[index[rest] < start + self.at_once]
-            found[near] = self[start : int(index[near[-1]]) + 1][index[near] - start]
+            rows[near] = self[start : int(index[near[-1]]) + 1][index[near] - start]
             rest = rest[len(near) :]
-        return found
+        return rows
 
     def examples(self, index: np.ndarray, forward: bool) -> Iterator[tuple[int, np.ndarray]]:
         """Place and row of each number in `index`, few of them in memory at a time.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 
 
-def three_splits(found: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
+def three_splits(builder: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
     """TFDS split names for train, validation and test.
 
     A set without a validation split gives the last 2 % of its training examples to it. A set whose
@@ -21,8 +21,8 @@ def three_splits(found: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
     Args:
         found: a TFDS builder.
     """
-    names = set(found.info.splits)
-    hidden = found.name.startswith("imagenet")
+    names = set(builder.info.splits)
+    hidden = builder.name.startswith("imagenet")
     if "validation" in names and "test" in names and not hidden:
         return "train", "validation", "test"
     reported = "test" if "test" in names and not hidden else "validation"

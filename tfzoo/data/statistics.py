@@ -15,7 +15,7 @@ from tfzoo.data.prepare import split
 from tfzoo.files import write_text
 
 
-def statistics(found: Any, split_name: str, feature: str = "image") -> dict[str, Any]:
+def statistics(builder: Any, split_name: str, feature: str = "image") -> dict[str, Any]:
     """`shape`, `low`, `high`, `mean` and `std` of an `Info`, over all of a split's feature.
 
     The first call reads the split; later ones read what it left in the builder's folder.
@@ -26,17 +26,17 @@ def statistics(found: Any, split_name: str, feature: str = "image") -> dict[str,
         feature: with channels on its last axis.
     """
     name = re.sub(r"\W+", "-", f"{feature} {split_name}").strip("-")
-    kept = Path(str(found.data_dir)) / f"statistics-{name}.json"
+    kept = Path(str(builder.data_dir)) / f"statistics-{name}.json"
     if kept.is_file():
         measured = json.loads(kept.read_text(encoding="utf-8"))
     else:
-        channels = found.info.features[feature].shape[-1]
-        values = split(found, split_name).map(lambda example: example[feature])
+        channels = builder.info.features[feature].shape[-1]
+        values = split(builder, split_name).map(lambda example: example[feature])
         measured = _measure(values, channels)
         if kept.parent.is_dir():
             with contextlib.suppress(OSError):  # prepared data may be read-only
                 write_text(kept, json.dumps(measured))
-    return _info_of(measured, tf.as_dtype(found.info.features[feature].np_dtype))
+    return _info_of(measured, tf.as_dtype(builder.info.features[feature].np_dtype))
 
 
 def streamed_moments(values: tf.data.Dataset, channels: int) -> dict[str, Any]:

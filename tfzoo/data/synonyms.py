@@ -30,7 +30,7 @@ def chosen(
     Raises:
         InputError: two names for one thing, with arrays that differ.
     """
-    found = {}
+    names = {}
     for name, synonyms in wanted.items():
         present = [synonym for synonym in synonyms if synonym in arrays]
         for other in present[1:]:
@@ -40,8 +40,8 @@ def chosen(
                     "thing; must be one, or alike"
                 )
         if present:
-            found[name] = arrays[present[0]]
-    return found
+            names[name] = arrays[present[0]]
+    return names
 
 
 def unread(names: Collection[str], wanted: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ class Result:
 
 
 def compare(
-    made: dict[str, Worker],
+    workers: dict[str, Worker],
     target: str,
     keywords: dict[str, dict[str, Any]],
     rounds: int,
@@ -88,21 +88,21 @@ def compare(
     """
     results = {name: Result(name) for name in keywords}
     for name, given in keywords.items():
-        if not made[name].alive:
-            made[name] = made[name].another()
+        if not workers[name].alive:
+            workers[name] = workers[name].another()
         with _noting(results[name]):
-            made[name].ask("build", target, given, time_limit=STARTUP_SECONDS)
+            workers[name].ask("build", target, given, time_limit=STARTUP_SECONDS)
     for _ in range(rounds):
         for name, result in results.items():
             with _noting(result):
-                _take_turn(made[name], result)
+                _take_turn(workers[name], result)
     if memory:
-        weigh(made, target, keywords, results)
+        weigh(workers, target, keywords, results)
     return results
 
 
 def weigh(
-    made: dict[str, Worker],
+    workers: dict[str, Worker],
     target: str,
     keywords: dict[str, dict[str, Any]],
     results: dict[str, Result],
@@ -121,7 +121,7 @@ def weigh(
     for name, given in keywords.items():
         if results[name].error:
             continue
-        with contextlib.closing(made[name].another()) as worker, _noting(results[name]):
+        with contextlib.closing(workers[name].another()) as worker, _noting(results[name]):
             worker.ask("build", target, given, time_limit=STARTUP_SECONDS)
             results[name].peak_bytes = worker.ask("weigh")
 
@@ -263,23 +263,23 @@ def parser(
     name: str, about: str | None, rounds: int, parts: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
     """The options that all benches have: `--rounds`, `--output`, and `--parts` if there are any."""
-    made = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
-    made.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
-    made.add_argument("--output", type=expanded, default=f"benches/{name}")
+    arguments = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
+    arguments.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
+    arguments.add_argument("--output", type=expanded, default=f"benches/{name}")
     if parts:
-        made.add_argument("--parts", default=",".join(parts), help="some of %(default)s")
-    return made
+        arguments.add_argument("--parts", default=",".join(parts), help="some of %(default)s")
+    return arguments
 
 
 def parse(
-    made: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()
+    arguments: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()
 ) -> argparse.Namespace:
     """The words of the command line, rounds and parts checked; `parts` becomes a list.
 
     Raises:
         InputError: no rounds, or an unknown part.
     """
-    words = made.parse_args(argv)
+    words = arguments.parse_args(argv)
     check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")
     if parts:
         words.parts = words.parts.split(",")
@@ -292,12 +292,12 @@ def report(
     name: str, rows: Sequence[dict[str, Any]], targets: Sequence[Target], output: str | Path
 ) -> None:
     """Writes `results.csv` and `bench.json` (targets, hardware, command); prints the targets."""
-    made = environment()
-    write_csv(Path(output) / "results.csv", [row | columns(made) for row in rows])
+    machine = environment()
+    write_csv(Path(output) / "results.csv", [row | columns(machine) for row in rows])
     reached = [
         {"target": t.says, "found": t.found, "bound": t.bound, "met": t.met} for t in targets
     ]
-    whole = {"bench": name, **made, "targets": reached}
+    whole = {"bench": name, **machine, "targets": reached}
     write_text(Path(output) / "bench.json", json.dumps(whole, indent=2))
     for target in targets:
         print(target)

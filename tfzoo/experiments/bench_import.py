@@ -28,13 +28,13 @@ MOST = 0.3
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench import` with the arguments `argv`."""
     words = bench.parse(bench.parser("import", __doc__, 7), argv)
-    found = {name: Result(name) for name in ("tensorflow and keras", "tfzoo, after them")}
+    results = {name: Result(name) for name in ("tensorflow and keras", "tfzoo, after them")}
     for _ in range(words.rounds):
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
         )
-        for result, seconds in zip(found.values(), done.stdout.split(), strict=True):
+        for result, seconds in zip(results.values(), done.stdout.split(), strict=True):
             result.seconds.append(float(seconds))
-    rows = bench.table(found, kind="import")
-    took = found["tfzoo, after them"].median
+    rows = bench.table(results, kind="import")
+    took = results["tfzoo, after them"].median
     bench.report("import", rows, [Target("import tfzoo, seconds", took, MOST, False)], words.output)

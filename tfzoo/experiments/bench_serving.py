@@ -71,10 +71,10 @@ class Question:
     inputs: dict[str, np.ndarray]
     answer: dict[str, np.ndarray]
 
-    def wrong(self, found: dict[str, np.ndarray]) -> bool:
+    def wrong(self, answer: dict[str, np.ndarray]) -> bool:
         """Whether an answer is not the right one, up to rounding."""
-        return found.keys() != self.answer.keys() or not all(
-            found[k].shape == v.shape and np.allclose(found[k], v, rtol=TOLERANCE, atol=TOLERANCE)
+        return answer.keys() != self.answer.keys() or not all(
+            answer[k].shape == v.shape and np.allclose(answer[k], v, rtol=TOLERANCE, atol=TOLERANCE)
             for k, v in self.answer.items()
         )
 
@@ -97,13 +97,13 @@ class Client:
             question = questions[int(random.integers(len(questions)))]
             start = time.perf_counter()
             try:
-                found = self.ask(question.model, question.inputs)
+                answer = self.ask(question.model, question.inputs)
             except Exception as error:  # whatever it is, it counts
                 self.failures.append(f"{type(error).__name__}: {error}")
                 continue
             self.seconds.append(time.perf_counter() - start)
             self.begun.append(time.monotonic() - self.seconds[-1])
-            self.wrong += question.wrong(found)
+            self.wrong += question.wrong(answer)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -140,24 +140,24 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The targets of the parts that ran."""
     named = {row["alternative"]: row for row in rows}
     wrong = sum(row.get("wrong", 0) for row in rows)
-    made = [Target("wrong or missing answers", wrong, 0, False)]
+    reached = [Target("wrong or missing answers", wrong, 0, False)]
     if "direct" in named:
         direct, loaded = named["direct"]["p50_ms"], named["grpc"]
         for protocol, extra in OVER_DIRECT.items():
             time_of = named[f"{protocol} alone"]["p50_ms"]
             bound = round(1.5 * direct + extra, 2)
-            made.append(Target(f"{protocol} alone, p50 ms", time_of, bound, False))
+            reached.append(Target(f"{protocol} alone, p50 ms", time_of, bound, False))
         growth = loaded["mib_end"] / loaded["mib_early"]
         text = "server's memory at the end over that of the first half"
-        made.append(Target(text, growth, GROWTH, False))
+        reached.append(Target(text, growth, GROWTH, False))
     joined = f"{BATCHED[0]} batching"
     if f"{joined} on" in named:
         gain = named[f"{joined} on"]["a_second"] / named[f"{joined} off"]["a_second"]
-        made.append(Target(f"{joined}: answers a second over those without", gain, GAIN, True))
+        reached.append(Target(f"{joined}: answers a second over those without", gain, GAIN, True))
     if "versions loading" in named:
         rise = named["versions loading"]["p99_ms"] / named["versions else"]["p99_ms"]
-        made.append(Target("p99 while a version loads over p99 else", rise, SWITCH, False))
-    return made
+        reached.append(Target("p99 while a version loads over p99 else", rise, SWITCH, False))
+    return reached
 
 
 def _prepare(
@@ -184,8 +184,8 @@ def _prepare(
             inputs = {k: _shuffled(v[np.arange(rows) % len(v)], random) for k, v in given.items()}
 
             def call(function: Any = function, inputs: dict = inputs, loaded: Any = loaded) -> dict:
-                found = function(**{k: tf.constant(v) for k, v in inputs.items()})
-                return {k: v.numpy() for k, v in found.items()}
+                outputs = function(**{k: tf.constant(v) for k, v in inputs.items()})
+                return {k: v.numpy() for k, v in outputs.items()}
 
             questions.append(Question(name, inputs, call()))
             calls.append(call)

@@ -38,8 +38,8 @@ class Headline:
         rows = read(root / "results" / self.method / f"{self.data}-results.csv", self.metric)
         parts = []
         for arm in (self.first, self.second):
-            found = interval(list(values(rows, arm, self.metric).values()))
-            parts.append(f"{arm} {self._number(found.mean)} ± {self._number(found.half)}")
+            value = interval(list(values(rows, arm, self.metric).values()))
+            parts.append(f"{arm} {self._number(value.mean)} ± {self._number(value.half)}")
         difference = paired(rows, self.first, self.second, self.metric)
         if difference.count < 2:
             raise InputError(f"{self.method}: {self.first!r}, {self.second!r}: no common seeds")

@@ -36,10 +36,10 @@ def kept(folder: Path, name: str, settings: Any, compute: Callable[..., T], *arg
     path = folder / "finished" / f"{plain}.json"
     mark = fingerprint(settings, compute.__module__)
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"), object_hook=_decode)
-        if found["fingerprint"] == mark:
+        stored = json.loads(path.read_text(encoding="utf-8"), object_hook=_decode)
+        if stored["fingerprint"] == mark:
             print(f"{name}: finished already", flush=True)
-            return found["result"]
+            return stored["result"]
     result = compute(*arguments)
     write_text(path, json.dumps({"fingerprint": mark, "result": result}, default=_encode))
     return result
@@ -86,9 +86,9 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__}: cannot be kept as JSON")
 
 
-def _decode(found: dict[str, Any]) -> Any:
-    if found.keys() == {"row of a study"}:
-        return Row(**found["row of a study"])
-    if found.keys() == {"array", "dtype"}:
-        return np.array(found["array"], found["dtype"])
-    return found
+def _decode(value: dict[str, Any]) -> Any:
+    if value.keys() == {"row of a study"}:
+        return Row(**value["row of a study"])
+    if value.keys() == {"array", "dtype"}:
+        return np.array(value["array"], value["dtype"])
+    return value

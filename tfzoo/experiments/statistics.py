@@ -87,12 +87,12 @@ def read(path: Path, metric: str) -> list[Row]:
     if not path.is_file():
         raise InputError(f"results {str(path)!r}: no such file")
     with path.open(encoding="utf-8") as file:
-        found = list(csv.DictReader(file))
-    if not found or metric not in found[0]:
+        lines = list(csv.DictReader(file))
+    if not lines or metric not in lines[0]:
         raise InputError(f"results {str(path)!r}: no column {metric!r}")
     return [
         Row(r["arm"], int(r["seed"]), metrics={metric: float(r[metric])}, error=r["error"])
-        for r in found
+        for r in lines
         if r[metric]
     ]
 
@@ -120,8 +120,8 @@ def claims_about(
     for says, more, less in claims:
         if not mine or more not in mine[0].metrics:
             continue
-        found = interval([r.metrics[more] - r.metrics[less] for r in mine])
+        difference = interval([r.metrics[more] - r.metrics[less] for r in mine])
         # `verdict` wants what is claimed to lie below 0
-        told = verdict(Interval(-found.mean, found.half, found.count))
-        lines.append(f"| {says} | {found} | {told} |")
+        told = verdict(Interval(-difference.mean, difference.half, difference.count))
+        lines.append(f"| {says} | {difference} | {told} |")
     return lines

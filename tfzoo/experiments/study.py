@@ -126,12 +126,12 @@ def report(
     """
     output, arms = Path(output), list(dict.fromkeys(r.arm for r in rows))
     metrics = list(dict.fromkeys(m for r in rows for m in r.metrics))
-    made = environment()
+    machine = environment()
     written = [
         {"arm": r.arm, "seed": r.seed, "parameters": r.parameters}
         | {name: r.metrics.get(name, "") for name in metrics}
         | {"seconds": round(r.seconds, 1), "error": r.error}
-        | columns(made)
+        | columns(machine)
         for r in rows
     ]
     write_csv(output / "results.csv", written)
@@ -139,11 +139,11 @@ def report(
     lines = [f"| arm | parameters | {metric} | seeds | seconds |", "|---|---|---|---|---|"]
     for arm in arms:
         mine = [r for r in rows if r.arm == arm]
-        found = interval(list(values(rows, arm, metric).values()))
+        mean = interval(list(values(rows, arm, metric).values()))
         parameters = next((f"{r.parameters:,}" for r in mine if r.parameters), "-")
         seconds = np.median([r.seconds for r in mine])
         lines.append(
-            f"| {arm} | {parameters} | {found} | {found.count}/{len(mine)} | {seconds:.0f} |"
+            f"| {arm} | {parameters} | {mean} | {mean.count}/{len(mine)} | {seconds:.0f} |"
         )
     if claims:
         lines += ["", "| claim | difference, paired by seed | verdict |", "|---|---|---|"]
@@ -154,26 +154,27 @@ def report(
         "",
         *notes,
         "",
-        f"Mean ± half of the 95 % interval over seeds. {made['processor']}, {made['cores']} cores, "
-        f"TensorFlow {made['versions'].get('tensorflow')}, Keras {made['versions'].get('keras')}, "
-        f"{made['date'][:10]}. Command: `{made['command']}`",
+        f"Mean ± half of the 95 % interval over seeds. {machine['processor']}, "
+        f"{machine['cores']} cores, TensorFlow {machine['versions'].get('tensorflow')}, "
+        f"Keras {machine['versions'].get('keras')}, "
+        f"{machine['date'][:10]}. Command: `{machine['command']}`",
     ]
     result = "\n".join(lines) + "\n"
     write_text(output / "table.md", result)
     write_text(
-        output / "study.json", json.dumps({"study": name, **made, **(extra or {})}, indent=2)
+        output / "study.json", json.dumps({"study": name, **machine, **(extra or {})}, indent=2)
     )
     return result
 
 
 def parser(name: str, overrides: bool = True) -> argparse.ArgumentParser:
     """The options that all studies have, and `overrides` for those whose arms are recipes."""
-    made = argparse.ArgumentParser(prog=f"tfzoo study {name}")
+    arguments = argparse.ArgumentParser(prog=f"tfzoo study {name}")
     if overrides:
-        made.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm")
-    made.add_argument("--seeds", default="0,1,2", help="comma-separated; default 0,1,2")
-    made.add_argument("--output", type=expanded, help=f"folder; default studies/{name}-<data>")
-    return made
+        arguments.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm")
+    arguments.add_argument("--seeds", default="0,1,2", help="comma-separated; default 0,1,2")
+    arguments.add_argument("--output", type=expanded, help=f"folder; default studies/{name}-<data>")
+    return arguments
 
 
 def parse_seeds(text: str) -> list[int]:

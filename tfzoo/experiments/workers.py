@@ -192,9 +192,9 @@ def workers(
         time_limit: seconds for one request.
     """
     limit = memory_limit or 0.8 * psutil.virtual_memory().available
-    made = {name: Worker(limit, time_limit) for name in names}
+    started = {name: Worker(limit, time_limit) for name in names}
     try:
-        yield made
+        yield started
     finally:
-        for worker in made.values():
+        for worker in started.values():
             worker.close()

@@ -60,8 +60,8 @@ def mean_average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         keep = relevant.any(1)
         if keep.any():
             scores = np.maximum(similarity[keep], -2)  # the query itself last, by a finite number
-            found = label_ranking_average_precision_score(relevant[keep], scores)
-            total, count = total + found * keep.sum(), count + keep.sum()
+            precision = label_ranking_average_precision_score(relevant[keep], scores)
+            total, count = total + precision * keep.sum(), count + keep.sum()
     if not count:
         raise ValueError("labels: no class has two rows")
     return float(total / count)

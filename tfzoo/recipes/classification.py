@@ -46,15 +46,15 @@ class Classification(Recipe[C, data.Datasets]):
 
     def datasets(self, config: C) -> data.Datasets:
         """Training rows, some classes cut, and whole validation and test splits."""
-        found = data.builder(config.data)
-        train, *others = _splits(found)
-        held = _in_memory(found, train, self.feature)
+        builder = data.builder(config.data)
+        train, *others = _splits(builder)
+        held = _in_memory(builder, train, self.feature)
         rows = cut(held["label"], config.rare.classes, config.rare.examples, config.seed)
         if len(rows) < len(held["label"]):
             held = {name: array[rows] for name, array in held.items()}
         values = held[self.feature]
         x, y = memory.tensor(values), memory.tensor(held["label"])
-        classes, shape = found.info.features["label"].num_classes, x.shape[1:]
+        classes, shape = builder.info.features["label"].num_classes, x.shape[1:]
 
         def example(index: tf.Tensor, epoch: tf.Tensor) -> tuple[Tensor, Tensor]:
             return x[index], y[index]
@@ -75,18 +75,18 @@ class Classification(Recipe[C, data.Datasets]):
             steps_per_epoch=config.steps_per_epoch,
         )
         validation, test = (
-            data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
+            data.eval_batches(data.split(builder, s), batch_size=config.batch_size, map_fn=plain)
             for s in others
         )
         for name in others:
-            check_metric(config, _labels(found, name, self.feature, shape), classes, name)
+            check_metric(config, _labels(builder, name, self.feature, shape), classes, name)
         info = data.Info(
             stream.steps_per_epoch,
             examples=len(rows),
-            version=found.info.full_name,
+            version=builder.info.full_name,
             shape=values.shape[1:],
             dtype=values.dtype.name,
-            classes=tuple(found.info.features["label"].names),
+            classes=tuple(builder.info.features["label"].names),
             **data.moments(values),
         )
         return data.Datasets(stream, validation, test, info)
@@ -165,16 +165,16 @@ class Table(Classification[C]):
         """Shape and classes: by `model.inputs`, of two classes, where no file is given."""
         if config.model.inputs and config.data.name == "tfzoo_table" and config.data.path is None:
             return data.Info(1, shape=(config.model.inputs,), classes=("0", "1"), guesses=_GUESSED)
-        found = data.builder(config.data)
-        if "features" not in found.info.features:
+        builder = data.builder(config.data)
+        if "features" not in builder.info.features:
             raise InputError(f"data.name={config.data.name!r}: must have features and label")
-        count = found.info.splits["train"].num_examples
+        count = builder.info.splits["train"].num_examples
         return data.Info(
             data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
             examples=count,
-            version=found.info.full_name,
-            shape=found.info.features["features"].shape,
-            classes=tuple(found.info.features["label"].names),
+            version=builder.info.full_name,
+            shape=builder.info.features["features"].shape,
+            classes=tuple(builder.info.features["label"].names),
             guesses=("mean", "std"),
         )
 
@@ -224,45 +224,45 @@ def check_metric(
         ) from None
 
 
-def _splits(found: Any) -> tuple[str, str, str]:
+def _splits(builder: Any) -> tuple[str, str, str]:
     """Train, validation and test; a tenth of the training split where there is no validation."""
-    if "validation" in found.info.splits:
-        return data.three_splits(found)
+    if "validation" in builder.info.splits:
+        return data.three_splits(builder)
     return "train[:90%]", "train[90%:]", "test"
 
 
-def _in_memory(found: Any, split: str, feature: str) -> dict[str, np.ndarray]:
+def _in_memory(builder: Any, split: str, feature: str) -> dict[str, np.ndarray]:
     """A whole split.
 
     Raises:
         InputError: it lacks the features, or its examples are not of one shape.
     """
-    features = found.info.features
+    features = builder.info.features
     if feature not in features or "label" not in features:
         raise InputError(
-            f"data.name={found.name!r}: must have {feature} and label, has {', '.join(features)}"
+            f"data.name={builder.name!r}: must have {feature} and label, has {', '.join(features)}"
         )
-    examples = data.split(found, split).map(lambda x: {n: x[n] for n in (feature, "label")})
+    examples = data.split(builder, split).map(lambda x: {n: x[n] for n in (feature, "label")})
     try:
         return memory.arrays(examples)
     except InputError:
         raise
     except ValueError:
-        raise InputError(f"data.name={found.name!r}: {feature} must be of one shape") from None
+        raise InputError(f"data.name={builder.name!r}: {feature} must be of one shape") from None
 
 
-def _labels(found: Any, split: str, feature: str, shape: tf.TensorShape) -> np.ndarray:
+def _labels(builder: Any, split: str, feature: str, shape: tf.TensorShape) -> np.ndarray:
     """Labels of a split whose examples have the shape of the training split's.
 
     Raises:
         InputError: they have another.
     """
-    pairs = data.split(found, split).map(lambda x: (x["label"], tf.shape(x[feature])))
+    pairs = data.split(builder, split).map(lambda x: (x["label"], tf.shape(x[feature])))
     labels, shapes = zip(*pairs.as_numpy_iterator(), strict=True)
     for other in shapes:
         if other.tolist() != shape.as_list():
             raise InputError(
-                f"data.name={found.name!r}: {feature} of {split!r} has shape {other.tolist()}, "
+                f"data.name={builder.name!r}: {feature} of {split!r} has shape {other.tolist()}, "
                 f"must be {shape.as_list()}, that of the training split"
             )
     return np.array(labels)

@@ -70,8 +70,8 @@ class ImageClassification(Recipe[C, data.Datasets]):
 
     def datasets(self, config: Any) -> data.Datasets:
         """Images resized (and augmented for training), labels one-hot."""
-        found = data.builder(config.data)
-        info = builder_info(found, config)
+        builder = data.builder(config.data)
+        info = builder_info(builder, config)
         classes, size = info.num_classes, self.image_size(config, info)
 
         def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
@@ -82,7 +82,7 @@ class ImageClassification(Recipe[C, data.Datasets]):
             return transforms.to_size(example["image"], size), tf.one_hot(example["label"], classes)
 
         options = self.stream_options(config)
-        return image_datasets(found, config, info, prepare, plain, **options)
+        return image_datasets(builder, config, info, prepare, plain, **options)
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
         """Accuracy, cross-entropy and number of test images."""
@@ -98,7 +98,7 @@ class ImageClassification(Recipe[C, data.Datasets]):
 
 
 def image_datasets(
-    found: Any, config: Any, info: data.Info, prepare: Any, plain: Any, **options: Any
+    builder: Any, config: Any, info: data.Info, prepare: Any, plain: Any, **options: Any
 ) -> data.Datasets:
     """Training stream and evaluation batches of a builder's three splits.
 
@@ -110,9 +110,9 @@ def image_datasets(
         plain: `example -> element` for evaluation.
         **options: of `tfzoo.data.image_stream`.
     """
-    train, *others = data.three_splits(found)
+    train, *others = data.three_splits(builder)
     stream = data.image_stream(
-        found,
+        builder,
         train,
         map_fn=prepare,
         batch_size=config.batch_size,
@@ -121,7 +121,7 @@ def image_datasets(
         **options,
     )
     validation, test = (
-        data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
+        data.eval_batches(data.split(builder, s), batch_size=config.batch_size, map_fn=plain)
         for s in others
     )
     return data.Datasets(stream, validation, test, info)
@@ -132,23 +132,23 @@ def image_info(config: Any) -> data.Info:
     count = _PUBLIC.get(config.data.name)
     if count is None:
         return builder_info(data.builder(config.data), config)
-    found = data.unprepared(config.data)
-    return _info(found, count, config, guesses=("low", "high", "mean", "std"))
+    builder = data.unprepared(config.data)
+    return _info(builder, count, config, guesses=("low", "high", "mean", "std"))
 
 
-def builder_info(found: Any, config: Any) -> data.Info:
+def builder_info(builder: Any, config: Any) -> data.Info:
     """What a prepared builder's labelled images say of themselves.
 
     Raises:
         InputError: its examples are no labelled images.
     """
-    train = data.three_splits(found)[0]
-    _check_features(found, config)
-    count, told = found.info.splits[train].num_examples, _told_scale(config)
+    train = data.three_splits(builder)[0]
+    _check_features(builder, config)
+    count, told = builder.info.splits[train].num_examples, _told_scale(config)
     if told and count > LARGE:
-        dtype = tf.as_dtype(found.info.features["image"].np_dtype)
-        return _info(found, count, config, low=float(dtype.min), high=float(dtype.max))
-    return _info(found, count, config, **data.statistics(found, train))
+        dtype = tf.as_dtype(builder.info.features["image"].np_dtype)
+        return _info(builder, count, config, low=float(dtype.min), high=float(dtype.max))
+    return _info(builder, count, config, **data.statistics(builder, train))
 
 
 def _told_scale(config: Any) -> bool:
@@ -156,8 +156,8 @@ def _told_scale(config: Any) -> bool:
     return getattr(config.model, "pixel_mean", 0.0) is not None
 
 
-def _check_features(found: Any, config: Any) -> None:
-    features = found.info.features
+def _check_features(builder: Any, config: Any) -> None:
+    features = builder.info.features
     if "image" not in features or "label" not in features:
         raise InputError(
             f"data.name={config.data.name!r}: must have image and label, has {', '.join(features)}"
@@ -167,12 +167,12 @@ def _check_features(found: Any, config: Any) -> None:
         raise InputError(f"data.name={config.data.name!r}: images {shape}, must be [H, W, C]")
 
 
-def _info(found: Any, examples: int, config: Any, **known: Any) -> data.Info:
-    features = found.info.features
+def _info(builder: Any, examples: int, config: Any, **known: Any) -> data.Info:
+    features = builder.info.features
     return data.Info(
         data.epoch_steps(examples, config.batch_size, config.steps_per_epoch),
         examples=examples,
-        version=found.info.full_name,
+        version=builder.info.full_name,
         dtype=tf.as_dtype(features["image"].np_dtype).name,
         classes=tuple(features["label"].names),
         **{"shape": tuple(features["image"].shape), **known},

@@ -45,16 +45,16 @@ class Retrieval(Recipe[C, data.Datasets]):
 
     def datasets(self, config: C) -> data.Datasets:
         """All splits joined and parted by class."""
-        found = data.builder(config.data)
-        features = found.info.features
+        builder = data.builder(config.data)
+        features = builder.info.features
         for name in ("image", config.label):
             if name not in features:
                 raise InputError(
                     f"data.name={config.data.name!r}: has no feature {name!r}; must be of "
                     f"{', '.join(features)}"
                 )
-        names = [s for s in ("train", "validation", "test") if s in found.info.splits]
-        joined = data.split(found, "+".join(names), encoded=True)
+        names = [s for s in ("train", "validation", "test") if s in builder.info.splits]
+        joined = data.split(builder, "+".join(names), encoded=True)
         decode, size = features["image"].decode_example, config.model.image_size
         first, second = config.train_classes, config.train_classes + config.validation_classes
 
@@ -74,7 +74,7 @@ class Retrieval(Recipe[C, data.Datasets]):
                     f"train_classes={first}, validation_classes={second - first}: leave no "
                     f"{name} images of {config.data.name!r}"
                 )
-        stored = memory.stored_bytes(found, names[0])
+        stored = memory.stored_bytes(builder, names[0])
         stream = self.stream(config, parts[0], counts[0], stored, decode)
         validation, test = (
             data.eval_batches(p, batch_size=config.batch_size, map_fn=plain) for p in parts[1:]
@@ -92,7 +92,7 @@ class Retrieval(Recipe[C, data.Datasets]):
         info = data.Info(
             stream.steps_per_epoch,
             examples=counts[0],
-            version=found.info.full_name,
+            version=builder.info.full_name,
             dtype=dtype.name,
             **known | {"shape": (size, size, channels)},
         )
@@ -118,12 +118,12 @@ class Retrieval(Recipe[C, data.Datasets]):
     def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
         """recall@k on the classes for test, and the number of their images."""
         labels, embeddings = answers(model, datasets.test)
-        found = {
+        metrics = {
             f"recall_at_{k}": recall_at_k(labels, embeddings, k)
             for k in config.report_k
             if k < len(labels)
         }
-        return found | {"count": len(labels)}
+        return metrics | {"count": len(labels)}
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` and `bytes(encoded)`, to `embedding`."""
@@ -137,8 +137,8 @@ def training_view(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
     if image.shape[0] == size and image.shape[1] == size:
         return tf.cast(image, tf.float32)
     crop, mirror = tf.unstack(tf.random.split(seed, 2))
-    found = augment.flip(augment.random_resized_crop(image, crop, size), mirror)
-    return tf.ensure_shape(tf.cast(found, tf.float32), [size, size, image.shape[-1]])
+    view = augment.flip(augment.random_resized_crop(image, crop, size), mirror)
+    return tf.ensure_shape(tf.cast(view, tf.float32), [size, size, image.shape[-1]])
 
 
 def _whole(image: tf.Tensor, size: int) -> tf.Tensor:

@@ -252,13 +252,13 @@ def _cast(
     specs: Mapping[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]
 ) -> tuple[bool, dict[str, np.ndarray]]:
     """Whether nothing changes, and the arrays in the dtypes of a signature."""
-    found = dict(arrays)
+    tensors = dict(arrays)
     for name in arrays.keys() & specs.keys():
         spec = spec_of(name, specs[name])
         if tf.as_dtype(arrays[name].dtype) != spec.dtype:
             with contextlib.suppress(InputError):  # let the server say what is wrong with it
-                found[name] = cast(spec, arrays[name])
-    return all(found[name] is arrays[name] for name in arrays), found
+                tensors[name] = cast(spec, arrays[name])
+    return all(tensors[name] is arrays[name] for name in arrays), tensors
 
 
 def _error_text(error: urllib.error.HTTPError) -> str:

@@ -122,13 +122,13 @@ def _run(
             f"outputs {', '.join(sorted(outputs))}; use Predict"
         )
     rows = _serialised(given)
-    found = servable.run(key, {"inputs": rows}, deadline=deadline)
-    for name, value in found.items():
+    columns = servable.run(key, {"inputs": rows}, deadline=deadline)
+    for name, value in columns.items():
         if value.shape[:1] != rows.shape:
             raise _refused(
                 f"Expected {name} output batch size of {len(rows)}. Got: {list(value.shape)}"
             )
-    return found
+    return columns
 
 
 def _serialised(given: input_pb2.Input) -> np.ndarray:

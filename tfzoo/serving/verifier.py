@@ -94,13 +94,13 @@ class _Check:
         inputs = set(self.served.structured_input_signature[1])
         if inputs != set(self.signature.inputs):
             self._fail(f"inputs are {sorted(inputs)}, must be {sorted(self.signature.inputs)}")
-        found = self._call(self.served)
-        self._check_finite(found, "on the examples")
+        outputs = self._call(self.served)
+        self._check_finite(outputs, "on the examples")
         if self.signature.batched:
-            self._check_batching(found)
-        self._compare(found, self._eager(), "is not what the Keras model gives", self.coarse)
+            self._check_batching(outputs)
+        self._compare(outputs, self._eager(), "is not what the Keras model gives", self.coarse)
         if self.signature.xla:
-            self._check_xla(found)
+            self._check_xla(outputs)
 
     def _eager(self) -> dict[str, np.ndarray]:
         return self.signature(**self.signature.examples)
@@ -125,8 +125,8 @@ class _Check:
             self._fail(f"batching changes the shape of the answer: {error}")
         self._compare(parts, whole, "depends on the other rows of the batch", self.coarse)
 
-    def _check_finite(self, found: dict[str, np.ndarray], where: str) -> None:
-        for output, value in found.items():
+    def _check_finite(self, outputs: dict[str, np.ndarray], where: str) -> None:
+        for output, value in outputs.items():
             if _is_float(value) and not np.isfinite(value.astype("float64")).all():
                 self._fail(f"output {output!r} is not finite {where}")
 
@@ -137,26 +137,26 @@ class _Check:
             for name, value in self.signature.examples.items()
         }
         try:  # one trace and one call for each signature, which TensorFlow takes for retracing
-            found = self._call(compiled.get_concrete_function(**specs))
+            outputs = self._call(compiled.get_concrete_function(**specs))
         except (tf.errors.OpError, ValueError, NotImplementedError) as error:
             self._fail(f"does not compile under XLA; say xla=False: {first_line(error)}")
-        self._check_finite(found, "under XLA")
+        self._check_finite(outputs, "under XLA")
         if _draws(self.served):
-            found = {
-                k: expected[k] if v.shape == expected[k].shape else v for k, v in found.items()
+            outputs = {
+                k: expected[k] if v.shape == expected[k].shape else v for k, v in outputs.items()
             }
-        self._compare(found, expected, "is another under XLA", lenient=True)
+        self._compare(outputs, expected, "is another under XLA", lenient=True)
 
     def _compare(
         self,
-        found: dict[str, np.ndarray],
+        outputs: dict[str, np.ndarray],
         expected: dict[str, np.ndarray],
         what: str,
         lenient: bool,
     ) -> None:
-        if found.keys() != expected.keys():
-            self._fail(f"outputs are {sorted(found)}, must be {sorted(expected)}")
-        for output, value in found.items():
+        if outputs.keys() != expected.keys():
+            self._fail(f"outputs are {sorted(outputs)}, must be {sorted(expected)}")
+        for output, value in outputs.items():
             wanted = expected[output]
             if value.shape != wanted.shape or value.dtype != wanted.dtype:
                 self._fail(

@@ -82,8 +82,8 @@ def write(
 def versions(directory: str | Path) -> dict[int, Path]:
     """The versions in a model's folder, in order, as TensorFlow Serving sees them."""
     folder = Path(expanded(directory))
-    found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    numbered = {int(p.name): p for p in found if p.name.isascii() and p.name.isdigit()}
+    folders = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    numbered = {int(p.name): p for p in folders if p.name.isascii() and p.name.isdigit()}
     return dict(sorted(numbered.items()))
 
 

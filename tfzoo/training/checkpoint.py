@@ -25,7 +25,7 @@ def state_variables(*objects: Any) -> list[keras.Variable]:
     variables, and `optimizer_variables` where it has more than one optimizer; anything else
     contributes its `variables`.
     """
-    found: dict[int, keras.Variable] = {}
+    variables: dict[int, keras.Variable] = {}
     for item in objects:
         groups = [item.variables]
         if isinstance(item, keras.Model):
@@ -36,8 +36,8 @@ def state_variables(*objects: Any) -> list[keras.Variable]:
                     item.optimizer.build(item.trainable_variables)
                 groups.append(item.optimizer.variables)
         for variable in (v for group in groups for v in group):
-            found.setdefault(id(variable), variable)
-    return list(found.values())
+            variables.setdefault(id(variable), variable)
+    return list(variables.values())
 
 
 class Checkpoints:

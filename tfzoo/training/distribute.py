@@ -64,9 +64,9 @@ def _check_cluster(text: str | None) -> None:
     if text is None:
         raise InputError("distribute='multi_worker': needs the environment variable TF_CONFIG")
     try:
-        found = json.loads(text)
-        task = found["task"]
-        found["cluster"][task["type"]][int(task["index"])]
+        cluster = json.loads(text)
+        task = cluster["task"]
+        cluster["cluster"][task["type"]][int(task["index"])]
     except (ValueError, TypeError, LookupError):
         raise InputError(
             f"TF_CONFIG={text!r}: must be JSON that names the cluster and this task of it, e.g. "

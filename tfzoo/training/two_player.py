@@ -66,11 +66,11 @@ class TwoPlayer(ZooModel):
         if not self.compiled:
             return None
         inner = {
-            key: getattr(found, "inner_optimizer", found)
-            for key, found in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
+            key: getattr(optimizer, "inner_optimizer", optimizer)
+            for key, optimizer in (("optimizer", self.optimizer), ("g_optimizer", self.g_optimizer))
         }
-        made = {key: keras.saving.serialize_keras_object(o) for key, o in inner.items()}
-        return super().get_compile_config() | made
+        config = {key: keras.saving.serialize_keras_object(o) for key, o in inner.items()}
+        return super().get_compile_config() | config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as when the model was saved."""

@@ -163,20 +163,20 @@ def _read(path: str) -> dict[str, Any]:
     other = [name for name in unread(archive, _WANTED) if name[:2] in ("x_", "y_")]
     if other:  # a split that nobody would read
         raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
-    found = chosen(path, archive, _WANTED)
+    names = chosen(path, archive, _WANTED)
     for split in SPLITS:
-        parts = [found.pop(name) for name in (f"jpeg_{split}", f"off_{split}") if name in found]
+        parts = [names.pop(name) for name in (f"jpeg_{split}", f"off_{split}") if name in names]
         if not parts:
             continue
-        if len(parts) == 1 or f"x_{split}" in found:
+        if len(parts) == 1 or f"x_{split}" in names:
             raise InputError(
                 f"data.path={path!r}: must hold both jpeg_{split} and off_{split}, and then no x"
             )
         try:
-            found[f"x_{split}"] = Jpegs(parts[0], parts[1].whole())
+            names[f"x_{split}"] = Jpegs(parts[0], parts[1].whole())
         except (OSError, ValueError) as error:
             raise InputError(f"data.path={path!r}: jpeg_{split}: {error}") from None
-    return found
+    return names
 
 
 def _checked(path: str, split: str, arrays: dict[str, Any]) -> tuple[Sliced, np.ndarray]:

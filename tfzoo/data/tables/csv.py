@@ -93,8 +93,8 @@ class TfzooBreastCancer(_Table):
         del manager
         from sklearn.datasets import load_breast_cancer
 
-        found = load_breast_cancer()
-        return self._parts(found.data, 1 - found.target)
+        cancer = load_breast_cancer()
+        return self._parts(cancer.data, 1 - cancer.target)
 
 
 class TfzooTable(_Table):
@@ -156,8 +156,8 @@ def read(path: str, faults: Faults | None = None) -> tuple[np.ndarray, np.ndarra
         raise InputError(f"data.path={path!r}: must have rows of features and a class")
     names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2 or counts.min() < 3:
-        found = ", ".join(f"{n}: {c}" for n, c in zip(names[:10], counts, strict=False))
-        raise InputError(f"data.path={path!r}: must have two classes of 3 rows, has {found}")
+        listed = ", ".join(f"{n}: {c}" for n, c in zip(names[:10], counts, strict=False))
+        raise InputError(f"data.path={path!r}: must have two classes of 3 rows, has {listed}")
     order = np.argsort(-counts, kind="stable")
     y = np.argsort(order)[numbers.reshape(-1)]  # by falling frequency
     return np.array(values).reshape(-1, width - 1), y, tuple(map(str, names[order]))
