@@ -32,7 +32,7 @@ class Mocked:
         rng = np.random.default_rng(len(split))
         images = rng.integers(0, 256, (24, *shape)).astype("uint8")
         labels = rng.integers(0, self.classes, 24)
-        found = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+        dataset = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
         if decoders:
-            return found.map(lambda x: {**x, "image": tf.io.encode_jpeg(x["image"])})
-        return found.map(lambda x: {**x, "image": tf.ensure_shape(x["image"], self.shape)})
+            return dataset.map(lambda x: {**x, "image": tf.io.encode_jpeg(x["image"])})
+        return dataset.map(lambda x: {**x, "image": tf.ensure_shape(x["image"], self.shape)})

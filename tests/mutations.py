@@ -15,10 +15,12 @@ def mutated(data):
     """Some bytes of it changed, cut off, or doubled."""
 
     def change(edits, end, again):
-        made = bytearray(data)
+        changed = bytearray(data)
         for place, value in edits:
-            made[place % len(made)] = value
-        return bytes(made[: end % (len(made) + 1)] if end % 3 == 0 else made) * (2 if again else 1)
+            changed[place % len(changed)] = value
+        if end % 3 == 0:
+            changed = changed[: end % (len(changed) + 1)]
+        return bytes(changed) * (2 if again else 1)
 
     edit = st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255))
     return st.builds(

@@ -32,10 +32,10 @@ def child(*words):
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
 
-def assert_near(found, wanted, what):
-    assert found.keys() == wanted.keys(), what
+def assert_near(actual, wanted, what):
+    assert actual.keys() == wanted.keys(), what
     for name, value in wanted.items():
-        a, b = np.asarray(found[name]), np.asarray(value)
+        a, b = np.asarray(actual[name]), np.asarray(value)
         assert a.shape == b.shape, (what, name)
         if b.dtype.kind == "f":
             scale = float(np.abs(b).max(initial=0.0))
@@ -80,9 +80,9 @@ def test_from_training_to_an_answer(recipe, tmp_path, capsys):
         tmp_path / "out.npz",
     )
     with np.load(tmp_path / "out.npz", allow_pickle=False) as out:
-        found = {key: out[key] for key in out.files}
+        outputs = {key: out[key] for key in out.files}
     for name, outputs in wanted.items():
-        mine = {k.split("/")[1]: v for k, v in found.items() if k.split("/")[0] == name}
+        mine = {k.split("/")[1]: v for k, v in outputs.items() if k.split("/")[0] == name}
         assert_near(mine, outputs, f"{recipe} {name}, without tfzoo")
 
     with serving.serve(exported, rest_port=0, grpc_port=0) as server:

@@ -152,11 +152,11 @@ def test_an_argument_out_of_its_annotated_range_is_refused_before_the_constructo
     class Below(Ranged):
         pass
 
-    for made in (Ranged, Below):
+    for ranged in (Ranged, Below):
         with pytest.raises(InputError, match="^size=0: must be at least 1$"):
-            made(0)
+            ranged(0)
         with pytest.raises(InputError, match="^mode='c': must be one of a, b$"):
-            made(1, mode="c")
+            ranged(1, mode="c")
     with pytest.raises(AssertionError, match="begun"):
         Ranged(np.int32(1))
 

@@ -89,13 +89,13 @@ def test_evaluate_of_a_package_weight_is_that_of_the_command(name):
     model, resolved = runner.open_trained(name)
     datasets = resolved.recipe.datasets(resolved.config)
     wanted = resolved.recipe.evaluate(model, datasets, resolved.config)
-    found = model.evaluate(datasets.test, verbose=0, return_dict=True)
+    evaluated = model.evaluate(datasets.test, verbose=0, return_dict=True)
     if name in ("afv/digits", "ala/digits", "metricopt/digits_mcr"):  # trained on another loss
-        del found["loss"]
-    same = wanted.keys() & found.keys()
-    assert same == found.keys() - ({"loss"} if name == "aft/pydoc" else set())
+        del evaluated["loss"]
+    same = wanted.keys() & evaluated.keys()
+    assert same == evaluated.keys() - ({"loss"} if name == "aft/pydoc" else set())
     for key in same:
-        assert found[key] == pytest.approx(wanted[key], rel=1e-4)
+        assert evaluated[key] == pytest.approx(wanted[key], rel=1e-4)
 
 
 def test_a_package_weight_goes_on_training_or_comes_without_optimizer(recwarn):

@@ -146,8 +146,8 @@ def test_train_evaluate_predict_export_of_a_run(tmp_path, capsys):
         assert status == 0, err
         return out
 
-    found = dict(line.split() for line in said("evaluate", folder).splitlines())
-    assert float(found["accuracy"]) == pytest.approx(metrics["accuracy"], abs=1e-5)
+    evaluated = dict(line.split() for line in said("evaluate", folder).splitlines())
+    assert float(evaluated["accuracy"]) == pytest.approx(metrics["accuracy"], abs=1e-5)
     image = tmp_path / "image.json"
     image.write_text(json.dumps({"images": [[[[3]] * 8] * 8]}))
     answer = json.loads(said("predict", folder, image))

@@ -32,18 +32,18 @@ def parsed(*overrides):
 
 
 def test_values_are_converted_and_nested():
-    found = parsed("model.rate=1", "model.windows=[3]", "steps_per_epoch=null", "seed=7")
-    assert found.model == Model(rate=1.0, windows=[3])
-    assert found.seed == 7 and found.steps_per_epoch is None
+    toy = parsed("model.rate=1", "model.windows=[3]", "steps_per_epoch=null", "seed=7")
+    assert toy.model == Model(rate=1.0, windows=[3])
+    assert toy.seed == 7 and toy.steps_per_epoch is None
 
 
 def test_the_config_is_frozen_and_survives_yaml(tmp_path):
-    found = parsed("model.dim=3")
+    toy = parsed("model.dim=3")
     with pytest.raises(AttributeError):
-        found.seed = 1
+        toy.seed = 1
     path = tmp_path / "config.yaml"
-    path.write_text(config.to_yaml(found))
-    assert config.load(Example, path) == found
+    path.write_text(config.to_yaml(toy))
+    assert config.load(Example, path) == toy
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_numbers_that_float32_does_not_hold():
 
 def test_references_to_other_keys_defaults_and_the_environment(monkeypatch):
     monkeypatch.setenv("STEPS", "9")
-    found = parsed("seed=${model.dim}", "steps_per_epoch=${oc.env:STEPS}", "model.dim=${epochs}")
-    assert (found.seed, found.steps_per_epoch, found.model.dim) == (2, 9, 2)
+    toy = parsed("seed=${model.dim}", "steps_per_epoch=${oc.env:STEPS}", "model.dim=${epochs}")
+    assert (toy.seed, toy.steps_per_epoch, toy.model.dim) == (2, 9, 2)
 
 
 @pytest.mark.parametrize("value", ["${nope}", "${task}", "${oc.env:UNSET}"])
@@ -130,8 +130,8 @@ class Source(config.Config):
 def test_paths_are_expanded(given, meant, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("STORE", "/store")
-    found = config.resolve(Source, config.parse({}, [f"path={given}"]))
-    assert found.path == (meant and meant.replace("HOME", str(tmp_path)))
+    source = config.resolve(Source, config.parse({}, [f"path={given}"]))
+    assert source.path == (meant and meant.replace("HOME", str(tmp_path)))
 
 
 def test_wrong_files(tmp_path):

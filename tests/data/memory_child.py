@@ -33,8 +33,8 @@ class Peak:
         self.watch.join()
 
     def now(self):
-        found = PROCESS.memory_info()
-        return found.rss - found.shared
+        memory = PROCESS.memory_info()
+        return memory.rss - memory.shared
 
     def look(self):
         while not self.done.is_set():
@@ -60,10 +60,10 @@ def main(folder):
     for name in ("small", "large"):
         config = data.DataConfig("tfzoo_arrays", folder, f"{folder}/{name}.npz")
         with Peak() as prepared:
-            found = data.builder(config)
+            builder = data.builder(config)
         with Peak() as opened:
             stream = data.image_stream(
-                found,
+                builder,
                 "train",
                 map_fn=lambda x, seed: (x["image"], x["label"]),
                 batch_size=4,
@@ -88,15 +88,15 @@ def main(folder):
 
 def classified(folder):
     """A recipe that holds its images in memory; `main` has prepared them."""
-    found = {}
+    peaks = {}
     for name in ("small", "large"):
         words = ["data.name=tfzoo_arrays", f"data.path={folder}/{name}.npz", "batch_size=4"]
         resolved = runner.resolve("metricopt/digits_mcr", [*words, f"data.data_dir={folder}"])
         with Peak() as opened:
             datasets = resolved.recipe.datasets(resolved.config)
             next(iter(datasets.train.from_step(0)))
-        found["classified"] = opened.above
-    return found
+        peaks["classified"] = opened.above
+    return peaks
 
 
 def played(folder):
@@ -121,11 +121,11 @@ def recorded(folder):
         rewards=np.zeros(count, np.float32),
         terminals=np.arange(count) % 200 == 199,
     )
-    found = data.builder(data.DataConfig("tfzoo_transitions", folder, f"{folder}/t.npz"))
+    builder = data.builder(data.DataConfig("tfzoo_transitions", folder, f"{folder}/t.npz"))
     with Peak() as read:
-        whole = data.transitions(found)
+        whole = data.transitions(builder)
     size = sum(array.nbytes for array in whole.arrays().values())
-    shard = found.info.splits["train"].num_bytes
+    shard = builder.info.splits["train"].num_bytes
     return {"transitions": size, "shard": shard, "recorded": read.above}
 
 

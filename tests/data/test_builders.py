@@ -20,12 +20,12 @@ from tfzoo.data import DataConfig
 SPLITS = ("train", "validation", "test")
 
 
-def examples(found, split):
-    return list(data.split(found, split).as_numpy_iterator())
+def examples(builder, split):
+    return list(data.split(builder, split).as_numpy_iterator())
 
 
-def text(found):
-    return [data.read_bytes(data.split(found, name)).tobytes() for name in SPLITS]
+def text(builder):
+    return [data.read_bytes(data.split(builder, name)).tobytes() for name in SPLITS]
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +38,11 @@ def test_digits_are_scikit_learns_in_fixed_stratified_splits(digits):
     assert [len(parts[name]) for name in SPLITS] == [1197, 300, 300]
     for name in ("validation", "test"):
         assert (np.bincount([e["label"] for e in parts[name]]) == 30).all()
-    found = {(e["image"].tobytes(), e["label"]) for part in parts.values() for e in part}
+    pairs = {(e["image"].tobytes(), e["label"]) for part in parts.values() for e in part}
     source = load_digits()
     images = source.images.astype(np.uint8)
-    assert found == {(x.tobytes(), y) for x, y in zip(images, source.target, strict=True)}
-    assert len(found) == 1797  # so no image is in two splits
+    assert pairs == {(x.tobytes(), y) for x, y in zip(images, source.target, strict=True)}
+    assert len(pairs) == 1797  # so no image is in two splits
     assert parts["train"][0]["image"].shape == (8, 8, 1)
     assert parts["train"][0]["image"].dtype == np.uint8
 
@@ -57,8 +57,8 @@ def test_splits_do_not_change_from_one_preparation_to_the_next(digits, tmp_path)
 def test_pydoc_is_the_documentation_of_this_python(tmp_path):
     from pydoc_data.topics import topics
 
-    found = data.builder(DataConfig("tfzoo_pydoc", str(tmp_path)))
-    train, validation, test = text(found)
+    builder = data.builder(DataConfig("tfzoo_pydoc", str(tmp_path)))
+    train, validation, test = text(builder)
     whole = train + validation + test
     assert whole == "\n".join(topics[name] for name in sorted(topics)).encode()
     assert len(train) == len(whole) * 90 // 100
@@ -88,11 +88,11 @@ def write(path, content):
 @pytest.mark.parametrize("name", ["raw", "a.zip", "a.xz", "a.gz"])
 def test_enwik8_reads_local_files_whole_and_prefix(tmp_path, source, name):
     path = write(tmp_path / name, source)
-    found = data.builder(DataConfig("enwik8", str(tmp_path / "tfds"), path))
-    parts = text(found)
+    builder = data.builder(DataConfig("enwik8", str(tmp_path / "tfds"), path))
+    parts = text(builder)
     assert b"".join(parts) == source  # several segments, in order
     assert [len(p) for p in parts] == [180000, 10000, 10001]
-    assert found.info.metadata["bytes"] == len(source)
+    assert builder.info.metadata["bytes"] == len(source)
     prefix = data.builder(DataConfig("enwik8", str(tmp_path / "tfds"), path, prefix_bytes=2000))
     assert b"".join(text(prefix)) == source[:2000]
     assert [len(p) for p in text(prefix)] == [1800, 100, 100]
@@ -115,10 +115,10 @@ def test_arrays_with_their_own_splits(tmp_path):
     parts = {f"x_{s}": rng.normal(size=(n, 3, 2)) for s, n in zip(SPLITS, (9, 4, 5), strict=True)}
     labels = {f"y_{s}": np.arange(len(parts[f"x_{s}"]))[:, None] % 3 for s in SPLITS}
     path = save(tmp_path / "a.npz", **parts, **labels, classes=np.array(["a", "b", "c"]))
-    found = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
-    assert found.info.features["label"].num_classes == 3
+    builder = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
+    assert builder.info.features["label"].num_classes == 3
     for name in SPLITS:
-        got = examples(found, name)
+        got = examples(builder, name)
         got = {e["image"].tobytes(): e["label"] for e in got}
         x, y = parts[f"x_{name}"], labels[f"y_{name}"][:, 0]
         assert got == {row.tobytes(): label for row, label in zip(x, y, strict=True)}
@@ -139,12 +139,12 @@ def test_arrays_of_jpeg_files(tmp_path):
         parts[f"y_{name}"] = np.arange(count) % 2
         expected[name] = x.astype(int)
     path = save(tmp_path / "a.npz", **parts)
-    found = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
-    assert found.info.features["image"].shape == (16, 32, 3)
-    got = [e["image"].astype(int) for e in examples(found, "test")]
+    builder = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
+    assert builder.info.features["image"].shape == (16, 32, 3)
+    got = [e["image"].astype(int) for e in examples(builder, "test")]
     gaps = np.abs(np.array(got)[:, None] - expected["test"][None]).max((2, 3, 4))
     assert sorted(gaps.argmin(1)) == list(range(5)) and gaps.min(1).max() <= 8
-    assert [found.info.splits[s].num_examples for s in SPLITS] == [18, 2, 5]
+    assert [builder.info.splits[s].num_examples for s in SPLITS] == [18, 2, 5]
 
 
 def test_other_arrays_are_passed_over_whatever_they_hold(tmp_path):
@@ -157,8 +157,8 @@ def test_other_arrays_are_passed_over_whatever_they_hold(tmp_path):
 def test_arrays_without_splits_are_split_disjointly(tmp_path):
     x, y = np.arange(60, dtype=np.uint16).reshape(30, 2), np.arange(30) % 2
     path = save(tmp_path / "a.npz", x=x, y=y)
-    found = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
-    parts = [[tuple(e["image"]) for e in examples(found, name)] for name in SPLITS]
+    builder = data.builder(DataConfig("tfzoo_arrays", str(tmp_path / "tfds"), path))
+    parts = [[tuple(e["image"]) for e in examples(builder, name)] for name in SPLITS]
     assert [len(p) for p in parts] == [24, 3, 3]
     assert sorted(sum(parts, [])) == [tuple(row) for row in x]
 
@@ -177,15 +177,15 @@ def test_image_folder_with_and_without_splits(tmp_path):
     (tmp_path / "plain" / "cat" / ".DS_Store").write_bytes(b"")
     for folder, sizes in (("plain", [16, 2, 2]), ("split", [20, 20, 20])):
         path = str(tmp_path / folder)
-        found = data.builder(DataConfig("tfzoo_image_folder", str(tmp_path / "tfds"), path))
-        assert found.info.features["label"].names == ["cat", "dog"]
-        assert [len(examples(found, name)) for name in SPLITS] == sizes
+        builder = data.builder(DataConfig("tfzoo_image_folder", str(tmp_path / "tfds"), path))
+        assert builder.info.features["label"].names == ["cat", "dog"]
+        assert [len(examples(builder, name)) for name in SPLITS] == sizes
     path = str(tmp_path / "plain")
-    found = data.builder(DataConfig("tfzoo_image_folder", str(tmp_path / "tfds"), path))
-    seen = [e for name in SPLITS for e in examples(found, name)]
+    builder = data.builder(DataConfig("tfzoo_image_folder", str(tmp_path / "tfds"), path))
+    seen = [e for name in SPLITS for e in examples(builder, name)]
     assert all(e["image"][0, 0, 0] % 10 == e["label"] for e in seen)
     assert len({int(e["image"][0, 0, 0]) for e in seen}) == 20
-    encoded = next(iter(data.split(found, "test", encoded=True)))["image"].numpy()
+    encoded = next(iter(data.split(builder, "test", encoded=True)))["image"].numpy()
     assert encoded in {p.read_bytes() for p in Path(path).glob("*/*.png")}
 
 

@@ -164,8 +164,8 @@ def test_image_folders(tmp_path):
 
 
 def test_a_split_that_is_not_there(tmp_path):
-    found = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
+    builder = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
     with pytest.raises(
         InputError, match="has no split 'trian.*; must be of train, validation, test"
     ):
-        data.split(found, "trian[:9%]")
+        data.split(builder, "trian[:9%]")

@@ -63,15 +63,15 @@ def arrays(tmp_path_factory):
 
 def test_statistics_are_of_the_training_split_and_kept(arrays):
     resolved = runner.resolve("collegial/digits", [*arrays, "batch_size=8"])
-    found = data.builder(resolved.config.data)
-    train = data.three_splits(found)[0]
-    x = np.stack([e["image"] for e in data.split(found, train).as_numpy_iterator()])
+    builder = data.builder(resolved.config.data)
+    train = data.three_splits(builder)[0]
+    x = np.stack([e["image"] for e in data.split(builder, train).as_numpy_iterator()])
     for _ in range(2):  # measured, then read
         info = resolved.recipe.datasets(resolved.config).info
         assert (info.low, info.high) == (0.0, 255.0)
         np.testing.assert_allclose(info.mean, x.mean((0, 1, 2)))
         np.testing.assert_allclose(info.std, x.std((0, 1, 2)))
-        kept = list(found.data_path.glob("statistics-image-*.json"))
+        kept = list(builder.data_path.glob("statistics-image-*.json"))
         assert len(kept) == 1
 
 

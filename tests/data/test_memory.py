@@ -15,17 +15,17 @@ from tfzoo.data.rows import CHUNK_BYTES
 def test_peaks_stay_below_the_data_and_one_chunk(tmp_path):
     status, out, err = command(TESTS / "data" / "memory_child.py", tmp_path, timeout=600)
     assert status == 0, err[-3000:]
-    found = json.loads(out.splitlines()[-1])
-    whole, large = found["data"], found["large"]
+    peaks = json.loads(out.splitlines()[-1])
+    whole, large = peaks["data"], peaks["large"]
     # TFDS sorts up to 1 GB in memory: here that is the one shard
     assert large["prepared"] < 1.3 * (whole + CHUNK_BYTES)
     assert large["opened"] < 1.3 * (0.8 * whole + CHUNK_BYTES)  # the train split
-    assert found["classified"] < 1.3 * (0.9 * whole + CHUNK_BYTES)
-    assert found["played"] < 1.3 * (found["video"] + CHUNK_BYTES)
-    assert found["recorded"] < 1.3 * (found["transitions"] + found["shard"])
-    assert "must have 64 rows" in found["says"]
-    assert found["declared"] < CHUNK_BYTES  # of 4 GB
-    assert found["covered"] < 4 * CHUNK_BYTES  # the points alone are 1.4 GB
+    assert peaks["classified"] < 1.3 * (0.9 * whole + CHUNK_BYTES)
+    assert peaks["played"] < 1.3 * (peaks["video"] + CHUNK_BYTES)
+    assert peaks["recorded"] < 1.3 * (peaks["transitions"] + peaks["shard"])
+    assert "must have 64 rows" in peaks["says"]
+    assert peaks["declared"] < CHUNK_BYTES  # of 4 GB
+    assert peaks["covered"] < 4 * CHUNK_BYTES  # the points alone are 1.4 GB
 
 
 def test_joined_parts_are_one_after_the_other_and_alike():
@@ -40,5 +40,5 @@ def test_joined_parts_are_one_after_the_other_and_alike():
 
 def test_arrays_of_strings_are_bytes():
     files = [b"a" * n for n in (5, 0, 3)]
-    found, numbers = memory.arrays(tf.data.Dataset.from_tensor_slices((files, [1, 2, 3])))
-    assert found.tolist() == files and numbers.tolist() == [1, 2, 3]
+    strings, numbers = memory.arrays(tf.data.Dataset.from_tensor_slices((files, [1, 2, 3])))
+    assert strings.tolist() == files and numbers.tolist() == [1, 2, 3]

@@ -96,10 +96,10 @@ def test_each_broken_image_is_refused_by_name_and_left_out_on_demand(tmp_path, c
     (root / "cat" / "moves.gif").write_bytes(encoded(PIXELS, "GIF"))
     skip = dataclasses.replace(config, on_error="skip")
     capsys.readouterr()
-    found = data.builder(skip)
-    assert found.info.full_name != whole and found.builder_config.name.endswith("-skip")
-    assert len(found.info.metadata["skipped"]) == len(broken)
-    count = sum(found.info.splits[name].num_examples for name in data.SPLITS)
+    builder = data.builder(skip)
+    assert builder.info.full_name != whole and builder.builder_config.name.endswith("-skip")
+    assert len(builder.info.metadata["skipped"]) == len(broken)
+    count = sum(builder.info.splits[name].num_examples for name in data.SPLITS)
     assert count == 17
     again = data.builder(skip)
     assert sum(1 for name in data.SPLITS for _ in data.split(again, name)) == 17
@@ -113,8 +113,8 @@ def test_sets_without_their_broken_images(tmp_path, capsys):
         folder = classes(tmp_path / "s" / str(i), 2)
     (folder / "cat" / "0.png").write_bytes(b"")
     config = DataConfig("tfzoo_image_folder", str(tmp_path), str(tmp_path / "s"), on_error="skip")
-    found = image_sets(config, 4, 3)
-    assert sorted(int(n) for part in found.values() for n in part.counts) == [1] + [2] * 15
+    sets = image_sets(config, 4, 3)
+    assert sorted(int(n) for part in sets.values() for n in part.counts) == [1] + [2] * 15
     assert "left out 1" in capsys.readouterr().err
     (folder / "cat" / "1.png").write_bytes(b"")  # known by size and time: looked at again
     assert sum(len(part) for part in image_sets(config, 4, 3).values()) == 15
@@ -124,8 +124,8 @@ def test_prepared_without_what_is_now_refused(tmp_path):
     """Videos and meshes were left out without being asked for until 0.2."""
     root = classes(tmp_path / "images")
     config = DataConfig("tfzoo_image_folder", str(tmp_path / "tfds"), str(root))
-    found = data.builder(config)
-    with open(f"{found.data_dir}/metadata.json", "w") as file:
+    builder = data.builder(config)
+    with open(f"{builder.data_dir}/metadata.json", "w") as file:
         file.write('{"skipped": {"a.png": "a.png is broken"}}')
     with pytest.raises(InputError, match=r"without 1 that cannot be used.*a.png is broken"):
         data.builder(config)

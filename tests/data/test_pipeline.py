@@ -32,17 +32,17 @@ def stream(kind="memory", **keywords):
     return data.train_stream(dataset(), **keywords)
 
 
-def ids(made, batches, step=0):
-    found = made.from_step(step).take(batches).as_numpy_iterator()
-    return np.array([batch["id"] for batch in found])
+def ids(source, batches, step=0):
+    elements = source.from_step(step).take(batches).as_numpy_iterator()
+    return np.array([batch["id"] for batch in elements])
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
 @pytest.mark.parametrize("keywords", [{}, {"steps_per_epoch": 3}, {"repeats": 3}])
 def test_a_stream_from_any_step_is_the_rest_of_the_stream(kind, keywords):
     keywords = {"map_fn": augmented, "batch_map_fn": augment.mixup_or_cutmix, **keywords}
-    made = stream(kind, **keywords)
-    whole = list(made.from_step(0).take(11).as_numpy_iterator())
+    source = stream(kind, **keywords)
+    whole = list(source.from_step(0).take(11).as_numpy_iterator())
     for step in (3, 5, 8):
         rest = list(stream(kind, **keywords).from_step(step).take(11 - step).as_numpy_iterator())
         for (x, y), (u, v) in zip(whole[step:], rest, strict=True):
@@ -52,9 +52,9 @@ def test_a_stream_from_any_step_is_the_rest_of_the_stream(kind, keywords):
 
 @pytest.mark.parametrize("kind", NUMBERS)
 def test_an_epoch_sees_each_example_once_in_an_order_of_its_own(kind):
-    made = stream(kind)
-    assert made.steps_per_epoch == COUNT // BATCH
-    epochs = ids(made, 15).reshape(3, -1)
+    source = stream(kind)
+    assert source.steps_per_epoch == COUNT // BATCH
+    epochs = ids(source, 15).reshape(3, -1)
     for epoch in epochs:
         assert len(set(epoch)) == 20  # the incomplete batch is dropped
     assert not (epochs[0] == epochs[1]).all() and not (epochs[1] == epochs[2]).all()
@@ -63,8 +63,8 @@ def test_an_epoch_sees_each_example_once_in_an_order_of_its_own(kind):
 
 
 def test_over_epochs_every_example_comes_first_equally_often():
-    made = stream(batch_size=COUNT)
-    first = ids(made, 600)[:, 0]
+    source = stream(batch_size=COUNT)
+    first = ids(source, 600)[:, 0]
     counts = np.bincount(first, minlength=COUNT)
     expected = 600 / COUNT
     assert ((counts - expected) ** 2 / expected).sum() < 48  # chi-square, 22 degrees, p = 0.001
@@ -72,25 +72,25 @@ def test_over_epochs_every_example_comes_first_equally_often():
 
 @pytest.mark.parametrize("kind", NUMBERS)
 def test_repeated_augmentation_keeps_the_epochs_length(kind):
-    made = stream(kind, repeats=4, map_fn=lambda x, seed: {"id": x["id"], "seed": seed})
-    batches = list(made.from_step(0).take(5).as_numpy_iterator())
+    source = stream(kind, repeats=4, map_fn=lambda x, seed: {"id": x["id"], "seed": seed})
+    batches = list(source.from_step(0).take(5).as_numpy_iterator())
     assert all(len(set(b["id"])) == 1 for b in batches)  # 4 copies side by side
     assert len({b["id"][0] for b in batches}) == 5
     assert len({tuple(s) for b in batches for s in b["seed"]}) == 20
 
 
 def test_seeds_differ_by_example_epoch_and_batch():
-    made = stream(map_fn=lambda x, seed: seed, batch_map_fn=lambda seeds, seed: (seeds, seed))
-    found = list(made.from_step(0).take(10).as_numpy_iterator())
-    assert len({tuple(s) for seeds, _ in found for s in seeds}) == 40
-    assert len({tuple(s) for _, s in found}) == 10
+    source = stream(map_fn=lambda x, seed: seed, batch_map_fn=lambda seeds, seed: (seeds, seed))
+    batches = list(source.from_step(0).take(10).as_numpy_iterator())
+    assert len({tuple(s) for seeds, _ in batches for s in seeds}) == 40
+    assert len({tuple(s) for _, s in batches}) == 10
 
 
 def test_shapes_are_static_and_the_stream_endless():
-    found = stream(map_fn=augmented).from_step(2)
-    assert [s.shape for s in found.element_spec] == [(BATCH, 4, 4, 3), (BATCH, COUNT)]
-    assert found.cardinality() == tf.data.INFINITE_CARDINALITY
-    assert found.options().deterministic
+    batches = stream(map_fn=augmented).from_step(2)
+    assert [s.shape for s in batches.element_spec] == [(BATCH, 4, 4, 3), (BATCH, COUNT)]
+    assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert batches.options().deterministic
 
 
 def test_starting_late_costs_no_mapping_of_what_comes_before():
@@ -105,8 +105,8 @@ def test_starting_late_costs_no_mapping_of_what_comes_before():
 
     for kind in NUMBERS:
         calls.clear()
-        made = stream(kind, map_fn=counted, batch_size=1)
-        next(iter(made.from_step(20)))
+        source = stream(kind, map_fn=counted, batch_size=1)
+        next(iter(source.from_step(20)))
         assert len(calls) < 20
 
 
@@ -140,22 +140,22 @@ def test_broken_prepared_data(tmp_path):
 
 
 def test_eval_batches_drop_nothing_and_keep_the_order():
-    found = data.eval_batches(dataset(), batch_size=10, map_fn=lambda x: x["id"])
-    found = list(found.as_numpy_iterator())
-    assert [len(b) for b in found] == [10, 10, 3]
-    assert (np.concatenate(found) == np.arange(COUNT)).all()
+    batches = data.eval_batches(dataset(), batch_size=10, map_fn=lambda x: x["id"])
+    batches = list(batches.as_numpy_iterator())
+    assert [len(b) for b in batches] == [10, 10, 3]
+    assert (np.concatenate(batches) == np.arange(COUNT)).all()
 
 
 TEXT = np.random.default_rng(0).integers(0, 256, 1003, np.uint8)
 
 
 def test_training_windows_are_slices_at_the_epochs_offset():
-    made = data.train_windows(TEXT, length=10, batch_size=9, seed=1)
-    assert made.steps_per_epoch == 99 // 9
+    source = data.train_windows(TEXT, length=10, batch_size=9, seed=1)
+    assert source.steps_per_epoch == 99 // 9
     offsets = []
     for epoch in range(4):
         starts = []
-        for x, y in made.from_step(epoch * 11).take(11).as_numpy_iterator():
+        for x, y in source.from_step(epoch * 11).take(11).as_numpy_iterator():
             assert x.shape == y.shape == (9, 10) and x.dtype == y.dtype == np.int32
             for a, b in zip(x, y, strict=True):
                 windows = np.lib.stride_tricks.sliding_window_view(TEXT, 10)
@@ -169,10 +169,10 @@ def test_training_windows_are_slices_at_the_epochs_offset():
 
 
 def test_training_windows_resume():
-    made = data.train_windows(TEXT, length=10, batch_size=9, seed=1, steps_per_epoch=4)
-    whole = list(made.from_step(0).take(10).as_numpy_iterator())
+    windows = data.train_windows(TEXT, length=10, batch_size=9, seed=1, steps_per_epoch=4)
+    whole = list(windows.from_step(0).take(10).as_numpy_iterator())
     for step in (3, 4, 9):
-        rest = list(made.from_step(step).take(10 - step).as_numpy_iterator())
+        rest = list(windows.from_step(step).take(10 - step).as_numpy_iterator())
         assert all((a[0] == b[0]).all() for a, b in zip(whole[step:], rest, strict=True))
 
 

@@ -41,8 +41,8 @@ def path(monkeypatch):
 def test_alternatives_take_turns(tmp_path, path):
     log = tmp_path / "log"
     keywords = {"a": {"kind": "a", "log": str(log)}, "b": {"kind": "b", "log": str(log)}}
-    with bench.workers(keywords) as made:
-        results = bench.compare(made, "test_bench:build", keywords, 3, memory=False)
+    with bench.workers(keywords) as workers:
+        results = bench.compare(workers, "test_bench:build", keywords, 3, memory=False)
     turn = "a" * 10 + "b" * 10  # steps this short are repeated within a turn
     assert log.read_text() == "ab" + 3 * turn  # once to build, then in turns
     assert [len(r.seconds) for r in results.values()] == [30, 30]
@@ -51,8 +51,8 @@ def test_alternatives_take_turns(tmp_path, path):
 @pytest.mark.slow
 def test_memory_is_weighed_and_the_limit_kept(path):
     kinds = {name: {"kind": name} for name in ("small", "large", "growing", "broken")}
-    with bench.workers(kinds, memory_limit=2**31) as made:
-        results = bench.compare(made, "test_bench:build", kinds, 8)
+    with bench.workers(kinds, memory_limit=2**31) as workers:
+        results = bench.compare(workers, "test_bench:build", kinds, 8)
     assert results["large"].peak_bytes > 250 * MEGABYTE
     assert results["small"].peak_bytes < 100 * MEGABYTE
     assert results["growing"].error == "out of memory (> 2.0 GiB)"
@@ -61,19 +61,20 @@ def test_memory_is_weighed_and_the_limit_kept(path):
 
 @pytest.mark.slow
 def test_a_lost_worker_is_started_anew(path):
-    with bench.workers(["a"], memory_limit=2**31) as made:
-        lost = bench.compare(made, "test_bench:build", {"a": {"kind": "growing"}}, 8, memory=False)
-        again = bench.compare(made, "test_bench:build", {"a": {"kind": "small"}}, 1, memory=False)
+    with bench.workers(["a"], memory_limit=2**31) as workers:
+        build = "test_bench:build"
+        lost = bench.compare(workers, build, {"a": {"kind": "growing"}}, 8, memory=False)
+        again = bench.compare(workers, build, {"a": {"kind": "small"}}, 1, memory=False)
     assert lost["a"].error and not again["a"].error and again["a"].seconds
 
 
 def test_a_process_that_is_killed_from_outside_is_said(path):
-    with bench.workers(["a"]) as made:
-        made["a"].ask("build", "test_bench:build", {"kind": "small"}, time_limit=60)
-        made["a"]._process.kill()
-        made["a"]._process.join()
+    with bench.workers(["a"]) as workers:
+        workers["a"].ask("build", "test_bench:build", {"kind": "small"}, time_limit=60)
+        workers["a"]._process.kill()
+        workers["a"]._process.join()
         with pytest.raises(bench.Lost, match="killed by the system"):
-            made["a"].ask("time")
+            workers["a"].ask("time")
 
 
 def test_growth_exponents():
@@ -159,9 +160,9 @@ class Prepared:
 
 def test_each_timed_repetition_is_prepared(tmp_path, path):
     log = tmp_path / "log"
-    with bench.workers(["a"]) as made:
+    with bench.workers(["a"]) as workers:
         keywords = {"log": str(log)}
-        made["a"].ask("build", "test_bench:Prepared", keywords, time_limit=60)
+        workers["a"].ask("build", "test_bench:Prepared", keywords, time_limit=60)
         for _ in range(2):
-            made["a"].ask("time")
+            workers["a"].ask("time")
     assert log.read_text() == "c" + 2 * "pc"

@@ -31,12 +31,12 @@ def test_a_client_counts_what_is_wrong_and_what_fails():
     answers = iter([{"y": np.array([1.0, 2.0])}, {"y": np.zeros(2)}, RuntimeError("down")])
 
     def ask(model, inputs):
-        found = next(answers, None)
-        if found is None:
+        answer = next(answers, None)
+        if answer is None:
             raise SystemExit
-        if isinstance(found, Exception):
-            raise found
-        return found
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     client = bench_serving.Client("rest", ask)
     with pytest.raises(SystemExit):

@@ -26,10 +26,10 @@ def test_every_method_has_a_study_and_a_bench():
 def test_rows_name_their_environment(path):
     stem = path.name.removesuffix("-results.csv")
     beside = [path.with_name(f"{stem}{end}.json") for end in ("-study", "")]
-    made = next(json.loads(p.read_text()) for p in beside if p.is_file())
-    expected = {name: str(value) for name, value in columns(made).items()}
+    machine = next(json.loads(p.read_text()) for p in beside if p.is_file())
+    expected = {name: str(value) for name, value in columns(machine).items()}
     with path.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows and all(expected.items() <= row.items() for row in rows)
-    absolute = re.search(r"(?<![\w.])/\w", f"{path.read_text()} {made['command']}")
+    absolute = re.search(r"(?<![\w.])/\w", f"{path.read_text()} {machine['command']}")
     assert not absolute

@@ -46,25 +46,26 @@ def test_a_failed_run_is_a_row_and_does_not_end_the_study(tmp_path):
     assert "| 1/2 |" in table and "| 2/2 |" in table
     lines = list(csv.DictReader((tmp_path / "results.csv").open()))
     assert len(lines) == 4 and lines[2]["error"] == "loss is nan" and lines[2]["bits"] == ""
-    made = json.loads((tmp_path / "study.json").read_text())
+    report = json.loads((tmp_path / "study.json").read_text())
     told = {"date", "commit", "processor", "cores", "python", "tensorflow", "keras"}
-    assert told < set(lines[0]) and lines[0]["date"] == made["date"]
-    assert lines[3]["keras"] == made["versions"]["keras"]
+    assert told < set(lines[0]) and lines[0]["date"] == report["date"]
+    assert lines[3]["keras"] == report["versions"]["keras"]
 
 
 def test_intervals_are_students():
     values = [1.0, 2.0, 4.0]
-    found = statistics.interval(values)
-    low, high = stats.t.interval(0.95, 2, loc=found.mean, scale=stats.sem(values))
-    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
+    mean = statistics.interval(values)
+    ends = stats.t.interval(0.95, 2, loc=mean.mean, scale=stats.sem(values))
+    assert (mean.mean - mean.half, mean.mean + mean.half) == pytest.approx(ends)
     assert str(statistics.interval([1.5])) == "1.5000" and str(statistics.interval([])) == "-"
 
 
 def test_differences_are_paired_by_seed():
     rows = [Row("a", s, 1, {"m": float(s)}) for s in (0, 1, 2)]
     rows += [Row("b", s, 1, {"m": s + 1.0}) for s in (0, 1)] + [Row("b", 2, error="failed")]
-    found = statistics.paired(rows, "a", "b", "m")
-    assert found.count == 2 and found.mean == pytest.approx(-1) and found.half == pytest.approx(0)
+    difference = statistics.paired(rows, "a", "b", "m")
+    assert difference.count == 2
+    assert (difference.mean, difference.half) == pytest.approx((-1, 0))
 
 
 def test_verdicts_can_go_against_the_claim():

@@ -131,8 +131,8 @@ def test_ties_do_not_depend_on_the_order_of_rows():
     assert metrics.mean_average_precision(y, x) == pytest.approx(4 / 19)
     x = np.random.default_rng(5).integers(0, 2, (20, 3)) + 0.5
     rows = np.random.default_rng(6).permutation(20)
-    found = metrics.mean_average_precision(y, x)
-    assert metrics.mean_average_precision(y[rows], x[rows]) == pytest.approx(found)
+    precision = metrics.mean_average_precision(y, x)
+    assert metrics.mean_average_precision(y[rows], x[rows]) == pytest.approx(precision)
 
 
 def test_calls_are_counted_and_costs_turned():

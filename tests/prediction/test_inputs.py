@@ -139,10 +139,10 @@ def test_rows_go_in_batches(tmp_path):
         np.save(tmp_path / f"{i}.npy", np.full((count, 3), i))
     np.save(tmp_path / "3.npy", np.zeros((1, 5)))
     files = inputs.listed([str(tmp_path)])
-    found = list(inputs.batches(files, specs(x=("float32", [None, None])), 3, True))
-    assert [x["x"][:, 0].tolist() for _, x in found] == [[0, 0, 1], [1, 1, 1], [2], [0]]
-    assert [x["x"].shape[1] for _, x in found] == [3, 3, 3, 5]  # of one shape
-    owners = [[path.rsplit("/")[-1] for path in paths] for paths, _ in found]
+    batches = list(inputs.batches(files, specs(x=("float32", [None, None])), 3, True))
+    assert [x["x"][:, 0].tolist() for _, x in batches] == [[0, 0, 1], [1, 1, 1], [2], [0]]
+    assert [x["x"].shape[1] for _, x in batches] == [3, 3, 3, 5]  # of one shape
+    owners = [[path.rsplit("/")[-1] for path in paths] for paths, _ in batches]
     assert owners == [["0.npy"] * 2 + ["1.npy"], ["1.npy"] * 3, ["2.npy"], ["3.npy"]]
     whole = list(inputs.batches(files, specs(x=("float32", [None, None])), 3, False))
     assert [len(x["x"]) for _, x in whole] == [2, 4, 1, 1]
@@ -151,8 +151,8 @@ def test_rows_go_in_batches(tmp_path):
 def test_large_rows_make_small_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "_ROOM", 100)
     np.save(tmp_path / "x.npy", np.zeros((5, 10), "float32"))  # 40 bytes a row
-    found = inputs.batches([one(tmp_path / "x.npy")], specs(x=("float32", [None, 10])), 32, True)
-    assert [len(x["x"]) for _, x in found] == [2, 2, 1]
+    batches = inputs.batches([one(tmp_path / "x.npy")], specs(x=("float32", [None, 10])), 32, True)
+    assert [len(x["x"]) for _, x in batches] == [2, 2, 1]
 
 
 def test_an_image_file_arrives_to_the_last_byte(tmp_path):

@@ -73,9 +73,9 @@ def served():
     spec, examples = tf.TensorSpec([None, 3], tf.float32), np.eye(4, 3, dtype="float32")
     answer = serving.Signature(lambda x: {"y": model(x)}, {"x": spec}, {"x": examples})
     serving.write(model, {"serving_default": answer}, FOLDER / "dense")
-    made = core.Core([ModelConfig("dense", FOLDER / "dense")], ServerOptions(max_bytes=LIMIT))
-    made.manager.wait()
-    return made
+    server = core.Core([ModelConfig("dense", FOLDER / "dense")], ServerOptions(max_bytes=LIMIT))
+    server.manager.wait()
+    return server
 
 
 def rest_target():
@@ -113,10 +113,10 @@ def video():
 
 
 def request():
-    made = predict_pb2.PredictRequest()
-    made.model_spec.name = "dense"
-    made.inputs["x"].CopyFrom(tf.make_tensor_proto(np.ones((1, 3), "float32")))
-    return made.SerializeToString()
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = "dense"
+    message.inputs["x"].CopyFrom(tf.make_tensor_proto(np.ones((1, 3), "float32")))
+    return message.SerializeToString()
 
 
 YAML = (zoo.recipes_folder() / "aft" / "digits.yaml").read_bytes()

@@ -71,9 +71,9 @@ def test_config_files_of_anything(data, tmp_path):
     allowed(configs.load, DataConfig, path)
 
 
-def npz(**found):
+def npz(**arrays):
     held = io.BytesIO()
-    np.savez(held, **found)
+    np.savez(held, **arrays)
     return held.getvalue()
 
 
@@ -133,9 +133,9 @@ def test_npz_files(name, tmp_path):
 @pytest.mark.parametrize("name", READERS)
 def test_members_of_an_npz_that_are_no_arrays(name, tmp_path):
     data, read = READERS[name]
-    with np.load(io.BytesIO(data)) as archive, zipfile.ZipFile(tmp_path / "x.npz", "w") as made:
+    with np.load(io.BytesIO(data)) as archive, zipfile.ZipFile(tmp_path / "x.npz", "w") as target:
         for member in archive.files:
-            made.writestr(f"{member}.npy", b"no array")
+            target.writestr(f"{member}.npy", b"no array")
     with pytest.raises(InputError, match="is no array"):
         read(str(tmp_path / "x.npz"))
 
@@ -160,9 +160,9 @@ def test_rest_bodies(body):
 
     specs = {"x": tf.TensorSpec([None, 3], tf.float32), "n": tf.TensorSpec([None], tf.uint8)}
     text = json.loads(json.dumps(body))
-    for made in ({"instances": text}, {"inputs": text}, text):
-        if isinstance(made, dict):
+    for body in ({"instances": text}, {"inputs": text}, text):
+        if isinstance(body, dict):
             try:
-                read_inputs(made, specs)
+                read_inputs(body, specs)
             except ValueError as error:
                 assert str(error)

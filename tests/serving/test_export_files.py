@@ -57,8 +57,8 @@ def test_the_stand_alone_client(server, tmp_path, protocol):
 
     status, out, err = ask("dense", tmp_path / "in.npz", "--version", "1", "--signature", "logits")
     assert status == 0, err
-    found = json.loads(out)["outputs" if protocol == "rest" else "logits"]
-    np.testing.assert_allclose(found, X @ WEIGHTS, rtol=1e-5, atol=1e-6)
+    outputs = json.loads(out)["outputs" if protocol == "rest" else "logits"]
+    np.testing.assert_allclose(outputs, X @ WEIGHTS, rtol=1e-5, atol=1e-6)
     if protocol == "rest":  # each gRPC call loads TensorFlow
         status, out, _ = ask("dense", tmp_path / "text.npz", "--signature", "strings")
         assert json.loads(out)["outputs"]["upper"] == ["AB", "C"]

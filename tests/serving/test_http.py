@@ -100,8 +100,8 @@ def test_head_and_expect(server):
     ],
 )
 def test_errors_of_http_itself_are_json(server, data, status):
-    found, headers, body = raw(server, data)
-    assert found == status and headers["content-type"] == "application/json"
+    code, headers, body = raw(server, data)
+    assert code == status and headers["content-type"] == "application/json"
     assert list(json.loads(body)) == ["error"]
 
 

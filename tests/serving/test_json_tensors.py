@@ -198,8 +198,8 @@ def test_floats_survive_the_way_there_and_back():
     bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype="uint64").astype("uint32")
     values = bits.view("float32")
     values = values[np.isfinite(values)]
-    found = json.loads(write_outputs({"y": values}, "inputs"))["outputs"]
-    np.testing.assert_array_equal(found, values.astype(str).astype("float64"))
-    np.testing.assert_array_equal(np.array(found, "float32"), values)
+    outputs = json.loads(write_outputs({"y": values}, "inputs"))["outputs"]
+    np.testing.assert_array_equal(outputs, values.astype(str).astype("float64"))
+    np.testing.assert_array_equal(np.array(outputs, "float32"), values)
     other = json.loads(write_outputs({"y": np.append(values, np.float32("nan"))}, "inputs"))
-    np.testing.assert_array_equal(other["outputs"][:-1], found)
+    np.testing.assert_array_equal(other["outputs"][:-1], outputs)

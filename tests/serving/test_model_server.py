@@ -57,8 +57,8 @@ def test_it_is_started_where_it_is_on_path(exported, record):
         assert seen["flags"]["port"] == str(server.grpc_port)
         assert seen["flags"]["rest_api_port"] == str(server.rest_port)
         config = text_format.Parse(seen["config"], model_server_config_pb2.ModelServerConfig())
-        found = {c.name: c.base_path for c in config.model_config_list.config}
-        assert found == {name: str(exported / name) for name in ("dense", "other")}
+        paths = {c.name: c.base_path for c in config.model_config_list.config}
+        assert paths == {name: str(exported / name) for name in ("dense", "other")}
         folder = os.path.dirname(seen["flags"]["model_config_file"])
     assert not os.path.exists(folder)
     with pytest.raises(InputError, match="UNAVAILABLE"):

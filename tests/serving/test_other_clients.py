@@ -68,12 +68,12 @@ def test_node(server, tmp_path):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    np.testing.assert_allclose(found["rest"], LOGITS, rtol=1e-5)
-    assert found["refused"] == 404
-    if "grpc" not in found:
+    answer = json.loads(done.stdout)
+    np.testing.assert_allclose(answer["rest"], LOGITS, rtol=1e-5)
+    assert answer["refused"] == 404
+    if "grpc" not in answer:
         pytest.skip("REST passed; @grpc/grpc-js is not installed")
-    np.testing.assert_allclose(found["grpc"], LOGITS[0], rtol=1e-5)
+    np.testing.assert_allclose(answer["grpc"], LOGITS[0], rtol=1e-5)
 
 
 def test_curl(url, tmp_path):

@@ -52,18 +52,18 @@ def refused(call, *arguments):
 
 
 def test_predict(client):
-    found = client.predict("dense", {"x": X})
-    np.testing.assert_allclose(found["logits"], X @ (2 * WEIGHTS), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(found["classes"], (X @ WEIGHTS).argmax(axis=1))
-    assert found["logits"].dtype == np.float32
-    assert found["classes"].dtype in (np.int32, np.int64)
+    outputs = client.predict("dense", {"x": X})
+    np.testing.assert_allclose(outputs["logits"], X @ (2 * WEIGHTS), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(outputs["classes"], (X @ WEIGHTS).argmax(axis=1))
+    assert outputs["logits"].dtype == np.float32
+    assert outputs["classes"].dtype in (np.int32, np.int64)
 
 
 def test_both_clients_take_other_dtypes_where_nothing_is_lost(client):
     whole = np.array([[1, 2, 3]])
     for dtype in ("float64", "float32", "int64", "uint8"):
-        found = client.predict("dense", {"x": whole.astype(dtype)}, "logits")["logits"]
-        np.testing.assert_allclose(found, whole @ (2 * WEIGHTS), rtol=1e-5, atol=1e-6)
+        logits = client.predict("dense", {"x": whole.astype(dtype)}, "logits")["logits"]
+        np.testing.assert_allclose(logits, whole @ (2 * WEIGHTS), rtol=1e-5, atol=1e-6)
     assert client.predict("dense", {"n": np.array([7])}, "small")["n"] == [7]
     for wrong in (300, -1, 1.0, True):
         code = refused(client.predict, "dense", {"n": np.array([wrong])}, "small").code
@@ -72,10 +72,10 @@ def test_both_clients_take_other_dtypes_where_nothing_is_lost(client):
 
 def test_versions_and_models(client):
     for model, version, factor in (("dense", 1, 1), ("dense", 2, 2), ("dense", None, 2)):
-        found = client.predict(model, {"x": X}, "logits", version)["logits"]
-        np.testing.assert_allclose(found, X @ (factor * WEIGHTS), rtol=1e-5, atol=1e-6)
-    found = client.predict("other", {"x": X})["logits"]
-    np.testing.assert_allclose(found, X @ (10 * WEIGHTS), rtol=1e-5, atol=1e-5)
+        logits = client.predict(model, {"x": X}, "logits", version)["logits"]
+        np.testing.assert_allclose(logits, X @ (factor * WEIGHTS), rtol=1e-5, atol=1e-6)
+    logits = client.predict("other", {"x": X})["logits"]
+    np.testing.assert_allclose(logits, X @ (10 * WEIGHTS), rtol=1e-5, atol=1e-5)
 
 
 def test_every_kind_of_tensor(client):
@@ -85,18 +85,18 @@ def test_every_kind_of_tensor(client):
         "flag": np.array([True, False]),
         "seed": np.array([7, 7], "int32"),
     }
-    found = client.predict("dense", inputs, "mix")
-    np.testing.assert_array_equal(found["mixed"], [[11, 12], [-23, -24]])
-    assert found["noise"][0] == found["noise"][1]
-    found = client.predict(
+    outputs = client.predict("dense", inputs, "mix")
+    np.testing.assert_array_equal(outputs["mixed"], [[11, 12], [-23, -24]])
+    assert outputs["noise"][0] == outputs["noise"][1]
+    outputs = client.predict(
         "dense", {"text": np.array([b"ab\x00", "é".encode()], object)}, "strings"
     )
-    assert found["upper"].tolist() == [b"AB\x00", "é".encode()]
-    assert found["raw_bytes"].tolist() == [b"ab\x00", "é".encode()]
+    assert outputs["upper"].tolist() == [b"AB\x00", "é".encode()]
+    assert outputs["raw_bytes"].tolist() == [b"ab\x00", "é".encode()]
     assert client.predict("dense", {"n": np.array([255], "uint8")}, "small")["n"] == [255]
     assert client.predict("dense", {"x": X}, "total")["total"] == pytest.approx(5.5)
-    found = client.predict("dense", {"x": np.array([0.0, -1.0], "float32")}, "log")["log"]
-    assert found[0] == -np.inf and np.isnan(found[1])
+    outputs = client.predict("dense", {"x": np.array([0.0, -1.0], "float32")}, "log")["log"]
+    assert outputs[0] == -np.inf and np.isnan(outputs[1])
 
 
 def test_status_and_metadata(client):
@@ -161,8 +161,8 @@ def test_many_threads(client):
         for rows in rng.integers(1, 20, 10):
             x = rng.normal(size=(rows, 3)).astype("float32")
             model, factor = (("dense", 2), ("other", 10))[rows % 2]
-            found = client.predict(model, {"x": x}, "serving_default")["logits"]
-            if not np.allclose(found, x @ (factor * WEIGHTS), rtol=1e-4, atol=1e-4):
+            logits = client.predict(model, {"x": x}, "serving_default")["logits"]
+            if not np.allclose(logits, x @ (factor * WEIGHTS), rtol=1e-4, atol=1e-4):
                 wrong.append(seed)
 
     threads = [threading.Thread(target=work, args=[seed]) for seed in range(8)]
@@ -212,9 +212,9 @@ def test_metadata_is_the_documentations(url):
     status, answer = http(f"{url}/v1/models/other/metadata")
     assert status == 200
     assert answer["model_spec"] == {"name": "other", "signature_name": "", "version": "1"}
-    found = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
-    assert found["method_name"] == "tensorflow/serving/predict"
-    tensor = found["inputs"]["x"]
+    signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["method_name"] == "tensorflow/serving/predict"
+    tensor = signature["inputs"]["x"]
     assert tensor["dtype"] == "DT_FLOAT"
     assert tensor["tensor_shape"] == {
         "dim": [{"size": "-1", "name": ""}, {"size": "3", "name": ""}],
@@ -250,8 +250,8 @@ def test_metadata_is_the_documentations(url):
     ],
 )
 def test_bad_requests(url, path, body, method, status, words):
-    found, answer = http(url + path, body, method)
-    assert (found, list(answer)) == (status, ["error"]) and words in answer["error"]
+    code, answer = http(url + path, body, method)
+    assert (code, list(answer)) == (status, ["error"]) and words in answer["error"]
     assert http(f"{url}/v1/models/dense")[0] == 200
 
 
@@ -362,8 +362,8 @@ def test_a_new_version_takes_over_and_a_removed_one_steps_back(exported, tmp_pat
         client = RestClient(f"http://127.0.0.1:{server.rest_port}")
 
         def factor():
-            found = client.predict("dense", {"x": X}, "logits")["logits"]
-            return round(float((found / (X @ WEIGHTS)).mean()), 3)
+            logits = client.predict("dense", {"x": X}, "logits")["logits"]
+            return round(float((logits / (X @ WEIGHTS)).mean()), 3)
 
         def until(condition):
             end = time.monotonic() + 30

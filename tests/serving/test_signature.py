@@ -20,9 +20,10 @@ def make(inputs=None, examples=None, **keywords):
 
 
 def test_specs_get_their_names_and_examples_their_dtypes():
-    made = make({"x": keras.InputSpec(shape=(None, 3), dtype="int32")}, {"x": np.ones((4, 3), int)})
-    assert made.inputs["x"] == tf.TensorSpec([None, 3], tf.int32, "x")
-    assert made.examples["x"].dtype == np.int32
+    spec = keras.InputSpec(shape=(None, 3), dtype="int32")
+    signature = make({"x": spec}, {"x": np.ones((4, 3), int)})
+    assert signature.inputs["x"] == tf.TensorSpec([None, 3], tf.int32, "x")
+    assert signature.examples["x"].dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,8 @@ def test_what_does_not_fit_is_refused(keywords, words):
 
 
 def test_unbatched_takes_scalars():
-    made = make({"x": tf.TensorSpec([], tf.float32)}, {"x": 1.5}, batched=False)
-    assert made(x=2)["y"] == 2.0
+    signature = make({"x": tf.TensorSpec([], tf.float32)}, {"x": 1.5}, batched=False)
+    assert signature(x=2)["y"] == 2.0
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,13 @@ def test_call_refuses_values_that_would_change(dtype, value, words):
     examples = {"x": np.zeros(4, bool if dtype == "bool" else int)}
     if dtype == "string":
         examples = {"x": np.array(["a"] * 4)}
-    made = make({"x": tf.TensorSpec([None], dtype)}, examples, xla=False)
+    signature = make({"x": tf.TensorSpec([None], dtype)}, examples, xla=False)
     with pytest.raises(InputError, match=words):
-        made(x=np.array(value))
+        signature(x=np.array(value))
 
 
 def test_call_takes_what_json_files_hold():
-    made = make({"x": tf.TensorSpec([None], tf.uint8)}, {"x": np.arange(4)})
-    np.testing.assert_array_equal(made(x=[1, 255])["y"], np.array([1, 255], "uint8"))
+    signature = make({"x": tf.TensorSpec([None], tf.uint8)}, {"x": np.arange(4)})
+    np.testing.assert_array_equal(signature(x=[1, 255])["y"], np.array([1, 255], "uint8"))
     words = make({"x": tf.TensorSpec([None], tf.string)}, {"x": ["a"] * 4}, xla=False)
     assert words(x=np.array(["é", "b"]))["y"].tolist() == ["é".encode(), b"b"]

@@ -23,9 +23,9 @@ X = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
 
 
 def export(folder, function, inputs=None, examples=None, model=None, version=None, **keywords):
-    made = Signature(function, inputs or FLOATS, examples or {"x": X}, **keywords)
+    signature = Signature(function, inputs or FLOATS, examples or {"x": X}, **keywords)
     model = model or keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    return serving.write(model, {"serving_default": made}, folder, version=version)
+    return serving.write(model, {"serving_default": signature}, folder, version=version)
 
 
 def numbers(folder):
@@ -58,13 +58,13 @@ def test_names_and_values_survive(exported):
         "flag": ("bool", [None]),
         "seed": ("int32", [None]),
     }
-    found = mix(
+    outputs = mix(
         first=tf.constant([[1.0, 2.0], [3.0, 4.0]]),
         second=tf.constant([10, 20], tf.int64),
         flag=tf.constant([True, False]),
         seed=tf.constant([7, 8]),
     )
-    np.testing.assert_array_equal(found["mixed"], [[11, 12], [-23, -24]])
+    np.testing.assert_array_equal(outputs["mixed"], [[11, 12], [-23, -24]])
     upper = loaded.signatures["strings"](text=tf.constant(["aé"]))["upper"]
     assert upper.numpy()[0] == "Aé".encode()
 
@@ -77,8 +77,8 @@ def test_loads_without_tfzoo_and_keras(exported, tmp_path):
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err[-2000:]
     weights = np.arange(12).reshape(3, 4) / 10 - 0.5
-    found = np.load(tmp_path / "y.npz")["serving_default/logits"]
-    np.testing.assert_allclose(found, X @ weights, rtol=1e-5, atol=1e-6)
+    logits = np.load(tmp_path / "y.npz")["serving_default/logits"]
+    np.testing.assert_allclose(logits, X @ weights, rtol=1e-5, atol=1e-6)
 
 
 def test_versions_count_up_and_are_never_overwritten(tmp_path):
@@ -106,15 +106,15 @@ def test_two_writers_at_once_get_two_versions(tmp_path, monkeypatch):
         meet.wait(60)
 
     monkeypatch.setattr(writer, "_sync_all", together)
-    found = []
+    written = []
 
     def work():
-        found.append(export(tmp_path / "m", lambda x: {"y": x}).name)
+        written.append(export(tmp_path / "m", lambda x: {"y": x}).name)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    assert sorted(found) == ["1", "2"] == numbers(tmp_path / "m")
+    assert sorted(written) == ["1", "2"] == numbers(tmp_path / "m")
 
 
 def test_a_version_taken_in_the_meantime_is_kept(tmp_path, monkeypatch):
@@ -220,8 +220,8 @@ def test_a_wrong_claim_of_xla_is_refused(tmp_path):
 def test_values_under_xla_may_differ_where_drawn_or_in_few_rows(exported):
     loaded = tf.saved_model.load(str(exported / "dense" / "1")).signatures
     assert verifier._draws(loaded["mix"]) and not verifier._draws(loaded["logits"])
-    made = Signature(lambda x: {"y": x}, FLOATS, {"x": X[:4]})
-    check = verifier._Check("name", made, loaded["logits"], verifier.TOLERANCE)
+    signature = Signature(lambda x: {"y": x}, FLOATS, {"x": X[:4]})
+    check = verifier._Check("name", signature, loaded["logits"], verifier.TOLERANCE)
     one_row = X[:4] + [[1], [0], [0], [0]]
     check._compare({"y": one_row}, {"y": one_row * 0 + X[:4]}, "differs", lenient=True)
     with pytest.raises(ExportError, match="differs"):
@@ -239,17 +239,17 @@ def test_a_difference_from_eager_is_refused(tmp_path):
 
 
 def test_verify_sees_changed_weights(exported, tmp_path):
-    made = Signature(lambda x: {"logits": x @ tf.ones([3, 4])}, FLOATS, {"x": X})
+    signature = Signature(lambda x: {"logits": x @ tf.ones([3, 4])}, FLOATS, {"x": X})
     with pytest.raises(ExportError, match="logits"):
-        serving.verify(exported / "other" / "1", {"serving_default": made})
+        serving.verify(exported / "other" / "1", {"serving_default": signature})
     with pytest.raises(ExportError, match="not in the SavedModel"):
-        serving.verify(exported / "other" / "1", {"nothing": made})
+        serving.verify(exported / "other" / "1", {"nothing": signature})
 
 
 def test_serving_default_and_dicts_are_needed(tmp_path):
-    made = Signature(lambda x: {"y": x}, FLOATS, {"x": X})
+    signature = Signature(lambda x: {"y": x}, FLOATS, {"x": X})
     with pytest.raises(ExportError, match="serving_default"):
-        serving.write(keras.Sequential(), {"other": made}, tmp_path / "m")
+        serving.write(keras.Sequential(), {"other": signature}, tmp_path / "m")
     with pytest.raises(ExportError, match="must return a dict"):
         export(tmp_path / "m", lambda x: x)
 
@@ -264,8 +264,8 @@ def test_half_precision_is_held_to_its_own_tolerance(tmp_path):
 def test_several_models_behind_one_export(tmp_path):
     models = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]) for _ in range(2)]
     path = export(tmp_path / "m", lambda x: {"y": models[0](x) + models[1](x)}, model=models)
-    found = tf.saved_model.load(str(path)).signatures["serving_default"](x=tf.constant(X))["y"]
-    np.testing.assert_allclose(found, models[0](X) + models[1](X), rtol=1e-5, atol=1e-6)
+    y = tf.saved_model.load(str(path)).signatures["serving_default"](x=tf.constant(X))["y"]
+    np.testing.assert_allclose(y, models[0](X) + models[1](X), rtol=1e-5, atol=1e-6)
 
 
 def test_extra_says_what_it_is(tmp_path):
@@ -273,10 +273,10 @@ def test_extra_says_what_it_is(tmp_path):
         """Return twice the input."""
         return {"y": 2 * x}
 
-    made = Signature(function, FLOATS, {"x": X})
+    signature = Signature(function, FLOATS, {"x": X})
     path = serving.write(
         keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]),
-        {"serving_default": made},
+        {"serving_default": signature},
         tmp_path / "m",
         config_yaml="dim: 3\n",
         metadata={"recipe": "toy"},

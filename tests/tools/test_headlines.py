@@ -34,8 +34,8 @@ def test_the_sentence(tmp_path):
     (tmp_path / "results" / "toy").mkdir(parents=True)
     (tmp_path / "results" / "toy" / "x-results.csv").write_text(MADE)
     less = Headline("toy", "x", "loss", "loss", "a", "b", digits=2)
-    found = filled("x <!-- headline toy -->old\n<!-- end -->.", {"toy": less}, tmp_path)
-    assert found == (
+    sentence = filled("x <!-- headline toy -->old\n<!-- end -->.", {"toy": less}, tmp_path)
+    assert sentence == (
         "x <!-- headline toy -->loss: a 1.50 ± 6.35; b 3.75 ± 9.53; difference -2.25 ± 3.18 over "
         "2 seeds (inconclusive (mean for it))<!-- end -->."
     )

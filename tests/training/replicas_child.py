@@ -102,7 +102,7 @@ def main():
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
-    strategy, found = make_strategy("mirrored"), {}
+    strategy, results = make_strategy("mirrored"), {}
     assert strategy.num_replicas_in_sync == 2
     for name in sys.argv[1:]:
         make, arrays = CASES[name]
@@ -116,8 +116,8 @@ def main():
             worst = max(worst, (v.path, gap), key=lambda x: x[1])
             moved = max(moved, float(np.abs(a - before).max()))
         figures = {k: [v[0], shared[k][0]] for k, v in logs.items()}
-        found[name] = {"worst": worst, "moved": moved, "logs": figures}
-    json.dump(found, sys.stdout)
+        results[name] = {"worst": worst, "moved": moved, "logs": figures}
+    json.dump(results, sys.stdout)
 
 
 main()

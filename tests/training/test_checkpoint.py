@@ -9,18 +9,18 @@ from tfzoo.training.checkpoint import KEEP, Checkpoints, state_variables
 
 
 def model():
-    made = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
-    made.compile("adam", "mse", metrics=["mae"])
-    return made
+    small = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    small.compile("adam", "mse", metrics=["mae"])
+    return small
 
 
-def values(made):
-    return [keras.ops.convert_to_numpy(v).copy() for v in state_variables(made)]
+def values(small):
+    return [keras.ops.convert_to_numpy(v).copy() for v in state_variables(small)]
 
 
-def trained(made, steps=1):
-    made.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=steps, verbose=0)
-    return made
+def trained(small, steps=1):
+    small.fit(np.ones((4, 2)), np.ones((4, 1)), epochs=steps, verbose=0)
+    return small
 
 
 def test_everything_comes_back(tmp_path):
@@ -38,29 +38,29 @@ def test_everything_comes_back(tmp_path):
 
 
 def test_a_damaged_file_is_passed_over(tmp_path):
-    made, store = trained(model()), Checkpoints(tmp_path)
-    store.save(1, state_variables(made), {"step": 1})
-    store.save(2, state_variables(made), {"step": 2})
+    small, store = trained(model()), Checkpoints(tmp_path)
+    store.save(1, state_variables(small), {"step": 1})
+    store.save(2, state_variables(small), {"step": 2})
     newest = store.latest()
     whole = newest.read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:100] + b"x" + whole[101:], b""):
         newest.write_bytes(damaged)
-        assert store.restore(state_variables(made)) == {"step": 1}
+        assert store.restore(state_variables(small)) == {"step": 1}
 
 
 def test_only_the_newest_are_kept(tmp_path):
-    made, store = model(), Checkpoints(tmp_path)
+    small, store = model(), Checkpoints(tmp_path)
     (tmp_path / ".0000000105-a1b2c3d4.npz").write_bytes(b"half")  # tfzoo 0.1 was killed here
     for step in range(5):
-        store.save(step, made.variables, {})
+        store.save(step, small.variables, {})
     assert [int(p.stem) for p in sorted(tmp_path.iterdir())] == list(range(5 - KEEP, 5))
 
 
 def test_nan_is_never_saved(tmp_path):
-    made, store = model(), Checkpoints(tmp_path)
-    made.layers[-1].kernel.assign([[np.nan], [0.0]])
+    small, store = model(), Checkpoints(tmp_path)
+    small.layers[-1].kernel.assign([[np.nan], [0.0]])
     with pytest.raises(FloatingPointError, match="kernel"):
-        store.save(1, made.variables, {})
+        store.save(1, small.variables, {})
     assert store.latest() is None
 
 

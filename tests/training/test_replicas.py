@@ -21,10 +21,10 @@ def test_two_replicas_make_the_step_of_one_device(case):
     words = [sys.executable, TESTS / "training" / "replicas_child.py", case]
     done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout)[case]
-    assert found["worst"][1] < 1, found["worst"]
-    assert found["moved"] > 1e-2
-    for name, (one, two) in found["logs"].items():
+    result = json.loads(done.stdout)[case]
+    assert result["worst"][1] < 1, result["worst"]
+    assert result["moved"] > 1e-2
+    for name, (one, two) in result["logs"].items():
         assert two == pytest.approx(one, rel=1e-3, abs=1e-5), name
 
 

@@ -108,16 +108,16 @@ def run(words, folder):
 
 def kept(folder):
     """Checkpoints, logs and results of a run, and its model's weights."""
-    found = {}
+    arrays = {}
     for path in [*folder.rglob("backup/**/*.npz"), *folder.rglob("log*.csv")]:
         if path.suffix == ".csv":
-            found[path.name] = path.read_text()
+            arrays[path.name] = path.read_text()
             continue
         with np.load(path) as archive:
-            found |= {f"{path.relative_to(folder)} {n}": archive[n] for n in archive.files}
+            arrays |= {f"{path.relative_to(folder)} {n}": archive[n] for n in archive.files}
     model = keras.models.load_model(folder / "model.keras", compile=False)
-    found |= {f"{i} {w.path}": np.array(w) for i, w in enumerate(model.weights)}
-    return found | {"metrics": json.loads((folder / "metrics.json").read_text())}
+    arrays |= {f"{i} {w.path}": np.array(w) for i, w in enumerate(model.weights)}
+    return arrays | {"metrics": json.loads((folder / "metrics.json").read_text())}
 
 
 @pytest.mark.parametrize(("name", "precision"), CASES)

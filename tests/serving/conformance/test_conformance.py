@@ -23,24 +23,26 @@ from tensorflow_serving.apis import (
 )
 
 
-def same(found, wanted):
+def same(answer, wanted):
     if wanted is ANY:
         return True
     if isinstance(wanted, dict):
         return (
-            isinstance(found, dict)
-            and found.keys() == wanted.keys()
-            and all(same(found[key], value) for key, value in wanted.items())
+            isinstance(answer, dict)
+            and answer.keys() == wanted.keys()
+            and all(same(answer[key], value) for key, value in wanted.items())
         )
     if isinstance(wanted, list):
         return (
-            isinstance(found, list) and len(found) == len(wanted) and all(map(same, found, wanted))
+            isinstance(answer, list)
+            and len(answer) == len(wanted)
+            and all(map(same, answer, wanted))
         )
-    if wanted in ("nan", "inf", "-inf") and isinstance(found, float):
-        return math.isnan(found) if wanted == "nan" else found == float(wanted)
+    if wanted in ("nan", "inf", "-inf") and isinstance(answer, float):
+        return math.isnan(answer) if wanted == "nan" else answer == float(wanted)
     if isinstance(wanted, float):
-        return isinstance(found, (int, float)) and math.isclose(found, wanted, rel_tol=1e-6)
-    return type(found) is type(wanted) and found == wanted
+        return isinstance(answer, (int, float)) and math.isclose(answer, wanted, rel_tol=1e-6)
+    return type(answer) is type(wanted) and answer == wanted
 
 
 @pytest.mark.parametrize("case", REST, ids=[case.name for case in REST])
@@ -52,18 +54,18 @@ def test_rest(address, case):
     request = urllib.request.Request(f"http://{host}:{port}{case.path}", data, method=case.method)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
-            status, headers, found = answer.status, answer.headers, json.load(answer)
+            status, headers, body = answer.status, answer.headers, json.load(answer)
     except urllib.error.HTTPError as error:
-        status, headers, found = error.code, error.headers, json.load(error)
+        status, headers, body = error.code, error.headers, json.load(error)
     if embedded and case.embedded:
         assert status == 400, case.embedded
         return
-    assert status == case.status, found
+    assert status == case.status, body
     assert headers["Content-Type"].startswith("application/json")
     if case.status == 200:
-        assert same(found, case.answer), found
+        assert same(body, case.answer), body
     else:
-        assert list(found) == ["error"] and case.words in found["error"], found
+        assert list(body) == ["error"] and case.words in body["error"], body
 
 
 @pytest.fixture(scope="module")
