@@ -1,6 +1,7 @@
 """The prior is a proper autoregressive distribution."""
 
 import itertools
+import warnings
 
 import keras
 import numpy as np
@@ -17,6 +18,18 @@ def made(dim=6, hidden=(11, 7), seed=0):
     for weight in layer.weights:  # biases too, so that no bit is even
         weight.assign(weight + 0.7 * np.random.default_rng(seed).normal(size=weight.shape))
     return layer
+
+
+def test_a_narrow_layer_is_warned_of():
+    with pytest.warns(UserWarning, match=r"hidden=\[9, 4\]: must be at least dim - 1 = 5"):
+        layer = made(6, (9, 4))
+    masks = layer.masks()
+    sees = (masks[0] @ masks[1] @ masks[2] > 0).sum(0)
+    assert (sees < np.arange(6)).any()  # some logit lacks a bit before it
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = made(6, (9, 5)).masks()
+    np.testing.assert_array_equal((masks[0] @ masks[1] @ masks[2] > 0).sum(0), np.arange(6))
 
 
 def all_codes(dim):

@@ -40,6 +40,7 @@ def made_sets(count, seed, size=4):
 @pytest.fixture(autouse=True)
 def _few_sets(monkeypatch):
     def made(config, size, channels):
+        assert channels in (1, None)
         parts = {"train": 16, "validation": 6, "test": 6}
         return {name: made_sets(n, seed, size) for seed, (name, n) in enumerate(parts.items())}
 
@@ -149,7 +150,7 @@ def test_judges_train_and_judge(tmp_path):
 @pytest.mark.parametrize("name", ["sdn/vggface2", "sdn/shapenet", "sdn/faces"])
 def test_larger_recipes_build_and_train_a_step(name, monkeypatch):
     rng = np.random.default_rng(0)
-    channels = runner.resolve(name).config.channels
+    channels = runner.resolve(name).config.channels or 1
     x = rng.integers(0, 256, (24, 32, 32, channels)).astype("uint8")
     made = image_sets.from_arrays(x, np.repeat(np.arange(6), 4))
     monkeypatch.setattr(recipe, "image_sets", lambda *a: dict.fromkeys(_SPLITS, made))

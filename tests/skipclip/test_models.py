@@ -217,6 +217,9 @@ def test_the_trunks_steps_are_shorter():
         (lambda e: make_encoder("c3d"), "kind='c3d'"),
         (lambda e: make_encoder(shortcut="C"), "shortcut='C'"),
         (lambda e: make_encoder(pixel_std=0.0), "pixel_std=0.0"),
+        (lambda e: make_encoder(form="caffe"), "form='caffe'"),
+        (lambda e: make_encoder("small", form="torchvision"), "form='torchvision'"),
+        (lambda e: make_encoder("small", widths=(1, 2)), "widths="),
     ],
 )
 def test_wrong_arguments(make, words):

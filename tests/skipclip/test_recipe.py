@@ -169,7 +169,7 @@ def test_the_papers_recipes_train_a_step_on_mocked_data(tmp_path, monkeypatch, c
     small = [*FAST, "model.kind=small", "steps_per_epoch=1", "augment.resize=18", "data.short=drop"]
     first = runner.resolve("skipclip/ucf101_pretrain", small)
     metrics = runner.run_recipe(first, tmp_path / "a", export=False)
-    assert "1 of 6 videos have fewer than 6 frames" in capsys.readouterr().err
+    assert "1 of 6 videos of split 'train' have fewer than 6 frames" in capsys.readouterr().err
     assert 0 <= metrics["pair_accuracy"] <= 1 and metrics["count"] == 6
     words = [*small, f"pretext.source={tmp_path / 'a' / 'pretrained.keras'}"]
     second = runner.resolve("skipclip/ucf101", words)

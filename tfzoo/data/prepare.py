@@ -82,7 +82,11 @@ def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     if empty:
         raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
     if config.name in _OF_PARTS:
-        tell_skipped(config, (prepared.info.metadata or {}).get("skipped", {}))
+        told = prepared.info.metadata or {}
+        tell_skipped(config, told.get("skipped", {}))
+        if partial := told.get("partial", {}):
+            listed = _listed(list(partial.values()))
+            _say(f"{config.name}: uses a part of {len(partial)} (data.partial=true): {listed}")
     return prepared
 
 
@@ -105,9 +109,13 @@ def tell_skipped(config: DataConfig, skipped: dict[str, str]) -> None:
             f"data.path={config.path!r}: has been prepared without {len(skipped)} that cannot be "
             f"used, must be without such or have data.on_error=skip: {reason}"
         )
-    more = f" and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
-    listed = "; ".join(list(skipped.values())[:_LISTED])
-    _say(f"{config.name}: left out {len(skipped)} (data.on_error=skip): {listed}{more}")
+    listed = _listed(list(skipped.values()))
+    _say(f"{config.name}: left out {len(skipped)} (data.on_error=skip): {listed}")
+
+
+def _listed(reasons: list[str]) -> str:
+    more = f" and {len(reasons) - _LISTED} more" if len(reasons) > _LISTED else ""
+    return "; ".join(reasons[:_LISTED]) + more
 
 
 def unprepared(config: DataConfig) -> tfds.core.DatasetBuilder:
@@ -163,7 +171,7 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     import tensorflow_datasets as tfds
 
     keywords: dict[str, Any] = {"data_dir": config.data_dir}
-    base = config.name.split("/")[0]  # "builder/config"
+    base = config.name.split("/")[0].split(":")[0]  # "builder/config:version"
     module = importlib.import_module(_OURS[base]) if base in _OURS else None
     source = getattr(module, "source", None)
     _refuse("prefix_bytes", config, ["enwik8"], None)

@@ -35,7 +35,9 @@ class ImagesConfig(RunConfig):
 
     data: DataConfig = key(MISSING, "see `tfzoo.data.images.image_sets.image_sets`")
     image_size: Count = key(16, "side that images are brought to")
-    channels: Annotated[int, OneOf(1, 3)] = key(1, "1 or 3")
+    channels: Annotated[int, OneOf(1, 3)] | None = key(
+        None, "1 or 3; null: as the data are grey or have colours", of_data=True
+    )
     set_size: Count = key(8, "images of a set in a step")
     pixel_mean: Level | None = key(None, PIXEL_MIDDLE, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_HALF, of_data=True)

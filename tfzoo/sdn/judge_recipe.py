@@ -43,7 +43,7 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
     def build(self, config: JudgeConfig, info: data.Info) -> keras.Model:
         """The network, compiled for binary cross-entropy."""
         made = judges.make_voxel_net(
-            config.image_size, config.channels, config.width, *info.to_unit(config).values()
+            config.image_size, info.channels, config.width, *info.to_unit(config).values()
         )
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
         made.compile(keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile)
@@ -117,7 +117,7 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
         """The embedding; `train` puts a classifier of the training sets on it."""
         embed, self._classifier = judges.make_verifier(
             config.image_size,
-            config.channels,
+            info.channels,
             info.examples,
             config.width,
             config.dim,

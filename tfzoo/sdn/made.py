@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
@@ -29,7 +30,8 @@ class MADE(keras.layers.Layer):
 
     Args:
         dim: d, bits of a code, at least 2.
-        hidden: widths of the masked hidden layers (ReLU).
+        hidden: widths of the masked hidden layers (ReLU). One narrower than d - 1 has no unit for
+            some bits, whose influence on later ones is lost: that is warned of.
         **keywords: `name`, `dtype`, ...
 
     Input: codes [B, d]. Output: logits of z_j = +1, float32 [B, d].
@@ -41,6 +43,12 @@ class MADE(keras.layers.Layer):
     def __init__(self, dim: Annotated[int, Ge(2)], hidden: Widths = (128, 128), **keywords: Any):
         super().__init__(**keywords)
         self.dim, self.hidden = dim, tuple(hidden)
+        if min(self.hidden) < dim - 1:
+            warnings.warn(
+                f"hidden={list(self.hidden)}: must be at least dim - 1 = {dim - 1} throughout for "
+                "every bit to depend on all before it; a narrower layer loses dependencies",
+                stacklevel=3,
+            )
         self._degrees = [np.arange(dim) + 1]
         self._degrees += [1 + np.arange(width) * (dim - 1) // width for width in self.hidden]
 

@@ -40,12 +40,12 @@ class SetDatasets(data.Datasets):
     sets: dict[str, ImageSets]
 
 
-def sets_info(config: ImagesConfig, count: int, **known: Any) -> data.Info:
-    """Of `count` training sets."""
+def sets_info(config: ImagesConfig, count: int, channels: int, **known: Any) -> data.Info:
+    """Of `count` training sets of images with so many channels."""
     return data.Info(
         data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
         examples=count,
-        shape=(config.image_size, config.image_size, config.channels),
+        shape=(config.image_size, config.image_size, channels),
         dtype="uint8",
         **known,
     )
@@ -54,7 +54,8 @@ def sets_info(config: ImagesConfig, count: int, **known: Any) -> data.Info:
 def info_of(config: ImagesConfig, train: ImageSets) -> data.Info:
     """Of the training sets themselves."""
     low, high = train.limits
-    return sets_info(config, len(train), version=config.data.name, low=low, high=high)
+    known: dict[str, Any] = {"version": config.data.name, "low": low, "high": high}
+    return sets_info(config, len(train), train.shape[-1], **known)
 
 
 Images = TypeVar("Images", bound=ImagesConfig)
@@ -64,7 +65,7 @@ D = TypeVar("D", bound=data.Datasets)
 class SetsRecipe(Recipe[Images, D]):
     """What the tasks share: three splits of sets."""
 
-    own_data = {"tfzoo_image_folder": ("image_size", "channels")}
+    own_data = {"tfzoo_image_folder": ("image_size",)}
 
     def data_info(self, config: Images) -> data.Info:
         """Steps, by the sets of known data or of the path; without one they are guessed."""
@@ -73,8 +74,10 @@ class SetsRecipe(Recipe[Images, D]):
             self.check(config, sets)
             return info_of(config, sets["train"])
         known = _KNOWN.get(config.data.name)
-        guesses = () if known else ("steps_per_epoch", "examples")
-        return sets_info(config, known or _GUESS, guesses=guesses)
+        guesses: tuple[str, ...] = () if known else ("steps_per_epoch", "examples")
+        if config.channels is None:
+            guesses += ("shape",)
+        return sets_info(config, known or _GUESS, config.channels or 1, guesses=guesses)
 
     def sets(self, config: Images) -> dict[str, ImageSets]:
         """Train, validation and test."""
@@ -134,7 +137,7 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
         """The network, compiled."""
         made = SetDistributionNetwork(
             config.image_size,
-            config.channels,
+            info.channels,
             **info.to_unit(config),
             seed=config.seed,
             **asdict(config.model),

@@ -9,6 +9,7 @@ from tfzoo.skipclip.optim import TrunkSGD
 from tfzoo.skipclip.pretext import ClipOrder, SkipClip
 from tfzoo.skipclip.recognizer import ActionRecognizer
 from tfzoo.skipclip.sampling import Clips
+from tfzoo.skipclip.torchvision import from_torchvision
 
 registry.experiment("study", "skipclip", "tfzoo.skipclip.experiments.study:main")
 registry.experiment("bench", "skipclip", "tfzoo.skipclip.experiments.bench:main")
@@ -21,6 +22,7 @@ __all__ = [
     "PadChannels",
     "SkipClip",
     "TrunkSGD",
+    "from_torchvision",
     "make_encoder",
     "pair_accuracy",
     "ranking_loss",

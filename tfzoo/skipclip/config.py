@@ -26,7 +26,7 @@ from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD
 from tfzoo.data.videos.splits import VideoDataConfig
 from tfzoo.errors import InputError
 from tfzoo.skipclip.augment import AugmentConfig
-from tfzoo.skipclip.model import KINDS, SHORTCUTS
+from tfzoo.skipclip.model import FORMS, KINDS, SHORTCUTS
 from tfzoo.skipclip.objective import REDUCTIONS, check_margin
 from tfzoo.skipclip.pretext import HEADS
 from tfzoo.skipclip.sampling import Clips
@@ -46,9 +46,18 @@ class EncoderConfig(Config):
     kind: Annotated[str, OneOf(*KINDS)] = key("r3d18", "`r3d18`, `r2plus1d18` or `small`")
     width: Count = key(16, "of the small one")
     shortcut: Annotated[str, OneOf(*SHORTCUTS)] = key("B", "`A` or `B`")
+    form: Annotated[str, OneOf(*FORMS)] = key(
+        "paper", "`paper`, or torchvision's of the two large ones (`torchvision`)"
+    )
     last_relu: bool = key(True, "whether features are cut at 0")
     pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+
+        small = self.kind == "small"
+        check(not small or self.form == "paper", "form", self.form, "paper for the small encoder")
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from tfzoo.skipclip.layers import FoldedBatchNormalization, PadChannels
 from tfzoo.typing import Tensor
 
 KINDS = ("r3d18", "r2plus1d18", "small")
 SHORTCUTS = ("A", "B")
+FORMS = ("paper", "torchvision")
 
-_WIDTHS = {"r3d18": (64, 128, 256, 512), "r2plus1d18": (64, 128, 256, 512)}
-_BLOCKS = {"r3d18": (2, 2, 2, 2), "r2plus1d18": (2, 2, 2, 2), "small": (2, 2)}
+_WIDTHS = (64, 128, 256, 512)
+_BLOCKS = 2  # of a stage
 
 
 def make_encoder(
@@ -22,9 +24,11 @@ def make_encoder(
     width: int = 16,
     channels: int = 3,
     shortcut: str = "B",
+    form: str = "paper",
     last_relu: bool = True,
-    pixel_mean: float = 110.0,
-    pixel_std: float = 60.0,
+    pixel_mean: float | Sequence[float] = 110.0,
+    pixel_std: float | Sequence[float] = 60.0,
+    widths: Sequence[int] | None = None,
     dtype: keras.DTypePolicy | str | None = None,
     name: str = "encoder",
 ) -> keras.Model:
@@ -39,14 +43,22 @@ def make_encoder(
     halve times and cells and double channels; on large maps, where normalisation weighs most on
     a CPU, only the stem works. Its padding is `same`.
 
+    The form `torchvision` is the common one of the two large networks, for which that library has
+    weights (see `from_torchvision`): `r3d18` has a 3x7x7 stem without pooling (33,166,272
+    trainable parameters), and in `r2plus1d18` both convolutions of a block have as many channels
+    between space and time as the first needs (31,300,125, else 33,165,639).
+
     Args:
         kind: one of `KINDS`.
         width: channels of the small one's stem; its features have four times as many.
         channels: of the video.
         shortcut: `B`, a 1x1x1 convolution where shape changes, or `A`, zero channels.
+        form: `paper`, or `torchvision`, which the small one has not.
         last_relu: whether the last block ends with a ReLU; without it features may be negative.
-        pixel_mean: subtracted from raw pixels.
+        pixel_mean: subtracted from raw pixels, a number or one a channel.
         pixel_std: then divided by.
+        widths: channels of the stages of a large one, of the stem those of the first; None is 64,
+            128, 256, 512.
         dtype: the layers' policy; None is the current one.
         name: of the model.
 
@@ -61,21 +73,37 @@ def make_encoder(
         raise ValueError(f"kind={kind!r}: must be one of {', '.join(KINDS)}")
     if shortcut not in SHORTCUTS:
         raise ValueError(f"shortcut={shortcut!r}: must be A or B")
+    if form not in FORMS:
+        raise ValueError(f"form={form!r}: must be one of {', '.join(FORMS)}")
     if width < 1 or channels < 1:
         raise ValueError(f"width={width}, channels={channels}: must be at least 1")
-    if not pixel_std > 0:
-        raise ValueError(f"pixel_std={pixel_std}: must be above 0")
     small = kind == "small"
-    build = _Builder(kind == "r2plus1d18", small, shortcut, dtype)
-    widths = _WIDTHS.get(kind, (2 * width, 4 * width))
-    inputs = keras.Input((None, None, None, channels), name="video")
-    scale = keras.layers.Rescaling(
-        1 / pixel_std, -pixel_mean / pixel_std, name="pixels", dtype=dtype
+    for name, value, default in (("form", form, "paper"), ("widths", widths, None)):
+        if small and value != default:
+            raise ValueError(f"{name}={value!r}: must be {default} for the small encoder")
+    means, deviations = (
+        [float(v) for v in np.broadcast_to(value, channels)] for value in (pixel_mean, pixel_std)
     )
-    x = build.stem(scale(inputs), kind, width if small else widths[0])
-    for i, (filters, blocks) in enumerate(zip(widths, _BLOCKS[kind], strict=True)):
-        for j in range(blocks):
-            last = i == len(widths) - 1 and j == blocks - 1
+    if not min(deviations) > 0:
+        raise ValueError(f"pixel_std={pixel_std}: must be above 0")
+    stages = (2 * width, 4 * width) if small else tuple(widths or _WIDTHS)
+    build = _Builder(kind, form, shortcut, dtype)
+    inputs = keras.Input((None, None, None, channels), name="video")
+    if len(set(means)) == len(set(deviations)) == 1:
+        means, deviations = means[:1], deviations[:1]
+    factors = [1 / v for v in deviations]
+    offsets = [-m / v for m, v in zip(means, deviations, strict=True)]
+    plain = len(factors) == 1  # numbers, as files of before have them
+    scale = keras.layers.Rescaling(
+        factors[0] if plain else factors,
+        offsets[0] if plain else offsets,
+        name="pixels",
+        dtype=dtype,
+    )
+    x = build.stem(scale(inputs), width if small else stages[0])
+    for i, filters in enumerate(stages):
+        for j in range(_BLOCKS):
+            last = i == len(stages) - 1 and j == _BLOCKS - 1
             strides = 2 if not j and (i or small) else 1
             x = build.block(x, filters, strides, f"stage{i + 1}_{j + 1}", last_relu or not last)
     return keras.Model(inputs, x, name=name)
@@ -84,10 +112,9 @@ def make_encoder(
 class _Builder:
     """Makes the parts of an encoder's graph."""
 
-    def __init__(
-        self, factorised: bool, same: bool, shortcut: str, dtype: keras.DTypePolicy | str | None
-    ):
-        self.factorised, self.same, self.shortcut, self.dtype = factorised, same, shortcut, dtype
+    def __init__(self, kind: str, form: str, shortcut: str, dtype: keras.DTypePolicy | str | None):
+        self.common, self.shortcut = form == "torchvision", shortcut
+        self.factorised, self.same, self.dtype = kind == "r2plus1d18", kind == "small", dtype
 
     def conv(self, x: Tensor, filters: int, kernel: tuple, strides: tuple, name: str) -> Tensor:
         """Padded as PyTorch pads, the same on both sides whatever the stride, or `same`."""
@@ -117,28 +144,26 @@ class _Builder:
         """By a layer, so that it has a name."""
         return keras.layers.ReLU(dtype=self.dtype, name=name)(x)
 
-    def cube(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
-        """A 3x3x3 convolution, whole or as 1x3x3 and 3x1x1 with as many parameters."""
+    def cube(self, x: Tensor, filters: int, strides: int, name: str, middle: int) -> Tensor:
+        """A 3x3x3 convolution, whole or as 1x3x3 and 3x1x1 with `middle` channels between."""
         s = strides
         if not self.factorised:
             return self.conv(x, filters, (3, 3, 3), (s, s, s), name)
-        before = x.shape[-1]
-        middle = max(1, math.floor(27 * before * filters / (9 * before + 3 * filters)))
         x = self.conv(x, middle, (1, 3, 3), (1, s, s), f"{name}_space")
         x = self.relu(self.norm(x, f"{name}_norm"), f"{name}_relu")
         return self.conv(x, filters, (3, 1, 1), (s, 1, 1), f"{name}_time")
 
-    def stem(self, x: Tensor, kind: str, filters: int) -> Tensor:
+    def stem(self, x: Tensor, filters: int) -> Tensor:
         """From pixels to the first stage."""
-        if kind == "r2plus1d18":
+        if self.factorised:
             x = self.conv(x, 45, (1, 7, 7), (1, 2, 2), "stem_space")
             x = self.relu(self.norm(x, "stem_space_norm"), "stem_space_relu")
             x = self.conv(x, filters, (3, 1, 1), (1, 1, 1), "stem")
             return self.relu(self.norm(x, "stem_norm"), "stem_relu")
-        kernel = (7, 7, 7) if kind == "r3d18" else (3, 5, 5)
+        kernel = (3, 5, 5) if self.same else (3, 7, 7) if self.common else (7, 7, 7)
         x = self.conv(x, filters, kernel, (1, 2, 2), "stem")
         x = self.relu(self.norm(x, "stem_norm"), "stem_relu")
-        if kind == "small":
+        if self.same or self.common:
             return x
         # after a ReLU zeros are as good as PyTorch's minus infinity
         x = keras.layers.ZeroPadding3D(1, dtype=self.dtype, name="stem_pool_pad")(x)
@@ -146,9 +171,11 @@ class _Builder:
 
     def block(self, x: Tensor, filters: int, strides: int, name: str, relu: bool) -> Tensor:
         """ResNet's basic block."""
-        y = self.cube(x, filters, strides, f"{name}_conv1")
+        first, second = middle(x.shape[-1], filters), middle(filters, filters)
+        y = self.cube(x, filters, strides, f"{name}_conv1", first)
         y = self.relu(self.norm(y, f"{name}_norm1"), f"{name}_relu1")
-        y = self.norm(self.cube(y, filters, 1, f"{name}_conv2"), f"{name}_norm2")
+        y = self.cube(y, filters, 1, f"{name}_conv2", first if self.common else second)
+        y = self.norm(y, f"{name}_norm2")
         if strides != 1 or x.shape[-1] != filters:
             if self.shortcut == "B":
                 kernel, step = (1, 1, 1), (strides,) * 3
@@ -159,3 +186,8 @@ class _Builder:
                 x = pad(x)
         y = keras.layers.Add(dtype=self.dtype, name=f"{name}_add")([x, y])
         return self.relu(y, f"{name}_relu") if relu else y
+
+
+def middle(before: int, after: int) -> int:
+    """Channels between 1x3x3 and 3x1x1 that have as many parameters as 3x3x3 (1711.11248)."""
+    return max(1, 27 * before * after // (9 * before + 3 * after))

@@ -62,6 +62,7 @@ def make_pretext(config: VideoConfig, info: data.Info) -> keras.Model:
         made.kind,
         width=made.width,
         shortcut=made.shortcut,
+        form=made.form,
         last_relu=made.last_relu,
         **info.over_all(made),
     )

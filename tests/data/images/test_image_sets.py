@@ -131,3 +131,26 @@ def test_refuses_too_few(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="has no images"):
         image_sets(DataConfig(name="tfzoo_image_folder", path=str(tmp_path / "empty")), 4, 1)
+
+
+def test_a_folder_is_grey_or_has_colours_whatever_its_files_are(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    rng, forms = np.random.default_rng(0), ("gif", "webp", "bmp", "png", "jpg")
+    for i in range(10):
+        (tmp_path / f"set{i}").mkdir()
+        for k, form in enumerate(forms):
+            pixels = np.kron(rng.integers(0, 256, (2, 2)), np.ones((4 + i, 5 + k)))
+            pixels = pixels.astype("uint16") * 257 if form == "png" else pixels.astype("uint8")
+            kept = {"lossless": True} if form == "webp" else {}
+            image.fromarray(pixels).save(tmp_path / f"set{i}" / f"a.{form}", **kept)
+    config = DataConfig("tfzoo_image_folder", path=str(tmp_path))
+    found = image_sets(config, 4)
+    assert sorted(len(part) for part in found.values()) == [1, 1, 8]
+    for part in found.values():
+        images, mask = part.arrays(5)
+        assert part.shape == (4, 4, 1) and mask.all() and images.std((2, 3, 4)).min() > 0
+        assert images.min() >= 0 and images.max() <= 255
+    red = np.zeros((9, 9, 3), "uint8") + np.array([200, 0, 0], "uint8")
+    image.fromarray(red).save(tmp_path / "set0" / "red.webp")
+    assert image_sets(config, 4)["train"].shape == (4, 4, 3)
+    assert image_sets(config, 4, 1)["train"].shape == (4, 4, 1)

@@ -1,6 +1,7 @@
 """Videos: motions, files through PyAV, arrays, and the splits made of them."""
 
 import dataclasses
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -73,6 +74,70 @@ def test_a_video_that_decodes_in_part_is_broken(suffix, tmp_path):
         video_files.read_video(path)
 
 
+def upright(path, array, degrees, **flips):
+    """A file of frames with a display matrix, which says how to show them."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *array.shape[1:3], "yuv420p"
+        stream.set_display_rotation(degrees, **flips)
+        for frame in array:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(
+    ("degrees", "flips", "shown"),
+    [
+        (90, {}, lambda x: np.rot90(x, 1, (1, 2))),
+        (-90, {}, lambda x: np.rot90(x, -1, (1, 2))),
+        (180, {}, lambda x: x[:, ::-1, ::-1]),
+        (0, {"hflip": True}, lambda x: x[:, :, ::-1]),
+        (90, {"vflip": True}, lambda x: np.rot90(x, 1, (1, 2))[:, ::-1]),
+    ],
+)
+def test_frames_are_upright(tmp_path, degrees, flips, shown):
+    corner = np.zeros((2, 32, 48, 3), "uint8")
+    corner[:, :8, :16, 0] = 200  # red, at the top left
+    corner[:, 24:, :8, 2] = 200  # blue, at the bottom left
+    upright(tmp_path / "a.mp4", corner, degrees, **flips)
+    found, expected = video_files.read_video(tmp_path / "a.mp4"), shown(corner)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 4
+    small = video_files.read_video(tmp_path / "a.mp4", 16)
+    assert small.shape[1:3] == tuple(n // 2 for n in expected.shape[1:3])
+
+
+def timed(path, levels, milliseconds):
+    """A file of plain frames at certain times."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for level, at in zip(levels, milliseconds, strict=True):
+            array = np.full((16, 16, 3), level, "uint8")
+            frame = av.VideoFrame.from_ndarray(array, format="rgb24")
+            frame.pts, frame.time_base = at, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def test_frames_of_unequal_length_are_taken_by_time(tmp_path):
+    path = tmp_path / "a.mkv"
+    timed(path, [10, 60, 110, 160, 210], [0, 33, 67, 500, 533])
+
+    def plain(fps):
+        return [round(float(x.mean()), -1) for x in video_files.read_video(path, fps=fps)]
+
+    assert plain(None) == [10, 60, 110, 160, 210]
+    assert plain(30) == [10, 60, *[110] * 13, 160, 210, 210]
+    assert plain(6) == [10, 110, 110, 160]
+    timed(path, [10, 60, 110, 160], [0, 33, 67, 100])  # milliseconds of 30 frames a second
+    assert plain(30)[:4] == [10, 60, 110, 160] and plain(15)[:2] == [10, 110]
+    timed(path, [10, 60], [0, 10**9])
+    with pytest.raises(InputError, match="a.mkv.*frame 1 is shown 1e[+]06 s after the first"):
+        plain(30)
+
+
 def test_a_gif_without_its_end_is_broken(tmp_path):
     image = pytest.importorskip("PIL.Image")
     frames = [image.fromarray(frame) for frame in clip(30, 40, 40)]
@@ -112,15 +177,43 @@ def test_a_folder_of_files_skips_by_count(folder, capsys):
     assert sum(counts) == 24 and found.info.features["label"].names == ["jump", "run"]
     parts = [splits.open_split(found, s, 6) for s in data.SPLITS]
     said = capsys.readouterr().err
-    assert sum(p.dropped for p in parts) == 2 and "videos have fewer than 6 frames" in said
+    assert sum(p.dropped for p in parts) == 2 and "have fewer than 6 frames" in said
+    assert "data.short=drop" in said
     assert sum(p.count for p in parts) == 22
     assert parts[0].size == (10, 12) and parts[0].lookup is not None
     seen = [e["video"].shape for e in parts[0].dataset]
     assert len(seen) == parts[0].count and min(s[0] for s in seen) == 6
     looped = splits.open_split(found, "train", 6, "loop")
     assert looped.count == counts[0] and looped.dropped == 0
-    with pytest.raises(InputError, match="no video of split 'train' has 99 frames"):
+    with pytest.raises(
+        InputError, match=r"data.short='error': \d+ of .*fewer than 6.*=drop.*=loop"
+    ):
+        splits.open_split(found, "train", 6, "error")
+    with pytest.raises(InputError, match=r"data.short='drop': .* than 99 frames.*data.short=loop"):
         splits.open_split(found, "train", 99)
+
+
+def test_a_part_of_a_damaged_video_is_used_on_demand(tmp_path, capsys):
+    for i in range(11):
+        video_files.write_video(tmp_path / f"{i:02}.avi", clip(12, 48, 64, seed=i))
+    for cut in ("03.avi", "07.avi"):
+        whole = (tmp_path / cut).read_bytes()
+        (tmp_path / cut).write_bytes(whole[: len(whole) * 85 // 100])
+    (tmp_path / "10.avi").write_bytes(b"broken" * 99)
+    config = splits.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path), partial=True)
+    with pytest.raises(InputError, match=r"10.avi.*cannot be decoded.*data.on_error=skip"):
+        data.builder(config)
+    found = data.builder(dataclasses.replace(config, on_error="skip", fps=12.5))
+    said = capsys.readouterr().err.splitlines()
+    assert sum("left out 1" in line and "10.avi" in line for line in said) == 1
+    (line,) = (line for line in said if "uses a part of 2 (data.partial=true)" in line)
+    assert "03.avi" in line and "07.avi" in line and "3 frames are used" in line
+    lengths = [len(e["video"]) for s in data.SPLITS for e in splits.open_split(found, s).dataset]
+    assert len(lengths) == 10 and sorted(lengths)[2:] == [6] * 8  # 12 frames at 25 a second
+    assert 1 <= min(lengths) < 6
+    for key, value in (("fps", 5.0), ("partial", True)):
+        with pytest.raises(InputError, match=f"{key}=.*unless name is tfzoo_video_folder"):
+            splits.VideoDataConfig("tfzoo_motions", **{key: value})
 
 
 def test_examples_are_the_files_frames(folder):

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 
+LOOKED_AT = 64
+"""Images of a folder that say whether it has colours."""
+
+
 @dataclass(frozen=True)
 class ImageSets:
     """Sets of one split; images lie in memory or in files.
@@ -150,7 +154,7 @@ def fitted(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
     return tf.ensure_shape(found, [size, size, channels])
 
 
-def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageSets]:
+def image_sets(config: DataConfig, size: int, channels: int | None = None) -> dict[str, ImageSets]:
     """Train, validation and test sets, no set in two of them.
 
     `tfzoo_image_folder` takes a folder of any depth whose innermost folders are sets (below
@@ -162,7 +166,8 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
     Args:
         config: names the data.
         size: side that images are brought to.
-        channels: 1 or 3.
+        channels: 1 or 3; None is 1 where the data are grey, else 3. A folder is grey if the
+            images of `LOOKED_AT` places, spread evenly, are, whatever their files' form is.
 
     Raises:
         InputError: no such data, too few sets, images that cannot be brought to the size, or files
@@ -173,6 +178,7 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
     found = builder(config)
     features = found.info.features
     if "images" in features:
+        channels = channels or features["images"].shape[-1]
         if tuple(features["images"].shape[1:]) != (size, size, channels):
             raise InputError(
                 f"data.name={config.name!r}: images {list(features['images'].shape[1:])}, must be "
@@ -184,6 +190,7 @@ def image_sets(config: DataConfig, size: int, channels: int) -> dict[str, ImageS
             f"data.name={config.name!r}: must have images, or image and label; has "
             f"{', '.join(features)}"
         )
+    channels = channels or features["image"].shape[-1] or 3
     parts = {name: _grouped(found, name, size, channels) for name in found.info.splits}
     parts = {name: part for name, part in parts.items() if name in SPLITS}
     return _by_label(config.name, parts)
@@ -221,7 +228,7 @@ def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
     return found | {key: train.take(part) for key, part in rows.items()}
 
 
-def _folders(config: DataConfig, size: int, channels: int) -> dict[str, ImageSets]:
+def _folders(config: DataConfig, size: int, channels: int | None) -> dict[str, ImageSets]:
     path = config.path
     if path is None or not Path(path).is_dir():
         raise InputError(f"data.path={path!r}: must be a folder of folders of images")
@@ -230,13 +237,23 @@ def _folders(config: DataConfig, size: int, channels: int) -> dict[str, ImageSet
     parts = {name: _sets_below(r) for name, r in (roots or {"train": root}).items()}
     if "train" not in parts:
         raise InputError(f"data.path={path!r}: has {', '.join(parts)}, must have train")
-    parts = _usable(parts, config, channels)
+    parts = _usable(parts, config, channels or 3)
+    channels = channels or _colours([i for sets in parts.values() for one in sets for i in one])
     train = parts["train"]
     rows = drawn(len(train), [name for name in SPLITS if name not in parts])
     if rows is None:
         raise InputError(f"data.path={path!r}: {len(train)} sets are too few to split")
     parts |= {name: [train[i] for i in part] for name, part in rows.items()}
     return {name: from_files(part, size, channels) for name, part in parts.items()}
+
+
+def _colours(paths: list[Path]) -> int:
+    """1 if images spread evenly over the paths are grey, else 3."""
+    for i in np.unique(np.linspace(0, len(paths) - 1, LOOKED_AT).round().astype(int)):
+        pixels = read_image(paths[i])[1].numpy()
+        if (pixels != pixels[..., :1]).any():
+            return 3
+    return 1
 
 
 def _sets_below(root: Path) -> list[list[Path]]:

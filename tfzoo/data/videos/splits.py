@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.config import Count, OneOf, key
+from tfzoo.config import Count, OneOf, Positive, check, key
 from tfzoo.data.config import DataConfig
 from tfzoo.data.memory import buffer_size, empty, stored_bytes, tensor
 from tfzoo.data.pipeline import TrainStream, train_stream
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 IN_MEMORY_BYTES = 2**30
 SHUFFLE_BUFFER = 256
-SHORT = ("drop", "loop")
+SHORT = ("drop", "loop", "error")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,27 @@ class VideoDataConfig(DataConfig):
     )
     short: Annotated[str, OneOf(*SHORT)] = key(
         "drop",
-        "videos too short for the clips are `drop`ped, with a line that counts them, or begin "
-        "anew at their end (`loop`).",
+        "videos too short for the clips are `drop`ped, with a line that counts them, begin anew at "
+        "their end (`loop`), or are refused (`error`).",
     )
+    fps: Positive | None = key(
+        None,
+        "`tfzoo_video_folder` takes so many frames a second, by their time stamps; null takes "
+        "each frame once, however long it is shown.",
+    )
+    partial: bool = key(
+        False,
+        "`tfzoo_video_folder` uses the frames of a damaged file up to the damage, counted and "
+        "listed; false leaves it to `on_error`. Few frames are dealt with by `short`.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+
+        for name, default in (("fps", None), ("partial", False)):
+            value, mine = getattr(self, name), self.name == "tfzoo_video_folder"
+            allowed = f"{'null' if default is None else 'false'} unless name is tfzoo_video_folder"
+            check(mine or value == default, name, value, allowed)
 
 
 @dataclass(frozen=True)
@@ -89,10 +107,10 @@ def open_split(
         name: the split, or a part of one.
         least: frames that a video must have, at least 1.
         short: `drop` leaves shorter videos out and says how many on stderr; `loop` leaves out only
-            those without frames.
+            those without frames; `error` refuses them.
 
     Raises:
-        InputError: its examples are no videos, or none is long enough.
+        InputError: its examples are no videos, none is long enough, or one is not with `error`.
     """
     import tensorflow_datasets as tfds
 
@@ -105,19 +123,21 @@ def open_split(
     read = _undecoded(found, name) if encoded else split(found, name)
     read = read.map(lambda x: {key: x[key] for key in kept})
     lengths = _lengths(found, name, read)
-    wanted = max(1, least if short == "drop" else 1)
+    wanted = max(1, 1 if short == "loop" else least)
     good = lengths >= wanted
     dropped = int((~good).sum())
     if dropped:
+        what = f"{dropped} of {len(good)} videos of split {name!r} have fewer than {wanted} frames"
+        if short == "error" or not good.any():
+            others = "data.short=drop leaves them out, " if good.any() else ""
+            raise InputError(
+                f"data.short={short!r}: {what}, must have so many; {others}data.short=loop lets "
+                "them begin anew"
+            )
         print(
-            f"{found.name}, {name}: {dropped} of {len(good)} videos have fewer than {wanted} "
-            "frames and are left out",
+            f"{found.name}: {what} and are left out by data.short=drop; loop keeps them",
             file=sys.stderr,
             flush=True,
-        )
-    if not good.any():
-        raise InputError(
-            f"data.name={found.name!r}: no video of split {name!r} has {wanted} frames"
         )
     long = read.filter(lambda x: tf.shape(x["video"])[0] >= wanted) if dropped else read
     long = long.apply(tf.data.experimental.assert_cardinality(int(good.sum())))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +18,23 @@ from tfzoo.errors import InputError, first_line
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
 _LEAST = 0.95
 """Share of the declared frames that must be there: edit lists and sparse videos lack a few."""
+_LONGEST = 1000
+"""Seconds that a frame may be shown by its time stamp: beyond, the stamp is taken for damaged."""
 
 
-def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
+def read_video(
+    path: str | Path, short_side: int | None = None, fps: float | None = None
+) -> np.ndarray:
     """All frames of a file's first video stream, in the order in which they are shown.
+
+    They are upright: turned and mirrored as the file's display matrix says.
 
     Args:
         path: of a file that FFmpeg can read.
         short_side: frames are scaled so that their shorter side has so many pixels; None leaves
             them as they are.
+        fps: frames a second, taken by their time stamps; None takes each frame once, however
+            long it is shown.
 
     Returns:
         uint8 [T, H, W, 3], T at least 1.
@@ -31,6 +42,28 @@ def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
     Raises:
         InputError: no such file, no video in it, no frames, damaged ones, or fewer than the file
             declares.
+    """
+    frames, fault = read_part(path, short_side, fps)
+    if fault is not None:
+        raise InputError(fault)
+    return frames
+
+
+def read_part(
+    path: str | Path, short_side: int | None = None, fps: float | None = None
+) -> tuple[np.ndarray, str | None]:
+    """The frames up to the first that is damaged or missing, and what is wrong with the file.
+
+    Args:
+        path: see `read_video`.
+        short_side: likewise.
+        fps: likewise.
+
+    Returns:
+        uint8 [T, H, W, 3], T at least 1, and one line, None for a whole file.
+
+    Raises:
+        InputError: no such file, no video in it, or no frame can be decoded.
     """
     try:
         import av
@@ -42,50 +75,141 @@ def read_video(path: str | Path, short_side: int | None = None) -> np.ndarray:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError(f"video {str(path)!r}: holds no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            frames = joined(_decoded(container, stream, str(path), short_side))
-            declared = _declared(container, stream)
-    except InputError:
-        raise
+            shown = _Shown(container, short_side)
+            arrays = (array for _, array in shown) if fps is None else _at_rate(shown, fps)
+            first = next(arrays, None)
+            if first is None:
+                raise InputError(f"video {str(path)!r}: {shown.fault or 'holds no frames'}")
+            frames = joined(array[None] for array in itertools.chain([first], arrays))
+            fault = shown.fault or shown.missing()
     except (av.FFmpegError, ValueError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"video {str(path)!r}: cannot be decoded: {first_line(error)}") from None
-    if _cut_gif(Path(path)) or len(frames) < _LEAST * declared - 1:
-        raise InputError(
-            f"video {str(path)!r}: is cut off or damaged: {len(frames)} frames can be decoded of "
-            f"{f'about {declared}' if declared else 'more'} that it declares"
-        )
-    return frames
+    if fault is None and _cut_gif(Path(path)):
+        fault = f"is cut off or damaged: {shown.count} frames can be decoded of more"
+    return frames, fault and f"video {str(path)!r}: {fault}"
 
 
-def _decoded(
-    container: Any, stream: Any, path: str, short_side: int | None
-) -> Iterator[np.ndarray]:
-    """The frames, uint8 [1, H, W, 3] of one size; a header's count of them may be 0 or wrong."""
-    count, shape = 0, None
-    for count, frame in enumerate(container.decode(stream), 1):
-        if frame.is_corrupt:
-            raise InputError(f"video {path!r}: frame {count - 1} is damaged")
-        if short_side is not None and min(frame.width, frame.height) != short_side:
-            width, height = scaled(frame.width, frame.height, short_side)
+class _Shown:
+    """The times and frames of a container's first video stream, up to the first that is damaged.
+
+    Attributes:
+        count: frames so far; a header's count of them may be 0 or wrong.
+        fault: why they ended, None at the end of the stream.
+        start: time stamp of the first, in seconds; None where frames have none.
+        end: when the last one is no longer shown.
+        tick: of the clock that time stamps count, in seconds.
+    """
+
+    def __init__(self, container: Any, short_side: int | None):
+        self._container, self._short_side = container, short_side
+        self._stream = container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self.count = 0
+        self.fault: str | None = None
+        self.start: Fraction | None = None
+        self.end: Fraction | None = None
+        self.tick = Fraction(0)
+
+    def __iter__(self) -> Iterator[tuple[Fraction | None, np.ndarray]]:
+        """Seconds since the first frame, None without time stamps; uint8 [H, W, 3] of one size."""
+        import av
+
+        shape = None
+        try:
+            for frame in self._container.decode(self._stream):
+                if frame.is_corrupt:
+                    self.fault = f"frame {self.count} is damaged"
+                    return
+                array = self._upright(frame)
+                shape = shape or array.shape
+                if array.shape != shape:
+                    self.fault = "changes its size on the way; must be of one size"
+                    return
+                self.count += 1
+                yield self._time(frame), array
+        except (av.FFmpegError, ValueError, EOFError) as error:
+            self.fault = f"cannot be decoded: {first_line(error)}"
+
+    def _time(self, frame: Any) -> Fraction | None:
+        if frame.pts is None or frame.time_base is None:
+            return None
+        self.tick = Fraction(frame.time_base)
+        now = frame.pts * self.tick
+        self.start = now if self.start is None else self.start
+        rate = self._stream.average_rate
+        usual = 1 / Fraction(rate) if rate else Fraction(0)
+        length = getattr(frame, "duration", None)
+        self.end = now + (length * self.tick if length else usual)
+        return now - self.start
+
+    def _upright(self, frame: Any) -> np.ndarray:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        if self._short_side is not None and min(frame.width, frame.height) != self._short_side:
+            width, height = scaled(frame.width, frame.height, self._short_side)
             frame = frame.reformat(width=width, height=height, format="rgb24")
         array = frame.to_ndarray(format="rgb24")
-        shape = shape or array.shape
-        if array.shape != shape:
-            raise InputError(f"video {path!r}: changes its size on the way; must be of one size")
-        yield array[None]
-    if not count:
-        raise InputError(f"video {path!r}: holds no frames")
+        return array if matrix is None else turned(array, np.frombuffer(matrix, np.int32))
+
+    def missing(self) -> str | None:
+        """What is said of a stream that ended before its file's header says."""
+        declared, has = self._stream.frames, Fraction(self.count)
+        if not declared:
+            length, rate = self._container.duration, self._stream.average_rate
+            if not length or not rate or len(self._container.streams) > 1:
+                return None  # sound may be longer than the pictures
+            declared = round(length / 1e6 * float(rate))
+            if self.start is not None and self.end is not None:  # frames may be unequally long
+                has = (self.end - self.start) * Fraction(rate)
+        if has >= _LEAST * declared - 1:
+            return None
+        return (
+            f"is cut off or damaged: {self.count} frames can be decoded of about {declared} that "
+            "it declares"
+        )
 
 
-def _declared(container: Any, stream: Any) -> int:
-    """Frames by the header's count or, of a file without sound, its length; 0 if it tells none."""
-    if stream.frames:
-        return stream.frames
-    length, rate = container.duration, stream.average_rate
-    if not length or not rate or len(container.streams) > 1:
-        return 0
-    return round(length / 1e6 * float(rate))
+def _at_rate(shown: _Shown, fps: float) -> Iterator[np.ndarray]:
+    """The frames that are shown at k / fps seconds, k from 0; times are true to a clock's tick."""
+    rate = Fraction(fps).limit_denominator(1001)
+    held, at = None, 0
+    for time, array in shown:
+        if time is None:
+            shown.fault = f"frame {shown.count - 1} has no time stamp, which data.fps needs"
+            break
+        slot = max(at, math.ceil((time - shown.tick) * rate))
+        if slot - at > _LONGEST * max(rate, Fraction(1)):
+            shown.fault = f"frame {shown.count - 1} is shown {float(time):.6g} s after the first"
+            break
+        if held is not None:
+            yield from itertools.repeat(held, slot - at)
+        held, at = array, slot
+    if held is not None:
+        assert shown.start is not None and shown.end is not None  # it had a time stamp
+        slot = math.ceil((shown.end - shown.start - shown.tick) * rate)
+        least = 0 if at else 1  # it may have come after the last sample, but there must be one
+        yield from itertools.repeat(held, max(least, min(slot - at, _LONGEST)))
+
+
+def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A picture as a display matrix shows it, by quarter turns and mirrors.
+
+    Args:
+        image: [H, W, C].
+        matrix: nine numbers in FFmpeg's order, fixed point or not: (a, b, u, c, d, v, ...) maps
+            the place (x, y) to (a x + c y, b x + d y).
+
+    Returns:
+        [H, W, C] or [W, H, C].
+    """
+    a, b, _, c, d = (float(v) for v in matrix[:5])
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        image, right, down = image.swapaxes(0, 1), c, b
+    else:
+        right, down = a, d
+    image = image[:, ::-1] if right < 0 else image
+    return image[::-1] if down < 0 else image
 
 
 def _cut_gif(path: Path) -> bool:

@@ -15,7 +15,7 @@ from tfzoo.data.config import DataConfig
 from tfzoo.data.faults import Faults
 from tfzoo.data.splits import SPLITS
 from tfzoo.data.user_config import UserConfig
-from tfzoo.data.videos.video_files import SUFFIXES, read_video
+from tfzoo.data.videos.video_files import SUFFIXES, read_part, read_video
 from tfzoo.errors import InputError
 
 SHORT_SIDE = 128
@@ -24,10 +24,12 @@ _LAYOUT = "folders class/file.mp4, train/class/file.mp4 and test/..., or files w
 
 @dataclasses.dataclass
 class VideoFolderConfig(UserConfig):
-    """The user's folder, its classes (none without labels), and the frames' shorter side."""
+    """The user's folder, its classes (none without labels), and how its files are read."""
 
     classes: tuple[str, ...] = ()
     short_side: int | None = SHORT_SIDE
+    fps: float | None = None
+    partial: bool = False
 
 
 def source(config: DataConfig) -> VideoFolderConfig:
@@ -39,14 +41,21 @@ def source(config: DataConfig) -> VideoFolderConfig:
     if config.path is None:
         raise InputError("data.path: must be set, to a folder, for tfzoo_video_folder")
     found, labelled = list_videos(config.path)
-    short_side = getattr(config, "short_side", SHORT_SIDE)
+    read: dict[str, Any] = {
+        "short_side": getattr(config, "short_side", SHORT_SIDE),
+        "fps": getattr(config, "fps", None),
+        "partial": getattr(config, "partial", False),
+    }
+    word = f"{read['short_side']} {labelled}"
+    if read["fps"] is not None or read["partial"]:  # others keep the name they had
+        word += f" {read['fps']} {read['partial']}"
     paths = [path for part in found.values() for path in part]
     classes = sorted({path.parent.name for path in paths}) if labelled else []
     return VideoFolderConfig(
-        name=f"folder-{folders.state(paths, f'{short_side} {labelled}')}",
+        name=f"folder-{folders.state(paths, word)}",
         path=config.path,
         classes=tuple(classes),
-        short_side=short_side,
+        **read,
     )
 
 
@@ -56,11 +65,13 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
     Features: `video` uint8 [T, H, W, 3], and `label` where there is a folder a class. Splits that
     the folder lacks are drawn from the training files: 10 % each, by a fixed seed. Files that
     cannot be decoded whole, or have no frames, are refused or, with `on_error` `skip`, left out:
-    the metadata's `skipped` has the reason by file.
+    the metadata's `skipped` has the reason by file. With `partial` the frames before the damage
+    are used, if there are any; the metadata's `partial` has what is wrong, by file.
     """
 
     name = "tfzoo_video_folder"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.1.0": "Frames are upright, as the files' display matrices say."}
     BUILDER_CONFIGS = [VideoFolderConfig(name="none")]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -91,12 +102,20 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, paths: list[Path], faults: Faults) -> Iterator[tuple[str, dict]]:
         for path in paths:
             with faults.of(str(path)):
-                example: dict[str, Any] = {
-                    "video": read_video(path, self.builder_config.short_side)
-                }
+                example: dict[str, Any] = {"video": self._frames(path)}
                 if self.builder_config.classes:
                     example["label"] = path.parent.name
                 yield str(path), example
+
+    def _frames(self, path: Path) -> np.ndarray:
+        form = self.builder_config
+        if not form.partial:
+            return read_video(path, form.short_side, form.fps)
+        frames, fault = read_part(path, form.short_side, form.fps)
+        if fault is not None:
+            told = self.info.metadata.setdefault("partial", {})
+            told[str(path)] = f"{fault}: {len(frames)} frames are used"
+        return frames
 
 
 def list_videos(folder: str) -> tuple[dict[str, list[Path]], bool]:

@@ -1,0 +1,92 @@
+"""PyTorch's state dicts, given as `.npz`: tensors by name, for a model of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tfzoo.errors import InputError, first_line
+from tfzoo.files import expanded
+
+
+class StateDict:
+    """The tensors of a state dict, each to be taken once.
+
+    In PyTorch `np.savez(path, **{k: v.cpu().numpy() for k, v in model.state_dict().items()})`
+    writes such a file.
+
+    Args:
+        path: of the `.npz`.
+
+    Raises:
+        InputError: no such file, or no `.npz` of plain arrays.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = expanded(str(path))
+        if not Path(self.path).is_file():
+            raise InputError(f"path={self.path!r}: no such file")
+        try:
+            with np.load(self.path, allow_pickle=False) as found:
+                self._tensors = {name: found[name] for name in found.files}
+        except Exception as error:  # of zipfile, struct, numpy: they share no base
+            raise InputError(
+                f"path={self.path!r}: must be an .npz of plain arrays: {first_line(error)}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the tensors that have not been taken."""
+        return iter(self._tensors)
+
+    def size(self, name: str, axis: int = 0) -> int:
+        """Of a tensor's axis.
+
+        Raises:
+            InputError: there is no such tensor, or it has no such axis.
+        """
+        shape = self._find(name).shape
+        if not -len(shape) <= axis < len(shape):
+            raise InputError(f"path={self.path!r}: {name} is {list(shape)}, has no axis {axis}")
+        return int(shape[axis])
+
+    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A tensor of a certain shape as float32; it is not there any more afterwards.
+
+        Raises:
+            InputError: there is no such tensor, its shape is another, or its numbers are not
+                finite.
+        """
+        found = self._find(name)
+        if found.shape != tuple(shape):
+            raise InputError(
+                f"path={self.path!r}: {name} is {list(found.shape)}, must be {list(shape)}"
+            )
+        if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+            raise InputError(f"path={self.path!r}: {name} must hold finite numbers")
+        del self._tensors[name]
+        return found.astype("float32")
+
+    def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A kernel [outputs, inputs, ...] in Keras's order, [..., inputs, outputs] of `shape`."""
+        found = self.take(name, (shape[-1], shape[-2], *shape[:-2]))
+        return np.moveaxis(found, (0, 1), (-1, -2))
+
+    def end(self, of: str) -> None:
+        """Refuses a file with tensors that were not taken, but for counters of batches.
+
+        Raises:
+            InputError: names one.
+        """
+        rest = [name for name in self if not name.endswith("num_batches_tracked")]
+        if rest:
+            raise InputError(f"path={self.path!r}: has {rest[0]}, must hold the tensors of {of}")
+
+    def _find(self, name: str) -> np.ndarray:
+        if name not in self._tensors:
+            raise InputError(f"path={self.path!r}: has no {name}")
+        return self._tensors[name]
