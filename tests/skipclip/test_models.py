@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 from support import load_module, slow
 from tfzoo.skipclip import (
@@ -225,6 +226,25 @@ def test_the_trunks_steps_are_shorter():
 def test_wrong_arguments(make, words):
     with pytest.raises(ValueError, match=words):
         make(small.encoder())
+
+
+def test_normalised_scores_use_their_whole_range(tmp_path):
+    made = small.skipclip(head="norm", cross_video_negatives=True, negatives=2)
+    plain = small.skipclip()
+    clips = small.clips(5)
+    found = made(clips, training=True)
+    assert found["negative"].shape == (5, 2)
+    before, after = (ops.convert_to_numpy(x["scores"]) for x in (plain(clips), found))
+    assert before.min() > 0.5 and after.min() < 0.2 and after.std() > 2 * before.std()
+    for _ in range(60):  # running statistics come to those of the batch
+        made(clips, training=True)
+    again = ActionRecognizer.from_pretrained(made, 0)
+    ranked = again.rank(clips[:, 0], clips[:, 1])
+    np.testing.assert_allclose(ranked, made(clips)["scores"][:, 0], atol=1e-5)
+    np.testing.assert_allclose(ranked, after[:, 0], atol=0.1)
+    again.save(tmp_path / "a.keras")
+    loaded = keras.models.load_model(tmp_path / "a.keras")
+    np.testing.assert_allclose(loaded.rank(clips[:, 0], clips[:, 1]), ranked, atol=1e-5)
 
 
 def test_scores_may_be_negative_without_a_last_relu():

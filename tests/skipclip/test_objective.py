@@ -19,6 +19,19 @@ def test_loss_is_the_formula():
     np.testing.assert_allclose(ranking_loss(scores, 0.1, "mean_pairs"), terms.mean(1), rtol=1e-5)
 
 
+def test_clips_of_other_videos_come_last():
+    rng = np.random.default_rng(0)
+    scores, others = (rng.uniform(0, 1, (5, n)).astype("float32") for n in (3, 2))
+    ranked = np.concatenate([scores, others[:, :1]], 1)  # one more clip, behind all futures
+    for reduction in objective.REDUCTIONS:
+        found = ranking_loss(scores, 0.1, reduction, others[:, :1])
+        np.testing.assert_allclose(found, ranking_loss(ranked, 0.1, reduction), rtol=1e-5)
+    each = [ranking_loss(scores, 0.1, negatives=others[:, k : k + 1]) for k in range(2)]
+    np.testing.assert_allclose(
+        ranking_loss(scores, 0.1, negatives=others), np.mean(each, 0), rtol=1e-5
+    )
+
+
 @pytest.mark.parametrize(("gap", "zero"), [(0.1001, True), (0.2, True), (0.09, False)])
 def test_zero_exactly_when_neighbours_are_a_margin_apart(gap, zero):
     scores = 0.9 - gap * np.arange(4, dtype="float32")[None]

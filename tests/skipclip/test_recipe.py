@@ -10,7 +10,8 @@ import tensorflow as tf
 from tfzoo import data, runner
 from tfzoo.data.videos import motions, splits, video_files
 from tfzoo.errors import InputError
-from tfzoo.skipclip import ActionRecognizer, SkipClip, readout, streams
+from tfzoo.skipclip import ActionRecognizer, Clips, SkipClip, readout, streams, training
+from tfzoo.skipclip.optim import make_optimizer
 
 FAST = ["deterministic=false", "epochs=1", "model.width=2", "steps_per_epoch=2", "batch_size=4"]
 FAST += ["pretext.frames=2", "pretext.futures=2", "pretext.skip=2", "finetune.clips=2"]
@@ -105,6 +106,50 @@ def test_few_labels_are_drawn_by_class(few):
     assert sorted(int(e["label"]) for e in one.dataset) == list(range(12))
 
 
+def test_rates_follow_the_schedule():
+    def rates(*words):
+        words = [f"optimizer.{word}" for word in words]
+        config = runner.resolve("skipclip/motions", words).config.optimizer
+        rate = make_optimizer(config, steps_per_epoch=10, epochs=4)._learning_rate
+        return [float(rate(t)) if callable(rate) else float(rate) for t in (0, 5, 20, 39)]
+
+    assert rates("method=adam", "schedule=constant") == pytest.approx([0.002] * 4)
+    cosine = [0.002 * (1 + np.cos(np.pi * t / 40)) / 2 for t in (0, 5, 20, 39)]
+    assert rates("method=adam") == pytest.approx(cosine, rel=1e-4)  # as it was without the key
+    assert rates("method=sgd", "schedule=cosine") == pytest.approx(cosine, rel=1e-4)
+    steps = ["drop_epochs=[2]", "drop_factor=0.5"]
+    for method in ("method=adam", "method=sgd"):
+        assert rates(method, "schedule=steps", *steps)[:4:3] == pytest.approx([0.002, 0.001])
+    warm = rates("method=sgd", "schedule=cosine", "warmup_steps=10")
+    assert warm[:2] == pytest.approx([0.0, 0.001]) and warm[2] > warm[3]
+    with pytest.raises(InputError, match="optimizer.warmup_steps=3: must be 0 with the schedule"):
+        rates("schedule=constant", "warmup_steps=3")
+    with pytest.raises(InputError, match="pretext.negatives=12: must be below batch_size=12"):
+        words = ["pretext.cross_video_negatives=true", "pretext.negatives=12"]
+        runner.resolve("skipclip/motions", words)
+
+
+def test_far_futures_are_judged_where_videos_are_long_enough():
+    class Ranks:
+        """As a perfect ranker does: by the time between two clips, which their pixels tell."""
+
+        def rank(self, context, future):
+            middle = [
+                tf.reduce_mean(tf.cast(x, tf.float32), [1, 2, 3, 4]) for x in (context, future)
+            ]
+            return -tf.abs(middle[0] - middle[1])
+
+    clips = np.arange(64, dtype="uint8")[None, :, None, None, None].repeat(28, 2).repeat(28, 3)
+    videos = tf.data.Dataset.from_tensors({"video": clips[0].repeat(3, -1)})
+    source = splits.VideoSplit(1, 0, False, (28, 28), None, videos)
+    config = runner.resolve("skipclip/motions_v2", ["augment.size=28"]).config
+    far = Clips(8, 1, 2, training.FAR - 8)
+    scores = training.order_scores(Ranks(), source, config, far)
+    np.testing.assert_allclose(scores, [[-8, -training.FAR]], atol=0.01)
+    short = dataclasses.replace(source, dataset=videos.map(lambda x: {"video": x["video"][:47]}))
+    assert not len(training.order_scores(Ranks(), short, config, far))
+
+
 def test_a_probe_as_a_dense_layer_says_the_same():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 60)
@@ -191,6 +236,9 @@ def test_the_papers_recipes_train_a_step_on_mocked_data(tmp_path, monkeypatch, c
         ("finetune.dropout=1", "finetune.dropout=1"),
         ("optimizer.method=lbfgs", "optimizer.method='lbfgs'"),
         ("data.short=pad", "data.short='pad'"),
+        ("optimizer.schedule=linear", "optimizer.schedule='linear'"),
+        ("augment.colours=frame", "augment.colours='frame'"),
+        ("model.form=torchvision", "model.form='torchvision'"),
     ],
 )
 def test_values_out_of_range(override, words):

@@ -91,6 +91,17 @@ def test_turn_is_rot90_of_every_frame():
         np.testing.assert_array_equal(found, np.rot90(clips.numpy(), times, axes=(2, 3)))
 
 
+def test_colours_may_be_the_tuples():
+    clips = tf.fill([2, 3, 2, 4, 4, 3], tf.constant(100, tf.uint8))
+    view = dataclasses.replace(PLAIN, brightness=0.5, hue=0.3, saturation=0.4, gray=0.5)
+    for drawn, each in (("clip", 3), ("tuple", 1)):
+        view = dataclasses.replace(view, colours=drawn)
+        found = augment.colour(clips, seeds(1)[0], view).numpy()
+        for row in found:
+            assert len({clip.tobytes() for clip in row}) == each
+        assert found[0].tobytes() != found[1].tobytes()
+
+
 def test_colour_is_a_clips_own():
     rng = np.random.default_rng(0)
     one = rng.integers(60, 180, (1, 1, 1, 8, 8, 3))

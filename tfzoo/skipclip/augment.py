@@ -13,10 +13,11 @@ from typing import Annotated
 import tensorflow as tf
 from annotated_types import Ge, Le
 
-from tfzoo.config import Config, Count, Natural, Share, check, key
+from tfzoo.config import Config, Count, Natural, OneOf, Share, check, key
 from tfzoo.data.videos import splits
 
 _LUMA = (0.299, 0.587, 0.114)
+DRAWN = ("clip", "tuple")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class AugmentConfig(Config):
         0.25, "turned by up to this share of a full turn, each way"
     )
     gray: Share = key(0.5, "probability that a clip loses its colours")
+    colours: Annotated[str, OneOf(*DRAWN)] = key(
+        "clip", "brightness to gray are drawn for each `clip`, or once for a `tuple`"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,7 +103,7 @@ def turn(clips: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
 
 
 def colour(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Brightness, contrast, saturation, hue and gray, drawn for each clip, the same in its frames.
+    """Brightness, contrast, saturation, hue and gray, the same in all frames of a clip.
 
     All are one linear map of the three colours about the clip's mean, clipped to 0..255 at the end
     (torchvision clips after each one, in a random order).
@@ -116,6 +120,8 @@ def colour(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
     if not any(strengths):
         return clips
     batch = tf.shape(clips)[:2]
+    if config.colours == "tuple":
+        batch = tf.stack([batch[0], 1])
     seeds = tf.unstack(tf.random.split(seed, 5))
 
     def draw(i: int, low: float, high: float) -> tf.Tensor:

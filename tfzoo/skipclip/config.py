@@ -14,6 +14,7 @@ from tfzoo.config import (
     Factor,
     Fraction,
     Level,
+    Natural,
     NonNegative,
     OneOf,
     Positive,
@@ -35,6 +36,7 @@ from tfzoo.training.config import RunConfig
 PRETEXTS = ("skipclip", "order", "none")
 MODES = ("none", "probe", "full")
 METHODS = ("adam", "sgd")
+SCHEDULES = ("method", "cosine", "steps", "constant")
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,12 @@ class PretextConfig(Config):
     rank_weight: NonNegative = key(1.0, "of the ranking loss")
     rotation_weight: NonNegative = key(0.0, "of the rotation loss; 0 is without it")
     reduction: Annotated[str, OneOf(*REDUCTIONS)] = key("sum", "`sum` or `mean_pairs`")
-    head: Annotated[str, OneOf(*HEADS)] = key("none", "`none` or `conv1x1`")
-    head_width: Count = key(128, "its channels")
+    head: Annotated[str, OneOf(*HEADS)] = key(
+        "none", "`none`, `conv1x1`, or `norm`: scores of features standardised by the batch"
+    )
+    head_width: Count = key(128, "channels of `conv1x1`")
     cross_video_negatives: bool = key(False, "whether another video's clip is ranked last")
+    negatives: Count = key(1, "of how many other videos, fewer than a batch has")
 
     @property
     def clips(self) -> Clips:
@@ -116,11 +121,30 @@ class DescentConfig(Config):
     learning_rate: Positive = key(0.01, "the first")
     momentum: Fraction = key(0.9, "of `sgd`")
     weight_decay: NonNegative = key(5e-4, "of kernels (`adam`) or all weights (`sgd`, as PyTorch)")
+    schedule: Annotated[str, OneOf(*SCHEDULES)] = key(
+        "method",
+        "of the rate: `cosine` to 0, `steps` at `drop_epochs`, `constant`; `method` is `adam`'s "
+        "cosine and `sgd`'s steps.",
+    )
+    warmup_steps: Natural = key(0, "of a cosine: the rate rises from 0 in so many")
     drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
     drop_factor: Factor = key(0.1, "see there")
     trunk_factor: Positive = key(
         1.0, "the encoder's rate is so many times that of the linear layer"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+
+        warm = self.warmup_steps == 0 or self.form == "cosine"
+        check(warm, "warmup_steps", self.warmup_steps, f"0 with the schedule {self.form}")
+
+    @property
+    def form(self) -> str:
+        """The schedule, `method` resolved."""
+        if self.schedule != "method":
+            return self.schedule
+        return "cosine" if self.method == "adam" else "steps"
 
 
 @dataclass(frozen=True)
@@ -175,6 +199,10 @@ class VideoConfig(RunConfig):
         signed = pretext.head != "none" or not self.model.last_relu
         if pretext.kind == "skipclip":
             ranked = pretext.futures + int(pretext.cross_video_negatives)
+            if pretext.cross_video_negatives:
+                fits = pretext.negatives < self.batch_size
+                allowed = f"below batch_size={self.batch_size}"
+                check(fits, "pretext.negatives", pretext.negatives, allowed)
             try:
                 check_margin(pretext.margin, ranked, signed)
             except ValueError as error:

@@ -80,7 +80,9 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         x = tf.cast(inputs, "float32")
-        gamma, beta = (tf.cast(v, "float32") for v in (self.gamma, self.beta))
+        width = x.shape[-1]
+        gamma = tf.ones([width]) if self.gamma is None else tf.cast(self.gamma, "float32")
+        beta = tf.zeros([width]) if self.beta is None else tf.cast(self.beta, "float32")
         if self.synchronized and replicas.count() > 1:
             mean, biased, variance = _moments(tf.reshape(x, (-1, x.shape[-1])))
             y = tf.nn.batch_normalization(x, mean, biased, beta, gamma, self.epsilon)

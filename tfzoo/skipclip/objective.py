@@ -41,7 +41,9 @@ def pair_margins(scores: Tensor, margin: float) -> Tensor:
     return margin - ops.take(scores, near, -1) + ops.take(scores, far, -1)
 
 
-def ranking_loss(scores: Tensor, margin: float = 0.1, reduction: str = "sum") -> Tensor:
+def ranking_loss(
+    scores: Tensor, margin: float = 0.1, reduction: str = "sum", negatives: Tensor | None = None
+) -> Tensor:
     """sum over i < j of max(0, margin - Gamma_i + Gamma_j).
 
     0 if and only if every score exceeds the next by the margin. All equal, it is
@@ -51,11 +53,17 @@ def ranking_loss(scores: Tensor, margin: float = 0.1, reduction: str = "sum") ->
         scores: Gamma of the m future clips, nearest first, [..., m].
         margin: the same for all pairs.
         reduction: `sum` over pairs, the paper's, or `mean_pairs`.
+        negatives: scores of clips of other videos, [..., K], each ranked below all futures; their
+            mean counts as one clip more (ours).
 
     Returns:
         float32 [...].
     """
     hinges = ops.relu(pair_margins(scores, margin))
+    if negatives is not None:
+        others = ops.cast(negatives, "float32")[..., None, :]
+        beyond = ops.relu(margin - ops.cast(scores, "float32")[..., :, None] + others)
+        hinges = ops.concatenate([hinges, ops.mean(beyond, -1)], -1)
     return ops.sum(hinges, -1) if reduction == "sum" else ops.mean(hinges, -1)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfzoo.optim import MomentumSGD, OptimizerConfig, make_adamw
+from tfzoo.optim import AdamW, MomentumSGD, OptimizerConfig, make_adamw
 from tfzoo.registry import serializable
 from tfzoo.skipclip.config import DescentConfig
 from tfzoo.typing import Tensor
@@ -52,13 +52,20 @@ def make_optimizer(
     config: DescentConfig, steps_per_epoch: int, epochs: int
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a config, for a training of so many steps."""
-    if config.method == "adam":
-        made = OptimizerConfig(config.learning_rate, config.weight_decay)
-        return make_adamw(made, steps_per_epoch * epochs)
+    schedules, steps = keras.optimizers.schedules, steps_per_epoch * epochs
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
-    if config.drop_epochs:
+    if config.method == "adam" and config.form == "cosine":
+        made = OptimizerConfig(config.learning_rate, config.weight_decay, config.warmup_steps)
+        return make_adamw(made, steps)
+    if config.form == "cosine":
+        warm = config.warmup_steps
+        target = {"warmup_target": rate, "warmup_steps": warm} if warm else {}
+        rate = schedules.CosineDecay(0.0 if warm else rate, max(steps - warm, 1), **target)
+    elif config.form == "steps" and config.drop_epochs:
         rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
         # a boundary belongs to the steps before it
         ends = [epoch * steps_per_epoch - 1 for epoch in config.drop_epochs]
-        rate = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
+        rate = schedules.PiecewiseConstantDecay(ends, rates)
+    if config.method == "adam":
+        return AdamW(rate, config.weight_decay)
     return TrunkSGD(rate, config.momentum, config.weight_decay, config.trunk_factor)

@@ -13,11 +13,12 @@ from typing_extensions import override
 from tfzoo.config import Count, NonNegative, OneOf, check
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
+from tfzoo.skipclip.layers import FoldedBatchNormalization
 from tfzoo.training import replicas
 from tfzoo.training.zoo_model import ZooModel, refuse_losses, refuse_weights
 from tfzoo.typing import Tensor
 
-HEADS = ("none", "conv1x1")
+HEADS = ("none", "conv1x1", "norm")
 
 
 class _Pretext(ZooModel):
@@ -76,6 +77,15 @@ class _Pretext(ZooModel):
         return self.get_metrics_result()
 
 
+def headed(head: keras.layers.Layer | None, maps: Tensor, training: bool | None) -> Tensor:
+    """A head of `SkipClip`'s on feature maps; without one, these."""
+    if head is None:
+        return maps
+    return (
+        head(maps, training=training) if isinstance(head, FoldedBatchNormalization) else head(maps)
+    )
+
+
 def pooled(maps: Tensor) -> Tensor:
     """The mean over times and cells, float32: [..., T, H, W, D] -> [..., D]."""
     return ops.mean(ops.cast(maps, "float32"), axis=(-4, -3, -2))
@@ -98,10 +108,12 @@ class SkipClip(_Pretext):
         rank_weight: of the ranking loss.
         rotation_weight: of the 4-way cross-entropy; 0 is without it.
         reduction: `sum` over pairs, the paper's formula, or `mean_pairs`.
-        head: `none`, the paper's formula, or `conv1x1`: a 1x1x1 convolution for contexts and one
-            for futures, of use in pre-training only.
-        head_width: its channels.
+        head: `none`, the paper's formula; `conv1x1`: a 1x1x1 convolution for contexts and one
+            for futures, of use in pre-training only; `norm`: features are standardised by the
+            batch before the cosine, so that scores use their whole range.
+        head_width: channels of `conv1x1`.
         cross_video_negatives: ranks the nearest future of another video of the batch last (ours).
+        negatives: of how many other videos; the batch must be larger.
         signed: whether the encoder's features may be negative, as without a last ReLU.
         **keywords: `name`, `dtype`, ...
 
@@ -124,6 +136,7 @@ class SkipClip(_Pretext):
         head_width: Count = 128,
         cross_video_negatives: bool = False,
         signed: bool = False,
+        negatives: Count = 1,
         **keywords: Any,
     ):
         super().__init__(**keywords)
@@ -140,7 +153,15 @@ class SkipClip(_Pretext):
                 keras.layers.Conv3D(head_width, 1, dtype=policy, name=f"{which}_head")
                 for which in ("context", "future")
             )
-            for made in (self.context_head, self.future_head):
+        elif head == "norm":
+            self.context_head, self.future_head = (
+                FoldedBatchNormalization(
+                    center=False, scale=False, dtype=policy, name=f"{which}_head"
+                )
+                for which in ("context", "future")
+            )
+        for made in (self.context_head, self.future_head):
+            if made is not None:
                 made.build((None, None, None, None, depth))
         if rotation_weight:
             self.turn = keras.layers.Dense(objective.ROTATIONS, dtype=policy, name="rotation")
@@ -155,13 +176,13 @@ class SkipClip(_Pretext):
         """The context and the futures."""
         return 1 + self.futures
 
-    def contexts(self, maps: Tensor) -> Tensor:
+    def contexts(self, maps: Tensor, training: bool | None = False) -> Tensor:
         """The context head on feature maps [B, T', H', W', D]."""
-        return maps if self.context_head is None else self.context_head(maps)
+        return headed(self.context_head, maps, training)
 
-    def targets(self, maps: Tensor) -> Tensor:
+    def targets(self, maps: Tensor, training: bool | None = False) -> Tensor:
         """The future head on feature maps [B, T', H', W', D]."""
-        return maps if self.future_head is None else self.future_head(maps)
+        return headed(self.future_head, maps, training)
 
     def rank(self, context: Tensor, future: Tensor) -> Tensor:
         """Scores of pairs of clips, float32 [B]: the higher, the sooner `future` follows.
@@ -178,13 +199,13 @@ class SkipClip(_Pretext):
     def call(self, clips: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         maps = self._clips(clips, training)
         h, z = ops.split(maps, [1], axis=1)  # a split's gradient costs less than a slice's
-        h, shape = self.contexts(ops.squeeze(h, 1)), ops.shape(maps)
-        z = self.targets(ops.reshape(z, (-1, *shape[2:])))
+        h, shape = self.contexts(ops.squeeze(h, 1), training), ops.shape(maps)
+        z = self.targets(ops.reshape(z, (-1, *shape[2:])), training)
         z = ops.reshape(z, (-1, self.futures, *ops.shape(z)[1:]))
         found = {"scores": objective.similarity(h[:, None], z)}
         if self.cross_video_negatives and training:
-            other = objective.similarity(h, ops.roll(z[:, 0], 1, axis=0))
-            found["negative"] = other[:, None]
+            others = [ops.roll(z[:, 0], 1 + k, axis=0) for k in range(self.negatives)]
+            found["negative"] = objective.similarity(h[:, None], ops.stack(others, 1))
         if self.turn is not None:
             logits = self.turn(pooled(maps))
             found["clip_rotation"] = ops.cast(logits, "float32")
@@ -205,12 +226,12 @@ class SkipClip(_Pretext):
         del x, training
         refuse_weights(self, sample_weight)
         scores = y_pred["scores"]
-        ranked = scores
-        if "negative" in y_pred:
-            ranked = ops.concatenate([scores, y_pred["negative"]], -1)
-        rank = ops.mean(objective.ranking_loss(ranked, self.margin, self.reduction))
+        negatives = y_pred.get("negative")
+        losses = objective.ranking_loss(scores, self.margin, self.reduction, negatives)
+        rank = ops.mean(losses)
         total = self.rank_weight * rank
-        pairs = ranked.shape[-1] * (ranked.shape[-1] - 1) // 2 if self.reduction == "sum" else 1
+        ranked = self.futures + int(negatives is not None)
+        pairs = ranked * (ranked - 1) // 2 if self.reduction == "sum" else 1
         self._note(rank=rank, plateau=rank / (self.margin * pairs))
         self._note(pair_accuracy=ops.mean(objective.pair_accuracy(scores)))
         if self.turn is not None:

@@ -21,7 +21,7 @@ from tfzoo.skipclip.training import VideoDatasets
 from tfzoo.training.distribute import check_share
 from tfzoo.training.run import Run
 
-_PUBLIC = {"tfzoo_motions": 1200, "ucf101/ucf101_1": 9537}
+_PUBLIC = {"tfzoo_motions": 1200, "tfzoo_motions:2.0.0": 4200, "ucf101/ucf101_1": 9537}
 """Training videos of data that a dry run does not prepare."""
 _BY_PATH = ("tfzoo_video_arrays", "tfzoo_video_folder")
 
@@ -120,7 +120,8 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
 
         `retrieval_1`: test videos whose nearest training video, by cosine of mean features, is of
         their class. `pair_accuracy` is of tuples from the middle of test videos, where they are
-        long enough.
+        long enough; `far_accuracy` likewise, of the clip just behind the context against one that
+        starts 40 frames after the context does.
         """
         return training.evaluate(model, datasets, config)
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from tfzoo.config import Fraction, Natural
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
-from tfzoo.skipclip.pretext import pooled
+from tfzoo.skipclip.pretext import headed, pooled
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
 
@@ -105,9 +105,7 @@ class ActionRecognizer(ZooModel):
     def rank(self, context: Tensor, future: Tensor) -> Tensor:
         """As `SkipClip.rank`: scores float32 [B] of pairs of clips."""
         h, z = (self.encoder(x, training=False) for x in (context, future))
-        if self.context_head is not None:
-            assert self.future_head is not None  # they come in pairs
-            h, z = self.context_head(h), self.future_head(z)
+        h, z = headed(self.context_head, h, False), headed(self.future_head, z, False)
         return objective.similarity(h, z)
 
 

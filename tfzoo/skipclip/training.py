@@ -18,6 +18,7 @@ from tfzoo.skipclip.model import make_encoder
 from tfzoo.skipclip.optim import make_optimizer
 from tfzoo.skipclip.pretext import ClipOrder, SkipClip
 from tfzoo.skipclip.recognizer import ActionRecognizer
+from tfzoo.skipclip.sampling import Clips
 from tfzoo.training.run import Run
 from tfzoo.typing import Tensor
 
@@ -29,6 +30,10 @@ EVALUATED = 8
 
 ORDERED = 3
 """Clips of the pretext `order`."""
+
+
+FAR = 40
+"""Frames from a context's start to the far future's of `far_accuracy`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def make_pretext(config: VideoConfig, info: data.Info) -> keras.Model:
         settings.head_width,
         settings.cross_video_negatives,
         signed=not made.last_relu,
+        negatives=settings.negatives,
     )
 
 
@@ -202,15 +208,28 @@ def evaluate(
         )
         order = readout.retrieve(x.mean(1), gallery.mean(1))
         found["retrieval_1"] = readout.recall(order, y, labels)
-    scores = order_scores(model, datasets.sources["test"], config)
-    if len(scores):
-        found["pair_accuracy"] = float(np.mean(objective.pair_accuracy(scores)))
+    clips_ = config.pretext.clips
+    far = replace(clips_, futures=2, skip=max(1, FAR - clips_.clip_span))
+    forms = {"pair_accuracy": clips_} | ({"far_accuracy": far} if clips_.clip_span < FAR else {})
+    for name, form in forms.items():
+        scores = order_scores(model, datasets.sources["test"], config, form)
+        if len(scores):
+            found[name] = float(np.mean(objective.pair_accuracy(scores)))
     return found
 
 
-def order_scores(model: keras.Model, source: splits.VideoSplit, config: VideoConfig) -> np.ndarray:
-    """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough."""
-    form = config.pretext.clips
+def order_scores(
+    model: keras.Model, source: splits.VideoSplit, config: VideoConfig, form: Clips | None = None
+) -> np.ndarray:
+    """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough.
+
+    Args:
+        model: with `rank`.
+        source: the videos.
+        config: of the run.
+        form: of the tuples; None is the pretext's.
+    """
+    form = form or config.pretext.clips
 
     def score(tuple_: Tensor) -> Tensor:
         context = ops.repeat(tuple_[:, 0], form.futures, 0)

@@ -1,6 +1,7 @@
 """Videos: motions, files through PyAV, arrays, and the splits made of them."""
 
 import dataclasses
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data import prepare
-from tfzoo.data.videos import motions, splits, video_files
+from tfzoo.data.videos import motions, splits, sweeps, video_files
 from tfzoo.data.videos.video_arrays import read_arrays, rows
 from tfzoo.errors import InputError
 
@@ -301,17 +302,74 @@ def test_wrong_arrays(tmp_path, changes, options, words):
         data.builder(splits.VideoDataConfig("tfzoo_video_arrays", path=path, **options))
 
 
-def test_motions_are_fixed_and_labelled(monkeypatch):
-    one = motions.make_video("left", (1, 2))
-    assert one.shape == (32, 28, 28, 3) and one.dtype == np.uint8
-    np.testing.assert_array_equal(one, motions.make_video("left", (1, 2)))
-    assert (one != motions.make_video("left", (1, 3))).any()
-    monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
-    monkeypatch.setattr(motions.TfzooMotions, "VERSION", "9.9.9")
-    part = splits.open_split(data.builder(splits.VideoDataConfig("tfzoo_motions")), "train", 32)
+@pytest.mark.parametrize(
+    ("name", "module"), [("tfzoo_motions", motions), ("tfzoo_motions:2.0.0", sweeps)]
+)
+def test_motions_are_fixed_and_labelled(name, module, monkeypatch, tmp_path):
+    one = module.make_video("left", (1, 2))
+    assert one.shape == (module.FRAMES, 28, 28, 3) and one.dtype == np.uint8
+    np.testing.assert_array_equal(one, module.make_video("left", (1, 2)))
+    assert (one != module.make_video("left", (1, 3))).any()
+    monkeypatch.setattr(module, "COUNTS", {"train": 24, "validation": 12, "test": 12})
+    found = data.builder(splits.VideoDataConfig(name, data_dir=str(tmp_path)))
+    assert found.info.full_name.endswith("1.0.0" if module is motions else "2.0.0")
+    assert found.info.features["label"].names == list(module.MOTIONS)
+    part = splits.open_split(found, "train", module.FRAMES)
     labels = [int(e["label"]) for e in part.dataset]
     assert labels == [i % 12 for i in range(24)]
     assert "tfzoo_motions" in prepare._OURS
+
+
+def test_new_motions_are_many_of_each_class():
+    assert sweeps.COUNTS["train"] >= 4000
+    assert all(count % len(sweeps.MOTIONS) == 0 for count in sweeps.COUNTS.values())
+
+
+def test_a_new_motion_is_one_sweep_that_never_comes_back():
+    """The swept quantity rises or falls throughout, the others stand; backwards it is the other."""
+    for motion, (name, sense) in sweeps._MOVES.items():
+        path = sweeps.sweep(motion, np.random.RandomState(3), sweeps.FRAMES)
+        steps = {key: np.diff(path[key]) for key in sweeps.SWEEPS}
+        assert (sense * steps.pop(name) > 0).all()
+        assert not any(s.any() for s in steps.values())
+    for one, other in itertools.pairwise(sweeps.MOTIONS):
+        if sweeps._MOVES[one][0] == sweeps._MOVES[other][0]:
+            a, b = (sweeps.make_video(m, (3,)) for m in (one, other))
+            np.testing.assert_array_equal(a, b[::-1])
+    right = sweeps.make_video("right", (4,)).astype(float)
+    weight = np.abs(right - np.minimum(right[:1], right[-1:])).sum(-1)  # where the shape is
+    centres = (weight.sum(1) @ np.arange(28)) / np.maximum(weight.sum((1, 2)), 1e-9)
+    assert centres[48] > centres[16] + 2
+
+
+def test_new_motions_show_their_progress_and_keep_off_the_border():
+    """A ranker by nothing but pixels has an order to find, which the old videos have not."""
+
+    def ordered(make, names):
+        right = []
+        for i in range(48):
+            video = make(names[i % 12], (5, i), 48).astype("float32")
+            away = np.abs(video - video[:1]).mean((1, 2, 3))
+            right.append(away[8] < away[40])
+        return np.mean(right)
+
+    assert ordered(sweeps.make_video, sweeps.MOTIONS) > 0.95
+    assert ordered(motions.make_video, motions.MOTIONS) < 0.7
+    for i in range(48):
+        video = sweeps.make_video(sweeps.MOTIONS[i % 12], (6, i))
+        for edge in (video[:, 0], video[:, -1], video[:, :, 0], video[:, :, -1]):
+            np.testing.assert_array_equal(edge, np.broadcast_to(edge[:1], edge.shape))
+
+
+def test_ground_and_texture_do_not_tell_the_motion():
+    """The same seed gives the same ground, whatever moves before it."""
+    videos = [sweeps.make_video(m, (7,)).astype(int) for m in sweeps.MOTIONS]
+    still = [(v == v[:1]).all((0, 3)) for v in videos]
+    for video, where in zip(videos[1:], still[1:], strict=True):
+        both = still[0] & where
+        assert both.mean() > 0.3
+        differ = (video[0] != videos[0][0]).any(-1) & both
+        assert differ.mean() < 0.06  # a shape that stands where the other has been at no time
 
 
 def test_the_motion_is_what_the_class_says():
@@ -326,8 +384,10 @@ def test_the_motion_is_what_the_class_says():
         assert int(np.argmin(errors)) - 4 in (1, 2)  # moved by 1.3 to 2.5 pixels of 64
 
 
-def test_a_single_frame_cannot_solve_motions():
-    """Place, angle and size are distributed alike for every motion, at any one time."""
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [motions, sweeps])
+def test_a_single_frame_cannot_solve_motions(module):
+    """Place, angle and size are distributed alike for every motion, at a time drawn at random."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
@@ -335,12 +395,12 @@ def test_a_single_frame_cannot_solve_motions():
     def frames(start, count):
         x, y = [], []
         for i in range(start, start + count):
-            video = motions.make_video(motions.MOTIONS[i % 12], (5, i))
+            video = module.make_video(module.MOTIONS[i % 12], (5, i))
             x.append(video[rng.integers(len(video))][::2, ::2].reshape(-1) / 128 - 1)
             y.append(i % 12)
         return np.array(x), np.array(y)
 
     train, test = frames(0, 600), frames(600, 360)
     made = LogisticRegression(C=0.01, max_iter=200).fit(*train)
-    assert made.score(*train) > 0.3  # it does fit what it saw
+    assert made.score(*train) > 0.2  # it does fit what it saw
     assert made.score(*test) < 1 / 12 + 0.06  # chance, and 4 deviations

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfzoo.data.videos import motions
+from tfzoo.data.videos import sweeps
 from tfzoo.skipclip.experiments import study as video_study
 from tfzoo_cli.main import main
 
@@ -12,15 +12,15 @@ TOY += ["augment.size=16", "finetune.clips=1", "pretext.frames=2", "deterministi
 
 @pytest.mark.slow
 def test_the_pretexts_are_compared(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
-    monkeypatch.setattr(motions.TfzooMotions, "VERSION", "8.8.8")
-    few = {k: video_study.PRETEXTS[k] for k in ("random initialisation", "Skip-Clip")}
-    monkeypatch.setattr(video_study, "PRETEXTS", few)
+    monkeypatch.setattr(sweeps, "COUNTS", {"train": 24, "validation": 12, "test": 12})
     words = ["--seeds", "0", "--parts", "pretexts", "--labels", "1", "--output", str(tmp_path)]
-    assert main(["study", "skipclip", *words, *TOY]) == 0
+    words += ["--motions", "2", "--arms", "random initialisation,Skip-Clip"]
+    assert main(["study", "skipclip", *words, *TOY, f"data.data_dir={tmp_path}"]) == 0
     folder = tmp_path / "pretexts"
     table = (folder / "table.md").read_text()
-    assert video_study.SUPERVISED in table and "paired by seed" in table
+    assert (
+        video_study.SUPERVISED in table and video_study.PLAIN in table and "paired by seed" in table
+    )
     assert "retrieval_error" in (folder / "results.csv").read_text()
     pictures = {"errors.png", "retrieval.png", "ranking.png"}
     assert pictures <= {p.name for p in folder.iterdir()}
@@ -31,6 +31,7 @@ def test_the_pretexts_are_compared(tmp_path, monkeypatch, capsys):
     ("words", "said"),
     [
         (["--parts", "all"], "--parts"),
+        (["--arms", "Skip-Clip,none"], "--arms='none'"),
         (["--labels", "0"], "--labels"),
         (["--held-out", "x", "--ut", "a.npz"], "--held-out"),
         (["--ut", "nowhere.npz", "--seeds", "0"], "nowhere.npz"),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from tfzoo.data.videos import sweeps
+
 MOTIONS: tuple[str, ...] = ("left", "right", "up", "down", "clockwise", "counterclockwise")
 MOTIONS += ("grow", "shrink", "orbit_clockwise", "orbit_counterclockwise")
 MOTIONS += ("swing_sideways", "swing_upright")
@@ -21,28 +23,43 @@ _RADIUS = 0.28  # of a shape at scale 1; the picture's side is 1 and wraps aroun
 
 
 class TfzooMotions(tfds.core.GeneratorBasedBuilder):
-    """A textured shape that moves over a textured ground, 32 frames of 28x28 pixels.
+    """A textured shape that moves over a textured ground, 28x28 pixels; made when first asked for.
 
-    Twelve kinds of motion: left, right, up, down; turning, growing and circling in both senses;
-    swinging in two directions. The picture wraps around, and sizes begin anew at their end, so
-    that at any one time place, angle and size are distributed alike for all motions: a single frame
-    says nothing of the class. Shape, texture, colours, ground and speed are drawn for each video.
+    Version 2, `tfzoo_motions:2.0.0`: 64 frames of a slow sweep that never comes back, so that
+    frames differ the more, the further they are apart: left, right, up, down; turning, growing,
+    circling and stretching in both senses; see `tfzoo.data.videos.sweeps`. Splits:
+    4,200 train, 240 validation, 480 test.
 
-    Features: `video` uint8 [32, 28, 28, 3], `label`. Splits: 1,200 train, 240 validation, 480 test,
-    as many of each motion; video i of a split is the same on every machine, up to rounding.
+    Version 1, `tfzoo_motions`: 32 frames of faster motions, swinging instead of stretching.
+    The picture wraps around, and sizes begin anew at their end: at any one time place, angle and
+    size are distributed alike for all motions, but far frames look near. 1,200 train, 240
+    validation, 480 test.
+
+    In both a frame drawn at random says nothing of the class; shape, texture, colours, ground and
+    speed are drawn for each video.
+
+    Features: `video` uint8 [T, 28, 28, 3], `label`. Splits have as many of each motion; video i of
+    a split is the same on every machine, up to rounding.
     """
 
     name = "tfzoo_motions"
     VERSION = tfds.core.Version("1.0.0")
+    SUPPORTED_VERSIONS = [tfds.core.Version("2.0.0")]
+    RELEASE_NOTES = {"2.0.0": "Motions that do not come back, and more of them."}
+
+    @property
+    def _first(self) -> bool:
+        return not str(self.version).startswith("2.")
 
     def _info(self) -> tfds.core.DatasetInfo:
+        frames, motions = (FRAMES, MOTIONS) if self._first else (sweeps.FRAMES, sweeps.MOTIONS)
         features = {
             "video": tfds.features.Tensor(
-                shape=(FRAMES, SIDE, SIDE, 3),
+                shape=(frames, SIDE, SIDE, 3),
                 dtype=np.uint8,
                 encoding=tfds.features.Encoding.BYTES,
             ),
-            "label": tfds.features.ClassLabel(names=list(MOTIONS)),
+            "label": tfds.features.ClassLabel(names=list(motions)),
         }
         return self.dataset_info_from_configs(
             description=self.__doc__,
@@ -53,18 +70,20 @@ class TfzooMotions(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, manager: Any) -> dict[str, Iterator]:
         del manager
-        return {name: self._generate_examples(name, count) for name, count in COUNTS.items()}
+        counts = COUNTS if self._first else sweeps.COUNTS
+        return {name: self._generate_examples(name, count) for name, count in counts.items()}
 
     def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
+        make, names = (make_video, MOTIONS) if self._first else (sweeps.make_video, sweeps.MOTIONS)
         for i in range(count):
-            motion = MOTIONS[i % len(MOTIONS)]
-            yield i, {"video": make_video(motion, (zlib.crc32(split.encode()), i)), "label": motion}
+            motion = names[i % len(names)]
+            yield i, {"video": make(motion, (zlib.crc32(split.encode()), i)), "label": motion}
 
 
 def make_video(
     motion: str, seed: tuple[int, ...], frames: int = FRAMES, side: int = SIDE
 ) -> np.ndarray:
-    """One video.
+    """One video of version 1; `sweeps.make_video` makes those of version 2.
 
     Args:
         motion: one of `MOTIONS`.

@@ -1,8 +1,8 @@
 """`tfzoo study skipclip`: what pre-training by ranking future clips is worth on few labels.
 
-Pretext tasks against random initialisation, by retrieval and a linear probe on frozen features and
-by fine-tuning all layers; and the ranking's settings, by retrieval. On `tfzoo_motions`, or on
-UT-Interaction's .npz by path.
+Pretext tasks against random initialisation and a plain baseline without a network, by retrieval and
+a linear probe on frozen features and by fine-tuning all layers; and the ranking's settings, by
+retrieval. On `tfzoo_motions` of version 1 or 2, or on UT-Interaction's .npz by path.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tfzoo.experiments.headline import Headline
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
-from tfzoo.skipclip.experiments import plots
+from tfzoo.skipclip.experiments import baseline, plots
 
 HEADLINE = Headline(
     "skipclip",
@@ -36,12 +36,13 @@ HEADLINE = Headline(
 PARTS = ("pretexts", "settings")
 PRETEXTS = {
     "random initialisation": ["pretext.kind=none"],
-    "Skip-Clip": [],
+    "Skip-Clip": ["pretext.rotation_weight=0.0"],
     "Skip-Clip + rotation": ["pretext.rotation_weight=0.1"],
     "rotation alone": ["pretext.rank_weight=0.0", "pretext.rotation_weight=1.0"],
     "shuffled order": ["pretext.kind=order"],
 }
 SUPERVISED = "all labels, from scratch"
+PLAIN = "frame differences without a network"
 SETTINGS = {
     "margin 0.2": ["pretext.margin=0.2"],
     "2 futures": ["pretext.futures=2"],
@@ -56,6 +57,10 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--ut", type=expanded, metavar="NPZ", help="UT-Interaction's file, instead of motions"
     )
+    parser.add_argument(
+        "--motions", choices=("1", "2"), default="1", help="version of the motions; default 1"
+    )
+    parser.add_argument("--arms", help="some of the pretexts, by name; default: all")
     parser.add_argument("--held-out", default="1,4,8", help="its sequences; default %(default)s")
     parser.add_argument("--labels", default="5", help="of each class; default %(default)s")
     words = parser.parse_args(argv)
@@ -63,9 +68,9 @@ def main(argv: Sequence[str]) -> None:
     for part in parts:
         check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
     seeds, labels = study.parse_seeds(words.seeds), _numbers("--labels", words.labels)
-    name = "ut" if words.ut else "motions"
+    name = "ut" if words.ut else {"1": "motions", "2": "motions2"}[words.motions]
     output = Path(words.output or f"studies/skipclip-{name}")
-    recipe = "skipclip/motions"
+    recipe = "skipclip/motions" if words.motions == "1" else "skipclip/motions_v2"
     extra: list[list[str]] = [[]]
     if words.ut:
         recipe = "skipclip/ut_interaction"
@@ -73,7 +78,12 @@ def main(argv: Sequence[str]) -> None:
         extra = [[f"data.path={words.ut}", f"data.held_out={h}"] for h in held]
     common = list(words.overrides)
     if "pretexts" in parts:
-        arms = [Arm(n, recipe, [*PROBE, *common, *more]) for n, more in PRETEXTS.items()]
+        names = [a.strip() for a in words.arms.split(",")] if words.arms else list(PRETEXTS)
+        for arm in names:
+            check(arm in PRETEXTS, "--arms", arm, f"of {', '.join(PRETEXTS)}")
+        arms = [Arm(n, recipe, [*PROBE, *common, *PRETEXTS[n]]) for n in names]
+        if name != "motions":  # the older study had it not
+            arms.append(Arm(PLAIN, recipe, [*PROBE, *common, "pretext.kind=none", "epochs=1"]))
         whole = ["pretext.kind=none", "finetune.mode=full", *([] if words.ut else FEW_EPOCHS)]
         arms.append(Arm(SUPERVISED, recipe, [*common, *whole]))
         compare(arms, seeds, labels, extra, output / "pretexts", name)
@@ -110,8 +120,9 @@ def compare(
     """
 
     def run(resolved: runner.Resolved, folder: Path, export: bool) -> dict[str, float]:
+        one = _plain if Path(folder).name.startswith(PLAIN) else _one
         found = [
-            _one(_with(resolved, more), folder / f"fold{i}" if more else folder, labels)
+            one(_with(resolved, more), folder / f"fold{i}" if more else folder, labels)
             for i, more in enumerate(folds)
         ]
         return {key: float(np.mean([f[key] for f in found])) for key in found[0]}
@@ -125,6 +136,8 @@ def compare(
         ("Skip-Clip below random initialisation", best, "random initialisation"),
         ("Skip-Clip below shuffled order", best, "shuffled order"),
         ("rotation lowers the error", "Skip-Clip + rotation", best),
+        ("both below shuffled order", "Skip-Clip + rotation", "shuffled order"),
+        ("both below frame differences", "Skip-Clip + rotation", PLAIN),
         ("both below random initialisation", "Skip-Clip + rotation", "random initialisation"),
         ("both below rotation alone", "Skip-Clip + rotation", "rotation alone"),
         ("rotation alone below random initialisation", "rotation alone", "random initialisation"),
@@ -180,8 +193,7 @@ def _one(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict
         "probe_error": 1 - first["accuracy"],
         "retrieval_error": 1 - first["retrieval_1"],
     }
-    if "pair_accuracy" in first:
-        found["pair_accuracy"] = first["pair_accuracy"]
+    found |= {key: first[key] for key in ("pair_accuracy", "far_accuracy") if key in first}
     kept = folder / "pretrained.keras"
     source = str(kept) if kept.is_file() else None
     pretext = replace(config.pretext, kind="none", source=source)
@@ -192,6 +204,13 @@ def _one(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict
         metrics = runner.run_recipe(second, target, export=False, report=lambda line: None)
         found[f"error_{n}"] = 1 - metrics["accuracy"]
     return found
+
+
+def _plain(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict[str, float]:
+    """The baseline without a network."""
+    del folder
+    config = resolved.config
+    return baseline.errors(resolved.recipe.datasets(config), config, list(labels))
 
 
 def _numbers(option: str, text: str) -> list[int]:
