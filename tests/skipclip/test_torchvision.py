@@ -13,19 +13,19 @@ WIDTHS, CLASSES = (4, 6, 8, 10), 5
 
 def state_dict(kind, seed=0):
     """Random tensors under torchvision's names, written out independently of the converter."""
-    rng, found = np.random.default_rng(seed), {}
+    rng, rows = np.random.default_rng(seed), {}
 
     def conv(name, out, into, kernel):
-        found[f"{name}.weight"] = rng.normal(size=(out, into, *kernel)) / np.sqrt(
+        rows[f"{name}.weight"] = rng.normal(size=(out, into, *kernel)) / np.sqrt(
             into * np.prod(kernel)
         )
 
     def norm(name, width):
-        found[f"{name}.weight"] = rng.uniform(0.5, 1.5, width)
-        found[f"{name}.bias"] = rng.normal(size=width) / 4
-        found[f"{name}.running_mean"] = rng.normal(size=width) / 4
-        found[f"{name}.running_var"] = rng.uniform(0.5, 1.5, width)
-        found[f"{name}.num_batches_tracked"] = np.array(7)
+        rows[f"{name}.weight"] = rng.uniform(0.5, 1.5, width)
+        rows[f"{name}.bias"] = rng.normal(size=width) / 4
+        rows[f"{name}.running_mean"] = rng.normal(size=width) / 4
+        rows[f"{name}.running_var"] = rng.uniform(0.5, 1.5, width)
+        rows[f"{name}.num_batches_tracked"] = np.array(7)
 
     def cube(name, into, out, between):
         if kind == "r3d_18":
@@ -54,11 +54,11 @@ def state_dict(kind, seed=0):
                 conv(f"layer{i}.{j}.downsample.0", out, into, (1, 1, 1))
                 norm(f"layer{i}.{j}.downsample.1", out)
             into = out
-    found["fc.weight"], found["fc.bias"] = (
+    rows["fc.weight"], rows["fc.bias"] = (
         rng.normal(size=(CLASSES, into)),
         rng.normal(size=CLASSES),
     )
-    return {k: np.asarray(v, "float32") for k, v in found.items()}
+    return {k: np.asarray(v, "float32") for k, v in rows.items()}
 
 
 def reference(state, video):

@@ -29,8 +29,8 @@ class StateDict:
         if not Path(self.path).is_file():
             raise InputError(f"path={self.path!r}: no such file")
         try:
-            with np.load(self.path, allow_pickle=False) as found:
-                self._tensors = {name: found[name] for name in found.files}
+            with np.load(self.path, allow_pickle=False) as arrays:
+                self._tensors = {name: arrays[name] for name in arrays.files}
         except Exception as error:  # of zipfile, struct, numpy: they share no base
             raise InputError(
                 f"path={self.path!r}: must be an .npz of plain arrays: {first_line(error)}"
@@ -61,20 +61,20 @@ class StateDict:
             InputError: there is no such tensor, its shape is another, or its numbers are not
                 finite.
         """
-        found = self._find(name)
-        if found.shape != tuple(shape):
+        arrays = self._find(name)
+        if arrays.shape != tuple(shape):
             raise InputError(
-                f"path={self.path!r}: {name} is {list(found.shape)}, must be {list(shape)}"
+                f"path={self.path!r}: {name} is {list(arrays.shape)}, must be {list(shape)}"
             )
-        if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        if arrays.dtype.kind not in "fiu" or not np.isfinite(arrays).all():
             raise InputError(f"path={self.path!r}: {name} must hold finite numbers")
         del self._tensors[name]
-        return found.astype("float32")
+        return arrays.astype("float32")
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """A kernel [outputs, inputs, ...] in Keras's order, [..., inputs, outputs] of `shape`."""
-        found = self.take(name, (shape[-1], shape[-2], *shape[:-2]))
-        return np.moveaxis(found, (0, 1), (-1, -2))
+        arrays = self.take(name, (shape[-1], shape[-2], *shape[:-2]))
+        return np.moveaxis(arrays, (0, 1), (-1, -2))
 
     def end(self, of: str) -> None:
         """Refuses a file with tensors that were not taken, but for counters of batches.

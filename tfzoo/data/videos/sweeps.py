@@ -92,12 +92,12 @@ def sweep(motion: str, random: np.random.RandomState, frames: int) -> dict[str, 
     bend = draw(-0.6, 0.6, len(SWEEPS))
     still = draw(0, 1, len(SWEEPS))
     time = np.arange(frames) / (FRAMES - 1)
-    found = {}
+    path = {}
     for i, name in enumerate(SWEEPS):
         low, high = ranges[name]
         at = (time if sense > 0 else 1 - time) if name == swept else np.full(frames, still[i])
-        found[name] = low + (high - low) * (at + bend[i] * at * (1 - at))  # rises throughout
-    return found | {"radius": np.full(frames, radius)}
+        path[name] = low + (high - low) * (at + bend[i] * at * (1 - at))  # rises throughout
+    return path | {"radius": np.full(frames, radius)}
 
 
 class _Texture:
@@ -125,7 +125,7 @@ class _Texture:
 
 def _ground(random: np.random.RandomState, x: Array, y: Array) -> Array:
     """A textured ground with up to two shapes that stand still, float32 [H, W, 3]."""
-    found = _Texture(random, 70, 30, 22, 2.5)(x, y)
+    ground = _Texture(random, 70, 30, 22, 2.5)(x, y)
     for _ in range(random.randint(3)):
         texture, shape = _Texture(random, 80, 35, 15, 1.0), SHAPES[random.randint(len(SHAPES))]
         place, turn, size = (
@@ -137,8 +137,8 @@ def _ground(random: np.random.RandomState, x: Array, y: Array) -> Array:
         cover, u, v = _cover(
             shape, x[None] - place[0], y[None] - place[1], turn * one, size * one, 0 * one, len(x)
         )
-        found = found + cover[0][..., None] * (texture(u[0], v[0]) - found)
-    return found
+        ground = ground + cover[0][..., None] * (texture(u[0], v[0]) - ground)
+    return ground
 
 
 def _cover(

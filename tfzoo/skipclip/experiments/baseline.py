@@ -27,14 +27,14 @@ def describe(video: np.ndarray) -> np.ndarray:
     middle = (right[:-1] + right[1:]) / 2, (down[:-1] + down[1:]) / 2
     size = _cells(np.abs(change))  # [T - 1, 4, 4]
     half = len(size) // 2
-    found = [
+    parts = [
         size.mean(0),
         size.std(0),
         size[half:].sum(0) / np.maximum(size.sum(0), 1e-6),
         *(_cells(-change * gradient).mean(0) for gradient in middle),
         _cells((grey[-1] - grey[0])[None])[0],
     ]
-    return np.concatenate([f.reshape(-1) for f in found]).astype("float32")
+    return np.concatenate([f.reshape(-1) for f in parts]).astype("float32")
 
 
 def _cells(frames: np.ndarray) -> np.ndarray:
