@@ -29,6 +29,13 @@ def sequence():
     return floats(3, 6, 4)
 
 
+def keep(*shape):
+    """The first two positions of axis 1 are masked, which all others see."""
+    mask = np.ones(shape, bool)
+    mask[:, :2] = False
+    return mask
+
+
 def against(y):
     """Class numbers, and a loss for them."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -42,31 +49,37 @@ CASES = {
     "AFTFull": {
         "make": lambda: AFTFull(8, bias_dim=2, causal=True),
         "inputs": sequence,
+        "mask": lambda: keep(3, 6),
         "no_gradient": KEY,
     },
     "AFTLocal": {
         "make": lambda: AFTLocal(8, window=2, bias_dim=2),
         "inputs": sequence,
+        "mask": lambda: keep(3, 6),
         "no_gradient": KEY,
     },
     "AFTSimple": {
         "make": lambda: AFTSimple(causal=True, use_bias=True),
         "inputs": sequence,
+        "mask": lambda: keep(3, 6),
         "no_gradient": KEY,
     },
     "AFTConv1D": {
         "make": lambda: AFTConv1D(2, 3, causal=True),
         "inputs": sequence,
+        "mask": lambda: keep(3, 6),
         "no_gradient": KEY,
     },
     "AFTConv2D": {
         "make": lambda: AFTConv2D(2, 3),
         "inputs": lambda: floats(3, 4, 5, 4),
+        "mask": lambda: keep(3, 4, 5),
         "no_gradient": KEY,
     },
     "TransformerBlock": {
         "make": lambda: TransformerBlock(AFTFull(8, bias_dim=2), 8),
         "inputs": sequence,
+        "mask": lambda: keep(3, 6),
         "no_gradient": KEY,
     },
     "AFTClassifier": {

@@ -240,6 +240,30 @@ def test_wrong_arguments():
         model.fit(x, y, epochs=200, verbose=0)
 
 
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+ROWS = keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "words"),
+    [
+        (SPARSE, np.full(12, 0.5), "0.5 is no class number"),
+        (SPARSE, np.full(12, -1), "class numbers from -1"),
+        (SPARSE, np.eye(12)[:, :3], r"y of shape \(12, 3\): must be class numbers"),
+        (ROWS, np.zeros(12), r"y of shape \(12,\): must be rows"),
+        ("mse", np.zeros((12, 2, 1)), r"y of shape \(12, 2, 1\): must be \[N, k\]"),
+        ("mse", np.array(["a"] * 12), "y of dtype <U1: must be numbers"),
+        ("mse", np.zeros((0, 2)), r"y of shape \(0, 2\)"),
+    ],
+)
+def test_targets_that_are_none_are_said_in_one_line(loss, y, words):
+    model = network(compiled=False)
+    model.compile(loss=loss)
+    with pytest.raises(ValueError, match=words) as caught:
+        model.fit(data()[0][: len(y)], y, verbose=0)
+    assert "\n" not in str(caught.value)
+
+
 FRESH = """
 import sys, keras, numpy as np, tfzoo
 folder = sys.argv[1]

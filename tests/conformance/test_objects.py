@@ -151,13 +151,81 @@ def test_fit_on_another_backend_trains_or_is_refused(backend):
 @pytest.mark.parametrize("policy", [slow("mixed_bfloat16"), "mixed_float16"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_mixed_precision_is_near_float32(name, policy):
-    exact, mixed = shared_layer(name), perturbed(name, policy)
+    exact, mixed = shared_layer(name), shared_layer(name, policy)
     for a, b in zip(exact.weights, mixed.weights, strict=True):
         b.assign(a)
     for a, b in zip(flat(exact(*inputs_of(name))), flat(mixed(*inputs_of(name))), strict=True):
         assert np.isfinite(b.astype("float32")).all()
         scale = np.abs(a).max() + 1e-6
         assert np.abs(a - b.astype("float32")).max() < 0.1 * scale
+
+
+DEAR = ("tfzoo.afv>AFVClassifier", "tfzoo.afv>FisherVectorizer")  # to make anew
+
+
+def kinds(layer):
+    """Class and policy of every layer in it, but for those whose policy has no effect."""
+    idle = ("Functional", "InputLayer", "Sequential")
+    told = [(type(part).__name__, part.dtype_policy.name) for part in layer._flatten_layers()]
+    return [(kind, policy) for kind, policy in told if kind not in idle]
+
+
+def under(policy, function, *arguments):
+    """What a function gives while a policy is the global one."""
+    keras.config.set_dtype_policy(policy)
+    try:
+        return function(*arguments)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def rebuilt(layer, inputs):
+    """The layer from its config alone, with its weights."""
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer.get_config())))
+    again = type(layer).from_config(config)
+    again(*inputs)
+    again.set_weights(layer.get_weights())
+    return again
+
+
+@pytest.mark.parametrize(
+    ("policy", "other"),
+    [
+        ("mixed_float16", "mixed_bfloat16"),
+        slow(("mixed_bfloat16", "float32")),
+        slow(("float32", "mixed_bfloat16")),
+    ],
+)
+@pytest.mark.parametrize("name", [slow(n) if n in DEAR else n for n in LAYERS])
+def test_every_part_keeps_its_policy_under_another_global_one(name, policy, other):
+    layer, inputs = shared_layer(name, policy), inputs_of(name)
+    again = under(other, rebuilt, layer, inputs)
+    assert kinds(again) == kinds(layer)
+    for a, b in zip(flat(layer(*inputs)), flat(under(other, again, *inputs)), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(*(x.astype("float32") for x in (b, a)), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("policy", "other"), [("mixed_bfloat16", "float32"), ("float32", "mixed_bfloat16")]
+)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_file_keeps_its_policies_under_another_global_one(name, policy, other, tmp_path):
+    model = under(policy, as_model, name, shared_layer(name, policy))
+    model.save(tmp_path / "model.keras")
+    again = under(other, keras.models.load_model, tmp_path / "model.keras")
+    assert kinds(again) == kinds(model)
+    for a, b in zip(call(model, name), under(other, call, again, name), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(*(x.astype("float32") for x in (b, a)), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_that_claim_masks_are_tried_with_one(name):
+    layer = shared_layer(name)
+    graph = any(kind.__name__ == "Functional" for kind in type(layer).__mro__)
+    assert ("mask" in CASES[name]) == (layer.supports_masking and not graph)
 
 
 @pytest.mark.parametrize("name", LAYERS)

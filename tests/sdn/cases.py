@@ -18,6 +18,11 @@ def sets(b=3, n=2, seed=0):
     return np.random.default_rng(seed).uniform(-1, 1, (b, n, 4, 4, 1)).astype("float32")
 
 
+def keep():
+    """The second image of two sets is masked."""
+    return np.array([[True, True], [True, False], [True, False]])
+
+
 def codes(b=3, d=4, seed=1):
     return np.random.default_rng(seed).choice([-1.0, 1.0], (b, d)).astype("float32")
 
@@ -33,10 +38,11 @@ def maps():
 CASES = {
     "MADE": {"make": lambda: MADE(4, (6, 5)), "inputs": codes},
     "SelfAttention2D": {"make": SelfAttention2D, "inputs": maps},
-    "SetEncoder": {"make": lambda: SetEncoder(**SMALL), "inputs": sets},
+    "SetEncoder": {"make": lambda: SetEncoder(**SMALL), "inputs": sets, "mask": keep},
     "SetDiscriminator": {
         "make": lambda: SetDiscriminator(**SMALL, bottleneck=2),
         "inputs": lambda: (sets(), codes()),
+        "mask": keep,
     },
     "SetGenerator": {
         "make": lambda: SetGenerator(**SMALL, noise_dim=3),
@@ -53,6 +59,7 @@ CASES = {
             seed=0,
         ),
         "inputs": sets,
+        "mask": keep,
         # the call is the code, which only the encoder makes
         "no_gradient": ("energy", "prior", "images"),
         "fit": dict,

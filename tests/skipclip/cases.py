@@ -44,6 +44,7 @@ CASES = {
     "FoldedBatchNormalization": {
         "make": FoldedBatchNormalization,
         "inputs": lambda: uniform(3, 2, 4, 4, 3) / 255,
+        "mask": lambda: np.arange(3 * 2 * 4 * 4).reshape(3, 2, 4, 4) % 3 > 0,
     },
     "PadChannels": {
         "make": lambda: PadChannels(5, 2),

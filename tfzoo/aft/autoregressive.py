@@ -12,8 +12,10 @@ from typing_extensions import override
 from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
 from tfzoo.aft.decoding import State
 from tfzoo.aft.layers import Odd
+from tfzoo.aft.metrics import PADDING, whole
 from tfzoo.config import Count, Fraction, Natural, Parts
 from tfzoo.environment import only_on
+from tfzoo.layers import bad_rows, size_within
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -84,17 +86,39 @@ class _Autoregressive(ZooModel):
         self.built = True
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Tokens [...] -> [..., d]."""
+        """Tokens [...] -> [..., d]; of one that is none, the nearest's."""
         tokens = ops.clip(ops.cast(tokens, "int32"), 0, self.symbols - 1)
         return ops.cast(ops.take(self.embedding, tokens, axis=0), self.compute_dtype)
 
-    def _logits(self, x: Tensor, training: bool | None) -> Tensor:
-        """[B, T, d] without positions -> [B, T, symbols]."""
-        x = x + ops.cast(self.positions[: ops.shape(x)[1]], x.dtype)
+    def refused(self, name: str, tokens: Tensor, least: int = 0) -> Tensor:
+        """Which rows hold what is no token, bool [B]; see `bad_rows` for where there are any.
+
+        Args:
+            name: what a message calls them.
+            tokens: [B, ...].
+            least: 0, or `PADDING` where this is allowed.
+
+        Raises:
+            InputError: a token that is known is none.
+        """
+        tokens = whole(tokens)
+        bad = ops.logical_or(tokens < least, tokens >= self.symbols)
+        if keras.backend.is_float_dtype(tokens.dtype):
+            bad = ops.logical_or(bad, ops.not_equal(tokens, ops.floor(tokens)))
+        padding = f", or {PADDING} after the last" if least < 0 else ""
+        words = f"{name}: {{}} in row {{}}: must be from 0 to {self.symbols - 1}{padding}"
+        return bad_rows(bad, tokens, words)
+
+    def _logits(self, x: Tensor, refused: Tensor, training: bool | None) -> Tensor:
+        """[B, T, d] without positions -> [B, T, symbols], NaN in rows that were refused."""
+        words = f"tokens: {{}} in a row: must be from 1 to max_length={self.max_length}"
+        length = size_within(ops.shape(x)[1], 1, self.max_length, words)
+        x = x + ops.cast(self.positions[:length], x.dtype)
         x = self.dropout(x, training=training)
         for block in self.blocks:
             x = block(x, training=training)
-        return self.head(self.norm(x))
+        x = self.norm(x)
+        return self.head(ops.where(refused[:, None, None], float("nan"), x))
 
     def initial_state(self, batch: int | Tensor) -> list[State]:
         """Decoding states of all blocks before the first symbol.
@@ -106,7 +130,7 @@ class _Autoregressive(ZooModel):
             raise ValueError(
                 "variant='attention': the baseline does not decode; use an AFT variant"
             )
-        return [block.initial_state(batch) for block in self.blocks]
+        return [block.initial_state(batch, self.max_length) for block in self.blocks]
 
     def decode_step(
         self, x: Tensor, states: list[State], position: Tensor
@@ -139,8 +163,10 @@ class AFTLanguageModel(_Autoregressive):
         vocabulary: symbols.
         **keywords: `name`, `dtype`, ...
 
-    Input: tokens int [B, T], T up to `max_length`. Output: logits float32 [B, T, vocabulary] of the
-    token after each.
+    Input: tokens int [B, T], T up to `max_length`, shorter rows padded with -1. Output: logits
+    float32 [B, T, vocabulary] of the token after each; those at padding mean nothing. Other numbers
+    that are no tokens are refused (`InputError`, in a graph `tf.errors.InvalidArgumentError`);
+    under XLA, where nothing can be raised, the logits of such a row are NaN.
     """
 
     def __init__(
@@ -151,11 +177,10 @@ class AFTLanguageModel(_Autoregressive):
 
     def call(self, tokens: Tensor, training: bool | None = None) -> Tensor:
         """Tokens [B, T] -> logits [B, T, vocabulary]."""
-        if len(tokens.shape) != 2 or (tokens.shape[1] or 0) > self.max_length:
-            raise ValueError(
-                f"tokens {tuple(tokens.shape)}: must be [B, T], T at most {self.max_length}"
-            )
-        return self._logits(self.embed(tokens), training)
+        if len(tokens.shape) != 2:
+            raise ValueError(f"tokens {tuple(tokens.shape)}: must be [B, T]")
+        refused = self.refused("tokens", tokens, PADDING)
+        return self._logits(self.embed(tokens), refused, training)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, T, vocabulary]."""
@@ -172,14 +197,20 @@ class AFTLanguageModel(_Autoregressive):
         Every row follows from its own prompt, length, temperature and seed alone.
 
         Args:
-            prompt: int32 [B, P], P at most `max_length`; negative numbers after the end. An empty
-                prompt stands for a newline.
-            length: int32 [B], tokens to add; no more than fit into `max_length`.
-            temperature: float32 [B]; 0 takes the likeliest token.
+            prompt: int32 [B, P]; -1 after the end. An empty prompt stands for a newline.
+            length: int32 [B], tokens to add. Where prompt and answer together exceed `max_length`,
+                the last tokens of the prompt count: as many as leave room for `length`, and no
+                fewer than half of `max_length`; the answer ends where that is full.
+            temperature: float32 [B], finite and at least 0, which takes the likeliest token.
             seed: int32 [B].
 
         Returns:
-            int32 [B, max_length]: the tokens added, -1 after them.
+            int32 [B, max_length]: the tokens added, -1 after them. Under XLA, where nothing can be
+            raised, a row that is refused has -1 throughout.
+
+        Raises:
+            InputError: a number that is no token, or a length or temperature out of range; in a
+                graph `tf.errors.InvalidArgumentError`.
         """
         from tfzoo.aft import generation  # TensorFlow's loop; the layers need Keras alone
 
@@ -224,10 +255,11 @@ class AFTImageModel(_Autoregressive):
         if tuple(images.shape[1:]) != self.image_shape:
             raise ValueError(f"images {tuple(images.shape)}: must be [B, *{self.image_shape}]")
         tokens = ops.reshape(images, (-1, self.max_length))
+        refused = self.refused("images", tokens)
         x = self.embed(tokens[:, :-1])
         start = ops.cast(self.start, x.dtype)[None]
         start = ops.broadcast_to(start, (ops.shape(x)[0], 1, self.dim))
-        logits = self._logits(ops.concatenate([start, x], 1), training)
+        logits = self._logits(ops.concatenate([start, x], 1), refused, training)
         return ops.reshape(logits, (-1, *self.image_shape, self.symbols))
 
     def compute_output_shape(self, shape: Shape) -> Shape:

@@ -39,7 +39,7 @@ def dense_average(
 
     def fast() -> Tensor:
         shown = ops.where(seen, bias, HIDDEN)
-        weight = ops.exp(shown - ops.stop_gradient(ops.max(shown, -1, keepdims=True)))  # [H, T, T]
+        weight = ops.exp(shown - ops.stop_gradient(_max(shown, -1, keepdims=True)))  # [H, T, T]
         pairs = _pairs(key, value, visible)  # [B, T, H, E]
         if bias.shape[0] == 1:  # one product, whose weight gradient needs no [B, T, T]
             columns = ops.transpose(pairs, (1, 0, 2, 3))  # [T, B, 1, E]
@@ -54,8 +54,8 @@ def dense_average(
     def exact() -> Tensor:
         return exact_average(key, value, bias[:, None], visible, length, 0, causal)
 
-    spread = ops.max(
-        ops.max(ops.where(seen, bias, HIDDEN), -1) - ops.min(ops.where(seen, bias, -HIDDEN), -1)
+    spread = _max(
+        _max(ops.where(seen, bias, HIDDEN), -1) - _min(ops.where(seen, bias, -HIDDEN), -1)
     )
     return ops.cond(_is_safe(key, visible, spread, causal), fast, exact)
 
@@ -90,7 +90,7 @@ def banded_average(
     logits = ops.where(inside, logits, 0.0)
 
     def fast() -> Tensor:
-        top = ops.stop_gradient(ops.maximum(ops.max(logits), 0.0))
+        top = ops.stop_gradient(ops.maximum(_max(logits), 0.0))
         weight = ops.exp(logits - top)  # [H, N, 3 c, c]
         if causal:
             weight = weight * ops.cast(window_mask(block, (0, 2 * block)), "float32")
@@ -102,7 +102,7 @@ def banded_average(
     def exact() -> Tensor:
         return exact_average(key, value, logits, visible, block, block, causal)
 
-    spread = ops.maximum(ops.max(logits), 0.0) - ops.minimum(ops.min(logits), 0.0)
+    spread = ops.maximum(_max(logits), 0.0) - ops.minimum(_min(logits), 0.0)
     return ops.cond(_is_safe(key, visible, spread, causal), fast, exact)
 
 
@@ -173,7 +173,7 @@ def _shift(x: Tensor, by: int) -> Tensor:
 def _pairs(key: Tensor, value: Tensor, visible: Tensor) -> Tensor:
     """`exp(K - max K) V` and `exp(K - max K)` side by side, [B, T, H, D + C]."""
     hidden = ops.where(visible[:, :, None, None] > 0, key, HIDDEN)
-    top = ops.stop_gradient(ops.max(hidden, 1, keepdims=True))
+    top = ops.stop_gradient(_max(hidden, 1, keepdims=True))
     e = ops.exp(hidden - top) * visible[:, :, None, None]
     dtype = "bfloat16" if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else "float32"
     parts = [e * ops.cast(value, "float32"), e]
@@ -190,10 +190,19 @@ def _is_safe(key: Tensor, visible: Tensor, spread: Tensor, causal: bool) -> Tens
     """Whether no visible term's weight, relative to the maxima subtracted, can underflow."""
     if causal:  # the largest key may lie in the future: the past must not be far below it
         seen = visible[:, :, None, None] > 0
-        top = ops.max(ops.where(seen, key, HIDDEN), 1)
-        low = ops.min(ops.where(seen, key, -HIDDEN), 1)
-        spread = spread + ops.maximum(ops.max(top - low), 0.0)
+        top = _max(ops.where(seen, key, HIDDEN), 1)
+        low = _min(ops.where(seen, key, -HIDDEN), 1)
+        spread = spread + ops.maximum(_max(top - low), 0.0)
     return ops.stop_gradient(spread) < SAFE_RANGE
+
+
+def _max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """Also of an empty batch, where Keras's raises."""
+    return ops.max(x, axis, keepdims, initial=HIDDEN)
+
+
+def _min(x: Tensor, axis: int | None = None) -> Tensor:
+    return ops.min(x, axis, initial=-HIDDEN)
 
 
 def _past(length: Tensor) -> Tensor:

@@ -116,10 +116,10 @@ class TransformerBlock(keras.layers.Layer):
             attention = isinstance(self.mixer, keras.layers.MultiHeadAttention)
             self.mixer.build(shape, shape) if attention else self.mixer.build(shape)
 
-    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
-        """[B, ..., D] -> the same."""
+    def call(self, x: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
+        """[B, ..., D] -> the same; `mask` [B, ...], True = a position that others may see."""
         y = self.norm1(x)
-        y = self.mixer(y, y, use_causal_mask=self.causal)
+        y = self.mixer(y, y, value_mask=mask, use_causal_mask=self.causal)
         x = x + self._drop(y, training)
         return x + self._drop(self._feed_forward(x), training)
 
@@ -129,9 +129,9 @@ class TransformerBlock(keras.layers.Layer):
     def _feed_forward(self, x: Tensor) -> Tensor:
         return self.contract(self.expand(self.norm2(x)))
 
-    def initial_state(self, batch_size: int | Tensor) -> State:
+    def initial_state(self, batch_size: int | Tensor, max_length: int | None = None) -> State:
         """The mixer's decoding state before the first token."""
-        return self.mixer.initial_state(batch_size)
+        return self.mixer.initial_state(batch_size, max_length)
 
     def decode_step(self, x: Tensor, state: State, position: Tensor) -> tuple[Tensor, State]:
         """One position, [B, D] -> [B, D], and the mixer's new state."""

@@ -14,6 +14,7 @@ from typing_extensions import override
 from tfzoo.aft.block import TransformerBlock, Variant, make_mixer
 from tfzoo.aft.layers import Odd
 from tfzoo.config import Count, Fraction, Natural, Parts
+from tfzoo.layers import size_within
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
@@ -129,14 +130,15 @@ class AFTClassifier(ZooModel):
 
     def call(self, images: Tensor, training: bool | None = None) -> Tensor:
         """Raw pixels [B, H, W, C] -> logits [B, num_classes]."""
-        self._check(images.shape)
+        images = self._checked(images)
         given = self.arguments
         x = ops.cast(images, "float32")
         mean, std = (np.asarray(n, "float32") for n in (given.pixel_mean, given.pixel_std))
         x = (x - mean) / std
         x = self.patches(ops.cast(x, self.compute_dtype))  # [B, H/p, W/p, d]
         if not self.grid:
-            x = ops.reshape(x, (-1, self.length - 1, self.dim))
+            # of its own batch: an image of another size would become several
+            x = ops.reshape(x, (ops.shape(x)[0], self.length - 1, self.dim))
             token = ops.cast(self.class_token, x.dtype)
             token = ops.broadcast_to(token, (ops.shape(x)[0], 1, self.dim))
             x = ops.concatenate([token, x], 1) + ops.cast(self.positions, x.dtype)
@@ -150,19 +152,23 @@ class AFTClassifier(ZooModel):
         side = None if self.grid else self.image_size
         return [keras.InputSpec("float32", (None, side, side, self.channels))]
 
-    def _check(self, shape: Shape) -> None:
+    def _checked(self, images: Tensor) -> Tensor:
         size, patch = self.image_size, self.patch_size
-        sides = shape[1:3]
-        wrong = (
-            any(s is not None and (s % patch or s == 0) for s in sides)
-            if self.grid
-            else any(s is not None and s != size for s in sides)
-        )
-        if len(shape) != 4 or shape[-1] != self.channels or wrong:
-            allowed = f"multiples of {patch}" if self.grid else f"{size}"
-            raise ValueError(
-                f"images {tuple(shape)}: must be [B, H, W, {self.channels}], H and W {allowed}"
-            )
+        allowed = f"multiples of {patch}" if self.grid else f"{size}"
+        form = f"must be [B, H, W, {self.channels}], H and W {allowed}"
+        shape = tuple(images.shape)
+        if len(shape) != 4 or shape[-1] != self.channels or 0 in shape[1:]:
+            raise ValueError(f"images {shape}: {form}")
+        batch, *sides = ops.shape(images)[:3]
+        if self.grid:
+            words = f"images {shape} with {{}} pixels beyond a patch: {form}"
+            sides = [s - size_within(s % patch, 0, 0, words) for s in sides]
+        else:
+            words = f"images of {{}} pixels a side: {form}"
+            sides = [size_within(s, size, size, words) for s in sides]
+        if None not in shape[1:3]:
+            return images
+        return ops.reshape(images, (batch, *sides, self.channels))
 
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:

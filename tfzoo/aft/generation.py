@@ -6,9 +6,10 @@ import keras
 import tensorflow as tf
 
 from tfzoo.aft.decoding import State
+from tfzoo.aft.metrics import PADDING
+from tfzoo.layers import bad_rows
 from tfzoo.typing import Tensor
 
-PADDING = -1
 NEWLINE = 10
 
 
@@ -44,19 +45,18 @@ def generate(
         int32 [B, max_length]: the tokens added, -1 after them.
     """
     total = model.max_length
-    prompt = tf.cast(prompt, tf.int32)[:, :total]
-    batch = tf.shape(prompt)[0]
-    # tokens count up to the first negative number
-    given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
-    given = tf.maximum(given, 1)
-    fill = tf.fill([batch, total - tf.shape(prompt)[1]], PADDING)
-    tokens = tf.ensure_shape(tf.concat([prompt, fill], 1), [None, total])
-    start = tf.where(tokens[:, :1] < 0, NEWLINE, tokens[:, :1])
-    tokens = tf.concat([start, tokens[:, 1:]], 1)
-    length = tf.clip_by_value(tf.cast(length, tf.int32), 0, total - given)
+    length, heat = tf.cast(length, tf.int32), tf.cast(temperature, tf.float32)
+    refused = model.refused("prompt", tf.convert_to_tensor(prompt), PADDING)
+    refused |= bad_rows(length < 0, length, "length: {} in row {}: must be at least 0")
+    cold = tf.logical_not(tf.math.is_finite(heat) & (heat >= 0))
+    words = "temperature: {} in row {}: must be a finite number of at least 0"
+    refused |= bad_rows(cold, heat, words)
+    tokens, given = fitted(tf.cast(prompt, tf.int32), length, total)
+    batch = tf.shape(tokens)[0]
+    length = tf.where(refused, 0, tf.minimum(length, total - given))
     end = tf.reduce_max(given + length)
     noise = gumbel(seed, total, model.symbols)
-    heat = tf.cast(temperature, tf.float32)[:, None]
+    heat = heat[:, None]
 
     def body(t: tf.Tensor, tokens: tf.Tensor, states: list[State]) -> tuple[tf.Tensor, ...]:
         x = model.embed(tf.gather(tokens, t, axis=1))
@@ -74,6 +74,21 @@ def generate(
     index = tf.range(total)[None]
     moved = tf.gather(tokens, tf.minimum(index + given[:, None], total - 1), batch_dims=1)
     return tf.where(index < length[:, None], moved, PADDING)
+
+
+def fitted(prompt: tf.Tensor, length: tf.Tensor, total: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Prompts [B, P] as [B, total], and their lengths; `AFTLanguageModel.generate` has the rule."""
+    prompt = tf.pad(prompt, [[0, 0], [0, 1]], constant_values=PADDING)
+    given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
+    kept = tf.minimum(given, tf.maximum(total - length, (total + 1) // 2))
+    index = tf.range(total)[None]
+    tokens = tf.gather(
+        prompt, tf.minimum((given - kept)[:, None] + index, tf.shape(prompt)[1] - 1), batch_dims=1
+    )
+    tokens = tf.where(index < kept[:, None], tokens, PADDING)
+    start = tf.where(tokens[:, :1] < 0, NEWLINE, tokens[:, :1])
+    tokens = tf.ensure_shape(tf.concat([start, tokens[:, 1:]], 1), [None, total])
+    return tokens, tf.maximum(kept, 1)
 
 
 def sample(model: keras.Model, seed: Tensor) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import keras
@@ -11,6 +12,7 @@ from keras import ops
 from tfzoo.aft import decoding
 from tfzoo.aft import ops as aft
 from tfzoo.config import Count, Must, NonNegative
+from tfzoo.layers import size_within
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -95,6 +97,7 @@ class _AFT(keras.layers.Layer):
         key_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
         use_causal_mask: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Mixes positions.
 
@@ -108,6 +111,8 @@ class _AFT(keras.layers.Layer):
             attention_mask: [B, T] or [B, 1, T], True = keep the key. AFT has no mask for each
                 pair of positions but the causal one.
             use_causal_mask: see `causal`.
+            mask: [B, T], True = keep the key. Keras puts the implicit mask of `query` here where
+                the call has no other tensor.
 
         Returns:
             As `query`; 0 before the output projection where a query sees no key.
@@ -115,13 +120,12 @@ class _AFT(keras.layers.Layer):
         Raises:
             ValueError: shapes that do not fit together, or a mask for pairs.
         """
-        self._check_length(query.shape)
-        masks = [_key_mask(attention_mask), value_mask, key_mask]
-        masks = [m for m in [*masks, query_mask if value is None else None] if m is not None]
-        mask = None
-        for found in masks:
-            found = ops.cast(found, "bool")
-            mask = found if mask is None else ops.logical_and(mask, found)
+        if 0 in query.shape[1:-1]:
+            raise ValueError(f"input {tuple(query.shape)}: must have at least one position")
+        masks = [mask, _key_mask(attention_mask), value_mask, key_mask]
+        masks += [query_mask if value is None else None]
+        masks = [ops.cast(m, "bool") for m in masks if m is not None]
+        seen = functools.reduce(ops.logical_and, masks) if masks else None
         value = query if value is None else value
         key = value if key is None else key
         mixed = self._mix(
@@ -129,7 +133,7 @@ class _AFT(keras.layers.Layer):
             self.key_dense(key),
             self.value_dense(value),
             self.causal or bool(use_causal_mask),
-            mask,
+            seen,
         )
         return self.output_dense(mixed)
 
@@ -137,10 +141,18 @@ class _AFT(keras.layers.Layer):
         """The shape of `query`."""
         return query_shape
 
-    def initial_state(self, batch_size: int | Tensor) -> decoding.State:
-        """The decoding state before the first token (see `tfzoo.aft.decoding`)."""
+    def initial_state(
+        self, batch_size: int | Tensor, max_length: int | None = None
+    ) -> decoding.State:
+        """The decoding state before the first token (see `tfzoo.aft.decoding`).
+
+        Args:
+            batch_size: rows.
+            max_length: positions that will be decoded at most, where this is known: no more keys
+                and values are kept.
+        """
         heads, key_channels = self._heads()
-        ring = self._ring()
+        ring = min(self._ring(), max_length or self._ring())
         return decoding.initial_state(batch_size, ring, heads, key_channels, self.dim // heads)
 
     def decode_step(
@@ -161,15 +173,12 @@ class _AFT(keras.layers.Layer):
         query, key, value = (f(x) for f in (self.query_dense, self.key_dense, self.value_dense))
         key = ops.reshape(ops.cast(key, "float32"), (batch, heads, key_channels))
         value = ops.reshape(ops.cast(value, "float32"), (batch, heads, self.dim // heads))
-        ring = self._ring()
+        ring = state["keys"].shape[1]
         bias = self._slot_bias(position, decoding.slot_positions(ring, position)) if ring else None
         average, state = decoding.step(state, key, value, bias, position)
         gate = ops.sigmoid(ops.cast(query, "float32"))
         mixed = gate * ops.reshape(average, (batch, self.dim))
         return self.output_dense(ops.cast(mixed, self.compute_dtype)), state
-
-    def _check_length(self, shape: Shape) -> None:
-        """Any length will do, where there is no bias for each position."""
 
     def _heads(self) -> tuple[int, int]:
         return 1, self.dim
@@ -221,7 +230,8 @@ class _PositionBias(_AFT):
     ) -> None:
         """Makes the projections and the position bias."""
         super().build(query_shape, value_shape, key_shape)
-        self._check_length(query_shape)
+        if query_shape[1] is not None:
+            self._checked(query_shape[1])
 
         def weight(name: str, columns: int) -> keras.Variable:
             return self.add_weight(
@@ -235,11 +245,9 @@ class _PositionBias(_AFT):
         else:
             self.w = weight("w", self.max_length)
 
-    def _check_length(self, shape: Shape) -> None:
-        if shape[1] is not None and shape[1] > self.max_length:
-            raise ValueError(
-                f"input has {shape[1]} positions: must be at most max_length={self.max_length}"
-            )
+    def _checked(self, length: int | Tensor) -> int | Tensor:
+        words = f"input has {{}} positions: must be at most max_length={self.max_length}"
+        return size_within(length, 0, self.max_length, words)
 
     def _slot_bias(self, position: Tensor, slots: Tensor) -> Tensor:
         """w of a position with those in the ring, [1, ring]."""
@@ -259,7 +267,7 @@ class AFTFull(_PositionBias):
     def _mix(
         self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
     ) -> Tensor:
-        length = ops.shape(query)[1]
+        length = self._checked(ops.shape(query)[1])
         if self.factorized:
             u, v = (ops.cast(x[:length], "float32") for x in (self.u, self.v))
             bias = ops.matmul(u, ops.transpose(v))
@@ -289,12 +297,12 @@ class AFTLocal(_PositionBias):
     def _mix(
         self, query: Tensor, key: Tensor, value: Tensor, causal: bool, mask: Tensor | None
     ) -> Tensor:
-        length = ops.shape(query)[1]
+        length, window = self._checked(ops.shape(query)[1]), self._ring()
         if not self.factorized:
             bias = self.w[:length, :length]
-            return aft.aft_local(query, key, value, bias, self.window, causal, mask)
+            return aft.aft_local(query, key, value, bias, window, causal, mask)
         u, v = self.u[:length], self.v[:length]
-        return aft.local_from_factors(query, key, value, u, v, self.window, causal, mask)
+        return aft.local_from_factors(query, key, value, u, v, window, causal, mask)
 
     def _ring(self) -> int:
         return min(self.window, self.max_length)
@@ -377,7 +385,9 @@ class AFTConv2D(_Conv):
         if self.causal:
             raise ValueError("causal=True: must be False in 2-D, which has no order")
 
-    def initial_state(self, batch_size: int | Tensor) -> decoding.State:
+    def initial_state(
+        self, batch_size: int | Tensor, max_length: int | None = None
+    ) -> decoding.State:
         """Raises ValueError: there is no order to decode in."""
         raise ValueError("AFTConv2D: cannot decode, two dimensions have no order")
 

@@ -53,7 +53,8 @@ def aft_full(
     _check_sequence(query, key, value, mask)
     _check_bias(position_bias, key)
     key, value, visible = _prepared(key, value, mask, heads=1)
-    bias = ops.cast(position_bias, "float32")[None]
+    length = ops.shape(key)[1]
+    bias = ops.reshape(ops.cast(position_bias, "float32"), (1, length, length))
     return _gated(query, dense_average(key, value, bias, visible, causal))
 
 
@@ -102,7 +103,7 @@ def aft_local(
     """
     _check_sequence(query, key, value, mask)
     _check_bias(position_bias, key)
-    check_window(window)
+    window = _inside(window, key.shape[1])
     block = window_block(window, key.shape[1])
     length = ops.shape(key)[1]
     # row t, column s -> block of the key, row inside its three blocks, column inside the block
@@ -111,7 +112,7 @@ def aft_local(
     first = ops.arange(blocks, dtype="int32")[:, None, None] * block - block
     t = first + ops.arange(3 * block, dtype="int32")[None, :, None]
     limit = length - 1
-    flat = ops.reshape(ops.cast(position_bias, "float32"), (-1,))
+    flat = ops.reshape(ops.cast(position_bias, "float32"), (length * length,))
     index = ops.clip(t, 0, limit) * length + ops.minimum(s, limit)
     logits = ops.take(flat, index, axis=0)[None]
     return local_from_blocks(query, key, value, logits, window, causal, mask)
@@ -143,6 +144,7 @@ def local_from_factors(
         [B, T, D].
     """
     _check_sequence(query, key, value, mask)
+    window = _inside(window, key.shape[1])
     block = window_block(window, key.shape[1])
     u, v = (_blocks(ops.cast(x, "float32"), block) for x in (u, v))  # [N, c, d']
     none = ops.zeros_like(u[:1])
@@ -197,6 +199,8 @@ def aft_conv(
     """
     _check_conv(query, key, value, kernel, causal, mask)
     kernel, heads = ops.cast(kernel, "float32"), kernel.shape[0]
+    if None not in key.shape[1:-1]:
+        kernel = _cropped(kernel, max(key.shape[1:-1]))
     if len(key.shape) == 3:
         reach = kernel.shape[1] // 2
         block = window_block(reach + 1, key.shape[1])
@@ -230,10 +234,28 @@ def window_block(window: int, length: int | None) -> int:
     return block if length is None or length >= block else max(length, window - 1, 1)
 
 
+def _inside(window: int, length: int | None) -> int:
+    """A window that reaches no further than the sequence, where its length is known."""
+    check_window(window)
+    return window if length is None else min(window, length)
+
+
 def check_window(window: int) -> None:
     """Raises ValueError unless `window` is a whole number of at least 0."""
     if not isinstance(window, int) or window < 0:
         raise ValueError(f"window={window!r}: must be a whole number of at least 0")
+
+
+def _cropped(kernel: Tensor, side: int) -> Tensor:
+    """The kernel without taps that lie outside of the data wherever its centre is."""
+    beyond = kernel.shape[1] // 2 - max(side - 1, 0)
+    if beyond <= 0:
+        return kernel
+    return (
+        kernel[:, beyond:-beyond]
+        if len(kernel.shape) == 2
+        else kernel[:, beyond:-beyond, beyond:-beyond]
+    )
 
 
 def _convolved_average(
@@ -301,13 +323,16 @@ def _prepared(
     key = ops.reshape(key, (batch, length, heads, per_head))
     value = ops.reshape(value, (batch, length, heads, value.shape[-1] // heads))
     shape = (batch, length)
-    visible = ops.ones(shape, "float32") if mask is None else ops.cast(mask, "float32")
+    if mask is None:
+        return key, value, ops.ones(shape, "float32")
+    visible = ops.cast(ops.reshape(mask, shape), "float32")
     return key, value, visible
 
 
 def _gated(query: Tensor, average: Tensor) -> Tensor:
-    batch, length = ops.shape(average)[:2]
-    average = ops.reshape(average, (batch, length, query.shape[-1]))
+    batch = ops.shape(average)[0]
+    # of the query's own length: a query of one position would be repeated
+    average = ops.reshape(average, (batch, ops.shape(query)[1], query.shape[-1]))
     gate = ops.sigmoid(ops.cast(query, "float32"))
     return ops.cast(gate * average, query.dtype)
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfzoo.aft.metrics import bits
+from tfzoo.aft.metrics import PADDING, bits
+from tfzoo.layers import bad_rows
 from tfzoo.serving import Signature
 from tfzoo.typing import Tensor
 
@@ -24,16 +25,22 @@ def language_model(model: keras.Model) -> dict[str, Signature]:
 
     def score(tokens: Tensor) -> dict[str, Tensor]:
         """bits_per_byte is of the tokens after the first, given those before each."""
+        there = ops.cumprod(ops.cast(ops.not_equal(tokens, PADDING), "int32"), 1)
+        count = ops.sum(there, 1)
+        words = "tokens: {} in row {}: must be at least 2, or there are none after the first"
+        short = bad_rows(count < 2, count, words)
+        tokens = ops.where(there > 0, tokens, PADDING)
         logits = model(tokens, training=False)
-        code = bits(tokens[:, 1:], logits[:, :-1])
-        count = ops.maximum(ops.shape(code)[1], 1)
-        return {"logits": logits, "bits_per_byte": ops.sum(code, 1) / ops.cast(count, "float32")}
+        code = ops.sum(bits(tokens[:, 1:], logits[:, :-1]), 1)
+        code = ops.where(short, float("nan"), code)
+        return {"logits": logits, "bits_per_byte": code / ops.cast(count - 1, "float32")}
 
     scoring = Signature(
         score,
         {"tokens": tf.TensorSpec([None, None], tf.int32)},
         {"tokens": tokens},
-        description="bytes [B, T] to logits of the byte after each, and bits per byte",
+        description="bytes [B, T], rows padded with -1, to logits of the byte after each, and bits "
+        "per byte",
     )
     found = {"serving_default": scoring, "score": scoring}
     if model.variant == "attention":  # the baseline does not decode

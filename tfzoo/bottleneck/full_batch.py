@@ -11,7 +11,8 @@ import numpy as np
 from keras import ops
 from typing_extensions import override
 
-from tfzoo.bottleneck.training_set import step_loss, training_set
+from tfzoo.bottleneck.dynamics import CROSS_ENTROPY
+from tfzoo.bottleneck.training_set import class_numbers, step_loss, training_set
 from tfzoo.config import Count, Spread
 from tfzoo.environment import only_on
 from tfzoo.training.zoo_model import ZooModel
@@ -218,10 +219,15 @@ class WholeSetModel(ZooModel):
 
     def _take(self, x: np.ndarray, y: np.ndarray) -> None:
         """Checks the training set and stores its inputs."""
-        sparse = step_loss(self.loss, 1)[1]
+        loss, sparse = step_loss(self.loss, 1)
+        if loss is CROSS_ENTROPY and not sparse and y.size == len(y):
+            raise ValueError(
+                f"y of shape {y.shape}: must be rows [N, k], k from 2; class numbers are for "
+                "SparseCategoricalCrossentropy(from_logits=True)"
+            )
         outputs = self.num_outputs
         if not self.built:
-            found = int(y.max()) + 1 if sparse else math.prod(y.shape[1:])
+            found = int(class_numbers(y).max()) + 1 if sparse else math.prod(y.shape[1:])
             self.example_shape = self.example_shape or x.shape[1:]
             self.num_outputs, self.examples = outputs or found, len(x)
             self.build()

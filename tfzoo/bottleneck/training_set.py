@@ -19,8 +19,8 @@ def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """The arrays of a training set, from arrays or from batches.
 
     Raises:
-        ValueError: targets are missing, lengths differ, a value is not finite, or an iterator does
-            not end.
+        ValueError: targets are missing, lengths differ, a value is no finite number, targets are no
+            rows, or an iterator does not end.
     """
     batches = _batches(x)
     if batches is not None:
@@ -36,8 +36,12 @@ def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     if len(x) != len(y) or not len(x) or x.ndim < 2:
         raise ValueError(f"x of shape {x.shape}, y of shape {y.shape}: must be [N, ...], N equal")
     for name, value in (("x", x), ("y", y)):
+        if value.dtype.kind not in "biuf":
+            raise ValueError(f"{name} of dtype {value.dtype}: must be numbers")
         if not np.isfinite(value).all():
             raise ValueError(f"{name}: holds NaN or infinity, must be finite")
+    if y.ndim > 2:
+        raise ValueError(f"y of shape {y.shape}: must be [N, k], or class numbers [N]")
     return x, y
 
 
@@ -93,13 +97,31 @@ def step_loss(loss: Callable | str, outputs: int) -> tuple[Loss, bool]:
     )
 
 
+def class_numbers(y: np.ndarray) -> np.ndarray:
+    """Targets [N] or [N, 1] of a sparse loss as int64 [N].
+
+    Raises:
+        ValueError: they are rows, or no whole numbers.
+    """
+    if y.size != len(y):
+        raise ValueError(
+            f"y of shape {y.shape}: must be class numbers [N] for a sparse loss; "
+            "CategoricalCrossentropy(from_logits=True) takes rows [N, k]"
+        )
+    y = y.reshape(len(y))
+    other = y[y != np.floor(y)]
+    if len(other):
+        raise ValueError(f"y: {other[0]} is no class number, must be whole for a sparse loss")
+    return y.astype(np.int64)
+
+
 def one_hot(y: np.ndarray, classes: int) -> np.ndarray:
     """Class numbers [N] or [N, 1] as rows [N, k].
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is no class's.
     """
-    y = y.reshape(len(y)).astype(np.int64)
+    y = class_numbers(y)
     if y.min() < 0 or y.max() >= classes:
         raise ValueError(f"y: class numbers from {y.min()} to {y.max()}, must be below {classes}")
     return np.eye(classes, dtype=np.float32)[y]

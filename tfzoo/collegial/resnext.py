@@ -133,13 +133,9 @@ class CollegialResNeXt(keras.Model):
         )(x)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **keywords)
         self.channels, self.image_size, self.num_classes = channels, image_size, num_classes
-        self.policy = make.dtype
+        self.dtype_policy = make.dtype  # Keras gives a functional model the global one
 
     save = ZooModel.save  # a functional model cannot have it as its base
-
-    def get_config(self) -> dict[str, Any]:
-        """With the layers' policy: Keras gives a functional model the global one."""
-        return super().get_config() | {"dtype": keras.dtype_policies.serialize(self.policy)}
 
 
 class _Maker:

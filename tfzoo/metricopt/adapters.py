@@ -116,13 +116,16 @@ class LowRankFiLM(_Channelwise):
         return gamma, delta
 
 
-def make_adapter(kind: str, rank: int, seed: int, axis: int, name: str) -> _Channelwise:
-    """An adapter of one of `KINDS`.
+def make_adapter(
+    kind: str, rank: int, seed: int, axis: int, name: str, dtype: Any = None
+) -> _Channelwise:
+    """An adapter of one of `KINDS`; `dtype` is its policy, None the global one.
 
     Raises:
         InputError: another kind.
     """
     choices("kind", kind, KINDS)
     if kind == "low_rank":
-        return LowRankFiLM(rank, seed, axis=axis, name=name)
-    return FiLM(scale=kind != "shift", shift=kind != "scale", axis=axis, name=name)
+        return LowRankFiLM(rank, seed, axis=axis, name=name, dtype=dtype)
+    parts = {"scale": kind != "shift", "shift": kind != "scale"}
+    return FiLM(**parts, axis=axis, name=name, dtype=dtype)

@@ -68,7 +68,7 @@ class AdaptedModel(ZooModel):
         kind: see there.
         rank: see there.
         seed: see there.
-        **keywords: of `keras.Model`.
+        **keywords: of `keras.Model`; `dtype` is that of `base` by default.
 
     Attributes:
         base: the model without adapters.
@@ -88,7 +88,7 @@ class AdaptedModel(ZooModel):
         seed: int = 0,
         **keywords: Any,
     ):
-        super().__init__(**keywords)
+        super().__init__(**{"dtype": base.dtype_policy} | keywords)
         self.base, self.kind, self.rank, self.seed = base, kind, rank, seed
         self.layer_paths = hooks.choose(base, layers)
         layers_by_path = hooks.paths(base)
@@ -96,7 +96,9 @@ class AdaptedModel(ZooModel):
         self.arguments.layers = [list(layers_by_path).index(path) for path in self.layer_paths]
         hosts = [layers_by_path[path] for path in self.layer_paths]
         self.adapters = [
-            make_adapter(kind, rank, seed + i, hooks.channel_axis(host), f"adapter_{i}")
+            make_adapter(
+                kind, rank, seed + i, hooks.channel_axis(host), f"adapter_{i}", host.dtype_policy
+            )
             for i, host in enumerate(hosts)
         ]
         if hasattr(base, "inputs"):

@@ -9,6 +9,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.config import Count, Natural, OneOf, Positive
+from tfzoo.layers import size_within
 from tfzoo.recon3d import geometry
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
@@ -138,15 +139,16 @@ class ViewAggregation(keras.layers.Layer):
     def call(self, r: Tensor, weights: Tensor) -> Tensor:
         """Mean and variance in float32, the variance in two passes."""
         weights = ops.expand_dims(ops.cast(weights, "float32"), -1)
-        values, count = ops.cast(r, "float32"), r.shape[1]
+        values = ops.cast(r, "float32")
         if self.mode == "max":
             low = ops.where(weights > 0, values, -1e30)
             found = ops.max(low, axis=1)
             return ops.cast(ops.where(found > -1e29, found, 0.0), r.dtype)
         if self.mode == "concat":
             return ops.cast(self._concat(values * ops.cast(weights > 0, "float32")), r.dtype)
-        if self.mode == "var" and count == 1:
-            raise ValueError("mode='var': must have at least 2 views, of one it is always 0")
+        if self.mode == "var":
+            words = "mode='var' of {} view(s): must have at least 2 views, of one it is always 0"
+            values = values[:, : size_within(ops.shape(r)[1], 2, 10_000, words)]
         total = ops.maximum(ops.sum(weights, axis=1), 1e-6)
         mean = ops.sum(values * weights, axis=1) / total
         if self.mode == "mean":
@@ -158,11 +160,12 @@ class ViewAggregation(keras.layers.Layer):
         return ops.cast(cost, r.dtype)
 
     def _concat(self, values: Tensor) -> Tensor:
-        if values.shape[1] is not None and values.shape[1] > self.views:
-            raise ValueError(f"{values.shape[1]} views: 'concat' takes at most {self.views}")
-        batch, _, points, channels = ops.shape(values)
-        blank = ops.zeros((batch, self.views, points, channels), values.dtype)
-        values = ops.concatenate([values, blank], axis=1)[:, : self.views]
+        assert self.views is not None  # the constructor saw to it
+        batch, count, points, channels = ops.shape(values)
+        words = f"{{}} views: 'concat' takes at most {self.views}"
+        count = size_within(count, 0, self.views, words)
+        blank = ops.zeros((batch, self.views - count, points, channels), values.dtype)
+        values = ops.concatenate([values, blank], axis=1)
         values = ops.transpose(values, (0, 2, 1, 3))
         return ops.reshape(values, (batch, points, self.views * values.shape[-1]))
 

@@ -28,7 +28,7 @@ def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
     x = ops.cast(x, "float32")
     if mask is None:
         return ops.mean(x, 1)
-    weight = ops.cast(mask, "float32")
+    weight = ops.cast(ops.reshape(mask, ops.shape(x)[:2]), "float32")
     total = ops.maximum(ops.sum(weight, 1), 1.0)
     if len(x.shape) == 3:
         weight, total = weight[..., None], total[:, None]
@@ -61,10 +61,6 @@ class _Part(keras.layers.Layer):
         super().__init__(**keywords)
         self.image_size, self.channels, self.code_dim = image_size, channels, code_dim
         self.preset, self.width = preset, width
-        self.supports_masking = True
-
-    def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
-        """A mask of images is used up."""
 
     def _under_policy(self, make: Callable[..., keras.Model], *arguments: Any) -> keras.Model:
         before = keras.config.dtype_policy()
@@ -75,8 +71,15 @@ class _Part(keras.layers.Layer):
             keras.config.set_dtype_policy(before)
 
 
+class _Reader(_Part):
+    """A part that images with a mask go into, which leaves none on what comes out."""
+
+    def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
+        """A mask of images is used up."""
+
+
 @serializable("sdn")
-class SetEncoder(_Part):
+class SetEncoder(_Reader):
     """z = sign of the mean of a network's numbers over a set, straight-through.
 
     Order and number of the images do not matter but for what they show: a set and the same set
@@ -142,7 +145,7 @@ class SetEncoder(_Part):
 
 
 @serializable("sdn")
-class SetDiscriminator(_Part):
+class SetDiscriminator(_Reader):
     """E(X; z) = mean over images and pixels of (x - Dec(Enc(x), z))^2: an auto-encoder's energy.
 
     The decoder sees the code: that is how an image of another set costs energy (our
@@ -198,8 +201,10 @@ class SetDiscriminator(_Part):
         codes: Tensor,
         mask: Tensor | None = None,
         training: bool | None = None,
+        images_mask: Tensor | None = None,
     ) -> Tensor:
-        """The energy, float32 [B]."""
+        """The energy, float32 [B]; `images_mask` is Keras's implicit mask of `images`."""
+        mask = images_mask if mask is None else mask
         found = ops.cast(self.autoencode(images, codes, training), "float32")
         errors = ops.mean(ops.square(ops.cast(images, "float32") - found), (2, 3, 4))
         return masked_mean(errors, mask)
@@ -211,6 +216,7 @@ class SetDiscriminator(_Part):
         codes: Tensor,
         mask: Tensor | None = None,
         training: bool | None = None,
+        images_mask: Tensor | None = None,
     ):
         return keras.KerasTensor((images.shape[0],), "float32")
 

@@ -85,7 +85,6 @@ class SetDistributionNetwork(TwoPlayer):
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        self.supports_masking = True
         for name, value in vars(self.arguments).items():
             setattr(self, name, value)
         part = {"preset": preset, "width": width, "dtype": self.dtype_policy}
@@ -94,7 +93,7 @@ class SetDistributionNetwork(TwoPlayer):
         self.energy = SetDiscriminator(
             *size, bottleneck=bottleneck, use_code=use_code, **part, name="energy"
         )
-        self.prior = MADE(code_dim, prior_hidden, name="prior")
+        self.prior = MADE(code_dim, prior_hidden, dtype=self.dtype_policy, name="prior")
         self.prior.build((None, code_dim))
         make = lambda name: SetGenerator(*size, noise_dim=noise_dim, **part, name=name)  # noqa: E731
         self.generator, self.average = make("generator"), make("average")
@@ -114,7 +113,9 @@ class SetDistributionNetwork(TwoPlayer):
     ) -> Tensor:
         """Codes of sets of raw pixels, or of a dict `images`, `mask`: float32 [B, d]."""
         if isinstance(images, dict):
-            images, mask = images["images"], images.get("mask")
+            if isinstance(mask, dict):  # the implicit masks of the inputs, from Keras
+                mask = mask["images"]
+            images, mask = images["images"], images.get("mask", mask)
         return self.encoder(self.prepare(images), mask=mask, training=training)[0]
 
     def judge_variables(self) -> list[keras.Variable]:

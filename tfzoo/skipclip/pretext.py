@@ -11,6 +11,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.config import Count, NonNegative, OneOf, check
+from tfzoo.layers import size_within
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.skipclip.layers import FoldedBatchNormalization
@@ -32,9 +33,10 @@ class _Pretext(ZooModel):
 
         One forward pass for all, so that BatchNormalization treats them alike.
         """
-        shape, count = ops.shape(clips), clips.shape[1]
+        shape, words = ops.shape(clips), f"clips: {{}} in a row, must be {self.count}"
+        count = size_within(shape[1], self.count, self.count, words)
         maps = self.encoder(ops.reshape(clips, (-1, *shape[2:])), training=training)
-        return ops.reshape(maps, (-1, count, *ops.shape(maps)[1:]))
+        return ops.reshape(maps, (shape[0], count, *ops.shape(maps)[1:]))
 
     def input_specs(self) -> list[keras.InputSpec]:
         """Tuples of raw clips of any length and size."""
