@@ -148,5 +148,6 @@ def test_meshes_are_counted_without_being_rendered(tmp_path, capsys):
 
 
 def test_what_a_dry_run_guesses_it_calls_a_guess(capsys):
-    assert main(["train", "sdn/vggface2", "--dry-run"]) == 0
+    small = ["model.width=8", "model.bottleneck=4", "model.prior_hidden=[8]", "image_size=32"]
+    assert main(["train", "sdn/vggface2", *small, "--dry-run"]) == 0
     assert "guessed" in capsys.readouterr().out

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import orjson
 import tensorflow as tf
 
 from tfzoo.errors import InputError
@@ -73,8 +74,7 @@ class RestClient:
         Raises:
             RequestError: the server refused, or could not be reached.
         """
-        columns = {name: _to_json(np.asarray(value)) for name, value in inputs.items()}
-        body = {"signature_name": signature_name, "inputs": columns}
+        body = _request(signature_name, {k: np.asarray(v) for k, v in inputs.items()})
         answer = self._ask(f"{_path(model, version)}:predict", body)["outputs"]
         try:
             return self._read(model, version, signature_name, answer)
@@ -108,14 +108,13 @@ class RestClient:
         columns = answer if len(specs) > 1 else {next(iter(specs)): answer}
         return {name: _of_json(columns[name], spec["dtype"]) for name, spec in specs.items()}
 
-    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
+    def _ask(self, path: str, data: bytes | None = None) -> Any:
         headers = {"Content-Type": "application/json"} if data else {}
         request = urllib.request.Request(self._url + path, data, headers)
         target = f"{self._url}{path}"
         try:
             with urllib.request.urlopen(request, timeout=self._timeout) as answer:
-                return json.load(answer)
+                return _read_json(answer.read())
         except urllib.error.HTTPError as error:
             raise RequestError(target, error.code, _error_text(error)) from None
         except (OSError, ValueError, http.client.HTTPException) as error:  # half an answer, too
@@ -272,7 +271,25 @@ def _error_text(error: urllib.error.HTTPError) -> str:
         return text or str(error.reason)
 
 
-def _to_json(value: np.ndarray) -> Any:
+def _read_json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:  # NaN and Infinity, which the server writes
+        return json.loads(data)
+
+
+def _request(signature_name: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    finite = all(np.isfinite(x).all() for x in arrays.values() if x.dtype.kind == "f")
+    columns = {name: _to_json(value, finite) for name, value in arrays.items()}
+    body = {"signature_name": signature_name, "inputs": columns}
+    if finite:
+        return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return json.dumps(body).encode()  # orjson writes no NaN
+
+
+def _to_json(value: np.ndarray, finite: bool) -> Any:
+    if finite and value.dtype.char in "bBhHiIlLqQ?fd" and value.dtype.isnative:
+        return np.asarray(value, order="C")[()]
     if value.dtype.kind not in "SUO":
         return value.tolist()
     encoded = np.empty(value.shape, object)
