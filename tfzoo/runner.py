@@ -166,6 +166,11 @@ def remarks(resolved: Resolved) -> list[str]:
             f"rare.classes={rare.classes}: so many classes keep {rare.examples} training examples "
             "each; rare.classes=0 keeps all"
         )
+    if rare is not None and rare.ratio > 1:
+        lines.append(
+            f"rare.ratio={rare.ratio:g}: the training split is cut to a long tail; rare.ratio=1 "
+            "keeps all"
+        )
     return lines
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tfzoo import metrics
 from tfzoo.ala import (
+    PAPER,
     AdaptiveLossAlignment,
     Alignment,
     ClassWeightLoss,
@@ -70,6 +71,18 @@ def test_actions_move_the_loss_and_the_training():
     assert [s for s, _ in callback.history[:4]] == [3, 4, 7, 8]
 
 
+def test_labels_of_the_training_are_counted_and_no_others():
+    x, y = data()
+    x, y = x[y > 0], y[y > 0]  # none of class 0, which the validation data have
+    model, loss = network(), ClassWeightLoss(3, True)
+    model.compile("sgd", loss)
+    settings = {"batch_size": 8, "verbose": 0, "validation_data": data(1)}
+    model.fit(x, y, epochs=2, callbacks=[watch()], **settings)
+    np.testing.assert_array_equal(loss.counts, 1 + 2 * np.bincount(y))
+    model.evaluate(*data(1), verbose=0)
+    assert float(loss.counts[0]) == 1
+
+
 def test_the_warm_up_is_cross_entropy_then_the_windows_begin():
     loss = CorrelationLoss(3, True)
     callback = watch(warmup_steps=20)
@@ -107,7 +120,7 @@ def test_a_planted_confusable_pair_is_found():
     """
     loss = CorrelationLoss(4)
     settings = {"learning_rate": 1e-3, "memory": 600, "entropy": 0.1, "updates": 4}
-    controller = LossController(uniform=True, **settings)
+    controller = LossController(**(PAPER | {"uniform": True} | settings))
     alignment, rng = Alignment(loss, controller, 6, 400), np.random.default_rng(0)
     statistics = np.full((6, loss.decisions, 2), 3.0)
     statistics[:, 0] = 0.7  # of the pair (0, 1): each is often taken for the other
@@ -143,7 +156,7 @@ def test_more_is_better_turns_rewards_round():
     for mode, function in (("min", error), ("max", lambda y, p: 1 - error(y, p))):
         callback = watch(metric=function, mode=mode)
         fitted(ClassWeightLoss(3, True), [callback])
-        seen[mode] = np.array(callback.controller.memory_rewards)
+        seen[mode] = np.array(callback.controller.memory_advantages)
     np.testing.assert_array_equal(seen["min"], seen["max"])
 
 

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfzoo.ala import Alignment, ClassWeightLoss, LossController
+from support import TESTS
+from tfzoo.ala import PAPER, Alignment, ClassWeightLoss, LossController
+from tfzoo.ala.alignment import ALONE, SURE, standing, surprise
 from tfzoo.ala.controller import STATE, reward, states
 from tfzoo.errors import InputError
 
@@ -24,6 +26,17 @@ def test_a_state_is_its_24_numbers_and_finite_without_history():
     empty = states(np.zeros((5, 2, 10)), 0, np.zeros(5), 0.0)
     assert np.isfinite(empty).all() and not empty.any()
     assert np.isfinite(states(np.full((1, 2, 10), np.nan), 9, np.zeros(1), 0.0)).all()
+
+
+def test_standardised_states_say_how_a_class_stands_among_the_others():
+    history = np.abs(floats(4, 2, 10)) + 1
+    one, twice = (states(h, 10, np.zeros(4), 0.5, True) for h in (history, 2 * history))
+    values = one[:, :20].reshape(4, 2, 10)
+    np.testing.assert_allclose(values.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(values.std(0), 1, atol=0.02)
+    np.testing.assert_allclose(twice, one, atol=0.02)  # wherever the losses of all are
+    same = states(np.ones((4, 2, 10)), 10, np.zeros(4), 0.5, True)
+    np.testing.assert_array_equal(same[:, :20], 0)
 
 
 def test_rewards_are_signs_and_antisymmetric():
@@ -98,7 +111,8 @@ def test_the_step_is_the_sum_over_decisions_by_the_root_of_their_number():
 def test_a_bandit_is_learned_and_entropy_keeps_it_open():
     ends = {}
     for entropy in (0.0, 3.0):
-        controller = LossController(learning_rate=0.01, entropy=entropy, memory=60)
+        settings = PAPER | {"learning_rate": 0.01, "entropy": entropy, "memory": 60}
+        controller = LossController(**settings)
         state = np.ones((1, 1, 24), "float32")
         for _ in range(80):
             action, _ = controller.act(state)
@@ -111,12 +125,12 @@ def test_a_bandit_is_learned_and_entropy_keeps_it_open():
 
 
 def test_the_memory_is_a_ring_that_holds_what_it_was_given():
-    controller = LossController(memory=5)
+    controller = LossController(memory=5, credit="window")
     for i in range(3):
         controller.remember(np.full((2, 1, 24), float(i)), np.full((2, 1), i), np.array([i, -i]))
     assert int(controller.written) == 6
     np.testing.assert_array_equal(controller.memory_states[:, 0], [2, 0, 1, 1, 2])
-    np.testing.assert_array_equal(controller.memory_rewards, [-2, 0, 1, -1, 2])
+    np.testing.assert_array_equal(controller.memory_advantages, [-2, 0, 1, -1, 2])
     big = LossController(memory=1000)
     big.remember(floats(2, 4950, 24), np.zeros((2, 4950)), np.ones(2))  # the pairs of 100 classes
     assert int(big.written) == 128
@@ -145,6 +159,103 @@ def test_saved_and_loaded_it_goes_on_as_before(tmp_path):
     assert steps.shape == (1, 4950)
 
 
+def test_the_advantage_is_kept_with_the_experience():
+    """Over the baseline of its own time, not over that of the day it is drawn."""
+    controller = LossController(memory=20, credit="window", baseline=0.5)
+    state = floats(2, 1, 24)
+    for rewards in ([1.0, 1.0], [1.0, -1.0]):
+        controller.remember(state, np.zeros((2, 1)), rewards)
+        controller.learn(np.array(rewards), 1)
+    np.testing.assert_allclose(controller.memory_advantages[:4], [1, 1, 0.5, -1.5])
+    assert float(controller.average) == 0.25
+
+
+@pytest.mark.parametrize(("memory", "trace"), [(100, 0.5), (7, 1.0)])
+def test_a_level_is_credited_to_all_that_its_child_did(memory, trace):
+    controller = LossController(memory=memory, trace=trace)
+    controller.remember(floats(1, 4, 24), np.full((1, 4), 9), [5.0])  # of another training
+    for window in range(3):
+        levels = [1.0, -1.0] if window == 2 else [7.0, 8.0]
+        actions = np.full((2, 2), 2 * window) + np.array([[0], [1]])  # says window and child
+        controller.remember(floats(2, 2, 24), actions, levels, window)
+    count = min(int(controller.written), memory)
+    actions = np.array(controller.memory_actions)[:count]
+    advantages = np.array(controller.memory_advantages)[:count]
+    for action, advantage in zip(actions, advantages, strict=True):
+        if action == 9:
+            assert advantage == 5.0
+        else:
+            child, age = action % 2, 2 - action // 2
+            assert advantage == (1 - 2 * child) * trace**age
+
+
+def test_children_stand_among_each_other_and_a_single_one_against_its_own_line():
+    np.testing.assert_allclose(standing(np.array([3.0, 2.0, 1.0])), [-1.2247, 0, 1.2247], rtol=1e-4)
+    np.testing.assert_array_equal(standing(np.ones(3)), 0)
+    falling = np.array([5.0, 4.1, 2.9, 2.0])
+    assert abs(surprise(falling, np.array([1.0]))[0]) < 1  # it went on
+    assert surprise(falling, np.array([-3.0]))[0] == SURE
+    assert surprise(falling, np.array([2.0]))[0] == -SURE  # no worse than before, yet it stopped
+    assert surprise(falling[:3], np.array([0.0]))[0] == 0
+    assert surprise(np.ones(9), np.array([0.0]))[0] == 0
+
+
+def test_levels_are_learned_where_a_windows_sign_says_nothing():
+    """Class 0 up is better by far less than a window's noise."""
+    rng, controller = np.random.default_rng(0), LossController(learning_rate=0.01)
+    alignment = Alignment(ClassWeightLoss(3), controller, 4, 60)
+    told = np.broadcast_to(np.array([[2.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), (4, 3, 2))
+    for _ in range(60):
+        alignment.add(1 - 0.1 * np.array(alignment.phi)[:, 0] + 0.05 * rng.normal(size=4))
+        alignment.act(told)
+    p = controller.probabilities(np.array(alignment.state)).mean(0)
+    assert p[0, 2] > 0.6 and p[0, 0] < 0.2
+    assert p[1, 2] < 0.3
+
+
+def test_a_single_child_that_learns_is_drawn_back_to_the_fixed_loss():
+    ends = {}
+    for learn in (True, False):
+        controller = LossController(learning_rate=0.0, uniform=False)
+        alignment = Alignment(ClassWeightLoss(3), controller, 1, 30, learn)
+        controller.act = lambda s, w, c=controller: (np.array([[2, 1, 0]]), c.steps([[2, 1, 0]]))
+        for _ in range(100):
+            alignment.add([1.0])
+            alignment.act(np.zeros((1, 3, 2)))
+        ends[learn] = np.array(alignment.phi)[0]
+    np.testing.assert_allclose(ends[True], [0.1 / (1 - ALONE), 0, -0.1 / (1 - ALONE)], atol=0.01)
+    np.testing.assert_allclose(ends[False], [3, 0, -3], atol=1e-5)
+
+
+def test_explored_policies_come_in_pairs_and_last():
+    controller, state = LossController(exploration=0.5, hold=3), floats(1, 50, 24)
+    states_ = np.repeat(state, 5, 0)
+    logits = controller._logits(states_, 0)
+    np.testing.assert_array_equal(logits, controller._logits(states_, 2))  # held
+    assert np.abs(logits - controller._logits(states_, 3)).max() > 0.1
+    shared = np.array(controller(state[0]))
+    controller.exploration = 0.0
+    np.testing.assert_allclose(controller._logits(states_, 0), [shared] * 5, atol=1e-5)
+    controller.exploration = 0.5
+    np.testing.assert_allclose(logits[4], shared, atol=1e-5)  # without a partner
+    assert min(np.abs(logits[i] - shared).max() for i in range(4)) > 0.1
+    last = LossController(exploration=0.5, hidden=())
+    pair = last._logits(states_, 0)
+    np.testing.assert_allclose(pair[0] + pair[2], 0, atol=1e-4)  # this way and the other
+    actions = [controller.act(states_, 0)[0] for _ in range(20)]
+    shares = np.stack([np.mean(np.array(actions) == a, 0) for a in range(3)], -1)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    assert np.abs(shares - p).mean() < 0.08
+
+
+def test_a_file_of_an_earlier_version_is_the_papers_form():
+    saved = keras.models.load_model(TESTS / "golden" / "tfzoo.ala.LossController.keras")
+    assert saved.credit == "window" and not saved.standardised and not saved.uniform
+    again = LossController.from_config(saved.get_config())
+    assert again.get_config() == saved.get_config()
+    assert LossController.from_config(LossController().get_config()).credit == "level"
+
+
 def test_permuting_classes_permutes_phi():
     """One policy for all: given the same draws, decisions do not know their number."""
     controller = moved(LossController(), 1.0)
@@ -157,9 +268,9 @@ def test_permuting_classes_permutes_phi():
 def test_the_metric_of_a_window_is_discounted_and_rewarded():
     loss = ClassWeightLoss(3)
     seen = []
-    controller = LossController(gamma=0.5, memory=30)
+    controller = LossController(gamma=0.5, memory=30, credit="window")
     remember = controller.remember
-    controller.remember = lambda s, a, r: (seen.append(r), remember(s, a, r))
+    controller.remember = lambda s, a, r, n: (seen.append(r), remember(s, a, r, n))
     alignment = Alignment(loss, controller, 2, 10)
     for costs in (([4, 4], [2, 2]), ([1, 8], [3, 3]), ([0, 0], [3.5, 1])):
         for cost in costs:
@@ -180,6 +291,10 @@ def test_the_metric_of_a_window_is_discounted_and_rewarded():
         ({"hidden": (0,)}, r"hidden=\[0\]: must be a list, each at least 1"),
         ({"gamma": 1.5}, "gamma=1.5: must be from 0 to 1"),
         ({"entropy": -1.0}, "entropy=-1.0"),
+        ({"credit": "sum"}, "credit='sum': must be one of level, window"),
+        ({"trace": 1.5}, "trace=1.5"),
+        ({"exploration": -0.1}, "exploration=-0.1"),
+        ({"hold": 0}, "hold=0"),
     ],
 )
 def test_wrong_arguments(keywords, words):

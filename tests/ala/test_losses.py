@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from support import slow
-from tfzoo.ala import ClassWeightLoss, CorrelationLoss, DistanceMixtureLoss, FocalPairLoss
+from tfzoo.ala import (
+    ClassWeightLoss,
+    CorrelationLoss,
+    DistanceMixtureLoss,
+    FocalPairLoss,
+    metric_losses,
+)
 from tfzoo.errors import InputError
 
 C = 4
@@ -88,12 +94,50 @@ def test_class_weights_at_zero_are_cross_entropy_and_then_weigh():
     np.testing.assert_allclose(loss.call(y, logits), cross, rtol=1e-6)
     phi = np.array([0.5, -1.0, 0.0, 0.5])
     loss.apply_action(phi)
-    weights = np.exp(phi) / np.exp(phi).mean()
+    weights = np.exp(phi) / np.exp(phi).mean()  # classes are as frequent, where nothing was counted
     np.testing.assert_allclose(loss.call(y, logits), weights[y] * cross, rtol=1e-5)
     loss.apply_action(10 * np.ones(C))  # a common factor is no change
     np.testing.assert_allclose(loss.phi, phi, atol=1e-5)
     loss.apply_action([20, 0, 0, -20])
     np.testing.assert_allclose(loss.phi, [3, -1, 0, -3], atol=1e-5)
+
+
+def test_an_examples_mean_weight_is_one_whatever_phi_is():
+    """So that Phi is a direction and no learning rate; a class's was one before."""
+    counts, phi = np.array([90, 5, 4, 1]), np.array([-2.0, 1.0, 2.0, -1.0])
+    loss = ClassWeightLoss(C, phi=phi, counts=counts)
+    weights = np.array(loss.weights(phi))
+    assert counts @ weights / 100 == pytest.approx(1)
+    np.testing.assert_allclose(weights / weights[0], np.exp(phi - phi[0]), rtol=1e-5)
+    old = np.array(ClassWeightLoss(C, phi=phi, counts=counts, per="class").weights(phi))
+    assert old.mean() == pytest.approx(1) and counts @ old / 100 < 0.2  # a fifth of the rate
+    again = ClassWeightLoss.from_config(loss.get_config())
+    np.testing.assert_array_equal(again.counts, counts)
+    before = {k: v for k, v in loss.get_config().items() if k not in ("per", "counts")}
+    np.testing.assert_allclose(ClassWeightLoss.from_config(before).weights(phi), old, rtol=1e-5)
+
+
+def test_the_mixtures_steps_say_which_distances_count_and_leave_the_scale():
+    loss, rng = DistanceMixtureLoss(), np.random.default_rng(0)
+    for _ in range(20):
+        loss.apply_action(0.1 * rng.integers(-1, 2, 10))
+        phi = np.array(loss.phi)
+        np.testing.assert_allclose(phi.sum(1), 1, rtol=1e-5)
+        assert phi.min() >= 0 and phi[:, 0].min() > 0.05
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 4.0, 30.0])
+def test_derivatives_of_a_side_sum_to_one_at_most_however_sharp(sharpness, monkeypatch):
+    """So that the sharpness is a direction, too."""
+    monkeypatch.setattr(metric_losses, "distances", lambda x: x)
+    rng, loss = np.random.default_rng(0), FocalPairLoss(phi=np.log([sharpness] * 2), limit=9)
+    y, d = rng.integers(0, 3, 20), tf.constant(rng.uniform(0, 2, (20, 20)).astype("float32"))
+    with tf.GradientTape() as tape:
+        tape.watch(d)
+        total = tf.reduce_sum(loss.call(y, d))
+    slopes = np.array(tape.gradient(total, d))
+    for sides in (np.maximum(slopes, 0).sum(1), np.maximum(-slopes, 0).sum(1)):
+        assert 0 < sides.max() <= 1 + 1e-5
 
 
 def test_statistics_are_mean_log_probabilities_and_follow_the_labels():

@@ -2,11 +2,10 @@
 
 from tfzoo import registry
 from tfzoo.ala import recipe as _recipe  # noqa: F401  registers the tasks
-from tfzoo.ala import recipe as _retrieval_recipe  # noqa: F401
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.callback import AdaptiveLossAlignment
 from tfzoo.ala.children import Children
-from tfzoo.ala.controller import LossController
+from tfzoo.ala.controller import PAPER, LossController
 from tfzoo.ala.learning import Schedule, SharedLearning
 from tfzoo.ala.losses import ClassWeightLoss, CorrelationLoss
 from tfzoo.ala.metric_losses import DistanceMixtureLoss, FocalPairLoss
@@ -16,6 +15,7 @@ registry.experiment("bench", "ala", "tfzoo.ala.experiments.bench:main")
 registry.experiment("study", "ala", "tfzoo.ala.experiments.study:main")
 
 __all__ = [
+    "PAPER",
     "AdaptiveLossAlignment",
     "Alignment",
     "Children",

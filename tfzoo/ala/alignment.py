@@ -1,8 +1,10 @@
-"""What happens between two actions: the metric is summed, rewarded, and the loss moved."""
+"""What happens between two actions: the metric is summed, credited, and the loss moved."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,10 +13,24 @@ from numpy.typing import ArrayLike
 
 from tfzoo.ala.controller import HISTORY, LossController, reward, states
 from tfzoo.ala.parametric import ParametricLoss
+from tfzoo.typing import Tensor
+
+ALONE = 0.9
+"""What a single child that learns keeps of Phi's distance from its start, window by window."""
+
+SURE = 2.0
+"""Most of a single child's credit, in standard deviations."""
 
 
 class Alignment:
     """The controller's dealings with P child models that share it.
+
+    With credit by level children are compared with each other. A single child has none to be
+    compared with, so it is held against its own progress: its credit is by how much the metric is
+    better than a line through its last ten values lets expect, in standard deviations about that
+    line. That is weak evidence, so a single child that learns is drawn back to the fixed loss,
+    a tenth of the way each window: Phi goes far where the policy keeps to one direction and
+    stays near the start where it wavers. A policy that is applied (`learn=False`) is not held.
 
     Its state is in variables, so that a checkpoint of `variables` resumes exactly.
 
@@ -48,15 +64,22 @@ class Alignment:
         self.action = _held(np.zeros((children, n)), "action")
         self.sum = _held(np.zeros(children), "sum")
         self.before = _held(np.zeros(children), "before")
+        self.levels = _held(np.zeros((children, HISTORY)), "levels")
         self.windows = _held(0, "windows", "int32")
         self.moves = _held(np.zeros(2), "rises_and_falls")
         self.trace: list[tuple[np.ndarray, np.ndarray]] = []
+        self._moved: Callable[[np.ndarray, np.ndarray], Any] = self._move
+        if keras.backend.backend() == "tensorflow":  # compiled, for many small operations
+            import tensorflow as tf
+
+            self._moved = tf.function(self._move, autograph=False)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that the alignment goes on from, the controller's too."""
+        """Everything that the alignment goes on from, the loss's and the controller's too."""
         own = [self.phi, self.history, self.state, self.action, self.sum, self.before]
-        return [*own, self.windows, self.moves, *self.controller.state]
+        own += [self.levels, self.windows, self.moves]
+        return [*own, *self.loss.state, *self.controller.state]
 
     def add(self, cost: ArrayLike) -> None:
         """One evaluation within a window, less is better [P]: M <- gamma M + cost (Eq. 4)."""
@@ -64,7 +87,7 @@ class Alignment:
         self.sum.assign(gamma * ops.convert_to_numpy(self.sum) + np.asarray(cost, "float32"))
 
     def act(self, statistics: np.ndarray) -> np.ndarray:
-        """Ends a window: rewards the action before, learns, and takes the next one.
+        """Ends a window: credits what was done before, learns, and takes the next action.
 
         Args:
             statistics: of each child's held-out predictions [P, n, 2].
@@ -74,22 +97,29 @@ class Alignment:
         """
         now, windows = ops.convert_to_numpy(self.sum), int(self.windows)
         if windows:
-            self._reward(now)
+            self._credit(now)
         past = ops.convert_to_numpy(self.history)
         history = np.concatenate([past[..., 1:], np.asarray(statistics)[..., None]], -1)
         phi = ops.convert_to_numpy(self.phi)
         decided = np.stack([self.loss.decided(p) for p in phi])
-        state = states(history, windows + 1, decided, min(windows / self.total, 1.0))
-        action, steps = self.controller.act(state)
-        moved = [self.loss.moved(p, d) for p, d in zip(phi, steps, strict=True)]
-        phi = np.stack([ops.convert_to_numpy(p) for p in moved])
+        progress = min(windows / self.total, 1.0)
+        state = states(history, windows + 1, decided, progress, self.controller.standardised)
+        action, steps = self.controller.act(state, windows)
+        if self.learn and self.children == 1 and self.controller.credit == "level":
+            phi = self.loss.start + ALONE * (phi - self.loss.start)
+        phi = ops.convert_to_numpy(self._moved(phi.astype("float32"), steps))
+        levels = np.concatenate([ops.convert_to_numpy(self.levels)[:, 1:], now[:, None]], 1)
         new = ((self.history, history), (self.state, state), (self.action, action))
-        for variable, value in (*new, (self.phi, phi), (self.before, now)):
+        for variable, value in (*new, (self.phi, phi), (self.before, now), (self.levels, levels)):
             variable.assign(value)
         self.sum.assign(np.zeros(self.children))
         self.windows.assign(windows + 1)
         self.trace.append((phi, now))
         return phi
+
+    def _move(self, phi: Tensor, steps: Tensor) -> Tensor:
+        """The children's parameters [P, ...] after steps [P, n]."""
+        return ops.stack([self.loss.moved(phi[i], steps[i]) for i in range(self.children)])
 
     def close(self) -> None:
         """Warns of a metric that has told the controller nothing."""
@@ -100,15 +130,40 @@ class Alignment:
                 stacklevel=3,
             )
 
-    def _reward(self, now: np.ndarray) -> None:
-        rewards = reward(ops.convert_to_numpy(self.before), now)
+    def _credit(self, now: np.ndarray) -> None:
+        rewards, windows = reward(ops.convert_to_numpy(self.before), now), int(self.windows)
         counts = np.array([(rewards < 0).sum(), (rewards > 0).sum()], "float32")
         self.moves.assign(ops.convert_to_numpy(self.moves) + counts)
         if not self.learn:
             return
+        credit = rewards
+        if self.controller.credit == "level":
+            past = ops.convert_to_numpy(self.levels)[:, -min(windows, HISTORY) :]
+            credit = standing(now) if self.children > 1 else surprise(past[0], now)
         state, action = (ops.convert_to_numpy(v) for v in (self.state, self.action))
-        self.controller.remember(state, action, rewards)
-        self.controller.learn(rewards, self.loss.decisions)
+        self.controller.remember(state, action, credit, windows - 1)
+        self.controller.learn(credit, self.loss.decisions)
+
+
+def standing(now: np.ndarray) -> np.ndarray:
+    """Where each child's cost [P] is among all, in standard deviations; above 0 is better [P]."""
+    spread = now.std()
+    return (now.mean() - now) / spread if spread > 1e-9 else np.zeros_like(now)
+
+
+def surprise(past: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """How much lower a cost [1] is than a line through those before [k], the newest last [1].
+
+    In standard deviations about the line, at most `SURE`; 0 where fewer than four came before.
+    """
+    if len(past) < 4:
+        return np.zeros(1, "float32")
+    at = np.arange(-len(past), 0.0)
+    slope, level = np.polyfit(at, past, 1)
+    spread = np.sqrt(np.square(past - slope * at - level).sum() / (len(past) - 2))
+    if spread < 1e-9:
+        return np.zeros(1, "float32")
+    return np.clip((level - now) / spread, -SURE, SURE).astype("float32")
 
 
 def _held(value: ArrayLike, name: str, dtype: str = "float32") -> keras.Variable:

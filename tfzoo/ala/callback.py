@@ -120,6 +120,15 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         if self._count:
             loss.phi.assign(alignment.phi[0])
         loss.warm.assign(float(self._count < self.warmup_steps))
+        self._counts(True)
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Labels of an evaluation within `fit` are none of the training's."""
+        self._counts(False)
+
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Training goes on."""
+        self._counts(True)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Batches count from 0 again."""
@@ -147,7 +156,13 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         """Warns of a metric that has told the controller nothing."""
         alignment = self._bound()
         alignment.loss.warm.assign(0.0)
+        self._counts(False)
         alignment.close()
+
+    def _counts(self, whether: bool) -> None:
+        """Whether the loss may learn of the labels that it meets."""
+        if self.alignment is not None:
+            self.alignment.loss.counting.assign(float(whether))
 
     def _evaluate(self, acts: bool) -> None:
         alignment = self._bound()
@@ -157,5 +172,5 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         alignment.add(self.metric.cost(value))
         if acts:
             loss, labels = alignment.loss, self.held_out.labels
-            found = loss.statistics(np.asarray(labels), np.asarray(predictions))
-            loss.phi.assign(alignment.act(found[None])[0])
+            told = loss.statistics(np.asarray(labels), np.asarray(predictions))
+            loss.phi.assign(alignment.act(told[None])[0])

@@ -74,7 +74,9 @@ class Children:
         self.parts = [slice(int(p[0]), int(p[-1]) + 1) for p in parts]
         # `warm` is a Python flag: two graphs, since a conditional is not mapped well
         self._step = tf.function(self._all, autograph=False, jit_compile=jit_compile or None)
+        self._several = tf.function(self._loop, autograph=False, jit_compile=jit_compile or None)
         self._said = tf.function(self._answers, autograph=False, reduce_retracing=True)
+        self._observe = tf.function(loss.observe, autograph=False) if loss.state else None
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -91,6 +93,8 @@ class Children:
             warm: whether the loss is the fixed one.
         """
         given = [tf.convert_to_tensor(x), tf.convert_to_tensor(y)]
+        if self._observe is not None:
+            self._observe(tf.reshape(given[1], (-1, *given[1].shape[2:])))
         given.append(tf.convert_to_tensor(phi, tf.float32))
         if self.strategy is None:
             return self._step(*given, bool(warm))
@@ -103,9 +107,39 @@ class Children:
         ]
         return self._step(*shared, bool(warm))
 
+    def steps(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool = False) -> np.ndarray:
+        """Several steps in one call, without a strategy; gives the last one's losses [P].
+
+        Args:
+            x: inputs [K, P, B, ...].
+            y: labels [K, P, B, ...].
+            phi: loss parameters [P, ...].
+            warm: whether the loss is the fixed one.
+        """
+        x, y = (tf.convert_to_tensor(a) for a in (x, y))
+        if self._observe is not None:
+            self._observe(tf.reshape(y, (-1, *y.shape[3:])))
+        return self._several(x, y, tf.convert_to_tensor(phi, tf.float32), bool(warm))
+
     def predict(self, batches: Sequence[Tensor]) -> np.ndarray:
         """What every child says of the same inputs, in batches: [P, N, ...]."""
         return np.concatenate([self._said(tf.convert_to_tensor(x)).numpy() for x in batches], 1)
+
+    def begin(self, models: Sequence[keras.Model]) -> None:
+        """Starts anew from other first weights: what was compiled stays.
+
+        Args:
+            models: P of the same architecture.
+        """
+        for group, part in zip(self.groups, self.parts, strict=True):
+            group.begin(models[part])
+
+    def copy(self, source: int, target: int) -> None:
+        """Gives a child the weights and the optimizer's state of another, without a strategy."""
+        for variable in self.groups[0].stacked:
+            values = keras.ops.convert_to_numpy(variable).copy()
+            values[target] = values[source]
+            variable.assign(values)
 
     def write(self, child: int, model: keras.Model) -> None:
         """Puts a child's weights into a model of the same architecture."""
@@ -133,6 +167,14 @@ class Children:
             group.apply(gradients, state)
         return tf.concat([losses for losses, _, _ in found], 0)
 
+    def _loop(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool) -> tf.Tensor:
+        def one(i: tf.Tensor, losses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return i + 1, self._all(x[i], y[i], phi, warm)
+
+        count = x.shape[0]
+        start = (tf.constant(0), tf.zeros(self.count))
+        return tf.while_loop(lambda i, _: i < count, one, start, parallel_iterations=1)[1]
+
     def _answers(self, x: tf.Tensor) -> tf.Tensor:
         return tf.concat([group.answers(x) for group in self.groups], 0)
 
@@ -158,6 +200,22 @@ class _Group:
     @property
     def variables(self) -> list[keras.Variable]:
         return [*self.trainable, *self.state, *self.optimizer.variables]
+
+    @property
+    def stacked(self) -> list[keras.Variable]:
+        """Those of which each child has its part."""
+        shapes = {tuple(v.shape) for v in self.trainable}
+        slots = [v for v in self.optimizer.variables if tuple(v.shape) in shapes]
+        return [*self.trainable, *self.state, *slots]
+
+    def begin(self, models: Sequence[keras.Model]) -> None:
+        for variables, name in ((self.trainable, "trainable"), (self.state, "non_trainable")):
+            new = zip(*(getattr(m, f"{name}_variables") for m in models), strict=True)
+            for variable, same in zip(variables, new, strict=True):
+                variable.assign(np.stack([keras.ops.convert_to_numpy(v) for v in same]))
+        for variable in self.optimizer.variables:
+            if variable.name != "learning_rate":
+                variable.assign(keras.ops.zeros_like(variable))
 
     def gradients(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool) -> tuple[Tensor, list, list]:
         """Losses [P], gradients and new states of all children."""

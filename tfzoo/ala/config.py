@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 import keras
 from annotated_types import Ge
 
 from tfzoo.ala.children import MODES
-from tfzoo.ala.controller import LossController
+from tfzoo.ala.controller import CREDITS, LossController
 from tfzoo.ala.losses import LINKS, ClassWeightLoss, CorrelationLoss
 from tfzoo.ala.metric_losses import DistanceMixtureLoss, FocalPairLoss
 from tfzoo.ala.parametric import ParametricLoss
@@ -75,13 +76,26 @@ class AlignmentConfig(Config):
     link: Annotated[str, OneOf(*LINKS)] = key("sigmoid", "of `correlation`")
     limit: Positive | None = key(None, "of the loss; null is its own")
     scale: Positive = key(1.0, "of the loss's steps")
-    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, as the next six")
-    controller_rate: NonNegative = key(1e-3, "its `learning_rate`")
-    memory: Count = key(4000, "see there")
-    batch: Count = key(8, "see there")
+    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, as the next twelve")
+    controller_rate: NonNegative = key(3e-3, "its `learning_rate`")
+    memory: Count = key(10_000, "see there")
+    batch: Count = key(120, "see there")
     updates: Count = key(1, "see there")
-    entropy: NonNegative = key(0.01, "see there")
+    entropy: NonNegative = key(0.0, "see there")
     gamma: Share = key(0.9, "see there")
+    uniform: bool = key(True, "see there")
+    credit: Annotated[str, OneOf(*CREDITS)] = key(
+        "level", "`level`, or the paper's `window`; `PAPER` in `tfzoo.ala` has what goes with it"
+    )
+    trace: Share = key(1.0, "see there")
+    standardised: bool = key(True, "see there")
+    exploration: NonNegative = key(0.0, "see there")
+    hold: Count = key(20, "see there")
+    effective: Fraction = key(
+        0.0,
+        "beta of the class-balanced loss (arXiv:1901.05555), from which `class_weights` start in "
+        "the place of cross-entropy; 0 is cross-entropy",
+    )
     controller: str | None = key(None, "a saved `controller.keras` to begin with, or null")
     learn: bool = key(True, "whether the controller learns")
     steps_per_action: Count = key(200, "K")
@@ -101,20 +115,20 @@ class AlignmentConfig(Config):
             return ClassWeightLoss(num_classes, True, **settings)
         if self.loss == "correlation":
             return CorrelationLoss(num_classes, True, self.link, **settings)
-        made = DistanceMixtureLoss if self.loss == "distance_mixture" else FocalPairLoss
-        return made(**settings)
+        pairs = DistanceMixtureLoss if self.loss == "distance_mixture" else FocalPairLoss
+        return pairs(**settings)
 
     def make_controller(self, seed: int) -> LossController:
         """A new controller, or the saved one."""
         if self.controller is not None:
             from tfzoo import zoo
 
-            found = zoo.load(self.controller)
-            right = isinstance(found, LossController)
+            saved = zoo.load(self.controller)
+            right = isinstance(saved, LossController)
             check(right, "ala.controller", self.controller, "the file of a LossController")
-            return found
-        names = ("beta", "memory", "batch", "updates", "entropy", "gamma")
-        settings = {name: getattr(self, name) for name in names}
+            return saved
+        names = set(inspect.signature(LossController).parameters)
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
         return LossController(learning_rate=self.controller_rate, seed=seed, **settings)
 
 
@@ -129,6 +143,8 @@ class AlignedClassificationConfig(ClassificationConfig):
         super().__post_init__()
 
         choices("ala.loss", self.ala.loss, CLASS_LOSSES)
+        fits = self.ala.effective == 0 or self.ala.loss == "class_weights"
+        check(fits, "ala.effective", self.ala.effective, "0 unless ala.loss is class_weights")
         _check_precision(self)
 
 
@@ -143,6 +159,7 @@ class AttributeConfig(AlignedClassificationConfig):
         super().__post_init__()
 
         check(self.rare.classes == 0, "rare.classes", self.rare.classes, "0 for attributes")
+        check(self.rare.ratio == 1, "rare.ratio", self.rare.ratio, "1 for attributes")
 
 
 @dataclass(frozen=True)

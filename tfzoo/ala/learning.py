@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -35,6 +36,13 @@ class Schedule(Config):
     def total(self) -> int:
         """Steps of the whole training."""
         return self.warmup_steps + self.actions * self.steps_per_action
+
+    def next_end(self, step: int) -> int:
+        """The first step after `step` that ends the warm-up or has an evaluation."""
+        if step < self.warmup_steps:
+            return self.warmup_steps
+        within = (step - self.warmup_steps) % self.steps_per_action
+        return step + max(self.steps_per_action - self.evaluations + 1 - within, 1)
 
 
 class SharedLearning:
@@ -78,25 +86,35 @@ class SharedLearning:
         batches: Iterable[tuple[Tensor, Tensor]],
         step: int = 0,
         after: Callable[[int, np.ndarray], None] | None = None,
+        together: Count = 1,
     ) -> None:
         """Trains from `step` to the schedule's end.
 
         Args:
             batches: (x, y) of P * B rows: each child has B of its own.
             step: steps done already.
-            after: called after each step with its number and the children's losses.
+            after: called after each call with the number of its last step and the children's
+                losses.
+            together: steps in one call, at most; a call ends where the metric is evaluated.
 
         Raises:
             MetricError: the metric raises or gives no finite number.
         """
         s, phi = self.schedule, ops.convert_to_numpy(self.alignment.phi)
-        for x, y in batches:
-            if step >= s.total:
+        batches = iter(batches)
+        while step < s.total:
+            stop = min(step + together, s.next_end(step))
+            given = list(itertools.islice(batches, stop - step))
+            if len(given) < stop - step:
                 break
-            x, y = (self._parted(a) for a in (x, y))
-            losses = self.children.step(x, y, phi, step < s.warmup_steps)
-            step += 1
-            done = step - s.warmup_steps
+            warm = step < s.warmup_steps
+            if together == 1:
+                losses = self.children.step(*(self._parted(a) for a in given[0]), phi, warm)
+            else:
+                stacked = (np.stack(parts) for parts in zip(*given, strict=True))
+                x, y = (self._parted(a, len(given)) for a in stacked)
+                losses = self.children.steps(x, y, phi, warm)
+            step, done = stop, stop - s.warmup_steps
             if done > 0 and -done % s.steps_per_action < s.evaluations:
                 phi = self._evaluate(step, done % s.steps_per_action == 0, phi)
             if after is not None:
@@ -107,16 +125,16 @@ class SharedLearning:
         """The child whose last window had the lowest cost."""
         return int(np.argmin(ops.convert_to_numpy(self.alignment.before)))
 
-    def _parted(self, a: Tensor) -> Tensor:
-        a = ops.convert_to_tensor(a)
-        return ops.reshape(a, (self.children.count, -1, *a.shape[1:]))
+    def _parted(self, a: Tensor, *steps: int) -> Tensor:
+        """[..., P * B, ...] -> [..., P, B, ...]"""
+        return ops.reshape(a, (*steps, self.children.count, -1, *a.shape[len(steps) + 1 :]))
 
     def _evaluate(self, step: int, acts: bool, phi: np.ndarray) -> np.ndarray:
         labels = np.asarray(self.held_out.labels)
         said = self.children.predict(self.held_out.inputs)
-        found = np.array([self.metric(labels, p) for p in said])
-        self.values.append((step, found))
-        self.alignment.add([self.metric.cost(v) for v in found])
+        values = np.array([self.metric(labels, p) for p in said])
+        self.values.append((step, values))
+        self.alignment.add([self.metric.cost(v) for v in values])
         if not acts:
             return phi
         statistics = self.alignment.loss.statistics

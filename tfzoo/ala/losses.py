@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
+import keras
 import numpy as np
 from annotated_types import Ge
 from keras import ops
 from numpy.typing import ArrayLike
+from scipy import special
 
 from tfzoo.ala.parametric import ParametricLoss
-from tfzoo.config import OneOf
+from tfzoo.config import OneOf, check
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
 LINKS = ("sigmoid", "identity")
+PER = ("example", "class")
 _TINY = 1e-7
 
 
@@ -55,8 +58,15 @@ class _OfClasses(ParametricLoss):
 
     def matrix(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """C_ij = -(1/N_i) sum over rows of class i of log f^j (Eq. 7) [C, C]; 0 without rows."""
-        y = ops.convert_to_numpy(self.one_hot(np.asarray(y_true)))
-        log_p = ops.convert_to_numpy(self.log_p(np.asarray(y_pred)))
+        labels, said = np.asarray(y_true), np.asarray(y_pred, "float32")
+        if labels.ndim < 2 or labels.shape[-1] != self.num_classes:
+            labels = np.eye(self.num_classes, dtype="float32")[labels.reshape(-1).astype(int)]
+        y = labels.astype("float32")
+        # numpy, for a callback's sake: a dozen small operations of a backend take far longer
+        if self.from_logits:
+            log_p = special.log_softmax(said, -1)
+        else:
+            log_p = np.log(np.clip(said / said.sum(-1, keepdims=True), _TINY, 1.0 - _TINY))
         return -(y.T @ log_p) / np.maximum(y.sum(0), 1.0)[:, None]
 
 
@@ -126,13 +136,35 @@ class CorrelationLoss(_OfClasses):
         return pairs.astype("float32")
 
 
+def effective_number(counts: ArrayLike, beta: float) -> np.ndarray:
+    """Phi of class weights by effective numbers of examples (arXiv:1901.05555, Eq. 2).
+
+    Weights go with (1 - beta) / (1 - beta^n).
+
+    Args:
+        counts: training examples n of each class [C]; 0 counts as 1.
+        beta: from 0, cross-entropy, to below 1; near 1, inverse frequencies.
+
+    Returns:
+        Phi [C], of mean 0.
+    """
+    phi = np.log((1.0 - beta) / (1.0 - beta ** np.maximum(np.asarray(counts), 1.0)))
+    return (phi - phi.mean()).astype("float32")
+
+
 @serializable("ala")
 class ClassWeightLoss(_OfClasses):
-    """Cross-entropy with a weight C softmax(Phi)_c for each class c. **Ours, not in the paper.**
+    """Cross-entropy with a weight for each class. **Ours, not in the paper.**
 
-    It starts at Phi_0 = 0, which is cross-entropy; each class is one decision. The weights' mean is
-    1 and Phi's 0: what all classes share is a learning rate, and a policy that raises all of them,
-    or a few by exp(3), would otherwise make it too large to train with.
+    The weight of class c is exp(Phi_c) / sum_k f_k exp(Phi_k), f the classes' shares of the
+    training examples: an example's weight is 1 in the mean, whatever Phi is. So Phi says which
+    classes count and leaves the learning rate as it is; weights of mean 1 over *classes*
+    (`per="class"`, f_k = 1 / C, what earlier versions had) make the rate of all examples fall
+    where rare classes are raised. It starts at Phi_0 = 0, which is cross-entropy; each class is
+    one decision. Phi's mean is kept at 0, since a common factor has no effect.
+
+    The shares are counted while the callback or `Children` train (TensorFlow alone), from `counts`
+    on.
 
     Args:
         num_classes: C.
@@ -140,8 +172,15 @@ class ClassWeightLoss(_OfClasses):
         limit: of Phi's size.
         scale: of the steps.
         phi: parameters to go on from.
+        per: of what the weights' mean is 1: `example` or `class`.
+        counts: training examples of each class [C] that were counted before; None is 1 of each.
         **keywords: of `keras.losses.Loss`.
+
+    Raises:
+        InputError: counts of another shape, or negative ones.
     """
+
+    earlier: ClassVar[dict[str, Any]] = {"per": "class"}
 
     def __init__(
         self,
@@ -150,23 +189,48 @@ class ClassWeightLoss(_OfClasses):
         limit: float = 3.0,
         scale: float = 1.0,
         phi: ArrayLike | None = None,
+        per: Annotated[str, OneOf(*PER)] = "example",
+        counts: ArrayLike | None = None,
         **keywords: Any,
     ):
         keywords.setdefault("name", "class_weight_loss")
         keywords |= {"phi": phi, "limit": limit, "scale": scale}
         super().__init__(num_classes, from_logits, np.zeros(num_classes), **keywords)
-        self.decisions = num_classes
+        self.decisions, self.per = num_classes, per
+        given = np.ones(num_classes) if counts is None else np.asarray(counts, "float32")
+        fits = given.shape == (num_classes,) and given.min() >= 0 and given.max() > 0
+        says = f"{num_classes} numbers of 0 or above, one of them above"
+        check(fits, "counts", given.tolist(), says)
+        # the mean over replicas, whose batches are of one size
+        make = {"trainable": False, "dtype": "float32", "aggregation": "mean"}
+        self.counts = keras.Variable(given, name="counts", **make)
+
+    @property
+    def state(self) -> list[keras.Variable]:
+        """The counts."""
+        return [self.counts]
+
+    def observe(self, y_true: Tensor, weight: Tensor | float = 1.0) -> None:
+        """Adds the labels to the counts."""
+        self.counts.assign_add(weight * ops.sum(self.one_hot(y_true), 0))
+
+    def weights(self, phi: Tensor) -> Tensor:
+        """The classes' weights [C]."""
+        if self.per == "class":
+            shares = ops.full((self.num_classes,), 1.0 / self.num_classes)
+        else:
+            shares = ops.convert_to_tensor(self.counts) / ops.sum(self.counts)
+        rises = ops.expm1(phi)
+        return (1.0 + rises) / (1.0 + ops.sum(shares * rises))  # exactly 1 at 0
 
     def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
-        weights = ops.exp(phi)
-        weights = weights / ops.mean(weights)
-        return -ops.sum(self.one_hot(y_true) * weights * self.log_p(y_pred), -1)
+        return -ops.sum(self.one_hot(y_true) * self.weights(phi) * self.log_p(y_pred), -1)
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """Steps of the classes, brought to mean zero, clipped."""
-        found = phi + self.scale * ops.cast(delta, "float32")
-        return ops.clip(found - ops.mean(found), -self.limit, self.limit)
+        new = phi + self.scale * ops.cast(delta, "float32")
+        return ops.clip(new - ops.mean(new), -self.limit, self.limit)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """C_cc, and the mean of C_ic over the other classes i (Eq. 7)."""
@@ -174,3 +238,8 @@ class ClassWeightLoss(_OfClasses):
         own = np.diagonal(c)
         others = (c.sum(0) - own) / (self.num_classes - 1)
         return np.stack([own, others], -1).astype("float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """With the present parameters and counts."""
+        counts = ops.convert_to_numpy(self.counts).tolist()
+        return super().get_config() | {"counts": counts}

@@ -54,7 +54,9 @@ class DistanceMixtureLoss(ParametricLoss):
     own, Phi [2, 5], ten decisions. It starts at Phi_0 = 1 for h(d) = d and 0 for the others: the
     triplet loss over all triplets of a batch, averaged over those that are not yet apart. After
     arXiv:1905.05895's metric-learning losses; the functions, the averaging and the projection are
-    ours: entries stay in [0, `limit`], that of d at 0.1 or above, so that F rises.
+    ours: after a step entries are kept in [0, `limit`], that of d at 0.1 or above, so that F rises;
+    then each side is divided by its sum, so that F(2) = 2 as at the start: Phi says which distances
+    count, not how large margin and gradient are.
 
     Labels are class numbers [B], predictions embeddings [B, D], brought to unit length here.
 
@@ -99,9 +101,10 @@ class DistanceMixtureLoss(ParametricLoss):
         return rows * count / ops.maximum(active, 1.0)
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """Steps of the ten entries, clipped."""
+        """Steps of the ten entries, clipped, each side brought to the sum 1."""
         steps = ops.reshape(ops.cast(delta, "float32"), (2, len(POWERS)))
-        return ops.clip(phi + self.scale * steps, self._low, self.limit)
+        new = ops.clip(phi + self.scale * steps, self._low, self.limit)
+        return new / ops.sum(new, -1, keepdims=True)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """The mean of h_k over positive and over negative pairs, the same for F+ and F-."""
@@ -118,7 +121,8 @@ class FocalPairLoss(ParametricLoss):
     """Focal weighting of pairs, by two sharpnesses S_1 and S_2.
 
     1/S_1 log(1 + sum_pos exp(S_1 (d - a))) + 1/S_2 log(1 + sum_neg exp(-S_2 (d - a))), summed
-    over an anchor's positive and negative pairs. The sharper, the more the hardest pairs count.
+    over an anchor's positive and negative pairs. The sharper, the more the hardest pairs count;
+    the derivatives by all distances of a side sum to 1 at most, whatever its sharpness is.
     After arXiv:1905.05895; that the parameters are Phi = (log S_1, log S_2), and that they start
     at Phi_0 = log 4 both, is ours.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -30,14 +30,18 @@ class ParametricLoss(keras.losses.Loss):
 
     Attributes:
         phi: float32 variable, not trainable.
-        warm: bool variable; while it is true, the loss is `fixed`.
+        warm: variable; while it is 1, the loss is `fixed`.
+        counting: variable; while it is 1, `call` lets the loss `observe` the labels. The callback
+            sets it while `fit` trains, so that labels of an evaluation are not among them.
         decisions: n, how many numbers the controller decides on.
+        earlier: what arguments mean that a file lacks, since it is older than they are.
 
     Raises:
         InputError: a limit or scale that is not positive, or parameters of another shape.
     """
 
     decisions: int
+    earlier: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -50,12 +54,13 @@ class ParametricLoss(keras.losses.Loss):
         super().__init__(**keywords)
         self.limit, self.scale = float(limit), float(scale)
         self.start = np.asarray(start, "float32")
-        found = self.start if phi is None else np.asarray(phi, "float32")
+        given = self.start if phi is None else np.asarray(phi, "float32")
         shape = list(self.start.shape)
-        check(found.shape == self.start.shape, "phi", list(found.shape), f"of shape {shape}")
+        check(given.shape == self.start.shape, "phi", list(given.shape), f"of shape {shape}")
         make = {"trainable": False, "dtype": "float32"}
-        self.phi = keras.Variable(found, name="phi", **make)
+        self.phi = keras.Variable(given, name="phi", **make)
         self.warm = keras.Variable(0.0, name="warm", **make)
+        self.counting = keras.Variable(0.0, name="counting", **make)
 
     def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B] for parameters `phi`."""
@@ -77,8 +82,18 @@ class ParametricLoss(keras.losses.Loss):
         """Two numbers for each decision [n, 2] of held-out predictions."""
         raise NotImplementedError
 
+    @property
+    def state(self) -> list[keras.Variable]:
+        """What the loss has learned of the labels, for an exact resume."""
+        return []
+
+    def observe(self, y_true: Tensor, weight: Tensor | float = 1.0) -> None:
+        """Learns of training labels what the loss depends on; by default nothing."""
+
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
+        if keras.backend.backend() == "tensorflow":  # where a callback can move a loss
+            self.observe(y_true, ops.convert_to_tensor(self.counting))
         moving = self.value(ops.convert_to_tensor(self.phi), y_true, y_pred)
         return ops.where(self.warm > 0.5, self.fixed(y_true, y_pred), moving)
 
@@ -89,3 +104,8 @@ class ParametricLoss(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         """With the present parameters."""
         return super().get_config() | {"phi": ops.convert_to_numpy(self.phi).tolist()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ParametricLoss:
+        """A loss of what `get_config` gave, today or in an earlier version."""
+        return super().from_config(cls.earlier | config)

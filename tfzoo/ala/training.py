@@ -15,6 +15,7 @@ from tfzoo.ala.children import Children
 from tfzoo.ala.config import AlignedClassificationConfig, AlignedRetrievalConfig
 from tfzoo.ala.controller import LossController
 from tfzoo.ala.learning import Schedule, SharedLearning
+from tfzoo.ala.losses import effective_number
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.data import Datasets, Info
 from tfzoo.errors import InputError
@@ -70,6 +71,10 @@ def train(
             f"epochs={config.epochs}: {steps} steps, must be at least {window}: ala.warmup_steps "
             "and one window of ala.steps_per_action"
         )
+    if settings.effective:
+        counts = _counted(datasets)
+        model.loss.counts.assign(counts)
+        model.loss.phi.assign(effective_number(counts, settings.effective))
     if settings.children > 1:
         _children(model, datasets, run, controller, metric, steps)
     else:
@@ -90,6 +95,12 @@ def train(
     if run.chief:
         with replacing(run.directory / "controller.keras") as aside:
             controller.save(aside)
+
+
+def _counted(datasets: Datasets) -> np.ndarray:
+    """Training examples of each class [C], of labels as rows, in one epoch."""
+    epoch = datasets.train.from_step(0).take(datasets.train.steps_per_epoch)
+    return np.sum([np.asarray(y).sum(0) for _, y in epoch], 0)
 
 
 def _children(

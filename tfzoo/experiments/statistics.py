@@ -78,6 +78,49 @@ def verdict(difference: Interval) -> str:
     return f"inconclusive (mean {side} it)"
 
 
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979), in their order."""
+    order, most = np.argsort(values, kind="stable"), 0.0
+    adjusted = [0.0] * len(values)
+    for rank, i in enumerate(order):
+        most = max(most, min((len(values) - rank) * values[i], 1.0))
+        adjusted[i] = most
+    return adjusted
+
+
+def against_all(
+    rows: Sequence[Row], ours: str, others: Sequence[str], metric: str, more: bool = False
+) -> list[str]:
+    """A table of one arm less each of the others, paired by seed, with Holm-adjusted verdicts.
+
+    Args:
+        rows: of the study.
+        ours: the arm that is compared.
+        others: whom it is compared with; all comparisons are adjusted for together.
+        metric: by which.
+        more: whether more of it is better.
+
+    Returns:
+        Lines of Markdown. A p-value is that of Student's paired test, two-sided.
+    """
+    from scipy import stats
+
+    lines = [f"| {ours} against | difference | p, adjusted | verdict |", "|---|---|---|---|"]
+    found = [paired(rows, ours, other, metric) for other in others]
+    ps = []
+    for difference in found:
+        error = difference.half / stats.t.ppf(0.975, max(difference.count - 1, 1))
+        some = difference.count > 1 and error > 0
+        size = abs(difference.mean) / error if some else 0.0
+        ps.append(float(2 * stats.t.sf(size, difference.count - 1)) if some else 1.0)
+    for other, difference, p in zip(others, found, holm(ps), strict=True):
+        says = "no difference shown"
+        if p < 0.05:
+            says = "better" if (difference.mean > 0) == more else "worse"
+        lines.append(f"| {other} | {difference} | {p:.3f} | {says} |")
+    return lines
+
+
 def read(path: Path, metric: str) -> list[Row]:
     """Rows of a study's CSV with one metric.
 

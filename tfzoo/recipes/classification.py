@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfzoo import data
 from tfzoo.data import memory
 from tfzoo.data.images import augment, transforms
-from tfzoo.data.tables.imbalance import cut
+from tfzoo.data.tables.imbalance import cut, long_tail
 from tfzoo.errors import InputError
 from tfzoo.metrics.black_box import MetricError
 from tfzoo.metrics.held_out import answers
@@ -49,7 +49,10 @@ class Classification(Recipe[C, data.Datasets]):
         builder = data.builder(config.data)
         train, *others = _splits(builder)
         held = _in_memory(builder, train, self.feature)
-        rows = cut(held["label"], config.rare.classes, config.rare.examples, config.seed)
+        if config.rare.ratio > 1:
+            rows = long_tail(held["label"], config.rare.ratio, config.seed)
+        else:
+            rows = cut(held["label"], config.rare.classes, config.rare.examples, config.seed)
         if len(rows) < len(held["label"]):
             held = {name: array[rows] for name, array in held.items()}
         values = held[self.feature]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from annotated_types import Ge
+
 from tfzoo import metrics
 from tfzoo.config import (
     MISSING,
@@ -60,6 +62,15 @@ class RareConfig(Config):
         0, "how many; which, the seed draws. Of two classes, one means class 1", of_data=True
     )
     examples: Count = key(4, "that each keeps", of_data=True)
+    ratio: Annotated[float, Ge(1)] = key(
+        1.0, "of the first class's examples to the last one's, in a long tail", of_data=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+
+        one = self.classes == 0 or self.ratio == 1
+        check(one, "ratio", self.ratio, "1 where classes is not 0")
 
 
 @dataclass(frozen=True)

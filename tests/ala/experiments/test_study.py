@@ -1,12 +1,14 @@
 """ALA's study at toy size."""
 
 import csv
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 from tfzoo.ala import ClassWeightLoss, Schedule
-from tfzoo.ala.experiments import methods, surface, tasks
+from tfzoo.ala.experiments import choose, methods, surface, tasks
 from tfzoo_cli.main import main
 
 
@@ -14,6 +16,8 @@ from tfzoo_cli.main import main
 def small(monkeypatch):
     for name in ("DIGITS", "IMAGES", "EMBEDDINGS"):
         monkeypatch.setattr(methods, name, (2, Schedule(2, 2, 1, 1)))
+    monkeypatch.setattr(methods, "_children", {})
+    monkeypatch.setattr(methods, "_sources", {})
 
 
 def faces(folder):
@@ -31,14 +35,14 @@ def test_the_command_runs_and_reports(small, tmp_path, capsys, monkeypatch):
     with (tmp_path / "digits" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     arms = {r["arm"] for r in rows}
-    assert arms >= {"CE", "focal", "ALA class weights", "ALA Eq. 6", "random class weights"}
-    assert "transferred class weights" in arms and "CE, equal time" in arms
+    assert arms >= {"CE", "focal", "ALA", "ALA, Eq. 6", "persistent random", "logit adjustment"}
+    assert arms >= {"ALA, transferred", "CE, momentum, equal time", "one child: ALA", "oracle"}
     assert len(rows) == len(arms)
     assert {r["parameters"] for r in rows} == {"2410"}
     names = {p.name for p in (tmp_path / "digits").iterdir()}
     pictures = {"parameters.png", "progress.png", "correlations.png", "errors.png"}
     assert names == pictures | {"results.csv", "study.json", "table.md", "seeds"}
-    assert "ALA class weights below CE" in capsys.readouterr().out
+    assert "| ALA against | difference | p, adjusted | verdict |" in capsys.readouterr().out
     monkeypatch.setattr(methods, "train", None)  # finished seeds are not repeated
     assert main(["study", "ala", "--seeds", "0", "--output", str(tmp_path)]) == 0
 
@@ -51,22 +55,88 @@ def test_embeddings_run(small, tmp_path, monkeypatch):
     assert main(["study", "ala", *words, "--output", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "omniglot" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {r["arm"] for r in rows} >= {"triplet", "ALA distance mixture", "triplet, equal time"}
+    assert {r["arm"] for r in rows} >= {"triplet", "ALA", "triplet, equal time"}
     assert all(0 <= float(r["recall_at_1"]) <= float(r["recall_at_4"]) <= 1 for r in rows)
 
 
-def test_the_random_controller_is_uniform_and_fixed_losses_do_not_move(small):
-    problem = tasks.digits(0)
-    arms = methods.arms(problem)
-    count, schedule = methods.settings("digits")
-    found = methods.train(problem, arms["random class weights"], count, schedule, 0)
-    alignment = found.learning.alignment
-    p = alignment.controller.probabilities(np.ones((1, 24)))
-    np.testing.assert_allclose(p, 1 / 3, atol=1e-6)
-    assert np.abs(np.array(alignment.phi)).max() > 0
-    for name in ("CE", "label smoothing", "inverse frequency"):
-        trace = methods.train(problem, arms[name], count, schedule, 0).learning.alignment.trace
-        np.testing.assert_array_equal(trace[0][0], trace[-1][0])
+def toy(classes=3, rows=60, seed=0):
+    """Classes that overlap, the first one rare."""
+    rng = np.random.default_rng(seed)
+
+    def part(counts):
+        y = np.repeat(np.arange(classes), counts)
+        return (np.eye(classes)[y] + 0.7 * rng.normal(size=(len(y), classes))).astype("float32"), y
+
+    def make():
+        return keras.Sequential([keras.Input((classes,)), keras.layers.Dense(classes)])
+
+    held = [part(np.full(classes, rows)) for _ in range(2)]
+    train = part(np.array([4, rows, rows]))
+    rare = np.array([0])
+    return tasks.Problem(make, classes, "balanced_error", "vectorised", train, *held, rare)
+
+
+SCHEDULE = methods.Schedule(12, 5, 3, 30)
+
+
+def test_arms_of_one_loss_share_what_was_compiled_and_begin_anew(monkeypatch):
+    monkeypatch.setattr(methods, "_children", {})
+    problem = toy()
+    arms = methods.arms(problem, methods.Chosen())
+    names = ("CE, momentum", "inverse frequency, momentum", "ALA", "oracle", "CE, momentum")
+    found = [methods.train(problem, arms[name], 3, SCHEDULE, 0) for name in names]
+    assert len(methods._children) == 1
+    for a, b in zip(found[0].model.weights, found[-1].model.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.ptp(found[0].phi) and np.ptp(found[2].phi) > 0.05
+    expected = methods.inverse(problem)
+    np.testing.assert_allclose(found[1].phi[-1], [expected] * 3, rtol=1e-5)
+    # who knows which class is rare gets far, as fixed weights that know it do
+    assert found[3].validation < found[0].validation - 0.05
+    assert found[1].validation < found[0].validation - 0.05
+    assert (found[3].phi[-1][:, 0] > found[3].phi[-1][:, 1] + 1).all()
+
+
+def test_logits_are_adjusted_after_training_and_by_the_prior():
+    problem = toy()
+    arms = methods.arms(problem, methods.Chosen(tau=2.0))
+    names = ("CE, momentum", "logit adjustment")
+    plain, adjusted = (methods.train(problem, arms[n], 3, SCHEDULE, 0) for n in names)
+    x = problem.test[0]
+    expected = adjusted.model.predict(x, verbose=0) - 2 * np.log(np.array([4, 60, 60]) / 124)
+    said = methods.said(problem, arms["logit adjustment"], adjusted.model, x)
+    np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-5)
+    assert adjusted.validation < plain.validation - 0.03
+
+
+def test_a_population_takes_over_what_is_best(monkeypatch):
+    problem = toy()
+    arm = methods.arms(problem, methods.Chosen(perturbation=0.4, every=3))["PBT"]
+    outcome = methods.train(problem, arm, 3, SCHEDULE, 0)
+    copied = []
+    alignment = outcome.learning.alignment
+    monkeypatch.setattr(alignment.members, "copy", lambda *pair: copied.append(pair))
+    alignment.windows.assign(3)
+    alignment.add([0.3, 0.1, 0.2])
+    before = np.array(alignment.phi)
+    after = alignment.act(None)
+    assert copied == [(1, 0)]
+    np.testing.assert_array_equal(after[1:], before[1:])
+    assert 0 < np.abs(after[0] - before[1]).max() < 2
+
+
+def test_settings_are_chosen_one_after_the_other_by_validation_alone(tmp_path, monkeypatch):
+    def train(problem, arm, count, schedule, seed):
+        value = abs(arm.momentum - 0.5) + abs(dict(arm.control or {}).get("beta", 0.2) - 0.2)
+        return SimpleNamespace(validation=value + 0.001 * seed)
+
+    monkeypatch.setattr(methods, "train", train)
+    monkeypatch.setattr(choose, "kept", lambda *given: given[3](*given[4:]))
+    best = choose.run("toy", lambda seed: toy(), (100, 101), tmp_path)
+    assert (best.momentum, best.beta) == (0.5, 0.2)
+    assert (
+        "| momentum 0.5 | CE, momentum | 0.1005 | * |" in (tmp_path / "toy/choice.md").read_text()
+    )
 
 
 def test_smoothness_is_free_of_the_losss_scale_and_leaves_the_weights():

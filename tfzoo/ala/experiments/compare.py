@@ -1,27 +1,29 @@
-"""Every arm on every task: equal steps, and cross-entropy at equal wall time."""
+"""Every arm on every task: equal steps, and the plain loss at equal time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import keras
-
 from tfzoo.ala.experiments import methods, plots, surface
-from tfzoo.ala.experiments.methods import Outcome
+from tfzoo.ala.experiments.methods import Arm, Outcome
 from tfzoo.ala.experiments.tasks import Problem
 from tfzoo.experiments import statistics, study
 from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row
 
 SURFACE_ROWS = 512
+SMOOTH = ("CE, momentum", "ALA", "ALA, Eq. 6", "triplet")
+"""Arms whose loss is looked at where the training ended."""
+
+OURS = "ALA"
 
 
 def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> dict[str, list[Row]]:
     """Runs and reports each task, seed by seed; a seed that is finished is not repeated."""
-    found = {}
+    finished = {}
     for name, make in tasks.items():
         rows: list[Row] = []
         for seed in seeds:
@@ -29,83 +31,79 @@ def run(
             settings, part = methods.settings(name), f"{name}, seed {seed}"
             rows += kept(output / name, part, settings, _of_seed, name, make, seed, pictures)
         _report(name, rows, output / name)
-        found[name] = rows
-    return found
+        finished[name] = rows
+    return finished
+
+
+def plain(problem: Problem) -> str:
+    """The fixed loss that ours starts from."""
+    return "CE, momentum" if problem.classes else "triplet"
 
 
 def _of_seed(
     name: str, make: Callable[[int], Problem], seed: int, pictures: Path | None
 ) -> list[Row]:
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
     problem, (count, schedule) = make(seed), methods.settings(name)
     rows, outcomes = [], {}
-    for arm_name, arm in methods.arms(problem, name == "digits").items():
+    arms = methods.arms(problem, methods.chosen(name))
+    for arm_name, arm in arms.items():
         outcome = methods.train(problem, arm, count, schedule, seed)
-        row = _row(arm_name, seed, problem, outcome, schedule.total)
-        print(f"{name}, seed {seed}, {arm_name}: {row.metrics} {row.seconds:.0f} s", flush=True)
+        row = _row(arm_name, arm, seed, problem, outcome, schedule.total)
+        print(f"{name}, seed {seed}, {arm_name}: {row.metrics} {row.seconds:.1f} s", flush=True)
         rows.append(row)
         outcomes[arm_name] = outcome
-    plain, ours = _ends(problem)
-    seconds = next(r.seconds for r in rows if r.arm == ours)
-    arm = methods.arms(problem)[plain]
-    outcome, steps = methods.train_for(problem, arm, count, schedule, seed, seconds)
-    rows.append(_row(f"{plain}, equal time", seed, problem, outcome, steps))
+    seconds, first = outcomes[OURS].seconds, plain(problem)
+    outcome, steps = methods.train_for(problem, arms[first], count, schedule, seed, seconds)
+    rows.append(_row(f"{first}, equal time", arms[first], seed, problem, outcome, steps))
     if pictures is not None:
-        plots.parameters(outcomes, problem, pictures / "parameters.png")
+        plots.parameters(outcomes, arms, problem, pictures / "parameters.png")
         plots.progress(outcomes, problem.metric, pictures / "progress.png")
-        if "ALA Eq. 6" in outcomes:
-            plots.matrix(outcomes["ALA Eq. 6"], pictures / "correlations.png")
+        if "ALA, Eq. 6" in outcomes:
+            plots.matrix(outcomes["ALA, Eq. 6"], pictures / "correlations.png")
     return rows
 
 
-def _row(name: str, seed: int, problem: Problem, outcome: Outcome, steps: int) -> Row:
-    found = problem.report(outcome.model.predict(problem.test[0], batch_size=1000, verbose=0))
-    alignment = outcome.learning.alignment
-    phi = keras.ops.convert_to_numpy(alignment.phi)[outcome.child]
-    part = [a[:SURFACE_ROWS] for a in problem.train]
-    if not problem.classes:
-        part = [a[:64] for a in problem.train]  # some classes, whole
-    found |= surface.smoothness(outcome.model, alignment.loss, phi, *part)
-    found |= {"steps": steps}
-    size = outcome.model.count_params()
-    return Row(name, seed, size, found, outcome.seconds)
-
-
-def _ends(problem: Problem) -> tuple[str, str]:
-    """The plain arm and ours, which it is given the time of."""
-    return ("CE", "ALA class weights") if problem.classes else ("triplet", "ALA distance mixture")
+def _row(name: str, arm: Arm, seed: int, problem: Problem, outcome: Outcome, steps: int) -> Row:
+    metrics = problem.report(methods.said(problem, arm, outcome.model, problem.test[0]))
+    metrics |= {"validation": outcome.validation, "steps": steps}
+    if name in SMOOTH:
+        part = [a[:SURFACE_ROWS] for a in problem.train]
+        if not problem.classes:
+            part = [a[:64] for a in problem.train]  # some classes, whole
+        loss, phi = outcome.learning.alignment.loss, outcome.phi[-1][outcome.child]
+        metrics |= surface.smoothness(outcome.model, loss, phi, *part)
+    return Row(name, seed, outcome.model.count_params(), metrics, outcome.seconds)
 
 
 def _report(name: str, rows: Sequence[Row], output: Path) -> None:
     by_task = {"digits": "balanced_error", "mnist": "balanced_error", "omniglot": "recall_at_1"}
     metric = by_task.get(name, "aucpr" if name.endswith("aucpr") else "misclassification")
     count, schedule = methods.settings(name)
-    ours = "ALA distance mixture" if name == "omniglot" else "ALA class weights"
-    sign = "above" if metric in ("recall_at_1", "aucpr") else "below"
+    more = metric in ("recall_at_1", "aucpr")
     names = list(dict.fromkeys(r.arm for r in rows))
-    # a negative difference bears a claim out
-    claims = [
-        (f"{ours} {sign} {other}", *((other, ours) if sign == "above" else (ours, other)))
-        for other in names
-        if other != ours
-    ]
+    others = [n for n in names if n != OURS and not n.startswith(("one child", "oracle"))]
     way = f"SGD {methods.RATE}" if name != "omniglot" else f"Adam {methods.EMBEDDING_RATE}"
     note = (
-        f"Test {metric}. {count} children each, {schedule.total} steps of {way}, "
-        f"batch {methods.BATCH}, {schedule.warmup_steps} of them "
-        f"a warm-up by the fixed loss; {schedule.actions} actions, {schedule.evaluations} "
-        "evaluations a window; of every arm the child that is best on validation is reported. "
-        "`equal time` had the seconds of ours, compilation and evaluations included (the "
-        "process's own seconds on one thread, since the machine was shared)."
+        f"Test {metric} ({'more' if more else 'less'} is better). {count} children each (`one "
+        f"child`: 1), {schedule.total} steps of {way}, batch {methods.BATCH}; losses that move: "
+        f"{schedule.warmup_steps} of these a warm-up by the fixed loss, {schedule.actions} "
+        f"actions, {schedule.evaluations} evaluations a window; of every arm the child that is "
+        f"best on validation is reported. Settings: {methods.chosen(name)}. `equal time` had the "
+        "seconds of ours, evaluations included and compilation not (the process's own seconds on "
+        "one thread)."
     )
-    others = sorted({k for r in rows for k in r.metrics} - {metric})
-    lines = ["", f"| arm | {' | '.join(others)} |", "|---" * (len(others) + 1) + "|"]
+    lines = ["", *statistics.against_all(rows, OURS, others, metric, more), ""]
+    alone = [n for n in names if n.startswith("one child")]
+    for arm in alone[1:]:
+        lines += [*statistics.against_all(rows, arm, alone[:1], metric, more), ""]
+    rest = sorted({k for r in rows for k in r.metrics} - {metric})
+    lines += [f"| arm | {' | '.join(rest)} |", "|---" * (len(rest) + 1) + "|"]
     for arm in names:
-        found = [
-            statistics.interval(list(statistics.values(rows, arm, k).values())) for k in others
+        means = [
+            statistics.interval([r.metrics[k] for r in rows if r.arm == arm and k in r.metrics])
+            for k in rest
         ]
-        lines.append(f"| {arm} | {' | '.join(map(str, found))} |")
-    table = study.report(f"ala {name}", rows, metric, output, claims, [note, *lines])
+        lines.append(f"| {arm} | {' | '.join(map(str, means))} |")
+    table = study.report(f"ala {name}", rows, metric, output, (), [note, *lines])
     plots.errors(rows, metric, output / "errors.png")
     print(f"{name}\n{table}", flush=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -14,10 +15,11 @@ from typing_extensions import override
 
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.children import Children
-from tfzoo.ala.controller import LossController
+from tfzoo.ala.controller import PAPER, LossController
+from tfzoo.ala.experiments.controls import Oracle, Population, knowing
 from tfzoo.ala.experiments.tasks import Part, Problem, digits
 from tfzoo.ala.learning import Schedule, SharedLearning
-from tfzoo.ala.losses import ClassWeightLoss, CorrelationLoss
+from tfzoo.ala.losses import ClassWeightLoss, CorrelationLoss, effective_number
 from tfzoo.ala.metric_losses import DistanceMixtureLoss, FocalPairLoss
 from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.metrics.held_out import HeldOut
@@ -25,27 +27,77 @@ from tfzoo.typing import Tensor
 
 BATCH, CLASS_ROWS = 64, 4
 CHUNK = 1000
-RATE, EMBEDDING_RATE, CONTROLLER_RATE = 0.1, 1e-3, 3e-3
-SMOOTHING, FOCUS = 0.1, 2.0
+RATE, EMBEDDING_RATE = 0.1, 1e-3
+FEW = 50
+"""Steps to a window of an arm that does not move: what is evaluated there is for pictures."""
 
-DIGITS = (6, Schedule(100, 10, 3, 150))
-IMAGES = (4, Schedule(60, 10, 3, 150))
-EMBEDDINGS = (2, Schedule(40, 10, 3, 50))
+DIGITS = (6, Schedule(100, 10, 1, 150))
+IMAGES = (4, Schedule(60, 10, 1, 150))
+EMBEDDINGS = (2, Schedule(40, 10, 1, 50))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What `choose` settles on validation splits of seeds that are not reported.
+
+    Attributes:
+        momentum: of SGD, by cross-entropy; of every arm but those that are said to have none.
+        tau: of logit adjustment.
+        focus: gamma of the focal loss.
+        smoothing: of labels.
+        effective: beta of the class-balanced loss.
+        perturbation: of the population's Phi, a standard deviation.
+        every: windows between its selections.
+        random: `exploration` of the random policies.
+        random_hold: windows for which they are kept.
+        beta: step of ALA, of the random policies and of the oracle.
+        rate: of the controller's Adam.
+        exploration: of ALA.
+        trace: of ALA.
+    """
+
+    momentum: float = 0.9
+    tau: float = 1.0
+    focus: float = 2.0
+    smoothing: float = 0.1
+    effective: float = 0.999
+    perturbation: float = 0.3
+    every: int = 5
+    random: float = 0.3
+    random_hold: int = 20
+    beta: float = 0.1
+    rate: float = 3e-3
+    exploration: float = 0.0
+    trace: float = 1.0
+
+
+CHOSEN: dict[str, Chosen] = {}
+"""By task; `tfzoo study ala --choose` prints them."""
+
+
+def chosen(name: str) -> Chosen:
+    """The settings of a task."""
+    return CHOSEN.get(name, Chosen())
 
 
 class Fixed(ParametricLoss):
-    """A fixed loss of rows in the place of a parametric one; its one parameter does nothing."""
+    """A fixed loss of rows in the place of a parametric one, with numbers that do not move.
+
+    Args:
+        rows: of Phi [C], labels and logits.
+        classes: C.
+    """
 
     decisions = 1
 
-    def __init__(self, rows: Callable[[Any, Any], Any], **keywords: Any):
+    def __init__(self, rows: Callable[[Any, Any, Any], Any], classes: int, **keywords: Any):
         keywords.setdefault("name", "fixed")
-        super().__init__([0.0], None, 1.0, 1.0, **keywords)
+        super().__init__(np.zeros(classes), None, 1.0, 1.0, **keywords)
         self.rows = rows
 
     def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
-        return self.rows(y_true, y_pred)
+        return self.rows(phi, y_true, y_pred)
 
     @override
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
@@ -61,20 +113,33 @@ class Arm:
     """One way to train.
 
     Attributes:
-        loss: of a problem.
-        act: whether the loss's parameters are moved.
+        loss: a key of `LOSSES`, with its number where it has one.
+        start: Phi_0 of a problem [...]; None is the loss's own.
+        control: arguments of the controller that moves the loss; None: it does not move.
         learn: whether the controller learns.
-        source: makes the controller, of a seed; None is a new one.
-        warm: whether it starts with the schedule's warm-up by the fixed loss.
-        momentum: of the children's SGD.
+        source: makes the controller, of a seed, in the place of a new one.
+        population: whether the loss is moved by selection in place of a controller.
+        oracle: whether the controller knows what to do.
+        momentum: of SGD.
+        adjust: tau of what is subtracted from logits when the model is used.
+        alone: whether there is a single child.
     """
 
-    loss: Callable[[Problem], ParametricLoss]
-    act: bool = False
+    loss: tuple[Any, ...] = ("class weights",)
+    start: Callable[[Problem], np.ndarray] | None = None
+    control: Mapping[str, Any] | None = None
     learn: bool = False
     source: Callable[[int], LossController] | None = None
-    warm: bool = True
+    population: tuple[float, int] | None = None
+    oracle: bool = False
     momentum: float = 0.0
+    adjust: float = 0.0
+    alone: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether the loss's parameters are moved."""
+        return self.control is not None or self.source is not None or self.population is not None
 
 
 @dataclass
@@ -82,17 +147,20 @@ class Outcome:
     """What an arm left behind.
 
     Attributes:
-        learning: its parts.
-        seconds: of training and evaluating, compilation included: the process's own, so that
+        learning: its parts, as they were when the training ended.
+        seconds: of training and evaluating, without compilation: the process's own, so that
             other work on the machine does not count. One thread: as many as on a clock.
         model: the child that was best on validation.
-        child: which that is.
+        validation: its metric there, at the end.
+        phi: the children's parameters after each action [T, P, ...].
     """
 
     learning: SharedLearning
     seconds: float
     model: keras.Model
     child: int
+    validation: float
+    phi: np.ndarray = field(repr=False)
 
 
 def settings(name: str) -> tuple[int, Schedule]:
@@ -102,116 +170,178 @@ def settings(name: str) -> tuple[int, Schedule]:
     return EMBEDDINGS if name == "omniglot" else IMAGES
 
 
-def arms(problem: Problem, every: bool = True) -> dict[str, Arm]:
-    """Those of a task, by name; without `every`, less of Eq. 6."""
+def arms(problem: Problem, s: Chosen) -> dict[str, Arm]:
+    """Those of a task, by name, with settings `s`."""
     if not problem.classes:
-        return {
-            "triplet": Arm(lambda p: DistanceMixtureLoss()),
-            "focal pairs, fixed": Arm(lambda p: FocalPairLoss()),
-            "ALA distance mixture": Arm(lambda p: DistanceMixtureLoss(), True, True),
-            "ALA focal pairs": Arm(lambda p: FocalPairLoss(), True, True),
-            "random distance mixture": Arm(lambda p: DistanceMixtureLoss(), True),
-        }
-    made = {
-        "CE": Arm(weights),
-        "CE, momentum 0.9": Arm(weights, momentum=0.9),
-        "label smoothing": Arm(_smoothed, warm=False),
-        "focal": Arm(_focal, warm=False),
-        "inverse frequency": Arm(_balanced, warm=False),
-        "ALA class weights": Arm(weights, True, True),
-        "ALA Eq. 6": Arm(correlation, True, True),
-        "random class weights": Arm(weights, True),
-        "transferred class weights": Arm(weights, True, False, from_digits),
+        return _embedding_arms(s)
+    m: dict[str, Any] = {"momentum": s.momentum}
+    level, still = _controls(s)
+    of = {
+        "CE": Arm(),
+        "CE, momentum": Arm(**m),
+        "focal": Arm(("focal", s.focus), **m),
+        "label smoothing": Arm(("label smoothing", s.smoothing), **m),
+        "PBT": Arm(population=(s.perturbation, s.every), **m),
+        "persistent random": Arm(control=still, **m),
+        "ALA, paper's credit": Arm(control=PAPER, learn=True, **m),
+        "ALA": Arm(control=level, learn=True, **m),
+        "ALA, transferred": Arm(source=from_digits, **m),
+        "ALA, Eq. 6": Arm(("Eq. 6",), control=PAPER, learn=True, **m),
+        "one child: CE, momentum": Arm(alone=True, **m),
+        "one child: ALA": Arm(control=level, learn=True, alone=True, **m),
+        "one child: ALA, transferred": Arm(source=from_digits, alone=True, **m),
     }
-    if every:
-        made |= {"random Eq. 6": Arm(correlation, True), "Eq. 6, Phi = I": Arm(correlation)}
-    return made
+    if len(problem.rare):
+        of |= {
+            "inverse frequency": Arm(start=inverse),
+            "inverse frequency, momentum": Arm(start=inverse, **m),
+            "class-balanced": Arm(start=lambda p: effective_number(counted(p), s.effective), **m),
+            "balanced softmax": Arm(("balanced softmax",), prior, **m),
+            "logit adjustment": Arm(adjust=s.tau, **m),
+            "oracle": Arm(control={"beta": s.beta, "learning_rate": 0.0}, oracle=True, **m),
+            "oracle, Eq. 6": Arm(("Eq. 6",), control={"learning_rate": 0.0}, oracle=True, **m),
+        }
+    return of
 
 
-def weights(problem: Problem) -> ParametricLoss:
-    """Class weights, at first cross-entropy."""
+def _controls(s: Chosen) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Arguments of the controllers of ours and of the persistent random policies."""
+    level = {"learning_rate": s.rate, "trace": s.trace, "exploration": s.exploration}
+    still = {"learning_rate": 0.0, "exploration": s.random, "hold": s.random_hold}
+    return {"beta": s.beta} | level, {"beta": s.beta} | still
+
+
+def _embedding_arms(s: Chosen) -> dict[str, Arm]:
+    level, still = _controls(s)
+    mixture, pairs = ("distance mixture",), ("focal pairs",)
+    return {
+        "triplet": Arm(mixture),
+        "focal pairs": Arm(pairs),
+        "PBT": Arm(mixture, population=(s.perturbation, s.every)),
+        "persistent random": Arm(mixture, control=still),
+        "ALA, paper's credit": Arm(mixture, control=PAPER, learn=True),
+        "ALA": Arm(mixture, control=level, learn=True),
+        "ALA, focal pairs": Arm(pairs, control=level, learn=True),
+        "oracle": Arm(mixture, control={"learning_rate": 0.0}, oracle=True),
+        "oracle, focal pairs": Arm(pairs, control={"learning_rate": 0.0}, oracle=True),
+        "one child: triplet": Arm(mixture, alone=True),
+        "one child: ALA": Arm(mixture, control=level, learn=True, alone=True),
+    }
+
+
+def prior(problem: Problem) -> np.ndarray:
+    """Logarithms of the classes' shares of the training examples [C]."""
+    counts = np.maximum(counted(problem), 1)
+    return np.log(counts / counts.sum())
+
+
+def inverse(problem: Problem) -> np.ndarray:
+    """Phi of class weights by inverse frequencies [C]."""
+    return -prior(problem)
+
+
+def counted(problem: Problem) -> np.ndarray:
+    """Training examples of each class [C]."""
+    return np.bincount(problem.train[1], minlength=problem.classes)
+
+
+def _softmax_of(problem: Problem, rows: keras.losses.Loss) -> ParametricLoss:
+    def of(phi: Tensor, y: Tensor, said: Tensor) -> Tensor:
+        return rows(ops.one_hot(ops.cast(y, "int32"), problem.classes), said)
+
+    return Fixed(of, problem.classes)
+
+
+def _smoothed(problem: Problem, smoothing: float) -> ParametricLoss:
+    made = {"from_logits": True, "label_smoothing": smoothing, "reduction": None}
+    return _softmax_of(problem, keras.losses.CategoricalCrossentropy(**made))
+
+
+def _focal(problem: Problem, focus: float) -> ParametricLoss:
+    made = {"from_logits": True, "gamma": focus, "alpha": 1.0, "reduction": None}
+    return _softmax_of(problem, keras.losses.CategoricalFocalCrossentropy(**made))
+
+
+def _balanced(problem: Problem) -> ParametricLoss:
+    def of(phi: Tensor, y: Tensor, said: Tensor) -> Tensor:
+        return keras.losses.sparse_categorical_crossentropy(y, said + phi, from_logits=True)
+
+    return Fixed(of, problem.classes)
+
+
+def _weights(problem: Problem) -> ParametricLoss:
     return ClassWeightLoss(problem.classes, True)
 
 
-def correlation(problem: Problem) -> ParametricLoss:
+def _correlation(problem: Problem) -> ParametricLoss:
     """Eq. 6, with steps by 1 / (C - 1) and entries up to a half."""
     return CorrelationLoss(problem.classes, True, scale=1 / (problem.classes - 1), limit=0.5)
 
 
-def _one_hot(problem: Problem, rows: keras.losses.Loss) -> ParametricLoss:
-    def of(y: Tensor, said: Tensor) -> Tensor:
-        return rows(ops.one_hot(ops.cast(y, "int32"), problem.classes), said)
-
-    return Fixed(of)
-
-
-def _smoothed(problem: Problem) -> ParametricLoss:
-    made = {"from_logits": True, "label_smoothing": SMOOTHING, "reduction": None}
-    return _one_hot(problem, keras.losses.CategoricalCrossentropy(**made))
-
-
-def _focal(problem: Problem) -> ParametricLoss:
-    made = {"from_logits": True, "gamma": FOCUS, "alpha": 1.0, "reduction": None}
-    return _one_hot(problem, keras.losses.CategoricalFocalCrossentropy(**made))
-
-
-def _balanced(problem: Problem) -> ParametricLoss:
-    counts = np.bincount(problem.train[1], minlength=problem.classes)
-    weights = np.clip(counts.mean() / np.maximum(counts, 1), np.exp(-3), np.exp(3))
-
-    def of(y: Tensor, said: Tensor) -> Tensor:
-        plain = keras.losses.sparse_categorical_crossentropy(y, said, from_logits=True)
-        return plain * ops.take(ops.cast(weights, "float32"), ops.cast(y, "int32"))
-
-    return Fixed(of)
+LOSSES: dict[str, Callable[..., ParametricLoss]] = {
+    "class weights": _weights,
+    "Eq. 6": _correlation,
+    "label smoothing": _smoothed,
+    "focal": _focal,
+    "balanced softmax": _balanced,
+    "distance mixture": lambda problem: DistanceMixtureLoss(),
+    "focal pairs": lambda problem: FocalPairLoss(),
+}
 
 
 def from_digits(seed: int) -> LossController:
     """A controller that learned on digits of another split with other rare classes."""
     if seed not in _sources:
-        arm = Arm(weights, True, True)
-        _sources[seed] = train(digits(1000 + seed), arm, *DIGITS, seed).learning.alignment
-    return _sources[seed].controller
+        problem, s = digits(1000 + seed), chosen("digits")
+        outcome = train(problem, arms(problem, s)["ALA"], *DIGITS, seed)
+        _sources[seed] = outcome.learning.alignment.controller
+    return _sources[seed]
 
 
-_sources: dict[int, Alignment] = {}
+_sources: dict[int, LossController] = {}
+_children: dict[tuple, Children] = {}
 
 
 def train(problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int) -> Outcome:
     """Trains an arm's children from the seed's first weights and batches."""
-    if arm.source is not None:
-        arm.source(seed)  # its own training is no part of this one's time
-    keras.utils.set_random_seed(seed)
-    made = arm.source(seed) if arm.source else _controller(seed, arm)
+    controller = _controller(problem, arm, seed)
+    learning = _learning(problem, arm, controller, 1 if arm.alone else count, schedule, seed)
     start = time.process_time()
-    learning = _learning(problem, arm, made, count, schedule)
-    learning.fit(batches(problem, count, seed))
-    seconds, child = time.process_time() - start, learning.best()
-    model = problem.make()
-    learning.children.write(child, model)
-    return Outcome(learning, seconds, model, child)
+    learning.fit(batches(problem, learning.children.count, seed), together=FEW)
+    return _outcome(problem, arm, learning, time.process_time() - start)
 
 
 def train_for(
     problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int, seconds: float
 ) -> tuple[Outcome, int]:
-    """Trains for so many seconds, without evaluations but for one at the end; and the steps."""
-    keras.utils.set_random_seed(seed)
-    start = time.process_time()
-    learning = _learning(problem, arm, _controller(seed, arm), count, schedule)
+    """Trains for so many seconds, without evaluations but for those at the end; and the steps."""
+    learning = _learning(problem, arm, _controller(problem, arm, seed), count, schedule, seed)
     children, alignment, steps = learning.children, learning.alignment, 0
-    phi = ops.convert_to_numpy(alignment.phi)
-    for x, y in batches(problem, count, seed):
-        if time.process_time() - start >= seconds:
-            break
-        inputs, labels = (a.reshape(count, -1, *a.shape[1:]) for a in (x, y))
-        children.step(inputs, labels, phi)
-        steps += 1
-    said, metric = children.predict(learning.held_out.inputs), problem.black_box()
-    costs = [metric.cost(metric(learning.held_out.labels, p)) for p in said]
-    child, model = int(np.argmin(costs)), problem.make()
-    children.write(child, model)
-    return Outcome(learning, time.process_time() - start, model, child), steps
+    phi, start = ops.convert_to_numpy(alignment.phi), time.process_time()
+    stream = batches(problem, count, seed)
+    while time.process_time() - start < seconds:
+        np.asarray(children.steps(*_several(stream, count, FEW), phi))  # waits for the device
+        steps += FEW
+    metric, labels = learning.metric, learning.held_out.labels
+    costs = [metric.cost(metric(labels, p)) for p in children.predict(learning.held_out.inputs)]
+    alignment.before.assign(costs)
+    return _outcome(problem, arm, learning, time.process_time() - start), steps
+
+
+def said(problem: Problem, arm: Arm, model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """What an arm's model says of inputs [N, C]."""
+    logits = model.predict(x, batch_size=CHUNK, verbose=0)
+    return logits - arm.adjust * prior(problem) if arm.adjust else logits
+
+
+def _outcome(problem: Problem, arm: Arm, learning: SharedLearning, seconds: float) -> Outcome:
+    child, model = learning.best(), problem.make()
+    learning.children.write(child, model)
+    x, y = problem.validation
+    value = problem.black_box()(y, said(problem, arm, model, x))
+    trace = [phi for phi, _ in learning.alignment.trace]
+    phi = np.array(trace or [ops.convert_to_numpy(learning.alignment.phi)])
+    return Outcome(learning, seconds, model, child, value, phi)
 
 
 def batches(problem: Problem, count: int, seed: int) -> Iterator[Part]:
@@ -230,26 +360,77 @@ def batches(problem: Problem, count: int, seed: int) -> Iterator[Part]:
         yield x[rows], y[rows]
 
 
-def _controller(seed: int, arm: Arm) -> LossController:
-    return LossController(
-        beta=0.1 if arm.act else 0.0,
-        learning_rate=CONTROLLER_RATE if arm.learn else 0.0,
-        uniform=not arm.learn,
-        seed=seed,
-    )
+def _several(stream: Iterator[Part], count: int, steps: int) -> list[np.ndarray]:
+    """Inputs and labels [K, P, B, ...] of so many steps."""
+    pairs = zip(*itertools.islice(stream, steps), strict=True)
+    whole = (np.stack(arrays) for arrays in pairs)
+    return [a.reshape(steps, count, -1, *a.shape[2:]) for a in whole]
+
+
+def _controller(problem: Problem, arm: Arm, seed: int) -> LossController:
+    if arm.source is not None:
+        return arm.source(seed)  # its own training is no part of this one's time
+    keras.utils.set_random_seed(seed)
+    if arm.oracle:
+        made = Oracle(seed=seed, **(arm.control or {}))
+        made.answer = knowing(arm.loss[0], problem)
+        return made
+    still = {"beta": 0.0, "learning_rate": 0.0}
+    return LossController(seed=seed, **(arm.control or still))
 
 
 def _learning(
-    problem: Problem, arm: Arm, controller: LossController, count: int, schedule: Schedule
+    problem: Problem,
+    arm: Arm,
+    controller: LossController,
+    count: int,
+    schedule: Schedule,
+    seed: int,
 ) -> SharedLearning:
-    loss = arm.loss(problem)
-    optimizer = keras.optimizers.SGD(RATE, momentum=arm.momentum)
-    if not problem.classes:
-        optimizer = keras.optimizers.Adam(EMBEDDING_RATE)
-    children = Children(problem.make, loss, optimizer, count, problem.mode)
-    alignment = Alignment(loss, controller, count, schedule.actions, arm.learn)
+    keras.utils.set_random_seed(seed)
+    models = [problem.make() for _ in range(count)]
+    children = _compiled(problem, arm, count, models)
+    loss = children.loss
+    if isinstance(loss, ClassWeightLoss):
+        loss.counts.assign(counted(problem))
+    loss.phi.assign(loss.start if arm.start is None else arm.start(problem))
+    if not arm.moves:  # the same number of steps, all of its own loss
+        window = min(FEW, schedule.total)
+        left = schedule.total % window
+        schedule = Schedule(schedule.total // window, window, 1, left)
+    total = schedule.actions
+    if arm.population is not None:
+        size, every = arm.population
+        alignment: Alignment = Population(
+            loss, controller, count, total, children, size, every, seed
+        )
+    else:
+        alignment = Alignment(loss, controller, count, total, arm.learn)
     held = HeldOut(problem.validation, CHUNK)
-    if not arm.warm:  # the same number of steps, all of its own loss
-        steps = schedule.total
-        schedule = Schedule(schedule.actions, steps // schedule.actions, schedule.evaluations)
-    return SharedLearning(children, alignment, held, problem.black_box(), schedule)
+    metric = problem.black_box()
+    if arm.adjust:
+        plain, shift = metric.function, arm.adjust * prior(problem)
+        metric.function = lambda y, p, **options: plain(y, p - shift, **options)
+    return SharedLearning(children, alignment, held, metric, schedule)
+
+
+def _compiled(problem: Problem, arm: Arm, count: int, models: list[keras.Model]) -> Children:
+    """Children that begin as `models`; arms that differ in Phi alone share the compiled step."""
+    shapes = problem.train[0].shape[1:], problem.validation[0].shape
+    key = (arm.loss, arm.momentum, count, shapes)
+    if key not in _children:
+        optimizer = keras.optimizers.SGD(RATE, momentum=arm.momentum)
+        if not problem.classes:
+            optimizer = keras.optimizers.Adam(EMBEDDING_RATE)
+        name, *numbers = arm.loss
+        given = iter(models)
+        loss = LOSSES[name](problem, *numbers)
+        made = Children(lambda: next(given), loss, optimizer, count, problem.mode)
+        phi = np.broadcast_to(loss.start, (count, *loss.start.shape))
+        x, y = _several(batches(problem, count, 0), count, FEW)
+        for warm in (True, False):
+            made.steps(x, y, phi, warm)  # compiles
+        made.predict([problem.validation[0][:CHUNK]])
+        _children[key] = made
+    _children[key].begin(models)
+    return _children[key]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfzoo.ala.experiments.methods import Outcome
+from tfzoo.ala.experiments.methods import Arm, Outcome
 from tfzoo.ala.experiments.tasks import Problem
 from tfzoo.ala.metric_losses import POWERS
 from tfzoo.experiments import statistics
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def parameters(found: Mapping[str, Outcome], problem: Problem, path: Path) -> None:
+def parameters(
+    outcomes: Mapping[str, Outcome], arms: Mapping[str, Arm], problem: Problem, path: Path
+) -> None:
     """Loss parameters over actions, the mean over children, a panel for each moving arm."""
-    shown = {name: o for name, o in found.items() if o.learning.alignment.controller.beta}
+    shown = {name: o for name, o in outcomes.items() if arms[name].moves}
     figure, axes = _panels(len(shown), 3.6, 2.6)
     for axis, (name, outcome) in zip(axes, shown.items(), strict=True):
         alignment = outcome.learning.alignment
-        decided = np.array(
-            [[alignment.loss.decided(p) for p in phi] for phi, _ in alignment.trace]
-        ).mean(1)  # [T, P, n] -> [T, n]
+        decided = np.array([[alignment.loss.decided(p) for p in phi] for phi in outcome.phi])
+        decided = decided.mean(1)  # [T, P, n] -> [T, n]
         for i, (label, color) in enumerate(_labels(alignment.loss.decisions, problem)):
             axis.plot(decided[:, i], color=color, label=label, linewidth=1, alpha=0.8)
         axis.axhline(0, color="0.8", linewidth=0.5)
@@ -42,11 +43,10 @@ def parameters(found: Mapping[str, Outcome], problem: Problem, path: Path) -> No
 
 def matrix(outcome: Outcome, path: Path) -> None:
     """Phi of Eq. 6 at four times, the best child's."""
-    trace = outcome.learning.alignment.trace
-    times = np.unique(np.linspace(0, len(trace) - 1, 4).astype(int))
+    times = np.unique(np.linspace(0, len(outcome.phi) - 1, 4).astype(int))
     figure, axes = _panels(len(times), 2.8, 2.6, 4)
     for axis, t in zip(axes, times, strict=True):
-        phi = trace[t][0][outcome.child]
+        phi = outcome.phi[t, outcome.child]
         off = phi * (1 - np.eye(len(phi)))
         image = axis.imshow(off, cmap="RdBu", vmin=-0.5, vmax=0.5)
         axis.set_title(f"after action {t + 1}", fontsize=9)

@@ -1,6 +1,7 @@
-"""`tfzoo study ala`: losses that move, against fixed ones, a random controller and transfer.
+"""`tfzoo study ala`: losses that move, against fixed ones, random policies, selection, transfer.
 
-At equal steps and, for the plain loss, at equal wall time; on digits, and on the user's files.
+At equal steps and, for the plain loss, at equal time; on digits, and on the user's files. Settings
+come from `tfzoo study ala --choose`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfzoo.ala.experiments import compare, tasks
+from tfzoo.ala.experiments import choose, compare, long_tail, tasks
 from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
@@ -25,10 +26,13 @@ HEADLINE = Headline(
 """What README and the card quote."""
 
 
+CHOICE_SEEDS = range(100, 106)
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study ala` with the arguments `argv`."""
-    parser = study.parser("ala", overrides=False)
-    parser.set_defaults(seeds="0,1,2,3,4")
+    parser = study.parser("ala")
+    parser.set_defaults(seeds="0,1,2,3,4,5,6,7")
     parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")
     parser.add_argument("--mnist", type=expanded, default="", metavar="NPZ", help="adds its task")
     parser.add_argument(
@@ -37,13 +41,28 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--omniglot", type=expanded, default="", metavar="NPZ", help="adds its task"
     )
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="finds settings, on validation of other seeds",
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
+    output = Path(words.output or "studies/ala")
+    if words.tasks == "long_tail":  # hours: only where it is named, alone
+        check(bool(words.cifar), "--cifar", words.cifar, "the file of CIFAR-10-JPEG, for long_tail")
+        tasks.by_path("", words.cifar, "")  # whether it is there
+        long_tail.run(words.cifar, seeds, output / "long_tail", words.overrides)
+        return
+    check(not words.overrides, "key=value", words.overrides, "for the task long_tail alone")
     chosen = tasks.embedded() | tasks.by_path(words.mnist, words.cifar, words.omniglot)
     for name in filter(None, words.tasks.split(",")):
         check(name in chosen, "--tasks", name, f"some of {', '.join(chosen)}")
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}
-    output = Path(words.output or "studies/ala")
+    if words.choose:
+        for name, make in chosen.items():
+            choose.run(name, make, CHOICE_SEEDS, output)
+        return
     compare.run(chosen, seeds, output)
     print(f"written to {output}")

@@ -33,3 +33,32 @@ def cut(labels: ArrayLike, classes: int, examples: int, seed: int) -> np.ndarray
     for label in rare[:classes]:
         keep[random.permutation(np.flatnonzero(labels == label))[examples:]] = False
     return np.flatnonzero(keep)
+
+
+def long_tail(labels: ArrayLike, ratio: float, seed: int) -> np.ndarray:
+    """Rows that are left when the classes' sizes fall geometrically from the first to the last.
+
+    The first class that is present keeps as many as the smallest class has, the last one
+    1 / `ratio` of these (arXiv:1901.05555, 5.1).
+
+    Args:
+        labels: class numbers [N].
+        ratio: at least 1.
+        seed: of the draw.
+
+    Returns:
+        Rows in their order.
+
+    Raises:
+        InputError: a ratio below 1.
+    """
+    check(ratio >= 1, "rare.ratio", ratio, "at least 1")
+    labels, random = np.asarray(labels), np.random.RandomState(seed)
+    present, counts = np.unique(labels, return_counts=True)
+    shares = ratio ** -(np.arange(len(present)) / max(len(present) - 1, 1))
+    kept = np.maximum((counts.min() * shares).astype(int), 1)
+    rows = [
+        random.permutation(np.flatnonzero(labels == label))[:count]
+        for label, count in zip(present, kept, strict=True)
+    ]
+    return np.sort(np.concatenate(rows))
