@@ -17,7 +17,9 @@ CONFIG = "config.json"
 """The member of a `.keras` file that says how the model is made and compiled."""
 
 
-def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
+def publish(
+    run: str | Path, name: str, recipe: str, licence: str, file: str = "model.keras"
+) -> Path:
     """Copies a run's model, without its optimizer's variables, into `tfzoo/weights`; indexes it.
 
     Args:
@@ -25,6 +27,7 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
         name: what `tfzoo.load` will know it by, e.g. `aft/digits`.
         recipe: the committed recipe that made it.
         licence: of the data and the weights.
+        file: of the run; `controller.keras` of a run of ALA's.
 
     Raises:
         InputError: the run is not finished, the recipe not known, or the file too large.
@@ -41,8 +44,8 @@ def publish(run: str | Path, name: str, recipe: str, licence: str) -> Path:
     machine = json.loads((run / "environment.json").read_text(encoding="utf-8"))
     target = zoo.WEIGHTS / f"{name.replace('/', '_')}.keras"
     with replacing(target) as aside:
-        keras.models.load_model(run / "model.keras", compile=False).save(aside)
-        zoo.rewrite(aside, CONFIG, {"compile_config": compile_config(run / "model.keras")})
+        keras.models.load_model(run / file, compile=False).save(aside)
+        zoo.rewrite(aside, CONFIG, {"compile_config": compile_config(run / file)})
         zoo.write_metadata(aside, zoo.metadata(run))
         if (size := aside.stat().st_size) > LIMIT_MB * 1e6:
             raise InputError(f"model {name!r}: {size / 1e6:.1f} MB, must be at most {LIMIT_MB}")
@@ -73,8 +76,9 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--recipe", help="default: the name")
     parser.add_argument("--licence", required=True)
+    parser.add_argument("--file", default="model.keras", help="of the run; default model.keras")
     words = parser.parse_args()
-    print(publish(words.run, words.name, words.recipe or words.name, words.licence))
+    print(publish(words.run, words.name, words.recipe or words.name, words.licence, words.file))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from mocked import Mocked
 from support import slow
 from tfzoo import data, runner
 from tfzoo.ala import ClassWeightLoss, LossController
+from tfzoo.ala.losses import effective_number
+from tfzoo.data.tables.imbalance import long_tail
 from tfzoo.errors import InputError
 
 SHORT = ["epochs=2", "ala.warmup_steps=3", "ala.steps_per_action=5", "ala.memory=100"]
@@ -181,3 +183,33 @@ def test_celeb_a_trains_on_mocked_data(tmp_path, monkeypatch):
 def test_wrong_configs(name, override, words, tmp_path):
     with pytest.raises(InputError, match=words):
         trained(name, tmp_path, override)
+
+
+def test_a_long_tail_falls_geometrically_and_keeps_the_smallest_class():
+    y = np.repeat(np.arange(10), [60] + [50] * 9)
+    kept = y[long_tail(y, 10.0, 0)]
+    expected = (50 * 10.0 ** (-np.arange(10) / 9)).astype(int)
+    np.testing.assert_array_equal(np.bincount(kept), expected)
+    assert len(long_tail(y, 1.0, 0)) == 500
+    with pytest.raises(InputError, match=r"rare.ratio=0.5: must be at least 1"):
+        long_tail(y, 0.5, 0)
+
+
+def test_class_balanced_weights_lie_between_equal_ones_and_inverse_frequencies():
+    counts = np.array([1000, 100, 10])
+    np.testing.assert_array_equal(effective_number(counts, 0.0), 0)
+    near = effective_number(counts, 1 - 1e-7)
+    inverse = -np.log(counts)
+    np.testing.assert_allclose(near, inverse - inverse.mean(), atol=1e-3)
+    between = effective_number(counts, 0.99)
+    assert (np.diff(between) > 0).all() and np.ptp(between) < np.ptp(near)
+
+
+@pytest.mark.slow
+def test_the_class_balanced_start_counts_an_epoch(tmp_path):
+    words = ["ala.beta=0", "ala.learn=false", "ala.effective=0.99", "ala.children=2"]
+    trained("digits", tmp_path, *SHORT, *words)
+    loss = keras.models.load_model(tmp_path / "model.keras").loss
+    phi, counts = np.array(loss.phi), np.array(loss.counts)
+    assert np.ptp(phi) > 1
+    assert np.corrcoef(phi, np.log(counts))[0, 1] < -0.95

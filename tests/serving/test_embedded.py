@@ -105,7 +105,7 @@ def test_what_is_wrong_is_one_line(program, exported, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize("name", sorted(set(zoo.list_models()) - {"ala/controller"}))
 def test_every_weights_signatures_equal_keras(program, name, tmp_path):
     model, resolved = runner.open_trained(name)
     version = runner.write_export(model, resolved, tmp_path / "model")

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfzoo import data
 from tfzoo.ala import training
 from tfzoo.ala.config import AlignedClassificationConfig, AlignedRetrievalConfig, AttributeConfig
+from tfzoo.ala.controller import LossController
 from tfzoo.data import memory
 from tfzoo.data.images import augment, transforms
 from tfzoo.errors import InputError
@@ -45,6 +46,19 @@ class _Aligned(Classification[C]):
         training.train(model, datasets, run, run.config.metric.make())
         self.add_accuracy(model, run)
         return {}
+
+    def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
+        """As of any classifier.
+
+        Raises:
+            InputError: the model is a controller, e.g. `ala/controller`.
+        """
+        if isinstance(model, LossController):
+            raise InputError(
+                "model=LossController: must be a classifier; a controller is what "
+                "tfzoo.ala.AdaptiveLossAlignment takes"
+            )
+        return super().evaluate(model, datasets, config)
 
 
 @task("ala.images")

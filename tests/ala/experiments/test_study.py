@@ -1,6 +1,7 @@
 """ALA's study at toy size."""
 
 import csv
+import io
 from types import SimpleNamespace
 
 import keras
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from tfzoo.ala import ClassWeightLoss, Schedule
-from tfzoo.ala.experiments import choose, methods, surface, tasks
+from tfzoo.ala.experiments import choose, long_tail, methods, surface, tasks
+from tfzoo.experiments import statistics
 from tfzoo_cli.main import main
 
 
@@ -159,8 +161,58 @@ def test_smoothness_is_free_of_the_losss_scale_and_leaves_the_weights():
         (["--tasks", "cifar"], "--tasks='cifar': must be some of digits"),
         (["--mnist", "none.npz"], "--mnist='none.npz': no such file"),
         (["--seeds", "x"], "--seeds"),
+        (["--tasks", "long_tail"], "--cifar='': must be the file of CIFAR-10-JPEG"),
+        (["epochs=1"], "key=value=['epochs=1']: must be for the task long_tail alone"),
     ],
 )
 def test_wrong_words(words, says, capsys):
     assert main(["study", "ala", *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_holms_values_are_those_of_the_definition():
+    ps = [0.01, 0.04, 0.03, 0.005]
+    np.testing.assert_allclose(statistics.holm(ps), [0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([]) == [] and statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_verdicts_are_adjusted_for_the_number_of_arms():
+    rng, rows = np.random.default_rng(0), []
+    for seed in range(8):
+        base = rng.normal()
+        for arm, less in (("ours", 0.5), ("worse", 1.5), ("alike", 0.5)):
+            value = base + less + 0.05 * rng.normal()
+            rows.append(statistics.Row(arm, seed, metrics={"error": value}))
+    for more, word in ((False, "better"), (True, "worse")):
+        lines = statistics.against_all(rows, "ours", ["worse", "alike"], "error", more)
+        assert lines[2].startswith("| worse | -1.0") and lines[2].endswith(f"| {word} |")
+        assert lines[3].endswith("| no difference shown |")
+
+
+@pytest.mark.slow
+def test_the_long_tail_runs_and_goes_on(tmp_path):
+    from PIL import Image
+
+    rng, arrays = np.random.default_rng(0), {}
+    for part in ("train", "test"):
+        files = []
+        for _ in range(60):
+            buffer = io.BytesIO()
+            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(buffer, "JPEG")
+            files.append(np.frombuffer(buffer.getvalue(), np.uint8))
+        arrays[f"jpeg_{part}"] = np.concatenate(files)
+        arrays[f"off_{part}"] = np.concatenate([[0], np.cumsum([len(f) for f in files])])
+        arrays[f"y_{part}"] = np.arange(60) % 3
+    np.savez(tmp_path / "cifar.npz", **arrays)
+    words = ["study", "ala", "--tasks", "long_tail", "--cifar", str(tmp_path / "cifar.npz")]
+    words += ["--seeds", "0", "--output", str(tmp_path / "out"), "epochs=1", "batch_size=4"]
+    words += ["model.depth=8", "model.width=2", "steps_per_epoch=4", "ala.steps_per_action=1"]
+    words += ["ala.evaluations=1", "ala.warmup_steps=1", "rare.ratio=2"]
+    for _ in range(2):
+        assert main(words) == 0
+    with (tmp_path / "out" / "long_tail" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["arm"] for r in rows] == list(long_tail.OVERRIDES) and not any(
+        r["error"] for r in rows
+    )

@@ -23,7 +23,7 @@ from tfzoo.files import write_text
 GRID: dict[str, tuple[str, tuple[Any, ...]]] = {
     "momentum": ("CE, momentum", (0.0, 0.9)),
     "tau": ("logit adjustment", (0.5, 1.0, 1.5)),
-    "effective": ("class-balanced", (0.99, 0.999, 0.9999)),
+    "effective": ("class-balanced", (0.999, 0.9999)),
     "perturbation": ("PBT", (0.3, 1.0)),
     "beta": ("ALA", (0.1, 0.2)),
     "exploration": ("ALA", (0.0, 0.3)),
