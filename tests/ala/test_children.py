@@ -46,11 +46,11 @@ def test_children_are_the_separate_models(mode, jit):
         return made[-1]
 
     phi = np.array([[0, 0, 0], [0.5, -0.5, 0], [-1, 0, 1]], "float32")
-    children = Children(
-        make, ClassWeightLoss(3, True), keras.optimizers.Adam(0.05), 3, mode, jit_compile=jit
-    )
+    per_class = ClassWeightLoss(3, True, per="class")  # which counts no labels
+    children = Children(make, per_class, keras.optimizers.Adam(0.05), 3, mode, jit_compile=jit)
     for model, row in zip(made, phi, strict=True):
-        model.compile(keras.optimizers.Adam(0.05), ClassWeightLoss(3, True, phi=row))
+        loss = ClassWeightLoss(3, True, phi=row, per="class")
+        model.compile(keras.optimizers.Adam(0.05), loss)
     for step in range(3):
         x, y = batch(step)
         losses = np.array(children.step(x, y, phi))
@@ -63,6 +63,35 @@ def test_children_are_the_separate_models(mode, jit):
         np.testing.assert_allclose(said[i], model.predict(x, verbose=0), rtol=1e-3, atol=1e-4)
         children.write(i, other)
         np.testing.assert_allclose(other.predict(x, verbose=0), said[i], rtol=1e-4, atol=1e-5)
+
+
+def test_several_steps_of_one_call_are_those_steps_and_labels_are_counted():
+    keras.utils.set_random_seed(0)
+    first, second = (
+        Children(network, ClassWeightLoss(3, True), keras.optimizers.Adam(0.05), 2)
+        for _ in range(2)
+    )
+    second.begin([network() for _ in range(2)])
+    for a, b in zip(first.variables, second.variables, strict=True):
+        b.assign(a)
+    x, y = (np.stack(parts) for parts in zip(*(batch(s, 2) for s in range(3)), strict=True))
+    phi = np.array([[0.5, -0.5, 0], [-1, 0, 1]], "float32")
+    second.loss.counts.assign([90, 5, 5])
+    first.loss.counts.assign([90, 5, 5])
+    for step in range(3):
+        first.step(x[step], y[step], 0 * phi)
+    second.steps(x, y, 0 * phi)
+    for a, b in zip(first.variables, second.variables, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    expected = np.array([90, 5, 5]) + np.bincount(y.reshape(-1), minlength=3)
+    for children in (first, second):
+        np.testing.assert_array_equal(children.loss.counts, expected)
+    second.copy(0, 1)
+    for variable in second.groups[0].stacked:
+        np.testing.assert_array_equal(variable[0], variable[1])
+    second.begin([network() for _ in range(2)])
+    assert int(second.groups[0].optimizer.iterations) == 0
+    assert float(second.groups[0].optimizer.learning_rate) == pytest.approx(0.05)
 
 
 def test_a_warm_step_takes_the_fixed_loss():

@@ -110,7 +110,7 @@ def test_an_examples_mean_weight_is_one_whatever_phi_is():
     assert counts @ weights / 100 == pytest.approx(1)
     np.testing.assert_allclose(weights / weights[0], np.exp(phi - phi[0]), rtol=1e-5)
     old = np.array(ClassWeightLoss(C, phi=phi, counts=counts, per="class").weights(phi))
-    assert old.mean() == pytest.approx(1) and counts @ old / 100 < 0.2  # a fifth of the rate
+    assert old.mean() == pytest.approx(1) and counts @ old / 100 < 0.25  # a quarter of the rate
     again = ClassWeightLoss.from_config(loss.get_config())
     np.testing.assert_array_equal(again.counts, counts)
     before = {k: v for k, v in loss.get_config().items() if k not in ("per", "counts")}

@@ -29,7 +29,9 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
     Args:
         controller: a `LossController`, learned elsewhere or new.
         validation_data: `(x, y)`, or batches of them; it drives the training, so report on a
-            third split.
+            third split. A part of the split is enough, and it is what the callback costs: of N
+            rows an error rate e has the standard deviation sqrt(e (1 - e) / N) by their draw
+            (0.018 at 0.2 and 500 rows); from window to window the rows are the same.
         metric: a name of `tfzoo.metrics.names()`, a `BlackBoxMetric`, or a function
             `(y_true, y_pred) -> float`, with its `mode`.
         mode: `"min"` or `"max"`, for a function.
@@ -58,7 +60,7 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         metric: BlackBoxMetric | Callable | str,
         mode: str | None = None,
         steps_per_action: Count = 200,
-        evaluations: Count = 3,
+        evaluations: Count = 1,
         warmup_steps: Natural = 0,
         learn: bool = True,
         total_steps: int | None = None,

@@ -99,7 +99,7 @@ class AlignmentConfig(Config):
     controller: str | None = key(None, "a saved `controller.keras` to begin with, or null")
     learn: bool = key(True, "whether the controller learns")
     steps_per_action: Count = key(200, "K")
-    evaluations: Count = key(3, "of the metric in a window")
+    evaluations: Count = key(1, "of the metric in a window")
     warmup_steps: Natural = key(0, "of the fixed loss")
     children: Count = key(1, "P; 1 trains the model by `fit` with the callback")
     mode: Annotated[str, OneOf(*MODES)] = key(

@@ -24,7 +24,7 @@ class Schedule(Config):
 
     actions: Count = key(MISSING, "T")
     steps_per_action: Count = key(200, "K, of a window")
-    evaluations: Count = key(3, "of the metric, after the last steps of a window")
+    evaluations: Count = key(1, "of the metric, after the last steps of a window")
     warmup_steps: Natural = key(0, "of the fixed loss, before the first window")
 
     def __post_init__(self) -> None:

@@ -220,7 +220,7 @@ class ClassWeightLoss(_OfClasses):
             shares = ops.full((self.num_classes,), 1.0 / self.num_classes)
         else:
             shares = ops.convert_to_tensor(self.counts) / ops.sum(self.counts)
-        rises = ops.expm1(phi)
+        rises = ops.expm1(ops.cast(phi, "float32"))
         return (1.0 + rises) / (1.0 + ops.sum(shares * rises))  # exactly 1 at 0
 
     def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:

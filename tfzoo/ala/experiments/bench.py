@@ -19,9 +19,9 @@ CHILDREN = ("vectorised", "loop_in_graph", "loop_of_models")
 STEPS = {"mlp": 1000, "resnet": 200}
 """Steps of one repetition, with the paper's 200 to an action."""
 
-BATCH, HELD, EVALUATIONS = 64, 500, 3
+BATCH, HELD, EVALUATIONS = 64, 500, 1
 COUNT, CHILD_STEPS = 8, 50
-OVERHEAD, SPEEDUP = 1.2, 2.0
+OVERHEAD, SPEEDUP = 1.1, 2.0
 
 
 def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
@@ -30,7 +30,8 @@ def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
     Args:
         name: one of `ARMS`.
         model: `mlp` (64-32-10 on 8x8 images) or `resnet` (ResNet-8, 32x32 images).
-        steps: of the fit; the validation split of 500 images is evaluated three times an action.
+        steps: of the fit; the metric is evaluated on 500 images once an action, whose draw alone
+            gives an error of 0.2 a standard deviation of 0.018.
     """
     import keras
     import numpy as np
