@@ -109,7 +109,8 @@ class SharedLearning:
                 break
             warm = step < s.warmup_steps
             if together == 1:
-                losses = self.children.step(*(self._parted(a) for a in given[0]), phi, warm)
+                x, y = (self._parted(a) for a in given[0])
+                losses = self.children.step(x, y, phi, warm)
             else:
                 stacked = (np.stack(parts) for parts in zip(*given, strict=True))
                 x, y = (self._parted(a, len(given)) for a in stacked)

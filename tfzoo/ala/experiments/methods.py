@@ -320,7 +320,8 @@ def train_for(
     phi, start = ops.convert_to_numpy(alignment.phi), time.process_time()
     stream = batches(problem, count, seed)
     while time.process_time() - start < seconds:
-        np.asarray(children.steps(*_several(stream, count, FEW), phi))  # waits for the device
+        x, y = _several(stream, count, FEW)
+        np.asarray(children.steps(x, y, phi))  # waits for the device
         steps += FEW
     metric, labels = learning.metric, learning.held_out.labels
     costs = [metric.cost(metric(labels, p)) for p in children.predict(learning.held_out.inputs)]
