@@ -134,6 +134,16 @@ def test_hooks_leave_nothing_behind():
     np.testing.assert_array_equal(model(x), before)
 
 
+def test_patterns_mean_layers_that_take_an_adapter_in_and_names_any():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, name="dense")])
+    model.add(keras.layers.Dropout(0.1, name="dropout"))
+    model.add(keras.layers.Dense(2, name="dense_2"))
+    assert attach_adapters(model, "d*").layer_paths == ["dense", "dense_2"]
+    assert attach_adapters(model, "dropout").layer_paths == ["dropout"]
+    with pytest.raises(InputError, match="those that do are dense, dense_2"):
+        attach_adapters(model, "drop*")
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

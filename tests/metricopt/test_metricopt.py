@@ -285,3 +285,28 @@ XY = (np.ones((4, 3), "float32"), np.ones((4, 2), "float32"))
 def test_wrong_arguments(make, words):
     with pytest.raises(InputError, match=words):
         make()
+
+
+def test_a_small_split_is_warned_of_and_what_is_adapted_and_gained_is_printed(capsys):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)).astype("float32"), np.arange(60) < 8
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="d")])
+    adapted = attach_adapters(model, "d*")
+    adapted.compile(MetricOptimizer("sgd", 0.3), keras.losses.BinaryCrossentropy(from_logits=True))
+    callback = MetricOpt("f1", (x, y.astype("int64")), test_data=(x[::-1], y[::-1] * 1), **FAST)
+    with pytest.warns(UserWarning, match=r"f1.* on its 60 examples \(8 of the rarest class\)"):
+        adapted.fit(x, y.astype("float32")[:, None], epochs=15, verbose=2, callbacks=[callback])
+    says = capsys.readouterr().out
+    assert "MetricOpt adapts d: 2 parameters" in says
+    assert "on test" in says and "validation minus test +0" in says
+    assert callback.report["noise"] > 0.05
+
+
+def test_what_cannot_be_folded_is_said_before_the_fit():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="d")])
+    model.add(keras.layers.Dropout(0.5, name="dropout"))
+    adapted = attach_adapters(model, ["d", "dropout"])
+    adapted.compile(MetricOptimizer("sgd", 0.3), "mse")
+    callback = MetricOpt(mean_square, XY, "min", measure_noise=False, **FAST)
+    with pytest.warns(UserWarning, match="fold.. will refuse: layer 'dropout': a Dropout cannot"):
+        adapted.fit(*XY, epochs=26, verbose=0, callbacks=[callback])

@@ -9,6 +9,7 @@ from tfzoo.metricopt.interpolation import interpolate
 from tfzoo.metricopt.meta import meta_train
 from tfzoo.metricopt.model import AdaptedModel, attach_adapters
 from tfzoo.metricopt.optimizer import MetricOptimizer
+from tfzoo.metricopt.searching import SearchSettings
 from tfzoo.metricopt.value import Observations, RankedRegression, ValueFunction
 
 registry.experiment("study", "metricopt", "tfzoo.metricopt.experiments.study:main")
@@ -22,6 +23,7 @@ __all__ = [
     "MetricOptimizer",
     "Observations",
     "RankedRegression",
+    "SearchSettings",
     "ValueFunction",
     "attach_adapters",
     "interpolate",

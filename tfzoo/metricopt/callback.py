@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 
 from tfzoo import metrics
-from tfzoo.config import Count, Natural, Positive, checked
+from tfzoo.config import Count, Natural, OneOf, Positive, checked
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
+from tfzoo.metricopt import folding
 from tfzoo.metricopt.buffer import Trajectory
 from tfzoo.metricopt.interpolation import interpolate
+from tfzoo.metricopt.model import AdaptedModel
+from tfzoo.metricopt.noise import is_noisy, noise
 from tfzoo.metricopt.optimizer import MetricOptimizer
+from tfzoo.metricopt.searching import Search, SearchSettings
 from tfzoo.metricopt.value import Observations, ValueFunction
 from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
+
+VALUES = ("network", "trust_region")
 
 
 class MetricOpt(keras.callbacks.Callback):
@@ -30,6 +36,13 @@ class MetricOpt(keras.callbacks.Callback):
     steps between. Then the value function is fitted, and the other steps of `fit` fine-tune from
     the identity with its gradient; it is refitted as observations come. At the end the adapters of
     the best metric observed are put back.
+
+    That is the paper's form, `value="network"`. `value="trust_region"` is ours, and spends the same
+    number of observations otherwise: the loss is followed from the identity, without random
+    trajectories; then the metric is observed at points near the best one so far, first moves of
+    the last layer's shift, in closed form on its cached outputs, then of all adapters, where a
+    Gaussian process expects it to be better (`tfzoo.metricopt.search`). At the end, of the best
+    observed the one is taken that their neighbours agree with, which over-fits less than the best.
 
     All state is in the optimizer's variables: a `fit` that was cut off goes on where it stopped.
 
@@ -51,9 +64,17 @@ class MetricOpt(keras.callbacks.Callback):
         restore_best: whether the best adapters are put back at the end.
         seed: of trajectories and minibatches.
         batch_size: for validation arrays.
+        value: `"network"` or `"trust_region"`, see above; the latter needs to know the steps of
+            `fit`, and takes `observe_every`, `init_std` and `seed` of these settings.
+        test_data: as `validation_data`; looked at once, at the end: how far validation is ahead.
+        measure_noise: whether the metric's noise on the validation split is looked at when `fit`
+            begins, by its value on 12 halves, and warned of.
+        search: of `"trust_region"`.
 
     Attributes:
         history: (step, value) of every observation.
+        report: at the end, what `fit` prints: the metric on validation and test data `before` and
+            `after`, and its `noise`.
 
     Raises:
         InputError: a setting out of range, validation data without examples, or a model without
@@ -79,6 +100,10 @@ class MetricOpt(keras.callbacks.Callback):
         restore_best: bool = True,
         seed: int = 0,
         batch_size: Count = 256,
+        value: Annotated[str, OneOf(*VALUES)] = "network",
+        test_data: Any = None,
+        measure_noise: bool = True,
+        search: SearchSettings = SearchSettings(),  # noqa: B008  frozen
     ):
         super().__init__()
         if trajectories == 0 and value_function is None:
@@ -90,13 +115,17 @@ class MetricOpt(keras.callbacks.Callback):
         self.fit_steps, self.refit_steps, self.noise = fit_steps, refit_steps, noise
         self.value_function = value_function
         self.restore_best, self.seed = restore_best, seed
+        self.value, self.measure_noise, self.search = value, measure_noise, search
+        self.tested = None if test_data is None else HeldOut(test_data, batch_size)
         self.history: list[tuple[int, float]] = []
+        self.report: dict[str, float] = {}
+        self._search: Search | None = None
         self._interpolated: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def exploration(self) -> int:
         """Steps that collect trajectories."""
-        return self.trajectories * self.trajectory_steps
+        return self.trajectories * self.trajectory_steps if self.value == "network" else 0
 
     @property
     def optimizer(self) -> MetricOptimizer:
@@ -128,15 +157,61 @@ class MetricOpt(keras.callbacks.Callback):
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         self._step = int(optimizer.steps)
+        self._say_what_is_adapted()
+        if self.value == "trust_region":
+            self._search = Search(self, self._steps_of_fit(), self.search)
         if self._step:
             return
-        if self.value_function is not None:
-            self._adopt(self.value_function)
-        self._begin()
+        if self._search is not None:
+            self._search.begin()
+        else:
+            if self.value_function is not None:
+                self._adopt(self.value_function)
+            self._begin()
+        if self.measure_noise:
+            self._measure_noise()
+
+    def _steps_of_fit(self) -> int:
+        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        if not steps:
+            raise InputError(
+                "steps_per_epoch=None: must be given for value='trust_region', which shares its "
+                "observations out over the steps of fit"
+            )
+        return steps * epochs
+
+    def _say_what_is_adapted(self) -> None:
+        """Before anything is trained: which layers, and whether they can be folded."""
+        model = self.model
+        if not isinstance(model, AdaptedModel):
+            return
+        if self.params.get("verbose"):
+            paths, size = ", ".join(model.layer_paths), sum(self.optimizer.sizes)
+            print(f"MetricOpt adapts {paths}: {size} parameters", flush=True)
+        try:
+            folding.check(model)
+        except InputError as error:
+            warnings.warn(f"fold() will refuse: {error}", stacklevel=2)
+
+    def _measure_noise(self) -> None:
+        labels, value = self.held_out.labels, self.history[0][1]
+        deviation = noise(self.metric, labels, self.held_out.predictions(self.model))
+        self.report["noise"] = deviation
+        if is_noisy(value, deviation):
+            count = len(keras.tree.flatten(labels)[0])
+            warnings.warn(
+                f"validation_data: metric {self.metric.name!r} is {value:.4g} on its {count} "
+                f"examples{_rarest(labels)}, give or take {deviation:.2g} by which examples they "
+                "are; what is tuned on so few may be luck",
+                stacklevel=2,
+            )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Observes and fits when it is time to."""
         before, self._step = self._step, int(self.optimizer.steps)
+        if self._search is not None:
+            self._search.after(before, self._step)
+            return
         start = 0 if self._step <= self.exploration else self.exploration
         seen = (self._step - start) // self.observe_every
         fresh = seen > (max(before, start) - start) // self.observe_every
@@ -163,10 +238,40 @@ class MetricOpt(keras.callbacks.Callback):
                 "trajectories; train longer, or with fewer or shorter ones",
                 stacklevel=2,
             )
-        if self.history and self.history[-1][0] != self._step:
+        if self._search is not None:
+            self._search.end()
+        elif self.history and self.history[-1][0] != self._step:
             self._observe()
         if self.restore_best:
             self.optimizer.restore_best()
+            self._report()
+
+    def _report(self) -> None:
+        """Measures, and prints where `fit` does, how far validation is ahead of other data."""
+        model, says = self.model, bool(self.params.get("verbose"))
+        if self.tested is None and not says or not isinstance(model, AdaptedModel):
+            return
+        splits = {"validation": self.held_out, "test": self.tested}
+        after = model.get_vector()
+        for moment, phi in (("before", np.zeros_like(after)), ("after", after)):
+            model.set_vector(phi)
+            for name, split in splits.items():
+                if split is not None:
+                    value = self.metric.function(
+                        split.labels, split.predictions(model), **self.metric.options
+                    )
+                    self.report[f"{name}_{moment}"] = float(value)
+        if not says:
+            return
+        found, metric = self.report, self.metric.name
+        line = f"MetricOpt: {metric} {found['validation_before']:.4g} -> "
+        line += f"{found['validation_after']:.4g} on validation ({len(self.history)} observations"
+        line += f", noise {found['noise']:.2g})" if "noise" in found else ")"
+        if self.tested is not None:
+            ahead = found["validation_after"] - found["test_after"]
+            line += f"; on test {found['test_before']:.4g} -> {found['test_after']:.4g}"
+            line += f", validation minus test {ahead:+.4g}"
+        print(line, flush=True)
 
     def observations(self) -> Observations:
         """All recorded steps with the metric interpolated: what the value function learns from."""
@@ -235,6 +340,17 @@ class MetricOpt(keras.callbacks.Callback):
             )
         own.set_weights(value.get_weights())
         self.optimizer.coupling.assign(self.optimizer.weight)
+
+
+def _rarest(labels: Any) -> str:
+    """` (8 of the rarest class)`, for labels that are class numbers."""
+    if keras.tree.is_nested(labels):
+        return ""
+    y = np.asarray(labels)
+    if y.size != len(y) or not np.array_equal(y, np.round(y)):
+        return ""
+    counts = np.unique(y, return_counts=True)[1]
+    return f" ({counts.min()} of the rarest class)"
 
 
 def resolution(values: Sequence[float] | np.ndarray) -> float:

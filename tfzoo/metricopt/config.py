@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from tfzoo.config import MISSING, Config, Count, NonNegative, OneOf, Positive, key
 from tfzoo.metricopt.adapters import KINDS
+from tfzoo.metricopt.callback import VALUES
 from tfzoo.optim import OptimizerConfig
 from tfzoo.recipes.config import ClassificationConfig, RetrievalConfig
 
@@ -34,6 +35,10 @@ class FineTuneConfig(Config):
     observe_every: Count = key(5, "see there")
     refit_every: Count = key(4, "see there")
     init_std: Positive = key(0.3, "see there")
+    value: Annotated[str, OneOf(*VALUES)] = key(
+        "network",
+        "`network`, the paper's, or `trust_region`, ours; see `tfzoo.metricopt.MetricOpt`",
+    )
 
     @property
     def total(self) -> int:
@@ -42,7 +47,14 @@ class FineTuneConfig(Config):
 
     def callback_settings(self) -> dict[str, Any]:
         """Keywords of `MetricOpt`."""
-        names = ("trajectories", "trajectory_steps", "observe_every", "refit_every", "init_std")
+        names = (
+            "trajectories",
+            "trajectory_steps",
+            "observe_every",
+            "refit_every",
+            "init_std",
+            "value",
+        )
         return {name: getattr(self, name) for name in names}
 
 

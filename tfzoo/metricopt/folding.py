@@ -10,8 +10,6 @@ from tfzoo.errors import InputError
 from tfzoo.metricopt import hooks
 from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
 
-_NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
-
 
 def fold(adapted: keras.Model, inplace: bool) -> keras.Model:
     """See `AdaptedModel.fold`."""
@@ -45,8 +43,8 @@ def _effect(adapter: FiLM | LowRankFiLM) -> tuple[np.ndarray | None, np.ndarray 
 def _check(
     path: str, layer: keras.layers.Layer, gamma: np.ndarray | None, delta: np.ndarray | None
 ) -> None:
-    scaled, shifted = ("gamma", "beta") if isinstance(layer, _NORMS) else ("kernel", "bias")
-    if not isinstance(layer, (*hooks.AFFINE, *_NORMS)):
+    scaled, shifted = ("gamma", "beta") if isinstance(layer, hooks.NORMS) else ("kernel", "bias")
+    if not isinstance(layer, (*hooks.AFFINE, *hooks.NORMS)):
         raise InputError(
             f"layer {path!r}: a {type(layer).__name__} cannot take an adapter in; export the "
             "adapted model itself, or attach to a dense, convolution or normalisation layer"
@@ -61,7 +59,7 @@ def _check(
 
 def _apply(layer: keras.layers.Layer, gamma: np.ndarray | None, delta: np.ndarray | None) -> None:
     weight, bias = (
-        (layer.gamma, layer.beta) if isinstance(layer, _NORMS) else (layer.kernel, layer.bias)
+        (layer.gamma, layer.beta) if isinstance(layer, hooks.NORMS) else (layer.kernel, layer.bias)
     )
     if gamma is not None:
         for variable in (weight, bias):

@@ -15,6 +15,8 @@ from tfzoo.typing import Tensor
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 AFFINE = (keras.layers.Dense, *_CONVOLUTIONS)
 """Layers whose adapter acts before the activation, so that it can be folded into the weights."""
+NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+"""Layers whose adapter acts on the output, and can be folded too."""
 
 
 def paths(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -40,7 +42,8 @@ def choose(model: keras.Model, layers: Layers) -> list[str]:
     """The paths that names, paths, patterns or positions mean; see `attach_adapters`.
 
     Raises:
-        InputError: one of them fits no layer, or the model has no layer with weights.
+        InputError: one of them fits no layer, a pattern none that can take an adapter in, or the
+            model has no layer with weights.
     """
     known = paths(model)
     if layers is None:
@@ -57,8 +60,14 @@ def choose(model: keras.Model, layers: Layers) -> list[str]:
             if pattern == position
             or any(fnmatch.fnmatchcase(name, str(pattern)) for name in (path, layer.name))
         ]
+        if any(c in str(pattern) for c in "*?["):  # a dropout or a block is meant by its name only
+            fits = [path for path in fits if isinstance(known[path], (*AFFINE, *NORMS))]
         if not fits:
-            raise InputError(f"layers={pattern!r}: fits no layer; must be of {', '.join(known)}")
+            able = [path for path, x in known.items() if isinstance(x, (*AFFINE, *NORMS))]
+            raise InputError(
+                f"layers={pattern!r}: fits no layer that takes an adapter in; those that do are "
+                f"{', '.join(able) or 'none'}"
+            )
         found |= dict.fromkeys(fits)
     if not found:
         raise InputError("layers=[]: must name at least one layer")

@@ -30,9 +30,9 @@ def attach_adapters(
 
     Args:
         model: any built Keras model; neither its code nor its weights change.
-        layers: names, paths (`"block/dense"`), patterns (`"conv*"`), or positions among all
-            layers; by default the last dense or convolution layer. Keep the number of parameters
-            small (20 to 200).
+        layers: names, paths (`"block/dense"`), patterns (`"conv*"`, which mean dense, convolution
+            and normalisation layers only), or positions among all layers; by default the last
+            dense or convolution layer. Keep the number of parameters small (20 to 200).
         kind: `film` (scale and shift of each channel), `scale`, `shift`, or `low_rank` (scale and
             shift in a random subspace).
         rank: of `low_rank`, parameters per layer.

@@ -52,7 +52,7 @@ def _of_seed(seed: int) -> list[Row]:
     keras.utils.clear_session()
     problem, rows = _logits(seed), []
     value = _trained_elsewhere(seed)
-    meta = {"value": value, "trajectories": 0, "steps": STEPS}
+    meta = {"value_function": value, "trajectories": 0, "steps": STEPS}
     few = {"trajectories": FEW, "steps": STEPS}
     for name, settings in (("few", few), ("meta", meta), ("full", {})):
         keras.utils.set_random_seed(seed)

@@ -101,17 +101,20 @@ def soft_f1(problem: Problem, seed: int) -> keras.Model:
     return _relaxed(problem, SoftF1(), seed)
 
 
-def metricopt(
-    problem: Problem, seed: int, value: ValueFunction | None = None, **settings: Any
-) -> keras.Model:
-    """Fine-tuning by MetricOpt; see `run_metricopt` for its settings."""
-    return run_metricopt(problem, seed, value, **settings)[0]
+def metricopt(problem: Problem, seed: int) -> keras.Model:
+    """Fine-tuning by MetricOpt with the trust region, which is ours."""
+    return run_metricopt(problem, seed, value="trust_region")[0]
+
+
+def paper(problem: Problem, seed: int) -> keras.Model:
+    """Fine-tuning by MetricOpt with the value network, the paper's."""
+    return run_metricopt(problem, seed)[0]
 
 
 def run_metricopt(
     problem: Problem,
     seed: int,
-    value: ValueFunction | None = None,
+    value_function: ValueFunction | None = None,
     steps: int | None = None,
     weight: float = 0.3,
     **settings: Any,
@@ -123,7 +126,8 @@ def run_metricopt(
         **EXPLORATION,
         "init_std": INIT_STD,
         "seed": seed,
-        "value_function": value,
+        "value_function": value_function,
+        "measure_noise": False,
     } | settings
     callback = MetricOpt(problem.black_box(), problem.validation, **settings)
     stream = _stream(problem, seed)
@@ -174,16 +178,75 @@ def thresholds(problem: Problem, seed: int) -> keras.Model:
     return best.done()
 
 
+def logit_adjustment(problem: Problem, seed: int) -> keras.Model:
+    """Logits less tau times the log of the training classes' shares (arXiv:2007.07314).
+
+    tau from 0 to 4, by the metric on validation.
+    """
+    model = attach_adapters(problem.base, problem.layers[-1], kind="shift")
+    best, y = Best(problem, model), np.asarray(problem.train[1]).astype(int).ravel()
+    share = (np.bincount(y, minlength=max(problem.classes, 2)) + 0.5) / len(y)
+    prior = np.log(share) if problem.classes > 1 else np.log(share[1:] / share[0])
+    for tau in np.linspace(0, 4, EVALUATIONS):
+        best.at(-tau * prior)
+    return best.done()
+
+
+def tuned_threshold(problem: Problem, seed: int) -> keras.Model:
+    """scikit-learn's `TunedThresholdClassifierCV` on the converged model's probabilities.
+
+    Its threshold, moved into the output's bias, so that the metric's own threshold stands.
+    """
+    from scipy.special import expit, logit
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.metrics import make_scorer
+    from sklearn.model_selection import TunedThresholdClassifierCV
+
+    class Logits(ClassifierMixin, BaseEstimator):
+        classes_ = np.arange(2)
+
+        def __sklearn_is_fitted__(self) -> bool:
+            return True
+
+        def fit(self, x: np.ndarray, y: np.ndarray) -> Logits:
+            return self
+
+        def predict(self, x: np.ndarray) -> np.ndarray:
+            return (x[:, 0] > 0).astype(int)
+
+        def predict_proba(self, x: np.ndarray) -> np.ndarray:
+            p = expit(x[:, 0].astype("float64"))
+            return np.stack([1 - p, p], 1)
+
+    metric = problem.black_box()
+
+    def score(y_true: np.ndarray, said: np.ndarray) -> float:
+        return metric(y_true, said - 0.5)  # the metric's threshold is 0
+
+    x, y = problem.validation
+    scorer = make_scorer(score, greater_is_better=metric.mode == "max")
+    tuner = TunedThresholdClassifierCV(
+        Logits(), scoring=scorer, thresholds=EVALUATIONS, cv="prefit", refit=False
+    )
+    tuner.fit(problem.base.predict(x, verbose=0), y.astype(int).ravel())
+    model = attach_adapters(problem.base, problem.layers[-1], kind="shift")
+    model.set_vector([-logit(np.clip(tuner.best_threshold_, 1e-7, 1 - 1e-7))])
+    return model
+
+
 def arms(problem: Problem) -> dict[str, Callable[[Problem, int], keras.Model]]:
     """The arms that make sense for a problem."""
     found: dict[str, Callable[[Problem, int], keras.Model]] = {
         "base": base,
         "loss only": loss_only,
         "MetricOpt": metricopt,
+        "MetricOpt, paper's": paper,
     }
     found |= {"random search": random_search, "CMA-ES": cma_es}
-    if problem.metric in ("misclassification_rate", "f1"):
-        found["thresholds"] = thresholds
+    if problem.metric in ("misclassification_rate", "f1"):  # thresholds change no ranking
+        found |= {"thresholds": thresholds, "logit adjustment": logit_adjustment}
+        if problem.classes == 1:
+            found["TunedThresholdClassifierCV"] = tuned_threshold
     if problem.classes:
         found["soft F1"] = soft_f1
     return found
