@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 from annotated_types import Ge, Lt
@@ -11,10 +11,11 @@ from keras import ops
 
 from tfzoo.config import Count, Fraction
 from tfzoo.metricopt.head import Head
+from tfzoo.metricopt.model import AdaptedModel
+from tfzoo.metricopt.optimizer import MetricOptimizer
 from tfzoo.metricopt.search import TrustRegion, smoothed_best
-
-if TYPE_CHECKING:
-    from tfzoo.metricopt.callback import MetricOpt
+from tfzoo.metrics import BlackBoxMetric
+from tfzoo.metrics.held_out import HeldOut
 
 PATH, HEAD, ALL = 0, 1, 2
 """Numbers of trajectories in the buffer: the loss' own path, and what each region proposed."""
@@ -43,6 +44,25 @@ class SearchSettings:
     smoothed: bool = True
 
 
+class Observer(Protocol):
+    """What a `MetricOpt` has that its search needs."""
+
+    model: AdaptedModel
+    metric: BlackBoxMetric
+    held_out: HeldOut
+    observe_every: int
+    init_std: float
+    seed: int
+    history: list[tuple[int, float]]
+    _step: int
+
+    @property
+    def optimizer(self) -> MetricOptimizer:
+        """Of the model."""
+
+    def _observe(self) -> None: ...
+
+
 class Search:
     """Follows the loss from the identity, then searches around the best that was observed.
 
@@ -56,7 +76,7 @@ class Search:
         settings: how they are spent.
     """
 
-    def __init__(self, callback: MetricOpt, steps: int, settings: SearchSettings):
+    def __init__(self, callback: Observer, steps: int, settings: SearchSettings):
         self.callback, self.steps, self.settings = callback, steps, settings
         self.head = Head.of(callback.model)
         size = len(callback.model.get_vector())
