@@ -1,11 +1,15 @@
 """Grouped convolutions and dense layers equal separate ones; NTK parametrisation."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from support import slow
 from tfzoo.collegial import Aggregate, CollegialDense, GroupConv2D
+from tfzoo.collegial.ops import grouped_conv2d
 
 
 def normal(*shape, seed=0):
@@ -29,6 +33,75 @@ CASES = [
     {"padding": "same", "dilation_rate": 2},
     {"padding": "valid", "dilation_rate": (1, 2), "use_bias": False},
 ]
+
+
+def reference(x, kernel, strides, padding):
+    """Eq. of a grouped convolution with as many filters a group as it gives, float64."""
+    (h, w), (kh, kw), steps = x.shape[1:3], kernel.shape[:2], strides
+    if padding == "same":
+        sides = [
+            (-(-n // s) - 1) * s + k - n for n, s, k in zip((h, w), steps, (kh, kw), strict=True)
+        ]
+        pads = [[max(n, 0) // 2, max(n, 0) - max(n, 0) // 2] for n in sides]
+        x = np.pad(x, [[0, 0], *pads, [0, 0]])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), (1, 2))
+    windows = windows[:, :: steps[0], :: steps[1]].astype("float64")  # [B, H', W', C, kh, kw]
+    groups = x.shape[-1] // kernel.shape[2]
+    parts = zip(np.split(windows, groups, 3), np.split(kernel, groups, -1), strict=True)
+    return np.concatenate([np.einsum("bhwcij,ijcf->bhwf", a, k) for a, k in parts], -1)
+
+
+def geometries(kernels, sides, strides):
+    for (kh, kw), (h, w), step in itertools.product(kernels, sides, strides):
+        for padding in ("same", "valid")[: 2 if kh <= h and kw <= w else 1]:
+            yield (kh, kw), (h, w), step, padding
+
+
+ONE_COLUMN = list(geometries([(1, 1), (3, 2), (3, 3)], [(4, 1), (4, 3)], [(1, 2), (1, 3), (2, 3)]))
+MANY = list(
+    geometries(
+        list(itertools.product((1, 2, 3), repeat=2)),
+        list(itertools.product((1, 4, 7), (1, 2, 3, 5))),
+        list(itertools.product((1, 2, 3), repeat=2)),
+    )
+)
+
+
+@pytest.mark.parametrize("grid", [ONE_COLUMN, slow(MANY)], ids=["one column", "many"])
+@pytest.mark.parametrize("each", [1, slow(2)])
+def test_every_geometry_is_its_equation(grid, each):
+    """One channel a group, strides (1, s > 1), one column out: TensorFlow's own is no number."""
+    for size, sides, strides, padding in grid:
+        x = normal(2, *sides, 2 * each)
+        kernel = normal(*size, each, 4, seed=1)
+        expected = reference(x, kernel, strides, padding)
+        found = grouped_conv2d(x, kernel, strides, padding)
+        said = f"{size} {sides} {strides} {padding}"
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=said)
+
+
+def test_one_channel_of_any_width_in_a_graph():
+    x, kernel = normal(2, 4, 3, 1), normal(3, 3, 1, 2, seed=1)
+    spec = [tf.TensorSpec([None, None, None, 1]), tf.TensorSpec([3, 3, 1, 2])]
+    for padding in ("same", "valid"):
+        graph = tf.function(
+            lambda x, k, p=padding: grouped_conv2d(x, k, (1, 3), p), input_signature=spec
+        )
+        np.testing.assert_allclose(
+            graph(x, kernel), reference(x, kernel, (1, 3), padding), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_a_dilation_beyond_the_image_costs_nothing(size):
+    x, kernel = normal(2, 4, 3, 2), normal(size, size, 1, 2, seed=1)
+    found = grouped_conv2d(x, kernel, padding="same", dilation_rate=(10**6, 10**6))
+    expected = grouped_conv2d(x, kernel, padding="same", dilation_rate=(101, 101))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    apart = tf.nn.depthwise_conv2d(
+        x, tf.reshape(kernel, (size, size, 2, 1)), [1] * 4, "SAME", dilations=(40, 40)
+    )
+    np.testing.assert_allclose(found, apart, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["tf", "xla"])

@@ -6,7 +6,7 @@ import pytest
 
 from tfzoo.collegial import CollegialMLP, CollegialResNeXt, predictive, search
 from tfzoo.collegial import mlp as mlps
-from tfzoo.collegial.resnext import count_kernels
+from tfzoo.collegial.resnext import count_kernels, stage_blocks
 
 
 def trainable(model):
@@ -27,6 +27,13 @@ def test_parameters_of_the_cifar_networks(shape):
 @pytest.mark.parametrize("shape", IMAGENET)
 def test_parameters_of_the_imagenet_networks(shape):
     assert trainable(CollegialResNeXt(1000, *shape, 50, "imagenet")) == IMAGENET[shape]
+
+
+def test_depths_are_those_of_the_official_code():
+    assert stage_blocks("cifar", 38, 4) == (3, 3, 3, 3)  # its ImageNet-64 network, "depth 29"
+    assert stage_blocks("imagenet", 152, 3) == (3, 8, 36, 3)
+    with pytest.raises(ValueError, match="depth=29.*depth=38, stages=4"):
+        stage_blocks("cifar", 29, 4)
 
 
 def imagenet(members, width):

@@ -36,7 +36,7 @@ class ResNeXtConfig(Config):
 
     cardinality: Count = key(MISSING, "members m of each block")
     base_width: Count = key(MISSING, "width n of a member in the first stage")
-    depth: Parts = key(29, "layers")
+    depth: Parts = key(29, "layers; 38 with 4 stages is the official code's ImageNet-64 network")
     family: str = key("cifar", "`cifar` or `imagenet`")
     stages: Parts = key(3, "of the `cifar` family")
     image_size: Count = key(32, "side of the images")

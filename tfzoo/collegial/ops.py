@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from tfzoo.layers import conv2d
 from tfzoo.typing import Tensor
 
 
@@ -41,11 +42,19 @@ def grouped_conv2d(
             f"kernel {tuple(kernel.shape)}: its channels must divide {channels}, and the groups "
             f"that gives its filters"
         )
+    if padding == "same":
+        # a tap beyond the image sees padding, however far it lies; its distance would cost memory
+        dilation_rate = tuple(
+            rate if side is None else min(rate, 2 * max(side, 1))
+            for rate, side in zip(dilation_rate, x.shape[1:3], strict=True)
+        )
     if keras.backend.backend() != "tensorflow":
         return ops.conv(x, kernel, list(strides), padding, "channels_last", list(dilation_rate))
     import tensorflow as tf
 
     def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        if x.shape[-1] == 1 and set(dilation_rate) == {1}:
+            return conv2d(x, kernel, strides, padding)
         return tf.nn.convolution(x, kernel, strides, padding.upper(), dilations=dilation_rate)
 
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)

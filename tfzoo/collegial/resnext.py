@@ -14,7 +14,7 @@ from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Tensor
 
-IMAGENET_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+IMAGENET_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
 def stage_blocks(family: str, depth: int, stages: int) -> tuple[int, ...]:
@@ -32,7 +32,9 @@ def stage_blocks(family: str, depth: int, stages: int) -> tuple[int, ...]:
         raise ValueError(f"family={family!r}: must be 'cifar' or 'imagenet'")
     blocks, rest = divmod(depth - 2, 3 * stages)
     if blocks < 1 or rest:
-        raise ValueError(f"depth={depth}: must be 2 plus a multiple of {3 * stages}")
+        hint = "; the official code's ImageNet-64 network, its depth 29, is depth=38, stages=4"
+        hint = hint if (depth, stages) == (29, 4) else ""
+        raise ValueError(f"depth={depth}: must be 2 plus a multiple of {3 * stages}{hint}")
     return (blocks,) * stages
 
 
@@ -75,7 +77,9 @@ class CollegialResNeXt(keras.Model):
         num_classes: classes.
         cardinality: m.
         base_width: n in the first stage; doubles with each stage.
-        depth: layers; `cifar`: 2 + 3 stages x blocks (29); `imagenet`: 26, 50 or 101.
+        depth: layers; `cifar`: 2 + 3 stages x blocks (29); `imagenet`: 26, 50, 101 or 152. The
+            official code's ImageNet-64 network, which it makes with its default depth 29, is 38
+            with `stages=4`.
         family: `"cifar"` (3x3 stem, no pooling) or `"imagenet"` (7x7 stem with stride, pooling).
         stages: of the `cifar` family: 3, or 4 for images of 64x64.
         channels: of the images.
