@@ -76,13 +76,21 @@ class StateDict:
         arrays = self.take(name, (shape[-1], shape[-2], *shape[:-2]))
         return np.moveaxis(arrays, (0, 1), (-1, -2))
 
-    def end(self, of: str) -> None:
+    def end(self, of: str, ignored: tuple[str, ...] = ()) -> None:
         """Refuses a file with tensors that were not taken, but for counters of batches.
+
+        Args:
+            of: whose tensors it must hold.
+            ignored: how names begin that may be there.
 
         Raises:
             InputError: names one.
         """
-        rest = [name for name in self if not name.endswith("num_batches_tracked")]
+        rest = [
+            name
+            for name in self
+            if not name.endswith("num_batches_tracked") and not name.startswith(ignored)
+        ]
         if rest:
             raise InputError(f"path={self.path!r}: has {rest[0]}, must hold the tensors of {of}")
 

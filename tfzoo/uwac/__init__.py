@@ -14,6 +14,7 @@ from tfzoo.uwac.evaluation import normalised
 from tfzoo.uwac.front_end import UWAC, UWACConfig
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.networks import BehaviorVAE, GaussianActor
+from tfzoo.uwac.official import from_official
 from tfzoo.uwac.settings import AgentSettings
 from tfzoo.uwac.signatures import signatures
 
@@ -44,6 +45,7 @@ __all__ = [
     "UWACConfig",
     "UwacAgent",
     "VectorEnvironment",
+    "from_official",
     "make_environment",
     "mathematics",
     "normalised",
