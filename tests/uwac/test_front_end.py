@@ -37,6 +37,14 @@ def test_fit_and_predict(transitions, tmp_path):
     mean, std = learner.predict_uncertainty(x, a)
     np.testing.assert_array_equal(mean, learner.predict_value(x, a))
     assert (std > 0).all() and learner.sample_action(x).shape == (6, 2)
+    hole = x + np.where(np.arange(4) == 2, np.nan, 0)
+    for ask in (learner.predict, learner.sample_action, lambda v: learner.predict_value(v, a)):
+        with pytest.raises(InputError, match="observation: holds NaN or infinity"):
+            ask(hole)
+        with pytest.raises(InputError, match=r"observation: \[6, 3\], must be \[B, 4\]"):
+            ask(x[:, :3])
+    with pytest.raises(InputError, match="action: holds NaN"):
+        learner.predict_value(x, a * np.nan)
     learner.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     np.testing.assert_allclose(loaded(x), learner.model(x), rtol=1e-5)
@@ -67,6 +75,23 @@ def test_refuses(transitions):
     ):
         with pytest.raises(InputError, match=says):
             learner.fit(arrays | change, 1)
+    one = {"observation": arrays["observation"][:4], "action": arrays["action"][:4]}
+    one |= {name: arrays[name][:4] for name in ("reward", "discount", "next_observation")}
+    for change, says in (
+        ({"action": one["action"] * 0 + 2}, "dataset: action 2 .* must be from -1 to 1; set act"),
+        ({"discount": np.array([1, 7, 1, 1.0])}, "discount 7 of transition 1 must be from 0"),
+        ({"discount": -np.ones(4)}, "discount -1 of transition 0"),
+        ({"action": np.array([[0], [1], [2], [3]])}, "actions are int64, .* discrete actions"),
+        ({"action": np.array([0, 1, 2, 3])}, "actions are int64, .* discrete actions"),
+        ({"action": np.array([[0.0], [3], [2], [1]])}, "whole numbers from 0 to 3, discrete"),
+        ({"action": np.eye(3)[[0, 1, 2, 1]]}, "one-hot, which stands for discrete actions"),
+        ({"next_observation": np.zeros((4, 3))}, "next_observation has 3 numbers, must have 4"),
+        ({"observation": {"place": np.zeros((4, 4))}}, "observation: is a dict of place, must be"),
+        ({"reward": np.array(["a"] * 4)}, "reward: <U1 values, must be numbers"),
+    ):
+        with pytest.raises(InputError, match=says):
+            learner.fit(one | change, 1)
+    assert learner.model is None  # all before work began
     with pytest.raises(InputError, match="has no reward"):
         learner.fit({k: v for k, v in arrays.items() if k != "reward"}, 1)
     with pytest.raises(InputError, match="lambda_: no such setting"):

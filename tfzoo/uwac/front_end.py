@@ -17,6 +17,7 @@ from tfzoo.errors import InputError
 from tfzoo.files import replacing
 from tfzoo.typing import Tensor
 from tfzoo.uwac import extras, training
+from tfzoo.uwac.inputs import limited, rows_of, transitions_of
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
@@ -34,6 +35,9 @@ class UWACConfig(Config):
         -1.0, "the least action, a number or one for each dimension"
     )
     action_high: float | list[float] = key(1.0, "the greatest")
+    clip_actions: bool = key(
+        False, "cut the data's actions to the limits; otherwise one outside them is an error"
+    )
     seed: int = key(0, "of initialisation, order of the data, and everything drawn")
 
     @classmethod
@@ -83,7 +87,8 @@ class UWAC:
         """Takes gradient steps; called again it goes on with the same networks.
 
         Args:
-            dataset: transitions, or their five arrays by name.
+            dataset: transitions, or their five arrays by name; also under the names of gymnasium's
+                and D4RL's buffers (`observations`, `next_observations`, `terminations`, ...).
             n_steps: of all.
             n_steps_per_epoch: between two rows of the result.
             evaluators: functions of this learner, asked after each epoch.
@@ -92,15 +97,16 @@ class UWAC:
             A row for each epoch: its number, means of losses, and what evaluators said.
 
         Raises:
-            InputError: numbers of steps below 1, or a data set of another form or other sizes.
+            InputError: numbers of steps below 1, or a data set of another form or other sizes:
+                actions outside the limits or discrete ones, discounts outside [0, 1], NaN, ...
         """
         import tensorflow as tf  # its tensors hold the rows
 
         check(n_steps >= 1, "n_steps", n_steps, "at least 1")
         check(n_steps_per_epoch >= 1, "n_steps_per_epoch", n_steps_per_epoch, "at least 1")
-        arrays = _arrays(dataset)
-        sizes = arrays["observation"].shape[1], arrays["action"].shape[1]
-        self._prepare(sizes)
+        given = transitions_of(dataset)
+        arrays = given.arrays() | {"action": self._limited(given.action)}
+        self._prepare((given.observation.shape[1], given.action.shape[1]))
         rows = {name: tf.constant(array) for name, array in arrays.items()}
         stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
         start = int(self._agent.train_step_counter.numpy())
@@ -120,9 +126,10 @@ class UWAC:
         import tensorflow as tf  # draws of the seed as it is, which Keras folds
 
         model = self._fitted()
-        shape = (len(observation), model.settings.n_action_samples, model.space.action_dim)
+        x = rows_of("observation", observation, model.space.observation_dim)
+        shape = (len(x), model.settings.n_action_samples, model.space.action_dim)
         noise = tf.random.stateless_normal(shape, [self.config.seed, 0])
-        return np.asarray(model.best_action(ops.convert_to_tensor(observation, "float32"), noise))
+        return np.asarray(model.best_action(ops.convert_to_tensor(x), noise))
 
     def predict_value(self, observation: Tensor, action: Tensor) -> np.ndarray:
         """Mean Q1 [B] over dropout masks at [B, D] and [B, A]."""
@@ -133,7 +140,10 @@ class UWAC:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [B] of Q1 over dropout masks."""
         model = self._fitted()
-        x, a = (ops.convert_to_tensor(v, "float32") for v in (observation, action))
+        x = rows_of("observation", observation, model.space.observation_dim)
+        a = rows_of("action", action, model.space.action_dim)
+        check(len(x) == len(a), "action", list(a.shape), f"of {len(x)} rows, as observation is")
+        x, a = ops.convert_to_tensor(x), ops.convert_to_tensor(a)
         samples = model.settings.n_mc_samples
         mean, variance = model.q1.moments(x, a, samples, 0, "conditional", True)
         return np.asarray(mean), np.sqrt(np.asarray(variance))
@@ -141,7 +151,7 @@ class UWAC:
     def sample_action(self, observation: Tensor) -> np.ndarray:
         """Actions [B, A] drawn from the actor."""
         model = self._fitted()
-        x = ops.convert_to_tensor(observation, "float32")
+        x = ops.convert_to_tensor(rows_of("observation", observation, model.space.observation_dim))
         return np.asarray(model.actor.sample(x, 1, model.seed_generator)[0][:, 0])
 
     def save(self, path: str | Path) -> None:
@@ -160,6 +170,15 @@ class UWAC:
             raise InputError("UWAC: must be fitted first, by fit(dataset, n_steps)")
         return self.model
 
+    def _limited(self, action: np.ndarray) -> np.ndarray:
+        limits = []
+        for name in ("action_low", "action_high"):
+            value = np.ravel(getattr(self.config, name))
+            fits = len(value) in (1, action.shape[1])
+            check(fits, name, getattr(self.config, name), f"1 or {action.shape[1]} numbers")
+            limits.append(np.broadcast_to(value, action.shape[1]))
+        return limited(action, (limits[0], limits[1]), "dataset", self.config.clip_actions)
+
     def _prepare(self, sizes: tuple[int, int]) -> None:
         if self.model is None:
             c = self.config
@@ -176,22 +195,3 @@ class UWAC:
         mine = self.model.space.observation_dim, self.model.space.action_dim
         if mine != sizes:
             raise InputError(f"dataset: sizes {sizes} of observations and actions must be {mine}")
-
-
-def _arrays(dataset: Transitions | Mapping[str, Any]) -> dict[str, np.ndarray]:
-    given = dataset.arrays() if isinstance(dataset, Transitions) else dict(dataset)
-    names = [n for n in Transitions.__dataclass_fields__ if n != "version"]
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise InputError(f"dataset: has no {missing[0]}; must have {', '.join(names)}")
-    found = {name: np.asarray(given[name], "float32") for name in names}
-    for name, array in found.items():
-        wanted = 1 if name in ("reward", "discount") else 2
-        if array.ndim != wanted or len(array) != len(found["reward"]):
-            raise InputError(
-                f"dataset: {name} {list(array.shape)} must have {wanted} axes and "
-                f"{len(found['reward'])} rows"
-            )
-        if not np.isfinite(array).all():
-            raise InputError(f"dataset: {name} holds NaN or infinity")
-    return found

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data import memory
-from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
 from tfzoo.serving import Signature
@@ -18,11 +17,9 @@ from tfzoo.training.run import Run
 from tfzoo.uwac import extras, training
 from tfzoo.uwac.config import OfflineConfig
 from tfzoo.uwac.evaluation import Evaluation, critic_metrics
+from tfzoo.uwac.inputs import limited
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.signatures import signatures
-
-_BORDER = 1e-4
-"""How far beyond the limits an action may lie, in parts of their distance; it is then cut."""
 
 
 @dataclass(frozen=True)
@@ -138,15 +135,10 @@ def checked(found: data.Transitions, config: OfflineConfig) -> data.Transitions:
         InputError: actions outside the limits.
     """
     limits = config.limits(found.action.shape[1])
-    low, high = (np.asarray(limits[k], "float32") for k in ("action_low", "action_high"))
-    room = _BORDER * (high - low)
-    outside = (found.action < low - room) | (found.action > high + room)
-    if outside.any() and not config.clip_actions:
-        row, column = np.argwhere(outside)[0]
-        raise InputError(
-            f"data.name={config.data.name!r}: action {found.action[row, column]:.6g} of transition "
-            f"{row} must be from {low[column]:g} to {high[column]:g}; set action_low and "
-            "action_high to the task's limits, or clip_actions=true if the environment cut them"
-        )
-    arrays = found.arrays() | {"action": np.clip(found.action, low, high)}
-    return data.Transitions(**arrays, version=found.version)
+    action = limited(
+        found.action,
+        (limits["action_low"], limits["action_high"]),
+        f"data.name={config.data.name!r}",
+        config.clip_actions,
+    )
+    return data.Transitions(**found.arrays() | {"action": action}, version=found.version)

@@ -377,3 +377,31 @@ def test_data_of_another_form(tmp_path):
     found = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
     with pytest.raises(InputError, match="must hold episodes of steps"):
         data.transitions(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"actions": np.arange(6)}, "actions are int64, numbers of discrete actions; must be cont"),
+        ({"actions": np.arange(6.0)[:, None] % 3}, "whole numbers from 0 to 2, discrete actions"),
+        ({"actions": np.eye(3)[np.arange(6) % 3]}, "one-hot, which stands for discrete actions"),
+        ({"next_observations": np.zeros((6, 3))}, r"next_observations are of \[3\] numbers, must"),
+    ],
+)
+def test_discrete_actions_and_other_widths_are_refused_by_that_word(changes, says, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"observations": rng.normal(size=(6, 2)), "actions": rng.uniform(-1, 1, (6, 1))}
+    arrays |= {"rewards": np.zeros(6), "terminals": np.arange(6) == 5} | changes
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(InputError, match=says):
+        offline_files.read(str(tmp_path / "a.npz"))
+
+
+def test_dicts_in_hdf5_are_refused_by_that_word(tmp_path):
+    import h5py
+
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["observations/place"] = np.zeros((6, 2))
+        file["actions"] = file["rewards"] = file["terminals"] = np.zeros(6)
+    with pytest.raises(InputError, match="observations are a dict of place, must be one array"):
+        offline_files.read(str(tmp_path / "a.hdf5"))

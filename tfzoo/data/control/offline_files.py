@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tfzoo.data.control.discrete import Continuous, refuse
 from tfzoo.data.faults import Faults
 from tfzoo.data.rows import Archive
 from tfzoo.data.synonyms import ROWS, chosen, unread
@@ -153,6 +154,11 @@ def _of_arrays(path: str) -> Iterator[Episode]:
     with _columns(path) as file:
         arrays = file
         if isinstance(file, h5py.File):
+            for name in (n for n in KEYS if isinstance(file.get(n), h5py.Group)):
+                raise InputError(
+                    f"data.path={path!r}: {name} are a dict of {', '.join(file[name])}, must be "
+                    "one array [N, D]"
+                )
             arrays = {name: x for name, x in file.items() if isinstance(x, h5py.Dataset)}
         yield from _episodes(path, chosen(path, arrays, _WANTED))
 
@@ -186,6 +192,8 @@ def _minari(path: str) -> Iterator[Episode]:
                 raise InputError(f"data.path={path!r}: {_MINARI} has no {key}")
         found = MinariDataset(Path(path) / "data")
         spaces = found.observation_space, found.action_space
+        if (kind := type(spaces[1]).__name__) in ("Discrete", "MultiDiscrete", "MultiBinary"):
+            refuse(f"data.path={path!r}", f"of the space {kind}, discrete actions")
         for e in found:
             yield _minari_episode(
                 path,
@@ -223,10 +231,19 @@ def _minari_04(path: str) -> Iterator[Episode]:
             for name in sorted(groups, key=lambda g: int(g.split("_")[1])):
                 arrays = {}
                 for key in ("observations", "actions", "rewards", "terminations"):
+                    if isinstance(opened[name].get(key), h5py.Group):
+                        raise InputError(
+                            f"data.path={path!r}: {key} are a dict of "
+                            f"{', '.join(opened[name][key])}; Minari 0.5 reads such data, install "
+                            "them with it, or flatten them"
+                        )
                     if not isinstance(opened[name].get(key), h5py.Dataset):
                         raise InputError(f"data.path={path!r}: {name} has no array {key}")
                     arrays[key] = opened[name][key]
                     _check_stored(path, f"{name}/{key}", arrays[key])
+                if arrays["actions"].dtype.kind in "iub":
+                    kind = arrays["actions"].dtype
+                    refuse(f"data.path={path!r}", f"{kind}, numbers of discrete actions")
                 yield _minari_episode(path, name, **arrays)
     except InputError:
         raise
@@ -274,8 +291,16 @@ def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
         if key in _ONES and x.size != count:
             raise InputError(f"data.path={path!r}: {key} {list(x.shape)} must be one a transition")
         _check_stored(path, key, x)
+    widths = [arrays[k].shape[1:] for k in ("observations", "next_observations") if k in arrays]
+    if len(set(widths)) > 1:
+        raise InputError(
+            f"data.path={path!r}: next_observations are of {list(widths[1])} numbers, must be of "
+            f"{list(widths[0])}, as observations are"
+        )
     if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
+    if arrays["actions"].dtype.kind in "iub":
+        refuse(f"data.path={path!r}", f"{arrays['actions'].dtype}, numbers of discrete actions")
     terminals, ends = _ends(path, arrays, count)
     observations, actions = arrays["observations"], arrays["actions"]
     following = arrays.get("next_observations")
@@ -334,6 +359,7 @@ def _rows(x: np.ndarray) -> np.ndarray:
 def _checked(path: str, episodes: Iterator[Episode], faults: Faults) -> Iterator[Episode]:
     """The episodes of one form whose numbers are finite."""
     names, widths, count = ("observations", "actions", "rewards"), None, 0
+    actions = Continuous(f"data.path={path!r}")
     for i, episode in enumerate(episodes):
         with faults.of(f"{path}: episode {i}"):
             found = [getattr(episode, name).shape[1:] for name in names]
@@ -344,6 +370,8 @@ def _checked(path: str, episodes: Iterator[Episode], faults: Faults) -> Iterator
                 if not np.isfinite(getattr(episode, name)).all():
                     raise InputError(f"{name} hold NaN or infinity")
             count += 1
+            actions.see(episode.actions)
             yield episode
     if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
+    actions.end()
