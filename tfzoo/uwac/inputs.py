@@ -103,7 +103,8 @@ def transitions_of(dataset: Transitions | Mapping[str, Any]) -> Transitions:
             f"dataset: discount {arrays['discount'][row]:g} of transition {row} must be from 0, "
             "where an episode ends, to 1"
         )
-    return Transitions(*(arrays[name] for name in _NAMES))
+    rows: dict[str, Any] = arrays
+    return Transitions(**rows)
 
 
 def rows_of(name: str, value: Tensor, width: int) -> np.ndarray:
