@@ -52,7 +52,7 @@ TENSORFLOW = (
     r"collegial\.ntk",  # tapes
     r"collegial\.experiments\.descent",
     r"skipclip\.(augment|sampling|streams)",  # tf.data pipelines
-    r"uwac\.(agent|environments|policy|training)",  # TF-Agents, tf.data
+    r"uwac\.(agent|environments|online|policy|training)",  # TF-Agents, tf.data
 )
 """Modules that may import TensorFlow, or what stands on it, when they are imported."""
 

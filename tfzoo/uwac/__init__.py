@@ -7,7 +7,7 @@ imported, with tf-agents, when they are first asked for.
 from typing import Any
 
 from tfzoo import registry
-from tfzoo.uwac import extras, mathematics
+from tfzoo.uwac import evaluators, extras, mathematics
 from tfzoo.uwac import recipe as _recipe  # noqa: F401  registers the task
 from tfzoo.uwac.critic import DropoutCritic
 from tfzoo.uwac.evaluation import normalised
@@ -45,6 +45,7 @@ __all__ = [
     "UWACConfig",
     "UwacAgent",
     "VectorEnvironment",
+    "evaluators",
     "from_official",
     "make_environment",
     "mathematics",

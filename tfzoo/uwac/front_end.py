@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from keras import ops
 
+from tfzoo import zoo
 from tfzoo.config import Config, Count, OneOf, check, key
 from tfzoo.data import Transitions, train_stream
 from tfzoo.environment import only_on
@@ -20,6 +24,9 @@ from tfzoo.uwac import extras, training
 from tfzoo.uwac.inputs import limited, rows_of, transitions_of
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
+
+_CONFIG, _STATE = "learner.json", "learner.npz"
+"""Members of a learner's `.keras` file beside Keras's own."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +111,7 @@ class UWAC:
 
         check(n_steps >= 1, "n_steps", n_steps, "at least 1")
         check(n_steps_per_epoch >= 1, "n_steps_per_epoch", n_steps_per_epoch, "at least 1")
-        given = transitions_of(dataset)
-        arrays = given.arrays() | {"action": self._limited(given.action)}
-        self._prepare((given.observation.shape[1], given.action.shape[1]))
+        arrays = self._checked(dataset)
         rows = {name: tf.constant(array) for name, array in arrays.items()}
         stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
         start = int(self._agent.train_step_counter.numpy())
@@ -115,17 +120,14 @@ class UWAC:
         for done in range(0, n_steps, n_steps_per_epoch):
             count = min(n_steps_per_epoch, n_steps - done)
             sums = learner.steps(count)
-            row: dict[str, float] = {"epoch": len(found) + 1, "step": start + done + count}
-            row |= {k: v if k == "target_max" else v / count for k, v in sums.items()}
-            row |= {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
-            found.append(row)
+            found.append(self._row(len(found) + 1, start + done + count, count, sums, evaluators))
         return found
 
     def predict(self, observation: Tensor) -> np.ndarray:
         """The actions [B, A] to take at [B, D]: of `n_action_samples` those of the greatest Q."""
         import tensorflow as tf  # draws of the seed as it is, which Keras folds
 
-        model = self._fitted()
+        model = self.fitted()
         x = rows_of("observation", observation, model.space.observation_dim)
         shape = (len(x), model.settings.n_action_samples, model.space.action_dim)
         noise = tf.random.stateless_normal(shape, [self.config.seed, 0])
@@ -139,7 +141,7 @@ class UWAC:
         self, observation: Tensor, action: Tensor
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation [B] of Q1 over dropout masks."""
-        model = self._fitted()
+        model = self.fitted()
         x = rows_of("observation", observation, model.space.observation_dim)
         a = rows_of("action", action, model.space.action_dim)
         check(len(x) == len(a), "action", list(a.shape), f"of {len(x)} rows, as observation is")
@@ -150,25 +152,188 @@ class UWAC:
 
     def sample_action(self, observation: Tensor) -> np.ndarray:
         """Actions [B, A] drawn from the actor."""
-        model = self._fitted()
+        model = self.fitted()
         x = ops.convert_to_tensor(rows_of("observation", observation, model.space.observation_dim))
         return np.asarray(model.actor.sample(x, 1, model.seed_generator)[0][:, 0])
 
     def save(self, path: str | Path) -> None:
-        """Writes the model as `.keras`; `keras.models.load_model` reads it after `import tfzoo`."""
+        """Writes the model as `.keras`; `keras.models.load_model` reads it after `import tfzoo`.
+
+        The file also holds config, optimizers and steps of the learner, for `load`.
+        """
         check(Path(path).suffix == ".keras", "path", str(path), "a name that ends in .keras")
+        model, agent = self.fitted(), self._agent
+        arrays: dict[str, Any] = {
+            f"{name}/{i}": np.asarray(variable)
+            for name, (optimizer, _) in agent.optimizers.items()
+            for i, variable in enumerate(optimizer.variables)
+        }
+        arrays["step"] = agent.train_step_counter.numpy()
+        arrays["seed_generator"] = np.asarray(model.seed_generator.state)
+        held = io.BytesIO()
+        np.savez(held, **arrays)
         with replacing(path) as aside:
-            self._fitted().save(aside)
+            model.save(aside)
+            with zipfile.ZipFile(aside, "a") as archive:
+                archive.writestr(_CONFIG, json.dumps(asdict(self.config)))
+                archive.writestr(_STATE, held.getvalue())
+
+    @classmethod
+    @only_on("tensorflow", why="which TF-Agents trains")
+    def load(cls, path: str | Path) -> UWAC:
+        """The learner that `save` wrote; `fit` goes on as if it had never stopped.
+
+        Raises:
+            InputError: no such file, or one that holds no learner.
+        """
+        model = zoo.load(str(path))
+        names: list[str] = []
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        if not isinstance(model, ActorCritic) or not {_CONFIG, _STATE} <= set(names):
+            raise InputError(f"path={str(path)!r}: holds no learner, must be of UWAC.save")
+        with zipfile.ZipFile(path) as archive:
+            values = json.loads(archive.read(_CONFIG))
+            with np.load(io.BytesIO(archive.read(_STATE)), allow_pickle=False) as held:
+                arrays = {name: held[name] for name in held.files}
+        learner = cls(UWACConfig(**values | {"settings": AgentSettings(**values["settings"])}))
+        learner.model, learner._agent = model, training.make_agent(model)
+        for name, (optimizer, _) in learner._agent.optimizers.items():
+            for i, variable in enumerate(optimizer.variables):
+                variable.assign(arrays[f"{name}/{i}"])
+        learner._agent.train_step_counter.assign(arrays["step"])
+        model.seed_generator.state.assign(arrays["seed_generator"])
+        return learner
+
+    @only_on("tensorflow", why="which TF-Agents runs")
+    def collect(self, environment: str, n_steps: int, seed: int = 0) -> Transitions:
+        """Steps in an environment by the actor's draws, whole and broken-off episodes.
+
+        Args:
+            environment: gymnasium's id.
+            n_steps: at least 1; those from one episode's end to the next start are left out.
+            seed: of the starts.
+
+        Raises:
+            InputError: no such environment, or one of other sizes or limits than the model's.
+        """
+        check(n_steps >= 1, "n_steps", n_steps, "at least 1")
+        self.fitted()
+        collector = extras.load("tfzoo.uwac.online").Collector(
+            self._agent, environment, n_steps + 1, seed
+        )
+        try:
+            collector.steps(n_steps + 1)  # a transition has two frames
+            return collector.transitions()
+        finally:
+            collector.close()
+
+    @only_on("tensorflow", why="which TF-Agents trains")
+    def fit_online(
+        self,
+        environment: str,
+        n_steps: int,
+        n_steps_per_epoch: int = 1000,
+        *,
+        dataset: Transitions | Mapping[str, Any] | None = None,
+        n_first: int = 1000,
+        capacity: int = 100_000,
+        evaluators: Mapping[str, Callable[[UWAC], float]] | None = None,
+    ) -> list[dict[str, float]]:
+        """Goes on in an environment: a step there, a gradient step, by turns.
+
+        Batches come from a replay buffer of the steps taken; with `dataset` half of each is of
+        those recorded transitions. Steps and losses are those of offline training.
+
+        Args:
+            environment: gymnasium's id.
+            n_steps: of both kinds.
+            n_steps_per_epoch: between two rows of the result.
+            dataset: as `fit` takes it.
+            n_first: steps in the environment before the first gradient step.
+            capacity: of the buffer.
+            evaluators: as `fit` takes them.
+
+        Returns:
+            Rows as `fit` gives them.
+
+        Raises:
+            InputError: not fitted, `algorithm` `bc`, an environment or data set of other sizes or
+                limits, or numbers below 1.
+        """
+        import tensorflow as tf  # its tensors hold the rows
+
+        for name, value in (
+            ("n_steps", n_steps),
+            ("n_steps_per_epoch", n_steps_per_epoch),
+            ("n_first", n_first),
+        ):
+            check(value >= 1, name, value, "at least 1")
+        check(capacity > n_first, "capacity", capacity, f"above n_first={n_first}")
+        model = self.fitted()
+        check(model.algorithm != "bc", "algorithm", model.algorithm, "uwac or bear, online")
+        size, start = self.config.batch_size, int(self._agent.train_step_counter.numpy())
+        recorded = None
+        if dataset is not None:
+            check(size >= 2, "batch_size", size, "at least 2, to be shared with a data set")
+            arrays = self._checked(dataset)
+            stream = train_stream(
+                {name: tf.constant(array) for name, array in arrays.items()},
+                batch_size=size // 2,
+                seed=self.config.seed,
+            )
+            recorded, size = stream.from_step(start), size - size // 2
+        online = extras.load("tfzoo.uwac.online")
+        collector = online.Collector(self._agent, environment, capacity, self.config.seed)
+        try:
+            collector.steps(max(n_first, 2))
+            learner = online.OnlineLearner(self._agent, collector, size, recorded)
+            rows: list[dict[str, float]] = []
+            for done in range(0, n_steps, n_steps_per_epoch):
+                count = min(n_steps_per_epoch, n_steps - done)
+                sums: dict[str, float] = {}
+                for _ in range(count):
+                    collector.steps(1)
+                    sums = training.add(sums, learner.step())
+                rows.append(self._row(len(rows) + 1, start + done + count, count, sums, evaluators))
+            return rows
+        finally:
+            collector.close()
 
     def save_policy(self, path: str | Path) -> None:
         """Writes TF-Agents' form of the policy, by `PolicySaver`, into a new folder."""
-        self._fitted()
+        self.fitted()
         extras.load("tfzoo.uwac.agent").save_policy(self._agent, path)
 
-    def _fitted(self) -> ActorCritic:
+    def fitted(self) -> ActorCritic:
+        """The model.
+
+        Raises:
+            InputError: there is none yet.
+        """
         if self.model is None:
             raise InputError("UWAC: must be fitted first, by fit(dataset, n_steps)")
         return self.model
+
+    def _row(
+        self,
+        epoch: int,
+        step: int,
+        count: int,
+        sums: dict[str, float],
+        evaluators: Mapping[str, Callable[[UWAC], float]] | None,
+    ) -> dict[str, float]:
+        row: dict[str, float] = {"epoch": epoch, "step": step}
+        row |= {k: v if k == "target_max" else v / count for k, v in sums.items()}
+        return row | {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
+
+    def _checked(self, dataset: Transitions | Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """A data set's arrays, for networks of its sizes."""
+        given = transitions_of(dataset)
+        arrays = given.arrays() | {"action": self._limited(given.action)}
+        self._prepare((given.observation.shape[1], given.action.shape[1]))
+        return arrays
 
     def _limited(self, action: np.ndarray) -> np.ndarray:
         limits = []
