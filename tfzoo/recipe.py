@@ -94,3 +94,16 @@ class Recipe(Generic[C, D]):
             InputError: the arrays are not as needed.
         """
         raise NotImplementedError
+
+    def save_folder(self, model: keras.Model, folder: str, path: str) -> None:
+        """The same of a folder whose files belong together, e.g. photographs and their cameras.
+
+        Args:
+            model: trained.
+            folder: the user's.
+            path: whose suffix is one of `formats`.
+
+        Raises:
+            InputError: the folder is not as needed.
+        """
+        raise NotImplementedError

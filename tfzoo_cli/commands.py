@@ -83,7 +83,7 @@ def predict(words: argparse.Namespace) -> None:
     files = inputs.listed(words.input)
     model = models.open_model(words.model, words.recipe)
     if suffix not in outputs.SUFFIXES:
-        model.write(files, words.output)
+        model.write(words.input, words.output)
         return
     answers = model.answer(files, words.signature, words.batch_size, suffix)
     if words.output:

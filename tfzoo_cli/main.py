@@ -168,7 +168,8 @@ def _parser() -> argparse.ArgumentParser:
         "input",
         nargs="+",
         help="files, folders of them, or patterns: images, videos, texts, .npy, .npz or .json by "
-        "input name; for --output MESH an .npz of images and cameras",
+        "input name; for --output MESH an .npz of images and cameras, or a folder of photographs "
+        "with cameras of COLMAP, NeRF or OpenCV",
     )
     command.add_argument("--signature", help="default: the one that takes the input")
     command.add_argument("--batch-size", type=int, default=32, help="rows of a call; default 32")

@@ -34,6 +34,14 @@ def views(b=3, v=2, size=32):
     return np.random.default_rng(1).uniform(0, 255, (b, v, size, size, 3)).astype("float32")
 
 
+def photos(b=3, v=2, size=32):
+    """Noise where the object is, on white."""
+    images = views(b, v, size)
+    images[:, :, : size // 4] = images[:, :, -(size // 4) :] = 255
+    images[:, :, :, : size // 4] = images[:, :, :, -(size // 4) :] = 255
+    return images
+
+
 def cameras(b=3, v=2, size=32):
     rng = np.random.default_rng(2)
     made = [

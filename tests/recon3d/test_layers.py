@@ -15,6 +15,8 @@ from tfzoo.recon3d import (
     PointRepresentation,
     UNetEncoder,
     ViewAggregation,
+    geometry,
+    visual_hull,
 )
 from tfzoo.recon3d.evaluation import random_rotation
 
@@ -95,15 +97,49 @@ def test_concatenation_keeps_the_views_apart():
 
 @pytest.mark.parametrize(
     ("points", "same"),
-    [("none", True), ("camera", True), ("world", False), ("camera+origin", False)],
+    [
+        ("none", True),
+        ("camera", True),
+        ("facing", True),
+        ("world", False),
+        ("camera+origin", False),
+    ],
 )
 def test_only_world_coordinates_notice_that_the_world_was_turned(points, same):
     made = model(points=points)
-    images, cameras, x = cases.views(), cases.cameras(), cases.points()
+    images, cameras, x = cases.photos(), cases.cameras(), cases.points()
     q = random_rotation(np.random.default_rng(3))
     moved, turned_x = turned(cameras, x, q)
     change = np.abs(made.occupancy(images, cameras, x) - made.occupancy(images, moved, turned_x))
     assert change.max() < 1e-4 if same else change.max() > 1e-3
+
+
+def test_hull_features_are_the_visual_hull():
+    images, cameras = cases.photos(v=3), cases.cameras(v=3)
+    points = cases.points(n=400)
+    made = model(hull=True, silhouette=True, encoder="local")
+    assert made.encoder.channels == 4 and made.feature_shape == (16, 16, 4 + 3)
+    cameras[0, 1] = 0  # an absent view does not count
+    features = np.array(made.encode(images))
+    shapes = (images < 250).any(-1)
+    sharp = shapes.reshape(3, 3, 16, 2, 16, 2).mean((3, 5))
+    np.testing.assert_allclose(features[..., -3], sharp, atol=1e-6)
+    blurred = features[1, 0, 8, :9, -1]  # grows towards the middle
+    assert (np.diff(blurred) >= 0).all() and blurred[0] < 0.8 * blurred[-1]
+    seen = geometry.project(cameras, geometry.camera_points(cameras, points))
+    maps = geometry.sample_features(features.reshape(9, 16, 16, 7), np.reshape(seen, (9, -1, 2)), 2)
+    weights = np.array(geometry.present(cameras), "f4")[..., None] * np.ones((1, 1, 400), "f4")
+    hull = np.array(geometry.hull_of(np.reshape(maps, (3, 3, 400, 7)), weights))
+    np.testing.assert_array_equal(hull[:, 0], hull[:, 2])
+    for row in range(3):
+        there = [v for v in range(3) if row or v != 1]
+        plain = visual_hull(images[row, there], cameras[row, there], points[row])
+        sure = np.abs(hull[row, 0, :, 0] - 0.5) > 0.45  # not within a cell of an edge
+        assert sure.mean() > 0.5
+        np.testing.assert_array_equal(plain[sure], hull[row, 0, sure, 0] > 0.5)
+    assert np.isfinite(made.occupancy(images, cameras, points)).all()
+    with pytest.raises(ValueError, match="hull=True: must be False"):
+        model(hull=True, encoder="global")
 
 
 def test_positional_encoding_has_octaves():

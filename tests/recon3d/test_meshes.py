@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage import measure
 
 from tfzoo.errors import InputError
 from tfzoo.recon3d import (
@@ -55,6 +57,56 @@ def test_a_speck_between_the_points_of_the_first_grid_is_found():
     assert blind[41, 41, 41] <= 0
     np.testing.assert_array_equal(dense > 0, found > 0)
     assert some < all_ / 4
+
+
+def is_plain(inside):
+    """No cell says two things: no face has its corners on both sides crosswise, and so on."""
+    for axis in range(3):
+        a = np.moveaxis(inside, axis, 0)
+        cross = (a[:, 1:, 1:] == a[:, :-1, :-1]) & (a[:, 1:, :-1] == a[:, :-1, 1:])
+        if (cross & (a[:, 1:, 1:] != a[:, 1:, :-1])).any():
+            return False
+    corner = lambda i, j, k: inside[i : i - 1 or None, j : j - 1 or None, k : k - 1 or None]  # noqa: E731
+    cells = np.stack([corner(*at) for at in meshes._CORNERS]).astype(int)
+    pairs = cells == cells[::-1]  # corner i lies opposite of corner 7 - i
+    alone = np.isin(cells.sum(0), (2, 6)) & pairs.all(0)
+    return not alone.any()
+
+
+@pytest.mark.parametrize("rough", [1.0, 1.5, 2.5])
+def test_surfaces_of_random_fields_are_closed_and_have_the_right_euler_characteristic(rough):
+    plain = 0
+    for seed in range(170):
+        noise = np.random.default_rng(seed).normal(size=(13,) * 3)
+        values = ndimage.gaussian_filter(noise, rough).astype("f4")
+        values /= values.std()
+        if seed % 3 == 0:  # values on the level itself, and vertices on the grid's points
+            values = np.round(2 * values)
+        if not (values > 0).any():
+            continue
+        mesh = meshes.grid_mesh(values, 0.0)
+        assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0, seed
+        assert mesh.area_faces.min() > 0 and mesh.euler_number % 2 == 0
+        inside = np.pad(values > 0, 1)
+        if is_plain(inside):
+            plain += 1
+            assert mesh.euler_number == 2 * measure.euler_number(inside, connectivity=1), seed
+    assert plain > 20 or rough < 2
+
+
+def test_balls_boxes_and_rings_that_lie_on_the_grid_are_closed():
+    for n in range(12):
+        rng = np.random.default_rng(n)
+        centre, radius = rng.uniform(-0.1, 0.1, 3), rng.uniform(0.1, 0.4)
+        for field, euler in (
+            (lambda x, c=centre, r=radius: 40 * ball(r, c)(x), 2),
+            (lambda x, n=n: 40 * (1.1 / 40 * (4 + n) - np.abs(x).max(-1)), 2),
+            (lambda x: 40 * (0.1 - np.hypot(np.hypot(x[:, 0], x[:, 1]) - 0.3, x[:, 2])), 0),
+        ):
+            mesh = extract_mesh(field, 40)
+            assert mesh.is_watertight and mesh.euler_number == euler and mesh.volume > 0
+    told = extract_mesh(lambda x: 40 * ball(0.25, (0.1, -0.05, 0.07))(x), 40)
+    assert told.is_watertight and told.euler_number == 2
 
 
 def test_what_reaches_the_border_is_capped():

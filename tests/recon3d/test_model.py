@@ -22,7 +22,7 @@ def model(**keywords):
 
 @pytest.mark.parametrize("aggregate", ["mean", "max", "var", "mean_var"])
 def test_order_of_views_does_not_matter(aggregate):
-    made, images, cameras = model(aggregate=aggregate), cases.views(v=3), cases.cameras(v=3)
+    made, images, cameras = model(aggregate=aggregate), cases.photos(v=3), cases.cameras(v=3)
     order, x = [2, 0, 1], cases.points()
     plain = made.occupancy(images, cameras, x)
     np.testing.assert_allclose(
@@ -31,7 +31,7 @@ def test_order_of_views_does_not_matter(aggregate):
 
 
 def test_an_absent_view_is_as_good_as_none():
-    made, images, cameras = model(), cases.views(v=3), cases.cameras(v=3)
+    made, images, cameras = model(), cases.photos(v=3), cases.cameras(v=3)
     cameras[:, 1] = 0
     found = made.occupancy(images, cameras, cases.points())
     rest = made.occupancy(images[:, ::2], cameras[:, ::2], cases.points())
@@ -41,16 +41,16 @@ def test_an_absent_view_is_as_good_as_none():
 def test_a_point_without_any_view_that_has_it():
     made = model(visibility=True)
     far = np.full((3, 2, 3), 50.0)
-    found = made.occupancy(cases.views(), cases.cameras(), far)
+    found = made.occupancy(cases.photos(), cases.cameras(), far)
     np.testing.assert_allclose(found, found[0, 0], atol=1e-6)  # nothing is known of any
     assert np.isfinite(found).all()
 
 
 def test_local_evidence_and_global_code():
     cameras, x = cases.cameras(b=1, v=1), np.zeros((1, 1, 3))  # the image's middle
-    images = cases.views(b=1, v=1)
+    images = cases.photos(b=1, v=1)
     other = images.copy()
-    other[:, :, :4, :4] = 255 - other[:, :, :4, :4]  # a corner
+    other[:, :, 8, 8] = 255 - other[:, :, 8, 8]  # a corner of the object
     for encoder, changes in (("local", False), ("global", True), ("unet", True)):
         made = model(encoder=encoder)
         change = np.abs(
@@ -67,7 +67,7 @@ def test_fits_one_shape_and_comes_back_from_a_file(tmp_path):
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[OccupancyIoU()],
     )
-    x = {"images": cases.views(), "cameras": cases.cameras(), "points": cases.points(n=64)}
+    x = {"images": cases.photos(), "cameras": cases.cameras(), "points": cases.points(n=64)}
     y = (np.linalg.norm(x["points"], axis=-1) < 0.4).astype("f4")
     logs = made.fit(x, y, batch_size=3, epochs=60, verbose=0).history
     assert logs["loss"][-1] < 0.5 * logs["loss"][0] and logs["iou"][-1] > 0.7
@@ -83,7 +83,7 @@ def test_fits_one_shape_and_comes_back_from_a_file(tmp_path):
 def test_one_object_without_batch_axis_in_chunks(monkeypatch):
     from tfzoo.recon3d import field
 
-    made, images, cameras, x = model(), cases.views(), cases.cameras(), cases.points(n=700)
+    made, images, cameras, x = model(), cases.photos(), cases.cameras(), cases.points(n=700)
     whole = made.occupancy(images, cameras, x)
     monkeypatch.setattr(field, "CHUNK", 256)
     np.testing.assert_allclose(made.occupancy(images[1], cameras[1], x[1]), whole[1], atol=1e-6)
@@ -92,7 +92,7 @@ def test_one_object_without_batch_axis_in_chunks(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"images": cases.views(size=16)}, r"images\[3, 2, 16, 16, 3\]"),
+        ({"images": cases.photos(size=16)}, r"images\[3, 2, 16, 16, 3\]"),
         ({"cameras": cases.cameras(v=1)}, r"cameras\[3, 1, 3, 7\]"),
         ({"cameras": np.zeros((3, 2, 3, 7))}, "has 0 views, must have at least 1"),
         ({"points": np.zeros((3, 2))}, r"points\[3, 2\]"),
@@ -102,11 +102,11 @@ def test_one_object_without_batch_axis_in_chunks(monkeypatch):
     ],
 )
 def test_refuses(change, says):
-    given = {"images": cases.views(), "cameras": cases.cameras(), "points": cases.points()}
+    given = {"images": cases.photos(), "cameras": cases.cameras(), "points": cases.points()}
     with pytest.raises(InputError, match=says):
         model().occupancy(**given | change)
 
 
 def test_variance_alone_refuses_a_single_view():
     with pytest.raises(InputError, match="has 1 views, must have at least 2"):
-        model(aggregate="var").occupancy(cases.views(v=1), cases.cameras(v=1), cases.points())
+        model(aggregate="var").occupancy(cases.photos(v=1), cases.cameras(v=1), cases.points())

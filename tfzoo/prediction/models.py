@@ -14,7 +14,7 @@ import numpy as np
 from tfzoo import registry, runner
 from tfzoo.config import check
 from tfzoo.errors import InputError, first_line
-from tfzoo.files import read_npz
+from tfzoo.files import expanded, read_npz
 from tfzoo.prediction.inputs import Arrays, InputFile, Specs, batches, choose, in_its_name
 from tfzoo.prediction.outputs import SUFFIXES, Answers
 from tfzoo.recipe import Recipe
@@ -50,12 +50,14 @@ class Model:
         endpoints: by signature.
         formats: suffixes of the files, other than those of arrays, that `save` writes.
         save: arrays of the user's by name, path -> None.
+        save_folder: a folder of the user's, path -> None.
     """
 
     name: str
     endpoints: Mapping[str, Endpoint]
     formats: tuple[str, ...] = ()
     save: Callable[[Arrays, str], None] | None = None
+    save_folder: Callable[[str, str], None] | None = None
 
     def answer(
         self, files: Sequence[InputFile], signature: str | None, size: int, suffix: str
@@ -77,21 +79,29 @@ class Model:
             answers.add(owners, _asked(endpoint, owners, arrays), endpoint.batched)
         return answers
 
-    def write(self, files: Sequence[InputFile], path: str) -> None:
-        """Writes a file of one of the model's own formats, of the arrays of one `.npz`.
+    def write(self, words: Sequence[str], path: str) -> None:
+        """Writes a file of one of the model's own formats, of one `.npz` or one folder.
+
+        Args:
+            words: what the user named.
+            path: of the file.
 
         Raises:
-            InputError: the model has no such format, or the arrays do not fit.
+            InputError: the model has no such format, or what is named does not fit.
         """
         allowed = ", ".join((*SUFFIXES, *self.formats))
         fits = self.save is not None and Path(path).suffix.lower() in self.formats
         check(fits, "--output", path, f"a name that ends in {allowed}, for {self.name}")
-        given = [file.path for file in files]
-        single = len(given) == 1 and given[0].suffix.lower() == ".npz"
-        check(single, "input", ", ".join(map(str, given)), "one .npz for such an output")
-        assert self.save is not None  # checked above
+        given = [Path(expanded(word)) for word in words]
+        single = len(given) == 1 and (given[0].is_dir() or given[0].suffix.lower() == ".npz")
+        says = "one .npz or one folder for such an output"
+        check(single, "input", ", ".join(map(str, given)), says)
+        assert self.save is not None and self.save_folder is not None  # checked above
         try:
-            self.save(read_npz(given[0], "input"), path)
+            if given[0].is_dir():
+                self.save_folder(str(given[0]), path)
+            else:
+                self.save(read_npz(given[0], "input"), path)
         except InputError as error:
             raise InputError(in_its_name(given[0], error)) from None
 
@@ -132,6 +142,7 @@ def open_model(target: str, recipe: str | None = None) -> Model:
         {name: _local(signature, classes) for name, signature in signatures.items()},
         resolved.recipe.formats,
         lambda arrays, path: resolved.recipe.save_answer(model, arrays, path),
+        lambda folder, path: resolved.recipe.save_folder(model, folder, path),
     )
 
 

@@ -38,7 +38,11 @@ class ReconstructorConfig(Config):
     )
     features: Count = key(32, "C of a view's map or code")
     encoder_width: Count = key(24, "see the encoders")
-    points: Annotated[str, OneOf(*POINTS)] = key("camera", "see `PointRepresentation`")
+    silhouette: bool = key(False, "ours: the views' silhouettes as a fourth channel of the images")
+    hull: bool = key(
+        False, "ours: points come with how far they are behind the silhouettes; not for `global`"
+    )
+    points: Annotated[str, OneOf(*POINTS)] = key("facing", "see `PointRepresentation`")
     point_width: Count = key(64, "of r")
     octaves: Natural = key(0, "see `PointRepresentation`")
     distance: Positive = key(1.6, "mean distance of the cameras from the objects")
@@ -56,6 +60,7 @@ class ReconstructorConfig(Config):
         super().__post_init__()
         fits = (self.aggregate == "concat") == (self.views is not None)
         check(fits, "views", self.views, "from 1 up for aggregate=concat, else null")
+        check(not (self.hull and self.encoder == "global"), "hull", True, "false for `global`")
 
 
 @dataclass(frozen=True)

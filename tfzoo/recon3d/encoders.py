@@ -45,7 +45,12 @@ class _Encoder(layers.Layer):
     stride: int | None = 2
 
     def __init__(
-        self, image_size: int = 64, features: Count = 32, width: Count = 24, **keywords: Any
+        self,
+        image_size: int = 64,
+        features: Count = 32,
+        width: Count = 24,
+        channels: Count = 3,
+        **keywords: Any,
     ):
         super().__init__(**keywords)
         if image_size < 2 * self.divisor or image_size % self.divisor:
@@ -54,10 +59,11 @@ class _Encoder(layers.Layer):
                 f"{2 * self.divisor}"
             )
         self.image_size, self.features, self.width = image_size, features, width
+        self.channels = channels
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(self.dtype_policy)
-            image = keras.Input((image_size, image_size, 3))
+            image = keras.Input((image_size, image_size, channels))
             self.network = keras.Model(image, self.make(image), name="network")
         finally:
             keras.config.set_dtype_policy(before)
@@ -68,7 +74,7 @@ class _Encoder(layers.Layer):
         raise NotImplementedError
 
     def call(self, images: Tensor, training: bool | None = None) -> Tensor:
-        """Features of images [M, S, S, 3] in [-1, 1]."""
+        """Features of images [M, S, S, channels] in [-1, 1]."""
         return self.network(images, training=training)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
@@ -89,9 +95,10 @@ class GlobalEncoder(_Encoder):
         image_size: S, a multiple of 16.
         features: C of the code.
         width: channels of the first convolution; later ones have up to 4 times as many.
+        channels: of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
 
-    Input: [M, S, S, 3] in [-1, 1]. Output: [M, C].
+    Input: [M, S, S, channels] in [-1, 1]. Output: [M, C].
 
     Raises:
         ValueError: an argument is out of range.
@@ -116,9 +123,10 @@ class UNetEncoder(_Encoder):
         image_size: S, a multiple of 16.
         features: C of the map.
         width: channels at stride 2; 4/3, 2 and 8/3 times as many at strides 4, 8 and 16.
+        channels: of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
 
-    Input: [M, S, S, 3] in [-1, 1]. Output: [M, S/2, S/2, C].
+    Input: [M, S, S, channels] in [-1, 1]. Output: [M, S/2, S/2, C].
 
     Raises:
         ValueError: an argument is out of range.
@@ -149,9 +157,10 @@ class LocalEncoder(_Encoder):
         image_size: S, even.
         features: C of the map.
         width: channels inside.
+        channels: of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
 
-    Input: [M, S, S, 3] in [-1, 1]. Output: [M, S/2, S/2, C].
+    Input: [M, S, S, channels] in [-1, 1]. Output: [M, S/2, S/2, C].
 
     Raises:
         ValueError: an argument is out of range.

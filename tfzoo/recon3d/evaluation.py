@@ -8,9 +8,10 @@ import numpy as np
 
 from tfzoo.data.shapes.cameras import turned
 from tfzoo.data.shapes.posed import PosedShapes
+from tfzoo.errors import InputError
 from tfzoo.recon3d.hull import visual_hull
 from tfzoo.recon3d.meshes import logit
-from tfzoo.recon3d.metrics import mesh_metrics, volumetric_iou
+from tfzoo.recon3d.metrics import SURFACE, mesh_metrics, surface_metrics, volumetric_iou
 from tfzoo.recon3d.model import OccupancyReconstructor
 
 BATCH = 8
@@ -100,9 +101,9 @@ def of_meshes(
 ) -> dict[str, float]:
     """Mean surface metrics of the first shapes' meshes; `<name>_meshes` is how many had a surface.
 
-    A field without a surface counts in `<name>_meshes` only.
+    By `SURFACE` points each way. `<name>_<metric>_ceiling` is what the truth scores against other
+    points of itself. A field without a surface counts in `<name>_meshes` only.
     """
-    from tfzoo.errors import InputError
 
     arrays, rows = shapes.take(np.arange(min(count, len(shapes)))).arrays(views, 1), []
     for i in range(len(arrays["images"])):
@@ -110,7 +111,12 @@ def of_meshes(
             mesh = model.reconstruct(arrays["images"][i], arrays["cameras"][i], resolution)
         except InputError:
             continue
-        rows.append(mesh_metrics(mesh, *shapes.surface_of(i)))
+        truth = shapes.surface_of(i, 2 * SURFACE)
+        half = min(SURFACE, len(truth[0]) // 2)
+        (a, na), (b, nb) = (tuple(part[s] for part in truth) for s in (np.s_[:half], np.s_[half:]))
+        best = surface_metrics(b, a, nb, na)
+        row = mesh_metrics(mesh, a, na, half)
+        rows.append(row | {f"{key}_ceiling": value for key, value in best.items()})
     found = {f"{name}_{k}": float(np.mean([r[k] for r in rows])) for k in (rows or [{}])[0]}
     return found | {f"{name}_meshes": float(len(rows))}
 

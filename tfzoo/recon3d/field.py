@@ -23,8 +23,8 @@ class Functions:
     """
 
     def __init__(self, model: keras.Model):
-        size, tail = model.image_size, model.encoder.compute_output_shape((None,))[1:]
-        features = (tail, model.encoder.compute_dtype)
+        size = model.image_size
+        features = (model.feature_shape, model.encoder.compute_dtype)
         self.encode = _compiled(
             lambda x: model.encode(x, training=False), ((size, size, 3), "float32")
         )

@@ -74,6 +74,34 @@ def normalised_coordinates(seen: Tensor, distance: float, scale: float = 1.0) ->
     return (seen - shift) * scale
 
 
+def facing_coordinates(cameras: Tensor, seen: Tensor) -> Tensor:
+    """Camera points from the world's origin, in axes that look at it: what looks alike is alike.
+
+    With a = t / |t|, the way to the origin, and A the smallest turn that brings a to the z axis,
+    A (R X + t) - (0, 0, |t|) = A R X. A longer lens from further away (dolly zoom) changes none of
+    it, nor do a crop beside the principal point and a camera that is turned on its spot.
+
+    Args:
+        cameras: [B, V, 3, 7].
+        seen: [B, V, N, 3] of `camera_points`.
+
+    Returns:
+        float32 [B, V, N, 3]; R X + t where a camera stands at the origin, or is absent.
+    """
+    t = cameras[..., 6]
+    size = ops.sqrt(ops.sum(t * t, -1, keepdims=True))
+    way = t / ops.maximum(size, 1e-9)
+    x, y, z = (way[..., i] for i in range(3))
+    part = 1 / ops.maximum(1 + z, 1e-6)  # 0 for an origin right behind, which no camera sees
+    rows = [
+        ops.stack([1 - x * x * part, -x * y * part, -x], -1),
+        ops.stack([-x * y * part, 1 - y * y * part, -y], -1),
+        ops.stack([x, y, z], -1),
+    ]
+    turn = ops.stack(rows, -2)  # [B, V, 3, 3]
+    return ops.matmul(seen - ops.expand_dims(t, 2), ops.swapaxes(turn, -1, -2))
+
+
 def inside_image(pixels: Tensor, depth: Tensor, size: int) -> Tensor:
     """Which points fall into an image of that side and before the camera: bool [B, V, N]."""
     inside = ops.logical_and(pixels >= 0, pixels <= size)
@@ -115,3 +143,44 @@ def sample_features(maps: Tensor, pixels: Tensor, stride: int) -> Tensor:
     weights = ops.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy], -1)
     found = ops.take(ops.reshape(maps, (-1, channels)), cells, axis=0)  # [M, N, 4, C]
     return ops.sum(found * ops.cast(ops.expand_dims(weights, -1), maps.dtype), axis=-2)
+
+
+SILHOUETTES = 3
+"""Channels of `silhouette_maps`."""
+
+
+def silhouette_maps(shapes: Tensor, stride: int) -> Tensor:
+    """Silhouettes, sharp and blurred: how much of the surroundings of a place is the object.
+
+    Blurred ones say how far a place is from the silhouette's edge, which an edge alone does not.
+
+    Args:
+        shapes: float32 [M, S, S, 1], 1 on the object.
+        stride: pixels that a cell of the maps spans.
+
+    Returns:
+        float32 [M, S / stride, S / stride, `SILHOUETTES`]: means over 1, 5 and 17 cells a side.
+    """
+    fine = ops.average_pool(shapes, stride, stride, "valid")
+    # "same" would count what lies beyond the image for nothing: it is background
+    wide = [fine]
+    for side in (5, 17):
+        padded = ops.pad(fine, [(0, 0), (side // 2, side // 2), (side // 2, side // 2), (0, 0)])
+        wide.append(ops.average_pool(padded, side, 1, "valid"))
+    return ops.concatenate(wide, -1)
+
+
+def hull_of(phi: Tensor, weights: Tensor) -> Tensor:
+    """The least over views of the last `SILHOUETTES` channels, for every view: the visual hull.
+
+    Args:
+        phi: [B, V, N, C], the last channels of `silhouette_maps`.
+        weights: [B, V, N], 0 for a view that does not count; 1 everywhere without any.
+
+    Returns:
+        [B, V, N, `SILHOUETTES`].
+    """
+    behind = phi[..., -SILHOUETTES:]
+    counted = ops.where(ops.expand_dims(weights, -1) > 0, behind, ops.ones_like(behind))
+    least = ops.min(counted, axis=1, keepdims=True)
+    return least + ops.zeros_like(behind)

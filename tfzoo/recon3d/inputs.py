@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfzoo.data.shapes.cameras import pack_cameras
 from tfzoo.errors import InputError
+from tfzoo.recon3d.scene import check_views
 
 
 def checked(
@@ -25,7 +23,8 @@ def checked(
 
     Raises:
         InputError: a shape that does not fit, an object without views, too few views for the
-            model, or values that are not finite.
+            model, values that are not finite, or views that no model can make sense of: see
+            `tfzoo.recon3d.scene.check_views`.
     """
     size = model.image_size
     images, cameras, points = _array("images", images), _array("cameras", cameras), points
@@ -46,26 +45,9 @@ def checked(
     if len(views) == 0 or views.min() < least:
         count = 0 if len(views) == 0 else int(views.min())
         raise InputError(f"cameras: an object has {count} views, must have at least {least}")
+    for i, (pictures, around) in enumerate(zip(images, cameras, strict=True)):
+        check_views(pictures, around, model.camera_ranges, None if single else i)
     return images, cameras, points, single
-
-
-def cameras_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Cameras [V, 3, 7] of a user's file: its `cameras`, or its `k`, `r` and `t`.
-
-    Raises:
-        InputError: it has neither, or they are of another shape.
-    """
-    cameras = arrays.get("cameras")
-    if cameras is None:
-        if not {"k", "r", "t"} <= arrays.keys():
-            raise InputError("must hold cameras, or k, r and t")
-        try:
-            cameras = np.asarray(pack_cameras(*(arrays[name] for name in ("k", "r", "t"))))
-        except (ValueError, TypeError) as error:
-            raise InputError(f"k, r, t: {error}") from None
-    if cameras.ndim != 3 or cameras.shape[1:] != (3, 7):
-        raise InputError(f"cameras{list(cameras.shape)} must be [V, 3, 7]")
-    return cameras
 
 
 def _array(name: str, value: ArrayLike) -> np.ndarray:

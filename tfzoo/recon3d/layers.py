@@ -14,7 +14,7 @@ from tfzoo.recon3d import geometry
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
-POINTS = ("none", "world", "camera", "camera+origin")
+POINTS = ("none", "world", "camera", "camera+origin", "facing")
 AGGREGATES = ("mean", "max", "var", "mean_var", "concat")
 
 
@@ -23,15 +23,17 @@ class PointRepresentation(keras.layers.Layer):
     """r_v(X) = g([phi_v(X); rho_v(X)]): a point's features in a view, with where it lies.
 
     rho is nothing, the world's X, the camera's R_v X + t_v, or that and the way o_v - X from the
-    point to the camera. `none` and `camera` do not change if the world is turned; the others do. g
-    is two dense layers, shared by views and points. Which form the paper takes is not known to us;
-    `camera` is our default.
+    point to the camera. `facing`, which is ours, is R_v X in axes that look at the world's origin:
+    it is the same for a longer lens from further away, which sees the same picture. `none`,
+    `camera` and `facing` do not change if the world is turned; the others do. g is two dense
+    layers, shared by views and points. Which form the paper takes is not known to us; `camera` is
+    how we read it, `facing` our default.
 
     Args:
         points: one of `POINTS`.
         width: of g's two layers.
         octaves: of a positional encoding of rho, 0 for none.
-        distance: cameras' mean distance, taken from the camera's depth.
+        distance: cameras' mean distance, taken from the depth of `camera` and `camera+origin`.
         scale: rho is multiplied by it.
         **keywords: `name`, `dtype`, ...
 
@@ -43,7 +45,7 @@ class PointRepresentation(keras.layers.Layer):
 
     def __init__(
         self,
-        points: Annotated[str, OneOf(*POINTS)] = "camera",
+        points: Annotated[str, OneOf(*POINTS)] = "facing",
         width: Count = 64,
         octaves: Natural = 0,
         distance: Positive = 1.6,
@@ -61,7 +63,7 @@ class PointRepresentation(keras.layers.Layer):
     @property
     def extra(self) -> int:
         """How many numbers rho has, encoding included."""
-        size = {"none": 0, "world": 3, "camera": 3, "camera+origin": 6}[self.points]
+        size = {"none": 0, "world": 3, "camera": 3, "camera+origin": 6, "facing": 3}[self.points]
         return size * (1 + 2 * self.octaves)
 
     @override
@@ -76,6 +78,8 @@ class PointRepresentation(keras.layers.Layer):
         seen = geometry.camera_points(cameras, points)
         if self.points == "world":
             found = ops.expand_dims(points, 1) + ops.zeros_like(seen)
+        elif self.points == "facing":
+            found = geometry.facing_coordinates(cameras, seen)
         else:
             found = geometry.normalised_coordinates(seen, self.distance)
         if self.points == "camera+origin":

@@ -23,6 +23,7 @@ NEAR = 1.0
 """Of logits: what comes so near to the level may hide a speck between the first grid's points."""
 
 FORMATS = (".obj", ".ply", ".glb", ".stl", ".off")
+_APART = np.float32(1e-3)
 _CORNERS = list(itertools.product((0, 1), repeat=3))
 _BLOCK = list(itertools.product((0, 1, 2), repeat=3))
 
@@ -154,10 +155,30 @@ def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> trimesh
             f"{float(values.max()):.4g} and must exceed {level:.4g}"
         )
     below = 2 * level - float(values.max())
-    padded = np.pad(values.astype(np.float32), 1, constant_values=below)
+    padded = _off_level(np.pad(values.astype(np.float32), 1, constant_values=below), level)
     vertices, faces, _, _ = measure.marching_cubes(padded, level, gradient_direction="ascent")
     step = 2 * bound / (values.shape[0] - 1)
-    return trimesh.Trimesh((vertices - 1) * step - bound, faces, process=True)
+    return trimesh.Trimesh((vertices - 1) * step - bound, faces, process=False)
+
+
+def _off_level(values: np.ndarray, level: float) -> np.ndarray:
+    """Values of which none is so near to the level that a vertex falls onto the grid's point.
+
+    Such vertices, one on each edge that meets there, are one place: their triangles have no area,
+    and without them, or with the vertices merged, the surface is no longer closed. They are moved
+    `_APART` of an edge away, on their side.
+    """
+    over = values - np.float32(level)
+    near = np.argwhere(np.abs(over) <= _APART * np.ptp(over))
+    own, last = over[tuple(near.T)], np.array(over.shape) - 1
+    steep = np.zeros_like(own)  # the largest step across the level to a neighbour
+    for axis, side in itertools.product(range(3), (-1, 1)):
+        other = over[tuple(np.clip(near + side * np.eye(3, dtype=int)[axis], 0, last).T)]
+        np.maximum(steep, np.where((other > 0) != (own > 0), np.abs(other - own), 0), out=steep)
+    moved = np.maximum(np.abs(own), _APART * steep) * np.where(own > 0, 1, -1)
+    found = values.copy()
+    found[tuple(near.T)] = moved + np.float32(level)
+    return found
 
 
 def extract_mesh(

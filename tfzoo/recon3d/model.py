@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import keras
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import override
 
 from tfzoo.config import Count, Natural, OneOf, Parts, Positive
+from tfzoo.errors import InputError
 from tfzoo.recon3d import geometry, inputs
 from tfzoo.recon3d.decoder import INPUTS, Kind, OccupancyDecoder
 from tfzoo.recon3d.encoders import ENCODERS
@@ -24,6 +26,9 @@ from tfzoo.typing import Shape, Tensor
 
 if TYPE_CHECKING:
     import trimesh
+
+SHADED = 250 / 127.5 - 1
+"""Pixels, in [-1, 1], that are darker in a colour are the object's."""
 
 
 @serializable("recon3d")
@@ -43,10 +48,14 @@ class OccupancyReconstructor(ZooModel):
         encoder: `global`, `unet` or `local`: see `ENCODERS`.
         features: C of a view's map or code.
         encoder_width: see the encoders.
+        silhouette: ours: the encoder has each view's silhouette, all that is not nearly white, as
+            a fourth channel.
+        hull: ours: a point comes with what `geometry.silhouette_maps` has where each view sees it,
+            and with the least of these over views, which is the visual hull; not for `global`.
         points: see `PointRepresentation`.
         point_width: of r.
         octaves: see `PointRepresentation`.
-        distance: mean distance of the cameras from the objects.
+        distance: mean distance of the cameras from the objects, for `points=camera`.
         aggregate: see `ViewAggregation`.
         views: at most, of the aggregate `concat` only.
         visibility: views that do not have a point in their image do not count for it.
@@ -55,6 +64,9 @@ class OccupancyReconstructor(ZooModel):
         blocks: see `OccupancyDecoder`.
         decoder_input: `condition` or `world`.
         threshold: probability from which a point counts as inside; may be set after training.
+        camera_ranges: from which to which the cameras of the training data were, by the names of
+            `CameraRanges`: `occupancy` and `reconstruct` refuse others; None, also as an attribute,
+            takes all.
         **keywords: `name`, `dtype`, ...
 
     Input: images [B, V, S, S, 3] raw pixels from 0 to 255, cameras [B, V, 3, 7] (`pack_cameras`),
@@ -70,7 +82,9 @@ class OccupancyReconstructor(ZooModel):
         encoder: Annotated[str, OneOf(*ENCODERS)] = "unet",
         features: Count = 32,
         encoder_width: Count = 24,
-        points: Annotated[str, OneOf(*POINTS)] = "camera",
+        silhouette: bool = False,
+        hull: bool = False,
+        points: Annotated[str, OneOf(*POINTS)] = "facing",
         point_width: Count = 64,
         octaves: Natural = 0,
         distance: Positive = 1.6,
@@ -82,14 +96,26 @@ class OccupancyReconstructor(ZooModel):
         blocks: Parts = 3,
         decoder_input: Annotated[str, OneOf(*INPUTS)] = "condition",
         threshold: Annotated[float, Gt(0), Lt(1)] = 0.5,
+        camera_ranges: Mapping[str, Sequence[float]] | None = None,
         **keywords: Any,
     ):
         super().__init__(autocast=False, **keywords)
+        self.camera_ranges = None if camera_ranges is None else dict(camera_ranges)
         self.image_size, self.visibility, self.threshold = image_size, visibility, threshold
         policy = self.dtype_policy
         self.encoder = ENCODERS[encoder](
-            image_size, features, encoder_width, dtype=policy, name="encoder"
+            image_size,
+            features,
+            encoder_width,
+            4 if silhouette else 3,
+            dtype=policy,
+            name="encoder",
         )
+        self.silhouette, self.hull = silhouette, hull
+        if hull and self.encoder.stride is None:
+            raise InputError(
+                "hull=True: must be False for encoder='global', whose code has no place"
+            )
         self.point = PointRepresentation(
             points, point_width, octaves, distance, dtype=policy, name="point"
         )
@@ -98,7 +124,8 @@ class OccupancyReconstructor(ZooModel):
             decoder_width, blocks, decoder, decoder_input, dtype=policy, name="decoder"
         )
         xyz, cameras = (None, None, 3), (None, None, 3, 7)
-        self.point.build((None, None, None, features), xyz, cameras)
+        extra = 2 * geometry.SILHOUETTES if hull else 0
+        self.point.build((None, None, None, features + extra), xyz, cameras)
         self.decoder.build((None, None, self.aggregate.width(point_width)), xyz)
         self.built = True
         self._functions = Functions(self)
@@ -112,10 +139,24 @@ class OccupancyReconstructor(ZooModel):
         """Raw pixels to [-1, 1], float32."""
         return ops.cast(images, "float32") / 127.5 - 1.0
 
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """Of a view's features as `encode` gives them: [H, W, C], or [C] of a code."""
+        *places, channels = self.encoder.compute_output_shape((None,))[1:]
+        return (*places, channels + (geometry.SILHOUETTES if self.hull else 0))
+
     def encode(self, images: Tensor, training: bool | None = None) -> Tensor:
-        """Features of views [B, V, S, S, 3]: [B, V, H, W, C], or codes [B, V, C]."""
+        """Features of views [B, V, S, S, 3]: [B, V, H, W, C], or codes [B, V, C].
+
+        With `hull`, the last channels are those of `geometry.silhouette_maps`.
+        """
         flat = ops.reshape(self.prepare(images), (-1, self.image_size, self.image_size, 3))
-        found = self.encoder(flat, training=training)
+        shape = ops.cast(ops.any(flat < SHADED, axis=-1, keepdims=True), "float32")
+        given = ops.concatenate([flat, 2 * shape - 1], -1) if self.silhouette else flat
+        found = self.encoder(given, training=training)
+        if self.hull:
+            maps = geometry.silhouette_maps(shape, self.encoder.stride)
+            found = ops.concatenate([found, ops.cast(maps, found.dtype)], -1)
         lead = ops.shape(images)[:2]
         return ops.reshape(found, (*lead, *found.shape[1:]))
 
@@ -140,6 +181,8 @@ class OccupancyReconstructor(ZooModel):
         if self.visibility:
             inside = geometry.inside_image(pixels, seen[..., 2], self.image_size)
             weights = weights * ops.cast(inside, "float32")
+        if self.hull:
+            phi = ops.concatenate([phi, geometry.hull_of(phi, weights)], -1)
         r = self.point(phi, points, cameras)
         return self.decoder(self.aggregate(r, weights), points, training=training)
 
@@ -168,7 +211,8 @@ class OccupancyReconstructor(ZooModel):
             float32 [B, N], or [N].
 
         Raises:
-            InputError: shapes that do not fit, an object without views, or values not finite.
+            InputError: shapes that do not fit, an object without views, values not finite, or
+                views that do not show an object in the unit cube: the camera's number, and why.
         """
         images, cameras, points, single = inputs.checked(self, images, cameras, points)
         found = probabilities(self.field(images, cameras)(points))
@@ -196,6 +240,9 @@ class OccupancyReconstructor(ZooModel):
         Raises:
             InputError: see `occupancy`; a wrong resolution; no surface at the threshold.
         """
+        shape = np.shape(images)
+        if len(shape) == 5:
+            raise InputError(f"images{list(shape)}: must be of one object, [V, S, S, 3]")
         images, cameras, _, _ = inputs.checked(self, images, cameras, np.zeros((1, 3)))
         field = self.field(images[:1], cameras[:1])
         limit = self.threshold if threshold is None else threshold
@@ -230,5 +277,8 @@ class OccupancyReconstructor(ZooModel):
         return keras.KerasTensor(points.shape[:2], "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """With the threshold as it stands: validation moves it."""
-        return super().get_config() | {"threshold": float(self.threshold)}
+        """With the threshold and the cameras' ranges as they stand: they may be set."""
+        ranges = self.camera_ranges
+        if ranges is not None:
+            ranges = {name: [float(end) for end in ends] for name, ends in ranges.items()}
+        return super().get_config() | {"threshold": float(self.threshold), "camera_ranges": ranges}

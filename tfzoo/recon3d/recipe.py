@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
@@ -11,22 +11,24 @@ import numpy as np
 
 from tfzoo import data
 from tfzoo.config import check
-from tfzoo.data.shapes.catalogue import count_shapes, posed_shapes
+from tfzoo.data.shapes.cameras import cameras_of
+from tfzoo.data.shapes.captures import read_capture
+from tfzoo.data.shapes.catalogue import camera_ranges, count_shapes, posed_shapes
 from tfzoo.data.shapes.posed import PosedShapes
 from tfzoo.errors import InputError
 from tfzoo.recipe import Recipe
 from tfzoo.recon3d import evaluation
 from tfzoo.recon3d.config import ReconstructionConfig
-from tfzoo.recon3d.inputs import cameras_of
 from tfzoo.recon3d.meshes import FORMATS, save_mesh
 from tfzoo.recon3d.metrics import OccupancyIoU
 from tfzoo.recon3d.model import OccupancyReconstructor
+from tfzoo.recon3d.scene import reconstruct_capture
 from tfzoo.recon3d.signatures import signatures
 from tfzoo.registry import task
 from tfzoo.serving import Signature
 from tfzoo.training.run import Run
 
-_KNOWN, _GUESS = {"tfzoo_solids": 240}, 1000
+_KNOWN, _GUESS = {"tfzoo_solids": 240, "varied_solids": 512}, 1000
 """Training shapes of data that a dry run does not prepare."""
 
 
@@ -94,7 +96,9 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
 
     def build(self, config: ReconstructionConfig, info: data.Info) -> keras.Model:
         """The network, compiled: binary cross-entropy over points, Adam."""
-        model = OccupancyReconstructor(**config.keywords())
+        ranges = camera_ranges(config.data)
+        known = None if ranges is None else asdict(ranges)
+        model = OccupancyReconstructor(**config.keywords(), camera_ranges=known)
         rate: Any = config.rate
         if config.decay == "cosine":
             steps = config.epochs * info.steps_per_epoch
@@ -150,3 +154,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
             arrays = {name: value[0] for name, value in arrays.items()}
         mesh = model.reconstruct(arrays["images"], cameras_of(arrays))
         save_mesh(mesh, path)
+
+    def save_folder(self, model: keras.Model, folder: str, path: str) -> None:
+        """The mesh of a capture: see `tfzoo.data.shapes.captures`."""
+        save_mesh(reconstruct_capture(model, read_capture(folder)), path)

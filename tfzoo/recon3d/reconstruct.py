@@ -1,10 +1,13 @@
-"""A mesh file from images and cameras: `python -m tfzoo.recon3d.reconstruct MODEL IMAGES ...`.
+"""A mesh file from photographs and their cameras: `python -m tfzoo.recon3d.reconstruct MODEL ...`.
 
+    python -m tfzoo.recon3d.reconstruct recon3d/solids capture/ --output x.glb
     python -m tfzoo.recon3d.reconstruct recon3d/solids a.png b.png --cameras c.npz --output x.obj
 
-The cameras' file has `cameras` [V, 3, 7], or `k` [V, 3, 3], `r` [V, 3, 3] and `t` [V, 3]: OpenCV's
-axes, world to camera, in pixels of the image files. Images must be square, the background white
-(transparent parts become so); they and their cameras are brought to the model's size.
+A folder is a capture as NeRF, COLMAP, OpenCV or 3D-R2N2 have it (`tfzoo.data.shapes.captures`): the
+object is found in it, and the mesh is in the capture's own coordinates and units. Image files by
+themselves, the background white or transparent, need `--cameras`: a file of `cameras` [V, 3, 7], or
+`k` [V, 3, 3], `r` [V, 3, 3] and `t` [V, 3], of the unit cube that the object is in: OpenCV's axes,
+world to camera, in pixels of the image files. Images may have any size.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ import numpy as np
 
 from tfzoo import zoo
 from tfzoo.config import check
-from tfzoo.data.shapes.cameras import resized
+from tfzoo.data.shapes.cameras import cameras_of
+from tfzoo.data.shapes.captures import of_files, read_capture
 from tfzoo.errors import InputError
 from tfzoo.files import expanded, read_npz
-from tfzoo.recon3d.inputs import cameras_of
 from tfzoo.recon3d.meshes import FORMATS, save_mesh
+from tfzoo.recon3d.scene import reconstruct_capture
 
 
 def read_cameras(path: str) -> np.ndarray:
@@ -38,33 +42,12 @@ def read_cameras(path: str) -> np.ndarray:
         raise InputError(f"--cameras={path!r}: {error}") from None
 
 
-def read_image(path: str, size: int) -> tuple[np.ndarray, float]:
-    """Raw pixels float32 [size, size, 3] on white, and how many times as wide they now are.
-
-    Raises:
-        InputError: no such file, no image, or not square.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            flat = Image.alpha_composite(white, image).convert("RGB")
-    except OSError as error:
-        raise InputError(f"image {path!r}: cannot be read: {error}") from None
-    if flat.width != flat.height:
-        raise InputError(f"image {path!r}: is {flat.width} x {flat.height}, must be square")
-    small = flat if flat.width == size else flat.resize((size, size), Image.Resampling.BOX)
-    return np.asarray(small, np.float32), size / flat.width
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line: 0, or 2 with one line that says what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a name of `tfzoo list models`, a run, or a .keras file")
-    parser.add_argument("images", nargs="+", type=expanded, help="one file a view")
-    parser.add_argument("--cameras", required=True, help=".npz, see the module")
+    parser.add_argument("images", nargs="+", type=expanded, help="a capture, or one file a view")
+    parser.add_argument("--cameras", help=".npz, of files: see the module")
     parser.add_argument("--output", required=True, help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("--resolution", type=int, default=64, help="cells a side")
     parser.add_argument("--threshold", type=float, help="default: the model's")
@@ -80,17 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: argparse.Namespace) -> None:
     suffix = Path(words.output).suffix.lower()
     check(suffix in FORMATS, "--output", words.output, f"a name that ends in {', '.join(FORMATS)}")
-    cameras = read_cameras(words.cameras)
-    check(
-        len(cameras) == len(words.images), "--cameras", len(cameras), f"{len(words.images)} cameras"
-    )
+    if words.cameras is None:
+        folder = len(words.images) == 1 and Path(words.images[0]).is_dir()
+        check(folder, "--cameras", None, "given for image files; a folder has them")
+        capture = read_capture(words.images[0])
+    else:
+        cameras, many = read_cameras(words.cameras), len(words.images)
+        check(len(cameras) == many, "--cameras", len(cameras), f"{many} cameras")
+        capture = of_files(words.images, cameras)
     model = zoo.load(words.model)
-    read = [read_image(path, model.image_size) for path in words.images]
-    images = np.stack([image for image, _ in read])
-    cameras = np.stack([resized(c, f) for c, (_, f) in zip(cameras, read, strict=True)])
-    mesh = model.reconstruct(images, cameras, words.resolution, words.threshold)
+    mesh = reconstruct_capture(model, capture, words.resolution, words.threshold)
     path = save_mesh(mesh, words.output)
-    print(f"{path}: {len(mesh.vertices)} vertices, volume {mesh.volume:.4f}")
+    print(f"{path}: {len(mesh.vertices)} vertices, volume {mesh.volume:.4g}")
 
 
 if __name__ == "__main__":

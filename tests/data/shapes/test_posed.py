@@ -1,10 +1,12 @@
 """Solids, meshes made solid, and ShapeNet's files: what is inside, and where cameras stand."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 import trimesh
+from scipy import spatial
 
 from tfzoo.data import DataConfig, builder
 from tfzoo.data.shapes import cameras as pinhole
@@ -101,19 +103,92 @@ def slivers(count):
     return np.concatenate([ring, ring + [0, 0, 1]]), np.concatenate(faces)
 
 
-def test_slivers_are_covered_with_fewer_rows_of_points(monkeypatch):
+def test_slivers_are_covered_by_few_points(monkeypatch):
     vertices, faces = slivers(60)
-    whole = mesh_solid(vertices, faces, 24)
-    monkeypatch.setattr(mesh_solids, "_FEW", 1000)
-    thinned = mesh_solid(vertices, faces, 24)
-    np.testing.assert_array_equal(whole.values < 0, thinned.values < 0)
-    points = lambda: sum(len(p) for p in mesh_solids._covered(vertices[faces], 0.02))  # noqa: E731
-    few = points()
-    monkeypatch.setattr(mesh_solids, "_FEW", 2**26)
-    assert few < points() / 5
+    triangles = vertices[faces]
+    points = np.concatenate(list(mesh_solids._covered(triangles, 0.02)))
+    assert len(points) < 120 * 51 * 4  # a row for each 0.02 of their width of 0.03
+    # wherever on the surface, a point is near
+    rng = np.random.default_rng(0)
+    weights = rng.dirichlet(np.ones(3), 2000)
+    anywhere = np.einsum("pk,pkd->pd", weights, triangles[rng.integers(0, 120, 2000)])
+    assert spatial.cKDTree(points).query(anywhere)[0].max() < 0.02
     monkeypatch.setattr(mesh_solids, "_MOST", 1000)
     with pytest.raises(InputError, match=r"120 faces are so large that \d+ points .* at most 1000"):
         mesh_solid(vertices, faces)
+
+
+def test_memory_does_not_grow_with_slivers():
+    vertices, faces = slivers(1600)
+    tracemalloc.start()
+    mesh_solid(vertices, faces)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6
+
+
+@pytest.mark.parametrize("make", ["icosphere", "box", "torus", "capsule"])
+def test_a_closed_mesh_is_exactly_what_it_encloses(make):
+    mesh = getattr(trimesh.creation, make)(
+        **{"torus": {"major_radius": 1, "minor_radius": 0.3}}.get(make, {})
+    )
+    solid = mesh_solid(np.asarray(mesh.vertices), np.asarray(mesh.faces), 48)
+    assert solid.ratio == pytest.approx(1, abs=0.03)
+    mesh.apply_translation(-mesh.bounds.mean(0))
+    mesh.apply_scale(1 / mesh.extents.max())
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 3)).astype("f4")
+    inside = solid.inside(x)
+    assert inside.mean() == pytest.approx(mesh.volume, rel=0.05)
+    # the grid agrees, but for what is near the surface
+    far = np.abs(solid(x)) > 0.02
+    np.testing.assert_array_equal(inside[far], solid(x)[far] < 0)
+    assert (inside != (solid(x) < 0)).mean() < 0.01
+    points, normals = solid.surface(4000, np.random.RandomState(0))
+    assert points.dtype == np.float32 and np.allclose(
+        np.linalg.norm(normals, axis=-1), 1, atol=1e-5
+    )
+    assert (
+        not solid.inside(points + 1e-3 * normals).any()
+        and solid.inside(points - 1e-3 * normals).all()
+    )
+
+
+def test_winding_numbers_are_those_of_solid_angles():
+    a, b = trimesh.creation.icosphere(2, 0.4), trimesh.creation.box((0.5, 0.5, 0.5))
+    b.apply_translation((0.2, 0, 0))
+    cavity = trimesh.creation.icosphere(1, 0.2)
+    triangles = np.concatenate([a.triangles, b.triangles, cavity.triangles[:, ::-1]])
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (500, 3))
+    r = triangles[None] - x[:, None, None]
+    n = np.linalg.norm(r, axis=-1)
+    below = n.prod(-1) + sum(
+        (r[:, :, i] * r[:, :, j]).sum(-1) * n[:, :, k]
+        for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1))
+    )
+    angles = 2 * np.arctan2(np.linalg.det(r), below).sum(1) / (4 * np.pi)
+    found = mesh_solids.winding_numbers(triangles, x)
+    np.testing.assert_array_equal(found, np.rint(angles))
+    assert set(found) == {0, 1, 2}
+    # two bodies through each other: what they share is inside once, walls in it are no surface
+    both = np.concatenate([a.triangles, b.triangles]).reshape(-1, 3)
+    solid = mesh_solid(both, np.arange(len(both)).reshape(-1, 3), 32)
+    points, normals = solid.surface(500, np.random.RandomState(0))
+    assert not solid.inside(points + 1e-3 * normals).any()
+
+
+def test_a_mesh_is_closed_if_its_edges_cancel():
+    box = trimesh.creation.box()
+    vertices, faces = np.asarray(box.vertices), np.asarray(box.faces)
+    assert mesh_solids.is_closed(vertices, faces)
+    assert mesh_solids.is_closed(vertices[faces.ravel()], np.arange(36).reshape(-1, 3))  # a soup
+    assert not mesh_solids.is_closed(vertices, faces[1:])
+    flipped = np.concatenate([faces[:1, ::-1], faces[1:]])
+    assert not mesh_solids.is_closed(vertices, flipped)
+    assert type(mesh_solid(vertices, flipped, 24)) is GridSolid
+    thin = trimesh.creation.box((1, 0.7, 0.004))  # less than a cell thick
+    solid = mesh_solid(np.asarray(thin.vertices), np.asarray(thin.faces), 48)
+    assert solid(np.zeros((1, 3), "f4"))[0] < 0  # pictures show it
+    assert not solid.inside(np.array([[0, 0, 0.01]])).any()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ i + 1/2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
+
+from tfzoo.errors import InputError
 
 R2N2_SIZE = 137
 """Pixels of 3D-R2N2's renderings."""
@@ -18,12 +23,79 @@ R2N2_DISTANCE = 1.75
 _R2N2_FOCAL = 35 / 32  # lens over sensor, in image widths
 
 
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class CameraRanges:
+    """From which to which cameras of training data are drawn; all look at the origin.
+
+    Attributes:
+        focal: in image widths, drawn evenly by its logarithm.
+        distance: from the origin; where `focal` varies it follows from `scale`.
+        scale: focal / distance, the image widths that a length of 1 at the origin has.
+        elevation: degrees above the plane of x and z.
+        roll: degrees around the line of sight.
+    """
+
+    focal: Range
+    distance: Range
+    scale: Range
+    elevation: Range
+    roll: Range = (0.0, 0.0)
+
+    def draw(self, count: int, size: int, rng: np.random.RandomState) -> np.ndarray:
+        """Cameras float64 [count, 3, 7] for images of `size`, all around."""
+        return np.stack([self._draw(size, rng) for _ in range(count)])
+
+    def _draw(self, size: int, rng: np.random.RandomState) -> np.ndarray:
+        azimuth, elevation = rng.uniform(0, 360), rng.uniform(*self.elevation)
+        if self.focal[0] == self.focal[1]:
+            focal, distance = self.focal[0], rng.uniform(*self.distance)
+        else:  # a longer lens from further away: dolly zoom
+            focal = float(np.exp(rng.uniform(*np.log(self.focal))))
+            distance = float(np.clip(focal / rng.uniform(*self.scale), *self.distance))
+        roll = rng.uniform(*self.roll) if self.roll[0] < self.roll[1] else 0.0
+        return orbit(azimuth, elevation, distance, focal * size, size, roll)
+
+
+R2N2_LIKE = CameraRanges(
+    (_R2N2_FOCAL, _R2N2_FOCAL),
+    (1.6, 1.9),
+    (_R2N2_FOCAL / 1.9, _R2N2_FOCAL / 1.6),
+    (5.0, 45.0),
+)
+"""3D-R2N2's lens, and about its distances."""
+
+VARIED = CameraRanges((0.8, 4.0), (1.25, 8.0), (0.5, 0.65), (-20.0, 70.0), (-20.0, 20.0))
+"""From wide lenses nearby to long ones far away, from below and above, askew."""
+
+
 def pack_cameras(k: np.ndarray, r: np.ndarray, t: np.ndarray) -> np.ndarray:
     """Cameras float64 [..., 3, 7] of K [..., 3, 3], R [..., 3, 3] and t [..., 3]."""
     shape = np.broadcast_shapes(np.shape(k), np.shape(r))
     k, r = (np.broadcast_to(np.asarray(x, np.float64), shape) for x in (k, r))
     t = np.broadcast_to(np.asarray(t, np.float64), shape[:-1])
     return np.concatenate([k, r, t[..., None]], -1)
+
+
+def cameras_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Cameras [V, 3, 7] of a user's file: its `cameras`, or its `k`, `r` and `t`.
+
+    Raises:
+        InputError: it has neither, or they are of another shape.
+    """
+    cameras = arrays.get("cameras")
+    if cameras is None:
+        if not {"k", "r", "t"} <= arrays.keys():
+            raise InputError("must hold cameras, or k, r and t")
+        try:
+            cameras = np.asarray(pack_cameras(*(arrays[name] for name in ("k", "r", "t"))))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"k, r, t: {error}") from None
+    if cameras.ndim != 3 or cameras.shape[1:] != (3, 7):
+        raise InputError(f"cameras{list(cameras.shape)} must be [V, 3, 7]")
+    return cameras
 
 
 def intrinsics(focal: float, size: int) -> np.ndarray:
@@ -46,11 +118,18 @@ def look_at(centre: np.ndarray, target: np.ndarray, up: np.ndarray) -> tuple[np.
     return r, -r @ np.asarray(centre, np.float64)
 
 
-def orbit(azimuth: float, elevation: float, distance: float, focal: float, size: int) -> np.ndarray:
-    """A camera [3, 7] on a sphere around the origin, y up, angles in degrees."""
-    a, e = np.deg2rad([azimuth, elevation])
+def orbit(
+    azimuth: float, elevation: float, distance: float, focal: float, size: int, roll: float = 0.0
+) -> np.ndarray:
+    """A camera [3, 7] on a sphere around the origin, y up, angles in degrees.
+
+    A positive `roll` turns the camera to its right about the line of sight.
+    """
+    a, e, w = np.deg2rad([azimuth, elevation, roll])
     centre = distance * np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])
-    return pack_cameras(intrinsics(focal, size), *look_at(centre, np.zeros(3), np.eye(3)[1]))
+    r, t = look_at(centre, np.zeros(3), np.eye(3)[1])
+    lean = np.array([[np.cos(w), np.sin(w), 0], [-np.sin(w), np.cos(w), 0], [0, 0, 1]])
+    return pack_cameras(intrinsics(focal, size), lean @ r, lean @ t)
 
 
 def from_r2n2(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,16 @@ from tfzoo.config import check
 from tfzoo.data import memory
 from tfzoo.data.config import DataConfig
 from tfzoo.data.prepare import builder, split
+from tfzoo.data.shapes.cameras import R2N2_LIKE, VARIED, CameraRanges
 from tfzoo.data.shapes.posed import SPLITS, PosedShapes, ShapesConfig, from_arrays
 from tfzoo.data.splits import drawn
 from tfzoo.errors import InputError
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
+
+VARIED_SOLIDS = "varied_solids"
+"""Solids that are made while a model trains."""
 
 SHAPENET = ("shapenet_occupancy",)
 """Data that are read in place, by path: Occupancy Networks' preprocessed ShapeNet."""
@@ -39,6 +44,11 @@ def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
         from tfzoo.data.shapes.shapenet import shapenet_shapes
 
         return shapenet_shapes(config, size)
+    if config.name == VARIED_SOLIDS:
+        from tfzoo.data.shapes.varied_solids import varied_solids
+
+        check(not config.unseen, "data.unseen", list(config.unseen), "empty: the data have a split")
+        return varied_solids(size)
     found = builder(DataConfig(config.name, config.data_dir, config.path, on_error=config.on_error))
     features = found.info.features
     check("cameras" in features, "data.name", config.name, "data of posed shapes")
@@ -72,6 +82,13 @@ def count_shapes(config: ShapesConfig, size: int) -> int | None:
     return len(_parts(labels, names, config.unseen)["train"])
 
 
+def camera_ranges(config: ShapesConfig) -> CameraRanges | None:
+    """Where the cameras of the data's views are; None of views that others made."""
+    return {"tfzoo_solids": R2N2_LIKE, "tfzoo_meshes": VARIED, VARIED_SOLIDS: VARIED}.get(
+        config.name
+    )
+
+
 def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedShapes]:
     """The four splits of shapes: see `posed_shapes`.
 
@@ -100,6 +117,15 @@ def _parts(
 
 
 def _read(found: tfds.core.DatasetBuilder, name: str, names: Sequence[str]) -> PosedShapes:
+    from tfzoo.data.shapes import meshes, solids
     from tfzoo.data.shapes.shape_samples import UNIFORM
 
-    return from_arrays(memory.arrays(split(found, name)), names, UNIFORM)
+    arrays = memory.arrays(split(found, name))
+    if found.name == "tfzoo_solids":
+        return from_arrays(arrays, names, UNIFORM, functools.partial(solids.surface, name))
+    if "number" not in arrays:
+        return from_arrays(arrays, names, UNIFORM)
+    path, numbers = found.builder_config.path, arrays["number"]
+    return from_arrays(
+        arrays, names, UNIFORM, lambda i, count: meshes.surface(path, int(numbers[i]), count)
+    )

@@ -1,11 +1,13 @@
-"""Any triangle mesh as a solid: its surface and what it encloses, as a grid of distances."""
+"""Any triangle mesh as a solid: what it encloses exactly if it is closed, else a shell of walls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+from typing_extensions import override
 
+from tfzoo.data.shapes.raycast import Body
 from tfzoo.errors import InputError
 
 CELLS = 96
@@ -14,22 +16,31 @@ CELLS = 96
 _CHUNK = 2**20
 """Points that are held at a time, on the surface of a mesh."""
 
-_FEW, _MOST = 2**26, 2**31
+_PAIRS = 2**20
+"""Pairs of a triangle and a point that are held at a time."""
+
+_MOST = 2**31
 
 _MARGIN = 6
 _SMOOTH = 0.5  # voxels: takes the edge off the steps, and leaves rods of one voxel standing
+_FINE = 2
+"""Points of the surface that distances are measured to, along a voxel's side."""
+
+_BESIDE = 1e-4
+"""How far from the surface its two sides are looked at."""
 
 
-class GridSolid:
+class GridSolid(Body):
     """A signed distance field on a grid, interpolated between its points; positive outside.
 
     Args:
         values: signed distances [n, n, n] at the centres of cells.
         cell: side of a cell.
+        ratio: the solid's volume over what the mesh encloses, of which it is made.
     """
 
-    def __init__(self, values: np.ndarray, cell: float):
-        self.values, self.cell = values.astype(np.float32), cell
+    def __init__(self, values: np.ndarray, cell: float, ratio: float = 1.0):
+        self.values, self.cell, self.ratio = values.astype(np.float32), cell, ratio
         self.half = cell * (values.shape[0] - 1) / 2
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
@@ -44,11 +55,56 @@ class GridSolid:
         return np.where(beyond > 0, np.maximum(found, beyond), found).astype(np.float32)
 
 
-def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> GridSolid:
-    """The solid of a mesh that need not be closed, its box centred, the longest side 1.
+class ClosedSolid(GridSolid):
+    """What a closed mesh encloses, to float64's precision; distances are those of the grid.
 
-    Voxels that the surface passes, and all that these wall off from the outside, are solid; an open
-    mesh thus becomes a shell. The surface lies up to a voxel outside of the walls' centres.
+    Where walls are thinner than a cell, the grid, which pictures are made of, has them a cell
+    thick, so that they are seen; `inside` and `surface` have them as they are.
+
+    Args:
+        values: see `GridSolid`.
+        cell: see `GridSolid`.
+        triangles: of the mesh [M, 3, 3].
+        ratio: see `GridSolid`.
+    """
+
+    def __init__(self, values: np.ndarray, cell: float, triangles: np.ndarray, ratio: float):
+        super().__init__(values, cell, ratio)
+        self.triangles = triangles
+
+    @override
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        return winding_numbers(self.triangles, points) != 0
+
+    @override
+    def surface(self, count: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        edges = self.triangles[:, 1:] - self.triangles[:, :1]
+        normals = np.cross(edges[:, 0], edges[:, 1])
+        areas = np.linalg.norm(normals, axis=-1)
+        parts, have = [], 0
+        while have < count:
+            of = rng.choice(len(areas), 2 * count, p=areas / areas.sum())
+            u, v = rng.uniform(size=(2, len(of), 1))
+            u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+            at = self.triangles[of, 0] + u * edges[of, 0] + v * edges[of, 1]
+            out = normals[of] / areas[of, None]
+            above, below = (self.inside(at + s * _BESIDE * out) for s in (1, -1))
+            wall = above != below  # walls between two insides are no surface
+            parts.append(np.stack([at, np.where(below[:, None], out, -out)])[:, wall])
+            have += int(wall.sum())
+            if have == 0:
+                raise InputError("mesh: encloses nothing, all its walls lie on each other")
+        points, ways = np.concatenate(parts, 1)[:, :count].astype(np.float32)
+        return points, ways
+
+
+def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> GridSolid:
+    """The solid of a mesh, its box centred, the longest side 1.
+
+    What a closed mesh encloses (`is_closed`) is exactly inside. Of an open one, voxels that the
+    surface passes, and all that these wall off from the outside, are solid; it thus becomes a
+    shell, its surface up to a voxel outside of the walls' centres. `ratio` says by how much the
+    voxels inside exceed the volume that the triangles enclose by the divergence theorem.
 
     Args:
         vertices: [N, 3].
@@ -68,15 +124,121 @@ def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> G
     triangles = (triangles - (low + high) / 2) / side
     cell = 1 / (cells - 1)  # the walls' voxels lie within the unit cube
     n = cells + 2 * _MARGIN
+    volume = abs(float(np.linalg.det(triangles).sum())) / 6
+    if volume > 0 and is_closed(np.asarray(vertices), np.asarray(faces)):
+        values, solid = _closed_grid(triangles, cell, n)
+        return ClosedSolid(values, cell, triangles, solid.sum() * cell**3 / volume)
     walls = np.zeros((n, n, n), bool)
     for points in _covered(triangles, cell / 2):
-        index = np.rint(points / cell + (n - 1) / 2).astype(int)
-        walls[tuple(index.T)] = True
+        walls[tuple(_voxels(points, cell, n).T)] = True
     solid = ndimage.binary_fill_holes(walls)
     outside = ndimage.distance_transform_edt(~solid)
     inside = ndimage.distance_transform_edt(solid)
     values = np.where(solid, -inside, outside - 1) * cell
-    return GridSolid(ndimage.gaussian_filter(values, _SMOOTH), cell)
+    ratio = solid.sum() * cell**3 / volume if volume > 0 else np.inf
+    return GridSolid(ndimage.gaussian_filter(values, _SMOOTH), cell, ratio)
+
+
+def is_closed(vertices: np.ndarray, faces: np.ndarray) -> bool:
+    """Whether every edge is passed as often one way as the other, equal vertices taken for one.
+
+    Such triangles wind a whole number of times around every point. Neighbours of different
+    orientation are not closed in this sense.
+    """
+    _, index = np.unique(vertices, axis=0, return_inverse=True)
+    edges = index.reshape(-1)[faces[:, [[0, 1], [1, 2], [2, 0]]]].reshape(-1, 2).astype(np.int64)
+    there, back = (np.sort(a * len(vertices) + b) for a, b in (edges.T, edges[:, ::-1].T))
+    return bool((there == back).all())
+
+
+def winding_numbers(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """How often a closed surface winds around points, 0 outside: int [N].
+
+    The crossings of a ray from each point, counted by the side that they come from. All is turned
+    first, so that no ray meets an edge, e.g. of a box. Triangles meet only the points beside them,
+    in chunks of `_PAIRS`.
+
+    Args:
+        triangles: [M, 3, 3] of a surface for which `is_closed` holds.
+        points: [N, 3].
+    """
+    corners = (triangles @ _TURN).astype(np.float64)
+    points = np.asarray(points, np.float64) @ _TURN
+    order = np.argsort(points[:, 0])
+    x, y, z = points[order].T
+    low, high = corners.min(1), corners.max(1)
+    start, stop = np.searchsorted(x, low[:, 0]), np.searchsorted(x, high[:, 0], "right")
+    counts, total = stop - start, np.zeros(len(points), np.int64)
+    ends = np.cumsum(counts)
+    splits = np.searchsorted(ends, np.arange(_PAIRS, int(ends[-1]) + _PAIRS, _PAIRS))
+    for part in np.split(np.arange(len(corners)), np.unique(splits)):
+        many = counts[part]
+        of = np.repeat(part, many)
+        at = np.arange(len(of)) + np.repeat(start[part] - (np.cumsum(many) - many), many)
+        keep = (y[at] >= low[of, 1]) & (y[at] <= high[of, 1]) & (z[at] <= high[of, 2])
+        of, at = of[keep], at[keep]
+        relative = corners[of] - np.stack([x[at], y[at], z[at]], -1)[:, None]
+        a, b = relative, np.roll(relative, -1, 1)
+        area = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]  # of the edge and the ray [P, 3]
+        hit = (area > 0).all(-1) | (area < 0).all(-1)
+        # corner i lies opposite of edge i + 1, whose area is its weight
+        height = (np.roll(area, -1, 1) * relative[..., 2]).sum(-1)
+        side = np.sign(area[:, 0])
+        above = hit & (height * side > 0)
+        total += np.bincount(at[above], side[above], len(points)).astype(np.int64)
+    found = np.empty_like(total)
+    found[order] = total
+    return found
+
+
+_TURN = np.linalg.qr(np.random.RandomState(0).normal(size=(3, 3)))[0]
+
+
+def _voxels(points: np.ndarray, cell: float, n: int) -> np.ndarray:
+    """Numbers [N, 3] of the voxels of a grid of n a side that points lie in."""
+    return np.rint(points / cell + (n - 1) / 2).astype(int)
+
+
+def _closed_grid(triangles: np.ndarray, cell: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Signed distances of what is enclosed, thin walls a cell thick; and which centres are inside.
+
+    Distances are exact within a cell of the surface, and elsewhere up to a cell too small.
+    """
+    from scipy import ndimage
+    from scipy.spatial import cKDTree
+
+    samples = _samples(triangles, cell / _FINE)
+    walls = np.zeros((n, n, n), bool)
+    walls[tuple(_voxels(samples, cell, n).T)] = True
+    box = np.ones((3, 3, 3), bool)
+    band = ndimage.binary_dilation(walls, box)
+    centres = (np.argwhere(band) - (n - 1) / 2) * cell
+    inside = np.zeros((n, n, n), bool)
+    inside[band] = winding_numbers(triangles, centres) != 0
+    rooms, count = ndimage.label(~band)
+    if count:
+        first = np.unique(rooms.reshape(-1), return_index=True)[1][-count:]  # 0 is the band
+        where = (np.stack(np.unravel_index(first, rooms.shape), -1) - (n - 1) / 2) * cell
+        full = winding_numbers(triangles, where) != 0
+        inside |= np.append(False, full)[rooms]
+    near = cKDTree(samples).query(centres)[0]
+    away = np.maximum(ndimage.distance_transform_edt(~walls) - 1, 1) * cell
+    away[band] = near
+    values = np.where(inside, -away, away)
+    thin = ndimage.binary_dilation(walls & ~ndimage.binary_dilation(inside, box), box)
+    values[thin] = np.minimum(values[thin], away[thin] - cell / 2)
+    return values, inside
+
+
+def _samples(triangles: np.ndarray, step: float) -> np.ndarray:
+    """Points of the surface [P, 3], about one in each cube of that side that it passes."""
+    kept, codes = np.zeros((0, 3)), np.zeros(0, np.int64)
+    for points in _covered(triangles, step):
+        cubes = np.rint(points / step).astype(np.int64) + 2**19
+        new = (cubes[:, 0] << 40) + (cubes[:, 1] << 20) + cubes[:, 2]
+        codes, first = np.unique(np.append(codes, new), return_index=True)
+        kept = np.concatenate([kept, points])[first]
+    return kept
 
 
 def _triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -91,31 +253,28 @@ def _triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _covered(triangles: np.ndarray, step: float) -> Iterator[np.ndarray]:
-    """Points on all triangles, no further than `step` from each other along their sides.
+    """Points on all triangles, in chunks of about `_CHUNK` [P, 3].
 
-    They come in chunks of about `_CHUNK` points [P, 3]. Of meshes that would need more than `_FEW`,
-    e.g. of many long slivers, triangles have fewer rows of points, no further than `step` from each
-    other, along the longest side.
+    They lie in rows along each triangle's longest side, no further than `step` from each other,
+    and so do the rows: a sliver has few.
 
     Raises:
-        InputError: more than `_MOST` points all the same.
+        InputError: more than `_MOST` points.
     """
     sides = np.linalg.norm(np.roll(triangles, -1, 1) - triangles, axis=-1)  # [M, 3]
+    turn = (sides.argmax(1)[:, None] + np.arange(3)) % 3  # the longest side first
+    triangles = np.take_along_axis(triangles, turn[..., None], 1)
     pieces = np.maximum(1, np.ceil(sides.max(1) / step)).astype(int)
-    rows = pieces.copy()
-    if _count(pieces, rows) > _FEW:
-        # the longest side first: rows lie along it, and are as many as the height asks for
-        turn = (sides.argmax(1)[:, None] + np.arange(3)) % 3
-        triangles = np.take_along_axis(triangles, turn[..., None], 1)
-        along, across = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-        height = np.linalg.norm(np.cross(along, across), axis=-1) / np.maximum(
-            sides.max(1), np.finfo(float).tiny
-        )
-        rows = np.clip(np.ceil(height / step).astype(int), 1, pieces)
-    if _count(pieces, rows) > _MOST:
+    along, across = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    height = np.linalg.norm(np.cross(along, across), axis=-1) / np.maximum(
+        sides.max(1), np.finfo(float).tiny
+    )
+    rows = np.clip(np.ceil(height / step).astype(int), 1, pieces)
+    count = int(((pieces + 1.0) * (rows + 2.0) / 2).sum())
+    if count > _MOST:
         raise InputError(
-            f"mesh: its {len(triangles)} faces are so large that {_count(pieces, rows)} points "
-            f"would cover them, must be at most {_MOST}"
+            f"mesh: its {len(triangles)} faces are so large that {count} points would cover them, "
+            f"must be at most {_MOST}"
         )
     for n, m in np.unique(np.stack([pieces, rows], 1), axis=0):
         weights = _weights(int(n), int(m))
@@ -124,17 +283,8 @@ def _covered(triangles: np.ndarray, step: float) -> Iterator[np.ndarray]:
             yield np.einsum("pk,tkd->tpd", weights, triangles[part]).reshape(-1, 3)
 
 
-def _count(pieces: np.ndarray, rows: np.ndarray) -> int:
-    """Points of all lattices, about."""
-    return int(((pieces + 1.0) * (rows + 2.0) / 2).sum())
-
-
 def _weights(n: int, m: int) -> np.ndarray:
-    """Weights [P, 3] of a triangle's corners for a lattice of n pieces by m + 1 rows."""
-    if n == m:
-        i, j = np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij")
-        keep = i + j <= n
-        return np.stack([i[keep], j[keep], (n - i - j)[keep]], -1) / n
+    """Weights [P, 3] of a triangle's corners for m + 1 rows, the first of n pieces."""
     parts = []
     for row in np.arange(m + 1) / m:  # towards the third corner
         at = np.linspace(0, 1 - row, max(1, int(np.ceil((1 - row) * n))) + 1)

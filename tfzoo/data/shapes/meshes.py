@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tfzoo.data import folders
 from tfzoo.data.config import DataConfig
 from tfzoo.data.faults import Faults
 from tfzoo.data.shapes import mesh_files
+from tfzoo.data.shapes.cameras import VARIED
 from tfzoo.data.shapes.mesh_solids import mesh_solid
 from tfzoo.data.shapes.shape_samples import SIZE, VIEWS, sample_shape
 from tfzoo.data.shapes.solids import shape_features
@@ -50,21 +52,29 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
     """Meshes of a folder category/file, or of one `.npz`, as `tfzoo_solids` has its solids.
 
     Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid
-    of 96 cells (`mesh_solid`), closed or not; `watertight` says whether the file's surface was.
-    Views and occupancies are of that solid. One split, `shapes`: see `posed_shapes`. Meshes that
+    of 96 cells (`mesh_solid`); `watertight` says whether the file's surface was. Occupancies and
+    surfaces of closed meshes are exact; an open one is a shell with walls. `ratio` is the solid's
+    volume over what the triangles enclose, infinite where that is nothing. Cameras are as varied
+    as `tfzoo.data.shapes.cameras.VARIED`. One split, `shapes`: see `posed_shapes`. Meshes that
     cannot be read or made solid are refused or, with `on_error` `skip`, left out: the metadata's
-    `skipped` has the reason by name.
+    `skipped` has the reason by name. `number` counts the meshes, those left out too.
     """
 
     name = "tfzoo_meshes"
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {
+        "1.0.0": "Every mesh solid with walls; cameras as 3D-R2N2's.",
+        "2.0.0": "Closed meshes exact, their ratio of volumes, varied cameras.",
+    }
     BUILDER_CONFIGS = [MeshesConfig(name="none")]
 
     def _info(self) -> tfds.core.DatasetInfo:
         names = list(self.builder_config.classes) or ["none"]
         return self.dataset_info_from_configs(
             description=self.__doc__,
-            features=shape_features(VIEWS, SIZE, names, watertight=np.bool_),
+            features=shape_features(
+                VIEWS, SIZE, names, watertight=np.bool_, ratio=np.float32, number=np.int64
+            ),
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
@@ -81,6 +91,15 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
             with faults.of(name):
                 mesh = read()
                 rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))
-                found = sample_shape(mesh_solid(mesh.vertices, mesh.faces), rng)
-                watertight = mesh_files.is_watertight(mesh)
-                yield i, found | {"label": mesh.category, "watertight": watertight}
+                solid = mesh_solid(mesh.vertices, mesh.faces)
+                found = sample_shape(solid, rng, ranges=VARIED)
+                more = {"watertight": mesh_files.is_watertight(mesh), "ratio": solid.ratio}
+                yield i, found | more | {"label": mesh.category, "number": i}
+
+
+def surface(path: str, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the solid of a file's or folder's mesh of that number, and normals [count, 3]."""
+    _, read = next(itertools.islice(mesh_files.list_meshes(path), number, None))
+    mesh = read()
+    rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))
+    return mesh_solid(mesh.vertices, mesh.faces).surface(count, rng)

@@ -14,6 +14,8 @@ from tfzoo.data.config import DataConfig
 from tfzoo.data.memory import tensor
 from tfzoo.data.pipeline import TrainStream, train_stream
 
+SurfaceOf = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+
 SPLITS = ("train", "validation", "test", "unseen")
 
 
@@ -36,20 +38,24 @@ class PosedShapes:
         views_of: (shape int64, view numbers int32 [v]) -> images float32 [v, S, S, 3] of raw
             pixels, cameras float32 [v, 3, 7].
         samples_of: shape -> points float32 [P, 3], occupancies float32 [P].
-        surface_of: shape number -> surface and normals, arrays [P, 3].
+        surface_of: (shape number, P) -> points of the surface, even over its area and in random
+            order, and normals, arrays [P, 3]; fewer where the data have no more.
         labels: category of each, int64 [M].
         names: of the categories.
         uniform: so many of a shape's points, its first, are drawn evenly from the cube.
+        renewed: so many shapes are replaced in each epoch of `stream`, in turn: numbers from
+            `count` up stand for new ones.
     """
 
     count: int
     views: int
     views_of: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
     samples_of: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-    surface_of: Callable[[int], tuple[np.ndarray, np.ndarray]]
+    surface_of: SurfaceOf
     labels: np.ndarray
     names: tuple[str, ...]
     uniform: int
+    renewed: int = 0
 
     def __len__(self) -> int:
         return self.count
@@ -84,7 +90,7 @@ class PosedShapes:
             return x | {"images": x["images"][:, :v], "cameras": x["cameras"][:, :v]}, y
 
         return train_stream(
-            lambda index, epoch: index,
+            self._number,
             count=self.count,
             batch_size=batch_size,
             seed=seed,
@@ -92,6 +98,13 @@ class PosedShapes:
             batch_map_fn=cut if low < high else None,
             steps_per_epoch=steps_per_epoch,
         )
+
+    def _number(self, index: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
+        """The shape that has a place in that epoch."""
+        if not self.renewed:
+            return index
+        before = tf.cast(epoch, tf.int64) * self.renewed  # replaced so far, of places in turn
+        return index + self.count * ((before - index + self.count - 1) // self.count)
 
     def arrays(self, views: int, points: int | None = None) -> dict[str, np.ndarray]:
         """The first views and the first evenly drawn points of all shapes.
@@ -127,15 +140,28 @@ class PosedShapes:
         return replace(
             self,
             count=len(rows),
+            renewed=0,
             views_of=lambda i, v: self.views_of(where[i], v),
             samples_of=lambda i: self.samples_of(where[i]),
-            surface_of=lambda i: self.surface_of(int(rows[i])),
+            surface_of=lambda i, count: self.surface_of(int(rows[i]), count),
             labels=self.labels[rows],
         )
 
 
-def from_arrays(arrays: dict[str, np.ndarray], names: Sequence[str], uniform: int) -> PosedShapes:
-    """Shapes that lie in memory: arrays by the names of `tfzoo_solids`' features, [M, ...] each."""
+def from_arrays(
+    arrays: dict[str, np.ndarray],
+    names: Sequence[str],
+    uniform: int,
+    surface_of: SurfaceOf | None = None,
+) -> PosedShapes:
+    """Shapes that lie in memory: arrays by the names of `tfzoo_solids`' features, [M, ...] each.
+
+    Args:
+        arrays: see above.
+        names: of the categories.
+        uniform: see `PosedShapes`.
+        surface_of: see `PosedShapes`; by default the arrays' own points.
+    """
     images, cameras = tensor(arrays["images"]), tf.constant(arrays["cameras"], tf.float32)
     points = tf.constant(arrays["points"], tf.float32)
     inside = tf.cast(tf.constant(arrays["occupancies"]), tf.float32)
@@ -150,7 +176,7 @@ def from_arrays(arrays: dict[str, np.ndarray], names: Sequence[str], uniform: in
         images.shape[1],
         views_of,
         lambda i: (points[i], inside[i]),
-        lambda i: (surface[i], outward[i]),
+        surface_of or (lambda i, count: (surface[i][:count], outward[i][:count])),
         np.asarray(arrays["label"], np.int64),
         tuple(names),
         uniform,

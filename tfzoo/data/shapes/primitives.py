@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tfzoo.data.shapes.raycast import Body
+
 _UP = 1  # the axis of cylinders, cones and tori
 
 
@@ -42,7 +44,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Solid:
+class Solid(Body):
     """A union of parts without its holes, moved and scaled.
 
     The sign is exact; the distance is so outside parts, and at most the true one elsewhere.

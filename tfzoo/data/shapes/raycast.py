@@ -9,6 +9,27 @@ import numpy as np
 Field = Callable[[np.ndarray], np.ndarray]
 """Points [N, 3] to signed distances [N], or to lower bounds of their size with the right sign."""
 
+
+class Body:
+    """A `Field` of a solid, what is inside of it, and its surface."""
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """See `Field`."""
+        raise NotImplementedError
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Which points [N, 3] are in it: bool [N]."""
+        return self(points) < 0
+
+    def surface(self, count: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
+        """Points on the whole surface, even over its area, and outward normals: see the function.
+
+        Returns:
+            float32 [count, 3] twice.
+        """
+        return surface_points(self, count, rng)
+
+
 BALL = 0.9
 """Radius around the origin that holds every solid: half a unit cube's diagonal, and some."""
 

@@ -118,7 +118,7 @@ def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
         views,
         views_of,
         samples_of,
-        lambda i: read_surface(listed[i]),
+        lambda i, count: tuple(part[:count] for part in read_surface(listed[i])),
         labels,
         tuple(synsets),
         count,

@@ -35,24 +35,26 @@ def turn(axis: int, degrees: float) -> np.ndarray:
     return found
 
 
-_ALONG_X, _ALONG_Z = turn(2, -90), turn(0, 90)  # turn the upright axis into x, into z
+ALONG_X, ALONG_Z = turn(2, -90), turn(0, 90)  # turn the upright axis into x, into z
 
 
-def _box(half: tuple, at: tuple, turned: np.ndarray | None = None) -> Part:
+def box(half: tuple, at: tuple, turned: np.ndarray | None = None) -> Part:
+    """A box by its half sides and its middle."""
     x, y, z = map(float, at)
     return Part("box", tuple(map(float, half)), (x, y, z), turned)
 
 
-def _corners(x: float, z: float) -> Iterator[tuple[float, float]]:
+def corners(x: float, z: float) -> Iterator[tuple[float, float]]:
+    """The four (+-x, +-z)."""
     return ((i * x, k * z) for i in (-1, 1) for k in (-1, 1))
 
 
-def _legs(x: float, z: float, top: float, thick: float, round_: bool) -> list[Part]:
+def legs(x: float, z: float, top: float, thick: float, round_: bool) -> list[Part]:
     """Four legs from the floor, y = 0, to `top`."""
-    at = [(cx, top / 2, cz) for cx, cz in _corners(x - thick, z - thick)]
+    at = [(cx, top / 2, cz) for cx, cz in corners(x - thick, z - thick)]
     if round_:
         return [Part("cylinder", (thick, top / 2), a) for a in at]
-    return [_box((thick, top / 2, thick), a) for a in at]
+    return [box((thick, top / 2, thick), a) for a in at]
 
 
 def _table(rng: np.random.RandomState) -> Solid:
@@ -63,9 +65,9 @@ def _table(rng: np.random.RandomState) -> Solid:
         parts += [Part("cylinder", (leg, high / 2), (0, high / 2, 0))]
         parts += [Part("cylinder", (x * rng.uniform(0.4, 0.7), thick), (0, thick, 0))]
         return Solid(tuple(parts))
-    parts = [_box((x, thick, z), (0, high, 0)), *_legs(x, z, high, leg, rng.rand() < 0.5)]
+    parts = [box((x, thick, z), (0, high, 0)), *legs(x, z, high, leg, rng.rand() < 0.5)]
     if rng.rand() < 0.3:
-        parts.append(_box((x * 0.9, 0.02, z * 0.9), (0, high * rng.uniform(0.2, 0.6), 0)))
+        parts.append(box((x * 0.9, 0.02, z * 0.9), (0, high * rng.uniform(0.2, 0.6), 0)))
     return Solid(tuple(parts))
 
 
@@ -73,58 +75,58 @@ def _car(rng: np.random.RandomState) -> Solid:
     x, z, high = rng.uniform(0.42, 0.55), rng.uniform(0.17, 0.25), rng.uniform(0.08, 0.14)
     wheel, cabin = rng.uniform(0.07, 0.12), rng.uniform(0.4, 0.75)
     low = wheel + 0.02
-    parts = [_box((x, high, z), (0, low + high, 0))]
+    parts = [box((x, high, z), (0, low + high, 0))]
     back = rng.uniform(-0.3, 0.2) * x * (1 - cabin)
     roof = rng.uniform(0.07, 0.13)
-    parts.append(_box((x * cabin, roof, z * 0.88), (back, low + 2 * high + roof, 0)))
+    parts.append(box((x * cabin, roof, z * 0.88), (back, low + 2 * high + roof, 0)))
     slant = turn(2, rng.uniform(25, 50))  # the windscreen
     parts.append(
-        _box((roof, roof * 0.8, z * 0.88), (back + x * cabin, low + 2 * high + 0.02, 0), slant)
+        box((roof, roof * 0.8, z * 0.88), (back + x * cabin, low + 2 * high + 0.02, 0), slant)
     )
-    for cx, cz in _corners(x * rng.uniform(0.55, 0.7), z):
-        parts.append(Part("cylinder", (wheel, 0.045), (cx, wheel, cz), _ALONG_Z))
+    for cx, cz in corners(x * rng.uniform(0.55, 0.7), z):
+        parts.append(Part("cylinder", (wheel, 0.045), (cx, wheel, cz), ALONG_Z))
     return Solid(tuple(parts))
 
 
 def _plane(rng: np.random.RandomState) -> Solid:
     length, thick = rng.uniform(0.4, 0.55), rng.uniform(0.045, 0.08)
     span, deep = rng.uniform(0.35, 0.55), rng.uniform(0.06, 0.12)
-    parts = [Part("capsule", (thick, length - thick), (0, 0, 0), _ALONG_X)]
+    parts = [Part("capsule", (thick, length - thick), (0, 0, 0), ALONG_X)]
     sweep, rise = rng.uniform(0, 35), rng.uniform(0, 6)
     at = rng.uniform(-0.05, 0.15)
     for side in (-1, 1):
         way = turn(1, side * sweep) @ turn(0, -side * rise)
         middle = way @ [0, 0, side * span / 2] + [at, -0.01, 0]
-        parts.append(_box((deep, 0.014, span / 2), tuple(middle), way))
+        parts.append(box((deep, 0.014, span / 2), tuple(middle), way))
         tail = turn(1, side * sweep)
         middle = tail @ [0, 0, side * span / 5] + [-length * 0.88, 0.02, 0]
-        parts.append(_box((deep / 2, 0.012, span / 5), tuple(middle), tail))
+        parts.append(box((deep / 2, 0.012, span / 5), tuple(middle), tail))
         if rng.rand() < 0.6:
             engine = (at + deep, -0.05, side * span * 0.45)
-            parts.append(Part("cylinder", (0.03, 0.07), engine, _ALONG_X))
+            parts.append(Part("cylinder", (0.03, 0.07), engine, ALONG_X))
     fin = rng.uniform(0.08, 0.14)
-    parts.append(_box((deep / 2, fin, 0.012), (-length * 0.9, fin, 0), turn(2, 15)))
+    parts.append(box((deep / 2, fin, 0.012), (-length * 0.9, fin, 0), turn(2, 15)))
     return Solid(tuple(parts))
 
 
 def _chair(rng: np.random.RandomState) -> Solid:
     x, z, seat = rng.uniform(0.2, 0.3), rng.uniform(0.2, 0.3), rng.uniform(0.3, 0.45)
     thick, back = rng.uniform(0.02, 0.05), rng.uniform(0.35, 0.55)
-    parts = [_box((x, thick, z), (0, seat, 0))]
-    parts += _legs(x, z, seat, rng.uniform(0.02, 0.04), rng.rand() < 0.5)
+    parts = [box((x, thick, z), (0, seat, 0))]
+    parts += legs(x, z, seat, rng.uniform(0.02, 0.04), rng.rand() < 0.5)
     lean = turn(0, -rng.uniform(0, 14))
     if rng.rand() < 0.5:
-        parts.append(_box((x, back / 2 + 0.03, 0.025), (0, seat + back / 2, 0.02 - z), lean))
+        parts.append(box((x, back / 2 + 0.03, 0.025), (0, seat + back / 2, 0.02 - z), lean))
     else:
         for side in (-1, 1):
             parts.append(
-                _box((0.022, back / 2, 0.022), (side * (x - 0.02), seat + back / 2, 0.02 - z))
+                box((0.022, back / 2, 0.022), (side * (x - 0.02), seat + back / 2, 0.02 - z))
             )
-        parts.append(_box((x, rng.uniform(0.05, 0.09), 0.02), (0, seat + back * 0.8, 0.02 - z)))
+        parts.append(box((x, rng.uniform(0.05, 0.09), 0.02), (0, seat + back * 0.8, 0.02 - z)))
     if rng.rand() < 0.4:
         for side in (-1, 1):
-            parts.append(_box((0.025, 0.02, z), (side * x, seat + 0.2, 0)))
-            parts.append(_box((0.02, 0.1, 0.02), (side * x, seat + 0.1, z * 0.8)))
+            parts.append(box((0.025, 0.02, z), (side * x, seat + 0.2, 0)))
+            parts.append(box((0.02, 0.1, 0.02), (side * x, seat + 0.1, z * 0.8)))
     return Solid(tuple(parts))
 
 
@@ -146,7 +148,7 @@ def _mug(rng: np.random.RandomState) -> Solid:
     wall, top = rng.uniform(0.03, 0.05), rng.uniform(0.85, 1.15)
     body = Part("cone", (radius, radius * top, half), (0, 0, 0))
     ring, tube = half * rng.uniform(0.45, 0.65), rng.uniform(0.025, 0.04)
-    handle = Part("torus", (ring, tube), (radius * (1 + top) / 2 + ring * 0.55, 0, 0), _ALONG_Z)
+    handle = Part("torus", (ring, tube), (radius * (1 + top) / 2 + ring * 0.55, 0, 0), ALONG_Z)
     hollow = Part("cone", (radius - wall, radius * top - wall, half), (0, 2 * wall, 0))
     return Solid((body, handle), (hollow,))
 
@@ -154,15 +156,15 @@ def _mug(rng: np.random.RandomState) -> Solid:
 def _sofa(rng: np.random.RandomState) -> Solid:
     x, z, seat = rng.uniform(0.4, 0.55), rng.uniform(0.2, 0.28), rng.uniform(0.1, 0.16)
     arm, back = rng.uniform(0.05, 0.09), rng.uniform(0.18, 0.28)
-    parts = [_box((x, seat, z), (0, seat, 0))]
-    parts.append(_box((x, back, rng.uniform(0.05, 0.08)), (0, seat + back, -z)))
+    parts = [box((x, seat, z), (0, seat, 0))]
+    parts.append(box((x, back, rng.uniform(0.05, 0.08)), (0, seat + back, -z)))
     for side in (-1, 1):
         at = (side * x, seat * 1.5, 0)
         if rng.rand() < 0.5:
-            parts.append(_box((arm, seat * 1.5, z), at))
+            parts.append(box((arm, seat * 1.5, z), at))
         else:
-            parts.append(Part("cylinder", (arm, z), (side * x, seat * 2.4, 0), _ALONG_Z))
-            parts.append(_box((arm * 0.8, seat * 1.2, z), (side * x, seat * 1.2, 0)))
+            parts.append(Part("cylinder", (arm, z), (side * x, seat * 2.4, 0), ALONG_Z))
+            parts.append(box((arm * 0.8, seat * 1.2, z), (side * x, seat * 1.2, 0)))
     return Solid(tuple(parts))
 
 
@@ -175,7 +177,7 @@ def _rocket(rng: np.random.RandomState) -> Solid:
     for i in range(fins):
         way = turn(1, 360 * i / fins)
         at = way @ [radius + wide * 0.8, -half + tall * 0.8, 0]
-        parts.append(_box((wide, tall, 0.015), tuple(at), way @ turn(2, -20)))
+        parts.append(box((wide, tall, 0.015), tuple(at), way @ turn(2, -20)))
     parts.append(Part("cone", (radius * 1.1, radius * 0.7, 0.04), (0, -half - 0.03, 0)))
     return Solid(tuple(parts))
 
@@ -183,10 +185,10 @@ def _rocket(rng: np.random.RandomState) -> Solid:
 def _shelf(rng: np.random.RandomState) -> Solid:
     x, z, high = rng.uniform(0.2, 0.35), rng.uniform(0.1, 0.18), rng.uniform(0.35, 0.5)
     wall, boards = rng.uniform(0.018, 0.03), rng.randint(3, 6)
-    parts = [_box((wall, high, z), (side * x, 0, 0)) for side in (-1, 1)]
-    parts += [_box((x, wall, z), (0, y, 0)) for y in np.linspace(wall - high, high - wall, boards)]
+    parts = [box((wall, high, z), (side * x, 0, 0)) for side in (-1, 1)]
+    parts += [box((x, wall, z), (0, y, 0)) for y in np.linspace(wall - high, high - wall, boards)]
     if rng.rand() < 0.6:
-        parts.append(_box((x, high, 0.015), (0, 0, 0.015 - z)))
+        parts.append(box((x, high, 0.015), (0, 0, 0.015 - z)))
     return Solid(tuple(parts))
 
 

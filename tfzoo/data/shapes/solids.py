@@ -72,14 +72,28 @@ class TfzooSolids(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(name, count) for name, count in COUNTS.items()}
 
     def _generate_examples(self, split: str, count: int) -> Iterator[tuple[int, dict]]:
-        kinds = UNSEEN if split == "unseen" else SEEN
+        kinds = _kinds(split)
         for i in range(count * len(kinds)):
             kind = kinds[i % len(kinds)]
             yield i, sample_solid(kind, split, i) | {"label": kind}
 
 
+def _kinds(split: str) -> tuple[str, ...]:
+    return UNSEEN if split == "unseen" else SEEN
+
+
+def _random(split: str, number: int) -> np.random.RandomState:
+    seed = np.array([zlib.crc32(split.encode()), number], np.uint32)
+    return np.random.RandomState(seed)  # numpy has frozen its stream
+
+
 def sample_solid(kind: str, split: str, number: int) -> dict[str, Any]:
     """What `sample_shape` gives of a split's solid of that number."""
-    seed = np.array([zlib.crc32(split.encode()), number], np.uint32)
-    rng = np.random.RandomState(seed)  # numpy has frozen its stream
+    rng = _random(split, number)
     return sample_shape(make_solid(kind, rng), rng)
+
+
+def surface(split: str, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points of a split's solid of that number, and normals, float32 [count, 3] each."""
+    kinds, rng = _kinds(split), _random(split, number)
+    return make_solid(kinds[number % len(kinds)], rng).surface(count, rng)

@@ -81,11 +81,11 @@ def build_speed(name: str) -> Callable[[], object]:
     """
     if name == "renderer":
         from tfzoo.data.shapes import raycast
-        from tfzoo.data.shapes.shape_samples import random_cameras
+        from tfzoo.data.shapes.cameras import R2N2_LIKE
         from tfzoo.data.shapes.solid_kinds import make_solid
 
         rng = np.random.RandomState(0)
-        solid, cameras = make_solid("chair", rng), random_cameras(STEP, 64, rng)
+        solid, cameras = make_solid("chair", rng), R2N2_LIKE.draw(STEP, 64, rng)
         return lambda: raycast.render(solid, cameras, 64) and None
     model = _model()
     found = _shape(model.image_size)

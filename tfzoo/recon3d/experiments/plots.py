@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,16 @@ def reconstructions(
 
     views = min(views, *(s.views - 1 for s in splits.values()))
     rows = [(name, s, i) for name, s in splits.items() for i in _different(s, each)]
-    titles = [f"view {i + 1}" for i in range(views)] + ["truth", *methods]
+    titles = [f"input\nview {i + 1}" for i in range(views)] + [f"truth\nview {views + 1}"]
+    titles += [f"{_wrapped(name)}\nview {views + 1}" for name in methods]
     figure, axes = plt.subplots(
-        len(rows), len(titles), figsize=(1.3 * len(titles), 1.3 * len(rows)), squeeze=False
+        len(rows),
+        len(titles),
+        figsize=(1.4 * len(titles) + 1.2, 1.4 * len(rows) + 0.8),
+        squeeze=False,
+        layout="constrained",
     )
+    figure.suptitle(f"Reconstructed from {views} views, drawn as seen from one more", fontsize=10)
     points = lattice(CELLS).reshape(-1, 3)
     for number, (line, (name, shapes, i)) in enumerate(zip(axes, rows, strict=True)):
         found = shapes.take(np.array([i])).arrays(views + 1, 1)
@@ -83,10 +90,15 @@ def reconstructions(
             axis.imshow(image)
             axis.set(xticks=[], yticks=[])
             if number == 0:
-                axis.set_title(title.replace(", ", "\n"), fontsize=7)
-        label = f"{name}:\n{shapes.names[shapes.labels[i]]}"
-        line[0].set_ylabel(label, fontsize=6)
+                axis.set_title(title, fontsize=8)
+        label = f"{shapes.names[shapes.labels[i]]}\n({name} category)"
+        line[0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
     save_figure(figure, path)
+
+
+def _wrapped(name: str) -> str:
+    """A method's name on two lines at most."""
+    return "\n".join(textwrap.wrap(name, max(12, len(name) // 2 + 2)))
 
 
 def _different(shapes: PosedShapes, count: int) -> list[int]:
@@ -98,23 +110,39 @@ def _different(shapes: PosedShapes, count: int) -> list[int]:
 
 
 def by_views(rows: Sequence[Row], views: Sequence[int], path: str | Path) -> None:
-    """IoU over the number of views, seen and unseen categories, every arm and the hull."""
+    """IoU over the number of views, seen and unseen categories, every arm and the hull.
+
+    Arms stand beside each other at each number of views, so that none hides another.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    views = sorted(views)
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
+    figure.suptitle("Volumetric IoU with the truth (1: equal), mean and 95 % interval over seeds")
+    views, arms = sorted(views), list(dict.fromkeys(r.arm for r in rows))
+    sides = np.linspace(-0.3, 0.3, len(arms) + 1)  # of the distance of two numbers of views
     for axis, split in zip(axes, ("seen", "unseen"), strict=True):
-        for arm in dict.fromkeys(r.arm for r in rows):
-            _line(axis, rows, arm, views, split, arm)
-        first = rows[0].arm
-        _line(axis, rows, first, views, f"hull_{split}", "visual hull", color="black", ls=":")
-        axis.set(xlabel="views", title=f"{split} categories", xticks=views)
+        places = np.arange(len(views))
+        for i, (arm, side) in enumerate(zip(arms, sides, strict=False)):
+            style = {"marker": _MARKERS[i % len(_MARKERS)], "color": f"C{i % 10}"}
+            _line(axis, rows, arm, views, places + side, split, arm, **style)
+        hull = {"color": "black", "marker": "_", "markersize": 12}
+        _line(
+            axis, rows, arms[0], views, places + sides[-1], f"hull_{split}", "visual hull", **hull
+        )
+        axis.set(xlabel="number of input views", title=f"{split} categories", xticks=places)
+        axis.set_xticklabels([str(v) for v in views])
+        axis.grid(axis="y", alpha=0.3)
+        for edge in places[1:] - 0.5:
+            axis.axvline(edge, color="0.9", zorder=0)
     axes[0].set_ylabel("IoU")
-    axes[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     save_figure(figure, path)
+
+
+_MARKERS = "osD^vPX*<>"
 
 
 def _line(
@@ -122,6 +150,7 @@ def _line(
     rows: Sequence[Row],
     arm: str,
     views: Sequence[int],
+    places: np.ndarray,
     name: str,
     label: str,
     **style: Any,
@@ -131,4 +160,5 @@ def _line(
         for v in views
     ]
     half = [0 if np.isnan(f.half) else f.half for f in found]
-    axis.errorbar(views, [f.mean for f in found], half, label=label, capsize=2, **style)
+    means = [f.mean for f in found]
+    axis.errorbar(places, means, half, label=label, capsize=2, linestyle="none", **style)
