@@ -150,7 +150,7 @@ def test_a_scene_is_framed_and_comes_back():
     world = pinhole.in_frame(cameras, -frame.centre / frame.scale, 1 / frame.scale)
     found = frame_scene(world, list(masks))
     assert np.abs(found.centre - frame.centre).max() < 0.1 * frame.scale
-    assert found.scale == pytest.approx(frame.scale, rel=0.05)
+    assert found.scale == pytest.approx(frame.scale, rel=0.08)
     np.testing.assert_allclose(frame.cameras(world), cameras, atol=1e-9)
     ball = frame.mesh(trimesh.creation.icosphere(radius=0.5))
     np.testing.assert_allclose(ball.bounds.mean(0), frame.centre)

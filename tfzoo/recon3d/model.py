@@ -154,7 +154,7 @@ class OccupancyReconstructor(ZooModel):
         shape = ops.cast(ops.any(flat < SHADED, axis=-1, keepdims=True), "float32")
         given = ops.concatenate([flat, 2 * shape - 1], -1) if self.silhouette else flat
         found = self.encoder(given, training=training)
-        if self.hull:
+        if self.hull and self.encoder.stride is not None:
             maps = geometry.silhouette_maps(shape, self.encoder.stride)
             found = ops.concatenate([found, ops.cast(maps, found.dtype)], -1)
         lead = ops.shape(images)[:2]

@@ -16,10 +16,10 @@ from tfzoo.data.shapes import cameras as pinhole
 from tfzoo.errors import InputError
 
 if TYPE_CHECKING:
+    import keras
     import trimesh
 
     from tfzoo.data.shapes.captures import Capture
-    from tfzoo.recon3d.model import OccupancyReconstructor
 
 Ranges = Mapping[str, Sequence[float]]
 
@@ -34,6 +34,8 @@ _CUBE = 0.55
 _PAST = 0.2
 """Of an object's pixels, so many may look past the cube."""
 _GRID = 24
+_WELL = 0.04
+"""By so much of its side, planes along the silhouettes may miss the box that fits best."""
 _TANGENTS = 64
 """Planes along each silhouette."""
 _BRIGHT, _BLANK = 200, 250
@@ -110,7 +112,7 @@ def check_cameras(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> None:
 
 def foreground(image: np.ndarray) -> np.ndarray:
     """Which pixels [H, W] of raw pixels [H, W, 3] show the object: all that is not nearly white."""
-    return (np.asarray(image) < _BLANK).any(-1)
+    return np.asarray(np.any(np.asarray(image) < _BLANK, axis=-1))
 
 
 def _picture_fault(image: np.ndarray) -> str:
@@ -389,7 +391,13 @@ def frame_scene(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> Frame:
     for fault in matrix_faults(cameras):
         raise InputError(f"cameras[{fault.view}]: {fault.says}")
     centre = _middle(cameras, masks)
-    low, high = _touching_box(cameras, masks, centre)
+    low, high, misfit = _touching_box(cameras, masks, centre)
+    better = _better_reading(cameras, masks, misfit)
+    if better:
+        raise InputError(
+            f"cameras: planes along the silhouettes miss the best box by {misfit:.0%}"
+            f" of its side; the cameras would fit if they were {better}"
+        )
     centre, scale = (low + high) / 2, float((high - low).max())
     seen = _behind(cameras, masks, centre, _CUBE * scale)
     if not seen.all(0).any():
@@ -411,33 +419,69 @@ def _middle(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
         if camera[2, 3:6] @ centre + camera[2, 6] <= 0:
             hint = _meeting_hint(cameras, masks)
             raise InputError(f"cameras[{v}]: the object, by the others, is behind it{hint}")
+    pixels, _ = pinhole.projected(cameras, centre[None])
+    for v, (at, mask) in enumerate(zip(pixels[:, 0], masks, strict=True)):
+        places = np.argwhere(mask)[:, ::-1]
+        low, high = places.min(0), places.max(0) + 1
+        if (np.abs(at - (low + high) / 2) > high - low).any():
+            hint = _meeting_hint(cameras, masks)
+            raise InputError(
+                f"cameras[{v}]: its line of sight does not meet the others'; the object, by them, "
+                f"is at pixel ({at[0]:.4g}, {at[1]:.4g}){hint}"
+            )
     return centre
 
 
 def _touching_box(
     cameras: np.ndarray, masks: Sequence[np.ndarray], centre: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of the box that planes through the cameras and along the silhouettes touch.
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Corners of the box of a body that planes along the silhouettes touch, and how far they miss.
 
-    A plane n x = n o touches the box where sum_i max(n_i low_i, n_i high_i) = n o, which is linear
-    in the corners. Planes along an axis tell most about it.
+    The body is between a box and an ellipsoid: it reaches c n + (sum_i |a_i n_i|^q)^(1/q) along n,
+    q = 1 being the box and q = 2 the ellipsoid of half sides a. Each plane n x = n o through a
+    camera says how far it reaches along n.
     """
+    from scipy import optimize
+
     angles = np.arange(_TANGENTS) * 2 * np.pi / _TANGENTS
     lines = np.stack([np.cos(angles), np.sin(angles)], -1)
-    rows, sides = [], []
+    ways, reaches = [], []
     for camera, mask in zip(cameras, masks, strict=True):
         y, x = np.nonzero(mask & ~_eroded(mask))
         middles = lines @ np.stack([x + 0.5, y + 0.5])  # of pixels, whose corners are further
-        reach = middles.max(-1) + np.abs(lines).sum(-1) / 2
-        normal = np.concatenate([lines, -reach[:, None]], -1) @ camera[:, :3] @ camera[:, 3:6]
-        normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
-        start = -camera[:, 3:6].T @ camera[:, 6]
-        weight = np.abs(normal).max(-1, keepdims=True) ** 4
-        rows.append(weight * np.concatenate([np.minimum(normal, 0), np.maximum(normal, 0)], -1))
-        sides.append(weight[:, 0] * (normal @ (start - centre)))
-    found = np.linalg.lstsq(np.concatenate(rows), np.concatenate(sides))[0]
-    low, high = np.minimum(found[:3], found[3:]), np.maximum(found[:3], found[3:])
-    return low + centre, high + centre
+        edge = middles.max(-1) + np.abs(lines).sum(-1) / 2
+        way = np.concatenate([lines, -edge[:, None]], -1) @ camera[:, :3] @ camera[:, 3:6]
+        way /= np.linalg.norm(way, axis=-1, keepdims=True)
+        ways.append(way)
+        reaches.append(way @ (-camera[:, 3:6].T @ camera[:, 6] - centre))
+    n, reach = np.concatenate(ways), np.concatenate(reaches)
+    # of a box it is linear in the corners
+    corners = np.linalg.lstsq(np.concatenate([np.minimum(n, 0), np.maximum(n, 0)], -1), reach)[0]
+    size = float(np.abs(reach).max())
+    half = np.maximum(np.abs(corners[3:] - corners[:3]) / 2, 0.01 * size)
+
+    def missed(unknown: np.ndarray) -> np.ndarray:
+        c, a, q = unknown[:3], unknown[3:6], unknown[6]
+        return n @ c + (np.abs(n * a) ** q).sum(-1) ** (1 / q) - reach / size
+
+    start = [*(corners[:3] + corners[3:]) / 2 / size, *half / size, 1.2]
+    least, most = [-9.0] * 3 + [1e-3] * 3 + [1.0], [9.0] * 3 + [9.0] * 3 + [3.0]
+    found = optimize.least_squares(missed, np.clip(start, least, most), bounds=(least, most))
+    middle, half = centre + size * found.x[:3], size * found.x[3:6]
+    misfit = size * np.sqrt(np.square(found.fun).mean()) / (2 * half.max())
+    return middle - half, middle + half, float(misfit)
+
+
+def _better_reading(cameras: np.ndarray, masks: Sequence[np.ndarray], misfit: float) -> str:
+    """How cameras would have to be meant to fit much better, if they do not fit well."""
+    found = {}
+    for says, read in _READINGS[:4] if misfit > _WELL else ():
+        moved = read(cameras)
+        centre = _meeting(*_sights(moved, masks))
+        if (moved[:, 2, 3:6] @ centre + moved[:, 2, 6] > 0).all():
+            found[says] = _touching_box(moved, masks, centre)[2]
+    best = min(found, key=lambda says: found[says], default="")
+    return best if best and found[best] < misfit / 2 else ""
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:
@@ -534,7 +578,7 @@ def spread(cameras: np.ndarray, count: int) -> np.ndarray:
 
 
 def reconstruct_capture(
-    model: OccupancyReconstructor,
+    model: keras.Model,
     capture: Capture,
     resolution: int = 64,
     threshold: float | None = None,
@@ -546,7 +590,7 @@ def reconstruct_capture(
     of the images, as large as the model had them in its training.
 
     Args:
-        model: trained.
+        model: an `OccupancyReconstructor`, trained.
         capture: of `read_capture`.
         resolution: cells along a side of the cube around the object.
         threshold: probability on the surface; the model's own by default.

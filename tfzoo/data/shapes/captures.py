@@ -44,6 +44,11 @@ FILES = ("transforms.json", "cameras.bin", "cameras.txt", "cameras.npz", "render
 """What makes a folder a capture."""
 
 _COLMAP = (".", "sparse", "sparse/0", "colmap/sparse/0")
+_PLACES: dict[str, tuple[str, ...]] = {
+    "cameras.bin": _COLMAP,
+    "cameras.txt": _COLMAP,
+    "rendering_metadata.txt": (".", "rendering"),
+}
 _WHITE, _OBJECT = 250, 128
 
 
@@ -127,9 +132,7 @@ def of_files(paths: Sequence[str | Path], cameras: np.ndarray) -> Capture:
 
 def _found(root: Path) -> Path | None:
     for name in FILES:
-        places = _COLMAP if name.startswith("cameras.") and name != "cameras.npz" else (".",)
-        places = (".", "rendering") if name.startswith("rendering") else places
-        for place in places:
+        for place in _PLACES.get(name, (".",)):
             if (root / place / name).is_file():
                 return root / place / name
     return None
@@ -167,7 +170,7 @@ def _pixels(view: View) -> tuple[np.ndarray, np.ndarray]:
         return pixels, mask if mask.max() > 1 else mask * np.uint8(255)
     if (alpha < 255).any():
         return pixels, alpha
-    white = (pixels >= _WHITE).all(-1)
+    white = np.min(pixels, axis=-1) >= _WHITE
     border = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
     if border.mean() < 0.5:
         raise InputError(
@@ -273,8 +276,7 @@ def _transforms(root: Path, file: Path) -> Iterator[View]:
         if str(about.get("camera_model", "OPENCV")) not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE"):
             raise InputError(f"camera_model={about['camera_model']!r}: must be OPENCV or PINHOLE")
         if "fl_x" in about or "fl_y" in about:
-            fx = float(about.get("fl_x", about.get("fl_y")))
-            fy = float(about.get("fl_y", fx))
+            fx, fy = (float(about[a if a in about else b]) for a, b in (_FX, _FX[::-1]))
             # of images that were made smaller since
             ratio = width / float(about.get("w", width)), height / float(about.get("h", height))
         else:
@@ -287,6 +289,7 @@ def _transforms(root: Path, file: Path) -> Iterator[View]:
         yield View(image, pinhole.pack_cameras(k, r, -r @ pose[:3, 3]), lens, mask)
 
 
+_FX = ("fl_x", "fl_y")
 _MODELS = {
     "SIMPLE_PINHOLE": 0,
     "PINHOLE": 1,

@@ -166,7 +166,7 @@ def _tree(rng: np.random.RandomState) -> Solid:
     else:
         for _ in range(rng.randint(1, 5)):
             at = rng.uniform(-0.15, 0.15, 3) + [0, high + 0.15, 0]
-            parts.append(Part("sphere", (rng.uniform(0.12, 0.22),), tuple(map(float, at))))
+            parts.append(Part("sphere", (rng.uniform(0.12, 0.22),), _xyz(at)))
     return Solid(tuple(parts))
 
 
@@ -177,7 +177,7 @@ def _wheel(rng: np.random.RandomState) -> Solid:
     for i in range(spokes):
         way = turn(1, 360 * i / spokes)
         at = way @ [radius / 2, 0, 0]
-        parts.append(Part("cylinder", (0.02, radius / 2), tuple(map(float, at)), way @ ALONG_X))
+        parts.append(Part("cylinder", (0.02, radius / 2), _xyz(at), way @ ALONG_X))
     stand = turn(0, rng.choice([0.0, 90.0]))
     return Solid(tuple(_turned(part, stand) for part in parts))
 
@@ -240,6 +240,11 @@ def _joined(rng: np.random.RandomState) -> Solid:
     return Solid(tuple(parts), tuple(holes))
 
 
+def _xyz(at: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, at)
+    return x, y, z
+
+
 def _any_body(rng: np.random.RandomState, at: np.ndarray, low: float, high: float) -> Part:
     body = rng.choice(["box", "cylinder", "cone", "capsule", "sphere", "torus"])
     a, b, c = rng.uniform(low, high, 3)
@@ -254,7 +259,7 @@ def _any_body(rng: np.random.RandomState, at: np.ndarray, low: float, high: floa
     way = turn(0, rng.uniform(0, 360)) @ turn(1, rng.uniform(0, 360)) @ turn(2, rng.uniform(0, 360))
     if rng.rand() < 0.5:
         way = turn(1, rng.choice([0.0, 45.0, 90.0]))
-    return Part(str(body), tuple(map(float, size)), tuple(map(float, at)), way)
+    return Part(str(body), tuple(map(float, size)), _xyz(at), way)
 
 
 def _turned(part: Part, way: np.ndarray) -> Part:

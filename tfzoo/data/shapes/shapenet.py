@@ -118,7 +118,7 @@ def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
         views,
         views_of,
         samples_of,
-        lambda i, count: tuple(part[:count] for part in read_surface(listed[i])),
+        lambda i, count: read_surface(listed[i], count),
         labels,
         tuple(synsets),
         count,
@@ -137,10 +137,11 @@ def read_points(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return points.astype(np.float32), inside.astype(np.float32)
 
 
-def read_surface(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Surface points and normals float32 [P, 3]."""
+def read_surface(folder: Path, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Surface points and normals float32 [P, 3], the first `count` of them."""
     arrays = _load(folder / "pointcloud.npz", ("points", "normals"))
-    return arrays["points"].astype(np.float32), arrays["normals"].astype(np.float32)
+    points, normals = (arrays[name][:count].astype(np.float32) for name in ("points", "normals"))
+    return points, normals
 
 
 def read_cameras(folder: Path) -> tuple[list[Path], np.ndarray]:

@@ -65,7 +65,7 @@ class _Split:
                 solid, rng = self.solid(number)
                 found = sample_shape(solid, rng, VIEWS, self.size, VARIED)
                 names = ("images", "cameras", "points", "occupancies")
-                self._ready[number] = tuple(found[name] for name in names)  # type: ignore[assignment]
+                self._ready[number] = tuple(found[name] for name in names)
                 while len(self._ready) > self.kept:
                     self._ready.popitem(last=False)
             return self._ready[number]
