@@ -34,6 +34,20 @@ def test_arms_switch_one_bias_at_a_time():
             assert sum(a != b for a, b in zip(three(model), ours, strict=True)) == 1, name
 
 
+def test_what_is_ours_is_added_to_the_papers_arm():
+    names = [recon_study.OURS, *recon_study.EVIDENCE]
+    arms = recon_study.arms("recon3d/varied", names, [])
+    found = [runner.resolve(a.recipe, a.overrides).config.model for a in arms]
+    assert [(m.points, m.silhouette, m.hull) for m in found] == [
+        ("camera", False, False),
+        ("facing", False, False),
+        ("facing", True, False),
+        ("facing", False, True),
+        ("facing", True, True),
+    ]
+    assert {m.encoder for m in found} == {"unet"}
+
+
 def test_claims_have_their_signs():
     more = {"unseen_1": 0.2, "unseen_3": 0.4, "seen_3": 0.6, "gauge_3": 0.6}
     more |= {"unseen_by_category": 0.4, "hull_unseen_3": 0.3}

@@ -34,7 +34,7 @@ HEADLINE = Headline(
 )
 """What README and the card quote."""
 
-PARTS = ("solids", "meshes")
+PARTS = ("solids", "meshes", "varied")
 OURS, BASE = "unet, camera, mean+var", "global, world, mean"
 WIDE = "mean, twice as wide"
 ARMS = {
@@ -50,6 +50,17 @@ ARMS = {
 }
 """One bias changed at a time, and all three off."""
 
+EVIDENCE = {
+    "facing points": ["model.points=facing"],
+    "facing, silhouettes": ["model.points=facing", "model.silhouette=true"],
+    "facing, hull": ["model.points=facing", "model.hull=true"],
+    "facing, both": ["model.points=facing", "model.silhouette=true", "model.hull=true"],
+}
+"""What is not the paper's: cameras that are normalised, and what the visual hull knows."""
+
+_PAPERS = ["model.points=camera", "model.distance=1.75", "model.silhouette=false"]
+_PAPERS += ["model.hull=false"]
+
 CORE = (OURS, BASE, "local encoder", "world points", "mean")
 UNSEEN = ("Bottle", "Guitar", "Bed", "Sword", "DeskLamp", "Monitor")
 """Of the meshes: what is held out."""
@@ -58,9 +69,9 @@ UNSEEN = ("Bottle", "Guitar", "Bed", "Sword", "DeskLamp", "Monitor")
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study recon3d` with the arguments `argv`."""
     parser = study.parser("recon3d")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--parts", default="solids,meshes", help=f"some of {','.join(PARTS)}")
     parser.add_argument("--epochs", type=int, default=24, help="of solids; default %(default)s")
-    parser.add_argument("--arms", default="all", help="all, or core: five of them")
+    parser.add_argument("--arms", default="all", help="all, core, or evidence")
     parser.add_argument("--meshes", type=expanded, default="", metavar="PATH", help="adds its part")
     parser.add_argument("--unseen", default=",".join(UNSEEN), help="its categories held out")
     parser.add_argument("--mesh-epochs", type=int, default=60, help="default %(default)s")
@@ -69,17 +80,21 @@ def main(argv: Sequence[str]) -> None:
     for name in ("epochs", "mesh_epochs"):
         value = getattr(words, name)
         check(value >= 1, f"--{name.replace('_', '-')}", value, "at least 1")
-    check(words.arms in ("all", "core"), "--arms", words.arms, "all or core")
+    sets = {"all": list(ARMS), "core": list(CORE), "evidence": [OURS, *EVIDENCE]}
+    check(words.arms in sets, "--arms", words.arms, "all, core or evidence")
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:
         check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
     if words.meshes and not Path(words.meshes).exists():
         raise InputError(f"--meshes={words.meshes!r}: no such file or folder")
-    names = list(ARMS) if words.arms == "all" else list(CORE)
+    names = sets[words.arms]
     output = Path(words.output or "studies/recon3d")
     if "solids" in parts:
         common = [f"epochs={words.epochs}", *words.overrides]
         compare("recon3d/solids", names, common, seeds, output / "solids")
+    if "varied" in parts:
+        common = [f"epochs={words.epochs}", *words.overrides]
+        compare("recon3d/varied", names, common, seeds, output / "varied")
     if "meshes" in parts and words.meshes:
         held = [name for name in words.unseen.split(",") if name]
         common = [f"data.path={words.meshes}", f"data.unseen=[{','.join(held)}]"]
@@ -90,9 +105,9 @@ def main(argv: Sequence[str]) -> None:
 
 def arms(recipe: str, names: Sequence[str], common: Sequence[str]) -> list[Arm]:
     """The arms of these names."""
-    mine = ["deterministic=false", "mesh_shapes=0", *common]
+    mine = ["deterministic=false", "mesh_shapes=0", *_PAPERS, *common]
     width = runner.resolve(recipe, mine).config.model.point_width
-    more = {name: list(ARMS[name]) for name in names}
+    more = {name: list((ARMS | EVIDENCE)[name]) for name in names}
     if WIDE in more:  # mean+var gives the decoder twice as many numbers as the mean does
         more[WIDE].append(f"model.point_width={2 * width}")
     return [Arm(name, recipe, [*mine, *more[name]]) for name in names]
