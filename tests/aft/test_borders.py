@@ -6,7 +6,16 @@ import pytest
 import tensorflow as tf
 
 from support import slow
-from tfzoo.aft import AFTConv1D, AFTConv2D, AFTImageModel, AFTLanguageModel, AFTLocal, BitsPerSymbol
+from tfzoo.aft import (
+    AFTConv1D,
+    AFTConv2D,
+    AFTFull,
+    AFTImageModel,
+    AFTLanguageModel,
+    AFTLocal,
+    AFTSimple,
+    BitsPerSymbol,
+)
 from tfzoo.aft.generation import fitted
 from tfzoo.aft.ops import aft_conv, aft_local
 from tfzoo.aft.signatures import language_model
@@ -157,6 +166,38 @@ def test_temperatures_and_lengths_are_checked(model, value):
     prompt = np.array([[1, 2], [3, 4]])
     one_line(lambda: model.generate(prompt, [1, 1], [1.0, value], [0, 0]), words)
     one_line(lambda: model.generate(prompt, [-1, 1], [1.0, 1.0], [0, 0]), "length: -1 in row 0")
+
+
+CAUSAL = {
+    "full": lambda **o: AFTFull(40, bias_dim=2, causal=True, **o),
+    "local": lambda **o: AFTLocal(40, window=3, bias_dim=2, causal=True, **o),
+    "conv": lambda **o: AFTConv1D(2, 5, causal=True, **o),
+    "simple": lambda **o: AFTSimple(causal=True, **o),
+}
+
+
+@pytest.mark.parametrize("name", ["local", slow("full"), slow("conv"), slow("simple")])
+def test_bfloat16_sees_neither_the_future_nor_other_rows(name):
+    """Up to float32's rounding, which moves hardly any number of bfloat16."""
+    layer = CAUSAL[name](dtype="mixed_bfloat16")
+    x = RNG.normal(size=(2, 40, 8)).astype("float32")
+    first = np.asarray(layer(x).numpy(), "float32")
+    later = x.copy()
+    later[:, 30:] *= [[[3.0]], [[1000.0]]]  # the second row's exact form takes over
+    moved = np.asarray(layer(later).numpy(), "float32")
+    assert np.mean(first[:, :30] != moved[:, :30]) < 0.01
+    np.testing.assert_array_equal(moved[0], np.asarray(layer(later[:1]).numpy(), "float32")[0])
+
+
+def test_bfloat16_is_still_to_be_had_in_causal_use():
+    x = RNG.normal(size=(2, 40, 8)).astype("float32")
+    exact = CAUSAL["local"](dtype="mixed_bfloat16")
+    exact(x)
+    loose = CAUSAL["local"](dtype="mixed_bfloat16", exact=False)
+    loose(x)
+    loose.set_weights(exact.get_weights())
+    apart = np.abs(np.asarray(exact(x) - loose(x), "float32"))
+    assert 0 < apart.max() < 0.05
 
 
 def test_sizes_beyond_the_data_cost_nothing():

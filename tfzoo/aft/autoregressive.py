@@ -40,6 +40,7 @@ class _Autoregressive(ZooModel):
         kernel_size: Odd = 11,
         hidden_dim: Count | None = None,
         dropout: Fraction = 0.0,
+        exact: bool = True,
         **keywords: Any,
     ):
         super().__init__(**keywords)
@@ -57,6 +58,7 @@ class _Autoregressive(ZooModel):
                     window=window,
                     num_heads=num_heads,
                     kernel_size=kernel_size,
+                    exact=exact,
                     **policy,
                 ),
                 hidden_dim or 4 * dim,
@@ -160,6 +162,7 @@ class AFTLanguageModel(_Autoregressive):
         kernel_size: of `conv`.
         hidden_dim: width of the feed-forward layers; None is 4 `dim`.
         dropout: in the blocks and on the embedding.
+        exact: see `AFTFull`.
         vocabulary: symbols.
         **keywords: `name`, `dtype`, ...
 

@@ -3,11 +3,13 @@
 Both forms compute `sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)` (eq. 2) as products of
 `exp(w - max w)` with `exp(K - max K)`, numerator and denominator together. Nothing is subtracted
 after exponentiation, so nothing cancels. What can go wrong is underflow; `_is_safe` rules it out,
-and where it cannot, `exact_average` takes over. Factors are bfloat16 where `value` is (its range is
-float32's), float32 else.
+and for rows where it cannot, `exact_average` takes over. Factors are bfloat16 where `value` is (its
+range is float32's), float32 else.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import keras
 from keras import ops
@@ -37,7 +39,7 @@ def dense_average(
     length = ops.shape(bias)[1]
     seen = _past(length) if causal else ops.ones_like(bias[0], "bool")
 
-    def fast() -> Tensor:
+    def fast(visible: Tensor) -> Tensor:
         shown = ops.where(seen, bias, HIDDEN)
         weight = ops.exp(shown - ops.stop_gradient(_max(shown, -1, keepdims=True)))  # [H, T, T]
         pairs = _pairs(key, value, visible)  # [B, T, H, E]
@@ -57,7 +59,7 @@ def dense_average(
     spread = _max(
         _max(ops.where(seen, bias, HIDDEN), -1) - _min(ops.where(seen, bias, -HIDDEN), -1)
     )
-    return ops.cond(_is_safe(key, visible, spread, causal), fast, exact)
+    return _chosen(_is_safe(key, visible, spread, causal), visible, fast, exact)
 
 
 def banded_average(
@@ -89,7 +91,7 @@ def banded_average(
     inside = window_mask(block, window)
     logits = ops.where(inside, logits, 0.0)
 
-    def fast() -> Tensor:
+    def fast(visible: Tensor) -> Tensor:
         top = ops.stop_gradient(ops.maximum(_max(logits), 0.0))
         weight = ops.exp(logits - top)  # [H, N, 3 c, c]
         if causal:
@@ -103,7 +105,7 @@ def banded_average(
         return exact_average(key, value, logits, visible, block, block, causal)
 
     spread = ops.maximum(_max(logits), 0.0) - ops.minimum(_min(logits), 0.0)
-    return ops.cond(_is_safe(key, visible, spread, causal), fast, exact)
+    return _chosen(_is_safe(key, visible, spread, causal), visible, fast, exact)
 
 
 def plain_average(key: Tensor, value: Tensor, visible: Tensor, causal: bool) -> Tensor:
@@ -112,18 +114,18 @@ def plain_average(key: Tensor, value: Tensor, visible: Tensor, causal: bool) -> 
     Arguments and result are those of `dense_average`.
     """
 
-    def fast() -> Tensor:
+    def fast(visible: Tensor) -> Tensor:
         pairs = _pairs(key, ops.cast(value, "float32"), visible)
         sums = ops.cumsum(pairs, 1) if causal else ops.sum(pairs, 1, keepdims=True)
         return _divide(sums, value.shape[-1])
 
     if not causal:  # the largest key is in every sum: nothing can underflow
-        return ops.broadcast_to(fast(), ops.shape(value))
-    return ops.cond(
-        _is_safe(key, visible, 0.0, causal),
-        fast,
-        lambda: exact_average(key, value, None, visible, 1, 0, causal),
-    )
+        return ops.broadcast_to(fast(visible), ops.shape(value))
+
+    def exact() -> Tensor:
+        return exact_average(key, value, None, visible, 1, 0, causal)
+
+    return _chosen(_is_safe(key, visible, 0.0, causal), visible, fast, exact)
 
 
 def window_mask(block: int, window: tuple[int, int]) -> Tensor:
@@ -187,16 +189,33 @@ def _divide(sums: Tensor, width: int) -> Tensor:
 
 
 def _is_safe(key: Tensor, visible: Tensor, spread: Tensor, causal: bool) -> Tensor:
-    """Whether no visible term's weight, relative to the maxima subtracted, can underflow."""
+    """Whether no visible term's weight, relative to the maxima subtracted, can underflow: [B], or a
+    scalar where it is the same for all rows.
+    """
     if causal:  # the largest key may lie in the future: the past must not be far below it
         seen = visible[:, :, None, None] > 0
         top = _max(ops.where(seen, key, HIDDEN), 1)
         low = _min(ops.where(seen, key, -HIDDEN), 1)
-        spread = spread + ops.maximum(_max(top - low), 0.0)
+        spread = spread + ops.maximum(_max(top - low, (1, 2)), 0.0)
     return ops.stop_gradient(spread) < SAFE_RANGE
 
 
-def _max(x: Tensor, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def _chosen(
+    safe: Tensor, visible: Tensor, fast: Callable[[Tensor], Tensor], exact: Callable[[], Tensor]
+) -> Tensor:
+    """The fast form's rows [B, T, H, D] where it is safe, the exact form's of others, if any.
+
+    Each row by its own: whether another one needs the exact form changes nothing. Those that do are
+    hidden from the fast form, whose gradient would be no number.
+    """
+    rows = ops.reshape(safe, (-1, 1))
+    quick = fast(visible * ops.cast(rows, "float32"))
+    return ops.cond(
+        ops.all(safe), lambda: quick, lambda: ops.where(rows[..., None, None], quick, exact())
+    )
+
+
+def _max(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
     """Also of an empty batch, where Keras's raises."""
     return ops.max(x, axis, keepdims, initial=HIDDEN)
 

@@ -28,6 +28,7 @@ def make_mixer(
     window: int = 32,
     num_heads: int = 4,
     kernel_size: int = 11,
+    exact: bool = True,
     rank: int = 1,
     dtype: Any = None,
 ) -> keras.layers.Layer:
@@ -43,6 +44,7 @@ def make_mixer(
         window: s of `local`.
         num_heads: of `conv` and `attention`.
         kernel_size: of `conv`.
+        exact: of AFT, in causal use.
         rank: 1 for sequences, 2 for images (`conv` only).
         dtype: the layer's policy; None is the global one.
 
@@ -50,6 +52,9 @@ def make_mixer(
         ValueError: no such variant.
     """
     common: dict[str, Any] = {"name": "mixer", "dtype": dtype}
+    if variant == "attention":
+        return keras.layers.MultiHeadAttention(num_heads, dim // num_heads, **common)
+    common["exact"] = exact
     bias: dict[str, Any] = {"bias_dim": bias_dim, "factorized": factorized, "causal": causal}
     if variant == "full":
         return AFTFull(max_length, **bias, **common)
@@ -61,8 +66,6 @@ def make_mixer(
         return AFTConv2D(num_heads, kernel_size, **common)
     if variant == "conv":
         return AFTConv1D(num_heads, kernel_size, causal=causal, **common)
-    if variant == "attention":
-        return keras.layers.MultiHeadAttention(num_heads, dim // num_heads, **common)
     raise ValueError(f"variant={variant!r}: must be one of {', '.join(VARIANTS)}")
 
 

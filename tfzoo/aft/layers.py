@@ -31,6 +31,10 @@ class _AFT(keras.layers.Layer):
         use_bias: whether the four projections have a bias.
         kernel_initializer: for the projections.
         bias_initializer: for their biases.
+        exact: in causal use the factors of the large products are float32 under any policy, so that
+            later positions move earlier ones by float32's rounding at most. False takes bfloat16
+            under `mixed_bfloat16`, as without order: an output then depends on keys after it by
+            bfloat16's rounding.
         **keywords: `name`, `dtype`, ... of every Keras layer.
     """
 
@@ -40,10 +44,11 @@ class _AFT(keras.layers.Layer):
         use_bias: bool = True,
         kernel_initializer: keras.initializers.Initializer | str = "glorot_uniform",
         bias_initializer: keras.initializers.Initializer | str = "zeros",
+        exact: bool = True,
         **keywords: Any,
     ):
         super().__init__(**keywords)
-        self.causal = bool(causal)
+        self.causal, self.exact = bool(causal), bool(exact)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -128,13 +133,11 @@ class _AFT(keras.layers.Layer):
         seen = functools.reduce(ops.logical_and, masks) if masks else None
         value = query if value is None else value
         key = value if key is None else key
-        mixed = self._mix(
-            self.query_dense(query),
-            self.key_dense(key),
-            self.value_dense(value),
-            self.causal or bool(use_causal_mask),
-            seen,
-        )
+        query, key, value = self.query_dense(query), self.key_dense(key), self.value_dense(value)
+        causal = self.causal or bool(use_causal_mask)
+        if causal and self.exact:
+            value = ops.cast(value, "float32")  # its dtype is that of the products' factors
+        mixed = self._mix(query, key, value, causal, seen)
         return self.output_dense(mixed)
 
     def compute_output_shape(self, query_shape: Shape, *shapes: Shape, **more: Any) -> Shape:
