@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
@@ -12,9 +14,9 @@ from tfzoo.typing import Tensor
 def grouped_conv2d(
     x: Tensor,
     kernel: Tensor,
-    strides: tuple[int, int] = (1, 1),
+    strides: Sequence[int] = (1, 1),
     padding: str = "valid",
-    dilation_rate: tuple[int, int] = (1, 1),
+    dilation_rate: Sequence[int] = (1, 1),
 ) -> Tensor:
     """A 2-D convolution in g groups, g = channels / kernel.shape[2].
 
