@@ -1,9 +1,15 @@
 """Linear read-outs: all routes are one function; the dual is the primal; scikit-learn takes it."""
 
+import pickle
+import time
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 
 from support import load_module
 from tfzoo.afv import AFVClassifier, EnergyGAN, OneVsAllSquaredHinge, make_generator
@@ -117,10 +123,6 @@ def test_adopt_takes_a_gans_networks_over():
 
 
 def test_scikit_learn_takes_it():
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.svm import LinearSVC
-
     x, y = two_kinds(80, 0)
     made = small.vectorizer()
     steps = make_pipeline(FisherFeatures(made, normalise=True), LinearSVC())
@@ -158,3 +160,29 @@ def test_saved_and_loaded(tmp_path):
 def test_wrong_input(match, call):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_a_worker_reads_the_network_once_however_often_it_is_sent():
+    features = FisherFeatures(small.vectorizer(), stride=2).fit(small.images())
+    first, again = (pickle.loads(pickle.dumps(features)) for _ in range(2))
+    assert first.vectorizer is again.vectorizer is not features.vectorizer
+    assert first.stride == 2 and first.n_features_out_ == features.n_features_out_
+    x = small.images()
+    np.testing.assert_allclose(first.transform(x), features.transform(x), rtol=1e-4, atol=1e-5)
+    features.vectorizer.adapt(small.images(40, seed=9))  # other statistics are another network
+    assert pickle.loads(pickle.dumps(features)).vectorizer is not first.vectorizer
+
+
+@pytest.mark.slow
+def test_a_search_in_two_processes_ends_with_the_same_scores():
+    x, y = small.images(60), np.arange(60) % 2
+    steps = make_pipeline(FisherFeatures(small.vectorizer()), LinearSVC())
+    grid = {"fisherfeatures__stride": [1, 2, 4], "linearsvc__C": [0.1, 1.0]}
+    start = time.monotonic()
+    one = GridSearchCV(steps, grid, cv=3).fit(x, y)
+    middle = time.monotonic()
+    two = GridSearchCV(steps, grid, cv=3, n_jobs=2).fit(x, y)
+    print(f"one job {middle - start:.1f} s, two {time.monotonic() - middle:.1f} s")
+    found, expected = (search.cv_results_["mean_test_score"] for search in (two, one))
+    np.testing.assert_allclose(found, expected, atol=0.06)
+    assert time.monotonic() - middle < 120

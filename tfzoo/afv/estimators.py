@@ -5,6 +5,13 @@ Imported by itself, so that `import tfzoo` does not import scikit-learn.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
+import pickle
+import weakref
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -18,6 +25,9 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
 
     There is nothing to learn in `fit`: the statistics are those of generated images.
 
+    With `n_jobs`, a worker process reads the network once, whatever the number of folds and
+    settings, and gives TensorFlow the threads that joblib allows it (`OMP_NUM_THREADS`).
+
     Args:
         vectorizer: with fitted statistics; clones share it.
         stride: keeps every k-th of the vectorizer's features, so that a search can vary it.
@@ -30,6 +40,14 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
     def __sklearn_clone__(self) -> FisherFeatures:
         """A copy with the same vectorizer: a network is not copied for each fold."""
         return type(self)(**self.get_params(deep=False))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state["vectorizer"] = _packed(self.vectorizer)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state | {"vectorizer": _unpacked(*state["vectorizer"])})
 
     def fit(self, x: ArrayLike, y: ArrayLike | None = None) -> FisherFeatures:
         """Checks the statistics.
@@ -50,3 +68,39 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
         if self.normalise:
             found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return found
+
+
+_written: weakref.WeakKeyDictionary[FisherVectorizer, tuple[str, bytes]] = (
+    weakref.WeakKeyDictionary()
+)
+_read: dict[str, FisherVectorizer] = {}
+"""Of a process: vectorizers by the digest of their weights and settings."""
+
+
+def _packed(vectorizer: FisherVectorizer) -> tuple[str, bytes]:
+    """A digest, and the pickled vectorizer, which is written once for each state."""
+    digest = hashlib.sha256(repr(vectorizer.get_config()).encode())
+    for value in vectorizer.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
+    mark = digest.hexdigest()
+    if _written.get(vectorizer, ("", b""))[0] != mark:
+        _written[vectorizer] = mark, pickle.dumps(vectorizer)
+    return _written[vectorizer]
+
+
+def _unpacked(mark: str, packed: bytes) -> FisherVectorizer:
+    """The vectorizer, read once a process: each copy would be traced anew, fold by fold."""
+    if mark not in _read:
+        _limit_threads()
+        _read.clear()  # one network is enough
+        _read[mark] = pickle.loads(packed)
+    return _read[mark]
+
+
+def _limit_threads() -> None:
+    import tensorflow as tf
+
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit():
+        with contextlib.suppress(RuntimeError):  # TensorFlow runs already, with threads of its own
+            tf.config.threading.set_intra_op_parallelism_threads(int(threads))

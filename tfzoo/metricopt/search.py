@@ -125,7 +125,7 @@ class TrustRegion:
         process = GaussianProcess(x[near], cost[near], self._settings)
         self._settings = process.settings
         random = np.random.default_rng([self.seed, number])
-        candidates = self._candidates(random, process)
+        candidates = self._candidates(random, process, x[near], cost[near])
         mean, spread = process.predict(candidates)
         eagerness = (0.0, 0.5, 1.0, 2.0)[number % 4]
         chosen = candidates[int(np.argmin(mean - eagerness * spread))]
@@ -133,24 +133,31 @@ class TrustRegion:
         point[self.free] += chosen * sides
         return point
 
-    def _candidates(self, random: np.random.Generator, process: GaussianProcess) -> np.ndarray:
+    def _candidates(
+        self,
+        random: np.random.Generator,
+        process: GaussianProcess,
+        x: np.ndarray,
+        cost: np.ndarray,
+    ) -> np.ndarray:
+        """Points around the best and around means of the best few, in box sides [M, D]."""
         size = len(self.free)
-        moves = random.uniform(-1, 1, (CANDIDATES, size))
+        dense = random.normal(size=(CANDIDATES, size))
         kept = random.random((CANDIDATES, size)) < min(1.0, MOVED / size)
         kept[np.arange(CANDIDATES), random.integers(0, size, CANDIDATES)] = True
-        moves *= kept
-        down = self._downhill(process)
-        lines = down * np.linspace(0.1, 1, 8)[:, None]
-        mixed = np.clip(moves[: CANDIDATES // 4] + down * 0.5, -1, 1)
-        return np.concatenate([moves, lines, mixed])
+        order = np.argsort(cost, kind="stable")
+        means = np.stack([x[order[:n]].mean(0) for n in (1, 4, 8, 16)])
+        around = means[random.integers(0, len(means), CANDIDATES)] + dense
+        lines = self._downhill(process) * np.linspace(0.1, 1.5, 8)[:, None]
+        return np.concatenate([dense * kept, around, means[1:], lines, around[:64] + lines[3]])
 
     def _downhill(self, process: GaussianProcess) -> np.ndarray:
-        """The direction in which the process falls at the centre, to the box's side [D]."""
+        """The direction in which the process falls at the centre, as long as a candidate is [D]."""
         size = len(self.free)
         steps = 0.05 * np.eye(size)
         ahead, _ = process.predict(np.concatenate([steps, -steps]))
         slope = ahead[:size] - ahead[size:]
-        return -slope / max(np.abs(slope).max(), 1e-30)
+        return -slope * size**0.5 / max(np.linalg.norm(slope), 1e-30)
 
 
 def smoothed_best(phi: np.ndarray, cost: np.ndarray, scale: np.ndarray, among: int = 12) -> int:

@@ -40,7 +40,7 @@ class SearchSettings:
     warm_up: Annotated[float, Ge(0), Lt(1)] = 0.4
     look: Count = 4
     head_share: Fraction = 0.4
-    idle: Count = 16
+    idle: Count = 8
     smoothed: bool = True
 
 

@@ -13,6 +13,7 @@ from tfzoo.experiments import statistics, study
 from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.plots import save_figure
 from tfzoo.experiments.statistics import Row
+from tfzoo.files import write_text
 from tfzoo.metricopt.experiments import methods, plots
 from tfzoo.metricopt.experiments.tasks import Problem
 
@@ -38,11 +39,45 @@ def run(
             for other in dict.fromkeys(r.arm for r in rows)
             if other not in ("MetricOpt",)
         ]
-        table = study.report(f"metricopt {name}", rows, "test_error", output / name, claims, [NOTE])
+        others = [other for _, _, other in claims]
+        holm = statistics.against_all(rows, "MetricOpt", others, "test_error")
+        notes = [*holm, "", NOTE]
+        table = study.report(f"metricopt {name}", rows, "test_error", output / name, claims, notes)
         print(f"{name}\n{table}", flush=True)
         found[name] = rows
+    write_text(output / "verdicts.md", over_all_tasks(found))
     plot(found, output / "compare.png")
     return found
+
+
+def over_all_tasks(found: Mapping[str, Sequence[Row]]) -> str:
+    """MetricOpt against every competitor on every task, adjusted by Holm for all of them together.
+
+    Returns:
+        A Markdown table; a p-value is of Student's paired test of the test errors, two-sided.
+    """
+    from scipy import stats
+
+    pairs = [
+        (task, other, statistics.paired(rows, "MetricOpt", other, "test_error"))
+        for task, rows in found.items()
+        for other in dict.fromkeys(r.arm for r in rows)
+        if other != "MetricOpt"
+    ]
+    values = []
+    for _, _, gap in pairs:
+        if gap.count < 2 or np.isnan(gap.half):
+            values.append(1.0)
+            continue
+        error = gap.half / stats.t.ppf(0.975, gap.count - 1)
+        t = gap.mean / error if error > 0 else (0.0 if gap.mean == 0 else np.inf)
+        values.append(2 * float(stats.t.sf(abs(t), gap.count - 1)))
+    lines = ["| task | MetricOpt against | difference | p, adjusted | verdict |"]
+    lines += ["|---|---|---|---|---|"]
+    for (task, other, gap), p in zip(pairs, statistics.holm(values), strict=True):
+        says = "no difference" if p >= 0.05 else "better" if gap.mean < 0 else "worse"
+        lines.append(f"| {task} | {other} | {gap} | {p:.3g} | {says} |")
+    return "\n".join(lines) + "\n"
 
 
 def _of_seed(name: str, make: Callable[[int], Problem], seed: int) -> list[Row]:
@@ -59,7 +94,7 @@ def _of_seed(name: str, make: Callable[[int], Problem], seed: int) -> list[Row]:
         values = {}
         for part in ("validation", "test"):
             x, y = getattr(problem, part)
-            values[f"{part}_error"] = _error(
+            values[f"{part}_error"] = error(
                 problem, y, model.predict(x, batch_size=1000, verbose=0)
             )
         parameters = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
@@ -67,7 +102,8 @@ def _of_seed(name: str, make: Callable[[int], Problem], seed: int) -> list[Row]:
     return rows
 
 
-def _error(problem: Problem, y: np.ndarray, predictions: np.ndarray) -> float:
+def error(problem: Problem, y: np.ndarray, predictions: np.ndarray) -> float:
+    """The metric of predictions, turned so that less is better."""
     metric = problem.black_box()
     value = metric(y, predictions)
     return value if metric.mode == "min" else 1 - value

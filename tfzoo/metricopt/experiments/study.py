@@ -12,7 +12,7 @@ from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.headline import Headline
 from tfzoo.files import expanded
-from tfzoo.metricopt.experiments import compare, fit_quality, meta, tasks
+from tfzoo.metricopt.experiments import compare, fit_quality, meta, settings, tasks
 
 HEADLINE = Headline(
     "metricopt",
@@ -25,6 +25,7 @@ HEADLINE = Headline(
 """What README and the card quote."""
 
 PARTS = ("compare", "value", "meta")
+"""Of a whole study; the part `settings` is asked for by itself, with seeds from 100 up."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -44,13 +45,16 @@ def main(argv: Sequence[str]) -> None:
     seeds = study.parse_seeds(words.seeds)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        every = (*PARTS, "settings")
+        check(part in every, "--parts", part, f"some of {', '.join(every)}")
     chosen = tasks.embedded() | tasks.by_path(words.mammography, words.mnist, words.cifar)
     for name in filter(None, words.tasks.split(",")):
         check(name in chosen, "--tasks", name, f"some of {', '.join(chosen)}")
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}
     output = Path(words.output or "studies/metricopt")
+    if "settings" in parts:
+        settings.run(chosen, seeds, output / "settings")
     if "compare" in parts:
         compare.run(chosen, seeds, output / "compare")
     if "value" in parts:
