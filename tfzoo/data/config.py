@@ -36,7 +36,8 @@ class DataConfig(Config):
     path: UserPath | None = key(
         None,
         "the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, "
-        "`tfzoo_table`, `tfzoo_transitions`, `tfzoo_video_arrays`, `tfzoo_video_folder`.",
+        "`tfzoo_table`, `tfzoo_transitions`, `tfzoo_mujoco/...`, `tfzoo_video_arrays`, "
+        "`tfzoo_video_folder`.",
     )
     prefix_bytes: Annotated[int, Ge(1000)] | None = key(
         None, "`enwik8` reads only so many bytes; None is all"

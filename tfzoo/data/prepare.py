@@ -42,6 +42,7 @@ _OURS = {
     "tfzoo_meshes": "tfzoo.data.shapes.meshes",
     "tfzoo_table": "tfzoo.data.tables.csv",
     "tfzoo_motions": "tfzoo.data.videos.motions",
+    "tfzoo_mujoco": "tfzoo.data.control.offline",
     "tfzoo_pendulum_offline": "tfzoo.data.control.offline",
     "tfzoo_pointmass_offline": "tfzoo.data.control.offline",
     "tfzoo_transitions": "tfzoo.data.control.offline",
@@ -49,7 +50,8 @@ _OURS = {
     "tfzoo_video_folder": "tfzoo.data.videos.video_folder",
 }
 _BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
-_BY_PATH += ["tfzoo_meshes", "tfzoo_transitions", "tfzoo_video_arrays", "tfzoo_video_folder"]
+_BY_PATH += ["tfzoo_meshes", "tfzoo_mujoco", "tfzoo_transitions"]
+_BY_PATH += ["tfzoo_video_arrays", "tfzoo_video_folder"]
 _OF_PARTS = [name for name in _BY_PATH if name != "enwik8"]  # what `data.on_error=skip` leaves out
 _LISTED = 10
 
@@ -81,7 +83,7 @@ def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     empty = [s for s in prepared.info.splits if prepared.info.splits[s].num_examples == 0]
     if empty:
         raise InputError(f"data.name={config.name!r}: split {empty[0]!r} is empty")
-    if config.name in _OF_PARTS:
+    if _base(config) in _OF_PARTS:
         told = prepared.info.metadata or {}
         tell_skipped(config, told.get("skipped", {}))
         if partial := told.get("partial", {}):
@@ -171,7 +173,7 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     import tensorflow_datasets as tfds
 
     keywords: dict[str, Any] = {"data_dir": config.data_dir}
-    base = config.name.split("/")[0].split(":")[0]  # "builder/config:version"
+    base = _base(config)
     module = importlib.import_module(_OURS[base]) if base in _OURS else None
     source = getattr(module, "source", None)
     _refuse("prefix_bytes", config, ["enwik8"], None)
@@ -185,7 +187,8 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
             _say(f"{config.name}: {config.path!r}: does not read {', '.join(unread)}")
         keywords["config"] = candidate
     try:
-        return tfds.builder(config.name, **keywords)
+        # the part after "tfzoo_mujoco/" is in the builder config that its source gives
+        return tfds.builder(base if base == "tfzoo_mujoco" else config.name, **keywords)
     except Exception as error:  # unknown names and unreadable metadata share no base
         raise InputError(
             f"data.name={config.name!r}: must be a TFDS data set or one of {', '.join(_OURS)}: "
@@ -193,9 +196,14 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
         ) from error
 
 
+def _base(config: DataConfig) -> str:
+    """The builder's name, of "builder/config:version"."""
+    return config.name.split("/")[0].split(":")[0]
+
+
 def _refuse(key: str, config: DataConfig, takers: list[str], default: str | None) -> None:
     value = getattr(config, key)
-    if value != default and config.name not in takers:
+    if value != default and _base(config) not in takers:
         raise InputError(
             f"data.{key}={value!r}: must be {default or 'null'} unless name is "
             f"{' or '.join(takers)}"

@@ -10,11 +10,11 @@ from tfzoo import registry
 from tfzoo.uwac import evaluators, extras, mathematics
 from tfzoo.uwac import recipe as _recipe  # noqa: F401  registers the task
 from tfzoo.uwac.critic import DropoutCritic
-from tfzoo.uwac.evaluation import normalised
 from tfzoo.uwac.front_end import UWAC, UWACConfig
 from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.networks import BehaviorVAE, GaussianActor
 from tfzoo.uwac.official import from_official
+from tfzoo.uwac.references import normalised
 from tfzoo.uwac.settings import AgentSettings
 from tfzoo.uwac.signatures import signatures
 

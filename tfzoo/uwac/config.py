@@ -11,6 +11,7 @@ from annotated_types import Len
 from tfzoo.config import MISSING, Count, OneOf, Text, check, key
 from tfzoo.data import DataConfig
 from tfzoo.training.config import RunConfig
+from tfzoo.uwac.references import REFERENCES
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
 
@@ -21,6 +22,9 @@ class OfflineConfig(RunConfig):
     data: DataConfig = key(MISSING, "episodes in the RLDS form, see `tfzoo.data.control.offline`")
     environment: Text | None = key(
         None, "gymnasium's id of the task to be evaluated in; null evaluates nothing"
+    )
+    references: Annotated[str, OneOf(*REFERENCES)] = key(
+        "d4rl", "of the score's 0 and 100: `d4rl`'s, or `tfzoo`'s own for its v5 tasks"
     )
     algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
     agent: AgentSettings = key(AgentSettings(), "see `AgentSettings`")

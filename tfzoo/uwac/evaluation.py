@@ -10,11 +10,11 @@ from keras import ops
 
 from tfzoo.config import check
 from tfzoo.data import Transitions
-from tfzoo.data.control.tasks import PENDULUM, POINT_MASS
 from tfzoo.errors import InputError
 from tfzoo.typing import Tensor
 from tfzoo.uwac import extras
 from tfzoo.uwac.model import ActorCritic
+from tfzoo.uwac.references import normalised
 
 if TYPE_CHECKING:
     from tf_agents.environments import py_environment
@@ -23,29 +23,6 @@ SEED = 10_000
 """Of evaluation episodes: the same starts for every model."""
 ASKED = 2000
 """Transitions that the critics are asked about."""
-
-REFERENCES: dict[str, tuple[float, float, str]] = {
-    "HalfCheetah": (-280.178953, 12135.0, "D4RL"),
-    "Hopper": (-20.272305, 3234.3, "D4RL"),
-    "Walker2d": (1.629008, 4592.3, "D4RL"),
-    "AdroitHandPen": (96.262799, 3076.8331, "D4RL"),
-    "AdroitHandHammer": (-274.856578, 12794.1348, "D4RL"),
-    "AdroitHandDoor": (-56.512833, 2880.5693, "D4RL"),
-    "AdroitHandRelocate": (-6.425911, 4233.8778, "D4RL"),
-    "tfzoo/PointMass": (POINT_MASS.random_return, POINT_MASS.expert_return, "tfzoo"),
-    "tfzoo/Pendulum": (PENDULUM.random_return, PENDULUM.expert_return, "tfzoo"),
-}
-"""(random return, expert return, source) by the task without its version. D4RL's are of its own
-environments, which are older than gymnasium's v5: scores there are a scale, not D4RL's scores."""
-
-
-def normalised(environment: str, value: float) -> float | None:
-    """100 (value - random) / (expert - random), or None for a task without references."""
-    found = REFERENCES.get(environment.rsplit("-v", 1)[0])
-    if found is None:
-        return None
-    random, expert, _ = found
-    return 100.0 * (value - random) / (expert - random)
 
 
 class Evaluation:
@@ -56,13 +33,22 @@ class Evaluation:
         environment: gymnasium's id.
         episodes: side by side.
         parallel: each in a process of its own.
+        references: of the score, see `normalised`.
 
     Raises:
         InputError: no such environment, or one of other sizes or limits than the model's.
     """
 
-    def __init__(self, model: ActorCritic, environment: str, episodes: int, parallel: bool = False):
+    def __init__(
+        self,
+        model: ActorCritic,
+        environment: str,
+        episodes: int,
+        parallel: bool = False,
+        references: str = "d4rl",
+    ):
         self.model, self.name, self.episodes = model, environment, episodes
+        self.references = references
         self._make = lambda: extras.load("tfzoo.uwac.environments").make_environment(
             environment, episodes, SEED, parallel
         )
@@ -85,7 +71,7 @@ class Evaluation:
         """`return`, its deviation over episodes, and the normalised `score` where known."""
         found = self.returns()
         metrics = {"return": float(found.mean()), "return_std": float(found.std())}
-        score = normalised(self.name, metrics["return"])
+        score = normalised(self.name, metrics["return"], self.references)
         return metrics if score is None else metrics | {"score": score}
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data import memory
+from tfzoo.data.control import offline
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
 from tfzoo.serving import Signature
@@ -56,6 +57,14 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
         if config.data.name == "tfzoo_transitions" and config.data.path is None:
             guesses = ("examples", "shape", "action_dim", "mean", "std")  # HalfCheetah's
             return OfflineInfo(config.steps_per_epoch, shape=(17,), guesses=guesses, action_dim=6)
+        if config.data.name.startswith("tfzoo_mujoco/") and config.data.path is None:
+            width, action_dim = offline.mujoco_sizes(config.data.name)
+            return OfflineInfo(
+                config.steps_per_epoch,
+                shape=(width,),
+                guesses=("examples", "mean", "std"),
+                action_dim=action_dim,
+            )
         found = data.unprepared(config.data)
         step = found.info.features["steps"]
         width, action_dim = (int(np.prod(step[k].shape)) for k in ("observation", "action"))
@@ -117,8 +126,13 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
         transitions = datasets.transitions
         metrics: dict[str, float] = {}
         if config.environment:
-            episodes = config.evaluation_episodes
-            metrics = Evaluation(model, config.environment, episodes, config.parallel).metrics()
+            metrics = Evaluation(
+                model,
+                config.environment,
+                config.evaluation_episodes,
+                config.parallel,
+                config.references,
+            ).metrics()
         if model.algorithm != "bc":
             metrics |= critic_metrics(model, transitions)
         return metrics | {"transitions": len(transitions)}

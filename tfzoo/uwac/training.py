@@ -102,7 +102,11 @@ def train(
     evaluation = None
     if config.environment:
         evaluation = Evaluation(
-            model, config.environment, config.evaluation_episodes, config.parallel
+            model,
+            config.environment,
+            config.evaluation_episodes,
+            config.parallel,
+            config.references,
         )
     position = run.restore(*parts)
     step, sums = position.get("step", 0), position.get("sums", {})

@@ -1,13 +1,17 @@
 """Offline reinforcement learning's data: episodes as RLDS, through TFDS.
 
 `tfzoo_pointmass_offline` and `tfzoo_pendulum_offline`, one config for each mixture of behaviours;
-`tfzoo_transitions` of a user's file. TFDS's own `d4rl_*` builders have the same form.
+`tfzoo_transitions` of a user's file; `tfzoo_mujoco/...` of files in the manner of D4RL's, made by
+`tools/mujoco_sets.py`. TFDS's own `d4rl_*` builders have the same form.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -19,6 +23,10 @@ from tfzoo.data.faults import Faults
 from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 
+MUJOCO = {"hopper": (11, 3), "halfcheetah": (17, 6)}
+"""Numbers of an observation and of an action, by task."""
+_KINDS = ("random", "medium", "medium_replay", "expert", "medium_expert")
+
 
 @dataclasses.dataclass
 class TransitionsConfig(UserConfig):
@@ -26,6 +34,7 @@ class TransitionsConfig(UserConfig):
 
     observations: int = 1
     actions: int = 1
+    files: tuple[str, ...] = ()
 
 
 def source(config: DataConfig) -> TransitionsConfig | None:
@@ -34,6 +43,8 @@ def source(config: DataConfig) -> TransitionsConfig | None:
     Raises:
         InputError: no path, no such file, or not of the form.
     """
+    if config.name.split("/")[0] == "tfzoo_mujoco":
+        return _mujoco(config)
     if config.name != "tfzoo_transitions":
         return None
     if config.path is None:
@@ -49,6 +60,47 @@ def source(config: DataConfig) -> TransitionsConfig | None:
         unread=offline_files.unread_arrays(config.path),
         observations=sizes[0],
         actions=sizes[1],
+    )
+
+
+def mujoco_sizes(name: str) -> tuple[int, int]:
+    """Numbers of an observation and of an action of `tfzoo_mujoco/<task>_<kind>`.
+
+    Raises:
+        InputError: no such data set.
+    """
+    task, _, kind = name.removeprefix("tfzoo_mujoco/").partition("_")
+    if task not in MUJOCO or kind not in _KINDS:
+        sets = ", ".join(f"tfzoo_mujoco/{t}_{k}" for t in MUJOCO for k in _KINDS)
+        raise InputError(f"data.name={name!r}: must be one of {sets}")
+    return MUJOCO[task]
+
+
+def _mujoco(config: DataConfig) -> TransitionsConfig:
+    sizes = mujoco_sizes(config.name)
+    task, _, kind = config.name.removeprefix("tfzoo_mujoco/").partition("_")
+    kinds = ("medium", "expert") if kind == "medium_expert" else (kind,)
+    names = [f"{task}_{k}.npz" for k in kinds]
+    if config.path is None:
+        raise InputError(
+            f"data.path: must be set, to the folder of {' and '.join(names)}, for {config.name}"
+        )
+    files = [str(Path(config.path) / name) for name in names]
+    for file in files:
+        for episode in offline_files.episodes(file, Faults(config.on_error)):  # checks them all
+            widths = episode.observations.shape[1], episode.actions.shape[1]
+        if widths != sizes:
+            raise InputError(
+                f"data.path: {file!r} has observations and actions of {widths} numbers, must be of "
+                f"{sizes}, as {task} has"
+            )
+    word = hashlib.sha256("".join(map(offline_files.fingerprint, files)).encode()).hexdigest()
+    return TransitionsConfig(
+        name=f"{task}_{kind}-v0-{word[:12]}",
+        path=config.path,
+        observations=sizes[0],
+        actions=sizes[1],
+        files=tuple(files),
     )
 
 
@@ -130,7 +182,20 @@ class TfzooTransitions(_Episodes):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError("tfzoo_transitions: must be given a file, by DataConfig.path")
+            raise InputError(f"{self.name}: must be given files, by DataConfig.path")
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
-        episodes = offline_files.episodes(self.builder_config.path, faults)
-        return {"train": self._generate_examples(episodes)}
+        files = self.builder_config.files or (self.builder_config.path,)
+        episodes = (offline_files.episodes(file, faults) for file in files)
+        return {"train": self._generate_examples(itertools.chain.from_iterable(episodes))}
+
+
+class TfzooMujoco(TfzooTransitions):
+    """`tfzoo/<task>_<kind>-v0`: episodes of gymnasium's v5 tasks in the manner of D4RL, not D4RL's.
+
+    Of a folder of `.npz` files made by `tools/mujoco_sets.py` with soft actor-critic: hopper and
+    halfcheetah, each `random`, `medium`, `medium_replay`, `expert`, and `medium_expert`, which is
+    two of them together.
+    """
+
+    name = "tfzoo_mujoco"
+    BUILDER_CONFIGS = [TransitionsConfig(name="none")]
