@@ -1,6 +1,7 @@
 """Solids, meshes made solid, and ShapeNet's files: what is inside, and where cameras stand."""
 
 import dataclasses
+import functools
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import spatial
 
 from tfzoo.data import DataConfig, builder
 from tfzoo.data.shapes import cameras as pinhole
-from tfzoo.data.shapes import mesh_files, mesh_solids, raycast, shapenet, solids
+from tfzoo.data.shapes import mesh_files, mesh_solids, meshes, raycast, shapenet, solids
 from tfzoo.data.shapes.catalogue import posed_shapes
 from tfzoo.data.shapes.mesh_solids import GridSolid, mesh_solid
 from tfzoo.data.shapes.posed import ShapesConfig
@@ -205,7 +206,8 @@ def test_degenerate_meshes_are_refused(vertices, faces, says):
         mesh_solid(vertices, faces)
 
 
-def test_a_folder_of_meshes_is_split_by_category(tmp_path, capsys):
+def test_a_folder_of_meshes_is_split_by_category(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(meshes, "mesh_solid", functools.partial(mesh_solid, cells=32))
     for kind, make in (("ball", trimesh.creation.icosphere), ("box", trimesh.creation.box)):
         (tmp_path / "m" / kind).mkdir(parents=True)
         for i in range(4):
@@ -222,7 +224,10 @@ def test_a_folder_of_meshes_is_split_by_category(tmp_path, capsys):
     assert [len(found[n]) for n in ("train", "validation", "test", "unseen")] == [2, 1, 1, 4]
     arrays = found["unseen"].arrays(2, 100)
     expected = (np.abs(arrays["points"]) < 0.5).all(-1)  # a box of side 1
-    assert (arrays["occupancies"] == expected).mean() > 0.93
+    np.testing.assert_array_equal(arrays["occupancies"] > 0.5, expected)
+    points, normals = found["unseen"].surface_of(1, 3000)
+    np.testing.assert_allclose(np.abs(points).max(-1), 0.5, atol=1e-6)
+    np.testing.assert_allclose((points * normals).sum(-1), 0.5, atol=1e-5)
     with pytest.raises(InputError, match="image_size=32"):
         posed_shapes(config, 32)
 
