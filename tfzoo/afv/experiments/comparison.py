@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from tfzoo.afv.experiments import facts, plots
+from tfzoo.afv.experiments import facts, plots, quality
 from tfzoo.afv.experiments.features import classify, nearest_error, of_rows, of_vectors
 from tfzoo.afv.experiments.tasks import SIDE, Task
 from tfzoo.afv.experiments.training import Scale, generated, train
@@ -68,6 +68,7 @@ def _of_seed(
         if vectorizer is not None:
             metrics["dead"] = vectorizer.dead
         if arm == "AFV":
+            metrics |= quality.columns(fake, task.test[0])
             metrics |= _ends(curve) | {"gan_seconds": round(seconds, 1)}
         rows.append(Row(arm, seed, count, metrics, time.monotonic() - start))
         print(f"{task.name}, seed {seed}, {arm}: {metrics}", flush=True)
@@ -135,6 +136,12 @@ def _report(task, rows, curves, labels, scale: Scale, output: Path) -> None:
             f"Seed {seed}: squared Fisher distance of test images {first['distance_test']:.3g} "
             f"before and {end['distance_test']:.3g} after training, {real:.1f} times the floor "
             f"(above 3 expected); of fresh generated images {fake:.1f} times (below 3 expected)."
+        )
+    for column, says in (("kid", "generated"), ("kid_floor", "other real")):
+        mean = statistics.interval(list(statistics.values(rows, "AFV", column).values()))
+        notes.append(
+            f"Kernel inception distance of {says} images from real ones, by the last hidden layer "
+            f"of {quality.NETWORK}: {mean}."
         )
     notes += [
         "",
