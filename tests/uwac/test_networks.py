@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfzoo.uwac import ActorCritic, BehaviorVAE, DropoutCritic, GaussianActor
+from tfzoo.uwac import critic as critic_module
 
 SPACE = {"observation_dim": 3, "action_dim": 2, "action_low": [-2.0, 0.0], "action_high": [2.0, 1]}
 RNG = np.random.default_rng(0)
@@ -178,3 +179,35 @@ def test_refuses(keywords, says):
             DropoutCritic(observation_dim=3, action_dim=2, **{name: value})
     with pytest.raises(ValueError, match="algorithm='td3'"):
         ActorCritic(algorithm="td3", observation_dim=3, action_dim=2)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "hidden"), [("conditional", (64, 6)), ("monte_carlo", (64,))]
+)
+def test_a_product_shared_by_masks_changes_nothing(estimator, hidden, monkeypatch):
+    """What masks drop is subtracted from the product without them: the same to rounding."""
+    hidden = (*hidden, 5)
+    critic = DropoutCritic(hidden, 0.1, False, observation_dim=3, action_dim=2)
+    rng = np.random.default_rng(0)
+    x, a = rng.normal(size=(7, 3)).astype("f4"), rng.uniform(-1, 1, (7, 2)).astype("f4")
+
+    def gradient(kernel):
+        with tf.GradientTape() as tape:
+            mean, variance = critic.moments(x, a, 6, 3, estimator, True)
+            total = tf.reduce_sum(mean) + tf.reduce_sum(variance)
+        return [np.asarray(v) for v in (mean, variance, tape.gradient(total, kernel.value))]
+
+    shared = gradient(critic.body[0].kernel)
+    calls = []
+    monkeypatch.setattr(critic_module, "most_dropped", lambda rate, n: calls.append(n) or n)
+    for one, other in zip(shared, gradient(critic.body[0].kernel), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert calls and shared[1].min() > 0  # the other way was taken the second time
+
+
+def test_hardly_ever_more_units_drop():
+    from scipy.stats import binom
+
+    for rate, units in ((0.1, 64), (0.1, 256), (0.3, 40)):
+        k = critic_module.most_dropped(rate, units)
+        assert binom.sf(k, units, rate) <= 1e-12 < binom.sf(k - 1, units, rate)
