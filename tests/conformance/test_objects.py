@@ -160,7 +160,14 @@ def test_mixed_precision_is_near_float32(name, policy):
         assert np.abs(a - b.astype("float32")).max() < 0.1 * scale
 
 
-DEAR = ("tfzoo.afv>AFVClassifier", "tfzoo.afv>FisherVectorizer")  # to make anew
+DEAR = (
+    "tfzoo.afv>AFVClassifier",
+    "tfzoo.afv>EnergyGAN",
+    "tfzoo.afv>FisherVectorizer",
+    "tfzoo.bottleneck>BottleneckNetwork",
+    "tfzoo.uwac>ActorCritic",
+)
+"""To make anew; for the slow tier."""
 
 
 def kinds(layer):

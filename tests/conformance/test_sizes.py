@@ -93,7 +93,8 @@ CASES = {
     ),
     "clips": (clip_order, floats(2, 2, 2, 12, 12, 3), floats(2, 4, 2, 12, 12, 3), "must be 2"),
 }
-QUICK = ("local", "classifier", "views")
+QUICK = (("local", False), ("views", True))
+EACH = [(name, jit) for name in CASES for jit in (False, True)]
 
 
 def spec(x):
@@ -103,8 +104,7 @@ def spec(x):
     return tf.TensorSpec((*[None] * (x.ndim - len(known)), *known), x.dtype)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("name", [n if n in QUICK else slow(n) for n in CASES])
+@pytest.mark.parametrize(("name", "jit"), [c if c in QUICK else slow(c) for c in EACH])
 def test_a_size_of_the_run_is_refused_and_not_answered(name, jit):
     make, good, bad, words = CASES[name]
     good, bad = (x if isinstance(x, tuple) else (x,) for x in (good, bad))
