@@ -65,11 +65,10 @@ class ClosedSolid(GridSolid):
         values: see `GridSolid`.
         cell: see `GridSolid`.
         triangles: of the mesh [M, 3, 3].
-        ratio: see `GridSolid`.
     """
 
-    def __init__(self, values: np.ndarray, cell: float, triangles: np.ndarray, ratio: float):
-        super().__init__(values, cell, ratio)
+    def __init__(self, values: np.ndarray, cell: float, triangles: np.ndarray):
+        super().__init__(values, cell)
         self.triangles = triangles
 
     @override
@@ -103,8 +102,9 @@ def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> G
 
     What a closed mesh encloses (`is_closed`) is exactly inside. Of an open one, voxels that the
     surface passes, and all that these wall off from the outside, are solid; it thus becomes a
-    shell, its surface up to a voxel outside of the walls' centres. `ratio` says by how much the
-    voxels inside exceed the volume that the triangles enclose by the divergence theorem.
+    shell, its surface up to a voxel outside of the walls' centres. `ratio` is
+    the volume of its voxels over what the triangles enclose by the divergence theorem, as far as
+    that says something of an open mesh; 1 for a closed one.
 
     Args:
         vertices: [N, 3].
@@ -126,8 +126,7 @@ def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> G
     n = cells + 2 * _MARGIN
     volume = abs(float(np.linalg.det(triangles).sum())) / 6
     if volume > 0 and is_closed(np.asarray(vertices), np.asarray(faces)):
-        values, solid = _closed_grid(triangles, cell, n)
-        return ClosedSolid(values, cell, triangles, solid.sum() * cell**3 / volume)
+        return ClosedSolid(_closed_grid(triangles, cell, n), cell, triangles)
     walls = np.zeros((n, n, n), bool)
     for points in _covered(triangles, cell / 2):
         walls[tuple(_voxels(points, cell, n).T)] = True
@@ -199,8 +198,8 @@ def _voxels(points: np.ndarray, cell: float, n: int) -> np.ndarray:
     return np.rint(points / cell + (n - 1) / 2).astype(int)
 
 
-def _closed_grid(triangles: np.ndarray, cell: float, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distances of what is enclosed, thin walls a cell thick; and which centres are inside.
+def _closed_grid(triangles: np.ndarray, cell: float, n: int) -> np.ndarray:
+    """Signed distances [n, n, n] of what is enclosed, thin walls a cell thick.
 
     Distances are exact within a cell of the surface, and elsewhere up to a cell too small.
     """
@@ -227,7 +226,7 @@ def _closed_grid(triangles: np.ndarray, cell: float, n: int) -> tuple[np.ndarray
     values = np.where(inside, -away, away)
     thin = ndimage.binary_dilation(walls & ~ndimage.binary_dilation(inside, box), box)
     values[thin] = np.minimum(values[thin], away[thin] - cell / 2)
-    return values, inside
+    return values
 
 
 def _samples(triangles: np.ndarray, step: float) -> np.ndarray:

@@ -53,11 +53,12 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
 
     Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid
     of 96 cells (`mesh_solid`); `watertight` says whether the file's surface was. Occupancies and
-    surfaces of closed meshes are exact; an open one is a shell with walls. `ratio` is the solid's
-    volume over what the triangles enclose, infinite where that is nothing. Cameras are as varied
-    as `tfzoo.data.shapes.cameras.VARIED`. One split, `shapes`: see `posed_shapes`. Meshes that
-    cannot be read or made solid are refused or, with `on_error` `skip`, left out: the metadata's
-    `skipped` has the reason by name. `number` counts the meshes, those left out too.
+    surfaces of closed meshes are exact; an open one is a shell with walls. `ratio` is the volume
+    of such a shell over what the triangles enclose, infinite where that is nothing; 1 of closed
+    ones. Cameras are as varied as `tfzoo.data.shapes.cameras.VARIED`. One split, `shapes`: see
+    `posed_shapes`. Meshes that cannot be read or made solid are refused or, with `on_error`
+    `skip`, left out: the metadata's `skipped` has the reason by name. `number` counts the meshes,
+    those left out too.
     """
 
     name = "tfzoo_meshes"
