@@ -28,8 +28,3 @@ CASES = {
 
 SMALL_RUN = ("ala/digits", ["epochs=2", "ala.warmup_steps=3", "ala.steps_per_action=5"])
 """A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
-
-CARD_AFTER = (
-    "import keras, tfzoo\nassert int(keras.models.load_model('controller.keras').written) > 0"
-)
-"""What a fresh process finds where the card's program ran."""

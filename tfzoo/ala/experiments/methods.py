@@ -71,13 +71,8 @@ class Chosen:
     trace: float = 1.0
 
 
-CHOSEN: dict[str, Chosen] = {}
-"""By task; `tfzoo study ala --choose` prints them."""
-
-
-def chosen(name: str) -> Chosen:
-    """The settings of a task."""
-    return CHOSEN.get(name, Chosen())
+CHOSEN = Chosen(tau=1.5, perturbation=1.0)
+"""What `tfzoo study ala --choose --tasks digits` printed, taken for all tasks."""
 
 
 class Fixed(ParametricLoss):
@@ -292,7 +287,7 @@ LOSSES: dict[str, Callable[..., ParametricLoss]] = {
 def from_digits(seed: int) -> LossController:
     """A controller that learned on digits of another split with other rare classes."""
     if seed not in _sources:
-        problem, s = digits(1000 + seed), chosen("digits")
+        problem, s = digits(1000 + seed), CHOSEN
         outcome = train(problem, arms(problem, s)["ALA"], *DIGITS, seed)
         _sources[seed] = outcome.learning.alignment.controller
     return _sources[seed]
@@ -331,7 +326,9 @@ def train_for(
 
 def said(problem: Problem, arm: Arm, model: keras.Model, x: np.ndarray) -> np.ndarray:
     """What an arm's model says of inputs [N, C]."""
-    logits = model.predict(x, batch_size=CHUNK, verbose=0)
+    parts = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
+    # `predict` would compile for every model
+    logits = np.concatenate([ops.convert_to_numpy(model(part, training=False)) for part in parts])
     return logits - arm.adjust * prior(problem) if arm.adjust else logits
 
 
