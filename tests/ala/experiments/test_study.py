@@ -43,7 +43,7 @@ def test_the_command_runs_and_reports(small, tmp_path, capsys, monkeypatch):
     assert {r["parameters"] for r in rows} == {"2410"}
     names = {p.name for p in (tmp_path / "digits").iterdir()}
     pictures = {"parameters.png", "progress.png", "correlations.png", "errors.png"}
-    assert names == pictures | {"results.csv", "study.json", "table.md", "seeds"}
+    assert names == pictures | {"results.csv", "study.json", "table.md", "finished"}
     assert "| ALA against | difference | p, adjusted | verdict |" in capsys.readouterr().out
     monkeypatch.setattr(methods, "train", None)  # finished seeds are not repeated
     assert main(["study", "ala", "--seeds", "0", "--output", str(tmp_path)]) == 0

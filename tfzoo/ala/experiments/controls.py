@@ -99,6 +99,10 @@ class Population(Alignment):
         self.trace.append((phi, now))
         return phi
 
+    @override
+    def close(self) -> None:
+        """Warns of nothing: no reward is read here."""
+
     def _perturbed(self, phi: np.ndarray) -> np.ndarray:
         steps = self.size * self.random.normal(size=self.loss.decisions)
         return ops.convert_to_numpy(self.loss.moved(ops.convert_to_tensor(phi), steps))

@@ -20,8 +20,8 @@ HEADLINE = Headline(
     "digits",
     "balanced_error",
     "test balanced error, digits with rare classes",
-    "ALA class weights",
-    "CE",
+    "ALA",
+    "CE, momentum",
 )
 """What README and the card quote."""
 
