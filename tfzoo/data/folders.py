@@ -47,7 +47,7 @@ def completed(
     """Files of all splits; those that the folder lacks are drawn from train, 10 % each.
 
     Args:
-        found: files by split.
+        files: files by split.
         folder: the user's, for errors.
         kind: of the files, e.g. `images`, for errors.
         layout: what it must hold, for errors.

@@ -29,7 +29,7 @@ def stored_bytes(builder: Any, split_name: str) -> float:
     """Mean bytes of a split's examples as they are stored.
 
     Args:
-        found: a TFDS builder.
+        builder: a TFDS builder.
         split_name: the split, or a part of one.
     """
     split = builder.info.splits[split_name.split("[")[0].split("+")[0]]

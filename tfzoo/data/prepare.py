@@ -141,7 +141,7 @@ def split(
     """One split of a prepared builder, read in the order it was written.
 
     Args:
-        found: what `builder` returned.
+        builder: what the function `builder` returned.
         name: a split or a part of one, e.g. `"train[:90%]"`.
         encoded: leave images as the bytes of their files, to be decoded in a stream's `map_fn`:
             cheaper to shuffle, and to skip when a run resumes.

@@ -19,7 +19,7 @@ def three_splits(builder: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
     test labels are not public (ImageNet) is reported on its validation split, as its field does.
 
     Args:
-        found: a TFDS builder.
+        builder: a TFDS builder.
     """
     names = set(builder.info.splits)
     hidden = builder.name.startswith("imagenet")

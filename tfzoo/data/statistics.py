@@ -21,7 +21,7 @@ def statistics(builder: Any, split_name: str, feature: str = "image") -> dict[st
     The first call reads the split; later ones read what it left in the builder's folder.
 
     Args:
-        found: a prepared TFDS builder.
+        builder: a prepared TFDS builder.
         split_name: the split, or a part of one.
         feature: with channels on its last axis.
     """

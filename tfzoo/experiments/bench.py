@@ -79,7 +79,7 @@ def compare(
     to an earlier comparison is started anew.
 
     Args:
-        made: workers by alternative.
+        workers: workers by alternative.
         target: `"module:function"`; called with an alternative's keywords it returns a function
             that does one repetition and returns when it is done.
         keywords: by alternative.
@@ -113,7 +113,7 @@ def weigh(
     keep what earlier work took, so that an old process shows nothing.
 
     Args:
-        made: as in `compare`.
+        workers: as in `compare`.
         target: as in `compare`.
         keywords: as in `compare`.
         results: of `compare`; their `peak_bytes` are set.

@@ -103,7 +103,7 @@ def image_datasets(
     """Training stream and evaluation batches of a builder's three splits.
 
     Args:
-        found: a TFDS builder.
+        builder: a TFDS builder.
         config: the recipe's.
         info: of `builder_info`.
         prepare: `(example, seed) -> element` for training.
