@@ -35,8 +35,8 @@ def source(config: DataConfig) -> ImageFolderConfig:
     """
     if config.path is None:
         raise InputError("data.path: must be set, to a folder, for tfzoo_image_folder")
-    found = list_images(config.path)
-    paths = [path for part in found.values() for path in part]
+    images = list_images(config.path)
+    paths = [path for part in images.values() for path in part]
     return ImageFolderConfig(
         name=f"folder-{folders.state(paths)}",
         path=config.path,
@@ -71,9 +71,9 @@ class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_image_folder: must be given one, by tfzoo.data.DataConfig.path")
-        found = list_images(self.builder_config.path)
+        images = list_images(self.builder_config.path)
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
-        return {name: self._generate_examples(found[name], faults) for name in SPLITS}
+        return {name: self._generate_examples(images[name], faults) for name in SPLITS}
 
     def _generate_examples(self, paths: list[Path], faults: Faults) -> Iterator[tuple[str, dict]]:
         for path in paths:
@@ -89,21 +89,21 @@ def list_images(folder: str) -> dict[str, list[Path]]:
     Raises:
         InputError: see `source`.
     """
-    found = {name: _images(path) for name, path in folders.parts(folder, _LAYOUT).items()}
-    return folders.completed(found, folder, "images", _LAYOUT)
+    images = {name: _images(path) for name, path in folders.parts(folder, _LAYOUT).items()}
+    return folders.completed(images, folder, "images", _LAYOUT)
 
 
 def _images(root: Path) -> list[Path]:
     """The images of all classes; complains of an empty folder and of other files."""
-    found = []
+    listed = []
     for folder in filter(Path.is_dir, folders.inside(root)):
         files = folders.inside(folder)
         if not files:
             raise InputError(f"data.path: {str(folder)!r} is empty; must hold images")
-        found += files
-    if not found:
+        listed += files
+    if not listed:
         raise InputError(f"data.path={str(root)!r}: has no images; must hold {_LAYOUT}")
-    for path in found:
+    for path in listed:
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(SUFFIXES)}")
-    return found
+    return listed

@@ -75,8 +75,8 @@ class ImageSets:
             spec = tf.TensorSpec(self.shape, tf.float32)
             images = tf.map_fn(self.read, starts[index] + order, fn_output_signature=spec)
             images = tf.ensure_shape(images, [n, *self.shape])
-            found = {"images": images, "mask": tf.range(n) < have}
-            return (found, index) if with_index else found
+            example = {"images": images, "mask": tf.range(n) < have}
+            return (example, index) if with_index else example
 
         return train_stream(
             lambda index, epoch: index,
@@ -93,17 +93,17 @@ class ImageSets:
         images = np.zeros((count, n, *self.shape), np.float32)
         mask = np.arange(n) < self.counts[:count, None]
         numbers = (self.starts[:count, None] + np.arange(n))[mask]
-        found = tf.data.Dataset.from_tensor_slices(numbers).map(self.read, tf.data.AUTOTUNE)
+        stream = tf.data.Dataset.from_tensor_slices(numbers).map(self.read, tf.data.AUTOTUNE)
         places = zip(*np.nonzero(mask), strict=True)
-        for place, image in zip(places, found.as_numpy_iterator(), strict=True):
+        for place, image in zip(places, stream.as_numpy_iterator(), strict=True):
             images[place] = image
         return images, mask
 
     def batches(self, n: int, batch_size: int) -> tf.data.Dataset:
         """The same in batches as `stream` gives them, each set once."""
         images, mask = self.arrays(n)
-        found = tf.data.Dataset.from_tensor_slices({"images": images, "mask": mask})
-        return found.batch(batch_size)
+        stream = tf.data.Dataset.from_tensor_slices({"images": images, "mask": mask})
+        return stream.batch(batch_size)
 
     def take(self, rows: np.ndarray) -> ImageSets:
         """The sets of some rows, in the order of `rows`."""
@@ -150,8 +150,8 @@ def fitted(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
     image = tf.image.crop_to_bounding_box(
         image, (shape[0] - side) // 2, (shape[1] - side) // 2, side, side
     )
-    found = tf.image.resize(image, [size, size], "area")
-    return tf.ensure_shape(found, [size, size, channels])
+    resized = tf.image.resize(image, [size, size], "area")
+    return tf.ensure_shape(resized, [size, size, channels])
 
 
 def image_sets(config: DataConfig, size: int, channels: int | None = None) -> dict[str, ImageSets]:
@@ -175,8 +175,8 @@ def image_sets(config: DataConfig, size: int, channels: int | None = None) -> di
     """
     if config.name == "tfzoo_image_folder":
         return _folders(config, size, channels)
-    found = builder(config)
-    features = found.info.features
+    prepared = builder(config)
+    features = prepared.info.features
     if "images" in features:
         channels = channels or features["images"].shape[-1]
         if tuple(features["images"].shape[1:]) != (size, size, channels):
@@ -184,20 +184,20 @@ def image_sets(config: DataConfig, size: int, channels: int | None = None) -> di
                 f"data.name={config.name!r}: images {list(features['images'].shape[1:])}, must be "
                 f"[{size}, {size}, {channels}], by the model's sizes"
             )
-        return {name: _ready(found, name) for name in SPLITS}
+        return {name: _ready(prepared, name) for name in SPLITS}
     if "image" not in features or "label" not in features:
         raise InputError(
             f"data.name={config.name!r}: must have images, or image and label; has "
             f"{', '.join(features)}"
         )
     channels = channels or features["image"].shape[-1] or 3
-    parts = {name: _grouped(found, name, size, channels) for name in found.info.splits}
+    parts = {name: _grouped(prepared, name, size, channels) for name in prepared.info.splits}
     parts = {name: part for name, part in parts.items() if name in SPLITS}
     return _by_label(config.name, parts)
 
 
-def _ready(found: tfds.core.DatasetBuilder, name: str) -> ImageSets:
-    truth = memory.arrays(split(found, name))
+def _ready(builder: tfds.core.DatasetBuilder, name: str) -> ImageSets:
+    truth = memory.arrays(split(builder, name))
     images = truth.pop("images")
     m, n = images.shape[:2]
     return from_arrays(
@@ -206,26 +206,26 @@ def _ready(found: tfds.core.DatasetBuilder, name: str) -> ImageSets:
 
 
 def _grouped(
-    found: tfds.core.DatasetBuilder, name: str, size: int, channels: int
+    builder: tfds.core.DatasetBuilder, name: str, size: int, channels: int
 ) -> tuple[np.ndarray, np.ndarray]:
     def small(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         image = fitted(example["image"], size, channels)
         return tf.cast(tf.round(image), tf.uint8), example["label"]
 
-    return memory.arrays(split(found, name).map(small, tf.data.AUTOTUNE))
+    return memory.arrays(split(builder, name).map(small, tf.data.AUTOTUNE))
 
 
 def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
     """A split that shares labels with the training split joins it; the others stay."""
     seen = set(np.unique(parts["train"][1]))
     shared = [k for k, part in parts.items() if seen & set(np.unique(part[1]))]
-    found = {k: from_arrays(*part) for k, part in parts.items() if k not in shared}
+    sets = {k: from_arrays(*part) for k, part in parts.items() if k not in shared}
     whole = parts["train"] if shared == ["train"] else memory.joined(map(parts.pop, shared))
     train = from_arrays(*whole)
-    rows = drawn(len(train), [key for key in SPLITS if key != "train" and key not in found])
+    rows = drawn(len(train), [key for key in SPLITS if key != "train" and key not in sets])
     if rows is None:
         raise InputError(f"data.name={name!r}: {len(train)} sets are too few to split")
-    return found | {key: train.take(part) for key, part in rows.items()}
+    return sets | {key: train.take(part) for key, part in rows.items()}
 
 
 def _folders(config: DataConfig, size: int, channels: int | None) -> dict[str, ImageSets]:

@@ -20,7 +20,7 @@ SHUFFLE_BUFFER = 20_000
 
 
 def image_stream(
-    found: tfds.core.DatasetBuilder, split_name: str, *, map_fn: MapFn, **keywords: Any
+    builder: tfds.core.DatasetBuilder, split_name: str, *, map_fn: MapFn, **keywords: Any
 ) -> TrainStream:
     """`train_stream` of a split with a feature `image`.
 
@@ -29,7 +29,7 @@ def image_stream(
     The buffer has `SHUFFLE_BUFFER` examples, or as many as its budget in bytes allows.
 
     Args:
-        found: a TFDS builder.
+        builder: a TFDS builder.
         split_name: the split, or a part of one.
         map_fn: `(example, seed int32[2]) -> element`, given decoded images.
         **keywords: of `train_stream`.
@@ -39,20 +39,20 @@ def image_stream(
     """
     import tensorflow_datasets as tfds
 
-    feature = found.info.features["image"]
-    count = found.info.splits[split_name].num_examples
+    feature = builder.info.features["image"]
+    count = builder.info.splits[split_name].num_examples
     fixed = None not in feature.shape
     size = math.prod(feature.shape) * np.dtype(feature.np_dtype).itemsize if fixed else None
     fits = size is not None and count * size <= IN_MEMORY_BYTES
-    stored = memory.stored_bytes(found, split_name)
+    stored = memory.stored_bytes(builder, split_name)
     if fits or not isinstance(feature, tfds.features.Image):
         buffer = None if fits else memory.buffer_size(SHUFFLE_BUFFER, size or stored)
-        examples = split(found, split_name)
+        examples = split(builder, split_name)
         return train_stream(examples, count=count, map_fn=map_fn, shuffle_buffer=buffer, **keywords)
 
     def decoded(example: Any, seed: tf.Tensor) -> Any:
         return map_fn({**example, "image": feature.decode_example(example["image"])}, seed)
 
-    examples = split(found, split_name, encoded=True)
+    examples = split(builder, split_name, encoded=True)
     buffer = memory.buffer_size(SHUFFLE_BUFFER, stored)
     return train_stream(examples, count=count, map_fn=decoded, shuffle_buffer=buffer, **keywords)

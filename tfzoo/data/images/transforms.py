@@ -16,8 +16,8 @@ def to_size(image: tf.Tensor, size: int) -> tf.Tensor:
         return image
     shape = tf.shape(image)
     fits = tf.logical_and(shape[0] == size, shape[1] == size)
-    found = tf.cond(fits, lambda: image, lambda: augment.center_crop(image, size))
-    return tf.ensure_shape(found, [size, size, image.shape[-1]])
+    square = tf.cond(fits, lambda: image, lambda: augment.center_crop(image, size))
+    return tf.ensure_shape(square, [size, size, image.shape[-1]])
 
 
 def shift(image: tf.Tensor, seed: tf.Tensor, limit: int) -> tf.Tensor:

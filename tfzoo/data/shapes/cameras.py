@@ -151,9 +151,9 @@ def from_opengl(camera_to_world: np.ndarray, focal: float, size: int) -> np.ndar
 
 def resized(cameras: np.ndarray, factor: float) -> np.ndarray:
     """The same cameras for images `factor` times as wide."""
-    found = np.array(cameras, np.float64)
-    found[..., :2, :3] *= factor
-    return found
+    changed = np.array(cameras, np.float64)
+    changed[..., :2, :3] *= factor
+    return changed
 
 
 def in_frame(cameras: np.ndarray, loc: np.ndarray, scale: float) -> np.ndarray:
@@ -162,16 +162,16 @@ def in_frame(cameras: np.ndarray, loc: np.ndarray, scale: float) -> np.ndarray:
     Occupancy Networks' points live in such a frame. R is kept a rotation: lengths in the camera are
     those of the new frame.
     """
-    found = np.array(cameras, np.float64)
-    found[..., 6] = (found[..., 3:6] @ np.asarray(loc) + found[..., 6]) / scale
-    return found
+    changed = np.array(cameras, np.float64)
+    changed[..., 6] = (changed[..., 3:6] @ np.asarray(loc) + changed[..., 6]) / scale
+    return changed
 
 
 def turned(cameras: np.ndarray, points: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, ...]:
     """Cameras and points [..., 3] of a world that is turned by Q [3, 3]; images stay the same."""
-    found = np.array(cameras, np.float64)
-    found[..., 3:6] = found[..., 3:6] @ q.T
-    return found, np.asarray(points) @ q.T
+    changed = np.array(cameras, np.float64)
+    changed[..., 3:6] = changed[..., 3:6] @ q.T
+    return changed, np.asarray(points) @ q.T
 
 
 def projected(cameras: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -116,16 +116,16 @@ def _parts(
     return {name: seen[part] for name, part in parts.items()} | {"unseen": np.flatnonzero(out)}
 
 
-def _read(found: tfds.core.DatasetBuilder, name: str, names: Sequence[str]) -> PosedShapes:
+def _read(builder: tfds.core.DatasetBuilder, name: str, names: Sequence[str]) -> PosedShapes:
     from tfzoo.data.shapes import meshes, solids
     from tfzoo.data.shapes.shape_samples import UNIFORM
 
-    arrays = memory.arrays(split(found, name))
-    if found.name == "tfzoo_solids":
+    arrays = memory.arrays(split(builder, name))
+    if builder.name == "tfzoo_solids":
         return from_arrays(arrays, names, UNIFORM, functools.partial(solids.surface, name))
     if "number" not in arrays:
         return from_arrays(arrays, names, UNIFORM)
-    path, numbers = found.builder_config.path, arrays["number"]
+    path, numbers = builder.builder_config.path, arrays["number"]
     return from_arrays(
         arrays, names, UNIFORM, lambda i, count: meshes.surface(path, int(numbers[i]), count)
     )

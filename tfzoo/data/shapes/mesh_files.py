@@ -71,10 +71,10 @@ def files(path: str) -> list[Path]:
     root = Path(path)
     if not root.is_dir():
         raise InputError(f"data.path={path!r}: no such file or folder; must be {_LAYOUT}")
-    found = sorted(p for p in root.glob("*/*") if p.suffix.lower() in SUFFIXES)
-    if not found:
+    paths = sorted(p for p in root.glob("*/*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
         raise InputError(f"data.path={path!r}: holds no meshes; must be {_LAYOUT}")
-    return found
+    return paths
 
 
 def list_meshes(path: str) -> Iterator[tuple[str, Callable[[], Mesh]]]:
@@ -118,37 +118,37 @@ def unread_arrays(path: str) -> tuple[str, ...]:
 
 def _arrays(path: str) -> dict[str, Any]:
     """The checked arrays: `v` and `f` are `Sliced`, which are read by rows."""
-    found = chosen(path, Archive(path), _WANTED)
-    missing = [name for name in _ARRAYS if name not in found]
+    arrays = chosen(path, Archive(path), _WANTED)
+    missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must be {_LAYOUT}")
-    v, f = found["v"], found["f"]
-    many = len(found["y"]) if found["y"].ndim == 1 else -1
+    v, f = arrays["v"], arrays["f"]
+    many = len(arrays["y"]) if arrays["y"].ndim == 1 else -1
     shapes = {
         "v": v.ndim == 2 and v.shape[1] == 3 and v.dtype.kind == "f",
         "f": f.ndim == 2 and f.shape[1] == 3 and f.dtype.kind in "ui",
-        "classes": found["classes"].ndim == 1,
-        "voff": found["voff"].shape == (many + 1,) and found["voff"].dtype.kind in "ui",
-        "foff": found["foff"].shape == (many + 1,) and found["foff"].dtype.kind in "ui",
-        "y": many >= 0 and found["y"].dtype.kind in "ui",
+        "classes": arrays["classes"].ndim == 1,
+        "voff": arrays["voff"].shape == (many + 1,) and arrays["voff"].dtype.kind in "ui",
+        "foff": arrays["foff"].shape == (many + 1,) and arrays["foff"].dtype.kind in "ui",
+        "y": many >= 0 and arrays["y"].dtype.kind in "ui",
     }
-    forms = {name: f"{x.dtype}{list(x.shape)}" for name, x in found.items()}
+    forms = {name: f"{x.dtype}{list(x.shape)}" for name, x in arrays.items()}
     if all(shapes.values()):
-        found |= {name: found[name].whole() for name in ("classes", "voff", "foff", "y")}
-        for name, last in (("voff", len(v)), ("foff", len(f)), ("y", len(found["classes"]) - 1)):
-            shapes[name] = bool((found[name] >= 0).all() and (found[name] <= last).all())
+        arrays |= {name: arrays[name].whole() for name in ("classes", "voff", "foff", "y")}
+        for name, last in (("voff", len(v)), ("foff", len(f)), ("y", len(arrays["classes"]) - 1)):
+            shapes[name] = bool((arrays[name] >= 0).all() and (arrays[name] <= last).all())
     for name, fine in shapes.items():
         if not fine:
             raise InputError(
                 f"data.path={path!r}: {name} is {forms[name]}, or points outside the others; must "
                 f"be {_LAYOUT}"
             )
-    return found
+    return arrays
 
 
 def _from_arrays(path: str) -> Iterator[tuple[str, Callable[[], Mesh]]]:
-    found = _arrays(path)
-    v, f, voff, foff, y, classes = (found[name] for name in _ARRAYS)
+    arrays = _arrays(path)
+    v, f, voff, foff, y, classes = (arrays[name] for name in _ARRAYS)
 
     def read(i: int) -> Mesh:
         vertices, faces = v[voff[i] : voff[i + 1]], f[foff[i] : foff[i + 1]]

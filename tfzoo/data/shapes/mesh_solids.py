@@ -50,9 +50,9 @@ class GridSolid(Body):
         points = np.asarray(points, np.float32)
         where = (points + self.half) / self.cell
         inner = np.clip(where, 0, self.values.shape[0] - 1)
-        found = ndimage.map_coordinates(self.values, inner.T, output=np.float32, order=1)
+        values = ndimage.map_coordinates(self.values, inner.T, output=np.float32, order=1)
         beyond = np.sqrt(np.square(where - inner).sum(-1)) * self.cell
-        return np.where(beyond > 0, np.maximum(found, beyond), found).astype(np.float32)
+        return np.where(beyond > 0, np.maximum(values, beyond), values).astype(np.float32)
 
 
 class ClosedSolid(GridSolid):
@@ -185,9 +185,9 @@ def winding_numbers(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
         side = np.sign(area[:, 0])
         above = hit & (height * side > 0)
         total += np.bincount(at[above], side[above], len(points)).astype(np.int64)
-    found = np.empty_like(total)
-    found[order] = total
-    return found
+    numbers = np.empty_like(total)
+    numbers[order] = total
+    return numbers
 
 
 _TURN = np.linalg.qr(np.random.RandomState(0).normal(size=(3, 3)))[0]

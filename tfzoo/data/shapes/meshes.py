@@ -93,9 +93,9 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
                 mesh = read()
                 rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))
                 solid = mesh_solid(mesh.vertices, mesh.faces)
-                found = sample_shape(solid, rng, ranges=VARIED)
+                sample = sample_shape(solid, rng, ranges=VARIED)
                 more = {"watertight": mesh_files.is_watertight(mesh), "ratio": solid.ratio}
-                yield i, found | more | {"label": mesh.category, "number": i}
+                yield i, sample | more | {"label": mesh.category, "number": i}
 
 
 def surface(path: str, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -79,10 +79,12 @@ class PosedShapes:
         def choose(index: tf.Tensor, seed: tf.Tensor) -> Any:
             order = tf.random.experimental.stateless_shuffle(tf.range(self.views), seed)
             images, cameras = self.views_of(index, order[:high])
-            found, inside = self.samples_of(index)
-            pick = tf.random.stateless_uniform([points], seed + 1, 0, tf.shape(found)[0], tf.int32)
-            found, inside = tf.gather(found, pick), tf.gather(inside, pick)
-            return {"images": images, "cameras": cameras, "points": found}, inside
+            samples, inside = self.samples_of(index)
+            pick = tf.random.stateless_uniform(
+                [points], seed + 1, 0, tf.shape(samples)[0], tf.int32
+            )
+            samples, inside = tf.gather(samples, pick), tf.gather(inside, pick)
+            return {"images": images, "cameras": cameras, "points": samples}, inside
 
         def cut(batch: Any, seed: tf.Tensor) -> Any:
             x, y = batch
@@ -116,12 +118,12 @@ class PosedShapes:
         parts: dict[str, list] = {}
         for i in range(self.count):
             pictures, cameras = self.views_of(tf.constant(i, tf.int64), numbers)
-            found, inside = self.samples_of(tf.constant(i, tf.int64))
+            samples, inside = self.samples_of(tf.constant(i, tf.int64))
             count = min(points or self.uniform, self.uniform)
             row = {
                 "images": pictures,
                 "cameras": cameras,
-                "points": found[:count],
+                "points": samples[:count],
                 "occupancies": inside[:count],
             }
             for name, value in row.items():
@@ -130,9 +132,9 @@ class PosedShapes:
 
     def batches(self, views: int, points: int, batch_size: int) -> tf.data.Dataset:
         """The same in batches as `stream` gives them, each shape once."""
-        found = self.arrays(views, points)
-        inside = found.pop("occupancies")
-        return tf.data.Dataset.from_tensor_slices((found, inside)).batch(batch_size)
+        arrays = self.arrays(views, points)
+        inside = arrays.pop("occupancies")
+        return tf.data.Dataset.from_tensor_slices((arrays, inside)).batch(batch_size)
 
     def take(self, rows: np.ndarray) -> PosedShapes:
         """Some of the shapes."""

@@ -65,12 +65,12 @@ class Solid(Body):
         """Signed distances float32 [N] of points [N, 3]."""
         own = np.asarray(points, np.float32) / np.float32(self.scale)
         own = own + self.shift.astype(np.float32)
-        found = self.parts[0].distance(own)
+        distance = self.parts[0].distance(own)
         for part in self.parts[1:]:
-            np.minimum(found, part.distance(own), out=found)
+            np.minimum(distance, part.distance(own), out=distance)
         for hole in self.holes:
-            np.maximum(found, -hole.distance(own), out=found)
-        return found * np.float32(self.scale)
+            np.maximum(distance, -hole.distance(own), out=distance)
+        return distance * np.float32(self.scale)
 
     def normalised(self) -> Solid:
         """The same solid, its box centred at the origin with a longest side of 1."""

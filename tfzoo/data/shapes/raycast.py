@@ -84,8 +84,8 @@ def normals(field: Field, points: np.ndarray, step: float = 2e-3) -> np.ndarray:
     """Outward unit normals [N, 3], by differences at a tetrahedron's corners."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
     values = [field(points + step * c)[:, None] * c for c in corners]
-    found = np.sum(values, axis=0)
-    return found / np.maximum(np.linalg.norm(found, axis=-1, keepdims=True), 1e-12)
+    total = np.sum(values, axis=0)
+    return total / np.maximum(np.linalg.norm(total, axis=-1, keepdims=True), 1e-12)
 
 
 def render(
@@ -148,7 +148,7 @@ def surface_points(
     Raises:
         ValueError: 100,000 lines meet no surface.
     """
-    found, have, drawn = [], 0, 0
+    crossings, have, drawn = [], 0, 0
     while have < count:
         lines = 4000
         way = rng.normal(size=(lines, 3))
@@ -156,11 +156,11 @@ def surface_points(
         side = np.cross(way, rng.normal(size=(lines, 3)))
         side /= np.linalg.norm(side, axis=-1, keepdims=True)
         radius = bound * np.sqrt(rng.uniform(size=(lines, 1)))
-        found.append(_crossings(field, radius * side - bound * way, way, 2 * bound))
-        have, drawn = have + len(found[-1]), drawn + lines
+        crossings.append(_crossings(field, radius * side - bound * way, way, 2 * bound))
+        have, drawn = have + len(crossings[-1]), drawn + lines
         if have == 0 and drawn >= 100_000:
             raise ValueError("field: no surface found, it must be negative somewhere")
-    points = np.concatenate(found)
+    points = np.concatenate(crossings)
     points = points[rng.permutation(len(points))[:count]].astype(np.float32)
     return points, normals(field, points).astype(np.float32)
 
@@ -169,7 +169,7 @@ def _crossings(field: Field, starts: np.ndarray, ways: np.ndarray, length: float
     """All points where lines change sides, in steps no longer than the distance allows."""
     starts, ways = starts.astype(np.float32), ways.astype(np.float32)
     alive, t = np.arange(len(starts)), np.zeros(len(starts), np.float32)
-    before, found = field(starts), []
+    before, crossings = field(starts), []
     while len(alive):
         step = np.maximum(np.abs(before), 5e-3)
         after = field(starts[alive] + (t + step)[:, None] * ways[alive])
@@ -181,8 +181,8 @@ def _crossings(field: Field, starts: np.ndarray, ways: np.ndarray, length: float
                 middle = (low + high) / 2
                 same = (field(starts[lines] + middle[:, None] * ways[lines]) < 0) == sign
                 low, high = np.where(same, middle, low), np.where(same, high, middle)
-            found.append(starts[lines] + ((low + high) / 2)[:, None] * ways[lines])
+            crossings.append(starts[lines] + ((low + high) / 2)[:, None] * ways[lines])
         t = t + step
         stay = t < length
         alive, t, before = alive[stay], t[stay], after[stay]
-    return np.concatenate(found) if found else np.zeros((0, 3), np.float32)
+    return np.concatenate(crossings) if crossings else np.zeros((0, 3), np.float32)

@@ -57,16 +57,16 @@ def shapenet_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
 def _listed(root: Path, wanted: list[str], file: str) -> list[Path]:
     """The shapes' folders that a list of some categories names."""
     try:
-        found = [
+        listed = [
             root / synset / name
             for synset in wanted
             for name in (root / synset / file).read_text(encoding="utf-8").split()
         ]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"data.path={str(root)!r}: {file} cannot be read: {error}") from None
-    if not found:
+    if not listed:
         raise InputError(f"data.path={str(root)!r}: {file} of {wanted} name no shapes")
-    return found
+    return listed
 
 
 def _usable(listed: list[Path], config: ShapesConfig, faults: Faults) -> list[Path]:
@@ -201,8 +201,8 @@ def _read_view(file: Path) -> tf.Tensor:
 
 
 def _load(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    found = read_npz(path, "data.path", names)
-    missing = [name for name in names if name not in found]
+    arrays = read_npz(path, "data.path", names)
+    missing = [name for name in names if name not in arrays]
     if missing:
         raise InputError(f"data.path: {str(path)!r} has no array {missing[0]}")
-    return found
+    return arrays

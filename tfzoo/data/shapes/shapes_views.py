@@ -37,11 +37,11 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         shapes = different_shapes(sum(voxels.COUNTS.values()))
-        found, start = {}, 0
+        splits, start = {}, 0
         for name, count in voxels.COUNTS.items():
-            found[name] = self._generate_examples(shapes, range(start, start + count))
+            splits[name] = self._generate_examples(shapes, range(start, start + count))
             start += count
-        return found
+        return splits
 
     def _generate_examples(self, shapes: list, rows: range) -> Iterator[tuple[int, dict]]:
         for i in rows:
@@ -52,13 +52,13 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
 def different_shapes(count: int, seed: int = 0) -> list[tuple[str, np.ndarray]]:
     """So many shapes with their kinds, no two alike; kinds are drawn evenly."""
     rng = np.random.RandomState(seed)  # numpy has frozen its stream
-    found: list[tuple[str, np.ndarray]] = []
+    shapes: list[tuple[str, np.ndarray]] = []
     seen: set[bytes] = set()
-    while len(found) < count:
+    while len(shapes) < count:
         kind = voxels.KINDS[rng.randint(len(voxels.KINDS))]
         grid = voxels.furniture(kind, rng)
         key = np.packbits(grid).tobytes()
         if key not in seen:
             seen.add(key)
-            found.append((kind, grid))
-    return found
+            shapes.append((kind, grid))
+    return shapes

@@ -30,9 +30,9 @@ def make_solid(kind: str, rng: np.random.RandomState) -> Solid:
 def turn(axis: int, degrees: float) -> np.ndarray:
     """The rotation [3, 3] around an axis."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
-    found, (i, j) = np.eye(3), [(1, 2), (2, 0), (0, 1)][axis]
-    found[i, i], found[i, j], found[j, i], found[j, j] = c, -s, s, c
-    return found
+    rotation, (i, j) = np.eye(3), [(1, 2), (2, 0), (0, 1)][axis]
+    rotation[i, i], rotation[i, j], rotation[j, i], rotation[j, j] = c, -s, s, c
+    return rotation
 
 
 ALONG_X, ALONG_Z = turn(2, -90), turn(0, 90)  # turn the upright axis into x, into z

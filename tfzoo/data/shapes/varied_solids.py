@@ -63,9 +63,9 @@ class _Split:
                 self._ready.move_to_end(number)
             else:
                 solid, rng = self.solid(number)
-                found = sample_shape(solid, rng, VIEWS, self.size, VARIED)
+                example = sample_shape(solid, rng, VIEWS, self.size, VARIED)
                 names = ("images", "cameras", "points", "occupancies")
-                self._ready[number] = tuple(found[name] for name in names)
+                self._ready[number] = tuple(example[name] for name in names)
                 while len(self._ready) > self.kept:
                     self._ready.popitem(last=False)
             return self._ready[number]
@@ -102,13 +102,13 @@ class _Split:
 def varied_solids(size: int) -> dict[str, PosedShapes]:
     """The four splits, with images of `size`."""
     names = (*SEEN, *UNSEEN)
-    found = {}
+    splits = {}
     for split in ("train", *COUNTS):
         kinds = UNSEEN if split == "unseen" else SEEN
         count = POOL if split == "train" else COUNTS[split] * len(kinds)
         of = _Split(split, kinds, size, count)
         labels = np.array([names.index(kinds[i % len(kinds)]) for i in range(count)], np.int64)
-        found[split] = PosedShapes(
+        splits[split] = PosedShapes(
             count,
             VIEWS,
             of.views_of,
@@ -119,4 +119,4 @@ def varied_solids(size: int) -> dict[str, PosedShapes]:
             UNIFORM,
             RENEWED if split == "train" else 0,
         )
-    return found
+    return splits

@@ -104,7 +104,7 @@ def _rays(elevation: float) -> tuple[np.ndarray, np.ndarray]:
     across = np.arange(SIDE) - middle
     depth = np.arange(-reach, reach + _STEP, _STEP)
     tilt = np.deg2rad(elevation)
-    found = []
+    rays = []
     for turn in 2 * np.pi * np.arange(AZIMUTHS) / AZIMUTHS:
         right = np.array([-np.sin(turn), np.cos(turn), 0])
         forward = -np.array([np.cos(turn) * np.cos(tilt), np.sin(turn) * np.cos(tilt), 0])
@@ -115,8 +115,8 @@ def _rays(elevation: float) -> tuple[np.ndarray, np.ndarray]:
         index = np.rint(points).astype(int)
         inside = ((index >= 0) & (index < SIDE)).all(-1)
         flat = (index[..., 0] * SIDE + index[..., 1]) * SIDE + index[..., 2]
-        found.append(np.where(inside, flat, SIDE**3))
-    return np.stack(found).astype(np.int32), depth
+        rays.append(np.where(inside, flat, SIDE**3))
+    return np.stack(rays).astype(np.int32), depth
 
 
 def views(grid: np.ndarray, elevation: float = ELEVATION) -> np.ndarray:

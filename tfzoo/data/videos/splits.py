@@ -95,7 +95,7 @@ class VideoSplit:
 
 
 def open_split(
-    found: tfds.core.DatasetBuilder, name: str, least: int = 1, short: str = "drop"
+    builder: tfds.core.DatasetBuilder, name: str, least: int = 1, short: str = "drop"
 ) -> VideoSplit:
     """The videos of a split that have at least `least` frames.
 
@@ -103,7 +103,7 @@ def open_split(
     epoch through a shuffle buffer, frames that are files undecoded.
 
     Args:
-        found: a TFDS builder whose examples have `video`, perhaps `label`.
+        builder: a TFDS builder whose examples have `video`, perhaps `label`.
         name: the split, or a part of one.
         least: frames that a video must have, at least 1.
         short: `drop` leaves shorter videos out and says how many on stderr; `loop` leaves out only
@@ -114,15 +114,15 @@ def open_split(
     """
     import tensorflow_datasets as tfds
 
-    features = found.info.features
+    features = builder.info.features
     if "video" not in features:
-        raise InputError(f"data.name={found.name!r}: must have video, has {', '.join(features)}")
+        raise InputError(f"data.name={builder.name!r}: must have video, has {', '.join(features)}")
     feature, labelled = features["video"], "label" in features
     kept = [key for key in ("video", "label") if key in features]
     encoded = isinstance(feature, tfds.features.Video)
-    read = _undecoded(found, name) if encoded else split(found, name)
+    read = _undecoded(builder, name) if encoded else split(builder, name)
     read = read.map(lambda x: {key: x[key] for key in kept})
-    lengths = _lengths(found, name, read)
+    lengths = _lengths(builder, name, read)
     wanted = max(1, 1 if short == "loop" else least)
     good = lengths >= wanted
     dropped = int((~good).sum())
@@ -135,7 +135,7 @@ def open_split(
                 "them begin anew"
             )
         print(
-            f"{found.name}: {what} and are left out by data.short=drop; loop keeps them",
+            f"{builder.name}: {what} and are left out by data.short=drop; loop keeps them",
             file=sys.stderr,
             flush=True,
         )
@@ -146,7 +146,7 @@ def open_split(
     held = None if encoded else _held(long, lengths[good], shape)
     count = int(good.sum())
     if held is None:
-        buffer = buffer_size(SHUFFLE_BUFFER, _video_bytes(found, name, long, lengths[good]))
+        buffer = buffer_size(SHUFFLE_BUFFER, _video_bytes(builder, name, long, lengths[good]))
         keywords = {"examples": long, "count": count, "shuffle_buffer": buffer}
     else:
         lookup, long, size = held
@@ -178,8 +178,8 @@ def short_side(clip: tf.Tensor, size: int) -> tf.Tensor:
     """Frames [..., H, W, C] scaled so that the shorter side has `size` pixels, in proportion."""
     if clip.shape.rank != 4:
         shape = tf.shape(clip)
-        found = short_side(tf.reshape(clip, tf.concat([[-1], shape[-3:]], 0)), size)
-        return tf.reshape(found, tf.concat([shape[:-3], tf.shape(found)[1:]], 0))
+        resized_clip = short_side(tf.reshape(clip, tf.concat([[-1], shape[-3:]], 0)), size)
+        return tf.reshape(resized_clip, tf.concat([shape[:-3], tf.shape(resized_clip)[1:]], 0))
     if clip.shape[1] is not None and min(clip.shape[1:3]) == size:
         return clip
     shape = tf.shape(clip)[1:3]
@@ -187,16 +187,16 @@ def short_side(clip: tf.Tensor, size: int) -> tf.Tensor:
 
     def resized() -> tf.Tensor:
         target = tf.maximum(size, tf.cast(tf.round(shape * size / least), tf.int32))
-        found = tf.image.resize(clip, target, antialias=True)
-        return tf.cast(tf.round(tf.clip_by_value(found, 0.0, 255.0)), clip.dtype)
+        resized_clip = tf.image.resize(clip, target, antialias=True)
+        return tf.cast(tf.round(tf.clip_by_value(resized_clip, 0.0, 255.0)), clip.dtype)
 
     return tf.cond(least == size, lambda: clip, resized)
 
 
-def _undecoded(found: tfds.core.DatasetBuilder, name: str) -> tf.data.Dataset:
+def _undecoded(builder: tfds.core.DatasetBuilder, name: str) -> tf.data.Dataset:
     import tensorflow_datasets as tfds
 
-    return found.as_dataset(
+    return builder.as_dataset(
         split=name,
         decoders={"video": tfds.decode.SkipDecoding()},
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
@@ -204,13 +204,13 @@ def _undecoded(found: tfds.core.DatasetBuilder, name: str) -> tf.data.Dataset:
     )
 
 
-def _lengths(found: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset) -> np.ndarray:
+def _lengths(builder: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset) -> np.ndarray:
     """Frames of each video; counted once and kept beside the prepared data."""
-    fixed = found.info.features["video"].shape[0]
+    fixed = builder.info.features["video"].shape[0]
     if fixed is not None:
-        return np.full(found.info.splits[name].num_examples, fixed)
+        return np.full(builder.info.splits[name].num_examples, fixed)
     word = "".join(c if c.isalnum() else "-" for c in name)
-    kept = Path(str(found.data_dir)) / f"lengths-{word}.npy"
+    kept = Path(str(builder.data_dir)) / f"lengths-{word}.npy"
     if kept.is_file():
         return np.load(kept)
     counts = read.map(lambda x: tf.shape(x["video"])[0], tf.data.AUTOTUNE)
@@ -222,12 +222,12 @@ def _lengths(found: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset) 
 
 
 def _video_bytes(
-    found: tfds.core.DatasetBuilder, name: str, long: tf.data.Dataset, lengths: np.ndarray
+    builder: tfds.core.DatasetBuilder, name: str, long: tf.data.Dataset, lengths: np.ndarray
 ) -> float:
     """Mean bytes of a video as it passes the shuffle buffer: frames, or their encoded files."""
     first = next(iter(long))["video"]
     if first.dtype == tf.string:
-        return stored_bytes(found, name)
+        return stored_bytes(builder, name)
     return float(np.mean(lengths)) * math.prod(first.shape[1:])
 
 

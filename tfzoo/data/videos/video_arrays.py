@@ -110,32 +110,32 @@ def read_arrays(path: str) -> dict[str, Any]:
     Raises:
         InputError: see `source`.
     """
-    found = chosen(path, Archive(path), _WANTED)
+    arrays = chosen(path, Archive(path), _WANTED)
 
     def check(condition: bool, what: str) -> None:
         if not condition:
             raise InputError(f"data.path={path!r}: {what}; must hold {_LAYOUT}")
 
-    check("x" in found, "has no x")
-    x = found["x"]
+    check("x" in arrays, "has no x")
+    x = arrays["x"]
     form = f"x is {x.dtype}{list(x.shape)}"
     check(x.ndim == 5 and x.shape[-1] == 3 and x.dtype == np.uint8 and x.size > 0, form)
     for name in ("y", "set", "seq"):
-        if name in found:
-            value = found[name]
+        if name in arrays:
+            value = arrays[name]
             form = f"{name} is {value.dtype}{list(value.shape)} for {len(x)} videos"
             check(value.shape == (len(x),) and value.dtype.kind in "ui", form)
-            found[name] = value.whole()
-            check(found[name].min() >= 0, f"{name} holds {found[name].min()}")
-    if "classes" in found:
-        found["classes"] = found["classes"].whole()
-    if "y" in found:
-        count = int(found["y"].max()) + 1
-        found.setdefault("classes", np.arange(count))
-        check(len(found["classes"]) >= count, f"y has {count} classes, classes fewer")
+            arrays[name] = value.whole()
+            check(arrays[name].min() >= 0, f"{name} holds {arrays[name].min()}")
+    if "classes" in arrays:
+        arrays["classes"] = arrays["classes"].whole()
+    if "y" in arrays:
+        count = int(arrays["y"].max()) + 1
+        arrays.setdefault("classes", np.arange(count))
+        check(len(arrays["classes"]) >= count, f"y has {count} classes, classes fewer")
     else:
-        found.pop("classes", None)
-    return found
+        arrays.pop("classes", None)
+    return arrays
 
 
 def rows(
@@ -159,10 +159,10 @@ def rows(
             allowed = ", ".join(map(str, known))
             raise InputError(f"data.{key}={value}: must be one of {allowed}")
     if held_out is None:
-        found = drawn(len(chosen), ["validation", "test"])
-        if found is None:
+        splits = drawn(len(chosen), ["validation", "test"])
+        if splits is None:
             raise InputError(f"data.path={path!r}: {len(chosen)} videos are too few to split")
-        return {name: chosen[part] for name, part in found.items()}
+        return {name: chosen[part] for name, part in splits.items()}
     seq = arrays["seq"][chosen]
     if "set" in arrays:  # the protocol: within the set that the sequence is of
         own = arrays["set"][chosen[seq == held_out][0]]

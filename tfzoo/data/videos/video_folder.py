@@ -40,7 +40,7 @@ def source(config: DataConfig) -> VideoFolderConfig:
     """
     if config.path is None:
         raise InputError("data.path: must be set, to a folder, for tfzoo_video_folder")
-    found, labelled = list_videos(config.path)
+    videos, labelled = list_videos(config.path)
     read: dict[str, Any] = {
         "short_side": getattr(config, "short_side", SHORT_SIDE),
         "fps": getattr(config, "fps", None),
@@ -49,7 +49,7 @@ def source(config: DataConfig) -> VideoFolderConfig:
     word = f"{read['short_side']} {labelled}"
     if read["fps"] is not None or read["partial"]:  # others keep the name they had
         word += f" {read['fps']} {read['partial']}"
-    paths = [path for part in found.values() for path in part]
+    paths = [path for part in videos.values() for path in part]
     classes = sorted({path.parent.name for path in paths}) if labelled else []
     return VideoFolderConfig(
         name=f"folder-{folders.state(paths, word)}",
@@ -95,9 +95,9 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
         del manager
         if not self.builder_config.path:
             raise InputError("tfzoo_video_folder: must be given one, by tfzoo.data.DataConfig.path")
-        found, _ = list_videos(self.builder_config.path)
+        videos, _ = list_videos(self.builder_config.path)
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
-        return {name: self._generate_examples(found[name], faults) for name in SPLITS}
+        return {name: self._generate_examples(videos[name], faults) for name in SPLITS}
 
     def _generate_examples(self, paths: list[Path], faults: Faults) -> Iterator[tuple[str, dict]]:
         for path in paths:
@@ -126,15 +126,15 @@ def list_videos(folder: str) -> tuple[dict[str, list[Path]], bool]:
     """
     parts = folders.parts(folder, _LAYOUT)
     labelled = not any(p.is_file() for part in parts.values() for p in folders.inside(part))
-    found = {name: _videos(path, labelled) for name, path in parts.items()}
-    return folders.completed(found, folder, "videos", _LAYOUT), labelled
+    videos = {name: _videos(path, labelled) for name, path in parts.items()}
+    return folders.completed(videos, folder, "videos", _LAYOUT), labelled
 
 
 def _videos(root: Path, labelled: bool) -> list[Path]:
-    found = []
+    listed = []
     for folder in folders.inside(root) if labelled else [root]:
-        found += folders.inside(folder)
-    for path in found:
+        listed += folders.inside(folder)
+    for path in listed:
         if path.suffix.lower() not in SUFFIXES or not path.is_file():
             raise InputError(f"data.path: {str(path)!r} must be one of {', '.join(SUFFIXES)}")
-    return found
+    return listed
