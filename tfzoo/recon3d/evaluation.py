@@ -19,12 +19,12 @@ BATCH = 8
 
 def logits_of(model: OccupancyReconstructor, arrays: dict, views: int) -> np.ndarray:
     """Logits [M, P] by the first views of `PosedShapes.arrays`."""
-    found = []
+    logits = []
     for i in range(0, len(arrays["points"]), BATCH):
         part = slice(i, i + BATCH)
         field = model.field(arrays["images"][part, :views], arrays["cameras"][part, :views])
-        found.append(field(arrays["points"][part]))
-    return np.concatenate(found)
+        logits.append(field(arrays["points"][part]))
+    return np.concatenate(logits)
 
 
 def choose_threshold(
@@ -45,22 +45,22 @@ def of_split(
     categories (`_by_category`).
     """
     arrays = shapes.arrays(max(views))
-    truth, found = arrays["occupancies"] > 0.5, {}
+    truth, metrics = arrays["occupancies"] > 0.5, {}
     for v in views:
         logits = logits_of(model, arrays, v)
         iou = volumetric_iou(logits > logit(model.threshold), truth)
-        found[f"{name}_{v}"] = iou.mean()
+        metrics[f"{name}_{v}"] = iou.mean()
         if v == views[-1]:
             kinds = np.unique(shapes.labels)
             means = [iou[shapes.labels == k].mean() for k in kinds]
-            found[f"{name}_by_category"] = np.mean(means)
-            found[f"{name}_at_half"] = volumetric_iou(logits > 0, truth).mean()
+            metrics[f"{name}_by_category"] = np.mean(means)
+            metrics[f"{name}_at_half"] = volumetric_iou(logits > 0, truth).mean()
         hull = [
             visual_hull(a[:v], c[:v], p)
             for a, c, p in zip(arrays["images"], arrays["cameras"], arrays["points"], strict=True)
         ]
-        found[f"hull_{name}_{v}"] = volumetric_iou(np.stack(hull), truth).mean()
-    return {key: float(value) for key, value in found.items()}
+        metrics[f"hull_{name}_{v}"] = volumetric_iou(np.stack(hull), truth).mean()
+    return {key: float(value) for key, value in metrics.items()}
 
 
 def of_gauge(
@@ -80,15 +80,15 @@ def of_gauge(
     ]
     for name, values in zip(("cameras", "points"), zip(*pairs, strict=True), strict=True):
         moved[name] = np.stack(values).astype(np.float32)
-    found, change = {}, 0.0
+    metrics, change = {}, 0.0
     for v in views:
         logits = logits_of(model, moved, v)
         iou = volumetric_iou(logits > logit(model.threshold), truth)
-        found[f"gauge_{v}"] = float(iou.mean())
+        metrics[f"gauge_{v}"] = float(iou.mean())
         plain = logits_of(model, arrays, v)
         sigmoid = [1 / (1 + np.exp(-x.astype(np.float64))) for x in (logits, plain)]
         change = max(change, float(np.abs(sigmoid[0] - sigmoid[1]).max()))
-    return found | {"gauge_change": change}
+    return metrics | {"gauge_change": change}
 
 
 def of_meshes(
@@ -117,8 +117,8 @@ def of_meshes(
         best = surface_metrics(b, a, nb, na)
         row = mesh_metrics(mesh, a, na, half)
         rows.append(row | {f"{key}_ceiling": value for key, value in best.items()})
-    found = {f"{name}_{k}": float(np.mean([r[k] for r in rows])) for k in (rows or [{}])[0]}
-    return found | {f"{name}_meshes": float(len(rows))}
+    metrics = {f"{name}_{k}": float(np.mean([r[k] for r in rows])) for k in (rows or [{}])[0]}
+    return metrics | {f"{name}_meshes": float(len(rows))}
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:

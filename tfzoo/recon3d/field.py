@@ -74,14 +74,14 @@ class Field:
         """Logits float32 [B, N] of points [B, N, 3]; the last chunk is filled up, then cut."""
         count = points.shape[1]
         size = min(CHUNK, max(_LEAST, 1 << max(0, count - 1).bit_length()))
-        found = np.empty(points.shape[:2], np.float32)
+        values = np.empty(points.shape[:2], np.float32)
         for i in range(0, count, size):
             part = points[:, i : i + size].astype(np.float32)
             have = part.shape[1]
             part = np.pad(part, [(0, 0), (0, size - have), (0, 0)])
             logits = self._decode(self._features, self._cameras, ops.convert_to_tensor(part))
-            found[:, i : i + have] = ops.convert_to_numpy(logits)[:, :have]
-        return found
+            values[:, i : i + have] = ops.convert_to_numpy(logits)[:, :have]
+        return values
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

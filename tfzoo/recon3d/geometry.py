@@ -141,8 +141,8 @@ def sample_features(maps: Tensor, pixels: Tensor, stride: int) -> Tensor:
     cells = ops.stack([corner, corner + 1, corner + width, corner + width + 1], -1)
     wx, wy = part[..., 0], part[..., 1]
     weights = ops.stack([(1 - wx) * (1 - wy), wx * (1 - wy), (1 - wx) * wy, wx * wy], -1)
-    found = ops.take(ops.reshape(maps, (-1, channels)), cells, axis=0)  # [M, N, 4, C]
-    return ops.sum(found * ops.cast(ops.expand_dims(weights, -1), maps.dtype), axis=-2)
+    corners = ops.take(ops.reshape(maps, (-1, channels)), cells, axis=0)  # [M, N, 4, C]
+    return ops.sum(corners * ops.cast(ops.expand_dims(weights, -1), maps.dtype), axis=-2)
 
 
 SILHOUETTES = 3

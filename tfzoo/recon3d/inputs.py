@@ -52,11 +52,11 @@ def checked(
 
 def _array(name: str, value: ArrayLike) -> np.ndarray:
     try:
-        found = np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise InputError(f"{name}: {error}") from None
-    if found.dtype.kind not in "uif":
-        raise InputError(f"{name}: dtype {found.dtype} must be numbers")
-    if not np.isfinite(found).all():
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{name}: dtype {array.dtype} must be numbers")
+    if not np.isfinite(array).all():
         raise InputError(f"{name}: holds NaN or infinity, must be finite")
-    return found
+    return array

@@ -77,17 +77,17 @@ class PointRepresentation(keras.layers.Layer):
             return None
         seen = geometry.camera_points(cameras, points)
         if self.points == "world":
-            found = ops.expand_dims(points, 1) + ops.zeros_like(seen)
+            coordinates = ops.expand_dims(points, 1) + ops.zeros_like(seen)
         elif self.points == "facing":
-            found = geometry.facing_coordinates(cameras, seen)
+            coordinates = geometry.facing_coordinates(cameras, seen)
         else:
-            found = geometry.normalised_coordinates(seen, self.distance)
+            coordinates = geometry.normalised_coordinates(seen, self.distance)
         if self.points == "camera+origin":
             way = geometry.camera_centres(cameras)[:, :, None] - ops.expand_dims(points, 1)
-            found = ops.concatenate([found, way], -1)
-        found = found * self.scale
-        waves = [f(2.0**i * 3.14159265 * found) for i in range(self.octaves) for f in _WAVES]
-        return ops.concatenate([found, *waves], -1)
+            coordinates = ops.concatenate([coordinates, way], -1)
+        coordinates = coordinates * self.scale
+        waves = [f(2.0**i * 3.14159265 * coordinates) for i in range(self.octaves) for f in _WAVES]
+        return ops.concatenate([coordinates, *waves], -1)
 
     def call(self, phi: Tensor, points: Tensor, cameras: Tensor) -> Tensor:
         """Geometry in float32, g in the layer's own precision."""
@@ -146,8 +146,8 @@ class ViewAggregation(keras.layers.Layer):
         values = ops.cast(r, "float32")
         if self.mode == "max":
             low = ops.where(weights > 0, values, -1e30)
-            found = ops.max(low, axis=1)
-            return ops.cast(ops.where(found > -1e29, found, 0.0), r.dtype)
+            pooled = ops.max(low, axis=1)
+            return ops.cast(ops.where(pooled > -1e29, pooled, 0.0), r.dtype)
         if self.mode == "concat":
             return ops.cast(self._concat(values * ops.cast(weights > 0, "float32")), r.dtype)
         if self.mode == "var":

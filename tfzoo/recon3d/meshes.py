@@ -176,9 +176,9 @@ def _off_level(values: np.ndarray, level: float) -> np.ndarray:
         other = over[tuple(np.clip(near + side * np.eye(3, dtype=int)[axis], 0, last).T)]
         np.maximum(steep, np.where((other > 0) != (own > 0), np.abs(other - own), 0), out=steep)
     moved = np.maximum(np.abs(own), _APART * steep) * np.where(own > 0, 1, -1)
-    found = values.copy()
-    found[tuple(near.T)] = moved + np.float32(level)
-    return found
+    shifted = values.copy()
+    shifted[tuple(near.T)] = moved + np.float32(level)
+    return shifted
 
 
 def extract_mesh(

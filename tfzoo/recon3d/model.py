@@ -153,12 +153,12 @@ class OccupancyReconstructor(ZooModel):
         flat = ops.reshape(self.prepare(images), (-1, self.image_size, self.image_size, 3))
         shape = ops.cast(ops.any(flat < SHADED, axis=-1, keepdims=True), "float32")
         given = ops.concatenate([flat, 2 * shape - 1], -1) if self.silhouette else flat
-        found = self.encoder(given, training=training)
+        features = self.encoder(given, training=training)
         if self.hull and self.encoder.stride is not None:
             maps = geometry.silhouette_maps(shape, self.encoder.stride)
-            found = ops.concatenate([found, ops.cast(maps, found.dtype)], -1)
+            features = ops.concatenate([features, ops.cast(maps, features.dtype)], -1)
         lead = ops.shape(images)[:2]
-        return ops.reshape(found, (*lead, *found.shape[1:]))
+        return ops.reshape(features, (*lead, *features.shape[1:]))
 
     def decode(
         self, features: Tensor, cameras: Tensor, points: Tensor, training: bool | None = None
@@ -215,8 +215,8 @@ class OccupancyReconstructor(ZooModel):
                 views that do not show an object in the unit cube: the camera's number, and why.
         """
         images, cameras, points, single = inputs.checked(self, images, cameras, points)
-        found = probabilities(self.field(images, cameras)(points))
-        return found[0] if single else found
+        occupied = probabilities(self.field(images, cameras)(points))
+        return occupied[0] if single else occupied
 
     def field(self, images: np.ndarray, cameras: np.ndarray) -> Field:
         """Objects' logits as a function of points [B, N, 3]; features are made once."""

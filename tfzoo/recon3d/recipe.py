@@ -127,14 +127,14 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
         """IoU on seen and unseen categories, of the visual hull, and in turned worlds."""
         shapes = datasets.shapes
         views = list(config.test_views)
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name, split in (("seen", "test"), ("unseen", "unseen")):
-            found |= evaluation.of_split(model, shapes[split], views, name)
+            metrics |= evaluation.of_split(model, shapes[split], views, name)
             if config.mesh_shapes:
                 wanted = (views[-1], config.mesh_shapes, config.resolution, name)
-                found |= evaluation.of_meshes(model, shapes[split], *wanted)
-        found |= evaluation.of_gauge(model, shapes["test"], sorted({views[0], views[-1]}))
-        return found | {"threshold": float(model.threshold)}
+                metrics |= evaluation.of_meshes(model, shapes[split], *wanted)
+        metrics |= evaluation.of_gauge(model, shapes["test"], sorted({views[0], views[-1]}))
+        return metrics | {"threshold": float(model.threshold)}
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default`, `occupancy`, `features`, `grid`."""

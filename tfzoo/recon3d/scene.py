@@ -127,22 +127,22 @@ def _picture_fault(image: np.ndarray) -> str:
 
 def matrix_faults(cameras: np.ndarray) -> list[Fault]:
     """Cameras [V, 3, 7] whose K is no intrinsics, or whose R is no rotation."""
-    found = []
+    faults = []
     for v, camera in enumerate(cameras):
         k, r = camera[:, :3], camera[:, 3:6]
         determinant = float(np.linalg.det(r))
         if not np.isfinite(camera).all():
-            found.append(Fault(v, "holds NaN or infinity, must be finite"))
+            faults.append(Fault(v, "holds NaN or infinity, must be finite"))
         elif np.abs(k[2] - [0, 0, 1]).max() > 1e-6 or k[0, 0] <= 0 or k[1, 1] <= 0:
             words = f"K has focal lengths {k[0, 0]:.4g}, {k[1, 1]:.4g} and last row {k[2]}"
-            found.append(Fault(v, f"{words}, must be above 0 and [0, 0, 1]"))
+            faults.append(Fault(v, f"{words}, must be above 0 and [0, 0, 1]"))
         elif np.abs(r @ r.T - np.eye(3)).max() > 1e-2:
-            found.append(Fault(v, f"R is no rotation, R R^T is up to {np.abs(r @ r.T).max():.4g}"))
+            faults.append(Fault(v, f"R is no rotation, R R^T is up to {np.abs(r @ r.T).max():.4g}"))
         elif determinant < 0:
-            found.append(
+            faults.append(
                 Fault(v, f"R has determinant {determinant:.4g}, must be 1: an axis is mirrored")
             )
-    return found
+    return faults
 
 
 def camera_faults(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> list[Fault]:
@@ -156,14 +156,14 @@ def camera_faults(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> list[Faul
         Faults of single views; else, where no point of the cube is behind all silhouettes, of the
         view without which there is one, or that disagrees with most.
     """
-    found = matrix_faults(cameras)
-    if found:
-        return found
+    faults = matrix_faults(cameras)
+    if faults:
+        return faults
     for v, (camera, mask) in enumerate(zip(cameras, masks, strict=True)):
         says = _view_fault(camera, mask)
         if says:
-            found.append(Fault(v, says))
-    return found or _joint_faults(cameras, masks)
+            faults.append(Fault(v, says))
+    return faults or _joint_faults(cameras, masks)
 
 
 def _view_fault(camera: np.ndarray, mask: np.ndarray) -> str:
@@ -270,23 +270,23 @@ _READINGS: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
 
 
 def _inverse(cameras: np.ndarray) -> np.ndarray:
-    found = cameras.copy()
-    found[:, :, 3:6] = np.swapaxes(cameras[:, :, 3:6], 1, 2)
-    found[:, :, 6] = -np.einsum("vij,vj->vi", found[:, :, 3:6], cameras[:, :, 6])
-    return found
+    inverted = cameras.copy()
+    inverted[:, :, 3:6] = np.swapaxes(cameras[:, :, 3:6], 1, 2)
+    inverted[:, :, 6] = -np.einsum("vij,vj->vi", inverted[:, :, 3:6], cameras[:, :, 6])
+    return inverted
 
 
 def _moved(cameras: np.ndarray, factor: float) -> np.ndarray:
-    found = cameras.copy()
-    found[:, :, 6] *= factor
-    return found
+    moved = cameras.copy()
+    moved[:, :, 6] *= factor
+    return moved
 
 
 def _flipped(cameras: np.ndarray) -> np.ndarray:
     """Camera axes turned about x: y up and z back become y down and z forward."""
-    found = cameras.copy()
-    found[:, 1:, 3:] *= -1
-    return found
+    flipped = cameras.copy()
+    flipped[:, 1:, 3:] *= -1
+    return flipped
 
 
 def _hint(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> str:
@@ -350,9 +350,9 @@ class Frame:
 
     def mesh(self, mesh: trimesh.Trimesh) -> trimesh.Trimesh:
         """A mesh in the cube as one in the world, in its coordinates and units."""
-        found = mesh.copy()
-        found.vertices = self.points(mesh.vertices)
-        return found
+        placed = mesh.copy()
+        placed.vertices = self.points(mesh.vertices)
+        return placed
 
 
 UNIT = Frame(np.zeros(3), 1.0)
@@ -466,22 +466,22 @@ def _touching_box(
 
     start = [*(corners[:3] + corners[3:]) / 2 / size, *half / size, 1.2]
     least, most = [-9.0] * 3 + [1e-3] * 3 + [1.0], [9.0] * 3 + [9.0] * 3 + [3.0]
-    found = optimize.least_squares(missed, np.clip(start, least, most), bounds=(least, most))
-    middle, half = centre + size * found.x[:3], size * found.x[3:6]
-    misfit = size * np.sqrt(np.square(found.fun).mean()) / (2 * half.max())
+    solution = optimize.least_squares(missed, np.clip(start, least, most), bounds=(least, most))
+    middle, half = centre + size * solution.x[:3], size * solution.x[3:6]
+    misfit = size * np.sqrt(np.square(solution.fun).mean()) / (2 * half.max())
     return middle - half, middle + half, float(misfit)
 
 
 def _better_reading(cameras: np.ndarray, masks: Sequence[np.ndarray], misfit: float) -> str:
     """How cameras would have to be meant to fit much better, if they do not fit well."""
-    found = {}
+    readings = {}
     for says, read in _READINGS[:4] if misfit > _WELL else ():
         moved = read(cameras)
         centre = _meeting(*_sights(moved, masks))
         if (moved[:, 2, 3:6] @ centre + moved[:, 2, 6] > 0).all():
-            found[says] = _touching_box(moved, masks, centre)[2]
-    best = min(found, key=lambda says: found[says], default="")
-    return best if best and found[best] < misfit / 2 else ""
+            readings[says] = _touching_box(moved, masks, centre)[2]
+    best = min(readings, key=lambda says: readings[says], default="")
+    return best if best and readings[best] < misfit / 2 else ""
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:
@@ -554,10 +554,10 @@ def cut_out(
     # BOX would take the nearest pixel where the square is smaller than it becomes
     way = Image.Resampling.BOX if spans.min() > 2 * size else Image.Resampling.BILINEAR
     small = Image.fromarray(padded).resize((size, size), way, box=box)
-    found = np.array(camera, np.float64)
-    found[0, :3] = (camera[0, :3] - corner[0] * camera[2, :3]) * size / spans[0]
-    found[1, :3] = (camera[1, :3] - corner[1] * camera[2, :3]) * size / spans[1]
-    return np.asarray(small, np.float32), found
+    shifted = np.array(camera, np.float64)
+    shifted[0, :3] = (camera[0, :3] - corner[0] * camera[2, :3]) * size / spans[0]
+    shifted[1, :3] = (camera[1, :3] - corner[1] * camera[2, :3]) * size / spans[1]
+    return np.asarray(small, np.float32), shifted
 
 
 def spread(cameras: np.ndarray, count: int) -> np.ndarray:

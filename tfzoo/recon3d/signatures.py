@@ -52,11 +52,11 @@ def signatures(model: OccupancyReconstructor) -> dict[str, Signature]:
         return {"features": ops.cast(model.encode(images, training=False), "float32")}
 
     def grid(images: Tensor, cameras: Tensor) -> dict[str, Tensor]:
-        found, rows = model.encode(images, training=False), ops.shape(images)[0]
+        encoded, rows = model.encode(images, training=False), ops.shape(images)[0]
 
         def piece(points: Tensor) -> Tensor:
             many = ops.repeat(ops.expand_dims(points, 0), rows, axis=0)
-            return ops.sigmoid(model.decode(found, cameras, many, training=False))
+            return ops.sigmoid(model.decode(encoded, cameras, many, training=False))
 
         spec = tf.TensorSpec([None, vertices.shape[1]], tf.float32)
         parts = tf.map_fn(piece, tf.constant(vertices), fn_output_signature=spec)

@@ -34,13 +34,13 @@ def check_codes(codes: ArrayLike, dim: int) -> np.ndarray:
     Raises:
         InputError: another shape, or a number that is neither -1 nor +1.
     """
-    found = np.asarray(codes)
-    if found.ndim != 2 or found.shape[1] != dim or len(found) == 0:
-        raise InputError(f"codes: shape {list(found.shape)}, must be [B, {dim}] with B at least 1")
-    wrong = found[(found != 1) & (found != -1)]
+    array = np.asarray(codes)
+    if array.ndim != 2 or array.shape[1] != dim or len(array) == 0:
+        raise InputError(f"codes: shape {list(array.shape)}, must be [B, {dim}] with B at least 1")
+    wrong = array[(array != 1) & (array != -1)]
     if wrong.size:
         raise InputError(f"codes: hold {wrong.flat[0]}, must be -1 or +1")
-    return found.astype("float32")
+    return array.astype("float32")
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:

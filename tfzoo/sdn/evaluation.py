@@ -72,18 +72,18 @@ def of_shapes(
     seen = lambda x: judges.occupancy(net, x)  # noqa: E731
     rebuilt = seen(model.reconstruct(images[:, :n], n, seed=seed))
     real = seen(images[:, :n])
-    found = {
+    metrics = {
         "iou_real": judges.iou(real, truth).mean(),
         "iou_real_shuffled": judges.iou(real, other).mean(),
         "iou_reconstructed": judges.iou(rebuilt, truth).mean(),
         "iou_reconstructed_shuffled": judges.iou(rebuilt, other).mean(),
     }
     for k in (k for k in sizes if k <= n):
-        made = model.reconstruct(images[:, :k], n, seed=seed)
-        found[f"iou_from_{k}"] = judges.iou(seen(made), truth).mean()
-    made = model.generate(len(truth), n, seed)
-    found |= _halves(net, made, "sample") | _halves(net, images[:, :n], "real")
-    return {name: float(value) for name, value in found.items()}
+        drawn = model.reconstruct(images[:, :k], n, seed=seed)
+        metrics[f"iou_from_{k}"] = judges.iou(seen(drawn), truth).mean()
+    drawn = model.generate(len(truth), n, seed)
+    metrics |= _halves(net, drawn, "sample") | _halves(net, images[:, :n], "real")
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def of_identities(

@@ -42,12 +42,12 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
 
     def build(self, config: JudgeConfig, info: data.Info) -> keras.Model:
         """The network, compiled for binary cross-entropy."""
-        made = judges.make_voxel_net(
+        net = judges.make_voxel_net(
             config.image_size, info.channels, config.width, *info.to_unit(config).values()
         )
         loss = keras.losses.BinaryCrossentropy(from_logits=True)
-        made.compile(keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile)
-        return made
+        net.compile(keras.optimizers.Adam(config.rate), loss, jit_compile=config.jit_compile)
+        return net
 
     def evaluate(
         self, model: keras.Model, datasets: data.Datasets, config: JudgeConfig
@@ -58,8 +58,9 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
             for images, voxels in datasets.test.as_numpy_iterator()
         )
         other = judges.iou(seen, np.roll(truth, 1, 0)).mean()
-        found = {"iou": judges.iou(seen, truth).mean(), "iou_shuffled": other, "count": len(truth)}
-        return {name: float(value) for name, value in found.items()}
+        mean = judges.iou(seen, truth).mean()
+        metrics = {"iou": mean, "iou_shuffled": other, "count": len(truth)}
+        return {name: float(value) for name, value in metrics.items()}
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` to `occupancy`, probabilities [B, 8, 8, 8]."""

@@ -112,8 +112,8 @@ def set_embeddings(net: keras.Model, images: np.ndarray) -> np.ndarray:
     """Unit-length means of a set's embeddings, [M, n, S, S, C] of raw pixels -> [M, dim]."""
     m, n = images.shape[:2]
     flat = images.reshape(m * n, *images.shape[2:])
-    found = net.predict(flat, batch_size=512, verbose=0).reshape(m, n, -1).mean(1)
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+    embeddings = net.predict(flat, batch_size=512, verbose=0).reshape(m, n, -1).mean(1)
+    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
 
 
 def verification(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

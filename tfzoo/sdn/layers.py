@@ -205,8 +205,8 @@ class SetDiscriminator(_Reader):
     ) -> Tensor:
         """The energy, float32 [B]; `images_mask` is Keras's implicit mask of `images`."""
         mask = images_mask if mask is None else mask
-        found = ops.cast(self.autoencode(images, codes, training), "float32")
-        errors = ops.mean(ops.square(ops.cast(images, "float32") - found), (2, 3, 4))
+        rebuilt = ops.cast(self.autoencode(images, codes, training), "float32")
+        errors = ops.mean(ops.square(ops.cast(images, "float32") - rebuilt), (2, 3, 4))
         return masked_mean(errors, mask)
 
     @override

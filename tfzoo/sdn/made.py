@@ -68,9 +68,9 @@ class MADE(keras.layers.Layer):
     def masks(self) -> list[np.ndarray]:
         """0 or 1 for each kernel: a unit sees inputs up to its degree, logit j those below j."""
         ins = self._degrees
-        found = [b[None, :] >= a[:, None] for a, b in zip(ins, ins[1:], strict=False)]
-        found.append(ins[0][None, :] > ins[-1][:, None])
-        return [mask.astype("float32") for mask in found]
+        hidden = [b[None, :] >= a[:, None] for a, b in zip(ins, ins[1:], strict=False)]
+        hidden.append(ins[0][None, :] > ins[-1][:, None])
+        return [mask.astype("float32") for mask in hidden]
 
     def call(self, codes: Tensor) -> Tensor:
         """Logits, float32 [B, d]."""

@@ -198,17 +198,17 @@ class SetDistributionNetwork(TwoPlayer):
         """
         codes = check_codes(codes, self.code_dim)
         inputs.check_count("n", n)
-        rng, found = np.random.default_rng(seed), []
+        rng, decoded = np.random.default_rng(seed), []
         for i in range(0, len(codes), CHUNK):
             part = codes[i : i + CHUNK]
             noise = rng.standard_normal((len(part), n, self.noise_dim)).astype("float32")
-            found.append(ops.convert_to_numpy(self.images(part, noise)))
-        return np.concatenate(found)
+            decoded.append(ops.convert_to_numpy(self.images(part, noise)))
+        return np.concatenate(decoded)
 
     def images(self, codes: Tensor, noise: Tensor) -> Tensor:
         """The average's images as raw pixels; also in a graph."""
-        made = ops.cast(self.average(codes, noise, training=False), "float32")
-        return made * self.pixel_std + self.pixel_mean
+        decoded = ops.cast(self.average(codes, noise, training=False), "float32")
+        return decoded * self.pixel_std + self.pixel_mean
 
     def reconstruct(
         self,
@@ -256,10 +256,10 @@ class SetDistributionNetwork(TwoPlayer):
         """
         images, mask = inputs.padded(sets, mask, self.image_size, self.channels)
         codes = self.encode(images, mask)
-        made = self.decode(codes, images.shape[1], seed)
-        again = self.encode(made, mask)
+        decoded = self.decode(codes, images.shape[1], seed)
+        again = self.encode(decoded, mask)
         real = np.sqrt(_spread(images, mask))
-        spread = np.sqrt(_spread(made, mask)) / np.maximum(real, 1e-9)
+        spread = np.sqrt(_spread(decoded, mask)) / np.maximum(real, 1e-9)
         return code_statistics(codes) | {
             "code_bits": float(-self.log_prob(codes).mean() / np.log(2)),
             "cycle_error": float(np.mean(codes != again)),
@@ -267,10 +267,10 @@ class SetDistributionNetwork(TwoPlayer):
         }
 
     def _sets(self, data: Any) -> tuple[Tensor, Tensor]:
-        found = self.unpacked(data)
-        if isinstance(found, dict):
-            return self.prepare(found["images"]), found.get("mask")
-        return self.prepare(found), None
+        unpacked = self.unpacked(data)
+        if isinstance(unpacked, dict):
+            return self.prepare(unpacked["images"]), unpacked.get("mask")
+        return self.prepare(unpacked), None
 
     def _noise(self, images: Tensor) -> Tensor:
         sets, n = ops.shape(images)[:2]

@@ -53,21 +53,21 @@ class CodeMonitor(keras.callbacks.Callback):
         last = epoch + 1 == self.params.get("epochs")
         if (epoch + 1) % self.every and not last:
             return
-        found = self.model.code_stats(self.sets, self.mask, self.seed)
+        stats = self.model.code_stats(self.sets, self.mask, self.seed)
         if logs is not None:
-            logs.update(found)
-        self._judge(found, epoch)
+            logs.update(stats)
+        self._judge(stats, epoch)
         if self.directory is not None:
             self.directory.mkdir(parents=True, exist_ok=True)
             with replacing(self.directory / f"epoch-{epoch + 1:04d}.png") as aside:
                 aside.write_bytes(picture(self.model, self.sets, self.mask, seed=self.seed))
 
-    def _judge(self, found: dict[str, float], epoch: int) -> None:
-        few = found["unique_codes"] <= max(1, FEW * len(self.sets))
+    def _judge(self, stats: dict[str, float], epoch: int) -> None:
+        few = stats["unique_codes"] <= max(1, FEW * len(self.sets))
         if few and len(self.sets) > 1 and not self.warned:
             self.warned = True
             warnings.warn(
-                f"epoch {epoch + 1}: {found['unique_codes']:.0f} codes for {len(self.sets)} sets, "
+                f"epoch {epoch + 1}: {stats['unique_codes']:.0f} codes for {len(self.sets)} sets, "
                 "the encoder collapses; a smaller prior_to_encoder or another margin may help",
                 stacklevel=2,
             )

@@ -53,9 +53,9 @@ class SelfAttention2D(keras.layers.Layer):
         query, key = flat(self.query(x, training=training)), flat(self.key(x, training=training))
         scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
         weights = ops.cast(ops.softmax(ops.cast(scores, "float32")), x.dtype)
-        found = ops.matmul(weights, flat(self.values(x, training=training)))
-        found = ops.reshape(found, (-1, height, width, found.shape[-1]))
-        return x + ops.cast(self.gamma, x.dtype) * self.out(found, training=training)
+        attended = ops.matmul(weights, flat(self.values(x, training=training)))
+        attended = ops.reshape(attended, (-1, height, width, attended.shape[-1]))
+        return x + ops.cast(self.gamma, x.dtype) * self.out(attended, training=training)
 
     @override
     def compute_output_shape(self, shape: Shape) -> Shape:

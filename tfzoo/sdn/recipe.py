@@ -135,7 +135,7 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
 
     def build(self, config: SetsConfig, info: data.Info) -> SetDistributionNetwork:
         """The network, compiled."""
-        made = SetDistributionNetwork(
+        network = SetDistributionNetwork(
             config.image_size,
             info.channels,
             **info.to_unit(config),
@@ -147,8 +147,8 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
             make_adam(rates.schedule(rate, steps), rates.beta_1, rates.beta_2)
             for rate in (rates.rate, rates.g_rate)
         )
-        made.compile(adam, g_adam, jit_compile=config.jit_compile)
-        return made
+        network.compile(adam, g_adam, jit_compile=config.jit_compile)
+        return network
 
     def train(
         self, model: SetDistributionNetwork, datasets: SetDatasets, run: Run[SetsConfig]
@@ -170,16 +170,16 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
         whole = mask.all(1)  # two full halves
         images = images[whole]
         train_codes = model.encode(*sets["train"].arrays(config.half))
-        found = evaluation.of_codes(model, images, train_codes, config.seed)
+        metrics = evaluation.of_codes(model, images, train_codes, config.seed)
         if config.voxel_net:
             voxels = sets["test"].truth["voxels"]
             truth = judges.coarse(voxels[: len(mask)][whole])
-            found |= evaluation.of_shapes(
+            metrics |= evaluation.of_shapes(
                 model, _judge(config.voxel_net), images, truth, config.seed
             )
         if config.verifier:
-            found |= evaluation.of_identities(model, _judge(config.verifier), images, config.seed)
-        return {k: float(v) for k, v in found.items()} | {"count": len(images)}
+            metrics |= evaluation.of_identities(model, _judge(config.verifier), images, config.seed)
+        return {k: float(v) for k, v in metrics.items()} | {"count": len(images)}
 
     def signatures(
         self, model: SetDistributionNetwork, info: data.Info | None = None

@@ -71,19 +71,19 @@ def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
     limit = config.shift
     shifts = tf.random.stateless_uniform([count, 2], off, -limit, limit + 1, tf.int32)
     corners = tf.clip_by_value(shared + shifts, 0, room)
-    found = tf.stack(
+    cropped = tf.stack(
         [
             tf.slice(clips[i], [0, corners[i, 0], corners[i, 1], 0], [-1, size, size, -1])
             for i in range(count)
         ]
     )
     if config.flip:
-        found = tf.cond(
+        cropped = tf.cond(
             tf.random.stateless_uniform([], mirror) < 0.5,
-            lambda: tf.reverse(found, [3]),
-            lambda: found,
+            lambda: tf.reverse(cropped, [3]),
+            lambda: cropped,
         )
-    return tf.ensure_shape(found, [count, clips.shape[1], size, size, clips.shape[-1]])
+    return tf.ensure_shape(cropped, [count, clips.shape[1], size, size, clips.shape[-1]])
 
 
 def middle(clips: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
@@ -91,8 +91,8 @@ def middle(clips: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
     size, shape = config.size, clips.shape
     clips = splits.short_side(clips, config.resize)
     y, x = tf.unstack((tf.shape(clips)[-3:-1] - size) // 2)
-    found = clips[..., y : y + size, x : x + size, :]
-    return tf.ensure_shape(found, [*shape[:-3], size, size, shape[-1]])
+    cropped = clips[..., y : y + size, x : x + size, :]
+    return tf.ensure_shape(cropped, [*shape[:-3], size, size, shape[-1]])
 
 
 def turn(clips: tf.Tensor, times: tf.Tensor) -> tf.Tensor:

@@ -55,8 +55,8 @@ def make_optimizer(
     schedules, steps = keras.optimizers.schedules, steps_per_epoch * epochs
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.method == "adam" and config.form == "cosine":
-        made = OptimizerConfig(config.learning_rate, config.weight_decay, config.warmup_steps)
-        return make_adamw(made, steps)
+        settings = OptimizerConfig(config.learning_rate, config.weight_decay, config.warmup_steps)
+        return make_adamw(settings, steps)
     if config.form == "cosine":
         warm = config.warmup_steps
         target = {"warmup_target": rate, "warmup_steps": warm} if warm else {}

@@ -162,9 +162,9 @@ class SkipClip(_Pretext):
                 )
                 for which in ("context", "future")
             )
-        for made in (self.context_head, self.future_head):
-            if made is not None:
-                made.build((None, None, None, None, depth))
+        for part in (self.context_head, self.future_head):
+            if part is not None:
+                part.build((None, None, None, None, depth))
         if rotation_weight:
             self.turn = keras.layers.Dense(objective.ROTATIONS, dtype=policy, name="rotation")
             self.turn.build((None, depth))
@@ -204,17 +204,17 @@ class SkipClip(_Pretext):
         h, shape = self.contexts(ops.squeeze(h, 1), training), ops.shape(maps)
         z = self.targets(ops.reshape(z, (-1, *shape[2:])), training)
         z = ops.reshape(z, (-1, self.futures, *ops.shape(z)[1:]))
-        found = {"scores": objective.similarity(h[:, None], z)}
+        outputs = {"scores": objective.similarity(h[:, None], z)}
         if self.cross_video_negatives and training:
             others = [ops.roll(z[:, 0], 1 + k, axis=0) for k in range(self.negatives)]
-            found["negative"] = objective.similarity(h[:, None], ops.stack(others, 1))
+            outputs["negative"] = objective.similarity(h[:, None], ops.stack(others, 1))
         if self.turn is not None:
             logits = self.turn(pooled(maps))
-            found["clip_rotation"] = ops.cast(logits, "float32")
-            found["rotation"] = ops.mean(found["clip_rotation"], 1)
+            outputs["clip_rotation"] = ops.cast(logits, "float32")
+            outputs["rotation"] = ops.mean(outputs["clip_rotation"], 1)
             if not training:
-                del found["clip_rotation"]
-        return found
+                del outputs["clip_rotation"]
+        return outputs
 
     def compute_loss(
         self,

@@ -37,8 +37,8 @@ def of_videos(
     run = compiled(function)
     answers, labels = [], []
     for clips, y in batches:
-        found = run(ops.reshape(clips, (-1, *clips.shape[2:])))
-        answers.append(np.asarray(found).reshape(len(clips), clips.shape[1], -1))
+        features = run(ops.reshape(clips, (-1, *clips.shape[2:])))
+        answers.append(np.asarray(features).reshape(len(clips), clips.shape[1], -1))
         labels.append(y.numpy())
     return np.concatenate(answers), np.concatenate(labels)
 
@@ -78,11 +78,11 @@ def linear_probe(
 
     best, best_score = None, -1.0
     for c in strengths:
-        made = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
-        made.fit(*train)
-        score = made.score(*held)
+        probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
+        probe.fit(*train)
+        score = probe.score(*held)
         if score > best_score:  # of equals, the stronger penalty
-            best, best_score = made, score
+            best, best_score = probe, score
     return best
 
 

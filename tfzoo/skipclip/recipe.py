@@ -46,21 +46,21 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
                 config,
                 guesses=("steps_per_epoch", "examples", "classes", "mean", "std"),
             )
-        found = data.builder(config.data)
-        train, *_ = split_names(found)
-        count = found.info.splits[train].num_examples
-        return _info(count, class_names(found), config, version=found.info.full_name)
+        builder = data.builder(config.data)
+        train, *_ = split_names(builder)
+        count = builder.info.splits[train].num_examples
+        return _info(count, class_names(builder), config, version=builder.info.full_name)
 
     def datasets(self, config: VideoConfig) -> VideoDatasets:
         """Tuples of clips for the pretext; evaluation clips with labels."""
-        found = data.builder(config.data)
+        builder = data.builder(config.data)
         form = config.pretext.clips
         least = form.span if config.pretext.kind != "none" else 1
         train, *others = (
-            splits.open_split(found, name, n, config.data.short)
-            for name, n in zip(split_names(found), (least, 1, 1), strict=True)
+            splits.open_split(builder, name, n, config.data.short)
+            for name, n in zip(split_names(builder), (least, 1, 1), strict=True)
         )
-        classes = class_names(found)
+        classes = class_names(builder)
         if config.finetune.mode != "none" and not classes:
             raise InputError(
                 f"finetune.mode={config.finetune.mode!r}: must be none, the videos have no labels"
@@ -72,9 +72,9 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
                 f"must be at least batch_size={config.batch_size}; data.short=loop keeps all"
             )
         stream = training.pretext_stream(train, config)
-        known: dict[str, Any] = {"version": found.info.full_name}
+        known: dict[str, Any] = {"version": builder.info.full_name}
         if None in (config.model.pixel_mean, config.model.pixel_std):
-            known |= data.statistics(found, split_names(found)[0], "video")
+            known |= data.statistics(builder, split_names(builder)[0], "video")
         info = _info(train.count, classes, config, **known)
         validation, test = (training.clips(part, config) for part in others)
         sources = dict(zip(data.SPLITS, (train, *others), strict=True))
@@ -132,20 +132,20 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
         return signatures(model)
 
 
-def split_names(found: Any) -> tuple[str, str, str]:
+def split_names(builder: Any) -> tuple[str, str, str]:
     """Train, validation and test; where there is no validation, a tenth of the training videos.
 
     UCF101's clips of one group follow each other in the prepared files' order or not, as TFDS
     shuffles them; choices on that validation part are optimistic.
     """
-    if "validation" in found.info.splits:
-        return data.three_splits(found)
+    if "validation" in builder.info.splits:
+        return data.three_splits(builder)
     return "train[:90%]", "train[90%:]", "test"
 
 
-def class_names(found: Any) -> tuple[str, ...]:
+def class_names(builder: Any) -> tuple[str, ...]:
     """Of the videos' labels; empty without labels."""
-    features = found.info.features
+    features = builder.info.features
     return tuple(features["label"].names) if "label" in features else ()
 
 

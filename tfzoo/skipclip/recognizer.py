@@ -114,9 +114,9 @@ def _copy(layer: Any) -> Any:
     if layer is None:
         return None
     if isinstance(layer, keras.Model):
-        made = keras.models.clone_model(layer)
+        copy = keras.models.clone_model(layer)
     else:
-        made = type(layer).from_config(layer.get_config())
-        made.build(layer.get_build_config()["input_shape"])
-    made.set_weights(layer.get_weights())
-    return made
+        copy = type(layer).from_config(layer.get_config())
+        copy.build(layer.get_build_config()["input_shape"])
+    copy.set_weights(layer.get_weights())
+    return copy

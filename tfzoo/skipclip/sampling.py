@@ -74,5 +74,5 @@ def uniform_clips(length: tf.Tensor, count: int, frames: int, stride: int) -> tf
 
 
 def _frames(starts: tf.Tensor, length: tf.Tensor, frames: int, stride: int) -> tf.Tensor:
-    found = starts[:, None] + stride * tf.range(frames)
-    return tf.math.floormod(tf.ensure_shape(found, [starts.shape[0], frames]), length)
+    indices = starts[:, None] + stride * tf.range(frames)
+    return tf.math.floormod(tf.ensure_shape(indices, [starts.shape[0], frames]), length)

@@ -69,7 +69,7 @@ def signatures(model: ActionRecognizer) -> dict[str, Signature]:
         pair = (prepared(x, size, share) for x in (context, future))
         return {"scores": model.rank(*pair)}
 
-    found = {
+    given = {
         "serving_default": Signature(
             features,
             {"video": spec},
@@ -84,10 +84,10 @@ def signatures(model: ActionRecognizer) -> dict[str, Signature]:
         ),
     }
     if model.head is not None:
-        found["classify"] = Signature(
+        given["classify"] = Signature(
             classify,
             {"video": spec},
             {"video": shown},
             description="raw frames to class probabilities and the likeliest class",
         )
-    return found
+    return given

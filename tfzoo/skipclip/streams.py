@@ -43,12 +43,12 @@ def tuples(
 
     def prepare(example: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         when, where, way = tf.unstack(tf.random.split(seed, 3))
-        found = _cut(example["video"], when, where, clips, view)
+        cut = _cut(example["video"], when, where, clips, view)
         times = tf.zeros([], tf.int32)
         if rotate:
             times = tf.random.stateless_uniform([], way, 0, 4, tf.int32)
-            found = augment.turn(found, times)
-        return found, times
+            cut = augment.turn(cut, times)
+        return cut, times
 
     return source.stream(
         batch_size=batch_size,
@@ -78,9 +78,9 @@ def orders(
 
     def prepare(example: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         when, where, way = tf.unstack(tf.random.split(seed, 3))
-        found = _cut(example["video"], when, where, form, view)
+        cut = _cut(example["video"], when, where, form, view)
         number = tf.random.stateless_uniform([], way, 0, len(permutations), tf.int32)
-        return tf.gather(found, permutations[number]), number
+        return tf.gather(cut, permutations[number]), number
 
     return source.stream(
         batch_size=batch_size,
@@ -194,5 +194,5 @@ def _clips(video: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """Frames by numbers [n, T] -> [n, T, H, W, C]."""
     flat = splits.frames(video, tf.reshape(index, [-1]))
     shape = tf.shape(flat)
-    found = tf.reshape(flat, [*index.shape, shape[1], shape[2], flat.shape[-1]])
-    return tf.ensure_shape(found, [*index.shape, *flat.shape[1:]])
+    frames = tf.reshape(flat, [*index.shape, shape[1], shape[2], flat.shape[-1]])
+    return tf.ensure_shape(frames, [*index.shape, *flat.shape[1:]])

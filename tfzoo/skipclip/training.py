@@ -55,21 +55,21 @@ def make_pretext(config: VideoConfig, info: data.Info) -> keras.Model:
     """
     settings = config.pretext
     if settings.source is not None:
-        found = zoo.load(settings.source)
-        if not isinstance(found, (SkipClip, ClipOrder, ActionRecognizer)):
+        source = zoo.load(settings.source)
+        if not isinstance(source, (SkipClip, ClipOrder, ActionRecognizer)):
             raise InputError(
-                f"pretext.source={settings.source!r}: holds {type(found).__name__}, must be of "
+                f"pretext.source={settings.source!r}: holds {type(source).__name__}, must be of "
                 "tfzoo.skipclip"
             )
-        return found
-    made = config.model
+        return source
+    model = config.model
     encoder = make_encoder(
-        made.kind,
-        width=made.width,
-        shortcut=made.shortcut,
-        form=made.form,
-        last_relu=made.last_relu,
-        **info.over_all(made),
+        model.kind,
+        width=model.width,
+        shortcut=model.shortcut,
+        form=model.form,
+        last_relu=model.last_relu,
+        **info.over_all(model),
     )
     if settings.kind == "order":
         return ClipOrder(encoder, ORDERED)
@@ -85,7 +85,7 @@ def make_pretext(config: VideoConfig, info: data.Info) -> keras.Model:
         settings.head,
         settings.head_width,
         settings.cross_video_negatives,
-        signed=not made.last_relu,
+        signed=not model.last_relu,
         negatives=settings.negatives,
     )
 
@@ -194,28 +194,28 @@ def evaluate(
     model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig
 ) -> dict[str, float]:
     """Accuracy, retrieval and order of clips; see `VideoRepresentation.evaluate`."""
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     labelled = datasets.info.num_classes > 0
     x, y = readout.of_videos(model.features, datasets.test)
     if labelled and model.head is not None:
         kernel, bias = (np.asarray(w, "float32") for w in model.head.get_weights())
-        found |= readout.accuracies(x @ kernel + bias, y)
+        metrics |= readout.accuracies(x @ kernel + bias, y)
     else:
-        found["count"] = len(y)
+        metrics["count"] = len(y)
     if labelled:
         gallery, labels = readout.of_videos(
             model.features, clips(datasets.sources["train"], config)
         )
         order = readout.retrieve(x.mean(1), gallery.mean(1))
-        found["retrieval_1"] = readout.recall(order, y, labels)
+        metrics["retrieval_1"] = readout.recall(order, y, labels)
     clips_ = config.pretext.clips
     far = replace(clips_, futures=2, skip=max(1, FAR - clips_.clip_span))
     forms = {"pair_accuracy": clips_} | ({"far_accuracy": far} if clips_.clip_span < FAR else {})
     for name, form in forms.items():
         scores = order_scores(model, datasets.sources["test"], config, form)
         if len(scores):
-            found[name] = float(np.mean(objective.pair_accuracy(scores)))
-    return found
+            metrics[name] = float(np.mean(objective.pair_accuracy(scores)))
+    return metrics
 
 
 def order_scores(
@@ -241,5 +241,5 @@ def order_scores(
         source, dataset=source.dataset.filter(lambda x: ops.shape(x["video"])[0] >= form.span)
     )
     batches = streams.evaluation_tuples(long, form, config.augment, EVALUATED)
-    found = [run(batch).numpy() for batch, _ in batches]
-    return np.concatenate(found) if found else np.zeros((0, form.futures))
+    scores = [run(batch).numpy() for batch, _ in batches]
+    return np.concatenate(scores) if scores else np.zeros((0, form.futures))

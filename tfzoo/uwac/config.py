@@ -57,9 +57,9 @@ class OfflineConfig(RunConfig):
         Raises:
             InputError: limits of another length.
         """
-        found = {}
+        read = {}
         for name in ("action_low", "action_high"):
             value = list(getattr(self, name))
             check(len(value) in (1, actions), name, value, f"1 or {actions} numbers")
-            found[name] = value * actions if len(value) == 1 else value
-        return found
+            read[name] = value * actions if len(value) == 1 else value
+        return read

@@ -52,11 +52,11 @@ class Evaluation:
         self._make = lambda: extras.load("tfzoo.uwac.environments").make_environment(
             environment, episodes, SEED, parallel
         )
-        made = self._make()
+        first = self._make()
         try:
-            check_environment(environment, made, model)
+            check_environment(environment, first, model)
         finally:
-            made.close()
+            first.close()
         self._act = _policy(model, episodes)
 
     def returns(self) -> np.ndarray:
@@ -69,8 +69,8 @@ class Evaluation:
 
     def metrics(self) -> dict[str, float]:
         """`return`, its deviation over episodes, and the normalised `score` where known."""
-        found = self.returns()
-        metrics = {"return": float(found.mean()), "return_std": float(found.std())}
+        returns = self.returns()
+        metrics = {"return": float(returns.mean()), "return_std": float(returns.std())}
         score = normalised(self.name, metrics["return"], self.references)
         return metrics if score is None else metrics | {"score": score}
 
@@ -150,12 +150,12 @@ def critic_metrics(model: ActorCritic, data: Transitions, seed: int = 0) -> dict
         return model.q1.moments(observation, action, samples, 0, "conditional", True)
 
     (q, variance), (q_random, v_random) = (ask(observation, a) for a in (action, uniform))
-    found = {"q_data": ops.mean(q), "q_random": ops.mean(q_random)}
+    metrics = {"q_data": ops.mean(q), "q_random": ops.mean(q_random)}
     if model.settings.dropout_rate:
-        found["std_data"] = ops.mean(ops.sqrt(variance))
-        found["std_random"] = ops.mean(ops.sqrt(v_random))
-        found["weight_data"] = ops.mean(model.weights_of(2.0 * variance))
+        metrics["std_data"] = ops.mean(ops.sqrt(variance))
+        metrics["std_random"] = ops.mean(ops.sqrt(v_random))
+        metrics["weight_data"] = ops.mean(model.weights_of(2.0 * variance))
         labels = np.repeat([0, 1], len(rows))
         both = np.nan_to_num(np.concatenate([variance, v_random]))
-        found["ood_auc"] = roc_auc_score(labels, both)
-    return {name: float(value) for name, value in found.items()}
+        metrics["ood_auc"] = roc_auc_score(labels, both)
+    return {name: float(value) for name, value in metrics.items()}

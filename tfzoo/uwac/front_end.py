@@ -116,12 +116,13 @@ class UWAC:
         stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
         start = int(self._agent.train_step_counter.numpy())
         learner = training.Learner(self._agent, stream.from_step(start))
-        found: list[dict[str, float]] = []
+        history: list[dict[str, float]] = []
         for done in range(0, n_steps, n_steps_per_epoch):
             count = min(n_steps_per_epoch, n_steps - done)
             sums = learner.steps(count)
-            found.append(self._row(len(found) + 1, start + done + count, count, sums, evaluators))
-        return found
+            step = start + done + count
+            history.append(self._row(len(history) + 1, step, count, sums, evaluators))
+        return history
 
     def predict(self, observation: Tensor) -> np.ndarray:
         """The actions [B, A] to take at [B, D]: of `n_action_samples` those of the greatest Q."""

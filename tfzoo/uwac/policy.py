@@ -87,8 +87,8 @@ class MaxQPolicy(tf_policy.TFPolicy):
         else:
             words = tf.reshape(tf.cast(seed, tf.int32), [-1])  # a number or two
             noise = tf.random.stateless_normal(shape, tf.concat([words, words], 0)[:2])
-        found = n.best_action(observation, noise)
-        return policy_step.PolicyStep(found, policy_state, ())
+        action = n.best_action(observation, noise)
+        return policy_step.PolicyStep(action, policy_state, ())
 
     def _distribution(
         self, time_step: ts.TimeStep, policy_state: types.NestedTensor

@@ -65,12 +65,12 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
                 guesses=("examples", "mean", "std"),
                 action_dim=action_dim,
             )
-        found = data.unprepared(config.data)
-        step = found.info.features["steps"]
+        builder = data.unprepared(config.data)
+        step = builder.info.features["steps"]
         width, action_dim = (int(np.prod(step[k].shape)) for k in ("observation", "action"))
         return OfflineInfo(
             config.steps_per_epoch,
-            version=found.info.full_name,
+            version=builder.info.full_name,
             shape=(width,),
             guesses=("examples", "mean", "std"),
             action_dim=action_dim,
@@ -78,20 +78,20 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
 
     def datasets(self, config: OfflineConfig) -> OfflineDatasets:
         """All transitions for training; the environment is what a policy is judged in."""
-        found = checked(data.transitions(data.builder(config.data)), config)
-        held = {name: memory.tensor(array) for name, array in found.arrays().items()}
+        transitions = checked(data.transitions(data.builder(config.data)), config)
+        held = {name: memory.tensor(array) for name, array in transitions.arrays().items()}
         rows = tf.data.Dataset.from_tensor_slices(held)
         stream = data.train_stream(held, batch_size=config.batch_size, seed=config.seed)
         batches = data.eval_batches(rows, batch_size=config.batch_size)
         info = OfflineInfo(
             config.steps_per_epoch,
-            examples=len(found),
-            version=found.version,
-            shape=found.observation.shape[1:],
-            action_dim=found.action.shape[1],
-            **data.moments(found.observation),
+            examples=len(transitions),
+            version=transitions.version,
+            shape=transitions.observation.shape[1:],
+            action_dim=transitions.action.shape[1],
+            **data.moments(transitions.observation),
         )
-        return OfflineDatasets(stream, batches, batches, info, found)
+        return OfflineDatasets(stream, batches, batches, info, transitions)
 
     def build(self, config: OfflineConfig, info: data.Info) -> ActorCritic:
         """The networks; statistics are the data's if there are any."""
@@ -142,17 +142,18 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
         return signatures(model)
 
 
-def checked(found: data.Transitions, config: OfflineConfig) -> data.Transitions:
+def checked(transitions: data.Transitions, config: OfflineConfig) -> data.Transitions:
     """The transitions, actions cut to the limits: all, or where they hardly leave them.
 
     Raises:
         InputError: actions outside the limits.
     """
-    limits = config.limits(found.action.shape[1])
+    limits = config.limits(transitions.action.shape[1])
     action = limited(
-        found.action,
+        transitions.action,
         (limits["action_low"], limits["action_high"]),
         f"data.name={config.data.name!r}",
         config.clip_actions,
     )
-    return data.Transitions(**found.arrays() | {"action": action}, version=found.version)
+    arrays = transitions.arrays() | {"action": action}
+    return data.Transitions(**arrays, version=transitions.version)

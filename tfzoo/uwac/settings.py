@@ -88,5 +88,5 @@ class AgentSettings(Config):
     @classmethod
     def official_code(cls, **changes: Any) -> AgentSettings:
         """Weights of the official code: exp(-beta Var) in the square, cut to [0, 1]."""
-        made = cls(weight_fn="exp", weight_power=2, weight_clip=[0.0, 1.0])
-        return replace(made, **changes)
+        settings = cls(weight_fn="exp", weight_power=2, weight_clip=[0.0, 1.0])
+        return replace(settings, **changes)

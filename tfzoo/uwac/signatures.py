@@ -49,7 +49,7 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
         )
         return {"q_mean": m, "q_std": ops.sqrt(v), "weight": model.weights_of(v + w)}
 
-    found = {
+    given = {
         "serving_default": Signature(
             act,
             observation | seed,
@@ -64,7 +64,7 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
         ),
     }
     if model.algorithm != "bc":
-        found["uncertainty"] = Signature(
+        given["uncertainty"] = Signature(
             uncertainty,
             observation | {"action": tf.TensorSpec([None, a], tf.float32)},
             {
@@ -73,7 +73,7 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
             },
             description="observations and actions to Q, its deviation over masks, and the weight",
         )
-    return found
+    return given
 
 
 def _noise(seed: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -71,15 +71,15 @@ class Learner:
 
     def steps(self, count: int) -> dict[str, float]:
         """Some gradient steps; sums of their scalars (`target_max`: the greatest)."""
-        found = self._many(self._iterator, tf.constant(count))
-        return {name: float(value) for name, value in found.items()}
+        metrics = self._many(self._iterator, tf.constant(count))
+        return {name: float(value) for name, value in metrics.items()}
 
 
 def scalars(info: Any) -> dict[str, Tensor]:
     """Loss and scalars of a TF-Agents `LossInfo`."""
     extra = info.extra._asdict() if hasattr(info.extra, "_asdict") else {}
-    found = {k: v for k, v in extra.items() if getattr(v, "shape", None) == ()}
-    return {"loss": info.loss} | found
+    numbers = {k: v for k, v in extra.items() if getattr(v, "shape", None) == ()}
+    return {"loss": info.loss} | numbers
 
 
 def train(
@@ -122,10 +122,10 @@ def train(
     while step < total:
         ends = (CHUNK, per_epoch, config.save_every)
         count = min(every - step % every for every in ends)
-        found = learner.steps(count)
-        if not all(map(math.isfinite, found.values())):
-            raise TrainingDiverged(f"step {step + count}: losses {found}; no later state is kept")
-        sums = add(sums, found)
+        metrics = learner.steps(count)
+        if not all(map(math.isfinite, metrics.values())):
+            raise TrainingDiverged(f"step {step + count}: losses {metrics}; no later state is kept")
+        sums = add(sums, metrics)
         step += count
         done = step % per_epoch == 0
         if done:
@@ -144,11 +144,11 @@ def train(
         run.after_step(step, total, done or step % config.save_every == 0, save)
 
 
-def add(sums: dict[str, float], found: dict[str, float]) -> dict[str, float]:
+def add(sums: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
     """Sums so far and those of some more steps; of `target_max` the greater."""
     if not sums:
-        return found
-    return {k: max(sums[k], v) if k == "target_max" else sums[k] + v for k, v in found.items()}
+        return metrics
+    return {k: max(sums[k], v) if k == "target_max" else sums[k] + v for k, v in metrics.items()}
 
 
 def reachable(data: Transitions, gamma: float) -> tuple[float, float]:
@@ -176,34 +176,34 @@ def complaints(
 ) -> dict[str, str]:
     """What is wrong with an epoch, by kind: values out of reach, or weights that stop learning."""
     low, high = bounds
-    found = {}
+    lines = {}
     if row.get("target_max", high) > high + 1e-6 * max(1.0, abs(high)):
-        found["above"] = (
+        lines["above"] = (
             f"the greatest target is {row['target_max']:.4g}, above {high:.4g}, the most that any "
             "policy can reach: values are overestimated"
         )
     if row.get("q", low) < low:
-        found["below"] = (
+        lines["below"] = (
             f"the mean Q is {row['q']:.4g}, below {low:.4g}, the least that any policy can reach: "
             "values diverge"
         )
     if model.algorithm == "uwac" and row["weight"] < LOW_WEIGHT:
-        found["weight"] = (
+        lines["weight"] = (
             f"the mean weight is {row['weight']:.3g}, critics hardly learn; a smaller agent.beta "
             "or spectral_norm helps"
         )
-    return found
+    return lines
 
 
 def summary(rows: list[dict[str, float]]) -> dict[str, float]:
     """Of a log: the greatest return and score as `best_...`, the greatest target of all epochs as
     `target_max`, and of the last epoch the means `q`, `weight`, `mmd` and `alpha`."""
-    found = {}
+    metrics = {}
     for name, key in (("return", "best_return"), ("score", "best_score")):
         values = [row[name] for row in rows if name in row]
         if values:
-            found[key] = float(np.max(values))
+            metrics[key] = float(np.max(values))
     if "target_max" in rows[-1]:
-        found["target_max"] = float(np.max([row["target_max"] for row in rows]))
-        found |= {name: rows[-1][name] for name in ("q", "weight", "mmd", "alpha")}
-    return found
+        metrics["target_max"] = float(np.max([row["target_max"] for row in rows]))
+        metrics |= {name: rows[-1][name] for name in ("q", "weight", "mmd", "alpha")}
+    return metrics

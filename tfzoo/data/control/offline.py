@@ -139,11 +139,11 @@ class _Control(_Episodes):
 
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
-        found = tasks.collect(self.task, self.builder_config.name)
+        collected = tasks.collect(self.task, self.builder_config.name)
         episodes = [
             Episode(o, a, r, terminal=False)  # the time limit ends them all
             for o, a, r in zip(
-                found["observations"], found["actions"], found["rewards"], strict=True
+                collected["observations"], collected["actions"], collected["rewards"], strict=True
             )
         ]
         return {"train": self._generate_examples(episodes)}

@@ -122,8 +122,8 @@ def unread_arrays(path: str) -> tuple[str, ...]:
     """Names of what a file holds and is not read; none of a Minari data set."""
     if Path(path).is_dir():
         return ()
-    with _columns(path) as found:
-        return unread(found, _WANTED)
+    with _columns(path) as columns:
+        return unread(columns, _WANTED)
 
 
 @contextlib.contextmanager
@@ -190,11 +190,11 @@ def _minari(path: str) -> Iterator[Episode]:
         for key in ("observation_space", "action_space"):
             if key not in told:  # Minari would make the environment that the file names, any code
                 raise InputError(f"data.path={path!r}: {_MINARI} has no {key}")
-        found = MinariDataset(Path(path) / "data")
-        spaces = found.observation_space, found.action_space
+        dataset = MinariDataset(Path(path) / "data")
+        spaces = dataset.observation_space, dataset.action_space
         if (kind := type(spaces[1]).__name__) in ("Discrete", "MultiDiscrete", "MultiBinary"):
             refuse(f"data.path={path!r}", f"of the space {kind}, discrete actions")
-        for e in found:
+        for e in dataset:
             yield _minari_episode(
                 path,
                 f"episode {e.id}",
@@ -362,9 +362,9 @@ def _checked(path: str, episodes: Iterator[Episode], faults: Faults) -> Iterator
     actions = Continuous(f"data.path={path!r}")
     for i, episode in enumerate(episodes):
         with faults.of(f"{path}: episode {i}"):
-            found = [getattr(episode, name).shape[1:] for name in names]
-            widths = widths or found
-            for name, one, other in zip(names, widths, found, strict=True):
+            shapes = [getattr(episode, name).shape[1:] for name in names]
+            widths = widths or shapes
+            for name, one, other in zip(names, widths, shapes, strict=True):
                 if one != other:
                     raise InputError(f"data.path={path!r}: {name} differ in size between episodes")
                 if not np.isfinite(getattr(episode, name)).all():

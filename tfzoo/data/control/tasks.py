@@ -137,8 +137,8 @@ def rollout(
         observations.append(task.observe(state))
         actions.append(action)
         rewards.append(reward)
-    found = {"observations": observations, "actions": actions, "rewards": rewards}
-    return {name: np.stack(a, 1).astype("float32") for name, a in found.items()}
+    arrays = {"observations": observations, "actions": actions, "rewards": rewards}
+    return {name: np.stack(a, 1).astype("float32") for name, a in arrays.items()}
 
 
 def _random(task: ControlTask) -> Behaviour:
@@ -204,5 +204,5 @@ def collect(task: ControlTask, mixture: str, seed: int = 0) -> dict[str, Array]:
     }
     rng, parts = np.random.RandomState(seed), _PARTS[mixture]  # numpy has frozen its stream
     total = (_HUMAN if mixture == "human" else _TRANSITIONS) // task.horizon
-    found = [rollout(task, behaviours[name], total // len(parts), rng) for name in parts]
-    return {key: np.concatenate([f[key] for f in found]) for key in found[0]}
+    episodes = [rollout(task, behaviours[name], total // len(parts), rng) for name in parts]
+    return {key: np.concatenate([f[key] for f in episodes]) for key in episodes[0]}

@@ -45,7 +45,7 @@ class Transitions:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)[:-1]}
 
 
-def transitions(found: tfds.core.DatasetBuilder, split: str = "train") -> Transitions:
+def transitions(builder: tfds.core.DatasetBuilder, split: str = "train") -> Transitions:
     """All transitions of a prepared RLDS builder, in order.
 
     Never across the border of two episodes. Only a terminal state takes the discount 0: a cut by
@@ -56,23 +56,23 @@ def transitions(found: tfds.core.DatasetBuilder, split: str = "train") -> Transi
     """
     import tensorflow_datasets as tfds
 
-    steps = dict(found.info.features).get("steps")
+    steps = dict(builder.info.features).get("steps")
     if not isinstance(steps, tfds.features.Dataset):
-        raise InputError(f"data.name={found.name!r}: must hold episodes of steps (RLDS)")
+        raise InputError(f"data.name={builder.name!r}: must hold episodes of steps (RLDS)")
 
     def of_episode(episode: dict[str, Any]) -> tf.data.Dataset:
         whole = episode["steps"].batch(2**31 - 1).get_single_element()
         return tf.data.Dataset.from_tensor_slices(_of_episode(whole))
 
-    rows = prepare.split(found, split).flat_map(of_episode)
+    rows = prepare.split(builder, split).flat_map(of_episode)
     count = int(rows.reduce(np.int64(0), lambda n, _: n + 1))
     if not count:
-        raise InputError(f"data.name={found.name!r}: must have transitions, has none")
+        raise InputError(f"data.name={builder.name!r}: must have transitions, has none")
     whole = memory.arrays(rows, count)
     for name, array in whole.items():
         if not np.isfinite(array).all():
-            raise InputError(f"data.name={found.name!r}: {name} holds NaN or infinity")
-    return Transitions(**whole, version=found.info.full_name)
+            raise InputError(f"data.name={builder.name!r}: {name} holds NaN or infinity")
+    return Transitions(**whole, version=builder.info.full_name)
 
 
 def _of_episode(steps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -49,13 +49,14 @@ def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
 
         check(not config.unseen, "data.unseen", list(config.unseen), "empty: the data have a split")
         return varied_solids(size)
-    found = builder(DataConfig(config.name, config.data_dir, config.path, on_error=config.on_error))
-    features = found.info.features
+    data = DataConfig(config.name, config.data_dir, config.path, on_error=config.on_error)
+    prepared = builder(data)
+    features = prepared.info.features
     check("cameras" in features, "data.name", config.name, "data of posed shapes")
     side = features["images"].shape[2]
     check(side == size, "image_size", size, f"{side}, that of {config.name}'s images")
     names = features["label"].names
-    ready = {name: _read(found, name, names) for name in found.info.splits}
+    ready = {name: _read(prepared, name, names) for name in prepared.info.splits}
     if "unseen" in ready:
         check(not config.unseen, "data.unseen", list(config.unseen), "empty: the data have a split")
         return ready

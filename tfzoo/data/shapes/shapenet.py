@@ -46,12 +46,12 @@ def shapenet_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
     wanted = {split: (seen, file) for split, file in _LISTS.items()}
     wanted["unseen"] = (list(config.unseen), _LISTS["test"])
     faults = Faults(config.on_error)
-    found = {
+    splits = {
         split: _split(_usable(_listed(root, *lists), config, faults), synsets, size)
         for split, lists in wanted.items()
     }
     tell_skipped(config, faults.skipped)
-    return found
+    return splits
 
 
 def _listed(root: Path, wanted: list[str], file: str) -> list[Path]:
