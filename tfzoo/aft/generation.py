@@ -63,10 +63,10 @@ def generate(
         logits, states = model.decode_step(x, states, t)
         drawn = logits / tf.maximum(heat, 1e-6) + tf.gather(noise, t, axis=1)
         best = tf.where(heat > 0, drawn, logits)
-        found = tf.argmax(best, -1, output_type=tf.int32)
+        token = tf.argmax(best, -1, output_type=tf.int32)
         column = tf.range(total)[None] == t + 1
         open_ = column & (t + 1 >= given)[:, None]
-        return t + 1, tf.where(open_, found[:, None], tokens), states
+        return t + 1, tf.where(open_, token[:, None], tokens), states
 
     _, tokens, _ = tf.while_loop(
         lambda t, *_: t < end - 1, body, (tf.constant(0), tokens, model.initial_state(batch))
@@ -111,9 +111,9 @@ def sample(model: keras.Model, seed: Tensor) -> tf.Tensor:
         before = model.embed(tf.gather(tokens, tf.maximum(t - 1, 0), axis=1))
         x = tf.where(t == 0, start, before)
         logits, states = model.decode_step(x, states, t)
-        found = tf.argmax(logits + tf.gather(noise, t, axis=1), -1, output_type=tf.int32)
+        token = tf.argmax(logits + tf.gather(noise, t, axis=1), -1, output_type=tf.int32)
         column = tf.range(length)[None] == t
-        return t + 1, tf.where(column, found[:, None], tokens), states
+        return t + 1, tf.where(column, token[:, None], tokens), states
 
     _, tokens, _ = tf.while_loop(
         lambda t, *_: t < length, body, (tf.constant(0), tokens, model.initial_state(batch))

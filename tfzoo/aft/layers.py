@@ -78,7 +78,7 @@ class _AFT(keras.layers.Layer):
 
     def _dense(self, name: str, units: int, shape: Shape) -> keras.layers.Dense:
         # a shared instance of an initializer would give every projection the same numbers
-        made = keras.layers.Dense(
+        dense = keras.layers.Dense(
             units,
             use_bias=self.use_bias,
             kernel_initializer=self.kernel_initializer.clone(),
@@ -86,8 +86,8 @@ class _AFT(keras.layers.Layer):
             dtype=self.dtype_policy,
             name=name,
         )
-        made.build(shape)
-        return made
+        dense.build(shape)
+        return dense
 
     def _key_channels(self, dim: int) -> int:
         return dim
@@ -257,10 +257,10 @@ class _PositionBias(_AFT):
         slots = ops.clip(slots, 0, self.max_length - 1)
         if self.factorized:
             u = ops.cast(ops.take(self.u, position, axis=0), "float32")
-            found = ops.matmul(ops.cast(ops.take(self.v, slots, axis=0), "float32"), u)
+            bias = ops.matmul(ops.cast(ops.take(self.v, slots, axis=0), "float32"), u)
         else:
-            found = ops.take(ops.take(self.w, position, axis=0), slots, axis=0)
-        return ops.cast(found, "float32")[None]
+            bias = ops.take(ops.take(self.w, position, axis=0), slots, axis=0)
+        return ops.cast(bias, "float32")[None]
 
 
 @serializable("aft")

@@ -57,13 +57,13 @@ def exact_average(
 
     def scores(key: Tensor, logits: Tensor, visible: Tensor, s: Tensor) -> Tensor:
         """K_s + w_ts, hidden where it does not count, [B, T, H, C]."""
-        found = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
+        score = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
         seen = ops.take(visible, s, axis=1)[:, None, None, None] > 0
         if causal:
             seen = ops.logical_and(
                 seen, (ops.arange(length, dtype="int32") >= s)[None, :, None, None]
             )
-        return ops.where(seen, found, HIDDEN)
+        return ops.where(seen, score, HIDDEN)
 
     @ops.custom_gradient  # closes over sizes only: JAX allows no traced value here
     def average(key: Tensor, value: Tensor, logits: Tensor, visible: Tensor) -> Tensor:
@@ -121,5 +121,5 @@ def _gather_blocks(parts: Tensor, logits: Tensor, block: int) -> Tensor:
     rest = ops.zeros((-length % block, rows, heads), "float32")
     parts = ops.concatenate([parts, rest], axis=0)
     parts = ops.reshape(parts, (-1, block, rows, heads))  # [N, c, R, H]
-    found = ops.transpose(parts, (3, 0, 2, 1))
-    return ops.sum(found, 1, keepdims=True) if logits.shape[1] == 1 else found
+    gathered = ops.transpose(parts, (3, 0, 2, 1))
+    return ops.sum(gathered, 1, keepdims=True) if logits.shape[1] == 1 else gathered

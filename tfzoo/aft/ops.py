@@ -288,8 +288,8 @@ def _toeplitz_block(kernel: Tensor, block: int) -> Tensor:
     )  # key - query
     index = offset + size // 2
     inside = ops.logical_and(index >= 0, index < size)
-    found = ops.take(kernel, ops.clip(index, 0, size - 1), axis=1)
-    return ops.where(inside, found, 0.0)[:, None]
+    taken = ops.take(kernel, ops.clip(index, 0, size - 1), axis=1)
+    return ops.where(inside, taken, 0.0)[:, None]
 
 
 def _toeplitz_2d(kernel: Tensor, height: Tensor, width: Tensor) -> Tensor:
@@ -302,9 +302,9 @@ def _toeplitz_2d(kernel: Tensor, height: Tensor, width: Tensor) -> Tensor:
     down, right = (ops.clip(x, 0, size - 1) for x in (down, right))
     index = down[:, None, :, None] * size + right[None, :, None, :]  # [H, W, H, W]
     inside = ops.logical_and(inside[0][:, None, :, None], inside[1][None, :, None, :])
-    found = ops.take(ops.reshape(kernel, (heads, size * size)), index, axis=1)
-    found = ops.where(inside, found, 0.0)
-    return ops.reshape(found, (heads, height * width, height * width))
+    block = ops.take(ops.reshape(kernel, (heads, size * size)), index, axis=1)
+    block = ops.where(inside, block, 0.0)
+    return ops.reshape(block, (heads, height * width, height * width))
 
 
 def _blocks(x: Tensor, block: int) -> Tensor:

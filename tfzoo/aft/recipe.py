@@ -97,9 +97,9 @@ class LanguageModelling(Recipe[TextConfig, data.Datasets]):
 
     def datasets(self, config: TextConfig) -> data.Datasets:
         """Windows of `model.max_length` bytes and the bytes that follow each."""
-        found = data.builder(config.data)
+        builder = data.builder(config.data)
         length = config.model.max_length
-        text = {name: data.read_bytes(data.split(found, name)) for name in data.SPLITS}
+        text = {name: data.read_bytes(data.split(builder, name)) for name in data.SPLITS}
         stream = data.train_windows(
             text["train"],
             length=length,
@@ -111,7 +111,7 @@ class LanguageModelling(Recipe[TextConfig, data.Datasets]):
             data.eval_windows(text[name], length=length, batch_size=config.batch_size)
             for name in ("validation", "test")
         )
-        info = _text_info(config, len(text["train"]), version=found.info.full_name)
+        info = _text_info(config, len(text["train"]), version=builder.info.full_name)
         return data.Datasets(stream, validation, test, info)
 
     def build(self, config: TextConfig, info: data.Info) -> keras.Model:
@@ -144,8 +144,8 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
 
     def datasets(self, config: ImageModelConfig) -> data.Datasets:
         """Images as integers, which are their own targets."""
-        found = data.builder(config.data)
-        info = builder_info(found, config)
+        builder = data.builder(config.data)
+        info = builder_info(builder, config)
 
         def prepare(example: dict[str, Tensor], seed: tf.Tensor) -> tuple[Tensor, Tensor]:
             image = example["image"]
@@ -154,7 +154,7 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
                 image = augment.shift_values(augment.flip(image, flip), shift)
             return _pair(image)
 
-        return image_datasets(found, config, info, prepare, lambda x: _pair(x["image"]))
+        return image_datasets(builder, config, info, prepare, lambda x: _pair(x["image"]))
 
     def build(self, config: ImageModelConfig, info: data.Info) -> keras.Model:
         """An `AFTImageModel`, compiled with AdamW and cross-entropy."""

@@ -42,10 +42,10 @@ def language_model(model: keras.Model) -> dict[str, Signature]:
         description="bytes [B, T], rows padded with -1, to logits of the byte after each, and bits "
         "per byte",
     )
-    found = {"serving_default": scoring, "score": scoring}
+    named = {"serving_default": scoring, "score": scoring}
     if model.variant == "attention":  # the baseline does not decode
-        return found
-    found["generate"] = Signature(
+        return named
+    named["generate"] = Signature(
         lambda prompt, length, temperature, seed: {
             "tokens": model.generate(prompt, length, temperature, seed)
         },
@@ -63,7 +63,7 @@ def language_model(model: keras.Model) -> dict[str, Signature]:
         },
         description="continues prompts (padded with -1); -1 after the tokens asked for",
     )
-    return found
+    return named
 
 
 def image_model(model: keras.Model) -> dict[str, Signature]:
@@ -81,12 +81,12 @@ def image_model(model: keras.Model) -> dict[str, Signature]:
         {"images": images},
         description="integer images to bits per sub-pixel",
     )
-    found = {"serving_default": scoring, "bits_per_dim": scoring}
+    named = {"serving_default": scoring, "bits_per_dim": scoring}
     if model.variant != "attention":
-        found["sample"] = Signature(
+        named["sample"] = Signature(
             lambda seed: {"images": model.sample(seed)},
             {"seed": tf.TensorSpec([None], tf.int32)},
             {"seed": np.arange(4, dtype=np.int32)},
             description="one image for each seed",
         )
-    return found
+    return named

@@ -122,9 +122,9 @@ class AFVClassifier(ZooModel):
             return ops.matmul(self.dropout(v, training=training), self.kernel) + self.bias
         tangents = self.tangents()
         route = by_jvp if self.route == "jvp" else by_layers
-        found = route(self.vectorizer.gradients, x, tangents)
+        vectors = route(self.vectorizer.gradients, x, tangents)
         mean = ops.matmul(self.vectorizer.mean.value, tangents)
-        return found - mean + self.bias
+        return vectors - mean + self.bias
 
     def tangents(self) -> Tensor:
         """w / (sigma + eps) over all parameters, [P, k]; 0 where the stride leaves one out."""
@@ -210,8 +210,8 @@ class AFVClassifier(ZooModel):
 
     def energy(self, images: Tensor) -> Tensor:
         """D(x), minus the energy up to a constant: [B, S, S, C] raw pixels -> [B]."""
-        found = self.vectorizer.discriminator(self.prepare(images), training=False)
-        return ops.reshape(ops.cast(found, "float32"), (-1,))
+        score = self.vectorizer.discriminator(self.prepare(images), training=False)
+        return ops.reshape(ops.cast(score, "float32"), (-1,))
 
     def predict_scores(self, images: Tensor, batch: int = 64) -> np.ndarray:
         """Scores of any number of images, [N, k]."""

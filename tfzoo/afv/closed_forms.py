@@ -64,11 +64,11 @@ class DenseForm:
     def gradients(self, a: tf.Tensor, delta: tf.Tensor) -> list[tf.Tensor]:
         """[B, size] for kernel and bias, float32."""
         a, delta = tf.cast(a, tf.float32), tf.cast(delta, tf.float32)
-        found = [self._of_own_kernel(a, delta)]
+        parts = [self._of_own_kernel(a, delta)]
         if self.layer.use_bias:
             axes = list(range(1, len(delta.shape) - 1))
-            found.append(tf.reduce_sum(delta, axes) if axes else delta)
-        return found
+            parts.append(tf.reduce_sum(delta, axes) if axes else delta)
+        return parts
 
     def _of_own_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
         """[B, n_W], the gradients by W itself, through sigma."""
@@ -126,14 +126,14 @@ class ConvForm(DenseForm):
             ]
             a = tf.pad(a, [[0, 0], *pads, [0, 0]])
         delta = tf.reshape(delta, (-1, height * width, filters))
-        found = []
+        parts = []
         for i in range(kh):
             for j in range(kw):
                 rows = slice(i, i + (height - 1) * sh + 1, sh)
                 columns = slice(j, j + (width - 1) * sw + 1, sw)
                 part = tf.reshape(a[:, rows, columns], (-1, height * width, a.shape[-1]))
-                found.append(tf.matmul(part, delta, transpose_a=True))
-        return _flat(tf.stack(found, 1))
+                parts.append(tf.matmul(part, delta, transpose_a=True))
+        return _flat(tf.stack(parts, 1))
 
     def scratch(self, shape: tuple[int, ...]) -> int:
         """A padded input and one shifted part of it; the products before they are stacked."""

@@ -76,8 +76,8 @@ class FisherSets:
         single example is needed.
         """
         self._check_fitted()
-        found = self._sum(images)
-        return found.total / found.count
+        total = self._sum(images)
+        return total.total / total.count
 
     def distance(self, x: Tensor, y: Tensor | None = None, unbiased: bool = False) -> float:
         """The squared Fisher distance of two sets, a mean over living parameters.
@@ -100,21 +100,21 @@ class FisherSets:
             return float(np.sum(np.square(apart)) / self.living)
         if min(s.count for s in sums) < 2:
             raise ValueError("unbiased=True: every set must have at least two images")
-        found = sum(
+        squared = sum(
             (np.sum(np.square(s.total)) - s.squares) / (s.count * (s.count - 1)) for s in sums
         )
         if len(sums) == 2:
             a, b = sums
-            found -= 2 * np.dot(a.total, b.total) / (a.count * b.count)
-        return float(found / self.living)
+            squared -= 2 * np.dot(a.total, b.total) / (a.count * b.count)
+        return float(squared / self.living)
 
     def similarity(self, images: Tensor) -> Similarity:
         """How near a set of images is to the model, with the distance's noise floor."""
         self._check_fitted()
-        found = self._sum(images)
-        distance = float(np.sum(np.square(found.total / found.count)) / self.living)
-        floor = 1 / found.count + 1 / float(self.count.numpy())
-        return Similarity(math.exp(-10 * distance), distance, floor, found.count)
+        total = self._sum(images)
+        distance = float(np.sum(np.square(total.total / total.count)) / self.living)
+        floor = 1 / total.count + 1 / float(self.count.numpy())
+        return Similarity(math.exp(-10 * distance), distance, floor, total.count)
 
     def distance_matrix(self, sets: list[Tensor]) -> np.ndarray:
         """Squared distances of several sets from each other, [K, K]."""

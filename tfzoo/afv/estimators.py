@@ -64,10 +64,10 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
     def transform(self, x: ArrayLike) -> np.ndarray:
         """[N, S, S, C] -> [N, features]."""
         check_is_fitted(self, "n_features_out_")
-        found = self.vectorizer.transform(x)[:, :: self.stride]
+        vectors = self.vectorizer.transform(x)[:, :: self.stride]
         if self.normalise:
-            found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
-        return found
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
 
 
 _written: weakref.WeakKeyDictionary[FisherVectorizer, tuple[str, bytes]] = (

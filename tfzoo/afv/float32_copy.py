@@ -16,17 +16,17 @@ def copied(model: keras.Model) -> keras.Model:
     policy = keras.config.dtype_policy()
     try:
         keras.config.set_dtype_policy("float32")
-        made = type(model).from_config(_in_float32(model.get_config()))
-        if not made.built:
-            made.build(model.input_shape)
+        copy = type(model).from_config(_in_float32(model.get_config()))
+        if not copy.built:
+            copy.build(model.input_shape)
     except (NotImplementedError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
             f"model {model.name!r}: cannot be copied from its config, say copy=False: {error}"
         ) from None
     finally:
         keras.config.set_dtype_policy(policy)
-    made.set_weights(model.get_weights())
-    return made
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _in_float32(config: Any) -> Any:

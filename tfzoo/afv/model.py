@@ -224,8 +224,8 @@ class EnergyGAN(TwoPlayer):
         rows = ops.shape(real)[0]
         if self.objective == "vgan":
             real, fake = -objectives.energy(real), -objectives.energy(fake)
-        found = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
-        return self.note(rows, found)
+        losses = (d_loss + g_loss, d_loss, g_loss, ops.mean(real), ops.mean(fake))
+        return self.note(rows, losses)
 
     def input_specs(self) -> list[keras.InputSpec]:
         """Raw pixels of the networks' size."""

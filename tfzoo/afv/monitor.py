@@ -62,20 +62,21 @@ class GANMonitor(keras.callbacks.Callback):
         """Similarities and distances by name; NaN where the discriminator has saturated."""
         if self._vectorizer is None:
             self._vectorizer = FisherVectorizer(gan.discriminator)
-        made = self._vectorizer
-        made.load_discriminator(gan.discriminator)
+        vectorizer = self._vectorizer
+        vectorizer.load_discriminator(gan.discriminator)
         fake, fresh = np.split(_generated(gan, 2 * self.samples, self.seed), 2)
         sets = {name: np.asarray(gan.prepare(x)) for name, x in self.sets.items()}
         try:
-            made.adapt(fake)
-            found = {name: made.similarity(x) for name, x in {**sets, "fake": fresh}.items()}
+            vectorizer.adapt(fake)
+            everything = {**sets, "fake": fresh}
+            similarities = {name: vectorizer.similarity(x) for name, x in everything.items()}
         except ValueError:
             nothing = {f"{w}_{name}": math.nan for name in (*sets, "fake") for w in _WORDS}
             return nothing | {"floor": math.nan}
         logs: dict[str, float] = {}
-        for name, one in found.items():
+        for name, one in similarities.items():
             logs |= {f"fisher_{name}": one.similarity, f"distance_{name}": one.distance}
-        return logs | {"floor": found["fake"].floor}
+        return logs | {"floor": similarities["fake"].floor}
 
 
 _WORDS = ("fisher", "distance")

@@ -29,19 +29,19 @@ def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tenso
     """
     values = [v.value for v in gradients.variables]
     blocks = tf.split(tangents, gradients.sizes)
-    found: list[tf.Tensor] = []
+    rows: list[tf.Tensor] = []
     for c in range(tangents.shape[1]):
         directions = [
             tf.cast(tf.reshape(block[:, c], v.shape), v.dtype)
             for block, v in zip(blocks, values, strict=True)
         ]
         with (
-            tf.control_dependencies(found[-1:]),
+            tf.control_dependencies(rows[-1:]),
             tf.autodiff.ForwardAccumulator(values, directions) as forward,
         ):
             total = gradients.value(tf.identity(images))
-        found.append(forward.jvp(total, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-    return tf.stack(found, 1)
+        rows.append(forward.jvp(total, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+    return tf.stack(rows, 1)
 
 
 def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tensor) -> tf.Tensor:
@@ -72,7 +72,7 @@ def gram(
     """
     y = x if y is None else y
     rows = max(1, memory // (4 * vectorizer.features))
-    found = np.empty((len(x), len(y)), np.float32)
+    products = np.empty((len(x), len(y)), np.float32)
     for start in range(0, len(y), rows):
         held = vectorizer.transform(y[start : start + rows])
         columns, at = slice(start, start + len(held)), 0
@@ -80,9 +80,9 @@ def gram(
             return held @ held.T
         for chunk in vectorizer.gradients.chunks(x):
             v = vectorizer.transform(chunk)
-            found[at : at + len(v), columns] = v @ held.T
+            products[at : at + len(v), columns] = v @ held.T
             at += len(v)
-    return found
+    return products
 
 
 class DualRidge:

@@ -110,9 +110,9 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
                 gan.save(aside)
         model.adopt(gan, config.readout.samples, seed=config.seed)
         if config.readout.method == "ridge":
-            found = model.fit_ridge(x, y, held_x, held_y)
+            ridge = model.fit_ridge(x, y, held_x, held_y)
             self._compile(model, run)  # so that a user's `fit` goes on as the paper's does
-            numbers = "  ".join(f"{name} {value:.4g}" for name, value in found.items())
+            numbers = "  ".join(f"{name} {value:.4g}" for name, value in ridge.items())
             print(f"ridge on {len(x):,} images: {numbers}", flush=True)
         else:
             self._train_hinge(model, run)
@@ -174,9 +174,9 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
 
 def labelled(config: ClassifierConfig) -> tuple[np.ndarray, np.ndarray]:
     """Raw training images [N, S, S, C] and class numbers [N], drawn by the seed."""
-    found = data.builder(config.data)
-    train, *_ = data.three_splits(found)
-    x, y = memory.arrays(data.split(found, train).map(lambda e: (e["image"], e["label"])))
+    builder = data.builder(config.data)
+    train, *_ = data.three_splits(builder)
+    x, y = memory.arrays(data.split(builder, train).map(lambda e: (e["image"], e["label"])))
     order = np.random.default_rng(config.seed).permutation(len(x))[: config.readout.examples]
     return x[order].astype(np.float32), y[order]
 

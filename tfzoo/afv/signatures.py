@@ -33,19 +33,19 @@ def signatures(model: AFVClassifier, info: Info | None = None) -> dict[str, Sign
         "features": (_features(model), "Fisher vectors"),
         "score": (_score(model), "the discriminator's value: minus the energy, up to a constant"),
     }
-    found = {}
+    more = {}
     for name, (answer, says) in answers.items():
-        made = image_signatures(answer, size, channels, says, info)
-        found[name or "serving_default"] = made["serving_default"]
-        found[f"{name}_bytes" if name else "bytes"] = made["bytes"]
+        named = image_signatures(answer, size, channels, says, info)
+        more[name or "serving_default"] = named["serving_default"]
+        more[f"{name}_bytes" if name else "bytes"] = named["bytes"]
     if model.generator is not None:
-        found["sample"] = Signature(
+        more["sample"] = Signature(
             _sample(model, model.generator.input_shape[-1]),
             {"seed": tf.TensorSpec([None], tf.int32)},
             {"seed": SEEDS},
             description="seeds to generated images of raw pixels, each by its own seed",
         )
-    return found
+    return more
 
 
 def _classes(model: AFVClassifier) -> Callable:
@@ -91,15 +91,15 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
     x, y = (rng.integers(0, 17, (n, *size)).astype(np.float32) for n in (6, 5))
 
     def mean(images: Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        made, count = model.vectorizer, tf.cast(tf.shape(images)[0], tf.float32)
-        total = made.gradients.sum_in_graph(model.prepare(images))
-        return (total / count - made.mean.value) * made.set_whitening(), count
+        vectorizer, count = model.vectorizer, tf.cast(tf.shape(images)[0], tf.float32)
+        total = vectorizer.gradients.sum_in_graph(model.prepare(images))
+        return (total / count - vectorizer.mean.value) * vectorizer.set_whitening(), count
 
     def living() -> tf.Tensor:
-        made = model.vectorizer
-        if made.official:
-            return tf.constant(float(made.size))
-        return tf.reduce_sum(tf.cast(made.alive(), tf.float32))
+        vectorizer = model.vectorizer
+        if vectorizer.official:
+            return tf.constant(float(vectorizer.size))
+        return tf.reduce_sum(tf.cast(vectorizer.alive(), tf.float32))
 
     def distance(x: Tensor, y: Tensor) -> dict[str, Tensor]:
         (a, n), (b, m) = mean(x), mean(y)
@@ -107,9 +107,9 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
 
     def similarity(x: Tensor) -> dict[str, Tensor]:
         a, n = mean(x)
-        found = tf.reduce_sum(tf.square(a)) / living()
+        squared = tf.reduce_sum(tf.square(a)) / living()
         floor = 1 / n + 1 / model.vectorizer.count.value
-        return {"similarity": tf.exp(-10 * found), "distance": found, "floor": floor}
+        return {"similarity": tf.exp(-10 * squared), "distance": squared, "floor": floor}
 
     return {
         "serving_default": Signature(

@@ -148,7 +148,7 @@ class Children:
 
     def _all(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool) -> tf.Tensor:
         if self.strategy is None:
-            found = [self.groups[0].gradients(x, y, phi, warm)]
+            parts = [self.groups[0].gradients(x, y, phi, warm)]
         else:
 
             def local(x: Tensor, y: Tensor, phi: Tensor) -> tuple[Tensor, list, list]:
@@ -159,13 +159,13 @@ class Children:
             # a list of structures, one for each replica
             local_of = self.strategy.experimental_local_results
             flat = [local_of(v) for v in tf.nest.flatten(per_replica)]
-            found = [
+            parts = [
                 tf.nest.pack_sequence_as(per_replica, [v[i] for v in flat])
                 for i in range(len(self.groups))
             ]
-        for group, (_, gradients, state) in zip(self.groups, found, strict=True):
+        for group, (_, gradients, state) in zip(self.groups, parts, strict=True):
             group.apply(gradients, state)
-        return tf.concat([losses for losses, _, _ in found], 0)
+        return tf.concat([losses for losses, _, _ in parts], 0)
 
     def _loop(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool) -> tf.Tensor:
         def one(i: tf.Tensor, losses: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -229,8 +229,8 @@ class _Group:
                 )
                 rows = self.loss.fixed(y, said) if warm else self.loss.value(phi, y, said)
                 loss = tf.reduce_mean(rows) + tf.add_n([tf.zeros([]), *extra])
-            found = tape.gradient(loss, weights, unconnected_gradients="zero")
-            return loss, [tf.convert_to_tensor(g) for g in found], list(state)
+            gradient = tape.gradient(loss, weights, unconnected_gradients="zero")
+            return loss, [tf.convert_to_tensor(g) for g in gradient], list(state)
 
         return self._mapped(of_one, (*self._values(), x, y, phi))
 

@@ -338,8 +338,8 @@ class LossController(_OfFiles):
     def probabilities(self, states: ArrayLike) -> np.ndarray:
         """pi(. | s) of states [..., 24] -> [..., 3]."""
         flat = np.asarray(states, "float32").reshape(-1, STATE)
-        found = ops.convert_to_numpy(ops.softmax(self(flat)))
-        return found.reshape(*np.shape(states)[:-1], 3)
+        p = ops.convert_to_numpy(ops.softmax(self(flat)))
+        return p.reshape(*np.shape(states)[:-1], 3)
 
     def _random(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(self.draws), *purpose])

@@ -122,8 +122,8 @@ class CorrelationLoss(_OfClasses):
         steps = ops.take(ops.cast(delta, "float32"), self._place.reshape(-1))
         steps = ops.reshape(steps, (self.num_classes, self.num_classes))
         low = -self.limit if self.link == "sigmoid" else 0.0
-        found = ops.clip(phi + self.scale * steps, low, self.limit)
-        return found * self._off + (1.0 - self._off)
+        value = ops.clip(phi + self.scale * steps, low, self.limit)
+        return value * self._off + (1.0 - self._off)
 
     def decided(self, phi: np.ndarray) -> np.ndarray:
         """Phi_ij of the pairs."""

@@ -166,8 +166,8 @@ class FocalPairLoss(ParametricLoss):
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
         """Steps of the two, clipped."""
-        found = phi + self.scale * ops.cast(delta, "float32")
-        return ops.clip(found, self.start - self.limit, self.start + self.limit)
+        value = phi + self.scale * ops.cast(delta, "float32")
+        return ops.clip(value, self.start - self.limit, self.start + self.limit)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
         """Mean and hard tenth of positive distances; the same of negative ones."""

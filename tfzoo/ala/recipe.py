@@ -82,8 +82,8 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
 
     def datasets(self, config: AttributeConfig) -> data.Datasets:
         """Images brought to one size, with one-hot labels."""
-        found = data.builder(config.data)
-        features = found.info.features
+        builder = data.builder(config.data)
+        features = builder.info.features
         known = list(features["attributes"]) if "attributes" in features else []
         if config.attribute not in known:
             raise InputError(
@@ -100,7 +100,7 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
             return (augment.flip(image, seed) if config.augment != "none" else image), label
 
         stream = data.image_stream(
-            found,
+            builder,
             "train",
             map_fn=prepare,
             batch_size=config.batch_size,
@@ -108,14 +108,14 @@ class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
             steps_per_epoch=config.steps_per_epoch,
         )
         validation, test = (
-            data.eval_batches(data.split(found, s), batch_size=config.batch_size, map_fn=plain)
+            data.eval_batches(data.split(builder, s), batch_size=config.batch_size, map_fn=plain)
             for s in ("validation", "test")
         )
-        count = found.info.splits["train"].num_examples
+        count = builder.info.splits["train"].num_examples
         measured: dict[str, Any] = {"low": 0.0, "high": 255.0}
         if None in (config.model.pixel_mean, config.model.pixel_std):
-            measured = data.statistics(found, "train")
-        info = _attribute_info(config, count, version=found.info.full_name, **measured)
+            measured = data.statistics(builder, "train")
+        info = _attribute_info(config, count, version=builder.info.full_name, **measured)
         return data.Datasets(stream, validation, test, info)
 
 
@@ -197,15 +197,15 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
             endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
             options = tf.data.Options()
             options.deterministic = True
-            found = numbers.map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-            return found.apply(endless).with_options(options)
+            batches = numbers.map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+            return batches.apply(endless).with_options(options)
 
         return data.TrainStream(steps, make)
 
     def build(self, config: AlignedRetrievalConfig, info: data.Info) -> keras.Model:
         """The network to embeddings of unit length, compiled with its parametric loss."""
-        made = self.network(config, info)
-        return training.compiled(made, config.ala.make_loss(config.train_classes), config, info)
+        network = self.network(config, info)
+        return training.compiled(network, config.ala.make_loss(config.train_classes), config, info)
 
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[AlignedRetrievalConfig]

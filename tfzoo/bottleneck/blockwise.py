@@ -61,11 +61,11 @@ def kernel_matrix(
         for j, columns, b in plan.second():
             if x2 is None and j < i:
                 continue
-            found = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
-            found = np.asarray(found)[: rows.stop - rows.start, : columns.stop - columns.start]
-            out[rows, columns] = found
+            block = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
+            block = np.asarray(block)[: rows.stop - rows.start, : columns.stop - columns.start]
+            out[rows, columns] = block
             if x2 is None and j > i:
-                out[columns, rows] = found.T
+                out[columns, rows] = block.T
     return out
 
 
@@ -110,12 +110,12 @@ def kernel_times(
         for j, columns, b in plan.second():
             if x2 is None and j < i:
                 continue
-            found = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
+            block = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
             # on the backend: NumPy's own threads would contend with those that made the block
-            product = np.asarray(ops.matmul(found, plan.padded(flat, columns)))
+            product = np.asarray(ops.matmul(block, plan.padded(flat, columns)))
             total[rows] += product[: rows.stop - rows.start]
             if x2 is None and j > i:
-                product = np.asarray(ops.matmul(plan.padded(flat, rows).T, found)).T
+                product = np.asarray(ops.matmul(plan.padded(flat, rows).T, block)).T
                 total[columns] += product[: columns.stop - columns.start]
     return total.astype(dtype).reshape(len(x1), *v.shape[1:])
 

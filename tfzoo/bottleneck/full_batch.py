@@ -227,9 +227,9 @@ class WholeSetModel(ZooModel):
             )
         outputs = self.num_outputs
         if not self.built:
-            found = int(class_numbers(y).max()) + 1 if sparse else math.prod(y.shape[1:])
+            width = int(class_numbers(y).max()) + 1 if sparse else math.prod(y.shape[1:])
             self.example_shape = self.example_shape or x.shape[1:]
-            self.num_outputs, self.examples = outputs or found, len(x)
+            self.num_outputs, self.examples = outputs or width, len(x)
             self.build()
         if not sparse and math.prod(y.shape[1:]) != self.num_outputs:
             raise ValueError(f"y of shape {y.shape}: must be [N, {self.num_outputs}]")

@@ -40,10 +40,10 @@ class DotProductKernel:
     def covariances(self, x1: Tensor, x2: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """K and Theta in one pass, each [N1, N2]."""
         q, d1, d2 = _products(x1, x2)
-        found = self.elementwise(q, 0.0, d1[:, None], d2[None, :])
+        moments = self.elementwise(q, 0.0, d1[:, None], d2[None, :])
         if x2 is not None:
-            return found
-        return tuple(map(_on_diagonal, found, self.propagate_diagonal(d1, 0.0)))
+            return moments
+        return tuple(map(_on_diagonal, moments, self.propagate_diagonal(d1, 0.0)))
 
     def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """K(x, x) and Theta(x, x) of each point with itself: [N, n] -> two of [N]."""

@@ -138,8 +138,8 @@ class BottleneckNetwork(WholeSetModel):
 
     def _initial(self, rows: Tensor) -> Tensor:
         """g_0: [B, n] -> [draws, B, d]."""
-        found = forward(self.g, [ops.copy(w) for w in self.g_layers], rows)
-        return ops.transpose(ops.reshape(found, (-1, self.draws, self.dim)), (1, 0, 2))
+        outputs = forward(self.g, [ops.copy(w) for w in self.g_layers], rows)
+        return ops.transpose(ops.reshape(outputs, (-1, self.draws, self.dim)), (1, 0, 2))
 
     def _points(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """z_0 and z_t of any points: [B, n] -> two of [draws, B, d]."""
@@ -157,10 +157,10 @@ class BottleneckNetwork(WholeSetModel):
         """Each draw's output: [B, *input_shape] -> [B, draws, k]."""
         self.build()
         start, z = self._points(self.rows(x))
-        found = self._head.at(z, self._state.change).value
+        value = self._head.at(z, self._state.change).value
         if self.arguments.centred:
-            found -= self._head.at(start).value
-        return ops.transpose(found, (1, 0, 2))
+            value -= self._head.at(start).value
+        return ops.transpose(value, (1, 0, 2))
 
     def predictive(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation over the draws: [B, *input_shape] -> two of [B, k].
@@ -258,8 +258,8 @@ class BottleneckNetwork(WholeSetModel):
         self.optimizer.iterations.assign_add(1)
         loss = ops.mean(problem.loss.value(outputs, problem.y))
         self._loss_tracker.update_state(loss)
-        found = self.compute_metrics(None, self._labels, ops.mean(outputs, 0))
-        return found | {"learning_rate": rate, "sharpness": ops.copy(self.sharpness)}
+        metrics = self.compute_metrics(None, self._labels, ops.mean(outputs, 0))
+        return metrics | {"learning_rate": rate, "sharpness": ops.copy(self.sharpness)}
 
     def _look(self, problem: Hybrid, state: State) -> Tensor:
         """The learning rate, every `LOOK_EVERY` steps lowered where the kernel has grown."""

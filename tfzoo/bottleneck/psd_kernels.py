@@ -63,19 +63,19 @@ class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
 
     def _apply(self, x1: Tensor, x2: Tensor, example_ndims: int = 0) -> Tensor:
         product = tf.reduce_mean(x1 * x2, -1)
-        found = self._of(product, tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1))
-        return self._scaled(found, example_ndims)
+        value = self._of(product, tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1))
+        return self._scaled(value, example_ndims)
 
     def _matrix(self, x1: Tensor, x2: Tensor) -> Tensor:
         n = tf.cast(tf.shape(x1)[-1], x1.dtype)
         product = tf.matmul(x1, x2, transpose_b=True) / n  # [..., N1, N2]
         d1, d2 = tf.reduce_mean(x1 * x1, -1), tf.reduce_mean(x2 * x2, -1)
-        found = self._of(product, d1[..., :, None], d2[..., None, :])
+        matrix = self._of(product, d1[..., :, None], d2[..., None, :])
         if x1 is x2:  # exact where the angle is known to be 0
-            found = tf.linalg.set_diag(
-                found, self._network.propagate_diagonal(d1, 0.0)[self._which]
+            matrix = tf.linalg.set_diag(
+                matrix, self._network.propagate_diagonal(d1, 0.0)[self._which]
             )
-        return self._scaled(found, 2)
+        return self._scaled(matrix, 2)
 
     def _of(self, product: tf.Tensor, d1: tf.Tensor, d2: tf.Tensor) -> tf.Tensor:
         ntk = 0.0 if self._which else None

@@ -43,11 +43,11 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
 
     def datasets(self, config: NetworkTaskConfig) -> data.Datasets:
         """The stream's first batch, again and again, is the training set."""
-        found = super().datasets(config)
-        whole = found.train.from_step(0).take(1).cache()
-        info = replace(found.info, steps_per_epoch=config.steps_per_epoch)
+        sets = super().datasets(config)
+        whole = sets.train.from_step(0).take(1).cache()
+        info = replace(sets.info, steps_per_epoch=config.steps_per_epoch)
         stream = data.TrainStream(info.steps_per_epoch, lambda step: whole.repeat())
-        return replace(found, train=stream, info=info)
+        return replace(sets, train=stream, info=info)
 
     def build(self, config: NetworkTaskConfig, info: data.Info) -> keras.Model:
         """A `BottleneckNetwork` for `batch_size` training examples, compiled."""
@@ -70,9 +70,9 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
         self, model: keras.Model, datasets: data.Datasets, config: NetworkTaskConfig
     ) -> dict[str, float]:
         """Accuracy and loss on the test split, and the number of images."""
-        found = model.evaluate(datasets.test, verbose=0, return_dict=True)
+        metrics = model.evaluate(datasets.test, verbose=0, return_dict=True)
         count = sum(len(x) for x, _ in datasets.test)
-        return {name: float(value) for name, value in found.items()} | {"count": count}
+        return {name: float(value) for name, value in metrics.items()} | {"count": count}
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)`, `bytes(encoded)`, `features(images)`."""

@@ -32,17 +32,17 @@ def answer(model: Network, classes: bool = False) -> Callable[..., dict[str, Ten
         (x,) = (*values, *named.values())
         if getattr(model, "draws", 2) > 1:
             mean, stddev = model.predictive(x)
-            found = {"mean": mean, "stddev": stddev}
+            outputs = {"mean": mean, "stddev": stddev}
         else:
             mean = model(x, training=False)
-            found = {"mean": mean}
+            outputs = {"mean": mean}
         if classes:
             scores = mean
             if logits:
                 scores = tf.reduce_mean(tf.nn.softmax(model.members(x)), 1)
-                found["probabilities"] = scores
-            found["classes"] = tf.argmax(scores, -1, tf.int32)
-        return found
+                outputs["probabilities"] = scores
+            outputs["classes"] = tf.argmax(scores, -1, tf.int32)
+        return outputs
 
     return call
 
@@ -58,12 +58,12 @@ def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
     inputs = {"x": tf.TensorSpec([None, *shape], tf.float32)}
     rng = np.random.default_rng(0)
     examples = {"x": rng.normal(size=(4, *shape)).astype(np.float32)}
-    found = {
+    named = {
         "serving_default": Signature(
             answer(model, classes), inputs, examples, description="inputs to mean and spread"
         )
     }
-    return found | _features(model, "x", inputs, examples)
+    return named | _features(model, "x", inputs, examples)
 
 
 def of_images(model: Network, info: Info | None = None) -> dict[str, Signature]:
@@ -72,9 +72,9 @@ def of_images(model: Network, info: Info | None = None) -> dict[str, Signature]:
     if height != width:
         raise ValueError(f"images {height}x{width}: must be square")
     says = "mean and spread of the outputs, and the likeliest class"
-    found = image_signatures(answer(model, classes=True), height, channels, says, info)
-    default = found["serving_default"]
-    return found | _features(model, "images", default.inputs, default.examples)
+    named = image_signatures(answer(model, classes=True), height, channels, says, info)
+    default = named["serving_default"]
+    return named | _features(model, "images", default.inputs, default.examples)
 
 
 def _features(model: keras.Model, name: str, inputs: Any, examples: Any) -> dict[str, Signature]:

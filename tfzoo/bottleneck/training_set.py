@@ -83,14 +83,15 @@ def step_loss(loss: Callable | str, outputs: int) -> tuple[Loss, bool]:
     Raises:
         ValueError: the loss is another than squared error or cross-entropy of logits.
     """
-    losses, found = keras.losses, keras.losses.get(loss)
-    plain = getattr(found, "reduction", "mean") in ("sum_over_batch_size", "mean")
-    plain = plain and not getattr(found, "label_smoothing", 0)
-    if found is losses.mean_squared_error or (isinstance(found, losses.MeanSquaredError) and plain):
+    losses, chosen = keras.losses, keras.losses.get(loss)
+    plain = getattr(chosen, "reduction", "mean") in ("sum_over_batch_size", "mean")
+    plain = plain and not getattr(chosen, "label_smoothing", 0)
+    squared = isinstance(chosen, losses.MeanSquaredError) and plain
+    if squared or chosen is losses.mean_squared_error:
         return SQUARED.times(2.0 / outputs), False
     kinds = (losses.CategoricalCrossentropy, losses.SparseCategoricalCrossentropy)
-    if isinstance(found, kinds) and plain and found.from_logits:
-        return CROSS_ENTROPY, isinstance(found, kinds[1])
+    if isinstance(chosen, kinds) and plain and chosen.from_logits:
+        return CROSS_ENTROPY, isinstance(chosen, kinds[1])
     raise ValueError(
         f"loss={loss!r}: must be 'mse', CategoricalCrossentropy(from_logits=True) or "
         "SparseCategoricalCrossentropy(from_logits=True), without label smoothing"

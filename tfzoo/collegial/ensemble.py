@@ -79,12 +79,12 @@ class Collegial(keras.layers.Layer):
         Raises:
             IndexError: there is no such member.
         """
-        found = self._at(index)
+        member = self._at(index)
         copy = copy_of(self._pattern, None)
-        if found.built:
+        if member.built:
             if not copy.built:
-                copy.build(found._build_shapes_dict["input_shape"])
-            copy.set_weights(found.get_weights())
+                copy.build(member._build_shapes_dict["input_shape"])
+            copy.set_weights(member.get_weights())
         return copy
 
     def set_member(self, index: int, block: keras.layers.Layer) -> None:

@@ -62,13 +62,13 @@ def empirical_ntk(
 
 def _dense_layers(model: keras.Model) -> list[keras.layers.Layer] | None:
     """The layers that hold the weights, if all of them have a closed form."""
-    found = [
+    layers = [
         layer
         for layer in model._flatten_layers(include_self=True)
         if any(w in layer._trainable_variables for w in layer.trainable_weights)
     ]
-    simple = all(type(layer) in (keras.layers.Dense, CollegialDense) for layer in found)
-    return found if simple else None
+    simple = all(type(layer) in (keras.layers.Dense, CollegialDense) for layer in layers)
+    return layers if simple else None
 
 
 def _factors(model: keras.Model, layers: Sequence[keras.layers.Layer], x: tf.Tensor) -> list | None:
@@ -102,11 +102,11 @@ def _factors(model: keras.Model, layers: Sequence[keras.layers.Layer], x: tf.Ten
                 del call
     if any(len(s) != 2 or s[0].shape.rank > _rank(layer) for s, layer in _pairs(seen, layers)):
         return None  # a layer shared, or used on more than one row an example
-    found = []
+    factors = []
     for (inputs, z), layer in _pairs(seen, layers):
         delta = tf.stack([tape.gradient(e, z) for e in each], 1)  # [N, k, (m,) units]
-        found.append((layer, tf.cast(inputs, tf.float32), tf.cast(delta, tf.float32)))
-    return found
+        factors.append((layer, tf.cast(inputs, tf.float32), tf.cast(delta, tf.float32)))
+    return factors
 
 
 def _pairs(seen: dict[int, list], layers: Sequence[keras.layers.Layer]) -> list:
@@ -234,15 +234,15 @@ def diagonal(
                 total += tf.reduce_sum(tf.square(tf.cast(tf.convert_to_tensor(g), tf.float32)))
         return total / len(each)
 
-    def step(i: tf.Tensor, found: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+    def step(i: tf.Tensor, entries: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         for weight, draw in draws:
             weight.assign(draw(weight.shape, weight.dtype))
-        return i + 1, found.write(i, norm())
+        return i + 1, entries.write(i, norm())
 
     @tf.function
     def run() -> tf.Tensor:
-        found = tf.TensorArray(tf.float32, samples)
-        return tf.while_loop(lambda i, _: i < samples, step, (0, found))[1].stack()
+        entries = tf.TensorArray(tf.float32, samples)
+        return tf.while_loop(lambda i, _: i < samples, step, (0, entries))[1].stack()
 
     return run().numpy().astype(np.float64)
 
@@ -251,11 +251,11 @@ def _draws(
     model: keras.Model, seeds: keras.random.SeedGenerator
 ) -> list[tuple[keras.Variable, keras.initializers.Initializer]]:
     """Each trainable weight with its layer's initializer, by Keras's naming, on new seeds."""
-    found = {}
+    draws = {}
     for layer in model._flatten_layers(include_self=True):
         for weight in layer._trainable_variables:
-            found[id(weight)] = getattr(layer, f"{weight.name}_initializer", None)
-    pairs = [(w, found.get(id(w))) for w in model.trainable_weights]
+            draws[id(weight)] = getattr(layer, f"{weight.name}_initializer", None)
+    pairs = [(w, draws.get(id(w))) for w in model.trainable_weights]
     for weight, initializer in pairs:
         if initializer is None:
             raise ValueError(

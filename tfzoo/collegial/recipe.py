@@ -100,13 +100,13 @@ class MLPClassification(_Images[MLPTaskConfig]):
 
         def answer(images: Tensor) -> dict[str, Tensor]:
             members = model.member_logits(images)
-            found = class_answer(keras.ops.mean(members, 1))
-            return {**found, "disagreement": predictive.disagreement(members)}
+            outputs = class_answer(keras.ops.mean(members, 1))
+            return {**outputs, "disagreement": predictive.disagreement(members)}
 
         says = "class probabilities, the likeliest class, and the members' disagreement in nats"
-        found = image_signatures(answer, size, channels, says, info)
-        default = found["serving_default"]
-        found["members"] = Signature(
+        outputs = image_signatures(answer, size, channels, says, info)
+        default = outputs["serving_default"]
+        outputs["members"] = Signature(
             lambda images: {
                 "probabilities": predictive.member_probabilities(model.member_logits(images))
             },
@@ -114,4 +114,4 @@ class MLPClassification(_Images[MLPTaskConfig]):
             default.examples,
             description="raw pixels to each member's class probabilities [B, members, classes]",
         )
-        return found
+        return outputs

@@ -105,8 +105,8 @@ def counted_cost(build: Callable[[int], keras.layers.Layer]) -> Polynomial:
     powers = np.array([[1, n, n**2] for n in widths[:3]], float)
     constant, first, second = (float(v) for v in np.round(np.linalg.solve(powers, counts[:3]), 6))
     if abs(constant + first * 16 + second * 256 - counts[3]) > 0.5 or min(first, second) < 0:
-        found = ", ".join(f"{n}: {c}" for n, c in zip(widths, counts, strict=True))
-        raise ValueError(f"build: parameters by width {found} are no quadratic polynomial")
+        counted = ", ".join(f"{n}: {c}" for n, c in zip(widths, counts, strict=True))
+        raise ValueError(f"build: parameters by width {counted} are no quadratic polynomial")
     if abs(constant) > 0.5:
         raise ValueError(
             f"build: {constant:.0f} parameters do not depend on the width; leave them out of the "
@@ -197,15 +197,15 @@ def frontier(
     _above_zero("budget", budget)
     if tolerance < 0:
         raise ValueError(f"tolerance={tolerance}: must be at least 0")
-    limit, found = budget * (1 + tolerance), []
+    limit, shapes = budget * (1 + tolerance), []
     for width in _checked(widths):
         members = _most_members(limit, cost, width)
         if members:
-            found.append(_shape(members, width, cost, alpha, depth))
-    if not found:
+            shapes.append(_shape(members, width, cost, alpha, depth))
+    if not shapes:
         least = cost(1, min(widths))
         raise ValueError(f"budget={budget}: must be at least {least:.0f}, one member's cost")
-    return found
+    return shapes
 
 
 def minimize_parameters(

@@ -70,13 +70,13 @@ class Buffer:
         rows = np.arange(max(0, count - self.capacity), count) % self.capacity
         columns = (self.phi, self.cost, self.observed, self.number)
         phi, cost, observed, number = (ops.convert_to_numpy(c)[rows] for c in columns)
-        found = []
+        parts = []
         for n in dict.fromkeys(number.tolist()):
             mine = number == n
             steps = np.flatnonzero(observed[mine])
             if len(steps):
-                found.append(Trajectory(n, phi[mine], steps, cost[mine][steps]))
-        return found
+                parts.append(Trajectory(n, phi[mine], steps, cost[mine][steps]))
+        return parts
 
 
 def _write(variable: keras.Variable, row: int | Tensor, value: Tensor) -> None:

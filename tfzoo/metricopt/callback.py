@@ -130,15 +130,15 @@ class MetricOpt(keras.callbacks.Callback):
     @property
     def optimizer(self) -> MetricOptimizer:
         """The model's `MetricOptimizer`."""
-        found = self.model.optimizer
-        if isinstance(found, keras.optimizers.LossScaleOptimizer):
-            found = found.inner_optimizer
-        if not isinstance(found, MetricOptimizer):
+        optimizer = self.model.optimizer
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            optimizer = optimizer.inner_optimizer
+        if not isinstance(optimizer, MetricOptimizer):
             raise InputError(
-                f"optimizer={type(found).__name__}: the model must be compiled with a "
+                f"optimizer={type(optimizer).__name__}: the model must be compiled with a "
                 "tfzoo.metricopt.MetricOptimizer"
             )
-        return found
+        return optimizer
 
     @only_on(
         "tensorflow",
@@ -263,13 +263,13 @@ class MetricOpt(keras.callbacks.Callback):
                     self.report[f"{name}_{moment}"] = float(value)
         if not says:
             return
-        found, metric = self.report, self.metric.name
-        line = f"MetricOpt: {metric} {found['validation_before']:.4g} -> "
-        line += f"{found['validation_after']:.4g} on validation ({len(self.history)} observations"
-        line += f", noise {found['noise']:.2g})" if "noise" in found else ")"
+        report, metric = self.report, self.metric.name
+        line = f"MetricOpt: {metric} {report['validation_before']:.4g} -> "
+        line += f"{report['validation_after']:.4g} on validation ({len(self.history)} observations"
+        line += f", noise {report['noise']:.2g})" if "noise" in report else ")"
         if self.tested is not None:
-            ahead = found["validation_after"] - found["test_after"]
-            line += f"; on test {found['test_before']:.4g} -> {found['test_after']:.4g}"
+            ahead = report["validation_after"] - report["test_after"]
+            line += f"; on test {report['test_before']:.4g} -> {report['test_after']:.4g}"
             line += f", validation minus test {ahead:+.4g}"
         print(line, flush=True)
 
@@ -277,14 +277,14 @@ class MetricOpt(keras.callbacks.Callback):
         """All recorded steps with the metric interpolated: what the value function learns from."""
         return self.interpolated(self.optimizer.buffer.trajectories())
 
-    def interpolated(self, found: Sequence[Trajectory]) -> Observations:
+    def interpolated(self, trajectories: Sequence[Trajectory]) -> Observations:
         """The same of given trajectories."""
-        costs, value = np.concatenate([t.cost for t in found]), self.optimizer.value
+        costs, value = np.concatenate([t.cost for t in trajectories]), self.optimizer.value
         # one scale from the first fit on, so that old trajectories need no new interpolation
         scale = float(value.std) if float(value.adapted) else max(float(np.std(costs)), 1e-12)
         noise = max(self.noise, resolution(costs) / scale)
         parts = []
-        for t in found:
+        for t in trajectories:
             key = (t.number, len(t.steps), len(t.phi), scale, noise)
             if key not in self._interpolated:
                 mean, variance = interpolate(

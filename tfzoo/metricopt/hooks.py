@@ -21,18 +21,18 @@ NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
 def paths(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """All layers inside a model by path, `"name"` or `"block/name"` in nested models, in order."""
-    found: dict[str, keras.layers.Layer] = {}
+    layers: dict[str, keras.layers.Layer] = {}
     seen: set[int] = {id(model)}
 
     def walk(parent: Any, prefix: str) -> None:
         for layer in parent._flatten_layers(include_self=False, recursive=False):
             if id(layer) not in seen:
                 seen.add(id(layer))
-                found[prefix + layer.name] = layer
+                layers[prefix + layer.name] = layer
                 walk(layer, f"{prefix}{layer.name}/")
 
     walk(model, "")
-    return found
+    return layers
 
 
 Layers = str | Sequence[str | int] | None
@@ -52,7 +52,7 @@ def choose(model: keras.Model, layers: Layers) -> list[str]:
             raise InputError(f"layers=None: model {model.name!r} has no dense or convolution layer")
         return weighted[-1:]
     wanted = [layers] if isinstance(layers, str) else list(layers)
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for pattern in wanted:
         fits = [
             path
@@ -68,10 +68,10 @@ def choose(model: keras.Model, layers: Layers) -> list[str]:
                 f"layers={pattern!r}: fits no layer that takes an adapter in; those that do are "
                 f"{', '.join(able) or 'none'}"
             )
-        found |= dict.fromkeys(fits)
-    if not found:
+        chosen |= dict.fromkeys(fits)
+    if not chosen:
         raise InputError("layers=[]: must name at least one layer")
-    return [path for path in known if path in found]
+    return [path for path in known if path in chosen]
 
 
 def channel_axis(layer: keras.layers.Layer) -> int:

@@ -93,9 +93,11 @@ class Search:
 
     def _read(self) -> None:
         """What the buffer holds."""
-        found = self.callback.optimizer.buffer.trajectories()
+        trajectories = self.callback.optimizer.buffer.trajectories()
         rows = [
-            (t.phi[i], c, t.number) for t in found for i, c in zip(t.steps, t.cost, strict=True)
+            (t.phi[i], c, t.number)
+            for t in trajectories
+            for i, c in zip(t.steps, t.cost, strict=True)
         ]
         self.phi = [phi for phi, _, _ in rows]
         self.cost = [float(cost) for _, cost, _ in rows]

@@ -86,7 +86,7 @@ def _on_outputs(function: Callable[..., float]) -> Callable[..., float]:
     """A metric of the embedding where the model has more outputs."""
 
     def call(y_true: Tensor, y_pred: Tensor, **options: Any) -> float:
-        found = y_pred["embedding"] if isinstance(y_pred, dict) else y_pred
-        return function(y_true, found, **options)
+        values = y_pred["embedding"] if isinstance(y_pred, dict) else y_pred
+        return function(y_true, values, **options)
 
     return call

@@ -152,8 +152,8 @@ class ValueFunction(ZooModel):
 
     def metric(self, phi: Tensor) -> np.ndarray:
         """The predicted cost of adapter parameters [N, D], in the metric's units [N]."""
-        found = self(ops.convert_to_tensor(np.asarray(phi, "float32")))[:, 0]
-        return ops.convert_to_numpy(found * self.std + self.mean)
+        values = self(ops.convert_to_tensor(np.asarray(phi, "float32")))[:, 0]
+        return ops.convert_to_numpy(values * self.std + self.mean)
 
     def gradient(self, phi: Tensor) -> Tensor:
         """df/dphi at one point [D] -> [D], in closed form, so that it needs no tape of its own."""

@@ -94,9 +94,9 @@ def descend(
         noted[0] = note(0, state)
     while done < steps:
         count = min(look_every, steps - done)
-        state, found = advance(problem, state, eta, tf.constant(count))
-        _check_finite(found, done, float(eta))
-        losses.append(found.numpy())
+        state, seen = advance(problem, state, eta, tf.constant(count))
+        _check_finite(seen, done, float(eta))
+        losses.append(seen.numpy())
         rates.append(np.full(count, float(eta)))
         done += count
         if limit is not None:

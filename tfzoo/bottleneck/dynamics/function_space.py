@@ -73,13 +73,13 @@ class FunctionSpace:
 
     def pull(self, state: Past, w: Tensor) -> Tensor:
         """J_t(z_i)^T w_i at the training points: [N, k] -> [N, d]."""
-        found = self.head.at(state.z).pull(w)[0]
+        change = self.head.at(state.z).pull(w)[0]
         if not len(state.points):
-            return found
+            return change
         a, b = self.head.mlp.gradient_factors(state.z, state.points)[1]
         shares = ops.matmul(w, ops.transpose(state.pulls))  # [N, t N]
         along = ops.matmul(shares * a, state.points)
-        return found - along - ops.sum(shares * b, 1, keepdims=True) * state.z
+        return change - along - ops.sum(shares * b, 1, keepdims=True) * state.z
 
     def kernel_at(self, state: Past) -> Callable[[Tensor], Tensor]:
         """The function w -> Theta_F w for w [N, k]."""

@@ -127,11 +127,11 @@ class Point:
         by_u = ops.matmul(dz, _transposed(self._weights(head.u)))
         by_change = ops.matmul(dz, _transposed(self._weights(self.change.u)))
         by_unit = ops.matmul(self.inputs, _transposed(change.u))
-        found = ops.matmul(self.phi, change.v)
-        found += ops.matmul(
+        value = ops.matmul(self.phi, change.v)
+        value += ops.matmul(
             self.bent * by_u + self.slope * (by_change + by_unit), self._hidden(head.v)
         )
-        return found + ops.matmul(self.slope * by_u, self._hidden(self.change.v))
+        return value + ops.matmul(self.slope * by_u, self._hidden(self.change.v))
 
     def jacobian(self) -> Tensor:
         """J = df_t/dz, [..., N, k, d]."""

@@ -105,8 +105,8 @@ class Hybrid:
             for b in range(k):
                 one = ops.reshape(ops.one_hot(j * k + b, n * k, dtype=self.z.dtype), (n, k))
                 columns.append(times(ops.ones_like(self.offset) * one))
-        found = ops.stack(columns, -1)  # [..., N, k, N k]
-        return ops.reshape(found, [*found.shape[:-1], n, k])
+        stacked = ops.stack(columns, -1)  # [..., N, k, N k]
+        return ops.reshape(stacked, [*stacked.shape[:-1], n, k])
 
 
 def draw_points(nngp: Tensor, dim: int, *, seed: int, jitter: float = 1e-10) -> Tensor:

@@ -71,8 +71,8 @@ def random_probe(outputs: Tensor) -> Tensor:
 def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
     """lambda_max(Theta_F / N) at a state."""
     probe = random_probe(problem.outputs(state))
-    found, _ = greatest_eigenvalue(problem.kernel_at(state), probe, iterations)
-    return float(found) / len(problem.y)
+    eigenvalue, _ = greatest_eigenvalue(problem.kernel_at(state), probe, iterations)
+    return float(eigenvalue) / len(problem.y)
 
 
 def watch(
@@ -83,8 +83,8 @@ def watch(
     Returns:
         The learning rate, the vectors for the next look, and the sharpness found.
     """
-    found, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
+    eigenvalue, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
     count = ops.cast(ops.shape(problem.y)[0], rate.dtype)
-    sharpness = rate * problem.loss.curvature * found / count
+    sharpness = rate * problem.loss.curvature * eigenvalue / count
     lowered = rate * limit / ops.maximum(sharpness, limit)
     return ops.where(ops.isfinite(sharpness), lowered, rate), probe, sharpness
