@@ -51,7 +51,7 @@ def _layer(name: str, length: int, causal: bool) -> keras.layers.Layer:
 
     from tfzoo.aft import AFTConv1D, AFTFull, AFTLocal, AFTSimple
 
-    made = {
+    layers = {
         "attention": lambda: keras.layers.MultiHeadAttention(HEADS, DIM // HEADS),
         "full": lambda: AFTFull(length, causal=causal),
         "local": lambda: AFTLocal(length, WINDOW, causal=causal),
@@ -59,7 +59,7 @@ def _layer(name: str, length: int, causal: bool) -> keras.layers.Layer:
         "conv": lambda: AFTConv1D(HEADS, 2 * WINDOW - 1, causal=causal),
         "projections": lambda: keras.Sequential([keras.layers.Dense(DIM) for _ in range(4)]),
     }
-    return made[name]()
+    return layers[name]()
 
 
 def _attend(layer: keras.layers.Layer, causal: bool) -> Callable:
@@ -149,7 +149,7 @@ def layer_rows(
 ) -> list[dict[str, Any]]:
     """Time and memory of each layer at each length, with its best setting."""
     rows, best = [], dict.fromkeys(layers, SETTINGS[0])
-    with bench.workers(layers) as made:
+    with bench.workers(layers) as workers:
         for length in lengths:
             given = {n: {"name": n, "length": length, "causal": causal} for n in layers}
             count = rounds if length <= 1024 else max(2, min(rounds, 3))
@@ -157,12 +157,12 @@ def layer_rows(
             for setting in SETTINGS if length <= ALL_UP_TO or length == lengths[0] else (None,):
                 chosen = {n: setting or best[n] for n in layers}
                 words = {n: given[n] | _words(chosen[n]) for n in layers}
-                found = bench.compare(made, BUILD, words, count, memory=False)
-                runs.append({n: (chosen[n], found[n]) for n in layers})
+                results = bench.compare(workers, BUILD, words, count, memory=False)
+                runs.append({n: (chosen[n], results[n]) for n in layers})
             for name in layers:
                 best[name], result = min((run[name] for run in runs), key=lambda r: _time(r[1]))
                 final = given[name] | _words(best[name])
-                bench.weigh(made, BUILD, {name: final}, {name: result})
+                bench.weigh(workers, BUILD, {name: final}, {name: result})
                 rows += _table({name: result}, "forward+backward", length, best[name], causal)
     return rows
 
@@ -197,24 +197,25 @@ def decoding_rows(
         return []
     rows = []
     cases = {f"{n}@{p}": {"name": n, "position": p} for n in names for p in positions}
-    with bench.workers(list(cases)) as made:
+    with bench.workers(list(cases)) as workers:
         target = "tfzoo.aft.experiments.bench:build_decoding"
-        results = bench.compare(made, target, cases, max(rounds, 5) * 2, memory=False)
+        results = bench.compare(workers, target, cases, max(rounds, 5) * 2, memory=False)
     for case, result in results.items():
         name, position = case.split("@")
-        found = Result(name, result.seconds, None, result.error)
+        cost = Result(name, result.seconds, None, result.error)
         setting = ("float32", True)
-        rows += _table({name: found}, "decoding", int(position), setting, True, DECODED)
+        rows += _table({name: cost}, "decoding", int(position), setting, True, DECODED)
     return rows
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that the layers are meant to reach, as far as the rows tell."""
-    times, found, passes = Times(rows, "kind", "layer", "size"), [], "forward+backward"
+    times, reached, passes = Times(rows, "kind", "layer", "size"), [], "forward+backward"
     memory = {(r["layer"], r["size"]): r["peak_mib"] for r in rows if r["peak_mib"] != ""}
     for name, factor in TARGETS.items():
         says = f"{name} at T=2048, times faster than attention"
-        found += times.ratio(says, (passes, "attention", 2048), (passes, name, 2048), factor, True)
+        over, under = (passes, "attention", 2048), (passes, name, 2048)
+        reached += times.ratio(says, over, under, factor, True)
     for name in ("simple", "local"):
         seconds = {
             size: time
@@ -224,10 +225,10 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
         if len(seconds) > 1:
             growth = bench.slope(list(seconds), list(seconds.values()))
             says = f"{name} growth exponent of time, T={min(seconds)} to {max(seconds)}"
-            found.append(Target(says, growth, 1.2, False))
+            reached.append(Target(says, growth, 1.2, False))
     for name in ("simple", "local"):
         says = f"{name} cost a token, position 4096 / 64"
-        found += times.ratio(says, ("decoding", name, 4096), ("decoding", name, 64), 1.2, False)
+        reached += times.ratio(says, ("decoding", name, 4096), ("decoding", name, 64), 1.2, False)
     for name in ("full", "local", "simple", "conv"):
         shares = [
             mib / memory["attention", s]
@@ -236,8 +237,8 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
         ]
         if shares:
             says = f"{name} memory / attention's, worst from T=1024"
-            found.append(Target(says, max(shares), 1.0, False))
-    return found
+            reached.append(Target(says, max(shares), 1.0, False))
+    return reached
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:

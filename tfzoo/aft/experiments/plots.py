@@ -19,12 +19,12 @@ def plot(rows: Sequence[statistics.Row], path: Path, kind: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    found = {
+    curves = {
         name: statistics.interval(list(statistics.values(rows, name, METRIC).values()))
         for name in dict.fromkeys(r.arm for r in rows)
     }
     windows = [(0, "simple")] + [(s, f"local-{s}") for s in WINDOWS]
-    points = [(s, found[n]) for s, n in windows if n in found and found[n].count]
+    points = [(s, curves[n]) for s, n in windows if n in curves and curves[n].count]
     figure, axes = plt.subplots(figsize=(6.5, 4))
     axes.errorbar(
         [s for s, _ in points],
@@ -34,9 +34,9 @@ def plot(rows: Sequence[statistics.Row], path: Path, kind: str) -> None:
         capsize=3,
         label="AFT-local (0: AFT-simple)",
     )
-    for i, name in enumerate(n for n in ("attention", "full", "full-naive", "conv") if n in found):
-        if found[name].count:
-            axes.axhline(found[name].mean, color=f"C{i + 1}", ls="--", label=name)
+    for i, name in enumerate(n for n in ("attention", "full", "full-naive", "conv") if n in curves):
+        if curves[name].count:
+            axes.axhline(curves[name].mean, color=f"C{i + 1}", ls="--", label=name)
     axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xticks([s for s, _ in points], [str(s) for s, _ in points])
     axes.set_xlim(left=-0.3)

@@ -94,10 +94,10 @@ def main(argv: Sequence[str]) -> None:
 def claims(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """What the paper says, as (text, arm with the lower figure, arm with the higher)."""
     others = [n for n in names if n != "simple"]
-    found = [(f"AFT-simple is worse than {n}", n, "simple") for n in others]
-    found.append(("the factorised bias is no worse than the naive one", "full", "full-naive"))
-    found.append(("a window of 16 beats one of 64", "local-16", "local-64"))
-    return found
+    pairs = [(f"AFT-simple is worse than {n}", n, "simple") for n in others]
+    pairs.append(("the factorised bias is no worse than the naive one", "full", "full-naive"))
+    pairs.append(("a window of 16 beats one of 64", "local-16", "local-64"))
+    return pairs
 
 
 def equal_arms(names: Sequence[str], base: Sequence[str]) -> list[Arm]:

@@ -98,8 +98,8 @@ def build_features(
 
     model, images = _model(width, batch, side)
     if name == "extraction":
-        made = _vectorizer(model, images)
-        extract = tf.function(made, autograph=False)
+        vectorizer = _vectorizer(model, images)
+        extract = tf.function(vectorizer, autograph=False)
         return lambda: _wait(extract(images))
     values = [v.value for v in model.trainable_variables]
 
@@ -123,11 +123,11 @@ def build_readout(
 
     model, images = _model(width, batch, side)
     vectorizer = _vectorizer(model, images)
-    made = AFVClassifier(
+    classifier = AFVClassifier(
         vectorizer, None, CLASSES, images.shape[1:], pixel_mean=0.0, pixel_std=1.0, route=name
     )
-    made.kernel.assign(np.random.default_rng(0).normal(size=made.kernel.shape))
-    score = tf.function(lambda x: made(x, training=False), autograph=False)
+    classifier.kernel.assign(np.random.default_rng(0).normal(size=classifier.kernel.shape))
+    score = tf.function(lambda x: classifier(x, training=False), autograph=False)
     return lambda: _wait(score(images))
 
 
@@ -165,11 +165,11 @@ def main(argv: Sequence[str]) -> None:
 def gradient_rows(rounds: int, size: Mapping[str, Any]) -> list[dict[str, Any]]:
     """All alternatives; TensorFlow's own in fewer rounds."""
     target = "tfzoo.afv.experiments.bench:build_gradients"
-    with bench.workers(GRADIENTS, time_limit=300) as made:
+    with bench.workers(GRADIENTS, time_limit=300) as workers:
         fast = {"ours": {"name": "ours", **size}}
         slow = {name: {"name": name, **size} for name in GRADIENTS[1:]}
-        results = bench.compare(made, target, fast, rounds)
-        results |= bench.compare(made, target, slow, min(rounds, SLOW_ROUNDS))
+        results = bench.compare(workers, target, fast, rounds)
+        results |= bench.compare(workers, target, slow, min(rounds, SLOW_ROUNDS))
     return bench.table(results, kind="gradients", **size)
 
 
@@ -177,20 +177,21 @@ def _compare(
     kind: str, names: Sequence[str], rounds: int, size: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     keywords = {name: {"name": name, **size} for name in names}
-    with bench.workers(names, time_limit=300) as made:
-        results = bench.compare(made, f"tfzoo.afv.experiments.bench:build_{kind}", keywords, rounds)
+    with bench.workers(names, time_limit=300) as workers:
+        target = f"tfzoo.afv.experiments.bench:build_{kind}"
+        results = bench.compare(workers, target, keywords, rounds)
     return bench.table(results, kind=kind, **size)
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
     times, ours = Times(rows, "kind", "alternative"), ("gradients", "ours")
-    found = times.ratio("times faster than loop", ("gradients", "loop"), ours, 10, True)
-    found += times.ratio("times faster than jacobian", ("gradients", "jacobian"), ours, 5, True)
+    reached = times.ratio("times faster than loop", ("gradients", "loop"), ours, 10, True)
+    reached += times.ratio("times faster than jacobian", ("gradients", "jacobian"), ours, 5, True)
     says = "extraction: time / one forward and backward pass"
-    found += times.ratio(says, ("features", "extraction"), ("features", "pass"), 4, False)
+    reached += times.ratio(says, ("features", "extraction"), ("features", "pass"), 4, False)
     for row in rows:
         if (row["kind"], row["alternative"]) == ours and row["peak_mib"] != "":
             says = "per-example gradients: peak MiB within the stated budget"
-            found.append(Target(says, row["peak_mib"], BUDGET / 2**20, False))
-    return found
+            reached.append(Target(says, row["peak_mib"], BUDGET / 2**20, False))
+    return reached

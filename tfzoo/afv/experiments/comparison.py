@@ -83,8 +83,8 @@ def _arms(gan, fake: np.ndarray, scale: Scale, seed: int) -> dict:
     trained = gan.discriminator
 
     def fisher(discriminator: keras.Model):
-        made = FisherVectorizer(discriminator).adapt(fake)
-        return made.size, made, None
+        vectorizer = FisherVectorizer(discriminator).adapt(fake)
+        return vectorizer.size, vectorizer, None
 
     def random():
         keras.utils.set_random_seed(10_000 + seed)
@@ -115,11 +115,11 @@ def _report(task, rows, curves, labels, scale: Scale, output: Path) -> None:
     lines = ["| test error, mean over seeds |" + "".join(f" n={n} |" for n in labels)]
     lines += ["|---|" + "---|" * len(labels)]
     for arm in ARMS:
-        found = [
+        differences = [
             statistics.interval(list(statistics.values(rows, arm, f"error_{n}").values()))
             for n in labels
         ]
-        lines.append(f"| {arm} | " + " | ".join(map(str, found)) + " |")
+        lines.append(f"| {arm} | " + " | ".join(map(str, differences)) + " |")
     notes = ["\n".join(lines), ""]
     for arm, margin in MARGINS.items():
         apart = statistics.paired(rows, arm, "AFV", metric).mean

@@ -85,7 +85,7 @@ def classify(
     problem, alpha, _, best = choose_ridge(
         kernels.train[:count, :count], y, kernels.held[:, :count], held, classes
     )
-    found, logistic = problem.predict(alpha, kernels.test[:, :count]).argmax(1), 0
+    predicted, logistic = problem.predict(alpha, kernels.test[:, :count]).argmax(1), 0
     if kernels.rows is not None:
         x, x_held, x_test = kernels.rows
         for strength in STRENGTHS:
@@ -95,8 +95,8 @@ def classify(
                 model.fit(x[:count], y)
             accuracy = model.score(x_held, held)
             if accuracy > best:
-                best, found, logistic = accuracy, model.predict(x_test), 1
-    return {f"error_{count}": float(np.mean(found != test)), f"logistic_{count}": logistic}
+                best, predicted, logistic = accuracy, model.predict(x_test), 1
+    return {f"error_{count}": float(np.mean(predicted != test)), f"logistic_{count}": logistic}
 
 
 def nearest_error(kernels: Kernels, labels: tuple[np.ndarray, ...]) -> float:

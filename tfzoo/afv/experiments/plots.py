@@ -52,9 +52,10 @@ def errors(
     """Test error by the number of labels, mean and range over seeds."""
     figure, axes = _pyplot().subplots(figsize=(5.5, 3.8))
     for i, arm in enumerate(arms):
-        found = [list(statistics.values(rows, arm, f"error_{n}").values()) for n in labels]
-        axes.plot(labels, [np.mean(f) for f in found], "o-", color=f"C{i}", ms=3, lw=1, label=arm)
-        low, high = ([function(f) for f in found] for function in (min, max))
+        errors_of = [list(statistics.values(rows, arm, f"error_{n}").values()) for n in labels]
+        means = [np.mean(f) for f in errors_of]
+        axes.plot(labels, means, "o-", color=f"C{i}", ms=3, lw=1, label=arm)
+        low, high = ([function(f) for f in errors_of] for function in (min, max))
         axes.fill_between(labels, low, high, color=f"C{i}", alpha=0.2, lw=0)
     axes.set_xscale("log")
     axes.set_xticks(list(labels), [f"{n:,}" for n in labels])
@@ -91,9 +92,9 @@ def neighbours(
         axis.axis("off")
     for row, query in zip(panels, queries, strict=True):
         _show(row[0], images[query])
-        for i, found in enumerate(order.values()):
+        for i, rows_of in enumerate(order.values()):
             for j in range(near):
-                _show(row[2 + i * (near + 1) + j], images[found[query, j]])
+                _show(row[2 + i * (near + 1) + j], images[rows_of[query, j]])
     panels[0][0].set_title("query", fontsize=8)
     for i, name in enumerate(order):
         panels[0][2 + i * (near + 1) + near // 2].set_title(f"nearest by {name}", fontsize=8)

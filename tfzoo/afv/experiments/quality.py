@@ -33,8 +33,8 @@ def features(name: str = NETWORK) -> Callable[[np.ndarray], np.ndarray]:
     def of(images: np.ndarray) -> np.ndarray:
         grey = np.asarray(images, "float32").mean(-1, keepdims=True)
         small = 8.0 * (np.asarray(to_network(grey, size, 0.0, 1.0)) + 1)  # 0 to 16
-        found = hidden.predict(small, batch_size=500, verbose=0)
-        return np.asarray(found, "float64").reshape(len(images), -1)
+        outputs = hidden.predict(small, batch_size=500, verbose=0)
+        return np.asarray(outputs, "float64").reshape(len(images), -1)
 
     return of
 

@@ -89,9 +89,9 @@ def _tasks(words):
 
 def _labels(text: str) -> list[int]:
     try:
-        found = sorted({int(word) for word in text.split(",")})
+        numbers = sorted({int(word) for word in text.split(",")})
     except ValueError:
-        found = []
-    if not found or found[0] < 10:
+        numbers = []
+    if not numbers or numbers[0] < 10:
         raise InputError(f"--labels={text!r}: must be numbers from 10 up, e.g. 100,1000")
-    return found
+    return numbers

@@ -48,10 +48,10 @@ class Task:
 
 def digits(train: int, held: int, test: int) -> Task:
     """scikit-learn's 8x8 digits: a smoke test, pixels alone are nearly as good as it gets."""
-    found = data.builder(data.DataConfig("tfzoo_digits"))
+    builder = data.builder(data.DataConfig("tfzoo_digits"))
 
     def part(split: str, count: int) -> Part:
-        batch = next(data.split(found, split).batch(2000).as_numpy_iterator())
+        batch = next(data.split(builder, split).batch(2000).as_numpy_iterator())
         order = np.random.default_rng(0).permutation(len(batch["label"]))[:count]
         return _network(batch["image"][order], 8.0), batch["label"][order]
 

@@ -107,8 +107,8 @@ def _order(count: int, scale: Scale, seed: int) -> np.ndarray:
 
 def look_at(scale: Scale) -> Sequence[int]:
     """Steps at which there is a look: denser in the beginning."""
-    found = np.unique(np.rint(scale.steps * np.linspace(0, 1, scale.looks + 1) ** 1.5).astype(int))
-    return [int(step) for step in found if step > 0]
+    steps = np.unique(np.rint(scale.steps * np.linspace(0, 1, scale.looks + 1) ** 1.5).astype(int))
+    return [int(step) for step in steps if step > 0]
 
 
 def generated(gan: EnergyGAN, count: int, seed: int) -> np.ndarray:

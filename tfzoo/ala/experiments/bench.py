@@ -42,10 +42,10 @@ def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
     keras.utils.set_random_seed(0)
     rng, side = np.random.default_rng(0), 8 if model == "mlp" else 32
     if model == "mlp":
-        made = networks.mlp((8, 8, 1), 10, (32,), 0.0, 1.0)
+        network = networks.mlp((8, 8, 1), 10, (32,), 0.0, 1.0)
     else:
-        made = networks.resnet((32, 32, 3), 10, 8, 16, 0.0, 1.0)
-    shape = (side, side, made.input_shape[-1])
+        network = networks.resnet((32, 32, 3), 10, 8, 16, 0.0, 1.0)
+    shape = (side, side, network.input_shape[-1])
     draw = lambda n: rng.normal(size=(n, *shape)).astype("float32")  # noqa: E731
     rows = np.arange(steps * BATCH) % (10 * BATCH)
     x, y = draw(10 * BATCH)[rows], rng.integers(0, 10, 10 * BATCH)[rows]
@@ -65,10 +65,10 @@ def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
                 batch_size=HELD,
             )
         ]
-    made.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss)
+    network.compile(keras.optimizers.SGD(1e-3, momentum=0.9), loss)
 
     def run() -> None:
-        made.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=callbacks)
+        network.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=callbacks)
 
     return run
 
@@ -137,18 +137,19 @@ def _compare(
     kind: str, names: Sequence[str], rounds: int, settings: dict[str, Any], model: str
 ) -> list[dict[str, Any]]:
     keywords = {name: {"name": name, **settings} for name in names}
-    with bench.workers(names, time_limit=300) as made:
+    with bench.workers(names, time_limit=300) as workers:
         target = f"tfzoo.ala.experiments.bench:build_{kind}"
-        results = bench.compare(made, target, keywords, rounds, memory=False)
+        results = bench.compare(workers, target, keywords, rounds, memory=False)
     return bench.table(results, per=settings["steps"], kind=kind, model=model)
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    times, found = Times(rows, "model", "alternative"), []
+    times, reached = Times(rows, "model", "alternative"), []
     for model in STEPS:
         says = f"{model}: time of `fit` with alignment / plain, evaluations counted"
-        found += times.ratio(says, (model, "ala"), (model, "plain"), OVERHEAD, False)
+        reached += times.ratio(says, (model, "ala"), (model, "plain"), OVERHEAD, False)
     name = f"{COUNT} x mlp"
     says = f"{COUNT} children: loop of models / vectorised"
-    return found + times.ratio(says, (name, "loop_of_models"), (name, "vectorised"), SPEEDUP, True)
+    over, under = (name, "loop_of_models"), (name, "vectorised")
+    return reached + times.ratio(says, over, under, SPEEDUP, True)

@@ -252,13 +252,13 @@ def _softmax_of(problem: Problem, rows: keras.losses.Loss) -> ParametricLoss:
 
 
 def _smoothed(problem: Problem, smoothing: float) -> ParametricLoss:
-    made = {"from_logits": True, "label_smoothing": smoothing, "reduction": None}
-    return _softmax_of(problem, keras.losses.CategoricalCrossentropy(**made))
+    settings = {"from_logits": True, "label_smoothing": smoothing, "reduction": None}
+    return _softmax_of(problem, keras.losses.CategoricalCrossentropy(**settings))
 
 
 def _focal(problem: Problem, focus: float) -> ParametricLoss:
-    made = {"from_logits": True, "gamma": focus, "alpha": 1.0, "reduction": None}
-    return _softmax_of(problem, keras.losses.CategoricalFocalCrossentropy(**made))
+    settings = {"from_logits": True, "gamma": focus, "alpha": 1.0, "reduction": None}
+    return _softmax_of(problem, keras.losses.CategoricalFocalCrossentropy(**settings))
 
 
 def _balanced(problem: Problem) -> ParametricLoss:
@@ -374,9 +374,9 @@ def _controller(problem: Problem, arm: Arm, seed: int) -> LossController:
         return arm.source(seed)  # its own training is no part of this one's time
     keras.utils.set_random_seed(seed)
     if arm.oracle:
-        made = Oracle(seed=seed, **(arm.control or {}))
-        made.answer = knowing(arm.loss[0], problem)
-        return made
+        oracle = Oracle(seed=seed, **(arm.control or {}))
+        oracle.answer = knowing(arm.loss[0], problem)
+        return oracle
     still = {"beta": 0.0, "learning_rate": 0.0}
     return LossController(seed=seed, **(arm.control or still))
 
@@ -427,12 +427,12 @@ def _compiled(problem: Problem, arm: Arm, count: int, models: list[keras.Model])
         name, *numbers = arm.loss
         given = iter(models)
         loss = LOSSES[name](problem, *numbers)
-        made = Children(lambda: next(given), loss, optimizer, count, problem.mode)
+        children = Children(lambda: next(given), loss, optimizer, count, problem.mode)
         phi = np.broadcast_to(loss.start, (count, *loss.start.shape))
         x, y = _several(batches(problem, count, 0), count, FEW)
         for warm in (True, False):
-            made.steps(x, y, phi, warm)  # compiles
-        made.predict([problem.validation[0][:CHUNK]])
-        _children[key] = made
+            children.steps(x, y, phi, warm)  # compiles
+        children.predict([problem.validation[0][:CHUNK]])
+        _children[key] = children
     _children[key].begin(models)
     return _children[key]

@@ -54,10 +54,10 @@ def matrix(outcome: Outcome, path: Path) -> None:
     save_figure(figure, path)
 
 
-def progress(found: Mapping[str, Outcome], metric: str, path: Path) -> None:
+def progress(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> None:
     """The metric on validation over steps, the mean over children."""
     figure, (axis,) = _panels(1, 6.0, 3.6)
-    for name, outcome in found.items():
+    for name, outcome in outcomes.items():
         values = outcome.learning.values
         axis.plot([s for s, _ in values], [v.mean() for _, v in values], label=name, linewidth=1)
     axis.set_xlabel("step")

@@ -64,8 +64,8 @@ def digits(seed: int) -> Problem:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    found, split = load_digits(), {"random_state": seed, "shuffle": True}
-    x, y = (found.data / 16).astype("float32"), found.target.astype("int64")
+    source, split = load_digits(), {"random_state": seed, "shuffle": True}
+    x, y = (source.data / 16).astype("float32"), source.target.astype("int64")
     x, a, y, b = train_test_split(x, y, test_size=0.5, stratify=y, **split)
     xv, xt, yv, yt = train_test_split(a, b, test_size=0.5, stratify=b, **split)
     return _rare((x, y), (xv, yv), (xt, yt), 4, seed, "balanced_error")
@@ -130,18 +130,18 @@ def by_path(mnist: str, cifar: str, omniglot: str) -> dict[str, Callable[[int], 
     Raises:
         InputError: a file is missing.
     """
-    found: dict[str, Callable[[int], Problem]] = {}
+    tasks: dict[str, Callable[[int], Problem]] = {}
     for name, path in (("mnist", mnist), ("cifar", cifar), ("omniglot", omniglot)):
         if path and not Path(path).is_file():
             raise InputError(f"--{name}={path!r}: no such file")
     if mnist:
-        found["mnist"] = _mnist(mnist)
+        tasks["mnist"] = _mnist(mnist)
     if cifar:
-        found["cifar10_jpeg_error"] = _cifar(cifar, "misclassification_rate", None)
-        found["cifar10_jpeg_aucpr"] = _cifar(cifar, "average_precision", 40)
+        tasks["cifar10_jpeg_error"] = _cifar(cifar, "misclassification_rate", None)
+        tasks["cifar10_jpeg_aucpr"] = _cifar(cifar, "average_precision", 40)
     if omniglot:
-        found["omniglot"] = _omniglot(omniglot)
-    return found
+        tasks["omniglot"] = _omniglot(omniglot)
+    return tasks
 
 
 def _rare(

@@ -59,16 +59,16 @@ def _of_seed(
     paths = {"no bottleneck": alone[0]}
     for dim in dims:
         problem = task.network(dim, seed).problem
-        found = _descend(problem, equal, steps)
-        rows.append(_row(scale, f"d={dim}", "", seed, *found, alone[0], steps))
-        paths[f"d={dim}"] = found[0]
+        timed = _descend(problem, equal, steps)
+        rows.append(_row(scale, f"d={dim}", "", seed, *timed, alone[0], steps))
+        paths[f"d={dim}"] = timed[0]
         matched = c / largest(problem, problem.start())
-        found = _descend(problem, matched, steps)
-        rows.append(_row(scale, f"d={dim}", ", matched", seed, *found, alone[0], steps))
+        timed = _descend(problem, matched, steps)
+        rows.append(_row(scale, f"d={dim}", ", matched", seed, *timed, alone[0], steps))
     if 8 in dims:
         problem = task.network(8, seed, frozen=True).problem
-        found = _descend(problem, equal, steps)
-        rows.append(_row(scale, "d=8, z frozen", "", seed, *found, alone[0], steps))
+        timed = _descend(problem, equal, steps)
+        rows.append(_row(scale, "d=8, z frozen", "", seed, *timed, alone[0], steps))
     # what claims of "half the steps" are held against
     rows.append(Row(f"scale {scale}, half", seed, metrics={"log2_steps": -1.0}))
     print(f"acceleration: scale {scale}, seed {seed}", flush=True)
@@ -78,8 +78,8 @@ def _of_seed(
 def _descend(problem, learning_rate: float, steps: int) -> tuple[Descent, float]:
     start = time.monotonic()
     level = LEVEL / 10 * float(problem.loss.value(problem.outputs(problem.start()), problem.y))
-    found = descend(problem, steps, learning_rate=learning_rate, look_every=5, until=level)
-    return found, time.monotonic() - start
+    descent = descend(problem, steps, learning_rate=learning_rate, look_every=5, until=level)
+    return descent, time.monotonic() - start
 
 
 def _row(
@@ -87,7 +87,7 @@ def _row(
     name: str,
     how: str,
     seed: int,
-    found: Descent,
+    descent: Descent,
     seconds: float,
     alone: Descent,
     most: int,
@@ -96,12 +96,12 @@ def _row(
         return descent.steps_to(LEVEL * descent.losses[0]) or most
 
     metrics = {
-        "log2_steps": float(np.log2(steps_to(found) / steps_to(alone))),
-        "steps": steps_to(found),
-        "reached": float(found.steps_to(LEVEL * found.losses[0]) is not None),
-        "learning_rate": found.rates[0],
-        "learning_rate_end": found.rates[-1],
-        "greatest_sharpness": max(found.sharpness.values()),
+        "log2_steps": float(np.log2(steps_to(descent) / steps_to(alone))),
+        "steps": steps_to(descent),
+        "reached": float(descent.steps_to(LEVEL * descent.losses[0]) is not None),
+        "learning_rate": descent.rates[0],
+        "learning_rate_end": descent.rates[-1],
+        "greatest_sharpness": max(descent.sharpness.values()),
     }
     return Row(f"scale {scale}, {name}{how}", seed, metrics=metrics, seconds=seconds)
 

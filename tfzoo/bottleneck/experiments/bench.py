@@ -128,12 +128,12 @@ def main(argv: Sequence[str]) -> None:
 def kernel_rows(rounds: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
     """Our kernel matrix, the plain one, and the limit, at each size."""
     rows = []
-    with bench.workers(KERNELS, time_limit=300) as made:
+    with bench.workers(KERNELS, time_limit=300) as workers:
         for n in sizes:
             keywords = {name: {"name": name, "points": n} for name in KERNELS}
             turns = rounds if n <= TARGET_SIZE else min(rounds, SLOWEST_ROUNDS)
             target = "tfzoo.bottleneck.experiments.bench:build_kernel"
-            results = bench.compare(made, target, keywords, turns)
+            results = bench.compare(workers, target, keywords, turns)
             rows += bench.table(results, kind="kernel", size=n)
     return rows
 
@@ -141,33 +141,33 @@ def kernel_rows(rounds: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
 def simulator_rows(rounds: int, sizes: Sequence[int] = ()) -> list[dict[str, Any]]:
     """The hybrid simulator and the finite net."""
     keywords = {name: {"name": name, **SIMULATION} for name in SIMULATORS}
-    with bench.workers(SIMULATORS, time_limit=300) as made:
+    with bench.workers(SIMULATORS, time_limit=300) as workers:
         target = "tfzoo.bottleneck.experiments.bench:build_simulator"
-        results = bench.compare(made, target, keywords, rounds)
+        results = bench.compare(workers, target, keywords, rounds)
     steps = SIMULATION["steps"]
     return bench.table(results, steps, kind="simulator", size=SIMULATION["width"])
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    times, found = Times(rows, "kind", "size", "alternative"), []
+    times, reached = Times(rows, "kind", "size", "alternative"), []
     sizes = sorted({size for kind, size, _ in times.seconds if kind == "kernel"})
     for n in sizes:
         ours, plain, limit = (("kernel", n, name) for name in KERNELS)
         if n == TARGET_SIZE:
             says = f"N={n}: time / that of one product and {PASSES} passes"
-            found += times.ratio(says, ours, limit, 3, False)
-        found += times.ratio(f"N={n}: times faster than plain TensorFlow", plain, ours, 1, True)
+            reached += times.ratio(says, ours, limit, 3, False)
+        reached += times.ratio(f"N={n}: times faster than plain TensorFlow", plain, ours, 1, True)
     mine = {n: times.seconds[key] for n in sizes if (key := ("kernel", n, "ours")) in times.seconds}
     if len(mine) > 1:
         growth = bench.slope(list(mine), list(mine.values()))
-        found.append(Target("growth of the kernel's time: exponent of N", growth, 2.2, False))
+        reached.append(Target("growth of the kernel's time: exponent of N", growth, 2.2, False))
     for row in rows:
         if row["kind"] == "kernel" and row["alternative"] == "ours" and row["peak_mib"] != "":
             beyond = row["peak_mib"] - 4 * row["size"] ** 2 / 2**20
             says = f"N={row['size']}: MiB beyond the result"
-            found.append(Target(says, beyond, 1024, False))
+            reached.append(Target(says, beyond, 1024, False))
     width = SIMULATION["width"]
     hybrid, finite = (("simulator", width, name) for name in SIMULATORS)
     says = f"steps per second: hybrid / finite net of width {width}"
-    return found + times.ratio(says, finite, hybrid, 1, True)
+    return reached + times.ratio(says, finite, hybrid, 1, True)

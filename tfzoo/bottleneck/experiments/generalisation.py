@@ -73,8 +73,8 @@ def run(
     paths: dict[str, list[np.ndarray]] = {}
     for seed in seeds:
         arguments = name, seed, most, mnist
-        found = kept(output, f"{name}, seed {seed}", (setting, arguments), _of_seed, *arguments)
-        for row, path in found:
+        rows_of = kept(output, f"{name}, seed {seed}", (setting, arguments), _of_seed, *arguments)
+        for row, path in rows_of:
             rows.append(row)
             paths.setdefault(row.arm, []).append(path)
     notes = [
@@ -89,7 +89,7 @@ def run(
 
 def _of_seed(name: str, seed: int, steps: int, mnist: str) -> list[tuple[Row, np.ndarray]]:
     """A row for each arm, and validation accuracy by step, [looks, 2]."""
-    setting, task, found = SETTINGS[name], task_of(name, seed, mnist), []
+    setting, task, errors = SETTINGS[name], task_of(name, seed, mnist), []
     arms: dict[str, Baseline | Network] = {"no bottleneck": task.baseline()}
     arms |= {f"d={d}": task.network(d, seed) for d in setting.dims}
     for arm, network in arms.items():
@@ -113,5 +113,5 @@ def _of_seed(name: str, seed: int, steps: int, mnist: str) -> list[tuple[Row, np
         }
         row = Row(arm, seed, metrics=metrics, seconds=time.monotonic() - start)
         print(f"{name}, {arm}, seed {seed}: {metrics}", flush=True)
-        found.append((row, np.array([[step, value] for step, value in held.items()])))
-    return found
+        errors.append((row, np.array([[step, value] for step, value in held.items()])))
+    return errors

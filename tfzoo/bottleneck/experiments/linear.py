@@ -35,10 +35,10 @@ def run(
         for scale in SCALES:
             for seed in seeds:
                 part, settings = f"{kind}, scale {scale}, seed {seed}", (tuple(dims), steps)
-                found, moved = kept(
+                curves_of, moved = kept(
                     output, part, settings, _of_seed, kind, scale, seed, dims, steps
                 )
-                for name, row, relative in found:
+                for name, row, relative in curves_of:
                     rows.append(row)
                     paths.setdefault((kind, scale), {}).setdefault(name, []).append(relative)
                 for finer, value in zip(FINER, moved, strict=False):
@@ -77,16 +77,16 @@ def _of_seed(
     top = np.linalg.eigvalsh(x @ x.T).max() / POINTS
     rate = RATE / (sum(RATES) * top)
     plain = plain_descent(x, y, rate=sum(RATES), learning_rate=rate, steps=steps)
-    found, drifts = {"no bottleneck": (plain, 0.0)}, []
+    descents, drifts = {"no bottleneck": (plain, 0.0)}, []
     for dim in dims:
         start = time.monotonic()
         a, b = draw(dim, seed)
         path = two_rate_descent(a, b, x, y, rates=RATES, learning_rate=rate, steps=steps)
-        found[f"d={dim}"] = path.losses, time.monotonic() - start
+        descents[f"d={dim}"] = path.losses, time.monotonic() - start
         if dim == 4:
             drifts = [drift(a, b, x, y, rate / finer, 100 * finer) for finer in FINER]
     arms = []
-    for name, (losses, seconds) in found.items():
+    for name, (losses, seconds) in descents.items():
         relative = losses / losses[0]
         metrics = {"log10_loss": float(np.log10(relative[-1] + 1e-30))}
         row = Row(f"{kind}, scale {scale}, {name}", seed, metrics=metrics, seconds=seconds)

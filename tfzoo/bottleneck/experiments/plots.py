@@ -25,8 +25,8 @@ def curves(
 ) -> None:
     """Every seed's curve, [steps] or pairs of step and value, one colour for each name."""
     figure, axes = _pyplot().subplots(figsize=(5.5, 3.8))
-    for i, (name, found) in enumerate(losses.items()):
-        for j, curve in enumerate(found):
+    for i, (name, values) in enumerate(losses.items()):
+        for j, curve in enumerate(values):
             points = curve.T if curve.ndim == 2 else [curve]
             axes.plot(*points, color=f"C{i}", lw=1, label=name if j == 0 else None)
     if log:

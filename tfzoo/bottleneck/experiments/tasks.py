@@ -117,9 +117,9 @@ def teacher(sizes: Sequence[int], inputs: int, scale: float, seed: int) -> list[
 
 def digits(train: int) -> list[Part]:
     """Rows and one-hot rows of `tfzoo_digits`: train, validation, test."""
-    found, parts = data.builder(data.DataConfig("tfzoo_digits")), []
+    builder, parts = data.builder(data.DataConfig("tfzoo_digits")), []
     for split, count in (("train", train), ("validation", None), ("test", None)):
-        batch = next(data.split(found, split).batch(2000).as_numpy_iterator())
+        batch = next(data.split(builder, split).batch(2000).as_numpy_iterator())
         parts.append(labelled(batch["image"][:count], batch["label"][:count], 4.9))
     return parts
 

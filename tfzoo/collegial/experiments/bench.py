@@ -37,12 +37,12 @@ def build_convolution(name: str, groups: int, channels: int) -> Callable[[], Non
             return keras.ops.concatenate([part(piece) for part, piece in pairs], -1)
 
         return _pass(call, lambda: [w for part in parts for w in part.weights], x)
-    made = {
+    layers = {
         "ours": lambda: GroupConv2D(channels, 3, groups, **settings),
         "keras": lambda: keras.layers.Conv2D(channels, 3, groups=groups, **settings),
         "dense": lambda: keras.layers.Conv2D(channels, 3, **settings),
     }
-    layer = made[name]()
+    layer = layers[name]()
     return _pass(layer, lambda: layer.weights, x)
 
 
@@ -139,11 +139,11 @@ def convolution_rows(rounds: int, groups: Sequence[int]) -> list[dict[str, Any]]
         keywords = {
             n: {"name": n, "groups": g, "channels": GROUPS[g]} for n in CONVOLUTIONS if n != "keras"
         }
-        with bench.workers(CONVOLUTIONS) as made:
+        with bench.workers(CONVOLUTIONS) as workers:
             target = "tfzoo.collegial.experiments.bench:build_convolution"
-            results = bench.compare(made, target, keywords, rounds)
+            results = bench.compare(workers, target, keywords, rounds)
             slow = {"keras": {"name": "keras", "groups": g, "channels": GROUPS[g]}}
-            results |= bench.compare(made, target, slow, min(rounds, SLOW_ROUNDS))
+            results |= bench.compare(workers, target, slow, min(rounds, SLOW_ROUNDS))
         rows += bench.table(results, kind="convolution", size=g)
     return rows
 
@@ -151,34 +151,34 @@ def convolution_rows(rounds: int, groups: Sequence[int]) -> list[dict[str, Any]]
 def dense_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
     """`CollegialDense`, a loop of `Dense` on slices, and one on unstacked rows."""
     keywords = {n: {"name": n, **DENSE} for n in ("ours", "loop", "unstacked")}
-    with bench.workers(list(keywords)) as made:
+    with bench.workers(list(keywords)) as workers:
         target = "tfzoo.collegial.experiments.bench:build_dense"
-        results = bench.compare(made, target, keywords, 3 * rounds)
+        results = bench.compare(workers, target, keywords, 3 * rounds)
     return bench.table(results, kind="dense", size=DENSE["members"])
 
 
 def network_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
     """Training steps of ResNeXt-29 1x128d and 37x10d."""
     keywords = {n: {"name": n} for n in NETWORKS}
-    with bench.workers(list(keywords), time_limit=300) as made:
+    with bench.workers(list(keywords), time_limit=300) as workers:
         target = "tfzoo.collegial.experiments.bench:build_network"
-        results = bench.compare(made, target, keywords, max(1, rounds // 2))
+        results = bench.compare(workers, target, keywords, max(1, rounds // 2))
     return bench.table(results, kind="network", size=29)
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    times, found = Times(rows, "kind", "size", "alternative"), []
+    times, reached = Times(rows, "kind", "size", "alternative"), []
     for g in GROUPS:
         ours, keras = ("convolution", g, "ours"), ("convolution", g, "keras")
         if g == 32:
             says = "g=32: times faster than Keras's Conv2D(groups=g)"
-            found += times.ratio(says, keras, ours, 100, True)
+            reached += times.ratio(says, keras, ours, 100, True)
         says = f"g={g}: time / that of a loop of convolutions"
-        found += times.ratio(says, ours, ("convolution", g, "loop"), 1.1, False)
+        reached += times.ratio(says, ours, ("convolution", g, "loop"), 1.1, False)
     ours = ("dense", DENSE["members"], "ours")
     for name, what, bound in (("loop", "of Dense", 3), ("unstacked", "on unstacked rows", 1)):
         says = f"CollegialDense, m=32: times faster than a loop {what}"
-        found += times.ratio(says, ("dense", DENSE["members"], name), ours, bound, True)
+        reached += times.ratio(says, ("dense", DENSE["members"], name), ours, bound, True)
     wide, searched = ("network", 29, "wide"), ("network", 29, "searched")
-    return found + times.ratio("ResNeXt-29 step: 37x10d / 1x128d", searched, wide, 2, False)
+    return reached + times.ratio("ResNeXt-29 step: 37x10d / 1x128d", searched, wide, 2, False)

@@ -65,10 +65,10 @@ def descend(
 
     def step(i: tf.Tensor, loss: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            found = loss_of(model(x))
-        for weight, gradient in zip(weights, tape.gradient(found, weights), strict=True):
+            loss = loss_of(model(x))
+        for weight, gradient in zip(weights, tape.gradient(loss, weights), strict=True):
             weight.assign_sub(learning_rate * tf.convert_to_tensor(gradient))
-        return i + 1, found
+        return i + 1, loss
 
     @tf.function
     def run() -> tuple[tf.Tensor, tf.Tensor]:

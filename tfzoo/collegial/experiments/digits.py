@@ -30,7 +30,7 @@ class Digits:
 
 def load(split: str) -> Digits:
     """A split of `tfzoo_digits`."""
-    found = data.builder(data.DataConfig("tfzoo_digits"))
-    batch = next(data.split(found, split).batch(2000).as_numpy_iterator())
+    builder = data.builder(data.DataConfig("tfzoo_digits"))
+    batch = next(data.split(builder, split).batch(2000).as_numpy_iterator())
     flat = batch["image"].reshape(len(batch["image"]), -1).astype(np.float32)
     return Digits(flat * (NORM / np.linalg.norm(flat, axis=1, keepdims=True)), batch["label"])

@@ -77,13 +77,13 @@ def plot(members: Sequence[int], rows: Sequence[Row], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    found = [
+    drifts = [
         statistics.interval(list(statistics.values(rows, f"m={m}", "kernel_drift").values()))
         for m in members
     ]
     figure, axes = plt.subplots(figsize=(5, 3.6))
-    half = [0 if np.isnan(f.half) else f.half for f in found]
-    axes.errorbar(members, [f.mean for f in found], half, marker="o", capsize=3)
+    half = [0 if np.isnan(f.half) else f.half for f in drifts]
+    axes.errorbar(members, [f.mean for f in drifts], half, marker="o", capsize=3)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel(f"members m of width {WIDTH}")

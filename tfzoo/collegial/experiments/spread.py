@@ -37,9 +37,10 @@ def run(samples: int, seed: int, output: Path) -> dict[int, AlphaFit]:
         print(f"spread: depth {depth}: {fits[depth]}", flush=True)
     spreads = kept(output, "members", (samples, seed), _spreads, samples, seed)
     exponent = slope(MEMBERS, spreads)
-    made = environment()
-    write_csv(output / "results.csv", [row | columns(made) for row in _rows(fits, spreads)])
-    write_text(output / "study.json", json.dumps({"study": "collegial-spread", **made}, indent=2))
+    machine = environment()
+    write_csv(output / "results.csv", [row | columns(machine) for row in _rows(fits, spreads)])
+    about = {"study": "collegial-spread", **machine}
+    write_text(output / "study.json", json.dumps(about, indent=2))
     write_text(output / "table.md", table(fits, spreads, exponent, samples))
     plot(fits, spreads, output / "spread.png")
     print(table(fits, spreads, exponent, samples))

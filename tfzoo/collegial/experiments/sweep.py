@@ -28,8 +28,8 @@ RATES = (0.5, 1.0)
 
 def shapes() -> list[tuple[int, int]]:
     """(members, width) whose parameters are within 2 % of the wide network's."""
-    found = [(round(BUDGET / COST.member(n)), n) for n in WIDTHS]
-    return [(m, n) for m, n in found if abs(COST(m, n) / BUDGET - 1) <= 0.02]
+    pairs = [(round(BUDGET / COST.member(n)), n) for n in WIDTHS]
+    return [(m, n) for m, n in pairs if abs(COST(m, n) / BUDGET - 1) <= 0.02]
 
 
 def run(seeds: Sequence[int], alpha: float, output: Path, only: Sequence = ()) -> list[Row]:
@@ -56,7 +56,7 @@ def run(seeds: Sequence[int], alpha: float, output: Path, only: Sequence = ()) -
 
 
 def _one(members: int, width: int, seed: int, train, test, alpha: float) -> Row:
-    start, found = time.monotonic(), None
+    start, best = time.monotonic(), None
     for rate in RATES:
         keras.utils.set_random_seed(seed)
         model = CollegialMLP((64,), 10, members, width, DEPTH)
@@ -68,14 +68,14 @@ def _one(members: int, width: int, seed: int, train, test, alpha: float) -> Row:
             learning_rate=rate / greatest_eigenvalue(model, train.x),
             steps=STEPS,
         )
-        if np.isfinite(ended.loss) and (found is None or ended.loss < found.loss):
-            found = ended
+        if np.isfinite(ended.loss) and (best is None or ended.loss < best.loss):
+            best = ended
     name = f"{members}x{width}"
-    if found is None:
+    if best is None:
         return Row(name, seed, model.count_params(), error="diverged at every learning rate")
     metrics = {
-        "train_loss": found.loss,
-        "test_accuracy": test.accuracy(found.answer),
+        "train_loss": best.loss,
+        "test_accuracy": test.accuracy(best.answer),
         "variance": search.variance(members, width, alpha, DEPTH),
     }
     return Row(name, seed, model.count_params(), metrics, time.monotonic() - start)
@@ -85,12 +85,12 @@ def correlations(rows: Sequence[Row]) -> str:
     """Spearman's rank correlation of variance and loss, over the shapes of each seed."""
     from scipy import stats
 
-    found = []
+    values = []
     for seed in dict.fromkeys(r.seed for r in rows):
         mine = [r.metrics for r in rows if r.seed == seed and not r.error]
         if len(mine) > 2:
             pairs = [m["variance"] for m in mine], [m["train_loss"] for m in mine]
-            found.append(float(stats.spearmanr(*pairs).statistic))
+            values.append(float(stats.spearmanr(*pairs).statistic))
     names = [
         a for a in dict.fromkeys(r.arm for r in rows) if statistics.values(rows, a, "train_loss")
     ]
@@ -100,7 +100,7 @@ def correlations(rows: Sequence[Row]) -> str:
     ]
     return (
         "Spearman's rank correlation of the law's variance and the training loss: "
-        f"{statistics.interval(found)} over seeds, "
+        f"{statistics.interval(values)} over seeds, "
         f"{stats.spearmanr(*means).statistic:.4f} of the means."
     )
 
@@ -119,12 +119,12 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     for axis, metric, label in zip(
         axes, ("variance", "train_loss", "test_accuracy"), labels, strict=True
     ):
-        found = [
+        points = [
             statistics.interval(list(statistics.values(rows, name, metric).values()))
             for name in names
         ]
-        half = [0 if np.isnan(f.half) else f.half for f in found]
-        axis.errorbar(widths, [f.mean for f in found], half, marker="o", capsize=3)
+        half = [0 if np.isnan(f.half) else f.half for f in points]
+        axis.errorbar(widths, [f.mean for f in points], half, marker="o", capsize=3)
         axis.set_xscale("log", base=2)
         axis.set_xlabel("width n of a member")
         axis.set_title(label)

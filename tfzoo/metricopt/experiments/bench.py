@@ -93,13 +93,13 @@ def main(argv: Sequence[str]) -> None:
     words = bench.parse(parser, argv)
     check(words.steps is None or words.steps >= 1, "--steps", words.steps, "at least 1")
     rows, targets = [], []
-    with bench.workers(ARMS, time_limit=300) as made:
+    with bench.workers(ARMS, time_limit=300) as workers:
         for model in words.models.split(","):
             check(model in SIZES, "--models", model, f"some of {', '.join(SIZES)}")
             steps = words.steps or SIZES[model]
             keywords = {arm: {"arm": arm, "model": model, "steps": steps} for arm in ARMS}
             target = "tfzoo.metricopt.experiments.bench:build"
-            results = bench.compare(made, target, keywords, words.rounds, memory=False)
+            results = bench.compare(workers, target, keywords, words.rounds, memory=False)
             rows += _rows(model, steps, results)
             targets += _targets(model, results)
     for row in rows:
@@ -109,8 +109,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _rows(model: str, steps: int, results: dict[str, Result]) -> list[dict[str, Any]]:
     rows = []
-    per_step = {name: 1000 * found.median / steps for name, found in results.items()}
-    for name, found in results.items():
+    per_step = {name: 1000 * result.median / steps for name, result in results.items()}
+    for name, result in results.items():
         row: dict[str, Any] = {"model": model, "alternative": name}
         row |= {"ms_per_step": _round(per_step[name])}
         row |= {"ratio_to_plain": _round(per_step[name] / per_step["plain"])}
@@ -118,7 +118,7 @@ def _rows(model: str, steps: int, results: dict[str, Result]) -> list[dict[str, 
         # ms of one observation, or of one refit
         every = OBSERVE_EVERY * (REFIT_EVERY if name == "refitting" else 1)
         row["ms_per_event"] = _round((per_step[name] - per_step[extra]) * every) if extra else ""
-        rows.append(row | {"repetitions": len(found.seconds), "error": found.error})
+        rows.append(row | {"repetitions": len(result.seconds), "error": result.error})
     return rows
 
 

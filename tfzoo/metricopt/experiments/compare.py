@@ -29,7 +29,7 @@ def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> dict[str, list[Row]]:
     """Runs and reports each task; what is finished is reported at once."""
-    found = {}
+    by_task = {}
     for name, make in tasks.items():
         rows: list[Row] = []
         for seed in seeds:
@@ -44,13 +44,13 @@ def run(
         notes = [*holm, "", NOTE]
         table = study.report(f"metricopt {name}", rows, "test_error", output / name, claims, notes)
         print(f"{name}\n{table}", flush=True)
-        found[name] = rows
-    write_text(output / "verdicts.md", over_all_tasks(found))
-    plot(found, output / "compare.png")
-    return found
+        by_task[name] = rows
+    write_text(output / "verdicts.md", over_all_tasks(by_task))
+    plot(by_task, output / "compare.png")
+    return by_task
 
 
-def over_all_tasks(found: Mapping[str, Sequence[Row]]) -> str:
+def over_all_tasks(by_task: Mapping[str, Sequence[Row]]) -> str:
     """MetricOpt against every competitor on every task, adjusted by Holm for all of them together.
 
     Returns:
@@ -60,7 +60,7 @@ def over_all_tasks(found: Mapping[str, Sequence[Row]]) -> str:
 
     pairs = [
         (task, other, statistics.paired(rows, "MetricOpt", other, "test_error"))
-        for task, rows in found.items()
+        for task, rows in by_task.items()
         for other in dict.fromkeys(r.arm for r in rows)
         if other != "MetricOpt"
     ]
@@ -109,10 +109,10 @@ def error(problem: Problem, y: np.ndarray, predictions: np.ndarray) -> float:
     return value if metric.mode == "min" else 1 - value
 
 
-def plot(found: Mapping[str, Sequence[Row]], path: Path) -> None:
+def plot(by_task: Mapping[str, Sequence[Row]], path: Path) -> None:
     """Mean test error of each arm, with 95 % intervals, one panel a task."""
-    figure, axes = plots.panels(len(found), 4.2, 2.6)
-    for axis, (name, rows) in zip(axes, found.items(), strict=True):
+    figure, axes = plots.panels(len(by_task), 4.2, 2.6)
+    for axis, (name, rows) in zip(axes, by_task.items(), strict=True):
         names = list(dict.fromkeys(r.arm for r in rows))[::-1]
         means = [
             statistics.interval(list(statistics.values(rows, n, "test_error").values()))

@@ -40,9 +40,9 @@ def run(
         for seed in seeds:
             within, others = kept(output, f"{name}, seed {seed}", NOTE, _of_seed, make, seed)
             shown.setdefault(name, (within, others))
-            found = {"spearman": _spearman(*others), "within": _spearman(*within)}
-            rows.append(Row(name, seed, metrics=found))
-            print(f"{name}, seed {seed}: {found}", flush=True)
+            metrics = {"spearman": _spearman(*others), "within": _spearman(*within)}
+            rows.append(Row(name, seed, metrics=metrics))
+            print(f"{name}, seed {seed}: {metrics}", flush=True)
     print(
         study.report("metricopt value", rows, "spearman", output, notes=[NOTE, *_within(rows)]),
         flush=True,
@@ -54,10 +54,10 @@ def run(
 def _within(rows: Sequence[Row]) -> list[str]:
     """A line for each task: the correlation on left-out observations."""
     names = dict.fromkeys(r.arm for r in rows)
-    found = {
+    correlations = {
         n: statistics.interval(list(statistics.values(rows, n, "within").values())) for n in names
     }
-    return ["", *(f"- {name}, within: {value}" for name, value in found.items())]
+    return ["", *(f"- {name}, within: {value}" for name, value in correlations.items())]
 
 
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -71,8 +71,8 @@ def _of_seed(make: Callable[[int], Problem], seed: int) -> tuple[Pairs, Pairs]:
     settings: dict[str, Any] = {**methods.EXPLORATION, "trajectories": SEEN + HELD}
     steps = (SEEN + HELD) * settings["trajectory_steps"]
     _, callback = methods.run_metricopt(problem, seed, steps=steps, weight=0.0, **settings)
-    found = [t for t in callback.optimizer.buffer.trajectories() if t.number < SEEN + HELD]
-    seen, held = found[:SEEN], found[SEEN:]
+    trajectories = [t for t in callback.optimizer.buffer.trajectories() if t.number < SEEN + HELD]
+    seen, held = trajectories[:SEEN], trajectories[SEEN:]
     value = _fitted(callback, seen, seed)
     others = _asked(value, held, [np.arange(len(t.steps)) for t in held])
     out = [np.arange(1, len(t.steps) - 1, EVERY) for t in seen]
@@ -90,8 +90,10 @@ def _fitted(callback: MetricOpt, seen: Sequence[Trajectory], seed: int) -> Value
     return value
 
 
-def _asked(value: ValueFunction, found: Sequence[Trajectory], which: Sequence[np.ndarray]) -> Pairs:
-    pairs = list(zip(found, which, strict=True))
+def _asked(
+    value: ValueFunction, trajectories: Sequence[Trajectory], which: Sequence[np.ndarray]
+) -> Pairs:
+    pairs = list(zip(trajectories, which, strict=True))
     phi = np.concatenate([t.phi[t.steps[rows]] for t, rows in pairs])
     return value.metric(phi), np.concatenate([t.cost[rows] for t, rows in pairs])
 

@@ -156,8 +156,8 @@ def cma_es(problem: Problem, seed: int) -> keras.Model:
     options = {"seed": seed + 1, "verbose": -9}
     search = cma.CMAEvolutionStrategy(np.zeros(len(best.phi)), INIT_STD, options)
     while best.metric.calls + search.popsize <= EVALUATIONS:
-        found = search.ask()
-        search.tell(found, [best.at(phi) for phi in found])
+        asked = search.ask()
+        search.tell(asked, [best.at(phi) for phi in asked])
     return best.done()
 
 
@@ -236,20 +236,20 @@ def tuned_threshold(problem: Problem, seed: int) -> keras.Model:
 
 def arms(problem: Problem) -> dict[str, Callable[[Problem, int], keras.Model]]:
     """The arms that make sense for a problem."""
-    found: dict[str, Callable[[Problem, int], keras.Model]] = {
+    methods: dict[str, Callable[[Problem, int], keras.Model]] = {
         "base": base,
         "loss only": loss_only,
         "MetricOpt": metricopt,
         "MetricOpt, paper's": paper,
     }
-    found |= {"random search": random_search, "CMA-ES": cma_es}
+    methods |= {"random search": random_search, "CMA-ES": cma_es}
     if problem.metric in ("misclassification_rate", "f1"):  # thresholds change no ranking
-        found |= {"thresholds": thresholds, "logit adjustment": logit_adjustment}
+        methods |= {"thresholds": thresholds, "logit adjustment": logit_adjustment}
         if problem.classes == 1:
-            found["TunedThresholdClassifierCV"] = tuned_threshold
+            methods["TunedThresholdClassifierCV"] = tuned_threshold
     if problem.classes:
-        found["soft F1"] = soft_f1
-    return found
+        methods["soft F1"] = soft_f1
+    return methods
 
 
 def _relaxed(problem: Problem, loss: keras.losses.Loss, seed: int) -> keras.Model:

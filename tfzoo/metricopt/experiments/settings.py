@@ -45,10 +45,10 @@ def run(
             places = (errors[:, None] > errors).sum(1) + 0.5 * (errors[:, None] == errors).sum(1)
             for name, place in zip(CHOICES, places, strict=True):
                 ranks[name].append(float(place + 0.5))
-    found = {name: float(np.mean(places)) for name, places in ranks.items()}
-    for name, place in sorted(found.items(), key=lambda pair: pair[1]):
+    means = {name: float(np.mean(places)) for name, places in ranks.items()}
+    for name, place in sorted(means.items(), key=lambda pair: pair[1]):
         print(f"mean rank {place:.2f}  {name}: {CHOICES[name]}", flush=True)
-    return found
+    return means
 
 
 def _of_seed(make: Callable[[int], Problem], seed: int) -> list[Row]:

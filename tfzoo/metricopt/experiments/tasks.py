@@ -82,8 +82,8 @@ def _cancer(metric: str, options: dict[str, Any]) -> Callable[[int], Problem]:
     def make(seed: int) -> Problem:
         from sklearn.datasets import load_breast_cancer
 
-        found = load_breast_cancer()
-        x, y = found.data, 1 - found.target  # class 1 is malignant
+        source = load_breast_cancer()
+        x, y = source.data, 1 - source.target  # class 1 is malignant
         train, *held = _standardised(_thirds(x, y, seed))
         rows = cut(train[1], 1, round(0.1 * (train[1] == 0).sum() / 0.9), seed)
         train = train[0][rows], train[1][rows]
@@ -143,19 +143,19 @@ def by_path(mammography: str, mnist: str, cifar: str) -> dict[str, Callable[[int
     Raises:
         InputError: a file is missing.
     """
-    found: dict[str, Callable[[int], Problem]] = {}
+    tasks: dict[str, Callable[[int], Problem]] = {}
     for name, path in (("mammography", mammography), ("mnist", mnist), ("cifar", cifar)):
         if path and not Path(path).is_file():
             raise InputError(f"--{name}={path!r}: no such file")
     if mammography:
-        found["mammography_f1"] = _mammography(mammography, "f1", {"threshold": 0.0})
-        found["mammography_average_precision"] = _mammography(mammography, "average_precision", {})
+        tasks["mammography_f1"] = _mammography(mammography, "f1", {"threshold": 0.0})
+        tasks["mammography_average_precision"] = _mammography(mammography, "average_precision", {})
     if mnist:
-        found["mnist_mcr"] = _mnist(mnist)
+        tasks["mnist_mcr"] = _mnist(mnist)
     if cifar:
-        found["cifar10_jpeg_mcr"] = _cifar(cifar, "misclassification_rate")
-        found["cifar10_jpeg_imbalanced_f1"] = _cifar(cifar, "f1")
-    return found
+        tasks["cifar10_jpeg_mcr"] = _cifar(cifar, "misclassification_rate")
+        tasks["cifar10_jpeg_imbalanced_f1"] = _cifar(cifar, "f1")
+    return tasks
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> keras.Model:
@@ -227,8 +227,8 @@ def _images(
 def _digits(seed: int) -> list[Part]:
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return _thirds((found.data / 16).astype("float32"), found.target.astype("int64"), seed)
+    source = load_digits()
+    return _thirds((source.data / 16).astype("float32"), source.target.astype("int64"), seed)
 
 
 def _thirds(x: np.ndarray, y: np.ndarray, seed: int) -> list[Part]:

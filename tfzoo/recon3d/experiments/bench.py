@@ -45,11 +45,11 @@ def build_mesh(name: str, resolution: int = 128) -> Callable[[], None]:
     from tfzoo.recon3d.meshes import extract_mesh, logit
 
     model = _model()
-    found = _shape(model.image_size)
+    shape = _shape(model.image_size)
     level = logit(model.threshold)
 
     def run() -> None:
-        field = model.field(found["images"][None], found["cameras"][None])
+        field = model.field(shape["images"][None], shape["cameras"][None])
         extract_mesh(lambda x: field(x[None])[0], resolution, level, dense=name == "dense")
 
     return run
@@ -62,9 +62,9 @@ def count_evaluations(resolution: int) -> dict[str, Any]:
     from tfzoo.recon3d import meshes
 
     model = _model()
-    found = _shape(model.image_size)
+    shape = _shape(model.image_size)
     level = meshes.logit(model.threshold)
-    field = model.field(found["images"][None], found["cameras"][None])
+    field = model.field(shape["images"][None], shape["cameras"][None])
     ask = lambda x: field(x[None])[0]  # noqa: E731
     dense, all_ = meshes.dense_grid(ask, resolution)
     sparse, some = meshes.sparse_grid(ask, resolution, level, meshes.first_grid(resolution))
@@ -88,12 +88,12 @@ def build_speed(name: str) -> Callable[[], object]:
         solid, cameras = make_solid("chair", rng), R2N2_LIKE.draw(STEP, 64, rng)
         return lambda: raycast.render(solid, cameras, 64) and None
     model = _model()
-    found = _shape(model.image_size)
-    images, cameras = (np.stack([found[k]] * STEP) for k in ("images", "cameras"))
-    points = np.stack([found["points"]] * STEP)[:, : 512 if name == "training" else None]
+    shape = _shape(model.image_size)
+    images, cameras = (np.stack([shape[k]] * STEP) for k in ("images", "cameras"))
+    points = np.stack([shape["points"]] * STEP)[:, : 512 if name == "training" else None]
     if name == "training":
         x = {"images": images.astype("float32"), "cameras": cameras, "points": points}
-        y = np.stack([found["occupancies"][:512]] * STEP).astype("float32")
+        y = np.stack([shape["occupancies"][:512]] * STEP).astype("float32")
         model.compile("adam", "binary_crossentropy")
         return lambda: model.train_on_batch(x, y) and None
     field = model.field(images[:1], cameras[:1])
@@ -118,19 +118,19 @@ def main(argv: Sequence[str]) -> None:
             row["evaluations"] = counts[row["alternative"]]
             row["apart"] = counts["apart"]
     if "speed" in words.parts:
-        made = _compare("speed", {name: {"name": name} for name in SPEED}, words.rounds)
+        speeds = _compare("speed", {name: {"name": name} for name in SPEED}, words.rounds)
         each = {"points": POINTS, "training": STEP, "renderer": STEP}
-        for row in made:
+        for row in speeds:
             done = each[row["alternative"]]
             row["a_second"] = round(done / row["seconds"], 1) if row["seconds"] else ""
-        rows += made
+        rows += speeds
     bench.report("recon3d", rows, targets(rows, size), words.output)
 
 
 def _compare(kind: str, keywords: dict[str, dict], rounds: int) -> list[dict[str, Any]]:
-    with bench.workers(list(keywords), time_limit=300) as made:
+    with bench.workers(list(keywords), time_limit=300) as workers:
         results = bench.compare(
-            made, f"tfzoo.recon3d.experiments.bench:build_{kind}", keywords, rounds
+            workers, f"tfzoo.recon3d.experiments.bench:build_{kind}", keywords, rounds
         )
     return bench.table(results, kind=kind)
 
@@ -139,12 +139,12 @@ def targets(rows: Sequence[dict[str, Any]], size: int) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
     times = Times(rows, "kind", "alternative")
     says = f"mesh at {size}^3: times faster than the dense grid"
-    found = times.ratio(says, ("mesh", "dense"), ("mesh", "sparse"), FASTER, True)
+    reached = times.ratio(says, ("mesh", "dense"), ("mesh", "sparse"), FASTER, True)
     asked = {r["alternative"]: r["evaluations"] for r in rows if r.get("evaluations")}
     if set(MESH) <= set(asked):
         ratio = asked["dense"] / asked["sparse"]
-        found.append(Target(f"mesh at {size}^3: times fewer evaluations", ratio, FEWER, True))
+        reached.append(Target(f"mesh at {size}^3: times fewer evaluations", ratio, FEWER, True))
         apart = next(r["apart"] for r in rows if r.get("evaluations"))
         # as far as float32 sums of another order differ
-        found.append(Target("vertices apart, in cells", apart * size / 1.1, 0.01, False))
-    return found
+        reached.append(Target("vertices apart, in cells", apart * size / 1.1, 0.01, False))
+    return reached

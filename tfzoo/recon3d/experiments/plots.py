@@ -79,8 +79,8 @@ def reconstructions(
     figure.suptitle(f"Reconstructed from {views} views, drawn as seen from one more", fontsize=10)
     points = lattice(CELLS).reshape(-1, 3)
     for number, (line, (name, shapes, i)) in enumerate(zip(axes, rows, strict=True)):
-        found = shapes.take(np.array([i])).arrays(views + 1, 1)
-        images, cameras = found["images"][0], found["cameras"][0]
+        one = shapes.take(np.array([i])).arrays(views + 1, 1)
+        images, cameras = one["images"][0], one["cameras"][0]
         shown = [*images.astype(np.uint8)]
         for ask in methods.values():
             inside = ask(images[:views], cameras[:views], points).reshape((CELLS + 1,) * 3)
@@ -155,10 +155,10 @@ def _line(
     label: str,
     **style: Any,
 ) -> None:
-    found = [
+    numbers = [
         statistics.interval(list(statistics.values(rows, arm, f"{name}_{v}").values()))
         for v in views
     ]
-    half = [0 if np.isnan(f.half) else f.half for f in found]
-    means = [f.mean for f in found]
+    half = [0 if np.isnan(f.half) else f.half for f in numbers]
+    means = [f.mean for f in numbers]
     axis.errorbar(places, means, half, label=label, capsize=2, linestyle="none", **style)

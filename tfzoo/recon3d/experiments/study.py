@@ -117,9 +117,9 @@ def compare(
     recipe: str, names: Sequence[str], common: Sequence[str], seeds: Sequence[int], output: Path
 ) -> list[Row]:
     """All arms, tables of claims, pictures of the first seed."""
-    made = arms(recipe, names, common)
-    rows = with_errors(study.run_grid(made, seeds, output))
-    config = runner.resolve(recipe, made[0].overrides).config
+    chosen = arms(recipe, names, common)
+    rows = with_errors(study.run_grid(chosen, seeds, output))
+    config = runner.resolve(recipe, chosen[0].overrides).config
     claims = [
         (f"{OURS} is better on unseen categories than {name}", OURS, name)
         for name in names
@@ -156,15 +156,15 @@ def show(config: ReconstructionConfig, names: Sequence[str], seed: int, output: 
 
 def with_errors(rows: Sequence[Row]) -> list[Row]:
     """Rows with `error`: 1 - IoU on unseen categories at the last number of views."""
-    found = []
+    kept = []
     for row in rows:
         extra = {}
         if "unseen_by_category" in row.metrics:
             views = [k for k in row.metrics if k.startswith("unseen_") and k[7:].isdigit()]
             value = row.metrics["unseen_3" if "unseen_3" in views else views[-1]]
             extra = {"error": 1 - value}
-        found.append(replace(row, metrics=row.metrics | extra))
-    return found
+        kept.append(replace(row, metrics=row.metrics | extra))
+    return kept
 
 
 def more_claims(rows: Sequence[Row], test_views: Sequence[int]) -> list[str]:

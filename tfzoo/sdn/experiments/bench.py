@@ -32,12 +32,12 @@ def build_prior(name: str, dim: int = DIM, codes: int = CODES) -> Callable[[], N
 
     from tfzoo.sdn import MADE
 
-    made = MADE(dim)
-    made.build((None, dim))
+    prior = MADE(dim)
+    prior.build((None, dim))
     if name == "ours":
-        draw = tf.function(lambda: made.sample(tf.random.uniform([codes, dim])))
+        draw = tf.function(lambda: prior.sample(tf.random.uniform([codes, dim])))
     else:
-        draw = tf.function(lambda: 2.0 * made.distribution().sample(codes) - 1.0)
+        draw = tf.function(lambda: 2.0 * prior.distribution().sample(codes) - 1.0)
     return lambda: _wait(draw())
 
 
@@ -94,8 +94,9 @@ def main(argv: Sequence[str]) -> None:
 def _compare(
     kind: str, keywords: dict[str, dict[str, Any]], rounds: int, count: int
 ) -> list[dict[str, Any]]:
-    with bench.workers(list(keywords), time_limit=300) as made:
-        results = bench.compare(made, f"tfzoo.sdn.experiments.bench:build_{kind}", keywords, rounds)
+    with bench.workers(list(keywords), time_limit=300) as workers:
+        target = f"tfzoo.sdn.experiments.bench:build_{kind}"
+        results = bench.compare(workers, target, keywords, rounds)
     rows = bench.table(results, kind=kind, sets=count)
     for row in rows:
         seconds = row["seconds"]

@@ -38,14 +38,14 @@ def nearest(model: keras.Model, train: np.ndarray, mask: np.ndarray, rows: int =
     import tensorflow as tf
 
     codes = model.sample_codes(rows, 0)
-    made = model.decode(codes, SHOWN, 0)
+    decoded = model.decode(codes, SHOWN, 0)
     by_code = train[hamming(codes, model.encode(train, mask)).argmin(1)]
     flat = train[mask].reshape(int(mask.sum()), -1)
-    found = made.reshape(rows * SHOWN, -1)
-    apart = (found**2).sum(1)[:, None] - 2 * found @ flat.T + (flat**2).sum(1)
-    by_pixels = flat[apart.argmin(1)].reshape(made.shape)
-    strips = [np.concatenate(list(np.moveaxis(p, 1, 0)), 2) for p in (made, by_code, by_pixels)]
-    gap = np.full((rows, made.shape[2], 3, made.shape[4]), model.pixel_mean)
+    pixels = decoded.reshape(rows * SHOWN, -1)
+    apart = (pixels**2).sum(1)[:, None] - 2 * pixels @ flat.T + (flat**2).sum(1)
+    by_pixels = flat[apart.argmin(1)].reshape(decoded.shape)
+    strips = [np.concatenate(list(np.moveaxis(p, 1, 0)), 2) for p in (decoded, by_code, by_pixels)]
+    gap = np.full((rows, decoded.shape[2], 3, decoded.shape[4]), model.pixel_mean)
     whole = np.concatenate([strips[0], gap, strips[1], gap, strips[2]], 2)
     whole = np.concatenate(list(whole), 0)
     return tf.io.encode_png(np.clip(np.rint(whole), 0, 255).astype("uint8")).numpy()

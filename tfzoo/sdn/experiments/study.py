@@ -137,11 +137,11 @@ def omniglot(
     verifier = output / "runs" / f"verifier-seed{seeds[0]}" / "model.keras"
     data += ["pixel_mean=20.0", "pixel_std=235.0"]  # as the recipe has them for TFDS's Omniglot
     common = [*data, f"verifier={verifier}", f"epochs={epochs}", f"monitor_every={epochs}"]
-    made = [
+    studied = [
         Arm(OURS, "sdn/omniglot", [*common, *overrides]),
         Arm(UNTRAINED, "sdn/omniglot", [*common, *overrides, *_UNTRAINED]),
     ]
-    rows = with_errors(study.run_grid(made, seeds, output), "verify_reconstructed")
+    rows = with_errors(study.run_grid(studied, seeds, output), "verify_reconstructed")
     claims = [("reconstructions are verified better than untrained ones", OURS, UNTRAINED)]
     notes = [
         *statistics.claims_about(OURS, rows, CHARACTERS_CLAIMS),
@@ -157,11 +157,11 @@ def omniglot(
 
 def with_errors(rows: Sequence[Row], metric: str) -> list[Row]:
     """Rows with `error`, 1 - metric: less is better, as claims want it."""
-    found = []
+    kept = []
     for row in rows:
         extra = {"error": 1 - row.metrics[metric]} if metric in row.metrics else {}
-        found.append(replace(row, metrics=row.metrics | extra))
-    return found
+        kept.append(replace(row, metrics=row.metrics | extra))
+    return kept
 
 
 def omniglot_arrays(source: str, target: Path) -> Path:
@@ -176,11 +176,11 @@ def omniglot_arrays(source: str, target: Path) -> Path:
         InputError: an array is missing.
     """
     names = ("x28_background", "y_background", "x28_evaluation", "y_evaluation")
-    found = read_npz(source, "--omniglot", names)
-    missing = [name for name in names if name not in found]
+    arrays = read_npz(source, "--omniglot", names)
+    missing = [name for name in names if name not in arrays]
     if missing:
         raise InputError(f"--omniglot={source!r}: has no {missing[0]}; must have {names}")
-    x, y, test_x, test_y = (found[name] for name in names)
+    x, y, test_x, test_y = (arrays[name] for name in names)
     test_y = test_y.astype("int64") + int(y.max()) + 1
     with replacing(target) as aside:
         np.savez_compressed(

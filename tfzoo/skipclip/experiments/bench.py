@@ -33,16 +33,16 @@ def _encoder(plain: bool, kind: str, width: int) -> keras.Model:
     from tfzoo.skipclip import FoldedBatchNormalization, make_encoder
 
     keras.utils.set_random_seed(0)
-    made = make_encoder(kind, width=width)
+    encoder = make_encoder(kind, width=width)
     if not plain:
-        return made
+        return encoder
 
     def swap(layer: keras.layers.Layer) -> keras.layers.Layer:
         if isinstance(layer, FoldedBatchNormalization):
             return keras.layers.BatchNormalization.from_config(layer.get_config())
         return layer.__class__.from_config(layer.get_config())
 
-    return keras.models.clone_model(made, clone_function=swap)
+    return keras.models.clone_model(encoder, clone_function=swap)
 
 
 def _videos(kind: str) -> Any:
@@ -75,8 +75,8 @@ def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Cal
 
     from tfzoo.skipclip import SkipClip
 
-    made = _encoder(name.startswith("plain"), encoder, width)
-    model = SkipClip(made, futures=CLIPS - 1, margin=0.1)
+    network = _encoder(name.startswith("plain"), encoder, width)
+    model = SkipClip(network, futures=CLIPS - 1, margin=0.1)
     model.compile(keras.optimizers.Adam(1e-3))
     if name == "training":
         batches = iter(_stream(encoder))
@@ -125,17 +125,17 @@ def _convolutions(model: keras.Model, kind: str) -> Callable[[], None]:
 
     @tf.function(autograph=False)
     def run(held: list[tf.Tensor]) -> tf.Tensor:
-        made: list[keras.layers.Layer] = []
+        convolutions: list[keras.layers.Layer] = []
         before: list[Any] = []
         for layer, value in zip(layers, held, strict=True):
             # independent ones would share the cores, which a network's cannot
             with tf.control_dependencies(before), tf.GradientTape() as tape:
                 tape.watch(value)
                 y = layer(value)
-            made.append((tape, layer, value, y))
+            convolutions.append((tape, layer, value, y))
             before = [y]
-        values = [y for *_, y in made]  # fetched too, or no forward convolution is computed
-        for tape, layer, value, y in reversed(made):
+        values = [y for *_, y in convolutions]  # fetched too, or no forward convolution is computed
+        for tape, layer, value, y in reversed(convolutions):
             inner = [value] if layer is not layers[0] else []  # pixels need no gradient
             with tf.control_dependencies(before):
                 ones = tf.ones_like(y)
@@ -169,10 +169,9 @@ def _compare(
     kind: str, names: Sequence[str], rounds: int, size: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     keywords = {name: {"name": name, **size} for name in names}
-    with bench.workers(names, time_limit=120) as made:
-        results = bench.compare(
-            made, f"tfzoo.skipclip.experiments.bench:build_{kind}", keywords, rounds, memory=False
-        )
+    with bench.workers(names, time_limit=120) as workers:
+        target = f"tfzoo.skipclip.experiments.bench:build_{kind}"
+        results = bench.compare(workers, target, keywords, rounds, memory=False)
     rows = bench.table(results, {"pipeline": bench.BATCHES}, kind=kind, **size)
     for row in rows:
         if row["seconds"]:
@@ -183,12 +182,12 @@ def _compare(
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The figures that are meant to be reached, as far as the rows tell."""
-    times, found, t = Times(rows, "encoder", "kind", "alternative"), [], "training"
+    times, reached, t = Times(rows, "encoder", "kind", "alternative"), [], "training"
     for e in dict.fromkeys(row["encoder"] for row in rows):
         says = f"{e}: training's clips a second / the convolutions' alone"
-        found += times.ratio(says, (e, t, "convolutions"), (e, t, "training"), 0.8, True)
+        reached += times.ratio(says, (e, t, "convolutions"), (e, t, "training"), 0.8, True)
         says = f"{e}: input pipeline's time / a training step's on held clips"
-        found += times.ratio(says, (e, t, "pipeline"), (e, t, "step"), 1.0, False)
+        reached += times.ratio(says, (e, t, "pipeline"), (e, t, "step"), 1.0, False)
         says = f"{e}: times as fast as plain Keras layers, a training step"
-        found += times.ratio(says, (e, t, "plain_step"), (e, t, "step"), 1.0, True)
-    return found
+        reached += times.ratio(says, (e, t, "plain_step"), (e, t, "step"), 1.0, True)
+    return reached

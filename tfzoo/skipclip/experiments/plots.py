@@ -26,10 +26,10 @@ def bars(rows: Sequence[Row], path: Path) -> None:
     )
     for axes, metric in zip(panels[0], metrics, strict=True):
         for i, arm in enumerate(arms):
-            found = [r.metrics[metric] for r in rows if r.arm == arm and metric in r.metrics]
-            if found:
-                axes.barh(i, sum(found) / len(found), color="C0", alpha=0.4)
-                axes.plot(found, [i] * len(found), "k.", ms=4)
+            numbers = [r.metrics[metric] for r in rows if r.arm == arm and metric in r.metrics]
+            if numbers:
+                axes.barh(i, sum(numbers) / len(numbers), color="C0", alpha=0.4)
+                axes.plot(numbers, [i] * len(numbers), "k.", ms=4)
         axes.set_yticks(range(len(arms)), arms if axes is panels[0][0] else [])
         axes.set_ylim(len(arms) - 0.5, -0.5)  # also of those without the metric
         axes.set_title(metric.replace("_", " "), fontsize=9)
@@ -122,8 +122,8 @@ def _three(clips: np.ndarray) -> np.ndarray:
     """uint8 [B, n, T, S, S, C] -> [B, S, 3 S, 3]: three frames of the middle clip."""
     middle = clips[:, clips.shape[1] // 2]
     last = middle.shape[1] - 1
-    found = np.concatenate([middle[:, i] for i in (0, last // 2, last)], 2)
-    return np.repeat(found, 3, -1) if found.shape[-1] == 1 else found
+    frames = np.concatenate([middle[:, i] for i in (0, last // 2, last)], 2)
+    return np.repeat(frames, 3, -1) if frames.shape[-1] == 1 else frames
 
 
 def _pyplot() -> ModuleType:

@@ -96,8 +96,8 @@ def main(argv: Sequence[str]) -> None:
 
 def base(recipe: str, overrides: Sequence[str]) -> str:
     """What the other settings are compared with: the recipe's."""
-    found = runner.resolve(recipe, overrides).config.pretext
-    return f"margin {found.margin}, {found.futures} futures, skip {found.skip}"
+    settings = runner.resolve(recipe, overrides).config.pretext
+    return f"margin {settings.margin}, {settings.futures} futures, skip {settings.skip}"
 
 
 PROBE = ["finetune.mode=probe"]
@@ -121,11 +121,11 @@ def compare(
 
     def run(resolved: runner.Resolved, folder: Path, export: bool) -> dict[str, float]:
         one = _plain if Path(folder).name.startswith(PLAIN) else _one
-        found = [
+        trained = [
             one(_with(resolved, more), folder / f"fold{i}" if more else folder, labels)
             for i, more in enumerate(folds)
         ]
-        return {key: float(np.mean([f[key] for f in found])) for key in found[0]}
+        return {key: float(np.mean([f[key] for f in trained])) for key in trained[0]}
 
     checked = [Arm(a.name, a.recipe, [*a.overrides, *folds[0]]) for a in arms]
     rows = study.run_grid(checked, seeds, output, run)
@@ -170,8 +170,8 @@ def more_claims(
     lines = ["| claim | error | difference, paired by seed | verdict |", "|---|---|---|---|"]
     for says, first, second in claims:
         for metric in metrics:
-            found = statistics.paired(rows, first, second, metric)
-            lines.append(f"| {says} | {metric} | {found} | {statistics.verdict(found)} |")
+            difference = statistics.paired(rows, first, second, metric)
+            lines.append(f"| {says} | {metric} | {difference} | {statistics.verdict(difference)} |")
     return [*lines, ""]
 
 
@@ -189,11 +189,11 @@ def _one(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict
     first = runner.run_recipe(resolved, folder, export=False, report=lambda line: None)
     if config.finetune.mode == "full":
         return {f"error_{n}": 1 - first["accuracy"] for n in labels}
-    found = {
+    result = {
         "probe_error": 1 - first["accuracy"],
         "retrieval_error": 1 - first["retrieval_1"],
     }
-    found |= {key: first[key] for key in ("pair_accuracy", "far_accuracy") if key in first}
+    result |= {key: first[key] for key in ("pair_accuracy", "far_accuracy") if key in first}
     kept = folder / "pretrained.keras"
     source = str(kept) if kept.is_file() else None
     pretext = replace(config.pretext, kind="none", source=source)
@@ -202,8 +202,8 @@ def _one(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict
         second = replace(resolved, config=replace(config, pretext=pretext, finetune=tune))
         target = folder / f"labels{n}"
         metrics = runner.run_recipe(second, target, export=False, report=lambda line: None)
-        found[f"error_{n}"] = 1 - metrics["accuracy"]
-    return found
+        result[f"error_{n}"] = 1 - metrics["accuracy"]
+    return result
 
 
 def _plain(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> dict[str, float]:
@@ -215,9 +215,9 @@ def _plain(resolved: runner.Resolved, folder: Path, labels: Sequence[int]) -> di
 
 def _numbers(option: str, text: str) -> list[int]:
     try:
-        found = [int(word) for word in text.split(",")]
+        numbers = [int(word) for word in text.split(",")]
     except ValueError:
-        found = []
-    if not found or min(found) < 1:
+        numbers = []
+    if not numbers or min(numbers) < 1:
         raise InputError(f"{option}={text!r}: must be numbers from 1 up, e.g. 1,5")
-    return found
+    return numbers

@@ -66,9 +66,9 @@ def main(argv: Sequence[str]) -> None:
 def _compare(
     kind: str, function: str, keywords: dict[str, dict[str, Any]], rounds: int
 ) -> list[dict[str, Any]]:
-    with bench.workers(list(keywords), time_limit=900) as made:
+    with bench.workers(list(keywords), time_limit=900) as workers:
         target = f"tfzoo.uwac.experiments.bench:{function}"
-        results = bench.compare(made, target, keywords, rounds, memory=kind == "steps")
+        results = bench.compare(workers, target, keywords, rounds, memory=kind == "steps")
     rows = []
     for name, result in results.items():
         count = {"samples": keywords[name]["samples"]}
@@ -81,14 +81,14 @@ def enough(rows: Sequence[dict[str, Any]]) -> int:
 
     On every critic that was asked; the greatest number tried if none is enough.
     """
-    found = []
+    means = []
     for critic in dict.fromkeys(r["critic"] for r in rows):
         mine = [r for r in rows if r["critic"] == critic]
         bound = next(r for r in mine if r["alternative"] == "monte_carlo")["error_of_variance"]
         fits = [r["samples"] for r in mine if r["error_of_variance"] <= bound]
         kept = [n for n in fits if n in SAMPLES]
-        found.append(min(kept, default=SAMPLES[-1]))
-    return max(found)
+        means.append(min(kept, default=SAMPLES[-1]))
+    return max(means)
 
 
 def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]
 
     from tfzoo import zoo
 
-    found = []
+    errors = []
     for kind, model in (("fresh", _model("uwac", width, 2)), ("trained", zoo.load(TRAINED))):
         rng, space, critic = np.random.default_rng(0), model.space, model.q1
         x = rng.normal(size=(rows, space.observation_dim)).astype("float32")
@@ -129,7 +129,7 @@ def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]
             drawn = np.stack([draw().numpy() for _ in range(REPEATS)])
             mean = drawn.mean(0)
             error = float(np.sqrt(np.mean((drawn / mean - 1) ** 2)))
-            found.append(
+            errors.append(
                 {
                     "kind": "accuracy",
                     "critic": kind,
@@ -141,7 +141,7 @@ def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]
                 }
             )
             print(f"{kind:8} {name:12} {samples:4} samples: error {error:.3f}", flush=True)
-    return found
+    return errors
 
 
 def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], None]:
@@ -221,13 +221,13 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     times = Times(rows, "kind", "alternative")
     says = "UWAC's step at the official accuracy, in BEAR steps"
     over, under = ("steps", "uwac_conditional"), ("steps", "bear")
-    found = times.ratio(says, over, under, MOST_BEAR_STEPS, False)
+    reached = times.ratio(says, over, under, MOST_BEAR_STEPS, False)
     data, whole = ("shares", "data"), ("shares", "whole")
     if data in times.seconds and whole in times.seconds:
         share = times.seconds[whole] / (times.seconds[whole] + times.seconds[data])
         says = "share of the step in step and input pipeline, one after the other"
-        found.append(Target(says, share, LEAST_STEP_SHARE, True))
-    return found
+        reached.append(Target(says, share, LEAST_STEP_SHARE, True))
+    return reached
 
 
 def _model(algorithm: str, width: int, samples: int, estimator: str = "conditional") -> ActorCritic:
@@ -252,5 +252,5 @@ def _batch(count: int) -> dict[str, Any]:
     shape: dict[str, tuple[int, ...]]
     shape = {"observation": (count, OBSERVATIONS), "action": (count, ACTIONS)}
     shape |= {"next_observation": (count, OBSERVATIONS), "reward": (count,)}
-    made = {k: tf.constant(rng.uniform(-1, 1, s), tf.float32) for k, s in shape.items()}
-    return made | {"discount": tf.ones([count])}
+    arrays = {k: tf.constant(rng.uniform(-1, 1, s), tf.float32) for k, s in shape.items()}
+    return arrays | {"discount": tf.ones([count])}

@@ -52,16 +52,16 @@ def returns(output: Path, data: Sequence[str], path: Path) -> None:
     """Mean returns with 95 % intervals, a row of points for each data set reported in `output`."""
     plt = _pyplot()
     files = {name: output / name.replace("/", "-") / "results.csv" for name in data}
-    found = {
+    curves = {
         name: statistics.read(file, "return") for name, file in files.items() if file.is_file()
     }
-    names = list(found)
-    arms = list(dict.fromkeys(r.arm for rows in found.values() for r in rows))
+    names = list(curves)
+    arms = list(dict.fromkeys(r.arm for rows in curves.values() for r in rows))
     figure, axis = plt.subplots(figsize=(9, 2.2 + 0.75 * len(names)), layout="constrained")
     for i, (arm, colour) in enumerate(zip(arms, _colours(plt, len(arms)), strict=True)):
         places, means, halves = [], [], []
         for k, name in enumerate(names):
-            values = list(statistics.values(found[name], arm, "return").values())
+            values = list(statistics.values(curves[name], arm, "return").values())
             if values:
                 interval = statistics.interval(values)
                 places.append(k + 0.7 * (i / max(1, len(arms) - 1) - 0.5))

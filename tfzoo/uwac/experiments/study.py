@@ -82,11 +82,11 @@ def arms(name: str, overrides: Sequence[str] = ()) -> list[Arm]:
 
 def with_costs(rows: Sequence[Row]) -> list[Row]:
     """Rows with `cost`, the return's negative: less is better, as claims want it."""
-    found = []
+    costed = []
     for row in rows:
         extra = {"cost": -row.metrics["return"]} if "return" in row.metrics else {}
-        found.append(replace(row, metrics=row.metrics | extra))
-    return found
+        costed.append(replace(row, metrics=row.metrics | extra))
+    return costed
 
 
 def report(name: str, rows: Sequence[Row], output: Path) -> None:
