@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import shutil
 import warnings
 import zipfile
@@ -44,8 +45,9 @@ def find_recipe(name_or_path: str) -> Path:
         if not path.is_file():
             raise InputError(f"recipe {name_or_path!r}: no such file")
         return path
-    if name_or_path in list_recipes():
-        return recipes_folder() / f"{name_or_path}.yaml"
+    named = recipes_folder() / f"{name_or_path}.yaml"
+    if re.fullmatch(r"\w+/\w+", name_or_path) and named.is_file():
+        return named
     raise InputError(
         f"recipe {name_or_path!r}: must be a YAML file's path or one of "
         f"{', '.join(list_recipes())}{_near(name_or_path, list_recipes())}"

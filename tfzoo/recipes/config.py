@@ -26,23 +26,17 @@ from tfzoo.data.config import PIXEL_MEAN, PIXEL_STD, DataConfig
 from tfzoo.training.config import RunConfig
 
 
-def _is_name(name: str) -> bool:
-    return name in metrics.names()
-
-
 @dataclass(frozen=True)
 class MetricConfig(Config):
     """The group `metric`."""
 
-    name: Annotated[str, Must(_is_name, "of tfzoo.metrics.names()")] = key(
-        MISSING, "of `tfzoo.metrics.names()`"
-    )
+    name: str = key(MISSING, "one of `tfzoo.metrics.names()`")
     precision: float | None = key(None, "of `recall_at_precision`")
     k: int | None = key(None, "of `recall_at_k`")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-
+        choices("name", self.name, metrics.names())
         for option, owner in (("precision", "recall_at_precision"), ("k", "recall_at_k")):
             value = getattr(self, option)
             fits = value is None or self.name == owner

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tfzoo import data
 from tfzoo.data import memory
-from tfzoo.data.control import offline
 from tfzoo.recipe import Recipe
 from tfzoo.registry import task
 from tfzoo.serving import Signature
@@ -58,7 +57,9 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
             guesses = ("examples", "shape", "action_dim", "mean", "std")  # HalfCheetah's
             return OfflineInfo(config.steps_per_epoch, shape=(17,), guesses=guesses, action_dim=6)
         if config.data.name.startswith("tfzoo_mujoco/") and config.data.path is None:
-            width, action_dim = offline.mujoco_sizes(config.data.name)
+            from tfzoo.data.control.offline import mujoco_sizes  # it imports TFDS
+
+            width, action_dim = mujoco_sizes(config.data.name)
             return OfflineInfo(
                 config.steps_per_epoch,
                 shape=(width,),
