@@ -75,6 +75,7 @@ setup(
         "annotated-types>=0.7",
         "typing_extensions>=4.6",
         "omegaconf>=2.4,<3",
+        "pyyaml>=6.0.1",
         "rich>=13",
         "scikit-learn>=1.5",
         "numpy>=2.0",

@@ -41,10 +41,14 @@ def show(what: str, long: bool) -> None:
 
 
 def _about_recipe(name: str) -> dict[str, str]:
-    from tfzoo import zoo
-    from tfzoo.config import read_yaml
+    import yaml
 
-    header, values = zoo.recipe_header(name), read_yaml(zoo.find_recipe(name))
+    from tfzoo import zoo
+
+    # OmegaConf's containers would take most of the time of a list
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = zoo.find_recipe(name).read_text(encoding="utf-8")
+    header, values = zoo.recipe_header(name), yaml.load(text, Loader=loader)
     return {
         "task": f"{values['task']} on {values.get('data', {}).get('name', 'data of its own')}",
         "source": header["source"],
