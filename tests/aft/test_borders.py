@@ -26,10 +26,10 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def model():
-    made = AFTLanguageModel(10, 4, 1, vocabulary=11, variant="simple")
-    for weight in made.trainable_weights:
+    small = AFTLanguageModel(10, 4, 1, vocabulary=11, variant="simple")
+    for weight in small.trainable_weights:
         weight.assign_add(0.3 * RNG.normal(size=weight.shape))
-    return made
+    return small
 
 
 def one_line(call, words, kind=InputError):
@@ -41,11 +41,11 @@ def test_rows_of_different_lengths_are_scored_together(model):
     score = language_model(model)["score"]
     rows = [[3, 1, 4, 1, 5, 9], [2, 7, 1], [8, 2]]
     padded = np.array([row + [-1] * (6 - len(row)) for row in rows])
-    found = score(tokens=padded)
+    scores = score(tokens=padded)
     for i, row in enumerate(rows):
         alone = score(tokens=[row])
-        assert found["bits_per_byte"][i] == pytest.approx(alone["bits_per_byte"][0], rel=1e-5)
-        np.testing.assert_allclose(found["logits"][i, : len(row)], alone["logits"][0], atol=1e-5)
+        assert scores["bits_per_byte"][i] == pytest.approx(alone["bits_per_byte"][0], rel=1e-5)
+        np.testing.assert_allclose(scores["logits"][i, : len(row)], alone["logits"][0], atol=1e-5)
     generated = model.generate(padded[:, :2], [3, 2, 4], [0.0] * 3, [0] * 3).numpy()
     assert np.isfinite(score(tokens=generated)["bits_per_byte"]).all()
 
@@ -76,10 +76,10 @@ def test_xla_raises_nothing_and_marks_the_row(model):
     tokens = np.array([[3, 1, 4], [1, 11, 5], [9, 2, 6]])
     score = language_model(model)["score"].function
     spec = [tf.TensorSpec([None, None], tf.int32)]
-    found = tf.function(score, input_signature=spec, jit_compile=True)(tokens)
+    scores = tf.function(score, input_signature=spec, jit_compile=True)(tokens)
     good = [0, 2]
     expected = score(tf.constant(tokens[good]))
-    for key, value in found.items():
+    for key, value in scores.items():
         assert np.isnan(value[1]).all()
         np.testing.assert_allclose(value.numpy()[good], expected[key], atol=1e-5)
     answer = tf.function(model.generate, jit_compile=True)(
@@ -152,8 +152,8 @@ def test_of_a_long_prompt_the_end_counts(model):
 
     def answer(prompt, length):
         padded = tf.constant([prompt + [-1] * (30 - len(prompt))])
-        found = generate(padded, tf.constant([length]), tf.zeros([1]), tf.zeros([1], tf.int32))
-        return [n for n in found.numpy()[0].tolist() if n >= 0]
+        generated = generate(padded, tf.constant([length]), tf.zeros([1]), tf.zeros([1], tf.int32))
+        return [n for n in generated.numpy()[0].tolist() if n >= 0]
 
     long = RNG.integers(0, 11, 30).tolist()
     assert answer(long, 3) == answer(long[-7:], 3)
@@ -215,9 +215,9 @@ def test_sizes_beyond_the_data_cost_nothing():
         kernel = np.zeros((2, 200_001), "float32")
         kernel[:, 99_997:100_004] = RNG.normal(size=(2, 7))
         keys = x[..., :2]
-        found = aft_conv(x, keys, x, kernel, causal)
+        cut = aft_conv(x, keys, x, kernel, causal)
         expected = aft_conv(x, keys, x, kernel[:, 99_997:100_004], causal)
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(cut, expected, atol=1e-6)
     layer = AFTLocal(8, window=100_000, bias_dim=2)
     assert layer(x).shape == x.shape
     wide = AFTLanguageModel(6, 4, 1, variant="conv", num_heads=2, kernel_size=100_001)

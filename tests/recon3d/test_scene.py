@@ -14,7 +14,7 @@ from tfzoo.data.shapes import captures, raycast
 from tfzoo.data.shapes.primitives import Part, Solid
 from tfzoo.data.shapes.solid_kinds import make_solid
 from tfzoo.errors import InputError
-from tfzoo.recon3d import Frame, frame_scene, geometry, scene
+from tfzoo.recon3d import Frame, frame_scene, geometry, scene, views
 
 COLMAP = TESTS / "recon3d" / "colmap"
 TABLE = np.array([[78.0, -37, 282], [162, -6.5, 338]])
@@ -27,16 +27,16 @@ IMAGES = raycast.render(BODY, CAMERAS, 64)[0].astype("f4")
 
 def refused(images=IMAGES, cameras=CAMERAS, camera_ranges=None):
     with pytest.raises(InputError) as caught:
-        scene.check_views(images, cameras, camera_ranges)
+        views.check_views(images, cameras, camera_ranges)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_varied_cameras_see_the_object_whole_and_pass():
     many = pinhole.VARIED.draw(40, 64, np.random.RandomState(0))
-    ranges = {name: getattr(pinhole.VARIED, name) for name in scene.CHECKED}
-    scene.check_views(IMAGES, CAMERAS, ranges)
-    scene.check_views(IMAGES, np.where(np.arange(4)[:, None, None] == 1, 0, CAMERAS), ranges)
+    ranges = {name: getattr(pinhole.VARIED, name) for name in views.CHECKED}
+    views.check_views(IMAGES, CAMERAS, ranges)
+    views.check_views(IMAGES, np.where(np.arange(4)[:, None, None] == 1, 0, CAMERAS), ranges)
     corners = np.array(np.meshgrid(*[(-0.5, 0.5)] * 3)).reshape(3, -1).T
     pixels, depth = pinhole.projected(many, corners)
     assert depth.min() > 0.3 and pixels.min() > -20 and pixels.max() < 84
@@ -93,7 +93,7 @@ def test_a_camera_that_the_others_disagree_with_is_named():
     rod = Solid((Part("box", (0.5, 0.03, 0.03)),))
     cameras = np.stack([pinhole.orbit(50 * i, 15, 2, 70, 64) for i in range(4)])
     images = raycast.render(rod, cameras, 64)[0].astype("f4")
-    scene.check_views(images, cameras)
+    views.check_views(images, cameras)
     rolled = cameras.copy()
     rolled[2] = pinhole.orbit(100, 15, 2, 70, 64, roll=90)
     images[2] = raycast.render(Solid((Part("sphere", (0.05,), (0, 0.45, 0)),)), rolled[2:3], 64)[0]
@@ -121,7 +121,7 @@ def test_the_range_that_a_model_was_trained_for_is_held():
     said = refused(camera_ranges=narrow)
     assert said.startswith("cameras[0]: has a ") and "as the model was trained for" in said
     near = pinhole.orbit(10, 10, 1.7, 64, 64)
-    scene.check_views(raycast.render(BODY, near[None], 64)[0], near[None], narrow)
+    views.check_views(raycast.render(BODY, near[None], 64)[0], near[None], narrow)
 
 
 def test_facing_points_are_the_same_for_a_longer_lens_and_a_turned_camera():

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfzoo.errors import InputError
-from tfzoo.recon3d.scene import check_views
+from tfzoo.recon3d.views import check_views
 
 
 def checked(
@@ -24,7 +24,7 @@ def checked(
     Raises:
         InputError: a shape that does not fit, an object without views, too few views for the
             model, values that are not finite, or views that no model can make sense of: see
-            `tfzoo.recon3d.scene.check_views`.
+            `tfzoo.recon3d.views.check_views`.
     """
     size = model.image_size
     images, cameras, points = _array("images", images), _array("cameras", cameras), points

@@ -26,5 +26,5 @@ def test_real_images_are_nearer_to_real_ones_than_noise_is():
 
     x = load_digits().images[..., None].astype("float32").repeat(2, 1).repeat(2, 2) / 8 - 1
     noise = np.random.default_rng(0).uniform(-1, 1, (200, 16, 16, 1)).astype("float32")
-    found = quality.columns(noise, x[:400])
-    assert found["kid"] > 10 * abs(found["kid_floor"])
+    columns = quality.columns(noise, x[:400])
+    assert columns["kid"] > 10 * abs(columns["kid_floor"])

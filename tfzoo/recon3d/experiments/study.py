@@ -20,7 +20,7 @@ from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
 from tfzoo.recon3d.config import ReconstructionConfig
-from tfzoo.recon3d.experiments import plots
+from tfzoo.recon3d.experiments import lenses, plots
 from tfzoo.recon3d.hull import visual_hull
 
 HEADLINE = Headline(
@@ -34,7 +34,7 @@ HEADLINE = Headline(
 )
 """What README and the card quote."""
 
-PARTS = ("solids", "meshes", "varied")
+PARTS = ("solids", "meshes", "varied", "lenses")
 OURS, BASE = "unet, camera, mean+var", "global, world, mean"
 WIDE = "mean, twice as wide"
 ARMS = {
@@ -100,6 +100,8 @@ def main(argv: Sequence[str]) -> None:
         common = [f"data.path={words.meshes}", f"data.unseen=[{','.join(held)}]"]
         common += [f"epochs={words.mesh_epochs}", *words.overrides]
         compare("recon3d/meshes", names, common, seeds, output / "meshes")
+    if "lenses" in parts:
+        lenses.run(output / "lenses")
     print(f"written to {output}")
 
 
