@@ -57,7 +57,8 @@ def main(argv: Sequence[str]) -> None:
     check(not words.overrides, "key=value", words.overrides, "for the task long_tail alone")
     chosen = tasks.embedded() | tasks.by_path(words.mnist, words.cifar, words.omniglot)
     for name in filter(None, words.tasks.split(",")):
-        check(name in chosen, "--tasks", name, f"some of {', '.join(chosen)}")
+        allowed = f"some of {', '.join(chosen)}; paths of data add more (--help)"
+        check(name in chosen, "--tasks", name, allowed)
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}
     if words.choose:

@@ -49,7 +49,8 @@ def main(argv: Sequence[str]) -> None:
         check(part in every, "--parts", part, f"some of {', '.join(every)}")
     chosen = tasks.embedded() | tasks.by_path(words.mammography, words.mnist, words.cifar)
     for name in filter(None, words.tasks.split(",")):
-        check(name in chosen, "--tasks", name, f"some of {', '.join(chosen)}")
+        allowed = f"some of {', '.join(chosen)}; paths of data add more (--help)"
+        check(name in chosen, "--tasks", name, allowed)
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}
     output = Path(words.output or "studies/metricopt")
