@@ -106,14 +106,14 @@ def against_all(
     from scipy import stats
 
     lines = [f"| {ours} against | difference | p, adjusted | verdict |", "|---|---|---|---|"]
-    found = [paired(rows, ours, other, metric) for other in others]
+    differences = [paired(rows, ours, other, metric) for other in others]
     ps = []
-    for difference in found:
+    for difference in differences:
         error = difference.half / stats.t.ppf(0.975, max(difference.count - 1, 1))
         some = difference.count > 1 and error > 0
         size = abs(difference.mean) / error if some else 0.0
         ps.append(float(2 * stats.t.sf(size, difference.count - 1)) if some else 1.0)
-    for other, difference, p in zip(others, found, holm(ps), strict=True):
+    for other, difference, p in zip(others, differences, holm(ps), strict=True):
         says = "no difference shown"
         if p < 0.05:
             says = "better" if (difference.mean > 0) == more else "worse"

@@ -31,8 +31,8 @@ def by_scorer(y_true: ArrayLike, y_pred: ArrayLike, scorer: str, threshold: floa
     """
     from sklearn.metrics import get_scorer
 
-    found = get_scorer(scorer)
-    return found(*_estimated(getattr(found, "_score_func", None), y_true, y_pred, threshold))
+    estimate = get_scorer(scorer)
+    return estimate(*_estimated(getattr(estimate, "_score_func", None), y_true, y_pred, threshold))
 
 
 @serializable("metrics")
