@@ -219,3 +219,16 @@ def test_no_file_is_left_behind():
     for folder in (ROOT / "tfzoo").rglob("*"):
         if folder.is_dir() and folder.name not in ("__pycache__", "weights"):
             assert any(folder.rglob("*.py")), folder
+
+
+@pytest.mark.parametrize("part", ["tfzoo", "tfzoo_cli", "tests", "tools"])
+def test_names_say_what_a_value_is(part):
+    vague, bound = {"found", "made"}, []
+    for path in sorted((ROOT / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Name(id=name, ctx=ast.Store()) if name in vague:
+                    bound.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                case ast.arg(arg=name) | ast.alias(asname=name) if name in vague:
+                    bound.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not bound, "name what the value holds, in place of found or made"

@@ -42,12 +42,12 @@ def moved(layer, x=X):
 def test_decoding_equals_the_parallel_form(name, jit):
     layer = moved(CAUSAL[name]())
     step = tf.function(layer.decode_step, jit_compile=jit)
-    state, found = layer.initial_state(2), []
+    state, decoded = layer.initial_state(2), []
     shapes = [tuple(v.shape) for v in tf.nest.flatten(state)]
     for t in range(X.shape[1]):
         y, state = step(X[:, t], state, tf.constant(t))
-        found.append(y.numpy())
-    np.testing.assert_allclose(np.stack(found, 1), layer(X), rtol=0, atol=2e-6)
+        decoded.append(y.numpy())
+    np.testing.assert_allclose(np.stack(decoded, 1), layer(X), rtol=0, atol=2e-6)
     assert [tuple(v.shape) for v in tf.nest.flatten(state)] == shapes
 
 
@@ -55,12 +55,12 @@ def test_decoding_equals_the_parallel_form(name, jit):
 def test_decoding_is_finite_and_equal_under_huge_keys(key):
     layer = moved(AFTLocal(12, window=3, bias_dim=3, causal=True))
     x = X * key
-    state, found = layer.initial_state(2), []
+    state, decoded = layer.initial_state(2), []
     for t in range(x.shape[1]):
         y, state = layer.decode_step(x[:, t], state, t)
-        found.append(ops.convert_to_numpy(y))
+        decoded.append(ops.convert_to_numpy(y))
     expected = ops.convert_to_numpy(layer(x))
-    np.testing.assert_allclose(np.stack(found, 1), expected, rtol=2e-4, atol=2e-4 * key)
+    np.testing.assert_allclose(np.stack(decoded, 1), expected, rtol=2e-4, atol=2e-4 * key)
 
 
 def test_a_layer_is_its_projections_around_the_operation():
@@ -73,11 +73,11 @@ def test_a_layer_is_its_projections_around_the_operation():
 
 def test_conv_starts_as_simple_with_a_key_a_head():
     layer = AFTConv1D(2, 5)
-    found = layer(X)
+    outputs = layer(X)
     q, k, v = (d(X) for d in (layer.query_dense, layer.key_dense, layer.value_dense))
     assert k.shape[-1] == 2
     expected = layer.output_dense(aft_simple(q, ops.repeat(k, 2, -1), v))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-6)
 
 
 def test_kernels_are_normalised_by_head():

@@ -58,13 +58,13 @@ def test_logits_depend_on_the_past_only(variant):
 def test_greedy_generation_follows_the_parallel_logits(variant):
     model = language_model(variant)
     prompt = np.array([[3, 1, 4], [1, 5, -1]], np.int32)
-    found = model.generate(prompt, [5, 20], [0.0, 0.0], [0, 0]).numpy()
-    assert found.shape == (2, 10)
+    generated = model.generate(prompt, [5, 20], [0.0, 0.0], [0, 0]).numpy()
+    assert generated.shape == (2, 10)
     for row, (start, added) in enumerate(([[3, 1, 4], 5], [[1, 5], 8])):  # 20 is cut to fit
         tokens = list(start)
         for _ in range(added):
             tokens.append(int(model(np.array([tokens]))[0, -1].numpy().argmax()))
-        assert found[row].tolist() == tokens[len(start) :] + [-1] * (10 - added)
+        assert generated[row].tolist() == tokens[len(start) :] + [-1] * (10 - added)
 
 
 def test_each_row_is_drawn_from_its_own_seed():
@@ -85,8 +85,8 @@ def test_draws_have_the_model_distribution():
     ones = tf.ones([count])
     drawn = tf.function(model.generate)(prompt, ones, ones, tf.range(count)).numpy()[:, 0]
     expected = tf.nn.softmax(model(prompt[:1])[0, -1]).numpy()
-    found = np.bincount(drawn, minlength=11) / count
-    assert np.abs(found - expected).max() < 4 * math.sqrt(0.25 / count)
+    frequencies = np.bincount(drawn, minlength=11) / count
+    assert np.abs(frequencies - expected).max() < 4 * math.sqrt(0.25 / count)
 
 
 def test_an_empty_prompt_is_a_newline():
@@ -113,9 +113,9 @@ def test_images_are_predicted_sub_pixel_by_sub_pixel():
 
 def test_samples_are_images_that_follow_from_their_seed():
     model = moved(AFTImageModel((2, 2, 1), 3, 4, 1, window=2, bias_dim=2))
-    found = model.sample(tf.constant([1, 2, 1])).numpy()
-    assert found.shape == (3, 2, 2, 1) and found.min() >= 0 and found.max() < 3
-    np.testing.assert_array_equal(found[0], found[2])
+    images = model.sample(tf.constant([1, 2, 1])).numpy()
+    assert images.shape == (3, 2, 2, 1) and images.min() >= 0 and images.max() < 3
+    np.testing.assert_array_equal(images[0], images[2])
     # the chance of a whole image, from its logits, is how often it is drawn
     count = 3000
     drawn = tf.function(model.sample)(tf.range(count)).numpy().reshape(count, -1)
@@ -124,8 +124,8 @@ def test_samples_are_images_that_follow_from_their_seed():
     log = tf.nn.log_softmax(model(images.reshape(81, 2, 2, 1))).numpy().reshape(81, 4, 3)
     chance = np.exp(np.take_along_axis(log, images[..., None], -1)[..., 0].sum(1))
     assert chance.sum() == pytest.approx(1, abs=1e-4)
-    found = np.bincount(code, minlength=81) / count
-    assert np.abs(found - chance).max() < 5 * math.sqrt(0.25 / count)
+    frequencies = np.bincount(code, minlength=81) / count
+    assert np.abs(frequencies - chance).max() < 5 * math.sqrt(0.25 / count)
 
 
 def test_bits_of_a_uniform_model_are_the_logarithm():

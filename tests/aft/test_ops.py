@@ -29,10 +29,10 @@ KEYS = {
 }
 
 
-def close(found, expected, tolerance=1e-5):
-    found = ops.convert_to_numpy(found)
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+def close(actual, expected, tolerance=1e-5):
+    actual = ops.convert_to_numpy(actual)
+    assert np.isfinite(actual).all()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
 
 
 @functools.cache
@@ -165,8 +165,8 @@ def test_gradients_are_those_of_the_equation(name, causal, scale, jit):
     expected = gradients(
         lambda k, v, w: naive(k, v, w * near, causal), *(tf.cast(a, tf.float64) for a in x)
     )
-    found = tf.function(lambda *x: gradients(forms[name], *x), jit_compile=jit)(*x)
-    for a, b in zip(found, expected, strict=True):
+    actual = tf.function(lambda *x: gradients(forms[name], *x), jit_compile=jit)(*x)
+    for a, b in zip(actual, expected, strict=True):
         assert np.isfinite(a.numpy()).all()
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=0, atol=1e-5)
 
@@ -198,12 +198,12 @@ def test_half_precision_keeps_its_dtype_and_stays_finite(keys, causal):
     given = [ops.convert_to_numpy(ops.cast(x, "float32")) for x in (q, k, v, w)]
     for window in (None, 3, 40):
         if window is None:
-            found = aft_full(q, k, v, w, causal)
+            outputs = aft_full(q, k, v, w, causal)
         else:
-            found = aft_local(q, k, v, w, window, causal)
-        assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+            outputs = aft_local(q, k, v, w, window, causal)
+        assert keras.backend.standardize_dtype(outputs.dtype) == "bfloat16"
         bias = given[3] * (1 if window is None else ref.near(T, window))
-        close(ops.cast(found, "float32"), ref.aft(*given[:3], bias, causal), 0.02)
+        close(ops.cast(outputs, "float32"), ref.aft(*given[:3], bias, causal), 0.02)
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,10 @@ PAPER = {
 @pytest.mark.parametrize("name", PAPER)
 def test_the_papers_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     if name == "aft/cifar10":
-        found = Mocked("cifar10", (32, 32, 3), 10, ["train", "test"])
+        mocked = Mocked("cifar10", (32, 32, 3), 10, ["train", "test"])
     else:
-        found = Mocked("imagenet2012", (None, None, 3), 1000, ["train", "validation", "test"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+        mocked = Mocked("imagenet2012", (None, None, 3), 1000, ["train", "validation", "test"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     metrics = trained(name, tmp_path, *PAPER[name], "batch_size=8", "steps_per_epoch=2")
     assert metrics["count"] > 0
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["parameters"] > 0

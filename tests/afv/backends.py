@@ -23,25 +23,25 @@ def compute():
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, (3, 16, 16, 1)).astype("float32")
     o, p = rng.normal(size=(2, 3, 1)), rng.uniform(size=(2, 4, 5)).astype("float32")
-    found = {"pixels": to_network(np.abs(x[:, :14, :14]), 16, 0.5, 0.5)}
+    results = {"pixels": to_network(np.abs(x[:, :14, :14]), 16, 0.5, 0.5)}
     for head in ("sigmoid", "logit", "experts"):
         model = filled(make_discriminator(16, 1, 2, head, 3))
-        found[head] = model(x, training=False)
-        found[f"{head} training"] = model(x, training=True)
+        results[head] = model(x, training=False)
+        results[f"{head} training"] = model(x, training=True)
     gan = filled(EnergyGAN(16, 1, 2, latent=3, seed=0))
-    found["generated"] = gan.generate(rng.normal(size=(2, 3)).astype("float32"))
-    found["energy"] = gan(x)
+    results["generated"] = gan.generate(rng.normal(size=(2, 3)).astype("float32"))
+    results["energy"] = gan(x)
     for name in objectives.OBJECTIVES:
         real, fake = p if name == "vgan" else o
-        found[f"{name} d"] = objectives.discriminator_loss(name, real, fake)
-        found[f"{name} g"] = objectives.generator_loss(name, fake)
-    found["hinge"] = OneVsAllSquaredHinge()(np.eye(5)[:4], p[0])
+        results[f"{name} d"] = objectives.discriminator_loss(name, real, fake)
+        results[f"{name} g"] = objectives.generator_loss(name, fake)
+    results["hinge"] = OneVsAllSquaredHinge()(np.eye(5)[:4], p[0])
     for name, layer in (("conv", SNConv2D(4, 3, strides=2)), ("dense", SNDense(4))):
         layer(x)
         filled(layer)
-        found[name] = layer(x, training=True)
-        found[f"{name} u"] = layer.u
-    return {name: keras.ops.convert_to_numpy(value) for name, value in found.items()}
+        results[name] = layer(x, training=True)
+        results[f"{name} u"] = layer.u
+    return {name: keras.ops.convert_to_numpy(value) for name, value in results.items()}
 
 
 if __name__ == "__main__":

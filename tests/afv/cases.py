@@ -31,11 +31,11 @@ def fitted(**options):
 
 
 def classifier():
-    made = AFVClassifier(
+    model = AFVClassifier(
         fitted(), make_generator(16, 1, 2, 3), 3, (16, 16, 1), 0.0, 1.0, use_bias=True
     )
-    made.kernel.assign(0.1 * np.random.default_rng(0).normal(size=made.kernel.shape))
-    return made
+    model.kernel.assign(0.1 * np.random.default_rng(0).normal(size=model.kernel.shape))
+    return model
 
 
 CASES = {

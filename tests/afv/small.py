@@ -30,5 +30,5 @@ def discriminator(head="sigmoid", width=3, channels=1, seed=0, blocks=1):
 
 
 def vectorizer(n=64, **options):
-    made = FisherVectorizer(discriminator(), **options)
-    return made.adapt(images(n, seed=7))
+    fisher = FisherVectorizer(discriminator(), **options)
+    return fisher.adapt(images(n, seed=7))

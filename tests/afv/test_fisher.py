@@ -143,15 +143,15 @@ def test_distances_and_their_symmetries(fitted):
 def test_similarity_is_the_official_codes_with_its_floor(fitted):
     fv = fitted
     x = small.images(50, seed=3)
-    found = fv.similarity(x)
+    result = fv.similarity(x)
     g = fv.gradients(x).numpy()
     sigma = fv.deviation().numpy()
     alive = fv.whitening().numpy() > 0
     apart = np.mean((g.mean(0) - fv.mean)[alive] ** 2 / (sigma[alive] ** 2 + 1e-12))
-    assert found.distance == pytest.approx(apart, rel=1e-2)
-    assert found.similarity == pytest.approx(np.exp(-10 * found.distance))
-    assert found.floor == pytest.approx(1 / 50 + 1 / 64) and found.count == 50
-    assert 0.3 < found.distance / found.floor < 3  # the same distribution
+    assert result.distance == pytest.approx(apart, rel=1e-2)
+    assert result.similarity == pytest.approx(np.exp(-10 * result.distance))
+    assert result.floor == pytest.approx(1 / 50 + 1 / 64) and result.count == 50
+    assert 0.3 < result.distance / result.floor < 3  # the same distribution
 
 
 def test_the_unbiased_distance_has_mean_zero():
@@ -173,8 +173,8 @@ def test_vectors_do_not_see_shifts_and_scales_of_d():
     for function in (lambda d: d + 3.0, lambda d: 2.5 * d):
         model = small.discriminator("logit")
         changed = keras.Model(model.inputs, function(model.outputs[0]))
-        found = FisherVectorizer(changed, copy=False).adapt(small.images(64, seed=7)).vector(x)
-        np.testing.assert_allclose(found, plain, rtol=1e-2, atol=1e-3)
+        vectors = FisherVectorizer(changed, copy=False).adapt(small.images(64, seed=7)).vector(x)
+        np.testing.assert_allclose(vectors, plain, rtol=1e-2, atol=1e-3)
 
 
 class Rescaled(keras.layers.Layer):
@@ -194,11 +194,11 @@ class Rescaled(keras.layers.Layer):
 def test_vectors_do_not_see_a_rescaling_of_parameters():
     rng = np.random.default_rng(0)
     fake, real = (rng.normal(size=(n, 4)).astype("float32") for n in (50, 5))
-    found = []
+    vectors = []
     for c in (np.ones(4), np.array([0.1, 1, 3, 20])):
         model = keras.Sequential([keras.Input((4,)), Rescaled(c.astype("float32"))])
-        found.append(FisherVectorizer(model, copy=False, official=True).adapt(fake).vector(real))
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-4)
+        vectors.append(FisherVectorizer(model, copy=False, official=True).adapt(fake).vector(real))
+    np.testing.assert_allclose(vectors[1], vectors[0], rtol=1e-4, atol=1e-4)
 
 
 def test_dead_coordinates_are_masked_and_reported():
@@ -274,21 +274,21 @@ def test_wrong_input(match, call, fitted):
 
 def test_folded_first_statistics_are_of_the_sketch():
     model, x = small.discriminator(), small.images(40)
-    made = FisherVectorizer(model, projection=32, fold_first=True).adapt(x)
-    variables = made.gradients.variables
-    rows = sketch(PerExampleGradients(made.discriminator, variables)(x), 32).numpy()
-    assert made.size == made.features == 32
-    np.testing.assert_allclose(made.mean, rows.mean(0), rtol=1e-3, atol=1e-4)
-    np.testing.assert_allclose(made.transform(x).std(0), 1, rtol=1e-3)
-    assert made.distance(x[:20], x[20:]) > 0
+    vectorizer = FisherVectorizer(model, projection=32, fold_first=True).adapt(x)
+    variables = vectorizer.gradients.variables
+    rows = sketch(PerExampleGradients(vectorizer.discriminator, variables)(x), 32).numpy()
+    assert vectorizer.size == vectorizer.features == 32
+    np.testing.assert_allclose(vectorizer.mean, rows.mean(0), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(vectorizer.transform(x).std(0), 1, rtol=1e-3)
+    assert vectorizer.distance(x[:20], x[20:]) > 0
     with pytest.raises(ValueError, match="needs a projection"):
         FisherVectorizer(model, fold_first=True)
 
 
 def test_parameters_by_patterns_of_their_paths():
     model = small.discriminator(blocks=2)
-    made = FisherVectorizer(model, parameters=["block_2_*/kernel", "head/*"])
-    paths = [v.path for v in made.gradients.variables]
+    vectorizer = FisherVectorizer(model, parameters=["block_2_*/kernel", "head/*"])
+    paths = [v.path for v in vectorizer.gradients.variables]
     assert len(paths) == 5 and all("block_2" in p or "head" in p for p in paths)
     with pytest.raises(ValueError, match="parameters='bloc': fits no weight; they are block_1"):
         FisherVectorizer(model, parameters="bloc")

@@ -20,15 +20,15 @@ def loop(model, images, variables=None):
     for image in images:
         with tf.GradientTape() as tape:
             y = model(image[None], training=False)
-        found = tape.gradient(y, values, unconnected_gradients="zero")
-        rows.append(np.concatenate([tf.convert_to_tensor(g).numpy().ravel() for g in found]))
+        gradients = tape.gradient(y, values, unconnected_gradients="zero")
+        rows.append(np.concatenate([tf.convert_to_tensor(g).numpy().ravel() for g in gradients]))
     return np.stack(rows)
 
 
-def close(found, expected, rtol=1e-5):
+def close(actual, expected, rtol=1e-5):
     scale = np.abs(expected).max()
     assert scale > 0
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=rtol * scale)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=rtol * scale)
 
 
 @pytest.mark.parametrize("head", ["sigmoid", "logit", "experts"])

@@ -23,7 +23,7 @@ def test_folded_features_of_twenty_million_parameters_fit_in_memory(record_prope
     model = keras.applications.ResNet50V2(
         weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None
     )
-    made = FisherVectorizer(
+    vectorizer = FisherVectorizer(
         energy(model),
         projection=1024,
         fold_first=True,
@@ -31,11 +31,11 @@ def test_folded_features_of_twenty_million_parameters_fit_in_memory(record_prope
         memory=GIB,
         copy=False,
     )
-    parameters = sum(made.gradients.sizes)
-    assert parameters > 23e6 and made.size == 1024 and made.gradients.slow_layers == []
+    parameters = sum(vectorizer.gradients.sizes)
+    assert parameters > 23e6 and vectorizer.size == 1024 and vectorizer.gradients.slow_layers == []
     x = np.random.default_rng(0).uniform(-1, 1, (20, 64, 64, 3)).astype("float32")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    features = made.adapt(x[:16]).transform(x[16:])
+    features = vectorizer.adapt(x[:16]).transform(x[16:])
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
     print(f"{parameters:,} parameters, 20 images: {grown:.2f} GiB more than the network's own")
     record_property("gib", round(grown, 2))

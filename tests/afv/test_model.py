@@ -78,9 +78,9 @@ def shallow():
 
 def gan(**options):
     keras.utils.set_random_seed(0)
-    made = EnergyGAN(16, 1, 4, latent=8, seed=0, **options)
-    made.compile()
-    return made
+    model = EnergyGAN(16, 1, 4, latent=8, seed=0, **options)
+    model.compile()
+    return model
 
 
 @pytest.mark.parametrize(
@@ -88,62 +88,62 @@ def gan(**options):
     [("lsgan", "sigmoid"), ("lsgan", "logit"), ("hinge", None), ("vgan", None)],
 )
 def test_a_step_moves_both_networks_and_the_average_follows(objective, head, shallow):
-    made = gan(objective=objective, head=head, mcmc_weight=0.5, mcmc_noise=0.1)
-    before = [w.numpy() for w in made.average.weights]
-    moved = [w.numpy() for w in made.discriminator.trainable_weights]
-    made.fit(small.images(32), batch_size=32, verbose=0)
-    pairs = zip(made.average.weights, made.generator.weights, before, strict=True)
+    model = gan(objective=objective, head=head, mcmc_weight=0.5, mcmc_noise=0.1)
+    before = [w.numpy() for w in model.average.weights]
+    moved = [w.numpy() for w in model.discriminator.trainable_weights]
+    model.fit(small.images(32), batch_size=32, verbose=0)
+    pairs = zip(model.average.weights, model.generator.weights, before, strict=True)
     for mine, theirs, old in pairs:
         expected = 0.9 * old + 0.1 * theirs.numpy() if theirs.trainable else theirs.numpy()
         np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-6)
-    now = made.discriminator.trainable_weights
+    now = model.discriminator.trainable_weights
     still = [b.path for a, b in zip(moved, now, strict=True) if np.abs(a - b).max() == 0]
     # inside both margins the hinge's pulls on the last bias cancel
     assert still == (["head/bias"] if objective == "hinge" else [])
-    found = made.evaluate(small.images(8), verbose=0, return_dict=True)
-    assert set(found) == {"loss", "d_loss", "g_loss", "d_real", "d_fake"}
-    assert found["loss"] == pytest.approx(found["d_loss"] + found["g_loss"], rel=1e-4)
+    losses = model.evaluate(small.images(8), verbose=0, return_dict=True)
+    assert set(losses) == {"loss", "d_loss", "g_loss", "d_real", "d_fake"}
+    assert losses["loss"] == pytest.approx(losses["d_loss"] + losses["g_loss"], rel=1e-4)
 
 
 def test_d_learns_what_is_real(shallow):
-    made = gan(objective="hinge")
+    model = gan(objective="hinge")
     rng = np.random.default_rng(0)
     x = np.sign(np.linspace(-1, 1, 16))[None, :, None, None] + 0.1 * rng.normal(
         size=(256, 16, 16, 1)
     )
-    made.compile(make_adam(4e-3), make_adam(1e-5))
-    logs = made.fit(x, batch_size=32, epochs=3, verbose=0).history
+    model.compile(make_adam(4e-3), make_adam(1e-5))
+    logs = model.fit(x, batch_size=32, epochs=3, verbose=0).history
     assert logs["d_real"][-1] > logs["d_fake"][-1] + 0.5
 
 
 def test_compile_state_and_average_survive_saving(tmp_path, shallow):
-    made, x = gan(ema=0.8), small.images(64)
-    made.compile(make_adam(1e-3, [1, 5]), make_adam(2e-3), jit_compile=False)
-    made.fit(x, batch_size=32, verbose=0)
-    made.calibrate(4, 16)
-    made.save(tmp_path / "gan.keras")
+    model, x = gan(ema=0.8), small.images(64)
+    model.compile(make_adam(1e-3, [1, 5]), make_adam(2e-3), jit_compile=False)
+    model.fit(x, batch_size=32, verbose=0)
+    model.calibrate(4, 16)
+    model.save(tmp_path / "gan.keras")
     again = keras.models.load_model(tmp_path / "gan.keras")
-    z = made.latents(4, 1)
+    z = model.latents(4, 1)
     np.testing.assert_array_equal(z, again.latents(4, 1))
-    np.testing.assert_allclose(made.generate(z), again.generate(z), atol=1e-6)
+    np.testing.assert_allclose(model.generate(z), again.generate(z), atol=1e-6)
     assert float(again.optimizer._learning_rate(1)) == pytest.approx(5e-4)
     assert int(again.g_optimizer.iterations) == 2
-    for a, b in zip(made.optimizer_variables, again.optimizer_variables, strict=True):
+    for a, b in zip(model.optimizer_variables, again.optimizer_variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-    again.seed_generator.state.assign(made.seed_generator.state)  # Keras's files have none
-    logs = [m.fit(x, batch_size=32, shuffle=False, verbose=0).history for m in (made, again)]
+    again.seed_generator.state.assign(model.seed_generator.state)  # Keras's files have none
+    logs = [m.fit(x, batch_size=32, shuffle=False, verbose=0).history for m in (model, again)]
     assert logs[0]["loss"] == pytest.approx(logs[1]["loss"], rel=1e-4)
 
 
 def test_calibration_measures_the_average_generators_statistics():
-    made = gan()
-    made.calibrate(8, 64)
-    norm = made.average.get_layer("g_block_1_norm_1")
-    inside = keras.Model(made.average.inputs[0], norm.input)
-    values = inside(made.latents(512, 0)).numpy().reshape(-1, 4)
+    model = gan()
+    model.calibrate(8, 64)
+    norm = model.average.get_layer("g_block_1_norm_1")
+    inside = keras.Model(model.average.inputs[0], norm.input)
+    values = inside(model.latents(512, 0)).numpy().reshape(-1, 4)
     np.testing.assert_allclose(norm.moving_mean, values.mean(0), rtol=0.02, atol=1e-3)
     np.testing.assert_allclose(norm.moving_variance, values.var(0), rtol=0.05)
-    assert not made.average.trainable_weights and norm.momentum == 0.9
+    assert not model.average.trainable_weights and norm.momentum == 0.9
 
 
 @pytest.mark.parametrize(("policy", "jit"), [slow(("mixed_float16", False)), ("float32", True)])
@@ -157,9 +157,9 @@ def test_training_under_xla_and_mixed_precision(policy, jit, shallow):
 
 def test_pixels():
     x = np.arange(28 * 28, dtype="float32").reshape(1, 28, 28, 1)
-    found = to_network(x, 16, 0.0, 1000.0).numpy()
+    pixels = to_network(x, 16, 0.0, 1000.0).numpy()
     padded = np.pad(x[0, :, :, 0], 2).reshape(16, 2, 16, 2).mean((1, 3)) / 1000
-    np.testing.assert_allclose(found[0, :, :, 0], padded, rtol=1e-5)
+    np.testing.assert_allclose(pixels[0, :, :, 0], padded, rtol=1e-5)
     np.testing.assert_allclose(to_network(x, 32, 0.0, 1e3)[0, 2:30, 2:30], x[0] / 1e3, rtol=1e-6)
     eight = np.arange(64.0).reshape(1, 8, 8, 1)
     np.testing.assert_allclose(to_network(eight, 16, 32, 32)[0, ::2, 1::2], eight[0] / 32 - 1)

@@ -75,12 +75,12 @@ def test_outputs_vectors_and_similarity_are_the_official_codes(tmp_path):
     for image in channels_first:
         with tf.GradientTape() as tape:
             y = executed(state | arrays, image[None])
-        found = tape.gradient(y, [arrays[k] for k in order])
+        gradients = tape.gradient(y, [arrays[k] for k in order])
         rows.append(
             dict(
                 zip(
                     order,
-                    (ours(k, g.numpy()) for k, g in zip(order, found, strict=True)),
+                    (ours(k, g.numpy()) for k, g in zip(order, gradients, strict=True)),
                     strict=True,
                 )
             )
@@ -98,8 +98,8 @@ def test_outputs_vectors_and_similarity_are_the_official_codes(tmp_path):
     g = np.stack([np.concatenate([row[n] for n in names]) for row in rows]).astype("float64")
     mean, var = g[:20].mean(0), g[:20].var(0)
     expected = (g[20:] - mean) / (np.sqrt(var) + 1e-6)
-    found = vectorizer.vector(x[20:]).numpy()
-    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    vectors = vectorizer.vector(x[20:]).numpy()
+    assert np.abs(vectors - expected).max() <= 1e-4 * np.abs(expected).max()
     distance = np.mean((g[20:].mean(0) - mean) ** 2 / (var + 1e-12))
     assert vectorizer.similarity(x[20:]).distance == pytest.approx(distance, rel=1e-4)
 

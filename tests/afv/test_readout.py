@@ -20,22 +20,24 @@ small = load_module("afv/small.py")
 
 
 def classifier(stride=1, **options):
-    made = AFVClassifier(small.vectorizer(stride=stride), None, 3, (16, 16, 1), 0.0, 1.0, **options)
+    model = AFVClassifier(
+        small.vectorizer(stride=stride), None, 3, (16, 16, 1), 0.0, 1.0, **options
+    )
     rng = np.random.default_rng(0)
-    made.kernel.assign(rng.normal(size=made.kernel.shape))
-    made.bias.assign([0.1, 0.2, 0.3])
-    return made
+    model.kernel.assign(rng.normal(size=model.kernel.shape))
+    model.bias.assign([0.1, 0.2, 0.3])
+    return model
 
 
 @pytest.mark.parametrize("stride", [1, 4])
 def test_all_routes_give_the_same_scores(stride):
-    made, x = classifier(stride), small.images(4)
-    v = made.vectorizer.transform(x)
-    expected = v @ made.kernel.numpy() + made.bias.numpy()
+    model, x = classifier(stride), small.images(4)
+    v = model.vectorizer.transform(x)
+    expected = v @ model.kernel.numpy() + model.bias.numpy()
     for route in ROUTES:
-        made.route = route
-        np.testing.assert_allclose(made(x), expected, rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(made.predict_scores(x, 3), expected, rtol=1e-3, atol=1e-3)
+        model.route = route
+        np.testing.assert_allclose(model(x), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(model.predict_scores(x, 3), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_dual_ridge_is_primal_ridge():
@@ -63,12 +65,14 @@ def test_the_penalty_is_validations():
 
 
 def test_the_gram_matrix_block_by_block():
-    made, x = small.vectorizer(), small.images(7)
-    v = made.transform(x)
+    vectorizer, x = small.vectorizer(), small.images(7)
+    v = vectorizer.transform(x)
     expected = v @ v[:5].T
-    for memory in (2**31, 2 * 4 * made.features):
-        np.testing.assert_allclose(gram(made, x, x[:5], memory), expected, rtol=1e-3, atol=0.05)
-    np.testing.assert_allclose(gram(made, x), v @ v.T, rtol=1e-3, atol=0.05)
+    for memory in (2**31, 2 * 4 * vectorizer.features):
+        np.testing.assert_allclose(
+            gram(vectorizer, x, x[:5], memory), expected, rtol=1e-3, atol=0.05
+        )
+    np.testing.assert_allclose(gram(vectorizer, x), v @ v.T, rtol=1e-3, atol=0.05)
 
 
 def two_kinds(n, seed):
@@ -83,15 +87,15 @@ def two_kinds(n, seed):
 def test_ridge_and_hinge_learn():
     x, y = two_kinds(120, 0)
     held_x, held_y = two_kinds(60, 1)
-    made = AFVClassifier(small.vectorizer(), None, 2, (16, 16, 1), 0.0, 1.0)
-    found = made.fit_ridge(x, y, held_x, held_y)
-    assert found["validation_accuracy"] > 0.85
-    scores = made.predict_scores(held_x)
-    assert np.mean(scores.argmax(1) == held_y) == pytest.approx(found["validation_accuracy"])
-    p = made.probabilities(held_x).numpy()
+    model = AFVClassifier(small.vectorizer(), None, 2, (16, 16, 1), 0.0, 1.0)
+    metrics = model.fit_ridge(x, y, held_x, held_y)
+    assert metrics["validation_accuracy"] > 0.85
+    scores = model.predict_scores(held_x)
+    assert np.mean(scores.argmax(1) == held_y) == pytest.approx(metrics["validation_accuracy"])
+    p = model.probabilities(held_x).numpy()
     likelihood = np.log(p[np.arange(60), held_y]).mean()
-    assert likelihood > np.log(0.5) and float(made.sharpness) != 1
-    assert made.kernel.shape == (made.vectorizer.features, 2)
+    assert likelihood > np.log(0.5) and float(model.sharpness) != 1
+    assert model.kernel.shape == (model.vectorizer.features, 2)
 
     hinge = AFVClassifier(small.vectorizer(), None, 2, (16, 16, 1), 0.0, 1.0, use_bias=False)
     hinge.compile(keras.optimizers.Adam(1e-3), OneVsAllSquaredHinge(), metrics=["accuracy"])
@@ -113,34 +117,37 @@ def test_hinge_by_hand():
 def test_adopt_takes_a_gans_networks_over():
     with small.with_blocks(1):
         gan = EnergyGAN(16, 1, 3, latent=8, seed=0)
-    made = AFVClassifier(small.vectorizer(), make_generator(16, 1, 3, 8), 2, (16, 16, 1), 0.0, 1.0)
-    made.adopt(gan, samples=40, batch=16)
+    model = AFVClassifier(small.vectorizer(), make_generator(16, 1, 3, 8), 2, (16, 16, 1), 0.0, 1.0)
+    model.adopt(gan, samples=40, batch=16)
     x = small.images(3)
-    np.testing.assert_allclose(made.energy(x), gan.discriminator(x)[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(model.energy(x), gan.discriminator(x)[:, 0], rtol=1e-5)
     z = gan.latents(3, 9)
-    np.testing.assert_allclose(made.sample(z), gan.generate(z), rtol=1e-5)
-    assert made.vectorizer.moments.count == 40
+    np.testing.assert_allclose(model.sample(z), gan.generate(z), rtol=1e-5)
+    assert model.vectorizer.moments.count == 40
 
 
 def test_scikit_learn_takes_it():
     x, y = two_kinds(80, 0)
-    made = small.vectorizer()
-    steps = make_pipeline(FisherFeatures(made, normalise=True), LinearSVC())
+    vectorizer = small.vectorizer()
+    steps = make_pipeline(FisherFeatures(vectorizer, normalise=True), LinearSVC())
     grid = {"linearsvc__C": [0.1, 10], "fisherfeatures__stride": [1, 7]}
     search = GridSearchCV(steps, grid, cv=2).fit(x, y)
     assert search.best_score_ > 0.8
     first = search.best_estimator_[0]
-    assert first.vectorizer is made and first.transform(x[:2]).shape == (2, first.n_features_out_)
+    assert first.vectorizer is vectorizer and first.transform(x[:2]).shape == (
+        2,
+        first.n_features_out_,
+    )
     with pytest.raises(ValueError, match="stride=0"):
-        FisherFeatures(made, stride=0).fit(x)
+        FisherFeatures(vectorizer, stride=0).fit(x)
 
 
 def test_saved_and_loaded(tmp_path):
-    made, x = classifier(route="jvp"), small.images(3)
-    made.save(tmp_path / "c.keras")
+    model, x = classifier(route="jvp"), small.images(3)
+    model.save(tmp_path / "c.keras")
     again = keras.models.load_model(tmp_path / "c.keras")
     assert again.route == "jvp"
-    np.testing.assert_allclose(again(x), made(x), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(again(x), model(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +190,6 @@ def test_a_search_in_two_processes_ends_with_the_same_scores():
     middle = time.monotonic()
     two = GridSearchCV(steps, grid, cv=3, n_jobs=2).fit(x, y)
     print(f"one job {middle - start:.1f} s, two {time.monotonic() - middle:.1f} s")
-    found, expected = (search.cv_results_["mean_test_score"] for search in (two, one))
-    np.testing.assert_allclose(found, expected, atol=0.06)
+    actual, expected = (search.cv_results_["mean_test_score"] for search in (two, one))
+    np.testing.assert_allclose(actual, expected, atol=0.06)
     assert time.monotonic() - middle < 120

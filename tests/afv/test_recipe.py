@@ -78,10 +78,10 @@ def test_the_distance_is_an_export_of_its_own(run, tmp_path):
     loaded = load(export_distance(model, tmp_path / "distance"))
     rng = np.random.default_rng(0)
     x, y = (tf.constant(rng.integers(0, 17, (n, 8, 8, 1)), tf.float32) for n in (9, 5))
-    found = loaded.signatures["serving_default"](x=x, y=y)
+    answer = loaded.signatures["serving_default"](x=x, y=y)
     expected = model.vectorizer.distance(model.prepare(x), model.prepare(y))
-    assert float(found["distance"]) == pytest.approx(expected, rel=1e-3)
-    assert float(found["floor"]) == pytest.approx(1 / 9 + 1 / 5)
+    assert float(answer["distance"]) == pytest.approx(expected, rel=1e-3)
+    assert float(answer["floor"]) == pytest.approx(1 / 9 + 1 / 5)
     near = loaded.signatures["similarity"](x=x)
     assert float(near["distance"]) == pytest.approx(
         model.vectorizer.similarity(model.prepare(x)).distance, rel=1e-3
@@ -127,8 +127,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     ],
 )
 def test_the_papers_recipes_train_on_mocked_data(name, shape, tmp_path, monkeypatch):
-    found = Mocked(name.split("/")[1], shape, 10, ["train", "test"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked(name.split("/")[1], shape, 10, ["train", "test"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     small = ["batch_size=8", "steps_per_epoch=2", "readout.epochs=1", "readout.batch_size=8"]
     small += ["readout.samples=32", "readout.rate=0.001"]
     assert trained(name, tmp_path, *small)["count"] > 0
@@ -146,9 +146,9 @@ def test_augmentation_of_the_official_code():
     image = tf.reshape(tf.range(64.0), (8, 8, 1)) + 1
     seen = set()
     for i in range(40):
-        made = augmented(image, tf.constant([0, i]), "official", 8)
-        assert made.shape == (8, 8, 1)
-        inside = made.numpy()[1:-1, 1:-1, 0]  # what a crop by one pixel never loses
+        changed = augmented(image, tf.constant([0, i]), "official", 8)
+        assert changed.shape == (8, 8, 1)
+        inside = changed.numpy()[1:-1, 1:-1, 0]  # what a crop by one pixel never loses
         seen.add((np.sign(inside[0, 1] - inside[0, 0]), abs(inside[0, 1] - inside[0, 0])))
     assert seen >= {(1, 1), (-1, 1), (1, 8), (-1, 8)}
     plain = augmented(image, tf.constant([0, 0]), "none", 8)

@@ -39,27 +39,27 @@ def batch(seed, count=3, rows=8):
     [("vectorised", False), ("loop", True), slow(("vectorised", True)), slow(("loop", False))],
 )
 def test_children_are_the_separate_models(mode, jit):
-    made = []
+    networks = []
 
     def make():
-        made.append(network())
-        return made[-1]
+        networks.append(network())
+        return networks[-1]
 
     phi = np.array([[0, 0, 0], [0.5, -0.5, 0], [-1, 0, 1]], "float32")
     per_class = ClassWeightLoss(3, True, per="class")  # which counts no labels
     children = Children(make, per_class, keras.optimizers.Adam(0.05), 3, mode, jit_compile=jit)
-    for model, row in zip(made, phi, strict=True):
+    for model, row in zip(networks, phi, strict=True):
         loss = ClassWeightLoss(3, True, phi=row, per="class")
         model.compile(keras.optimizers.Adam(0.05), loss)
     for step in range(3):
         x, y = batch(step)
         losses = np.array(children.step(x, y, phi))
-        alone = [m.train_on_batch(a, b) for m, a, b in zip(made, x, y, strict=True)]
+        alone = [m.train_on_batch(a, b) for m, a, b in zip(networks, x, y, strict=True)]
         if step == 0:
             np.testing.assert_allclose(losses, alone, rtol=1e-4)
     x = batch(9)[0][0]
     said, other = children.predict([x[:5], x[5:]]), network()
-    for i, model in enumerate(made):
+    for i, model in enumerate(networks):
         np.testing.assert_allclose(said[i], model.predict(x, verbose=0), rtol=1e-3, atol=1e-4)
         children.write(i, other)
         np.testing.assert_allclose(other.predict(x, verbose=0), said[i], rtol=1e-4, atol=1e-5)

@@ -19,10 +19,10 @@ def floats(*shape, seed=0):
 def test_a_state_is_its_24_numbers_and_finite_without_history():
     history = np.zeros((5, 2, 10))
     history[:, 0, -2:], history[:, 1, -2:] = [2.0, 4.0], [1.0, 0.5]
-    found = states(history, 2, np.arange(5.0), 0.25)
-    assert found.shape == (5, STATE) == (5, 24)
-    np.testing.assert_allclose(found[3, 8:10], [2, 4])
-    np.testing.assert_allclose(found[3, 20:], [(4 - 3) / 3, (0.5 - 0.75) / 0.75, 3, 0.25])
+    state = states(history, 2, np.arange(5.0), 0.25)
+    assert state.shape == (5, STATE) == (5, 24)
+    np.testing.assert_allclose(state[3, 8:10], [2, 4])
+    np.testing.assert_allclose(state[3, 20:], [(4 - 3) / 3, (0.5 - 0.75) / 0.75, 3, 0.25])
     empty = states(np.zeros((5, 2, 10)), 0, np.zeros(5), 0.0)
     assert np.isfinite(empty).all() and not empty.any()
     assert np.isfinite(states(np.full((1, 2, 10), np.nan), 9, np.zeros(1), 0.0)).all()
@@ -73,9 +73,11 @@ def test_reinforce_is_the_exact_gradient_on_a_bandit():
     for baseline in (0.0, 0.5):  # which does not change the mean
         total = None
         for action in range(3):
-            found = controller.gradient(state, [action], [gains[action] - baseline], 1)
-            found = [p[action] * np.array(g) for g in found]
-            total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
+            weighted = controller.gradient(state, [action], [gains[action] - baseline], 1)
+            weighted = [p[action] * np.array(g) for g in weighted]
+            total = (
+                weighted if total is None else [a + b for a, b in zip(total, weighted, strict=True)]
+            )
         variables = controller.trainable_variables
         value = lambda: float(controller.probabilities(state)[0] @ gains)  # noqa: E731
         for v, g in zip(variables, total, strict=True):

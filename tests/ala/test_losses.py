@@ -33,9 +33,9 @@ def test_phi_i_gives_minus_p_over_one_plus_p_and_its_derivative():
     y, logits, p = batch()
     true = p[np.arange(len(y)), y]
     loss = CorrelationLoss(C)
-    found = np.array(loss.call(y, tf.constant(p)))
-    np.testing.assert_allclose(found, -true / (1 + true), rtol=1e-5)
-    assert (found > -0.5).all() and (found < 0).all()
+    values = np.array(loss.call(y, tf.constant(p)))
+    np.testing.assert_allclose(values, -true / (1 + true), rtol=1e-5)
+    assert (values > -0.5).all() and (values < 0).all()
     log_p = tf.constant(np.log(p))
     with tf.GradientTape() as tape:
         tape.watch(log_p)
@@ -170,15 +170,15 @@ def test_distance_mixture_starts_as_the_triplet_loss_and_mixes_after_its_equatio
 
     def expected(phi):
         mixed = [sum(w * 2 * (d / 2) ** k for w, k in zip(row, powers, strict=True)) for row in phi]
-        found = [
+        terms = [
             mixed[0][a, p] - mixed[1][a, n] + 0.2
             for a in range(7)
             for p in range(7)
             for n in range(7)
             if a != p and y[a] == y[p] and y[a] != y[n]
         ]
-        found = [v for v in found if v > 0]
-        return np.mean(found)
+        terms = [v for v in terms if v > 0]
+        return np.mean(terms)
 
     start = np.zeros((2, 5))
     start[:, 0] = 1
@@ -196,8 +196,8 @@ def test_focal_pairs_against_loops():
         near = sum(np.exp(s1 * (d[a, j] - 1)) for j in range(6) if j != a and y[j] == y[a])
         far = sum(np.exp(-s2 * (d[a, j] - 1)) for j in range(6) if y[j] != y[a])
         rows.append(np.log(1 + near) / s1 + np.log(1 + far) / s2)
-    found = FocalPairLoss(phi=[0.4, 1.8]).call(y, tf.constant(x))
-    np.testing.assert_allclose(found, rows, rtol=1e-4)
+    losses = FocalPairLoss(phi=[0.4, 1.8]).call(y, tf.constant(x))
+    np.testing.assert_allclose(losses, rows, rtol=1e-4)
     np.testing.assert_allclose(FocalPairLoss().phi, np.log(4), rtol=1e-6)
 
 

@@ -27,8 +27,8 @@ def trained(name, folder, *overrides, export=False):
 
 @pytest.mark.parametrize("children", [slow(1), 3])
 def test_digits_train_and_export(children, tmp_path):
-    found = trained("digits", tmp_path, *SHORT, f"ala.children={children}", export=children == 3)
-    assert set(found) == {"balanced_error", "accuracy", "count"} and found["count"] == 300
+    metrics = trained("digits", tmp_path, *SHORT, f"ala.children={children}", export=children == 3)
+    assert set(metrics) == {"balanced_error", "accuracy", "count"} and metrics["count"] == 300
     model = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(model.loss, ClassWeightLoss) and np.abs(np.array(model.loss.phi)).max() > 0
     controller = keras.models.load_model(tmp_path / "controller.keras")
@@ -79,8 +79,8 @@ def test_resumed_equals_uninterrupted(children, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_cifar_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
-    found = Mocked(name, (32, 32, 3), 10, ["train", "test", "train[:90%]", "train[90%:]"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked(name, (32, 32, 3), 10, ["train", "test", "train[:90%]", "train[90%:]"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     small = ["batch_size=8", "model.depth=8", "model.width=2", "ala.mode=loop", "epochs=1"]
     small += ["ala.children=2"] if name == "cifar10" else []
     small += ["ala.warmup_steps=1", "ala.steps_per_action=2", "ala.evaluations=1"]
@@ -97,8 +97,8 @@ def test_under_a_strategy(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["omniglot_recall", "sop", "cars196"])
 def test_retrieval_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
-    found = Mocked("cars196", (None, None, 3), 8, ["train", "test"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked("cars196", (None, None, 3), 8, ["train", "test"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     small = ["batch_size=4", "per_class=2", "model.image_size=16", "model.backbone=small"]
     small += ["model.weights=null", "train_classes=4", "validation_classes=2", "label=label"]
     small += ["report_k=[1,2]", "model.dim=8", "steps_per_epoch=4", "ala.children=1"]
@@ -113,8 +113,8 @@ def test_retrieval_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
 
 
 def test_batches_hold_several_of_each_class(monkeypatch):
-    found = Mocked("cars196", (8, 8, 3), 6, ["train", "test"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked("cars196", (8, 8, 3), 6, ["train", "test"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     words = ["batch_size=4", "per_class=2", "model.image_size=8", "train_classes=4"]
     words += ["validation_classes=1", "label=label"]
     resolved = runner.resolve("ala/omniglot_recall", words)
@@ -138,12 +138,12 @@ class Faces(Mocked):
         self.info.features = tfds.features.FeaturesDict({"image": image, "attributes": attributes})
 
     def as_dataset(self, split, decoders=None, **keywords):
-        found = super().as_dataset(split, decoders, **keywords)
+        dataset = super().as_dataset(split, decoders, **keywords)
 
         def turned(x):
             return {"image": x["image"], "attributes": {"Wearing_Hat": x["label"] > 0}}
 
-        return found.map(turned)
+        return dataset.map(turned)
 
 
 @pytest.mark.slow
@@ -151,8 +151,8 @@ def test_celeb_a_trains_on_mocked_data(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "builder", lambda config: Faces())
     small = ["batch_size=8", "model.depth=8", "model.width=2", "image_size=8"]
     small += ["ala.steps_per_action=3"]
-    found = trained("celeb_a", tmp_path, *SHORT, *small, "ala.warmup_steps=0")
-    assert found["count"] == 24
+    metrics = trained("celeb_a", tmp_path, *SHORT, *small, "ala.warmup_steps=0")
+    assert metrics["count"] == 24
     with pytest.raises(InputError, match="attribute='Bald': must be one of"):
         trained("celeb_a", tmp_path / "b", *SHORT, *small, "attribute=Bald")
 

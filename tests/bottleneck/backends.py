@@ -50,8 +50,8 @@ def compute():
     x1, x2 = points()
     results = {}
     for name, net in NETS.items():
-        found = both(lambda x, net=net: net.ntk(x, x2), x1)
-        results[f"{name} ntk"], results[f"{name} gradient"] = found
+        pair = both(lambda x, net=net: net.ntk(x, x2), x1)
+        results[f"{name} ntk"], results[f"{name} gradient"] = pair
     results["own ntk"] = NETS["relu"].ntk(x1)
     results["input gradient"] = NETS["erf"].input_gradient(x1, x2)[1]
     results["matrix"] = kernel_matrix(BLOCKWISE, x1, memory=1000)

@@ -27,16 +27,16 @@ SCALED = {"weight_scale": 1.2, "bias_scale": 0.4, "readout_scale": 0.7, "input_s
 
 def nets():
     """name -> arguments of `InfiniteMLP`; `of` names the net below."""
-    found = {}
+    settings = {}
     for activation in PHI:
         for depth in (1, 2, 3, 5):
-            found[f"{activation}{depth}"] = {"depth": depth, "activation": activation}
-            found[f"{activation}{depth}-scaled"] = {**found[f"{activation}{depth}"], **SCALED}
-    found["linear0"] = {"depth": 0, "input_scale": 1.1, "bias_scale": 0.3}
-    found["relu1-of-relu2"] = {"depth": 1, "of": "relu2"}
-    found["erf1-of-relu2"] = {"depth": 1, "activation": "erf", "of": "relu2"}
-    found["relu2-of-erf3-scaled"] = {"depth": 2, **SCALED, "of": "erf3-scaled"}
-    return found
+            settings[f"{activation}{depth}"] = {"depth": depth, "activation": activation}
+            settings[f"{activation}{depth}-scaled"] = {**settings[f"{activation}{depth}"], **SCALED}
+    settings["linear0"] = {"depth": 0, "input_scale": 1.1, "bias_scale": 0.3}
+    settings["relu1-of-relu2"] = {"depth": 1, "of": "relu2"}
+    settings["erf1-of-relu2"] = {"depth": 1, "activation": "erf", "of": "relu2"}
+    settings["relu2-of-erf3-scaled"] = {"depth": 2, **SCALED, "of": "erf3-scaled"}
+    return settings
 
 
 def layers(depth, activation="relu", weight_scale=None, bias_scale=0.0, readout_scale=None,

@@ -49,25 +49,25 @@ def test_blocks_are_the_whole(n1, n2, which):
     sides = {1: (1024,), 13: (1, 5), 37: (16,), 48: (16, 33), 65: (1024,)}[n1]
     for memory in [block_bytes(side, 5, 8, 2) for side in sides]:
         bound = {"memory": memory, "dtype": "float64"}
-        found = kernel_matrix(NET, x1, x2, which, **bound)
-        np.testing.assert_allclose(found, whole, atol=1e-12)
+        blocks = kernel_matrix(NET, x1, x2, which, **bound)
+        np.testing.assert_allclose(blocks, whole, atol=1e-12)
         times = kernel_times(NET, x1, x2, v, which, **bound)
         np.testing.assert_allclose(times, whole @ v, atol=1e-11)
         single = kernel_times(NET, x1, x2, v[:, 0], which, **bound)
         np.testing.assert_allclose(single, whole @ v[:, 0], atol=1e-11)
-        assert found.dtype == times.dtype == np.float64 and single.shape == (n1,)
-    found = kernel_matrix(NET, x1.astype("float32"), x2, which)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, whole, atol=1e-5 * np.abs(whole).max())
+        assert blocks.dtype == times.dtype == np.float64 and single.shape == (n1,)
+    blocks = kernel_matrix(NET, x1.astype("float32"), x2, which)
+    assert blocks.dtype == np.float32
+    np.testing.assert_allclose(blocks, whole, atol=1e-5 * np.abs(whole).max())
 
 
 def test_own_matrix_is_symmetric_and_exact_on_the_diagonal():
     x = normal(70, 5)
     x[40] = x[3]
-    found = kernel_matrix(NET, x, memory=block_bytes(32, 5, 4))
-    np.testing.assert_allclose(found, found.T, atol=1e-6)
-    np.testing.assert_array_equal(found[:32, 32:], found[32:, :32].T)
-    np.testing.assert_allclose(np.diag(found), NET.diagonal(x)[1], rtol=1e-6)
+    matrix = kernel_matrix(NET, x, memory=block_bytes(32, 5, 4))
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-6)
+    np.testing.assert_array_equal(matrix[:32, 32:], matrix[32:, :32].T)
+    np.testing.assert_allclose(np.diag(matrix), NET.diagonal(x)[1], rtol=1e-6)
 
 
 @pytest.mark.usefixtures("_plain")
@@ -95,8 +95,8 @@ def test_result_goes_to_a_memory_map(tmp_path):
     out = np.memmap(tmp_path / "k", "float32", "w+", shape=(33, 21))
     given = np.memmap(tmp_path / "x", "float64", "w+", shape=x1.shape)
     given[:] = x1
-    found = kernel_matrix(NET, given, x2, out=out, memory=block_bytes(16, 4, 4))
-    assert found is out
+    result = kernel_matrix(NET, given, x2, out=out, memory=block_bytes(16, 4, 4))
+    assert result is out
     out.flush()
     again = np.memmap(tmp_path / "k", "float32", "r", shape=(33, 21))
     np.testing.assert_allclose(again, NET.ntk(x1, x2), atol=1e-5)

@@ -67,11 +67,11 @@ def test_jacobian_against_finite_differences():
     x, y = data()
     problem = hybrid(ERF, x, y)
     state = moved(problem)
-    z, found = problem.features(state), problem.at(state).jacobian()
+    z, jacobian = problem.features(state), problem.at(state).jacobian()
     for a in range(3):
         step = 1e-5 * np.eye(3)[a]
         up, down = (problem.head.at(z + s, state.change).value for s in (step, -step))
-        np.testing.assert_allclose(found[..., a], (up - down) / 2e-5, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(jacobian[..., a], (up - down) / 2e-5, rtol=1e-6, atol=1e-8)
 
 
 def test_loss_falls_as_theta_f_predicts():
@@ -133,7 +133,7 @@ def test_finite_networks_approach_the_hybrid():
     g, f = InfiniteMLP(1, "erf"), InfiniteMLP(1, "erf")
     gaps = []
     for width in (128, 2048):
-        found = []
+        distances = []
         for seed in range(3):
             layers = draw_layers(g, 6, width, 3, seed=seed), draw_layers(f, 3, width, 1, seed=9)
             finite = FiniteNetwork(g, f, layers, x, y)
@@ -145,8 +145,8 @@ def test_finite_networks_approach_the_hybrid():
             )
             apart = finite.features(a.state) - limit.features(b.state)
             way = limit.features(b.state) - limit.z
-            found.append(float(tf.norm(apart) / tf.norm(way)))
-        gaps.append(np.mean(found))
+            distances.append(float(tf.norm(apart) / tf.norm(way)))
+        gaps.append(np.mean(distances))
     assert gaps[1] < 0.15 and 2.0 < gaps[0] / gaps[1] < 8.0, gaps  # 4 is n^(-1/2)
 
 
@@ -192,11 +192,11 @@ def test_composition_adds_the_linear_layer_between():
     angle = np.arccos(c)
     kappa_0 = 1 - angle / np.pi
     kappa_1 = (np.sin(angle) + (np.pi - angle) * c) / np.pi
-    found = Composition(f, g)
+    composed = Composition(f, g)
     expected = np.outer(length, length) * kappa_1 + kappa_0 * (nngp + theta)
-    np.testing.assert_allclose(found.ntk(x), expected, rtol=1e-6)
-    np.testing.assert_allclose(found.diagonal(x)[1], np.diag(expected), rtol=1e-6)
-    np.testing.assert_allclose(found.ntk(x[:2], x), expected[:2], rtol=1e-6)
+    np.testing.assert_allclose(composed.ntk(x), expected, rtol=1e-6)
+    np.testing.assert_allclose(composed.diagonal(x)[1], np.diag(expected), rtol=1e-6)
+    np.testing.assert_allclose(composed.ntk(x[:2], x), expected[:2], rtol=1e-6)
 
 
 def test_frozen_points_make_kernel_regression():
@@ -267,8 +267,8 @@ def test_euler_steps_approach_the_closed_form():
     gaps = []
     for steps in (20, 200):
         problem = KernelDescent(theta, y)
-        found = problem.outputs(descend(problem, steps, learning_rate=4.0 / steps).state)
-        gaps.append(np.abs(found - closed_form(theta, y, 4.0)).max())
+        outputs = problem.outputs(descend(problem, steps, learning_rate=4.0 / steps).state)
+        gaps.append(np.abs(outputs - closed_form(theta, y, 4.0)).max())
     assert gaps[1] < 0.12 * gaps[0]
     np.testing.assert_allclose(closed_form(theta, y, 1e6), y, rtol=1e-4)
 

@@ -23,16 +23,16 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-def made(name):
+def make_net(name):
     arguments = dict(NETS[name])
     below = arguments.pop("of", None)
     net = InfiniteMLP(**arguments)
-    return Composition(net, made(below)) if below else net
+    return Composition(net, make_net(below)) if below else net
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_kernels_are_those_of_neural_tangents(name):
-    net, x1, x2 = made(name), FIXTURES["x1"], FIXTURES["x2"]
+    net, x1, x2 = make_net(name), FIXTURES["x1"], FIXTURES["x2"]
     for suffix, second in (("", x2), ("_own", None)):
         nngp, ntk = net.covariances(x1, second)
         assert nngp.dtype == ntk.dtype == tf.float64
@@ -49,8 +49,8 @@ def test_kernels_are_those_of_neural_tangents(name):
 @pytest.mark.parametrize("name", [n for n in NETS if "of" in NETS[n]])
 def test_propagate_is_the_net_above(name):
     x1, x2 = FIXTURES["x1"], FIXTURES["x2"]
-    inner = made(NETS[name]["of"])
-    outer = made(name).outer
+    inner = make_net(NETS[name]["of"])
+    outer = make_net(name).outer
     diagonals = inner.diagonal(x1)[0], inner.diagonal(x2)[0]
     nngp, ntk = outer.propagate(*inner.covariances(x1, x2), *diagonals)
     np.testing.assert_allclose(nngp, FIXTURES[f"{name}/nngp"], rtol=1e-9, atol=1e-9)
@@ -103,11 +103,11 @@ def test_linear_nets():
 def test_input_gradient_is_the_finite_difference(activation, depth, scales):
     net, z1, z2, step = InfiniteMLP(depth, activation, **scales), normal(4, 3), normal(5, 3), 1e-5
     z2 = z2 + 0.5
-    found = net.input_gradient(z1, z2)
+    gradients = net.input_gradient(z1, z2)
     for i in range(3):
         move = step * np.eye(3)[i]
         ahead, behind = net.covariances(z1 + move, z2), net.covariances(z1 - move, z2)
-        for gradient, a, b in zip(found, ahead, behind, strict=True):
+        for gradient, a, b in zip(gradients, ahead, behind, strict=True):
             difference = (a - b) / (2 * step)
             np.testing.assert_allclose(gradient[..., i], difference, rtol=1e-6, atol=1e-8)
 
@@ -118,10 +118,10 @@ def test_input_gradient_is_that_of_autodiff(activation):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(z1)
         nngp, ntk = net.covariances(z1, z2)
-    for kernel, found in zip((nngp, ntk), net.input_gradient(z1, z2), strict=True):
+    for kernel, gradient in zip((nngp, ntk), net.input_gradient(z1, z2), strict=True):
         jacobian = tape.jacobian(kernel, z1)  # [N1, N2, N1, n]
         expected = np.einsum("ijin->ijn", jacobian)
-        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-8, atol=1e-10)
 
 
 def test_gradient_of_the_spec():
@@ -164,9 +164,9 @@ def test_equal_zero_and_antipodal_points(dtype, activation, scales):
 def test_gradient_of_the_self_term():
     """At z' = z the term that jumps is 0: (1/d) 2 z' for one ReLU layer; also by autodiff."""
     net, z = InfiniteMLP(1), normal(4, 3)
-    found = net.input_gradient(z, z)[1].numpy()
+    gradient = net.input_gradient(z, z)[1].numpy()
     expected = 2 * z / 3
-    np.testing.assert_allclose(found[range(4), range(4)], expected, atol=1e-10)
+    np.testing.assert_allclose(gradient[range(4), range(4)], expected, atol=1e-10)
     variable = tf.constant(z)
     with tf.GradientTape() as tape:
         tape.watch(variable)
@@ -196,8 +196,8 @@ def test_float32_keeps_its_digits():
     x = normal(60, 50)
     for net in (InfiniteMLP(3), InfiniteMLP(3, bias_scale=0.5), InfiniteMLP(3, "erf")):
         exact = net.ntk(x).numpy()
-        found = net.ntk(x.astype("float32")).numpy()
-        np.testing.assert_allclose(found, exact, atol=2e-6 * exact.max())
+        single = net.ntk(x.astype("float32")).numpy()
+        np.testing.assert_allclose(single, exact, atol=2e-6 * exact.max())
 
 
 def test_xla_and_free_shapes():
@@ -208,8 +208,8 @@ def test_xla_and_free_shapes():
         compiled = tf.function(net.covariances, jit_compile=True)
         unknown = tf.function(net.covariances, input_signature=free)
         for call in (compiled, unknown):
-            for found, expected in zip(call(x1, x2), net.covariances(x1, x2), strict=True):
-                np.testing.assert_allclose(found, expected, atol=1e-12)
+            for actual, expected in zip(call(x1, x2), net.covariances(x1, x2), strict=True):
+                np.testing.assert_allclose(actual, expected, atol=1e-12)
 
 
 def test_configs_round_trip():
@@ -232,11 +232,11 @@ def test_jax_gives_the_same(tmp_path):
     words = [sys.executable, program, path]
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    found, expected = np.load(path), load_module("bottleneck/backends.py").compute()
-    assert list(expected) == found.files
+    jax, expected = np.load(path), load_module("bottleneck/backends.py").compute()
+    assert list(expected) == jax.files
     for name, value in expected.items():
         close = {"rtol": 1e-4, "atol": 1e-5 * np.abs(value).max()}
-        np.testing.assert_allclose(found[name], value, err_msg=name, **close)
+        np.testing.assert_allclose(jax[name], value, err_msg=name, **close)
 
 
 @pytest.mark.parametrize(

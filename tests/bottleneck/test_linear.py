@@ -44,9 +44,9 @@ def test_function_space_is_two_rate_descent(centred):
 
 def test_no_bottleneck_is_plain_descent():
     x, scaled, y, *_ = problem()
-    found = descend(KernelDescent(Composition(F, G).ntk(x), y), 40, learning_rate=0.05)
+    path = descend(KernelDescent(Composition(F, G).ntk(x), y), 40, learning_rate=0.05)
     expected = plain_descent(scaled, y, rate=sum(RATES), learning_rate=0.05, steps=40)
-    np.testing.assert_allclose(found.losses, expected, rtol=1e-10)
+    np.testing.assert_allclose(path.losses, expected, rtol=1e-10)
 
 
 def test_conservation_law():

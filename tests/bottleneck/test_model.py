@@ -120,9 +120,9 @@ def test_best_weights_come_back():
     history = model.fit(
         x, y, epochs=60, steps_per_epoch=5, verbose=0, callbacks=[best], validation_data=held
     ).history
-    found = model.evaluate(*held, verbose=0, return_dict=True)
+    metrics = model.evaluate(*held, verbose=0, return_dict=True)
     least = min(history["val_loss"][2:])
-    assert found["loss"] == pytest.approx(least, rel=1e-3)
+    assert metrics["loss"] == pytest.approx(least, rel=1e-3)
 
 
 def test_growing_sharpness_lowers_the_rate_and_is_logged():
@@ -288,9 +288,9 @@ def test_a_fresh_process_predicts_the_same_and_goes_on_the_same(tmp_path):
         model.save(tmp_path / f"{name}.keras")
     subprocess.run([sys.executable, "-c", FRESH, tmp_path], check=True, capture_output=True)
     for name, model in models.items():
-        found = np.load(tmp_path / f"{name}.npz")
-        np.testing.assert_allclose(found["first"], np.stack(model.predictive(x)), atol=1e-6)
-        np.testing.assert_allclose(found["evaluated"], model.evaluate(x, y, verbose=0), rtol=1e-5)
+        saved = np.load(tmp_path / f"{name}.npz")
+        np.testing.assert_allclose(saved["first"], np.stack(model.predictive(x)), atol=1e-6)
+        np.testing.assert_allclose(saved["evaluated"], model.evaluate(x, y, verbose=0), rtol=1e-5)
     history = models["bottleneck"].fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history
     for key in ("loss", "learning_rate"):
         np.testing.assert_array_equal(np.load(tmp_path / "bottleneck.npz")[key], history[key])
@@ -310,15 +310,15 @@ def test_exports_answer_by_the_batching_law(tmp_path):
     models["infinite"].compile()
     models["infinite"].fit(*data(), verbose=0)
     for name, model in models.items():
-        made = signatures(model)
-        path = serving.write(model, made, tmp_path / name)  # compares, also under XLA
+        exported = signatures(model)
+        path = serving.write(model, exported, tmp_path / name)  # compares, also under XLA
         served = tf.saved_model.load(str(path)).signatures
         answers = served["serving_default"](x=tf.constant(data()[0]))
         assert set(answers) == ({"mean"} if name == "one" else {"mean", "stddev"})
         np.testing.assert_allclose(answers["mean"], model(data()[0]), atol=1e-5)
         if name == "many":
-            found = served["features"](x=tf.constant(data()[0]))["features"]
-            np.testing.assert_allclose(found, model.features(data()[0]), atol=1e-4)
+            features = served["features"](x=tf.constant(data()[0]))["features"]
+            np.testing.assert_allclose(features, model.features(data()[0]), atol=1e-4)
             spread = np.std(model.members(data()[0]), 1, ddof=1)
             np.testing.assert_allclose(answers["stddev"], spread, atol=1e-4)
 

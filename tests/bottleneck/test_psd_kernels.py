@@ -38,20 +38,20 @@ def test_matrix_apply_and_tensor_are_the_kernel(which, net):
 def test_batches_broadcast():
     x1, x2 = normal(2, 1, 6, 4), normal(3, 5, 4, seed=1)
     kernel = NTKernel(NET)
-    found = kernel.matrix(x1, x2)
-    assert found.shape == (2, 3, 6, 5)
-    np.testing.assert_allclose(found[1, 2], NET.ntk(x1[1, 0], x2[2]), atol=1e-12)
+    matrices = kernel.matrix(x1, x2)
+    assert matrices.shape == (2, 3, 6, 5)
+    np.testing.assert_allclose(matrices[1, 2], NET.ntk(x1[1, 0], x2[2]), atol=1e-12)
     assert kernel.apply(x1[:, :, :5], x2).shape == (2, 3, 5)
     scaled = NTKernel(NET, amplitude=np.array([1.0, 2.0, 3.0]))
     assert scaled.batch_shape == (3,) and scaled.dtype == tf.float64
     factors = np.array([1.0, 4.0, 9.0])
-    expected = found * factors[:, None, None]
+    expected = matrices * factors[:, None, None]
     np.testing.assert_allclose(scaled.matrix(x1, x2), expected, atol=1e-12)
     applied = scaled.apply(x1[:, :, :5], x2, example_ndims=1)
     expected = kernel.apply(x1[:, :, :5], x2) * factors[:, None]
     np.testing.assert_allclose(applied, expected, atol=1e-12)
-    np.testing.assert_allclose(scaled[1].matrix(x1, x2), 4 * found, atol=1e-12)
-    np.testing.assert_allclose((kernel + kernel).matrix(x1, x2), 2 * found, atol=1e-12)
+    np.testing.assert_allclose(scaled[1].matrix(x1, x2), 4 * matrices, atol=1e-12)
+    np.testing.assert_allclose((kernel + kernel).matrix(x1, x2), 2 * matrices, atol=1e-12)
 
 
 @pytest.mark.parametrize("which", KINDS)
@@ -67,8 +67,8 @@ def test_posterior_of_a_gaussian_process_is_the_linear_solve(which):
     covariance = of(new).numpy() - cross @ np.linalg.solve(gram, cross.T)
     assert posterior.dtype == tf.float64
     np.testing.assert_allclose(posterior.mean(), mean, atol=1e-10)
-    found = posterior.covariance() - noise * np.eye(5)
-    np.testing.assert_allclose(found, covariance, atol=1e-10)
+    actual = posterior.covariance() - noise * np.eye(5)
+    np.testing.assert_allclose(actual, covariance, atol=1e-10)
     prior = tfp.distributions.GaussianProcess(
         kernel, x, observation_noise_variance=np.float64(noise), jitter=0.0
     )

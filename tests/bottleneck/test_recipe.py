@@ -76,8 +76,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
     [("bottleneck/mnist", (28, 28, 1)), ("bottleneck/cifar10", (32, 32, 3))],
 )
 def test_large_recipes_train_on_mocked_data(name, shape, tmp_path, monkeypatch):
-    found = Mocked(name.split("/")[1], shape, 10, ["train", "test"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked(name.split("/")[1], shape, 10, ["train", "test"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     small = ["batch_size=20", "steps_per_epoch=1", "epochs=1", "model.draws=1"]
     assert trained(name, tmp_path, *small)["count"] > 0
 

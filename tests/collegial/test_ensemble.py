@@ -34,17 +34,17 @@ def test_gradient_of_a_member_sees_the_common_residual():
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum((layer(x) - y) ** 2) / 2
     weights = [w.value for w in layer.members[1].trainable_weights]
-    found = tape.gradient(loss, weights)
+    gradients = tape.gradient(loss, weights)
     plain, residual = layer.member(1), layer(x) - y
     with tf.GradientTape(persistent=True) as tape:
         f = plain(x)
         ours = tf.reduce_sum(f * tf.stop_gradient(residual)) / np.sqrt(3.0)
         own = tf.reduce_sum((f - y) ** 2) / 2
     plain_weights = [w.value for w in plain.trainable_weights]
-    for a, b in zip(found, tape.gradient(ours, plain_weights), strict=True):
+    for a, b in zip(gradients, tape.gradient(ours, plain_weights), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     apart = tape.gradient(own, plain_weights)  # what training the member alone would follow
-    assert max(np.abs(a - b).max() for a, b in zip(found, apart, strict=True)) > 0.1
+    assert max(np.abs(a - b).max() for a, b in zip(gradients, apart, strict=True)) > 0.1
 
 
 def test_one_member_is_the_plain_net():

@@ -75,9 +75,9 @@ def test_every_geometry_is_its_equation(grid, each):
         x = normal(2, *sides, 2 * each)
         kernel = normal(*size, each, 4, seed=1)
         expected = reference(x, kernel, strides, padding)
-        found = grouped_conv2d(x, kernel, strides, padding)
+        outputs = grouped_conv2d(x, kernel, strides, padding)
         said = f"{size} {sides} {strides} {padding}"
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=said)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4, err_msg=said)
 
 
 def test_one_channel_of_any_width_in_a_graph():
@@ -95,13 +95,13 @@ def test_one_channel_of_any_width_in_a_graph():
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_a_dilation_beyond_the_image_costs_nothing(size):
     x, kernel = normal(2, 4, 3, 2), normal(size, size, 1, 2, seed=1)
-    found = grouped_conv2d(x, kernel, padding="same", dilation_rate=(10**6, 10**6))
+    outputs = grouped_conv2d(x, kernel, padding="same", dilation_rate=(10**6, 10**6))
     expected = grouped_conv2d(x, kernel, padding="same", dilation_rate=(101, 101))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
     apart = tf.nn.depthwise_conv2d(
         x, tf.reshape(kernel, (size, size, 2, 1)), [1] * 4, "SAME", dilations=(40, 40)
     )
-    np.testing.assert_allclose(found, apart, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs, apart, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["tf", "xla"])

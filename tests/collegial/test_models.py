@@ -42,16 +42,16 @@ def imagenet(members, width):
 
 @pytest.mark.parametrize("alpha", [2.0, 3.0, 3.95])
 def test_published_cifar_shape(alpha):
-    found = search.maximize_trainability(count_kernels(1, 128), count_kernels, alpha=alpha)
-    assert str(found) == "37x10d"
+    shape = search.maximize_trainability(count_kernels(1, 128), count_kernels, alpha=alpha)
+    assert str(shape) == "37x10d"
 
 
 @pytest.mark.parametrize("alpha", [2.2, 3.0, 4.5])
 def test_published_imagenet_shape_exceeds_the_budget_by_less_than_a_percent(alpha):
     budget = imagenet(1, 64)
-    found = search.maximize_trainability(budget, imagenet, alpha=alpha, tolerance=0.01)
-    assert str(found) == "12x10d"
-    assert budget < found.parameters < 1.01 * budget
+    shape = search.maximize_trainability(budget, imagenet, alpha=alpha, tolerance=0.01)
+    assert str(shape) == "12x10d"
+    assert budget < shape.parameters < 1.01 * budget
 
 
 def small(**keywords):
@@ -116,10 +116,10 @@ def test_disagreement_is_zero_for_equal_members_and_log_m_for_opposite_ones():
 
 def test_predictive_distribution_is_the_mean_of_the_members():
     logits = np.random.default_rng(1).normal(size=(2, 4, 3)).astype("float32")
-    found = predictive.predictive(logits)
+    distribution = predictive.predictive(logits)
     mean = np.asarray(predictive.member_probabilities(logits)).mean(1)
     classes = np.arange(3)[:, None] * np.ones((1, 2), int)
-    np.testing.assert_allclose(np.exp(found.log_prob(classes)).T, mean, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(distribution.log_prob(classes)).T, mean, rtol=1e-5)
     entropy = -(mean * np.log(mean)).sum(-1)
     members = np.asarray(predictive.member_probabilities(logits))
     within = -(members * np.log(members)).sum(-1).mean(1)

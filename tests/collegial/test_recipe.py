@@ -50,8 +50,8 @@ PAPER = {
 def test_the_papers_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
     shape, splits, overrides = PAPER[name]
     builder = "imagenet2012" if "imagenet" in name else "cifar10"
-    found = Mocked(builder, shape, 10, splits)
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked(builder, shape, 10, splits)
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     small = ["model.cardinality=2", "model.base_width=2", "batch_size=8", "steps_per_epoch=2"]
     assert trained(name, tmp_path / "run", *small, *overrides)["count"] > 0
 

@@ -41,8 +41,8 @@ def test_integer_search_tries_every_shape():
         if cost(m, n) <= budget
     ]
     best = min(every)
-    found = maximize_trainability(budget, cost, alpha=2.0, depth=3, widths=widths)
-    assert (found.variance, found.members, found.width) == pytest.approx(best)
+    shape = maximize_trainability(budget, cost, alpha=2.0, depth=3, widths=widths)
+    assert (shape.variance, shape.members, shape.width) == pytest.approx(best)
     limit = 0.37
     every = [
         (cost(m, n), m, n)
@@ -50,8 +50,8 @@ def test_integer_search_tries_every_shape():
         for m in range(1, 500)
         if search.variance(m, n, 2.0, 3) <= limit
     ]
-    found = minimize_parameters(limit, cost, alpha=2.0, depth=3, widths=widths)
-    assert (found.parameters, found.members, found.width) == min(every)
+    shape = minimize_parameters(limit, cost, alpha=2.0, depth=3, widths=widths)
+    assert (shape.parameters, shape.members, shape.width) == min(every)
 
 
 def test_round_trip_of_the_two_problems():

@@ -18,9 +18,9 @@ for path in sorted(folder.glob("*.keras")):
     try:
         model = keras.models.load_model(path)
         outputs = model(inputs) if data["functional"] and len(inputs) > 1 else model(*inputs)
-        found = [keras.ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
+        outcome = [keras.ops.convert_to_numpy(o) for o in keras.tree.flatten(outputs)]
         fresh = [w.value for w in type(model).from_config(model.get_config()).variables]
         assert len(set(map(id, fresh))) == len(fresh), "JAX's fit gives each array away, once"
     except Exception as error:
-        found = [np.array(f"{type(error).__name__}: {error}")]
-    np.savez(path.with_suffix(suffix), *found)
+        outcome = [np.array(f"{type(error).__name__}: {error}")]
+    np.savez(path.with_suffix(suffix), *outcome)

@@ -120,14 +120,14 @@ def test_inputs_are_said_and_legacy_files_refused_in_one_line(name, tmp_path):
 
 @pytest.mark.parametrize("name", [n if n.endswith("LanguageModel") else slow(n) for n in MODELS])
 def test_loaded_model_exports(name, tmp_path):
-    made = CASES[name]["make"]()
-    made(*inputs_of(name))
-    made.save(tmp_path / "model.keras")
+    instance = CASES[name]["make"]()
+    instance(*inputs_of(name))
+    instance.save(tmp_path / "model.keras")
     model = keras.models.load_model(tmp_path / "model.keras")
     model.export(tmp_path / "export", verbose=False)
     served = tf.saved_model.load(tmp_path / "export")
-    found = served.serve(*map(tf.constant, inputs_of(name)))
-    for a, b in zip(call(made, name), flat(found), strict=True):
+    answer = served.serve(*map(tf.constant, inputs_of(name)))
+    for a, b in zip(call(instance, name), flat(answer), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-4)
 
 

@@ -71,7 +71,7 @@ def forms(layer, name, mark, tmp_path):
     model = functional(layer, name, mark)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    found = {
+    models = {
         "positional": lambda x: layer(mark(x[0]), *x[1:], **more),
         "by name": lambda x: layer(**dict(zip(names, [mark(x[0]), *x[1:]], strict=False)), **more),
         "explicit": lambda x: layer(*x, mask=mark.compute_mask(x[0]), **more),
@@ -81,17 +81,17 @@ def forms(layer, name, mark, tmp_path):
     }
     if len(inputs_of(name)) == 1 and not more:
         stack = keras.Sequential([mark, layer])
-        found["sequential"] = lambda x: stack(x[0])
+        models["sequential"] = lambda x: stack(x[0])
     if name in MIXERS:
         twice = lambda x: [mark(x[0])] * 2  # noqa: E731
-        found |= {
+        models |= {
             "query, value": lambda x: layer(*twice(x)),
             "query, value=": lambda x: layer(mark(x[0]), value=mark(x[0])),
             "query, key=": lambda x: layer(mark(x[0]), key=mark(x[0])),
             "query, value, key": lambda x: layer(*twice(x), mark(x[0])),
             "explicit of two": lambda x: layer(x[0], x[0], mask=mark.compute_mask(x[0])),
         }
-    return found
+    return models
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else slow(n) for n in MASKED])

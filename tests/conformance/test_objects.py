@@ -42,8 +42,8 @@ def test_config_makes_an_equal_object(name):
     if not isinstance(target, type):
         assert keras.saving.get_registered_object(name) is target
         return
-    made = CASES[name]["make"]()
-    config = made.get_config()
+    built = CASES[name]["make"]()
+    config = built.get_config()
     again = target.from_config(json.loads(json.dumps(keras.saving.serialize_keras_object(config))))
     assert keras.saving.serialize_keras_object(again.get_config()) == (
         keras.saving.serialize_keras_object(config)
@@ -257,11 +257,11 @@ def test_compiled_outputs_are_equal_and_gradients_reach_every_weight(name, jit):
             loss = sum(tf.reduce_sum(p * tf.cos(_ramp(p))) for p in parts)
         return outputs, tape.gradient(loss, weights)
 
-    outputs, found = tf.function(step, jit_compile=jit)(*inputs)
+    outputs, gradients = tf.function(step, jit_compile=jit)(*inputs)
     for a, b in zip(flat(layer(*inputs)), flat(outputs), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
     silent = CASES[name].get("no_gradient", ())
-    for weight, gradient in zip(layer.trainable_weights, found, strict=True):
+    for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
         quiet = any(weight.path.endswith(s) or weight.path.startswith(s) for s in silent)
         if gradient is None and quiet:  # of a part that the call does not use
             continue
@@ -290,6 +290,6 @@ def test_saved_model_equals_keras(name, tmp_path):
     )
     archive.write_out(str(tmp_path), verbose=False)
     loaded = tf.saved_model.load(str(tmp_path))
-    found = loaded.serve(*[tf.constant(x) for x in inputs_of(name)])
-    for a, b in zip(call(model, name), flat(found), strict=True):
+    answer = loaded.serve(*[tf.constant(x) for x in inputs_of(name)])
+    for a, b in zip(call(model, name), flat(answer), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)

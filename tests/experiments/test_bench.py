@@ -116,7 +116,7 @@ def test_rows_and_ratios(capsys):
         [*rows, rows[0] | {"alternative": "c", "seconds": 1.0}], "kind", "alternative"
     )
     (target,) = times.ratio("a / c", ("k", "a"), ("k", "c"), 1.5, at_least=False)
-    assert target.found == 2.0 and not target.met
+    assert target.measured == 2.0 and not target.met
     assert times.ratio("b / c", ("k", "b"), ("k", "c"), 1.5, at_least=False) == []
 
 

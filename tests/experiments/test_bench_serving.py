@@ -15,7 +15,7 @@ def question():
 
 
 @pytest.mark.parametrize(
-    ("found", "wrong"),
+    ("answer", "wrong"),
     [
         ({"y": np.array([1.0, 2.00001])}, False),
         ({"y": np.array([1.0, 2.1])}, True),
@@ -24,8 +24,8 @@ def question():
         ({}, True),
     ],
 )
-def test_a_wrong_answer_is_seen(found, wrong):
-    assert question().wrong(found) is wrong
+def test_a_wrong_answer_is_seen(answer, wrong):
+    assert question().wrong(answer) is wrong
 
 
 def test_a_client_counts_what_is_wrong_and_what_fails():
@@ -50,7 +50,7 @@ def test_a_client_counts_what_is_wrong_and_what_fails():
 
 def test_targets_follow_from_the_rows():
     def met(*rows):
-        return {t.says: (round(t.found, 6), t.met) for t in bench_serving.targets(rows)}
+        return {t.says: (round(t.measured, 6), t.met) for t in bench_serving.targets(rows)}
 
     load = met(
         {"alternative": "direct", "p50_ms": 2.0},

@@ -43,13 +43,13 @@ def mean_square(y_true, y_pred):
 @pytest.mark.parametrize("inner", ["sgd", "momentum", "adam"])
 def test_weight_zero_is_the_plain_optimizer_bit_by_bit(inner):
     model, x, y = regression()
-    made = {
+    make = {
         "sgd": lambda: keras.optimizers.SGD(0.05),
         "momentum": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
         "adam": lambda: keras.optimizers.Adam(0.05),
     }[inner]
-    plain = tuned(model, made(), x, y, 12)
-    ours = tuned(model, MetricOptimizer(made(), weight=0.0), x, y, 12)
+    plain = tuned(model, make(), x, y, 12)
+    ours = tuned(model, MetricOptimizer(make(), weight=0.0), x, y, 12)
     np.testing.assert_array_equal(plain.get_vector(), ours.get_vector())
     assert np.abs(ours.get_vector()).max() > 1e-2
 
@@ -97,10 +97,10 @@ def test_a_problem_with_a_known_optimum_is_solved():
     metric = metrics.get(mean_square, "min")
     callback = MetricOpt(metric, (x, best), trajectories=16, trajectory_steps=4, observe_every=2)
     optimizer = MetricOptimizer(keras.optimizers.SGD(0.02, momentum=0.9), weight=0.3)
-    found = tuned(model, optimizer, x, y, 64 + 240, [callback], loss=silent)
+    trained = tuned(model, optimizer, x, y, 64 + 240, [callback], loss=silent)
     start = mean_square(best, np.array(model(x)))
-    assert mean_square(best, np.array(found(x))) < 0.06 * start
-    np.testing.assert_allclose(found.get_vector(), target, atol=0.15)
+    assert mean_square(best, np.array(trained(x))) < 0.06 * start
+    np.testing.assert_allclose(trained.get_vector(), target, atol=0.15)
 
 
 def test_loss_and_metric_in_conflict_the_metric_wins():
@@ -113,8 +113,8 @@ def test_loss_and_metric_in_conflict_the_metric_wins():
     for weight in (0.0, 3.0):
         callback = MetricOpt(metric, (x, y), "min", restore_best=False, **FAST)
         optimizer = MetricOptimizer(keras.optimizers.SGD(0.02), weight)
-        found = tuned(model, optimizer, x, y, 24 + 80, [callback], loss=up)
-        ends[weight] = float(np.mean(found(x)))
+        trained = tuned(model, optimizer, x, y, 24 + 80, [callback], loss=up)
+        ends[weight] = float(np.mean(trained(x)))
     start = float(np.mean(model(x)))
     assert ends[0.0] > start + 0.1 and ends[3.0] < start - 0.1
 
@@ -138,12 +138,12 @@ def test_cadence_changes_only_the_number_of_calls(every, calls):
     settings = FAST | {"observe_every": every, "restore_best": False}
     callback = MetricOpt(metric, (x, y), **settings)
     optimizer = MetricOptimizer(keras.optimizers.SGD(0.02), 0.0)
-    found = tuned(model, optimizer, x, y, 48, [callback])
+    trained = tuned(model, optimizer, x, y, 48, [callback])
     assert metric.calls == len(callback.history) == calls
     plain = attach_adapters(model)
     plain.compile(keras.optimizers.SGD(0.02), "mse")
     plain.fit(x, y, batch_size=8, epochs=6, shuffle=False, verbose=0)  # the last 24 steps
-    np.testing.assert_array_equal(found.get_vector(), plain.get_vector())
+    np.testing.assert_array_equal(trained.get_vector(), plain.get_vector())
 
 
 def test_the_best_observed_is_put_back_and_logged():
@@ -163,15 +163,15 @@ def test_observations_are_interpolated_within_trajectories():
     model, x, y = regression()
     callback = MetricOpt(mean_square, (x, y), "min", noise=0.01, **FAST)
     tuned(model, MetricOptimizer("sgd", 0.3), x, y, 24, [callback])
-    found = callback.observations()
+    observations = callback.observations()
     sizes = [len(t.phi) for t in callback.optimizer.buffer.trajectories()]
     assert sizes == [9, 9, 9, 1]  # the start and eight steps each, then the fine-tuning's start
     adapted = attach_adapters(model)
     for row in (0, 4, 8, 13):
-        adapted.set_vector(found.phi[row])
+        adapted.set_vector(observations.phi[row])
         value = mean_square(y, np.array(adapted(x)))
-        assert found.cost[row] == pytest.approx(value, rel=0.05)
-    assert (found.variance > 0).all()
+        assert observations.cost[row] == pytest.approx(value, rel=0.05)
+    assert (observations.variance > 0).all()
 
 
 def test_saved_and_loaded_it_goes_on_as_before(tmp_path):
@@ -201,10 +201,12 @@ def test_xla_several_steps_an_execution_and_mixed_precision(policy, keywords):
     keras.config.set_dtype_policy(policy)
     model, x, y = regression()
     callback = MetricOpt(mean_square, (x, y), "min", **FAST)
-    found = tuned(model, MetricOptimizer("sgd", 0.3), x, y, 48, [callback], **keywords)
+    trained = tuned(model, MetricOptimizer("sgd", 0.3), x, y, 48, [callback], **keywords)
     steps = int(callback.optimizer.steps)
     assert steps == 48 or (policy == "mixed_float16" and steps > 40)  # overflows are no steps
-    assert len(callback.history) >= 3 * 3 + steps // 4 - 5 and np.isfinite(found.get_vector()).all()
+    assert (
+        len(callback.history) >= 3 * 3 + steps // 4 - 5 and np.isfinite(trained.get_vector()).all()
+    )
     values = [value for _, value in callback.history]
     assert float(callback.optimizer.best_cost) == pytest.approx(min(values))
 
@@ -221,9 +223,9 @@ def test_a_value_function_from_elsewhere_needs_no_trajectories():
     value = ValueFunction(4)
     value.fit_observations(Observations(phi, np.array(costs), np.ones(200)), 300, 0)
     callback = MetricOpt(mean_square, (x, y), "min", trajectories=0, value_function=value)
-    found = tuned(model, MetricOptimizer("sgd", 0.3), x, y, 40, [callback])
+    trained = tuned(model, MetricOptimizer("sgd", 0.3), x, y, 40, [callback])
     assert callback.history[0] == (0, pytest.approx(mean_square(y, np.array(model(x))), rel=1e-5))
-    assert mean_square(y, np.array(found(x))) < callback.history[0][1]
+    assert mean_square(y, np.array(trained(x))) < callback.history[0][1]
     with pytest.raises(InputError, match="value_function: of 5 parameters"):
         wrong = MetricOpt(
             mean_square, (x, y), "min", trajectories=0, value_function=ValueFunction(5)
@@ -235,8 +237,8 @@ def test_the_ring_forgets_the_oldest():
     model, x, y = regression()
     callback = MetricOpt(mean_square, (x, y), "min", **FAST)
     tuned(model, MetricOptimizer("sgd", 0.3, capacity=20), x, y, 48, [callback])
-    found = callback.optimizer.buffer.trajectories()
-    assert sum(len(t.phi) for t in found) <= 20 and found[-1].number == 3
+    trajectories = callback.optimizer.buffer.trajectories()
+    assert sum(len(t.phi) for t in trajectories) <= 20 and trajectories[-1].number == 3
 
 
 def test_a_constant_metric_is_warned_of_and_the_loss_followed():

@@ -26,8 +26,8 @@ def trained(name, folder, *overrides, export=False):
 @pytest.mark.slow
 def test_digits_leave_a_plain_model_that_is_better_on_validation(tmp_path):
     small = ["epochs=25", "finetune.steps=80", "finetune.trajectories=6"]
-    found = trained("metricopt/digits_mcr", tmp_path, *small, export=True)
-    assert found["accuracy"] == pytest.approx(1 - found["misclassification_rate"])
+    metrics = trained("metricopt/digits_mcr", tmp_path, *small, export=True)
+    assert metrics["accuracy"] == pytest.approx(1 - metrics["misclassification_rate"])
     model, resolved = runner.open_trained(str(tmp_path))
     assert type(model) is keras.Model or type(model).__name__ == "Functional"
     base = keras.models.load_model(tmp_path / "base.keras")
@@ -51,16 +51,16 @@ def test_digits_leave_a_plain_model_that_is_better_on_validation(tmp_path):
 @pytest.mark.slow
 def test_breast_cancer_and_a_table_of_ones_own(tmp_path):
     small = [*SHORT, "epochs=8"]
-    found = trained("metricopt/breast_cancer_recall", tmp_path / "a", *small, export=True)
-    assert found["recall_at_precision"] > 0.3 and found["count"] == 113
+    metrics = trained("metricopt/breast_cancer_recall", tmp_path / "a", *small, export=True)
+    assert metrics["recall_at_precision"] > 0.3 and metrics["count"] == 113
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 6))
     y = np.where(x[:, 0] + 0.3 * rng.normal(size=300) > 1, "'1'", "'-1'")
     table = tmp_path / "t.csv"
     table.write_text("\n".join(",".join([*map(str, r), c]) for r, c in zip(x, y, strict=True)))
     path = [f"data.path={table}", "batch_size=16"]
-    found = trained("metricopt/mammography_f1", tmp_path / "b", *path, *SHORT)
-    assert found["f1"] > 0.4
+    metrics = trained("metricopt/mammography_f1", tmp_path / "b", *path, *SHORT)
+    assert metrics["f1"] > 0.4
     with pytest.raises(InputError, match="model.inputs=5: must be the data's 6"):
         trained("metricopt/mammography_f1", tmp_path / "c", *path, *SHORT, "model.inputs=5")
 
@@ -98,8 +98,8 @@ def test_resumed_equals_uninterrupted(step, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cifar10_mcr", "cifar10_imbalanced_f1"])
 def test_cifar_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
-    found = Mocked("cifar10", (32, 32, 3), 10, ["train", "test", "train[:90%]", "train[90%:]"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked("cifar10", (32, 32, 3), 10, ["train", "test", "train[:90%]", "train[90%:]"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     small = ["epochs=1", "batch_size=8", "model.depth=8", "model.width=4", "rare.examples=2"]
     small += ["finetune.layers=[stage_2_block_0_norm,logits]", "finetune.observe_every=4"]
     assert trained(f"metricopt/{name}", tmp_path, *SHORT, *small)["count"] == 24
@@ -108,8 +108,8 @@ def test_cifar_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cub200_recall", "cars196_recall", "sop_recall"])
 def test_retrieval_recipes_train_on_mocked_data(name, tmp_path, monkeypatch):
-    found = Mocked("cars196", (None, None, 3), 8, ["train", "test"])
-    monkeypatch.setattr(data, "builder", lambda config: found)
+    mocked = Mocked("cars196", (None, None, 3), 8, ["train", "test"])
+    monkeypatch.setattr(data, "builder", lambda config: mocked)
     monkeypatch.setattr(Mocked, "name", "cars196", raising=False)
     small = ["epochs=1", "batch_size=4", "model.image_size=16", "model.backbone=small"]
     small += ["model.weights=null", "train_classes=4", "validation_classes=2", "label=label"]
@@ -124,8 +124,8 @@ def test_digits_retrieval_gives_unit_embeddings_of_unseen_classes(tmp_path):
     small += ["model.image_size=8", "model.channels=1", "model.dim=8", "model.pixel_mean=8.0"]
     small += ["model.pixel_std=8.0", "train_classes=6", "validation_classes=2", "epochs=2"]
     small += ["batch_size=32", "finetune.observe_every=8", "optimizer.learning_rate=0.003"]
-    found = trained("metricopt/cub200_recall", tmp_path, *SHORT, *small, export=True)
-    assert found["recall_at_1"] > 0.7 and found["count"] == 354
+    metrics = trained("metricopt/cub200_recall", tmp_path, *SHORT, *small, export=True)
+    assert metrics["recall_at_1"] > 0.7 and metrics["count"] == 354
     model, resolved = runner.open_trained(str(tmp_path))
     signature = resolved.recipe.signatures(model)["serving_default"]
     embedding = np.array(signature(**signature.examples)["embedding"])

@@ -44,14 +44,14 @@ def test_interpolation_is_surest_at_observations_and_exact_without_noise():
 def test_ranked_regression_against_loops():
     rng = np.random.default_rng(1)
     m, w, f = rng.normal(size=7), rng.random(7), rng.normal(size=7)
-    found = RankedRegression(0.7, 0.3, 0.4)(np.stack([m, w], 1), f[:, None])
+    loss = RankedRegression(0.7, 0.3, 0.4)(np.stack([m, w], 1), f[:, None])
     terms = [
         max(0.0, 0.3 - (f[i] - f[j]) * np.sign(m[i] - m[j]))
         for i in range(7)
         for j in range(7)
         if abs(m[i] - m[j]) > 0.4
     ]
-    assert float(found) == pytest.approx(np.mean(w * (f - m) ** 2) + 0.7 * np.mean(terms), rel=1e-5)
+    assert float(loss) == pytest.approx(np.mean(w * (f - m) ** 2) + 0.7 * np.mean(terms), rel=1e-5)
     ordered = np.arange(5.0)
     exact = np.stack([ordered, np.ones(5)], 1)
     assert float(RankedRegression()(exact, ordered[:, None])) == 0.0
@@ -67,13 +67,13 @@ def test_gradient_is_the_networks():
     with tf.GradientTape() as tape:
         tape.watch(phi)
         f = value(phi[None])[0, 0]
-    found = np.array(value.gradient(phi))
-    np.testing.assert_allclose(found, tape.gradient(f, phi), rtol=1e-4, atol=1e-6)
+    gradient = np.array(value.gradient(phi))
+    np.testing.assert_allclose(gradient, tape.gradient(f, phi), rtol=1e-4, atol=1e-6)
     step = 1e-2
     for i in range(4):
         e = step * np.eye(4, dtype="float32")[i]
         high, low = (float(value((phi + s * e)[None])[0, 0]) for s in (1, -1))
-        assert found[i] == pytest.approx((high - low) / (2 * step), abs=5e-3)
+        assert gradient[i] == pytest.approx((high - low) / (2 * step), abs=5e-3)
 
 
 def test_value_function_recovers_a_known_function_and_its_descent_the_optimum():

@@ -30,10 +30,10 @@ def test_binary_metrics_by_counting():
     }
     two_columns = np.stack([np.zeros_like(logits), logits], 1)
     for name, value in values.items():
-        found = metrics.get(name, threshold=0.0)
-        assert found(y, logits) == pytest.approx(value)
-        assert found(y[:, None], logits[:, None]) == pytest.approx(value)
-        assert found(np.eye(2)[y], two_columns) == pytest.approx(value)
+        metric = metrics.get(name, threshold=0.0)
+        assert metric(y, logits) == pytest.approx(value)
+        assert metric(y[:, None], logits[:, None]) == pytest.approx(value)
+        assert metric(np.eye(2)[y], two_columns) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("precision", [0.5, 0.8, 0.95])
@@ -85,10 +85,10 @@ def test_scikit_learns_metrics_are_given_what_they_take():
         (sklearn.metrics.zero_one_loss, {}, said),
         (sklearn.metrics.log_loss, {}, p),
     ):
-        found = metrics.get(function, **options)
-        assert found.mode == ("min" if "loss" in found.name else "max")
-        assert found(y, logits) == pytest.approx(function(y, given, **options))
-        assert BlackBoxMetric.from_config(found.get_config())(y, logits) == found(y, logits)
+        metric = metrics.get(function, **options)
+        assert metric.mode == ("min" if "loss" in metric.name else "max")
+        assert metric(y, logits) == pytest.approx(function(y, given, **options))
+        assert BlackBoxMetric.from_config(metric.get_config())(y, logits) == metric(y, logits)
 
 
 def test_scikit_learns_metrics_of_two_classes_and_of_numbers():
@@ -136,20 +136,20 @@ def test_ties_do_not_depend_on_the_order_of_rows():
 
 
 def test_calls_are_counted_and_costs_turned():
-    found = metrics.get("f1")
-    assert found.mode == "max" and found.cost(0.25) == -0.25
-    found([0, 1], [0.1, 0.9])
-    found([0, 1], [0.1, 0.9])
-    assert found.calls == 2
+    metric = metrics.get("f1")
+    assert metric.mode == "max" and metric.cost(0.25) == -0.25
+    metric([0, 1], [0.1, 0.9])
+    metric([0, 1], [0.1, 0.9])
+    assert metric.calls == 2
     assert metrics.get(lambda y, p: 3.0, "min").cost(0.25) == 0.25
 
 
 def test_own_registered_function_survives_its_config():
-    found = metrics.get("recall_at_precision", precision=0.8)
-    again = BlackBoxMetric.from_config(found.get_config())
+    metric = metrics.get("recall_at_precision", precision=0.8)
+    again = BlackBoxMetric.from_config(metric.get_config())
     y, logits = two_classes(np.random.default_rng(4))
-    assert again(y, logits) == found(y, logits)
-    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(found)).name
+    assert again(y, logits) == metric(y, logits)
+    assert keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric)).name
 
 
 def raising(y_true, y_pred):

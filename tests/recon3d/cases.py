@@ -44,11 +44,11 @@ def photos(b=3, v=2, size=32):
 
 def cameras(b=3, v=2, size=32):
     rng = np.random.default_rng(2)
-    made = [
+    rows = [
         orbit(rng.uniform(0, 360), rng.uniform(5, 45), 1.7, 35 / 32 * size, size)
         for _ in range(b * v)
     ]
-    return np.stack(made).reshape(b, v, 3, 7).astype("float32")
+    return np.stack(rows).reshape(b, v, 3, 7).astype("float32")
 
 
 def points(b=3, n=5):

@@ -89,12 +89,12 @@ def test_rays_and_centres_lead_back_to_the_point():
 def test_sampling_equals_scipys():
     maps = RNG.normal(size=(2, 7, 9, 3)).astype("f4")
     pixels = RNG.uniform(-6, 42, (2, 40, 2)).astype("f4")  # also outside
-    found = np.array(geometry.sample_features(maps, pixels, 4))
+    sampled = np.array(geometry.sample_features(maps, pixels, 4))
     for m in range(2):
         where = [pixels[m, :, 1] / 4 - 0.5, pixels[m, :, 0] / 4 - 0.5]
         for c in range(3):
             expected = ndimage.map_coordinates(maps[m, :, :, c], where, order=1, mode="nearest")
-            np.testing.assert_allclose(found[m, :, c], expected, atol=1e-5)
+            np.testing.assert_allclose(sampled[m, :, c], expected, atol=1e-5)
 
 
 def test_behind_the_camera_and_far_outside_is_finite():

@@ -26,10 +26,10 @@ RNG = np.random.default_rng(0)
 
 def model(**keywords):
     keras.utils.set_random_seed(1)
-    made = OccupancyReconstructor(**cases.SMALL | keywords)
-    for weight in made.trainable_weights:
+    network = OccupancyReconstructor(**cases.SMALL | keywords)
+    for weight in network.trainable_weights:
         weight.assign(weight + 0.2 * RNG.normal(size=weight.shape))
-    return made
+    return network
 
 
 @pytest.mark.parametrize("cls", [LocalEncoder, UNetEncoder])
@@ -58,13 +58,13 @@ def test_a_global_code_sees_everything():
 
 def test_variance_is_numpys_whatever_the_order():
     r = RNG.normal(size=(2, 4, 5, 3)).astype("f4")
-    found = np.array(ViewAggregation("var")(r, np.ones((2, 4, 5), "f4")))
-    np.testing.assert_allclose(found, r.var(1), rtol=1e-4, atol=1e-6)
+    variance = np.array(ViewAggregation("var")(r, np.ones((2, 4, 5), "f4")))
+    np.testing.assert_allclose(variance, r.var(1), rtol=1e-4, atol=1e-6)
     for mode in ("mean", "max", "var", "mean_var"):
         layer, ones = ViewAggregation(mode), np.ones((2, 4, 5), "f4")
         np.testing.assert_allclose(layer(r, ones), layer(r[:, [2, 0, 3, 1]], ones), atol=1e-6)
     scaled = np.array(ViewAggregation("var")(3 * r + 1, np.ones((2, 4, 5), "f4")))
-    np.testing.assert_allclose(scaled, 9 * found, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scaled, 9 * variance, rtol=1e-4, atol=1e-5)
 
 
 def test_equal_views_cost_nothing_and_absent_ones_do_not_count():
@@ -88,9 +88,9 @@ def test_equal_views_cost_nothing_and_absent_ones_do_not_count():
 
 def test_concatenation_keeps_the_views_apart():
     r = RNG.normal(size=(2, 2, 5, 3)).astype("f4")
-    found = np.array(ViewAggregation("concat", 3)(r, np.ones((2, 2, 5), "f4")))
-    np.testing.assert_allclose(found[..., 3:6], r[:, 1])
-    np.testing.assert_array_equal(found[..., 6:], 0)
+    joined = np.array(ViewAggregation("concat", 3)(r, np.ones((2, 2, 5), "f4")))
+    np.testing.assert_allclose(joined[..., 3:6], r[:, 1])
+    np.testing.assert_array_equal(joined[..., 6:], 0)
     with pytest.raises(ValueError, match="takes at most 1"):
         ViewAggregation("concat", 1)(r, np.ones((2, 2, 5), "f4"))
 
@@ -106,21 +106,23 @@ def test_concatenation_keeps_the_views_apart():
     ],
 )
 def test_only_world_coordinates_notice_that_the_world_was_turned(points, same):
-    made = model(points=points)
+    network = model(points=points)
     images, cameras, x = cases.photos(), cases.cameras(), cases.points()
     q = random_rotation(np.random.default_rng(3))
     moved, turned_x = turned(cameras, x, q)
-    change = np.abs(made.occupancy(images, cameras, x) - made.occupancy(images, moved, turned_x))
+    change = np.abs(
+        network.occupancy(images, cameras, x) - network.occupancy(images, moved, turned_x)
+    )
     assert change.max() < 1e-4 if same else change.max() > 1e-3
 
 
 def test_hull_features_are_the_visual_hull():
     images, cameras = cases.photos(v=3), cases.cameras(v=3)
     points = cases.points(n=400)
-    made = model(hull=True, silhouette=True, encoder="local")
-    assert made.encoder.channels == 4 and made.feature_shape == (16, 16, 4 + 3)
+    network = model(hull=True, silhouette=True, encoder="local")
+    assert network.encoder.channels == 4 and network.feature_shape == (16, 16, 4 + 3)
     cameras[0, 1] = 0  # an absent view does not count
-    features = np.array(made.encode(images))
+    features = np.array(network.encode(images))
     shapes = (images < 250).any(-1)
     sharp = shapes.reshape(3, 3, 16, 2, 16, 2).mean((3, 5))
     np.testing.assert_allclose(features[..., -3], sharp, atol=1e-6)
@@ -137,7 +139,7 @@ def test_hull_features_are_the_visual_hull():
         sure = np.abs(hull[row, 0, :, 0] - 0.5) > 0.45  # not within a cell of an edge
         assert sure.mean() > 0.5
         assert (plain[sure] != (hull[row, 0, sure, 0] > 0.5)).mean() < 0.03
-    assert np.isfinite(made.occupancy(images, cameras, points)).all()
+    assert np.isfinite(network.occupancy(images, cameras, points)).all()
     with pytest.raises(ValueError, match="hull=True: must be False"):
         model(hull=True, encoder="global")
 
@@ -145,9 +147,9 @@ def test_hull_features_are_the_visual_hull():
 def test_positional_encoding_has_octaves():
     layer = PointRepresentation("world", 4, octaves=2)
     x = cases.points()
-    found = np.array(layer.place(x, cases.cameras()))[:, 0]
+    encoded = np.array(layer.place(x, cases.cameras()))[:, 0]
     expected = [x, *(f(2**i * np.pi * x) for i in (0, 1) for f in (np.sin, np.cos))]
-    np.testing.assert_allclose(found, np.concatenate(expected, -1), atol=1e-5)
+    np.testing.assert_allclose(encoded, np.concatenate(expected, -1), atol=1e-5)
 
 
 def bn(h, layer):

@@ -53,9 +53,9 @@ def test_a_speck_between_the_points_of_the_first_grid_is_found():
     dense, all_ = meshes.dense_grid(field, 64)
     assert dense[41, 41, 41] > 0
     blind, _ = meshes.sparse_grid(field, 64, 0.0, near=0.0)
-    found, some = meshes.sparse_grid(field, 64, 0.0)
+    sparse, some = meshes.sparse_grid(field, 64, 0.0)
     assert blind[41, 41, 41] <= 0
-    np.testing.assert_array_equal(dense > 0, found > 0)
+    np.testing.assert_array_equal(dense > 0, sparse > 0)
     assert some < all_ / 4
 
 
@@ -144,9 +144,9 @@ def shell(radius, count=4000, seed=0):
 
 def test_concentric_balls():
     (a, na), (b, nb) = shell(0.3), shell(0.4, seed=1)
-    found = surface_metrics(a, b, na, nb, tolerance=0.05)
-    assert found["chamfer_l1"] == pytest.approx(0.1, abs=0.005)
-    assert found["f_score"] == 0 and found["normal_consistency"] > 0.99
+    metrics = surface_metrics(a, b, na, nb, tolerance=0.05)
+    assert metrics["chamfer_l1"] == pytest.approx(0.1, abs=0.005)
+    assert metrics["f_score"] == 0 and metrics["normal_consistency"] > 0.99
     same = surface_metrics(a, a, na, -na)
     assert same["chamfer_l1"] == 0 and same["f_score"] == 1
     assert same["normal_consistency"] == pytest.approx(1)
@@ -156,7 +156,7 @@ def test_concentric_balls():
     whole = mesh_metrics(extract_mesh(ball(0.3), 64), truth, normals)
     assert whole["chamfer_l1"] < 0.006 and whole["f_score"] > 0.95
     assert whole["normal_consistency"] > 0.98
-    with pytest.raises(InputError, match="found: has no points"):
+    with pytest.raises(InputError, match="reconstructed: has no points"):
         surface_metrics(a[:0], b)
 
 

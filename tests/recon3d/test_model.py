@@ -13,37 +13,37 @@ cases = load_module("recon3d/cases.py")
 
 def model(**keywords):
     keras.utils.set_random_seed(1)
-    made = OccupancyReconstructor(**cases.SMALL | keywords)
+    network = OccupancyReconstructor(**cases.SMALL | keywords)
     rng = np.random.default_rng(0)
-    for weight in made.trainable_weights:
+    for weight in network.trainable_weights:
         weight.assign(weight + 0.2 * rng.normal(size=weight.shape))
-    return made
+    return network
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "max", "var", "mean_var"])
 def test_order_of_views_does_not_matter(aggregate):
-    made, images, cameras = model(aggregate=aggregate), cases.photos(v=3), cases.cameras(v=3)
+    network, images, cameras = model(aggregate=aggregate), cases.photos(v=3), cases.cameras(v=3)
     order, x = [2, 0, 1], cases.points()
-    plain = made.occupancy(images, cameras, x)
+    plain = network.occupancy(images, cameras, x)
     np.testing.assert_allclose(
-        made.occupancy(images[:, order], cameras[:, order], x), plain, atol=1e-5
+        network.occupancy(images[:, order], cameras[:, order], x), plain, atol=1e-5
     )
 
 
 def test_an_absent_view_is_as_good_as_none():
-    made, images, cameras = model(), cases.photos(v=3), cases.cameras(v=3)
+    network, images, cameras = model(), cases.photos(v=3), cases.cameras(v=3)
     cameras[:, 1] = 0
-    found = made.occupancy(images, cameras, cases.points())
-    rest = made.occupancy(images[:, ::2], cameras[:, ::2], cases.points())
-    np.testing.assert_allclose(found, rest, atol=1e-5)
+    masked = network.occupancy(images, cameras, cases.points())
+    rest = network.occupancy(images[:, ::2], cameras[:, ::2], cases.points())
+    np.testing.assert_allclose(masked, rest, atol=1e-5)
 
 
 def test_a_point_without_any_view_that_has_it():
-    made = model(visibility=True)
+    network = model(visibility=True)
     far = np.full((3, 2, 3), 50.0)
-    found = made.occupancy(cases.photos(), cases.cameras(), far)
-    np.testing.assert_allclose(found, found[0, 0], atol=1e-6)  # nothing is known of any
-    assert np.isfinite(found).all()
+    occupancy = network.occupancy(cases.photos(), cases.cameras(), far)
+    np.testing.assert_allclose(occupancy, occupancy[0, 0], atol=1e-6)  # nothing is known of any
+    assert np.isfinite(occupancy).all()
 
 
 def test_local_evidence_and_global_code():
@@ -52,41 +52,43 @@ def test_local_evidence_and_global_code():
     other = images.copy()
     other[:, :, 8, 8] = 255 - other[:, :, 8, 8]  # a corner of the object
     for encoder, changes in (("local", False), ("global", True), ("unet", True)):
-        made = model(encoder=encoder)
+        network = model(encoder=encoder)
         change = np.abs(
-            made.occupancy(images, cameras, x) - made.occupancy(other, cameras, x)
+            network.occupancy(images, cameras, x) - network.occupancy(other, cameras, x)
         ).max()
         assert (change > 0) == changes, encoder
 
 
 @pytest.mark.slow
 def test_fits_one_shape_and_comes_back_from_a_file(tmp_path):
-    made = OccupancyReconstructor(**cases.SMALL)
-    made.compile(
+    network = OccupancyReconstructor(**cases.SMALL)
+    network.compile(
         keras.optimizers.Adam(0.01),
         keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[OccupancyIoU()],
     )
     x = {"images": cases.photos(), "cameras": cases.cameras(), "points": cases.points(n=64)}
     y = (np.linalg.norm(x["points"], axis=-1) < 0.4).astype("f4")
-    logs = made.fit(x, y, batch_size=3, epochs=60, verbose=0).history
+    logs = network.fit(x, y, batch_size=3, epochs=60, verbose=0).history
     assert logs["loss"][-1] < 0.5 * logs["loss"][0] and logs["iou"][-1] > 0.7
-    made.threshold = 0.3
-    made.save(tmp_path / "m.keras")
+    network.threshold = 0.3
+    network.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
-    assert again.threshold == 0.3 and again.receptive_field == made.receptive_field
+    assert again.threshold == 0.3 and again.receptive_field == network.receptive_field
     arguments = (x["images"], x["cameras"], x["points"])
-    np.testing.assert_allclose(again.occupancy(*arguments), made.occupancy(*arguments), atol=1e-6)
+    np.testing.assert_allclose(
+        again.occupancy(*arguments), network.occupancy(*arguments), atol=1e-6
+    )
     assert again.evaluate(x, y, verbose=0, return_dict=True)["iou"] <= 1
 
 
 def test_one_object_without_batch_axis_in_chunks(monkeypatch):
     from tfzoo.recon3d import field
 
-    made, images, cameras, x = model(), cases.photos(), cases.cameras(), cases.points(n=700)
-    whole = made.occupancy(images, cameras, x)
+    network, images, cameras, x = model(), cases.photos(), cases.cameras(), cases.points(n=700)
+    whole = network.occupancy(images, cameras, x)
     monkeypatch.setattr(field, "CHUNK", 256)
-    np.testing.assert_allclose(made.occupancy(images[1], cameras[1], x[1]), whole[1], atol=1e-6)
+    np.testing.assert_allclose(network.occupancy(images[1], cameras[1], x[1]), whole[1], atol=1e-6)
 
 
 @pytest.mark.parametrize(

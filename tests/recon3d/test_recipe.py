@@ -34,10 +34,10 @@ def made_shapes(count=4, seed=0, names=("ball", "rod")):
     for i in range(count):
         rng = np.random.RandomState(seed + i)
         body = Part("sphere", (0.35,)) if i % 2 == 0 else Part("cylinder", (0.2, 0.4))
-        found = sample_shape(Solid((body,)), rng, views=3, size=32)
+        shape = sample_shape(Solid((body,)), rng, views=3, size=32)
         keep = np.r_[0:300, 4096:4300]
-        some = {k: found[k][keep] for k in ("points", "occupancies")}
-        rows.append(found | some | {"label": i % 2})
+        some = {k: shape[k][keep] for k in ("points", "occupancies")}
+        rows.append(shape | some | {"label": i % 2})
     return shapes.from_arrays({k: np.stack([r[k] for r in rows]) for k in rows[0]}, names, 300)
 
 
@@ -63,9 +63,9 @@ def test_a_run_evaluates_and_exports(tmp_path):
     assert set(served) == {"serving_default", "occupancy", "features", "grid"}
     model, _ = runner.open_trained(str(tmp_path))
     assert model.threshold == metrics["threshold"]
-    found = resolved.recipe.signatures(model)
-    x = found["grid"].examples
-    grid = found["grid"](**x)["occupancy"]
+    signatures = resolved.recipe.signatures(model)
+    x = signatures["grid"].examples
+    grid = signatures["grid"](**x)["occupancy"]
     corner = np.full((4, 1, 3), -0.55, "f4")
     ask = lambda p: probabilities(model.field(x["images"], x["cameras"])(p))[:, 0]  # noqa: E731
     expected = ask(corner)
@@ -87,18 +87,18 @@ def test_streams_draw_views_and_points(splits):
 
 
 def test_splits_by_category():
-    found = shapes.by_category(made_shapes(12), ["rod"])
-    assert set(found["unseen"].labels) == {1} and len(found["unseen"]) == 6
-    assert all(set(found[n].labels) == {0} for n in ("train", "validation", "test"))
-    assert sum(len(s) for s in found.values()) == 12
+    splits = shapes.by_category(made_shapes(12), ["rod"])
+    assert set(splits["unseen"].labels) == {1} and len(splits["unseen"]) == 6
+    assert all(set(splits[n].labels) == {0} for n in ("train", "validation", "test"))
+    assert sum(len(s) for s in splits.values()) == 12
     for bad in (["cone"], ["ball", "rod"], []):
         with pytest.raises(InputError, match="data.unseen"):
             shapes.by_category(made_shapes(4), bad)
 
 
 def test_the_hull_holds_the_shape_and_gets_tighter(splits):
-    found = splits["test"].arrays(3)
-    images, cameras, points = (found[k][0] for k in ("images", "cameras", "points"))
+    arrays = splits["test"].arrays(3)
+    images, cameras, points = (arrays[k][0] for k in ("images", "cameras", "points"))
     ball = np.linalg.norm(points, axis=-1) < 0.32  # well inside, half a pixel is 0.01
     sizes = [visual_hull(images[:v], cameras[:v], points) for v in (1, 2, 3)]
     assert all(hull[ball].all() for hull in sizes)

@@ -148,9 +148,9 @@ def test_a_scene_is_framed_and_comes_back():
     cameras = np.stack(around)
     masks = (raycast.render(BODY, cameras, 128)[0] < 255).any(-1)
     world = pinhole.in_frame(cameras, -frame.centre / frame.scale, 1 / frame.scale)
-    found = frame_scene(world, list(masks))
-    assert np.abs(found.centre - frame.centre).max() < 0.1 * frame.scale
-    assert found.scale == pytest.approx(frame.scale, rel=0.08)
+    framed = frame_scene(world, list(masks))
+    assert np.abs(framed.centre - frame.centre).max() < 0.1 * frame.scale
+    assert framed.scale == pytest.approx(frame.scale, rel=0.08)
     np.testing.assert_allclose(frame.cameras(world), cameras, atol=1e-9)
     ball = frame.mesh(trimesh.creation.icosphere(radius=0.5))
     np.testing.assert_allclose(ball.bounds.mean(0), frame.centre)
@@ -299,6 +299,6 @@ def test_solids_stay_as_they_were():
     """`CameraRanges.draw` takes random numbers as the first data sets did."""
     rng = np.random.RandomState(5)
     a, e, d = rng.uniform(0, 360), rng.uniform(5, 45), rng.uniform(1.6, 1.9)
-    found = pinhole.R2N2_LIKE.draw(1, 64, np.random.RandomState(5))[0]
-    np.testing.assert_array_equal(found, pinhole.orbit(a, e, d, 70, 64))
+    camera = pinhole.R2N2_LIKE.draw(1, 64, np.random.RandomState(5))[0]
+    np.testing.assert_array_equal(camera, pinhole.orbit(a, e, d, 70, 64))
     assert make_solid("table", rng)(np.zeros((1, 3), "f4")).shape == (1,)

@@ -16,8 +16,8 @@ def test_iou_of_known_boxes():
 def test_coarse_keeps_a_single_voxel():
     fine = np.zeros((1, 16, 16, 16), bool)
     fine[0, 3, 0, 15] = True
-    found = judges.coarse(fine)
-    assert found.sum() == 1 and found[0, 1, 0, 7]
+    pooled = judges.coarse(fine)
+    assert pooled.sum() == 1 and pooled[0, 1, 0, 7]
     with pytest.raises(ValueError, match="multiple of 8"):
         judges.coarse(np.zeros((1, 12, 12, 12)))
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfzoo.sdn import MADE
 
 
-def made(dim=6, hidden=(11, 7), seed=0):
+def make_layer(dim=6, hidden=(11, 7), seed=0):
     keras.utils.set_random_seed(seed)
     layer = MADE(dim, hidden)
     layer.build((None, dim))
@@ -22,13 +22,13 @@ def made(dim=6, hidden=(11, 7), seed=0):
 
 def test_a_narrow_layer_is_warned_of():
     with pytest.warns(UserWarning, match=r"hidden=\[9, 4\]: must be at least dim - 1 = 5"):
-        layer = made(6, (9, 4))
+        layer = make_layer(6, (9, 4))
     masks = layer.masks()
     sees = (masks[0] @ masks[1] @ masks[2] > 0).sum(0)
     assert (sees < np.arange(6)).any()  # some logit lacks a bit before it
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        masks = made(6, (9, 5)).masks()
+        masks = make_layer(6, (9, 5)).masks()
     np.testing.assert_array_equal((masks[0] @ masks[1] @ masks[2] > 0).sum(0), np.arange(6))
 
 
@@ -38,13 +38,13 @@ def all_codes(dim):
 
 @pytest.mark.parametrize("hidden", [(11, 7), (3,), (40, 2, 9)])
 def test_probabilities_of_all_codes_sum_to_one(hidden):
-    p = np.exp(np.asarray(made(6, hidden).log_prob(all_codes(6))))
+    p = np.exp(np.asarray(make_layer(6, hidden).log_prob(all_codes(6))))
     np.testing.assert_allclose(p.sum(), 1, atol=1e-5)
     assert p.std() > 1e-3  # and it is not the uniform one
 
 
 def test_a_logit_sees_only_earlier_bits_and_all_of_them():
-    layer, z = made(5, (40, 40)), tf.Variable(all_codes(5)[:1])
+    layer, z = make_layer(5, (40, 40)), tf.Variable(all_codes(5)[:1])
     with tf.GradientTape() as tape:
         logits = layer(z)
     jacobian = tape.jacobian(logits, z)[0, :, 0].numpy()
@@ -54,7 +54,7 @@ def test_a_logit_sees_only_earlier_bits_and_all_of_them():
 
 
 def test_log_prob_equals_factors_multiplied_by_hand():
-    layer, codes = made(), all_codes(6)[[3, 17, 60]]
+    layer, codes = make_layer(), all_codes(6)[[3, 17, 60]]
     p = 1 / (1 + np.exp(-np.asarray(layer(codes), "float64")))
     by_hand = np.log(np.where(codes > 0, p, 1 - p)).sum(1)
     np.testing.assert_allclose(layer.log_prob(codes), by_hand, rtol=1e-5)
@@ -63,7 +63,7 @@ def test_log_prob_equals_factors_multiplied_by_hand():
 def test_samples_follow_the_exact_distribution():
     from scipy import stats
 
-    layer, codes, n = made(), all_codes(6), 50_000
+    layer, codes, n = make_layer(), all_codes(6), 50_000
     u = np.random.default_rng(0).random((n, 6)).astype("float32")
     drawn = np.asarray(layer.sample(u))
     index = ((drawn > 0) @ (2 ** np.arange(5, -1, -1))).astype(int)
@@ -78,7 +78,7 @@ def test_samples_follow_the_exact_distribution():
 
 @pytest.mark.parametrize("hidden", [(11, 7), (2,), (64, 64)])
 def test_sampling_in_one_pass_equals_bit_by_bit(hidden):
-    layer = made(6, hidden)
+    layer = make_layer(6, hidden)
     u = np.random.default_rng(1).random((20, 6)).astype("float32")
     codes = np.ones((20, 6), "float32")
     for j in range(6):
@@ -88,10 +88,10 @@ def test_sampling_in_one_pass_equals_bit_by_bit(hidden):
 
 
 def test_agrees_with_tfp_on_probability():
-    layer = made()
+    layer = make_layer()
     codes = all_codes(6)
-    found = layer.distribution().log_prob(codes / 2 + 0.5)
-    np.testing.assert_allclose(layer.log_prob(codes), found, rtol=1e-4)
+    expected = layer.distribution().log_prob(codes / 2 + 0.5)
+    np.testing.assert_allclose(layer.log_prob(codes), expected, rtol=1e-4)
     drawn = layer.distribution().sample(7, seed=0).numpy()
     assert drawn.shape == (7, 6) and set(np.unique(drawn)) <= {0, 1}
 
@@ -112,7 +112,7 @@ def test_learns_a_markov_chain():
     codes[:, 0] = rng.choice([-1, 1], 4000)
     for j in range(1, dim):
         codes[:, j] = codes[:, j - 1] * np.where(rng.random(4000) < 0.9, 1, -1)
-    layer, adam = made(dim, (16,)), keras.optimizers.Adam(0.02)
+    layer, adam = make_layer(dim, (16,)), keras.optimizers.Adam(0.02)
 
     @tf.function
     def step():

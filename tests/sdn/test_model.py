@@ -32,10 +32,10 @@ def sets(b=6, n=3, seed=0):
 
 
 def trained(steps=2, **settings):
-    made = model(**settings)
-    made.compile()
-    made.fit(sets(), batch_size=3, epochs=steps // 2 or 1, verbose=0, shuffle=False)
-    return made
+    network = model(**settings)
+    network.compile()
+    network.fit(sets(), batch_size=3, epochs=steps // 2 or 1, verbose=0, shuffle=False)
+    return network
 
 
 def weights(variables):
@@ -47,15 +47,17 @@ def moved(before, after):
 
 
 def test_a_step_moves_all_parts_and_the_average_follows():
-    made = model(ema=0.5)
-    parts = (made.encoder, made.energy, made.prior, made.generator)
+    network = model(ema=0.5)
+    parts = (network.encoder, network.energy, network.prior, network.generator)
     before = [weights(p.trainable_variables) for p in parts]
-    average = weights(made.average.weights)
-    made.compile()
-    logs = made.train_on_batch(sets(), return_dict=True)
+    average = weights(network.average.weights)
+    network.compile()
+    logs = network.train_on_batch(sets(), return_dict=True)
     for part, old in zip(parts, before, strict=True):
         assert any(moved(old, weights(part.trainable_variables))), part.name
-    for mine, old, g in zip(made.average.weights, average, made.generator.weights, strict=True):
+    for mine, old, g in zip(
+        network.average.weights, average, network.generator.weights, strict=True
+    ):
         expected = 0.5 * old + 0.5 * g.numpy() if g.trainable else g.numpy()
         np.testing.assert_allclose(mine.numpy(), expected, atol=1e-6)
     assert np.isfinite(list(logs.values())).all()
@@ -63,31 +65,31 @@ def test_a_step_moves_all_parts_and_the_average_follows():
 
 def test_each_optimizer_moves_its_own():
     for frozen, parts in (("optimizer", "judge"), ("g_optimizer", "generator")):
-        made = model()
+        network = model()
         still = keras.optimizers.SGD(0.0)
-        made.compile(**{frozen: still})
-        mine = getattr(made, f"{parts}_variables")()
+        network.compile(**{frozen: still})
+        mine = getattr(network, f"{parts}_variables")()
         before = weights(mine)
-        made.train_on_batch(sets())
+        network.train_on_batch(sets())
         assert not any(moved(before, weights(mine)))
 
 
 def test_the_prior_reaches_the_encoder_only_where_it_is_told():
     # with a margin never reached and energies blind to the code, only the prior's term is left
     for weight, moves in ((0.0, False), (1.0, True)):
-        made = model(prior_to_encoder=weight, use_code=False, margin=1e-9)
-        made.compile()
-        before = weights(made.encoder.trainable_variables)
-        made.train_on_batch(sets())
-        assert any(moved(before, weights(made.encoder.trainable_variables))) == moves
+        network = model(prior_to_encoder=weight, use_code=False, margin=1e-9)
+        network.compile()
+        before = weights(network.encoder.trainable_variables)
+        network.train_on_batch(sets())
+        assert any(moved(before, weights(network.encoder.trainable_variables))) == moves
 
 
 def test_a_made_set_beyond_the_margin_does_not_move_the_energy():
-    made = model(margin=1e-9)
-    made.compile(optimizer=keras.optimizers.SGD(1.0), g_optimizer=keras.optimizers.SGD(0.0))
+    network = model(margin=1e-9)
+    network.compile(optimizer=keras.optimizers.SGD(1.0), g_optimizer=keras.optimizers.SGD(0.0))
     x = sets()
-    made.train_on_batch(x)
-    once = weights(made.energy.trainable_variables)
+    network.train_on_batch(x)
+    once = weights(network.energy.trainable_variables)
     other = model(margin=1e-9)
     other.seed_generator = keras.random.SeedGenerator(99)  # other made sets
     other.compile(optimizer=keras.optimizers.SGD(1.0), g_optimizer=keras.optimizers.SGD(0.0))
@@ -98,32 +100,32 @@ def test_a_made_set_beyond_the_margin_does_not_move_the_energy():
 
 @pytest.mark.slow
 def test_masked_images_do_not_matter_to_training():
-    found = []
+    trained_weights = []
     for junk in (0.0, 0.9):
-        made, x = model(), sets()
+        network, x = model(), sets()
         mask = np.ones((6, 3), bool)
         mask[:, 2] = False
         x[:, 2] = junk
-        made.compile()
-        made.train_on_batch({"images": x, "mask": mask})
-        found.append(weights(made.judge_variables()))
-    for a, b in zip(*found, strict=True):
+        network.compile()
+        network.train_on_batch({"images": x, "mask": mask})
+        trained_weights.append(weights(network.judge_variables()))
+    for a, b in zip(*trained_weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_faces_have_their_shapes_and_repeat_by_seed():
-    made = model()
-    codes = made.encode(sets())
+    network = model()
+    codes = network.encode(sets())
     assert codes.shape == (6, 4) and set(np.unique(codes)) <= {-1, 1}
-    ragged = made.encode([sets(1)[0], sets(1)[0][:1]])
-    np.testing.assert_array_equal(ragged[0], made.encode(sets(1))[0])
-    np.testing.assert_array_equal(ragged[1], made.encode(sets(1)[:, :1])[0])
-    again = made.reconstruct(sets(), 5, seed=3)
+    ragged = network.encode([sets(1)[0], sets(1)[0][:1]])
+    np.testing.assert_array_equal(ragged[0], network.encode(sets(1))[0])
+    np.testing.assert_array_equal(ragged[1], network.encode(sets(1)[:, :1])[0])
+    again = network.reconstruct(sets(), 5, seed=3)
     assert again.shape == (6, 5, 4, 4, 1) and again.min() >= 0 and again.max() <= 1
-    np.testing.assert_array_equal(again, made.decode(codes, 5, seed=3))
-    assert made.generate(3, 2, seed=1).shape == (3, 2, 4, 4, 1)
-    np.testing.assert_array_equal(made.generate(3, 2, seed=1), made.generate(3, 2, seed=1))
-    assert made.log_prob(codes).shape == (6,) and (made.log_prob(codes) < 0).all()
+    np.testing.assert_array_equal(again, network.decode(codes, 5, seed=3))
+    assert network.generate(3, 2, seed=1).shape == (3, 2, 4, 4, 1)
+    np.testing.assert_array_equal(network.generate(3, 2, seed=1), network.generate(3, 2, seed=1))
+    assert network.log_prob(codes).shape == (6,) and (network.log_prob(codes) < 0).all()
 
 
 def test_code_statistics_tell_a_collapse():
@@ -133,9 +135,9 @@ def test_code_statistics_tell_a_collapse():
     collapsed.encoder.features.layers[-1].kernel.assign(
         0 * collapsed.encoder.features.layers[-1].kernel
     )
-    found = collapsed.code_stats(sets(40, seed=5))
-    assert found["unique_codes"] == 1 and found["marginal_entropy"] < 1e-6
-    assert found["bit_marginal"] == 1 and found["cycle_error"] == 0
+    statistics = collapsed.code_stats(sets(40, seed=5))
+    assert statistics["unique_codes"] == 1 and statistics["marginal_entropy"] < 1e-6
+    assert statistics["bit_marginal"] == 1 and statistics["cycle_error"] == 0
 
 
 @pytest.mark.parametrize(
@@ -149,24 +151,24 @@ def test_code_statistics_tell_a_collapse():
 )
 def test_trains_compiled_and_in_mixed_precision(jit, policy):
     keras.config.set_dtype_policy(policy)
-    made = model()
-    made.compile(jit_compile=jit)
-    logs = made.fit(sets(), batch_size=3, epochs=1, verbose=0).history
+    network = model()
+    network.compile(jit_compile=jit)
+    logs = network.fit(sets(), batch_size=3, epochs=1, verbose=0).history
     assert np.isfinite([v[-1] for v in logs.values()]).all()
-    assert made.energy(made.prepare(sets()), made.encode(sets())).dtype == "float32"
+    assert network.energy(network.prepare(sets()), network.encode(sets())).dtype == "float32"
 
 
 @pytest.mark.slow
 def test_a_file_goes_on_as_the_model_would(tmp_path):
-    made = trained(margin=0.2)
+    network = trained(margin=0.2)
     path = tmp_path / "model.keras"
-    made.save(path)
+    network.save(path)
     again = keras.models.load_model(path)
-    assert again.margin == 0.2 and again.g_optimizer.iterations == made.g_optimizer.iterations
-    again.seed_generator.state.assign(made.seed_generator.state)
-    for net in (made, again):
+    assert again.margin == 0.2 and again.g_optimizer.iterations == network.g_optimizer.iterations
+    again.seed_generator.state.assign(network.seed_generator.state)
+    for net in (network, again):
         net.train_on_batch(sets(seed=4))
-    for a, b in zip(made.weights, again.weights, strict=True):
+    for a, b in zip(network.weights, again.weights, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
 
 
@@ -177,17 +179,17 @@ def test_codes_become_a_name_for_each_of_four_identities():
     base = np.repeat(np.repeat(base.reshape(4, 2, 2), 2, 1), 2, 2)[..., None]
     who = rng.integers(0, 4, 400)
     x = base[who][:, None] + 0.05 * rng.normal(size=(400, 3, 4, 4, 1))
-    made = model(width=32, code_dim=4, prior_hidden=(16,))
-    made.compile(make_adam(2e-3), make_adam(2e-3))
-    made.fit(x.astype("float32"), batch_size=40, epochs=40, verbose=0)
-    codes = made.encode(x.astype("float32"))
+    network = model(width=32, code_dim=4, prior_hidden=(16,))
+    network.compile(make_adam(2e-3), make_adam(2e-3))
+    network.fit(x.astype("float32"), batch_size=40, epochs=40, verbose=0)
+    codes = network.encode(x.astype("float32"))
     names = {k: {tuple(c) for c in codes[who == k]} for k in range(4)}
-    assert all(len(found) == 1 for found in names.values())
+    assert all(len(codes_of) == 1 for codes_of in names.values())
     assert len(set.union(*names.values())) == 4
     firsts = np.array([next(iter(names[k])) for k in range(4)], "float32")
-    np.testing.assert_allclose(np.exp(made.log_prob(firsts)), 0.25, atol=0.08)
-    errors = np.abs(made.decode(firsts, 1)[:, 0] - base).mean((1, 2, 3))
-    others = np.abs(made.decode(firsts, 1)[:, 0] - base[[1, 2, 3, 0]]).mean((1, 2, 3))
+    np.testing.assert_allclose(np.exp(network.log_prob(firsts)), 0.25, atol=0.08)
+    errors = np.abs(network.decode(firsts, 1)[:, 0] - base).mean((1, 2, 3))
+    others = np.abs(network.decode(firsts, 1)[:, 0] - base[[1, 2, 3, 0]]).mean((1, 2, 3))
     assert (errors < others).all()
 
 
@@ -209,17 +211,17 @@ def test_refuses_sets(give, says):
 
 
 def test_refuses_masks_and_codes():
-    made = model()
+    network = model()
     with pytest.raises(InputError, match="set 1 has no image"):
-        made.encode(sets(2), np.array([[1, 1, 1], [0, 0, 0]]))
+        network.encode(sets(2), np.array([[1, 1, 1], [0, 0, 0]]))
     with pytest.raises(InputError, match=r"must be \[2, 3\]"):
-        made.encode(sets(2), np.ones((2, 4)))
+        network.encode(sets(2), np.ones((2, 4)))
     with pytest.raises(InputError, match=r"hold 0.5, must be -1 or \+1"):
-        made.decode(np.full((1, 4), 0.5), 2)
+        network.decode(np.full((1, 4), 0.5), 2)
     with pytest.raises(InputError, match=r"must be \[B, 4\]"):
-        made.log_prob(np.ones((2, 5)))
+        network.log_prob(np.ones((2, 5)))
     with pytest.raises(InputError, match="n=0"):
-        made.decode(np.ones((1, 4)), 0)
+        network.decode(np.ones((1, 4)), 0)
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ def made_sets(count, seed, size=4):
 
 @pytest.fixture(autouse=True)
 def _few_sets(monkeypatch):
-    def made(config, size, channels):
+    def small_sets(config, size, channels):
         assert channels in (1, None)
         parts = {"train": 16, "validation": 6, "test": 6}
         return {name: made_sets(n, seed, size) for seed, (name, n) in enumerate(parts.items())}
 
-    monkeypatch.setattr(recipe, "image_sets", made)
+    monkeypatch.setattr(recipe, "image_sets", small_sets)
 
 
 @pytest.fixture(scope="module")
@@ -78,20 +78,22 @@ def test_a_run_learns_watches_and_exports(run):
 
 def test_signatures(run):
     model, resolved = runner.open_trained(str(run[0]))
-    found = resolved.recipe.signatures(model)
+    signatures = resolved.recipe.signatures(model)
     x = np.random.default_rng(0).integers(0, 256, (4, 3, 4, 4, 1)).astype("float32")
     mask = np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 0]], bool)
-    codes = found["encode"](images=x, mask=mask)["code"]
+    codes = signatures["encode"](images=x, mask=mask)["code"]
     np.testing.assert_array_equal(codes[:3], model.encode(x[:3], mask[:3]))
     np.testing.assert_array_equal(codes[3], 0)  # no image, no code
     seed = np.array([5, 5, 7, 5], np.int32)
-    made = found["reconstruct"](images=x, mask=mask, seed=seed)["images"]
-    assert made.shape == x.shape and made.min() >= 0 and made.max() <= 255
-    drawn = found["sample"](seed=seed)
+    reconstructed = signatures["reconstruct"](images=x, mask=mask, seed=seed)["images"]
+    assert (
+        reconstructed.shape == x.shape and reconstructed.min() >= 0 and reconstructed.max() <= 255
+    )
+    drawn = signatures["sample"](seed=seed)
     np.testing.assert_array_equal(drawn["code"][0], drawn["code"][1])
     np.testing.assert_allclose(drawn["images"][0], drawn["images"][3], atol=1e-3)
     assert np.abs(drawn["images"][0] - drawn["images"][2]).max() > 1e-2
-    scores = found["score"](images=x[:3], mask=mask[:3])
+    scores = signatures["score"](images=x[:3], mask=mask[:3])
     np.testing.assert_allclose(scores["log_prob"], model.log_prob(codes[:3]), rtol=1e-4)
     energy = model.energy(model.prepare(x[:3]), codes[:3], mask=mask[:3])
     np.testing.assert_allclose(scores["energy"], energy, rtol=1e-4)
@@ -139,11 +141,15 @@ def test_judges_train_and_judge(tmp_path):
     judged = [f"voxel_net={tmp_path / 'v' / 'model.keras'}"]
     judged += [f"verifier={tmp_path / 'i' / 'model.keras'}"]
     words = [w for w in SMALL if not w.startswith("voxel_net")] + judged
-    found = runner.run_recipe(runner.resolve("sdn/shapes", words), tmp_path / "s", export=False)
+    judgements = runner.run_recipe(
+        runner.resolve("sdn/shapes", words), tmp_path / "s", export=False
+    )
     expected = {"iou_real", "iou_reconstructed", "iou_from_1", "sample_consistency"}
-    assert expected | {"verify_real", "verify_sampled"} <= set(found)
-    assert found["iou_real"] > found["iou_real_shuffled"]
-    assert all(0 <= found[k] <= 1 for k in found if k.startswith(("iou", "verify", "sample")))
+    assert expected | {"verify_real", "verify_sampled"} <= set(judgements)
+    assert judgements["iou_real"] > judgements["iou_real_shuffled"]
+    assert all(
+        0 <= judgements[k] <= 1 for k in judgements if k.startswith(("iou", "verify", "sample"))
+    )
 
 
 @pytest.mark.slow
@@ -152,8 +158,8 @@ def test_larger_recipes_build_and_train_a_step(name, monkeypatch):
     rng = np.random.default_rng(0)
     channels = runner.resolve(name).config.channels or 1
     x = rng.integers(0, 256, (24, 32, 32, channels)).astype("uint8")
-    made = image_sets.from_arrays(x, np.repeat(np.arange(6), 4))
-    monkeypatch.setattr(recipe, "image_sets", lambda *a: dict.fromkeys(_SPLITS, made))
+    sets = image_sets.from_arrays(x, np.repeat(np.arange(6), 4))
+    monkeypatch.setattr(recipe, "image_sets", lambda *a: dict.fromkeys(_SPLITS, sets))
     words = ["image_size=32", "model.width=2", "batch_size=3", "set_size=2", "epochs=1"]
     words += ["model.code_dim=8", "model.prior_hidden=[8]", "deterministic=false"]
     resolved = runner.resolve(name, words)

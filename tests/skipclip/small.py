@@ -17,5 +17,5 @@ def clips(batch=3, count=4, frames=3, size=16, seed=0):
 
 
 def skipclip(seed=0, **options):
-    made = encoder(seed=seed)
-    return SkipClip(made, futures=3, margin=0.1, **options)
+    backbone = encoder(seed=seed)
+    return SkipClip(backbone, futures=3, margin=0.1, **options)

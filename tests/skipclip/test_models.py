@@ -40,13 +40,13 @@ def test_r3d18_is_haras(r3d18):
         known = [sizes.get(x.name, shape) for x in inputs]
         sizes[layer.output.name] = layer.compute_output_shape(known if len(known) > 1 else known[0])
     names = ("stem_relu", "stem_pool", "stage1_2_relu", "stage2_2_relu", "stage3_2_relu")
-    found = [sizes[r3d18.get_layer(n).output.name][1:4] for n in (*names, "stage4_2_relu")]
-    assert found == [(16, 56, 56), (8, 28, 28), (8, 28, 28), (4, 14, 14), (2, 7, 7), (1, 4, 4)]
+    stages = [sizes[r3d18.get_layer(n).output.name][1:4] for n in (*names, "stage4_2_relu")]
+    assert stages == [(16, 56, 56), (8, 28, 28), (8, 28, 28), (4, 14, 14), (2, 7, 7), (1, 4, 4)]
 
 
 def test_factorised_has_as_many_parameters(r3d18):
-    found = trainable(make_encoder("r2plus1d18"))
-    assert abs(found / trainable(r3d18) - 1) < 0.01
+    count = trainable(make_encoder("r2plus1d18"))
+    assert abs(count / trainable(r3d18) - 1) < 0.01
 
 
 @pytest.mark.parametrize("kind", ["small", "r3d18"])
@@ -54,8 +54,8 @@ def test_factorised_has_as_many_parameters(r3d18):
 def test_any_length_and_size(kind, shape, r3d18):
     model = r3d18 if kind == "r3d18" else small.encoder()
     video = np.random.default_rng(0).integers(0, 256, (2, *shape, 3)).astype("uint8")
-    found = model(video).numpy()
-    assert np.isfinite(found).all() and found.shape[0] == 2 and min(found.shape) >= 1
+    features = model(video).numpy()
+    assert np.isfinite(features).all() and features.shape[0] == 2 and min(features.shape) >= 1
 
 
 def test_padding_is_pytorchs(r3d18):
@@ -104,9 +104,9 @@ def test_folded_norm_equals_keras_norm():
 
 def test_shortcut_a():
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4, 2)).astype("float32")
-    found = PadChannels(5, 2)(x).numpy()
-    np.testing.assert_array_equal(found[..., :2], x[:, ::2, ::2, ::2])
-    assert found.shape == (2, 2, 3, 2, 5) and (found[..., 2:] == 0).all()
+    padded = PadChannels(5, 2)(x).numpy()
+    np.testing.assert_array_equal(padded[..., :2], x[:, ::2, ::2, ::2])
+    assert padded.shape == (2, 2, 3, 2, 5) and (padded[..., 2:] == 0).all()
     with pytest.raises(ValueError, match="channels=1"):
         PadChannels(1)(x)
 
@@ -115,11 +115,11 @@ def test_skipclips_loss_and_gradients_reach_the_first_layer():
     model = small.skipclip(rotation_weight=0.5)
     clips, turns = small.clips(), np.array([0, 1, 3])
     with tf.GradientTape() as tape:
-        found = model(clips, training=True)
-        loss = model.compute_loss(y=turns, y_pred=found)
-    rank = np.mean(objective.ranking_loss(found["scores"], 0.1))
+        outputs = model(clips, training=True)
+        loss = model.compute_loss(y=turns, y_pred=outputs)
+    rank = np.mean(objective.ranking_loss(outputs["scores"], 0.1))
     turn = keras.losses.sparse_categorical_crossentropy(
-        np.repeat(turns, 4), tf.reshape(found["clip_rotation"], (-1, 4)), from_logits=True
+        np.repeat(turns, 4), tf.reshape(outputs["clip_rotation"], (-1, 4)), from_logits=True
     )
     assert float(loss) == pytest.approx(rank + 0.5 * np.mean(turn), rel=1e-4)
     first = model.encoder.get_layer("stem").kernel
@@ -131,17 +131,17 @@ def test_skipclips_loss_and_gradients_reach_the_first_layer():
 
 def test_batch_entries_permute():
     model, clips = small.skipclip(), small.clips()
-    found = model(clips)["scores"].numpy()
+    scores = model(clips)["scores"].numpy()
     order = [2, 0, 1]
-    np.testing.assert_allclose(model(clips[order])["scores"], found[order], rtol=1e-4)
+    np.testing.assert_allclose(model(clips[order])["scores"], scores[order], rtol=1e-4)
 
 
 def test_negatives_are_ranked_last():
     model = small.skipclip(cross_video_negatives=True)
     clips = small.clips()
-    found = model(clips, training=True)
-    ranked = np.concatenate([found["scores"], found["negative"]], -1)
-    loss = model.compute_loss(y=np.zeros(3), y_pred=found)
+    outputs = model(clips, training=True)
+    ranked = np.concatenate([outputs["scores"], outputs["negative"]], -1)
+    loss = model.compute_loss(y=np.zeros(3), y_pred=outputs)
     assert float(loss) == pytest.approx(np.mean(objective.ranking_loss(ranked, 0.1)), rel=1e-5)
     assert set(model(clips)) == {"scores"}
 
@@ -229,18 +229,18 @@ def test_wrong_arguments(make, words):
 
 
 def test_normalised_scores_use_their_whole_range(tmp_path):
-    made = small.skipclip(head="norm", cross_video_negatives=True, negatives=2)
+    normalised = small.skipclip(head="norm", cross_video_negatives=True, negatives=2)
     plain = small.skipclip()
     clips = small.clips(5)
-    found = made(clips, training=True)
-    assert found["negative"].shape == (5, 2)
-    before, after = (ops.convert_to_numpy(x["scores"]) for x in (plain(clips), found))
+    outputs = normalised(clips, training=True)
+    assert outputs["negative"].shape == (5, 2)
+    before, after = (ops.convert_to_numpy(x["scores"]) for x in (plain(clips), outputs))
     assert before.min() > 0.5 and after.min() < 0.2 and after.std() > 2 * before.std()
     for _ in range(60):  # running statistics come to those of the batch
-        made(clips, training=True)
-    again = ActionRecognizer.from_pretrained(made, 0)
+        normalised(clips, training=True)
+    again = ActionRecognizer.from_pretrained(normalised, 0)
     ranked = again.rank(clips[:, 0], clips[:, 1])
-    np.testing.assert_allclose(ranked, made(clips)["scores"][:, 0], atol=1e-5)
+    np.testing.assert_allclose(ranked, normalised(clips)["scores"][:, 0], atol=1e-5)
     np.testing.assert_allclose(ranked, after[:, 0], atol=0.1)
     again.save(tmp_path / "a.keras")
     loaded = keras.models.load_model(tmp_path / "a.keras")
@@ -248,6 +248,6 @@ def test_normalised_scores_use_their_whole_range(tmp_path):
 
 
 def test_scores_may_be_negative_without_a_last_relu():
-    made = small.encoder(last_relu=False)
-    assert (made(small.clips(3, 1)[:, 0]).numpy() < 0).any()
-    SkipClip(made, 4, 0.5, signed=True)
+    encoder = small.encoder(last_relu=False)
+    assert (encoder(small.clips(3, 1)[:, 0]).numpy() < 0).any()
+    SkipClip(encoder, 4, 0.5, signed=True)

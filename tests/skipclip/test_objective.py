@@ -24,8 +24,8 @@ def test_clips_of_other_videos_come_last():
     scores, others = (rng.uniform(0, 1, (5, n)).astype("float32") for n in (3, 2))
     ranked = np.concatenate([scores, others[:, :1]], 1)  # one more clip, behind all futures
     for reduction in objective.REDUCTIONS:
-        found = ranking_loss(scores, 0.1, reduction, others[:, :1])
-        np.testing.assert_allclose(found, ranking_loss(ranked, 0.1, reduction), rtol=1e-5)
+        loss = ranking_loss(scores, 0.1, reduction, others[:, :1])
+        np.testing.assert_allclose(loss, ranking_loss(ranked, 0.1, reduction), rtol=1e-5)
     each = [ranking_loss(scores, 0.1, negatives=others[:, k : k + 1]) for k in range(2)]
     np.testing.assert_allclose(
         ranking_loss(scores, 0.1, negatives=others), np.mean(each, 0), rtol=1e-5

@@ -52,15 +52,15 @@ def test_a_run_leaves_encoder_recognizer_and_figures(run):
 
 def test_signatures_take_any_length_and_size(run):
     model, resolved = runner.open_trained(str(run[0]))
-    found = resolved.recipe.signatures(model)
-    assert set(found) == {"serving_default", "classify", "rank"}
+    signatures = resolved.recipe.signatures(model)
+    assert set(signatures) == {"serving_default", "classify", "rank"}
     rng = np.random.default_rng(0)
     for shape in ((1, 1, 1), (7, 33, 20)):
         video = rng.integers(0, 256, (2, *shape, 3)).astype("uint8")
-        answer = found["classify"](video=video)
+        answer = signatures["classify"](video=video)
         np.testing.assert_allclose(answer["probabilities"].sum(1), 1, rtol=1e-5)
-        assert found["serving_default"](video=video)["features"].shape == (2, 8)
-        assert found["rank"](context=video, future=video)["scores"].shape == (2,)
+        assert signatures["serving_default"](video=video)["features"].shape == (2, 8)
+        assert signatures["rank"](context=video, future=video)["scores"].shape == (2,)
 
 
 def test_predict_reads_a_video_file(run, tmp_path, capsys):
@@ -80,17 +80,17 @@ def test_streams_repeat_by_seed_and_start_at_any_step(few):
     source = splits.open_split(data.builder(config.data), "train", 8)
     view = dataclasses.replace(config.augment, brightness=0.5, shift=1)
 
-    def made(seed, rotate=True):
+    def stream(seed, rotate=True):
         return streams.tuples(
             source, config.pretext.clips, view, rotate=rotate, batch_size=4, seed=seed
         )
 
-    first = [x.numpy() for x, _ in made(0).from_step(0).take(3)]
-    (x, turns), *_ = list(made(0).from_step(2).take(1))
+    first = [x.numpy() for x, _ in stream(0).from_step(0).take(3)]
+    (x, turns), *_ = list(stream(0).from_step(2).take(1))
     np.testing.assert_array_equal(x, first[2])
     assert x.shape == (4, 3, 2, 16, 16, 3) and x.dtype == tf.uint8
     assert set(turns.numpy()) <= {0, 1, 2, 3}
-    other = next(iter(made(1).from_step(0)))[0].numpy()
+    other = next(iter(stream(1).from_step(0)))[0].numpy()
     assert (other != first[0]).any()
     x, order = next(
         iter(streams.orders(source, config.pretext.clips, view, batch_size=4, seed=0).from_step(0))
@@ -165,9 +165,9 @@ def test_a_probe_as_a_dense_layer_says_the_same():
 
 def test_videos_are_judged_by_the_mean_of_their_clips():
     logits = np.log(np.array([[[0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]]))
-    found = readout.accuracies(logits, np.array([0]))
-    assert found["accuracy"] == 1 and found["clip_accuracy"] == pytest.approx(1 / 3)
-    assert found["loss"] == pytest.approx(-np.log(1.7 / 3))
+    metrics = readout.accuracies(logits, np.array([0]))
+    assert metrics["accuracy"] == 1 and metrics["clip_accuracy"] == pytest.approx(1 / 3)
+    assert metrics["loss"] == pytest.approx(-np.log(1.7 / 3))
 
 
 class MockedVideos:

@@ -44,8 +44,8 @@ def test_the_shortest_video_has_one_place_and_shorter_ones_begin_anew():
 
 
 def test_evaluation_clips_spread_over_the_video():
-    found = sampling.uniform_clips(tf.constant(20), 3, 4, 2).numpy()
-    np.testing.assert_array_equal(found[:, 0], [0, 6, 12])
+    clips = sampling.uniform_clips(tf.constant(20), 3, 4, 2).numpy()
+    np.testing.assert_array_equal(clips[:, 0], [0, 6, 12])
     np.testing.assert_array_equal(sampling.uniform_clips(tf.constant(20), 1, 4, 2)[:, 0], [6])
     np.testing.assert_array_equal(sampling.uniform_clips(tf.constant(1), 2, 3, 1), np.zeros((2, 3)))
 
@@ -61,13 +61,13 @@ def test_crop_is_shared_and_shifts_are_small():
     view = dataclasses.replace(PLAIN, resize=12, shift=1)
     corners = set()
     for seed in seeds(40):
-        found = augment.crop(numbered(), seed, view).numpy()
-        assert found.shape == (3, 2, 8, 8, 3)
-        first = found[:, :, 0, 0, 1:].astype(int)
+        cropped = augment.crop(numbered(), seed, view).numpy()
+        assert cropped.shape == (3, 2, 8, 8, 3)
+        first = cropped[:, :, 0, 0, 1:].astype(int)
         assert (first[:, 0] == first[:, 1]).all()  # frames of a clip have one place
         assert np.ptp(first[:, 0], axis=0).max() <= 2
         corners.add(tuple(first[0, 0]))
-        np.testing.assert_array_equal(np.diff(found[0, 0, :, 0, 1].astype(int)), 1)
+        np.testing.assert_array_equal(np.diff(cropped[0, 0, :, 0, 1].astype(int)), 1)
     assert len(corners) > 15
     still = augment.crop(numbered(), seeds(1)[0], dataclasses.replace(view, shift=0)).numpy()
     assert (still == still[:1]).all()
@@ -77,9 +77,9 @@ def test_mirror_is_all_or_none():
     view = dataclasses.replace(PLAIN, resize=12, flip=True)
     steps = set()
     for seed in seeds(20):
-        found = augment.crop(numbered(), seed, view).numpy().astype(int)
-        step = np.diff(found[..., 2], axis=3)
-        assert (step == step.flat[0]).all() and (np.diff(found[..., 1], axis=2) == 1).all()
+        cropped = augment.crop(numbered(), seed, view).numpy().astype(int)
+        step = np.diff(cropped[..., 2], axis=3)
+        assert (step == step.flat[0]).all() and (np.diff(cropped[..., 1], axis=2) == 1).all()
         steps.add(step.flat[0])
     assert steps == {-1, 1}
 
@@ -87,8 +87,8 @@ def test_mirror_is_all_or_none():
 def test_turn_is_rot90_of_every_frame():
     clips = augment.middle(numbered(), dataclasses.replace(PLAIN, resize=12))
     for times in range(4):
-        found = augment.turn(clips, tf.constant(times)).numpy()
-        np.testing.assert_array_equal(found, np.rot90(clips.numpy(), times, axes=(2, 3)))
+        turned = augment.turn(clips, tf.constant(times)).numpy()
+        np.testing.assert_array_equal(turned, np.rot90(clips.numpy(), times, axes=(2, 3)))
 
 
 def test_colours_may_be_the_tuples():
@@ -96,10 +96,10 @@ def test_colours_may_be_the_tuples():
     view = dataclasses.replace(PLAIN, brightness=0.5, hue=0.3, saturation=0.4, gray=0.5)
     for drawn, each in (("clip", 3), ("tuple", 1)):
         view = dataclasses.replace(view, colours=drawn)
-        found = augment.colour(clips, seeds(1)[0], view).numpy()
-        for row in found:
+        coloured = augment.colour(clips, seeds(1)[0], view).numpy()
+        for row in coloured:
             assert len({clip.tobytes() for clip in row}) == each
-        assert found[0].tobytes() != found[1].tobytes()
+        assert coloured[0].tobytes() != coloured[1].tobytes()
 
 
 def test_colour_is_a_clips_own():
@@ -107,19 +107,19 @@ def test_colour_is_a_clips_own():
     one = rng.integers(60, 180, (1, 1, 1, 8, 8, 3))
     clips = tf.constant(np.broadcast_to(one, (2, 3, 2, 8, 8, 3)).astype("uint8"))
     view = AugmentConfig(10, 8, gray=0.0)
-    found = augment.colour(clips, seeds(1)[0], view).numpy()
-    assert found.dtype == np.uint8 and (found[:, :, 0] == found[:, :, 1]).all()
-    flat = found.reshape(6, -1)
+    coloured = augment.colour(clips, seeds(1)[0], view).numpy()
+    assert coloured.dtype == np.uint8 and (coloured[:, :, 0] == coloured[:, :, 1]).all()
+    flat = coloured.reshape(6, -1)
     assert len(np.unique(flat, axis=0)) == 6
     assert (augment.colour(clips, seeds(1)[0], PLAIN).numpy() == clips.numpy()).all()
     gray = dataclasses.replace(PLAIN, gray=1.0)
-    found = augment.colour(clips, seeds(1)[0], gray).numpy().astype(int)
+    coloured = augment.colour(clips, seeds(1)[0], gray).numpy().astype(int)
     luma = np.rint(clips.numpy() @ np.array([0.299, 0.587, 0.114]))[..., None]
-    assert np.abs(found - luma).max() <= 1
+    assert np.abs(coloured - luma).max() <= 1
     turned = dataclasses.replace(PLAIN, hue=0.5)  # a hue turns colours about gray: same mean
-    found = augment.colour(clips, seeds(1)[0], turned).numpy().astype(float)
-    inside = ((found > 0) & (found < 255)).all(-1)
-    np.testing.assert_allclose(found.mean(-1)[inside], clips.numpy().mean(-1)[inside], atol=1.01)
+    coloured = augment.colour(clips, seeds(1)[0], turned).numpy().astype(float)
+    inside = ((coloured > 0) & (coloured < 255)).all(-1)
+    np.testing.assert_allclose(coloured.mean(-1)[inside], clips.numpy().mean(-1)[inside], atol=1.01)
 
 
 @pytest.mark.parametrize(

@@ -126,8 +126,8 @@ def test_other_tensors_are_refused(tmp_path):
     path, state = tmp_path / "a.npz", state_dict("r3d_18")
 
     def refused(words, **changes):
-        made = {k: v for k, v in (state | changes).items() if v is not None}
-        np.savez(path, **made)
+        arrays = {k: v for k, v in (state | changes).items() if v is not None}
+        np.savez(path, **arrays)
         with pytest.raises(InputError, match=words):
             from_torchvision(path)
 
@@ -146,8 +146,8 @@ def test_other_tensors_are_refused(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "count"), [("r3d18", 33_166_272), ("r2plus1d18", 31_300_125)])
 def test_the_common_form_has_torchvisions_parameters(kind, count):
-    made = make_encoder(kind, form="torchvision")
-    assert sum(int(np.prod(w.shape)) for w in made.trainable_weights) == count
+    encoder = make_encoder(kind, form="torchvision")
+    assert sum(int(np.prod(w.shape)) for w in encoder.trainable_weights) == count
 
 
 @pytest.mark.slow

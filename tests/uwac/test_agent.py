@@ -34,14 +34,14 @@ def make(algorithm="uwac", sizes=SIZES, **changes):
 
 def batch(count=16, seed=0, **changes):
     rng = np.random.default_rng(seed)
-    found = {
+    arrays = {
         "observation": rng.normal(size=(count, 3)),
         "action": rng.uniform(-1, 1, (count, 2)),
         "reward": rng.normal(size=count),
         "discount": np.ones(count),
         "next_observation": rng.normal(size=(count, 3)),
     } | changes
-    return {k: tf.constant(v, tf.float32) for k, v in found.items()}
+    return {k: tf.constant(v, tf.float32) for k, v in arrays.items()}
 
 
 def trained(agent, steps=3, **changes):
@@ -188,8 +188,8 @@ def test_a_bandit_is_solved():
     step = tf.function(lambda: agent._train(agents.as_experience(data, agent)))
     for _ in range(500):
         step()
-    found = agent.networks(tf.zeros([1, 3]))
-    np.testing.assert_allclose(found, [[0.5, 0.2]], atol=0.2)
+    action = agent.networks(tf.zeros([1, 3]))
+    np.testing.assert_allclose(action, [[0.5, 0.2]], atol=0.2)
 
 
 def test_behavioural_cloning_imitates():

@@ -30,8 +30,10 @@ def test_the_pendulum_is_gymnasiums():
 def test_reference_returns_are_what_the_behaviours_get(task):
     for name, expected in (("random", task.random_return), ("expert", task.expert_return)):
         behaviour = tasks._random(task) if name == "random" else tasks._noisy(task, 1.0, 0.0)
-        found = tasks.rollout(task, behaviour, 1000, np.random.RandomState(0))
-        np.testing.assert_allclose(found["rewards"].astype("float64").sum(1).mean(), expected, 1e-3)
+        episodes = tasks.rollout(task, behaviour, 1000, np.random.RandomState(0))
+        np.testing.assert_allclose(
+            episodes["rewards"].astype("float64").sum(1).mean(), expected, 1e-3
+        )
 
 
 @pytest.mark.parametrize("name", ["tfzoo/PointMass-v0", "tfzoo/Pendulum-v0"])
@@ -56,25 +58,25 @@ def test_tf_agents_accepts_the_environments():
 
 
 def test_a_time_limit_is_no_end():
-    made = environments.make_environment("tfzoo/PointMass-v0", 2)
-    step = made.reset()
+    environment = environments.make_environment("tfzoo/PointMass-v0", 2)
+    step = environment.reset()
     while not step.is_last().any():
-        step = made.step(np.zeros((2, 2), "float32"))
+        step = environment.step(np.zeros((2, 2), "float32"))
     assert step.discount.tolist() == [1.0, 1.0]
-    assert made.step(np.zeros((2, 2), "float32")).is_first().all()
+    assert environment.step(np.zeros((2, 2), "float32")).is_first().all()
 
 
 def test_a_terminal_state_is_one():
-    made = environments.make_environment("InvertedPendulum-v5", 2)
-    total, step = np.zeros(2), made.reset()
+    environment = environments.make_environment("InvertedPendulum-v5", 2)
+    total, step = np.zeros(2), environment.reset()
     ended = np.zeros(2, bool)
     while not ended.all():
-        step = made.step(np.ones((2, 1), "float32") * 3)
+        step = environment.step(np.ones((2, 1), "float32") * 3)
         total += np.where(ended, 0, step.reward)
         if step.is_last().any():
             assert (step.discount[step.is_last()] == 0).all()
         ended |= step.is_last()
-    made.seed(0)
+    environment.seed(0)
     played = play(
         environments.make_environment("InvertedPendulum-v5", 2),
         lambda x, t: np.ones((2, 1), "float32") * 3,

@@ -18,11 +18,11 @@ def slow_mmd(x, y, kernel, sigma):
         d = sum(abs(p - q) if kernel == "laplacian" else (p - q) ** 2 for p, q in zip(a, b))  # noqa: B905
         return math.exp(-d / (2 * sigma))
 
-    found = []
+    distances = []
     for xs, ys in zip(x.astype("float64"), y.astype("float64"), strict=True):
         mean = lambda p, q: sum(k(a, b) for a in p for b in q) / (len(p) * len(q))  # noqa: E731
-        found.append(math.sqrt(mean(xs, xs) + mean(ys, ys) - 2 * mean(xs, ys) + 1e-6))
-    return found
+        distances.append(math.sqrt(mean(xs, xs) + mean(ys, ys) - 2 * mean(xs, ys) + 1e-6))
+    return distances
 
 
 @pytest.mark.parametrize("kernel", m.KERNELS)
@@ -75,10 +75,10 @@ def test_targets_by_hand():
     q1, q2 = tf.constant([[1.0, 3.0, 2.0]]), tf.constant([[2.0, 1.0, 2.5]])
     mixed = m.soft_clipped_minimum(q1, q2, 0.75)
     np.testing.assert_allclose(mixed, [[1.25, 1.5, 2.125]])
-    found = m.bellman_target(
+    targets = m.bellman_target(
         tf.repeat(q1, 2, 0), tf.repeat(q2, 2, 0), tf.constant([1.0, 5.0]), [0.9, 0.0], 0.75
     )
-    np.testing.assert_allclose(found, [1 + 0.9 * 2.125, 5.0])
+    np.testing.assert_allclose(targets, [1 + 0.9 * 2.125, 5.0])
 
 
 def test_moments_are_numpys():

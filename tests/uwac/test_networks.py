@@ -30,9 +30,9 @@ def test_actor_is_a_squashed_gaussian_on_the_limits():
     assert (np.min(actions, (0, 1)) >= [-2, 0]).all() and (np.max(actions, (0, 1)) <= [2, 1]).all()
     mean, log_std = actor(X)
     np.testing.assert_allclose(np.mean(pre, 1), mean, atol=0.5)
-    found = actor.log_prob(X, pre[:, 0])
+    density = actor.log_prob(X, pre[:, 0])
     expected = actor.distribution(X).log_prob(actions[:, 0])
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(density, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_actor_clips_its_deviation():
@@ -99,12 +99,12 @@ def test_moments_are_those_over_all_masks(hidden, estimator):
     mean = (values * chances).sum(0)
     variance = ((values - mean) ** 2 * chances).sum(0)
     seeds = keras.random.SeedGenerator(0)
-    found_mean, found = critic.moments(X, ACTIONS, 20_000, seeds, estimator)
+    estimated_mean, estimated = critic.moments(X, ACTIONS, 20_000, seeds, estimator)
     tolerance = 0.02 * np.sqrt(variance) + 1e-4
-    assert (np.abs(found_mean - mean) < 3 * tolerance).all()
-    np.testing.assert_allclose(found, variance, rtol=0.08, atol=1e-4)
+    assert (np.abs(estimated_mean - mean) < 3 * tolerance).all()
+    np.testing.assert_allclose(estimated, variance, rtol=0.08, atol=1e-4)
     if len(hidden) == 1 and estimator == "conditional":
-        np.testing.assert_allclose(found, variance, rtol=1e-4)
+        np.testing.assert_allclose(estimated, variance, rtol=1e-4)
 
 
 def test_conditional_is_unbiased_and_more_exact():

@@ -56,16 +56,16 @@ def test_a_run_leaves_what_it_should(run):
 
 def test_signatures(run):
     model, resolved = runner.open_trained(str(run[0]))
-    found = resolved.recipe.signatures(model)
+    signatures = resolved.recipe.signatures(model)
     x = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
     x[1] = x[0]
     seed = np.array([5, 5, 6, 7], np.int32)
-    action = found["serving_default"](observation=x, seed=seed)["action"]
+    action = signatures["serving_default"](observation=x, seed=seed)["action"]
     np.testing.assert_array_equal(action[0], action[1])
-    drawn = found["sample"](observation=x, seed=seed)
+    drawn = signatures["sample"](observation=x, seed=seed)
     expected = model.actor.distribution(x).log_prob(drawn["action"])
     np.testing.assert_allclose(drawn["log_prob"], expected, rtol=1e-3, atol=1e-3)
-    told = found["uncertainty"](observation=x, action=action)
+    told = signatures["uncertainty"](observation=x, action=action)
     assert (told["q_std"] > 0).all() and (told["weight"] <= 1.5).all()
 
 
@@ -113,9 +113,9 @@ def test_complaints():
     fine = {"target_max": -0.1, "q": -5.0, "weight": 0.9}
     assert training.complaints(fine, (-100.0, 0.0), model) == {}
     bad = {"target_max": 0.5, "q": -200.0, "weight": 0.01}
-    found = training.complaints(bad, (-100.0, 0.0), model)
-    assert "overestimated" in found["above"] and "diverge" in found["below"]
-    assert "critics hardly learn" in found["weight"]
+    complaints = training.complaints(bad, (-100.0, 0.0), model)
+    assert "overestimated" in complaints["above"] and "diverge" in complaints["below"]
+    assert "critics hardly learn" in complaints["weight"]
 
 
 def test_normalisation_is_the_datas():
@@ -200,7 +200,7 @@ def test_d4rls_recipes_train_a_step_on_mocked_episodes(name, monkeypatch):
     (d,), a = info.sizes, info.action_dim
     assert (d, a) == ((11, 3) if "hopper" in name else (45, 24))
     rng = np.random.default_rng(0)
-    made = data.Transitions(
+    transitions = data.Transitions(
         rng.normal(size=(32, d)).astype("float32"),
         rng.uniform(-1, 1, (32, a)).astype("float32"),
         rng.normal(size=32).astype("float32"),
@@ -208,7 +208,7 @@ def test_d4rls_recipes_train_a_step_on_mocked_episodes(name, monkeypatch):
         rng.normal(size=(32, d)).astype("float32"),
     )
     monkeypatch.setattr(data, "builder", lambda config: None)
-    monkeypatch.setattr(data, "transitions", lambda found: made)
+    monkeypatch.setattr(data, "transitions", lambda builder: transitions)
     datasets = task.datasets(config)
     model = task.build(config, datasets.info)
     learner = training.Learner(training.make_agent(model), datasets.train.from_step(0))

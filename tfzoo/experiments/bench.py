@@ -184,25 +184,25 @@ class Target:
 
     Attributes:
         says: what it is about.
-        found: the figure measured.
+        measured: the figure measured.
         bound: the figure to reach.
-        at_least: whether `found` must be at least `bound`, or at most.
+        at_least: whether `measured` must be at least `bound`, or at most.
     """
 
     says: str
-    found: float
+    measured: float
     bound: float
     at_least: bool
 
     @property
     def met(self) -> bool:
         """Whether it is reached; a figure that is missing is not."""
-        return self.found >= self.bound if self.at_least else self.found <= self.bound
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
         word = "met" if self.met else "NOT MET"
-        return f"{word:8} {self.says}: {self.found:.2f} (to reach: {sign} {self.bound:g})"
+        return f"{word:8} {self.says}: {self.measured:.2f} (to reach: {sign} {self.bound:g})"
 
 
 class Times:
@@ -295,7 +295,7 @@ def report(
     machine = environment()
     write_csv(Path(output) / "results.csv", [row | columns(machine) for row in rows])
     reached = [
-        {"target": t.says, "found": t.found, "bound": t.bound, "met": t.met} for t in targets
+        {"target": t.says, "found": t.measured, "bound": t.bound, "met": t.met} for t in targets
     ]
     whole = {"bench": name, **machine, "targets": reached}
     write_text(Path(output) / "bench.json", json.dumps(whole, indent=2))

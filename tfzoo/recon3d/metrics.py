@@ -73,9 +73,9 @@ def volumetric_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def surface_metrics(
-    found: np.ndarray,
+    reconstructed: np.ndarray,
     truth: np.ndarray,
-    found_normals: np.ndarray | None = None,
+    reconstructed_normals: np.ndarray | None = None,
     truth_normals: np.ndarray | None = None,
     tolerance: float = 0.01,
 ) -> dict[str, float]:
@@ -87,9 +87,9 @@ def surface_metrics(
     ways.
 
     Args:
-        found: [N, 3].
+        reconstructed: [N, 3].
         truth: [M, 3].
-        found_normals: unit, [N, 3].
+        reconstructed_normals: unit, [N, 3].
         truth_normals: unit, [M, 3].
         tolerance: of the F-score.
 
@@ -98,19 +98,19 @@ def surface_metrics(
     """
     from scipy.spatial import cKDTree
 
-    for name, points in (("found", found), ("truth", truth)):
+    for name, points in (("reconstructed", reconstructed), ("truth", truth)):
         if not len(points):
             raise InputError(f"{name}: has no points, must have at least 1")
-    accuracy, nearest = cKDTree(truth).query(found)
-    completeness, back = cKDTree(found).query(truth)
+    accuracy, nearest = cKDTree(truth).query(reconstructed)
+    completeness, back = cKDTree(reconstructed).query(truth)
     p, r = float((accuracy <= tolerance).mean()), float((completeness <= tolerance).mean())
     result = {
         "chamfer_l1": float(accuracy.mean() + completeness.mean()) / 2,
         "f_score": 2 * p * r / (p + r) if p + r > 0 else 0.0,
     }
-    if found_normals is not None and truth_normals is not None:
-        one = np.abs((found_normals * truth_normals[nearest]).sum(-1)).mean()
-        two = np.abs((truth_normals * found_normals[back]).sum(-1)).mean()
+    if reconstructed_normals is not None and truth_normals is not None:
+        one = np.abs((reconstructed_normals * truth_normals[nearest]).sum(-1)).mean()
+        two = np.abs((truth_normals * reconstructed_normals[back]).sum(-1)).mean()
         result["normal_consistency"] = float(one + two) / 2
     return result
 

@@ -15,8 +15,8 @@ def test_targets_follow_from_the_rows():
     rows = [row("gradients", "ours", 0.1, 600.0), row("gradients", "loop", 0.9)]
     rows += [row("gradients", "jacobian", 1.0), row("gradients", "vectorized_map", "")]
     rows += [row("features", "extraction", 0.3), row("features", "pass", 0.1)]
-    found = {t.says: (round(t.found, 6), t.met) for t in afv_bench.targets(rows)}
-    assert found == {
+    targets = {t.says: (round(t.measured, 6), t.met) for t in afv_bench.targets(rows)}
+    assert targets == {
         "times faster than loop": (9.0, False),
         "times faster than jacobian": (10.0, True),
         "extraction: time / one forward and backward pass": (3.0, True),
@@ -29,8 +29,8 @@ def test_all_alternatives_give_the_same():
     model, images = afv_bench._model(2, 2, 16)
     expected = afv_bench.per_example("ours", model, images)().numpy()
     for name in afv_bench.GRADIENTS[1:]:
-        found = afv_bench.per_example(name, model, images)().numpy()
-        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+        gradients = afv_bench.per_example(name, model, images)().numpy()
+        np.testing.assert_allclose(gradients, expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.slow

@@ -89,8 +89,8 @@ def test_classification_chooses_on_validation():
     y = [rng.integers(0, 3, n) for n in (60, 40, 50)]
     x = [np.eye(3)[k] + 0.3 * rng.normal(size=(len(k), 3)) for k in y]
     kernels = of_rows(lambda part: part, *x)
-    found = classify(kernels, tuple(y), 60, 3)
-    assert found["error_60"] < 0.2
+    scores = classify(kernels, tuple(y), 60, 3)
+    assert scores["error_60"] < 0.2
     assert classify(kernels, tuple(y), 12, 3)["error_12"] >= 0
     plain = Kernels(kernels.train, kernels.held, kernels.test, kernels.lengths)
     assert classify(plain, tuple(y), 60, 3)["logistic_60"] == 0

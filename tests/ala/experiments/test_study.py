@@ -86,17 +86,17 @@ def test_arms_of_one_loss_share_what_was_compiled_and_begin_anew(monkeypatch):
     problem = toy()
     arms = methods.arms(problem, methods.Chosen())
     names = ("CE, momentum", "inverse frequency, momentum", "ALA", "oracle", "CE, momentum")
-    found = [methods.train(problem, arms[name], 3, SCHEDULE, 0) for name in names]
+    trained = [methods.train(problem, arms[name], 3, SCHEDULE, 0) for name in names]
     assert len(methods._children) == 1
-    for a, b in zip(found[0].model.weights, found[-1].model.weights, strict=True):
+    for a, b in zip(trained[0].model.weights, trained[-1].model.weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.ptp(found[0].phi) and np.ptp(found[2].phi) > 0.05
+    assert not np.ptp(trained[0].phi) and np.ptp(trained[2].phi) > 0.05
     expected = methods.inverse(problem) - methods.inverse(problem).mean()
-    np.testing.assert_allclose(found[1].phi[-1], [expected] * 3, rtol=1e-5)
+    np.testing.assert_allclose(trained[1].phi[-1], [expected] * 3, rtol=1e-5)
     # who knows which class is rare gets far, as fixed weights that know it do
-    assert found[3].validation < found[0].validation - 0.05
-    assert found[1].validation < found[0].validation - 0.05
-    assert (found[3].phi[-1][:, 0] > found[3].phi[-1][:, 1] + 1).all()
+    assert trained[3].validation < trained[0].validation - 0.05
+    assert trained[1].validation < trained[0].validation - 0.05
+    assert (trained[3].phi[-1][:, 0] > trained[3].phi[-1][:, 1] + 1).all()
 
 
 def test_logits_are_adjusted_after_training_and_by_the_prior():

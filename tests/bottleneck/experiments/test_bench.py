@@ -9,8 +9,8 @@ from tfzoo_cli.main import main
 
 
 def row(kind, size, alternative, seconds, peak=""):
-    found = {"kind": kind, "size": size, "alternative": alternative, "seconds": seconds}
-    return found | {"peak_mib": peak}
+    common = {"kind": kind, "size": size, "alternative": alternative, "seconds": seconds}
+    return common | {"peak_mib": peak}
 
 
 def test_targets_follow_from_the_rows():
@@ -18,8 +18,8 @@ def test_targets_follow_from_the_rows():
     rows += [row("kernel", 4000, "ours", 0.5, 100.0)]
     rows += [row("kernel", 1000, "ours", 0.5 / 16), row("kernel", 1000, "limit", "")]
     rows += [row("simulator", 2048, "hybrid", 0.02), row("simulator", 2048, "finite", 0.01)]
-    found = {t.says: (round(t.found, 2), t.met) for t in bottleneck_bench.targets(rows)}
-    assert found == {
+    targets = {t.says: (round(t.measured, 2), t.met) for t in bottleneck_bench.targets(rows)}
+    assert targets == {
         "N=4000: time / that of one product and 5 passes": (5.0, False),
         "N=4000: times faster than plain TensorFlow": (3.0, True),
         "growth of the kernel's time: exponent of N": (2.0, True),

@@ -73,9 +73,9 @@ def test_predictions_at_training_points_are_the_simulators():
     task = tasks.Task(tasks.teacher([12, 5], 6, 1.0, 0))
     for network in (task.network(4, 0), task.baseline()):
         state = descend(network.problem, 20).state
-        found = network.outputs(state)
-        assert found.shape == (17, 1)
-        np.testing.assert_allclose(found[:12], network.problem.outputs(state), atol=1e-4)
+        outputs = network.outputs(state)
+        assert outputs.shape == (17, 1)
+        np.testing.assert_allclose(outputs[:12], network.problem.outputs(state), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ def test_targets_follow_from_the_rows():
     ]
     rows += [row("dense", 32, "ours", 0.01), row("dense", 32, "loop", 0.05)]
     rows += [row("network", 29, "wide", 1.0), row("network", 29, "searched", 1.5)]
-    found = {t.says: (round(t.found, 6), t.met) for t in collegial_bench.targets(rows)}
-    assert found == {
+    targets = {t.says: (round(t.measured, 6), t.met) for t in collegial_bench.targets(rows)}
+    assert targets == {
         "g=32: times faster than Keras's Conv2D(groups=g)": (50.0, False),
         "g=32: time / that of a loop of convolutions": (2.0, False),
         "CollegialDense, m=32: times faster than a loop of Dense": (5.0, True),

@@ -15,11 +15,11 @@ from tfzoo_cli.main import main
 
 
 def test_shapes_of_the_sweep_cost_the_same():
-    found = sweep.shapes()
-    counts = [CollegialMLP((64,), 10, m, n, sweep.DEPTH).count_params() for m, n in found]
+    shapes = sweep.shapes()
+    counts = [CollegialMLP((64,), 10, m, n, sweep.DEPTH).count_params() for m, n in shapes]
     assert max(counts) / min(counts) < 1.04
-    assert (1, 128) in found and len(found) >= 6
-    best = min(found, key=lambda s: search.variance(*s, 3.0, sweep.DEPTH))
+    assert (1, 128) in shapes and len(shapes) >= 6
+    best = min(shapes, key=lambda s: search.variance(*s, 3.0, sweep.DEPTH))
     assert abs(np.log(best[1] / search.best_width(sweep.COST, 3.0, sweep.DEPTH))) < 0.35
 
 

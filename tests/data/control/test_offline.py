@@ -22,16 +22,16 @@ def rows():
     rng = np.random.default_rng(0)
     count = sum(EPISODES)
     ends = np.cumsum(EPISODES) - 1
-    found = {
+    arrays = {
         "observations": rng.normal(size=(count, 2)).astype("float32"),
         "actions": rng.uniform(-1, 1, (count, 1)).astype("float32"),
         "rewards": np.arange(count, dtype="float32"),
         "terminals": np.zeros(count, bool),
         "timeouts": np.zeros(count, bool),
     }
-    found["terminals"][ends[0]] = True
-    found["timeouts"][ends[1]] = True
-    return found
+    arrays["terminals"][ends[0]] = True
+    arrays["timeouts"][ends[1]] = True
+    return arrays
 
 
 def write(arrays, path):
@@ -53,26 +53,30 @@ def read(path, tmp_path):
 @pytest.mark.parametrize("suffix", [".npz", ".hdf5"])
 def test_without_next_observations_a_cut_step_is_left_out(suffix, tmp_path):
     arrays = rows()
-    found = read(write(arrays, tmp_path / f"d{suffix}"), tmp_path)
+    transitions = read(write(arrays, tmp_path / f"d{suffix}"), tmp_path)
     kept = [0, 1, 2, 3, 5, 6, 7]  # 4 and 8: what came next is unknown
-    np.testing.assert_array_equal(found.reward, kept)
-    np.testing.assert_array_equal(found.discount, [1, 1, 0, 1, 1, 1, 1])
-    np.testing.assert_array_equal(found.observation, arrays["observations"][kept])
+    np.testing.assert_array_equal(transitions.reward, kept)
+    np.testing.assert_array_equal(transitions.discount, [1, 1, 0, 1, 1, 1, 1])
+    np.testing.assert_array_equal(transitions.observation, arrays["observations"][kept])
     following = [1, 2, None, 4, 6, 7, 8]
     for i, row in enumerate(following):
         if row is not None:
-            np.testing.assert_array_equal(found.next_observation[i], arrays["observations"][row])
-    assert found.version.startswith("tfzoo_transitions/file-")
+            np.testing.assert_array_equal(
+                transitions.next_observation[i], arrays["observations"][row]
+            )
+    assert transitions.version.startswith("tfzoo_transitions/file-")
 
 
 def test_next_observations_keep_every_step(tmp_path):
     arrays = rows()
     following = np.roll(arrays["observations"], -1, 0)
     following[[2, 4, 8]] = [[7, 7], [8, 8], [9, 9]]
-    found = read(write(arrays | {"next_observations": following}, tmp_path / "d.npz"), tmp_path)
-    np.testing.assert_array_equal(found.reward, range(9))
-    np.testing.assert_array_equal(found.next_observation, following)
-    np.testing.assert_array_equal(np.flatnonzero(found.discount == 0), [2])
+    transitions = read(
+        write(arrays | {"next_observations": following}, tmp_path / "d.npz"), tmp_path
+    )
+    np.testing.assert_array_equal(transitions.reward, range(9))
+    np.testing.assert_array_equal(transitions.next_observation, following)
+    np.testing.assert_array_equal(np.flatnonzero(transitions.discount == 0), [2])
 
 
 def test_a_jump_between_rows_is_a_border(tmp_path):
@@ -227,9 +231,9 @@ def test_gymnasiums_names_are_read_and_others_named(tmp_path, capsys):
         path = write(
             other | {"seed": np.array(3), "truncated": arrays["timeouts"]}, tmp_path / f"b{suffix}"
         )
-        found = offline_files.read(path)
-        assert [len(e.rewards) for e in found] == [len(e.rewards) for e in expected] == [3, 1, 3]
-        assert [e.terminal for e in found] == [True, False, False]
+        episodes = offline_files.read(path)
+        assert [len(e.rewards) for e in episodes] == [len(e.rewards) for e in expected] == [3, 1, 3]
+        assert [e.terminal for e in episodes] == [True, False, False]
         assert read(path, tmp_path).discount.tolist() == [1, 1, 0, 1, 1, 1, 1]
         said = [x for x in capsys.readouterr().err.splitlines() if "does not read" in x]
         assert len(said) == 1 and "seed" in said[0] and f"b{suffix}" in said[0]
@@ -243,8 +247,8 @@ def test_dones_are_terminals_but_at_a_time_limit(tmp_path):
     dones = arrays["terminals"] | arrays["timeouts"]
     for other in ({"dones": dones}, {"dones": dones, "terminals": arrays["terminals"]}):
         kept = {k: v for k, v in arrays.items() if k != "terminals"} | other
-        found = offline_files.read(write(kept, tmp_path / "a.npz"))
-        assert [e.terminal for e in found] == [True, False, False]
+        episodes = offline_files.read(write(kept, tmp_path / "a.npz"))
+        assert [e.terminal for e in episodes] == [True, False, False]
     with pytest.raises(InputError, match="dones and terminals differ"):
         offline_files.read(write(arrays | {"dones": ~dones}, tmp_path / "a.npz"))
 
@@ -328,16 +332,16 @@ def test_broken_files(tmp_path):
 @pytest.mark.parametrize("mixture", tasks.MIXTURES)
 def test_embedded_mixtures(mixture, tmp_path):
     config = DataConfig(f"tfzoo_pointmass_offline/{mixture}", str(tmp_path))
-    found = data.transitions(data.builder(config))
-    assert len(found) == (1000 if mixture == "human" else 4000)
-    assert found.version == f"tfzoo_pointmass_offline/{mixture}/1.0.0"
-    assert (found.discount == 1).all() and np.abs(found.action).max() <= 1
+    transitions = data.transitions(data.builder(config))
+    assert len(transitions) == (1000 if mixture == "human" else 4000)
+    assert transitions.version == f"tfzoo_pointmass_offline/{mixture}/1.0.0"
+    assert (transitions.discount == 1).all() and np.abs(transitions.action).max() <= 1
     state, reward = tasks.POINT_MASS.step(
-        found.observation.astype("float64"), found.action.astype("float64")
+        transitions.observation.astype("float64"), transitions.action.astype("float64")
     )
-    np.testing.assert_allclose(found.next_observation, state, atol=1e-5)
-    np.testing.assert_allclose(found.reward, reward, atol=1e-5)
-    returns = found.reward.reshape(-1, 100).sum(1)
+    np.testing.assert_allclose(transitions.next_observation, state, atol=1e-5)
+    np.testing.assert_allclose(transitions.reward, reward, atol=1e-5)
+    returns = transitions.reward.reshape(-1, 100).sum(1)
     best, random = tasks.POINT_MASS.expert_return, tasks.POINT_MASS.random_return
     if mixture == "random":
         assert abs(returns.mean() - random) < 40
@@ -374,9 +378,9 @@ def test_rlds_of_d4rls_builders():
 
 
 def test_data_of_another_form(tmp_path):
-    found = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
+    builder = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
     with pytest.raises(InputError, match="must hold episodes of steps"):
-        data.transitions(found)
+        data.transitions(builder)
 
 
 @pytest.mark.parametrize(

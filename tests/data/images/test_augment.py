@@ -27,28 +27,28 @@ def seeds(count):
 )
 def test_the_seed_decides(function):
     compiled = tf.function(function)
-    found = [compiled(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
+    images = [compiled(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
     again = [function(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
-    np.testing.assert_allclose(found, again, atol=1)  # a graph may round otherwise
-    assert (found[0] == compiled(tf.constant(IMAGE), seeds(1)[0]).numpy()).all()
-    assert len({f.tobytes() for f in found}) > 1
+    np.testing.assert_allclose(images, again, atol=1)  # a graph may round otherwise
+    assert (images[0] == compiled(tf.constant(IMAGE), seeds(1)[0]).numpy()).all()
+    assert len({f.tobytes() for f in images}) > 1
 
 
 def test_flip():
-    found = [augment.flip(tf.constant(IMAGE), s).numpy() for s in seeds(60)]
-    kept = sum((f == IMAGE).all() for f in found)
-    mirrored = sum((f == IMAGE[:, ::-1]).all() for f in found)
+    images = [augment.flip(tf.constant(IMAGE), s).numpy() for s in seeds(60)]
+    kept = sum((f == IMAGE).all() for f in images)
+    mirrored = sum((f == IMAGE[:, ::-1]).all() for f in images)
     assert kept + mirrored == 60 and 15 < kept < 45
 
 
 def test_shift_values():
     shifts = set()
     for seed in seeds(200):
-        found = augment.shift_values(tf.constant(IMAGE), seed).numpy().astype(int)
+        shifted = augment.shift_values(tf.constant(IMAGE), seed).numpy().astype(int)
         inner = (IMAGE > 10) & (IMAGE < 245)
-        shift = (found - IMAGE)[inner]
+        shift = (shifted - IMAGE)[inner]
         assert (shift == shift[0]).all()  # one draw for all sub-pixels
-        assert (found == np.clip(IMAGE.astype(int) + shift[0], 0, 255)).all()
+        assert (shifted == np.clip(IMAGE.astype(int) + shift[0], 0, 255)).all()
         shifts.add(int(shift[0]))
     assert shifts == set(range(-10, 11))
 
@@ -57,9 +57,9 @@ def test_random_resized_crop():
     ramp = np.stack(np.broadcast_arrays(*np.indices((40, 60)), 0), -1).astype(np.float32)
     spans = []
     for seed in seeds(50):
-        found = augment.random_resized_crop(tf.constant(ramp), seed, 16)
-        assert found.shape == (16, 16, 3)
-        rows, columns = np.ptp(found[..., 0]) * 16 / 15, np.ptp(found[..., 1]) * 16 / 15
+        crop = augment.random_resized_crop(tf.constant(ramp), seed, 16)
+        assert crop.shape == (16, 16, 3)
+        rows, columns = np.ptp(crop[..., 0]) * 16 / 15, np.ptp(crop[..., 1]) * 16 / 15
         assert 0.07 < rows * columns / 2400 < 1.05
         assert 0.6 < columns / rows < 1.6
         spans.append(rows)
@@ -74,15 +74,15 @@ def test_random_resized_crop():
 
 def test_center_crop():
     image = tf.constant(np.pad(np.full((14, 14, 3), 9, np.uint8), ((1, 1), (5, 5), (0, 0))))
-    found = augment.center_crop(image, 14)
-    assert found.shape == (14, 14, 3) and (found.numpy() == 9).all()
+    crop = augment.center_crop(image, 14)
+    assert crop.shape == (14, 14, 3) and (crop.numpy() == 9).all()
     assert augment.center_crop(tf.zeros([30, 50, 1]), 8).shape == (8, 8, 1)
 
 
 def test_normalize():
-    found = augment.normalize(tf.constant(IMAGE))
+    normalized = augment.normalize(tf.constant(IMAGE))
     expected = (IMAGE / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(normalized, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_random_erasing():
@@ -178,8 +178,8 @@ def test_operations_are_pillows(name):
     source = np.clip(ramp + RNG.normal(size=(32, 40, 3)), 9, 250).astype(np.uint8)
     for level in (0.25, 0.75):
         expected = np.asarray(pillow(name, image.fromarray(source), level)).astype(float)
-        found = OPERATIONS[name](tf.constant(source, tf.float32), level, level)
-        difference = np.abs(np.clip(np.round(found), 0, 255) - expected).max(-1)
+        changed = OPERATIONS[name](tf.constant(source, tf.float32), level, level)
+        difference = np.abs(np.clip(np.round(changed), 0, 255) - expected).max(-1)
         if name.startswith(("rotate", "shear", "translate")):
             seen = expected.any(-1)  # Pillow fills with black what is uncovered ...
             assert 0.3 < seen.mean() < 1
@@ -189,9 +189,9 @@ def test_operations_are_pillows(name):
 
 
 def test_rand_augment_strength_and_range():
-    found = [augment.rand_augment(tf.constant(IMAGE), s).numpy() for s in seeds(40)]
-    assert all(f.dtype == np.uint8 and f.shape == IMAGE.shape for f in found)
-    unchanged = sum((f == IMAGE).all() for f in found)
+    images = [augment.rand_augment(tf.constant(IMAGE), s).numpy() for s in seeds(40)]
+    assert all(f.dtype == np.uint8 and f.shape == IMAGE.shape for f in images)
+    unchanged = sum((f == IMAGE).all() for f in images)
     assert 2 <= unchanged <= 20  # both operations skipped: one in four
     off = augment.rand_augment(tf.constant(IMAGE), seeds(1)[0], probability=0.0)
     np.testing.assert_array_equal(off, IMAGE)
@@ -205,30 +205,30 @@ def test_images_as_classifiers_want_them():
     assert transforms.to_size(tf.constant(IMAGE), 6).shape == (6, 6, 3)
     moves = set()
     for seed in seeds(80):
-        found = transforms.shift(small, seed, 1).numpy()
-        assert found.shape == (8, 8, 3)
+        shifted = transforms.shift(small, seed, 1).numpy()
+        assert shifted.shape == (8, 8, 3)
         padded = np.pad(IMAGE[:8, :8], ((1, 1), (1, 1), (0, 0)), "edge")
         places = [(y, x) for y in range(3) for x in range(3)]
-        moves |= {p for p in places if (padded[p[0] : p[0] + 8, p[1] : p[1] + 8] == found).all()}
+        moves |= {p for p in places if (padded[p[0] : p[0] + 8, p[1] : p[1] + 8] == shifted).all()}
     assert len(moves) == 9
 
 
 def test_deit_augmentation_stays_near_raw_pixels():
     for seed in seeds(5):
-        found = transforms.deit(
+        augmented = transforms.deit(
             tf.constant(IMAGE), seed, 16, augment.IMAGENET_MEAN, augment.IMAGENET_STD
         )
-        assert found.shape == (16, 16, 3) and found.dtype == tf.float32
-        assert found.numpy().min() > -500 and found.numpy().max() < 750
+        assert augmented.shape == (16, 16, 3) and augmented.dtype == tf.float32
+        assert augmented.numpy().min() > -500 and augmented.numpy().max() < 750
 
 
 def test_padded_crop_is_a_window_of_the_padded_image():
     small = tf.constant(IMAGE[:8, :8])
     padded, places = np.pad(IMAGE[:8, :8], ((2, 2), (2, 2), (0, 0))), set()
     for seed in seeds(200):
-        found = transforms.padded_crop(small, seed, 2).numpy()
+        crop = transforms.padded_crop(small, seed, 2).numpy()
         corners = [(y, x) for y in range(5) for x in range(5)]
-        places |= {c for c in corners if (padded[c[0] : c[0] + 8, c[1] : c[1] + 8] == found).all()}
+        places |= {c for c in corners if (padded[c[0] : c[0] + 8, c[1] : c[1] + 8] == crop).all()}
     assert len(places) == 25
 
 

@@ -29,11 +29,11 @@ def test_a_batch_holds_different_images_of_one_set_each():
 
 
 def test_streams_start_anywhere_and_follow_the_seed():
-    made = sets((4, 4, 4, 4))
+    part = sets((4, 4, 4, 4))
     read = lambda stream, at: [b["images"].numpy() for b in stream.from_step(at).take(3)]  # noqa: E731
-    whole = read(made.stream(2, batch_size=2, seed=1), 0)
-    np.testing.assert_array_equal(read(made.stream(2, batch_size=2, seed=1), 2)[0], whole[2])
-    other = read(made.stream(2, batch_size=2, seed=2), 0)
+    whole = read(part.stream(2, batch_size=2, seed=1), 0)
+    np.testing.assert_array_equal(read(part.stream(2, batch_size=2, seed=1), 2)[0], whole[2])
+    other = read(part.stream(2, batch_size=2, seed=2), 0)
     assert any((a != b).any() for a, b in zip(whole, other, strict=True))
 
 
@@ -62,22 +62,22 @@ def npz(path, train, test=None):
     return DataConfig(name="tfzoo_arrays", path=str(path))
 
 
-def labels_of(found):
-    return {int(found.read(tf.constant(i)).numpy()[0, 0, 0]) for i in found.starts}
+def labels_of(part):
+    return {int(part.read(tf.constant(i)).numpy()[0, 0, 0]) for i in part.starts}
 
 
 def test_no_set_is_in_two_splits(tmp_path):
-    found = image_sets(npz(tmp_path / "a.npz", 20), 4, 1)
-    seen = {name: labels_of(part) for name, part in found.items()}
+    parts = image_sets(npz(tmp_path / "a.npz", 20), 4, 1)
+    seen = {name: labels_of(part) for name, part in parts.items()}
     assert sum(map(len, seen.values())) == 20 and len(set.union(*seen.values())) == 20
     assert len(seen["validation"]) == len(seen["test"]) == 2
-    assert all((part.counts == 3).all() for part in found.values())
+    assert all((part.counts == 3).all() for part in parts.values())
 
 
 def test_a_test_split_of_other_sets_stays(tmp_path):
-    found = image_sets(npz(tmp_path / "b.npz", 20, (30, 34)), 4, 1)
-    assert labels_of(found["test"]) == {30, 31, 32, 33}
-    assert len(found["train"]) == 18 and len(found["validation"]) == 2
+    parts = image_sets(npz(tmp_path / "b.npz", 20, (30, 34)), 4, 1)
+    assert labels_of(parts["test"]) == {30, 31, 32, 33}
+    assert len(parts["train"]) == 18 and len(parts["validation"]) == 2
 
 
 def folder(root, people, split=None):
@@ -91,19 +91,19 @@ def folder(root, people, split=None):
 
 
 def test_folders_are_sets(tmp_path):
-    found = image_sets(folder(tmp_path, range(10)), 4, 3)
-    assert [len(found[k]) for k in ("train", "validation", "test")] == [8, 1, 1]
-    images, mask = found["train"].arrays(2)
+    parts = image_sets(folder(tmp_path, range(10)), 4, 3)
+    assert [len(parts[k]) for k in ("train", "validation", "test")] == [8, 1, 1]
+    images, mask = parts["train"].arrays(2)
     assert mask.all() and images.shape == (8, 2, 4, 4, 3)
     np.testing.assert_allclose(images[:, 1] - images[:, 0], 1)
 
 
 def test_folders_keep_their_splits(tmp_path):
     folder(tmp_path, range(10), "train")
-    found = image_sets(folder(tmp_path, range(20, 23), "test"), 4, 1)
-    values = found["test"].arrays(1)[0][:, 0, 0, 0, 0]
+    parts = image_sets(folder(tmp_path, range(20, 23), "test"), 4, 1)
+    values = parts["test"].arrays(1)[0][:, 0, 0, 0, 0]
     np.testing.assert_allclose(values, [200, 210, 220], atol=0.5)
-    assert len(found["train"]) == 9
+    assert len(parts["train"]) == 9
 
 
 def test_fitted_averages_the_middle():
@@ -144,9 +144,9 @@ def test_a_folder_is_grey_or_has_colours_whatever_its_files_are(tmp_path):
             kept = {"lossless": True} if form == "webp" else {}
             image.fromarray(pixels).save(tmp_path / f"set{i}" / f"a.{form}", **kept)
     config = DataConfig("tfzoo_image_folder", path=str(tmp_path))
-    found = image_sets(config, 4)
-    assert sorted(len(part) for part in found.values()) == [1, 1, 8]
-    for part in found.values():
+    parts = image_sets(config, 4)
+    assert sorted(len(part) for part in parts.values()) == [1, 1, 8]
+    for part in parts.values():
         images, mask = part.arrays(5)
         assert part.shape == (4, 4, 1) and mask.all() and images.std((2, 3, 4)).min() > 0
         assert images.min() >= 0 and images.max() <= 255

@@ -168,9 +168,9 @@ def test_winding_numbers_are_those_of_solid_angles():
         for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1))
     )
     angles = 2 * np.arctan2(np.linalg.det(r), below).sum(1) / (4 * np.pi)
-    found = mesh_solids.winding_numbers(triangles, x)
-    np.testing.assert_array_equal(found, np.rint(angles))
-    assert set(found) == {0, 1, 2}
+    numbers = mesh_solids.winding_numbers(triangles, x)
+    np.testing.assert_array_equal(numbers, np.rint(angles))
+    assert set(numbers) == {0, 1, 2}
     # two bodies through each other: what they share is inside once, walls in it are no surface
     both = np.concatenate([a.triangles, b.triangles]).reshape(-1, 3)
     solid = mesh_solid(both, np.arange(len(both)).reshape(-1, 3), 32)
@@ -219,14 +219,14 @@ def test_a_folder_of_meshes_is_split_by_category(tmp_path, capsys, monkeypatch):
     with pytest.raises(InputError, match=r"box/point.off': mesh: all its vertices.*on_error=skip"):
         posed_shapes(config, 64)
     config = dataclasses.replace(config, on_error="skip")
-    found = posed_shapes(config, 64)
+    parts = posed_shapes(config, 64)
     said = capsys.readouterr().err
     assert said.count("left out 1 (data.on_error=skip)") == said.count("box/point.off") == 1
-    assert [len(found[n]) for n in ("train", "validation", "test", "unseen")] == [2, 1, 1, 4]
-    arrays = found["unseen"].arrays(2, 100)
+    assert [len(parts[n]) for n in ("train", "validation", "test", "unseen")] == [2, 1, 1, 4]
+    arrays = parts["unseen"].arrays(2, 100)
     expected = (np.abs(arrays["points"]) < 0.5).all(-1)  # a box of side 1
     np.testing.assert_array_equal(arrays["occupancies"] > 0.5, expected)
-    points, normals = found["unseen"].surface_of(1, 3000)
+    points, normals = parts["unseen"].surface_of(1, 3000)
     np.testing.assert_allclose(np.abs(points).max(-1), 0.5, atol=1e-6)
     np.testing.assert_allclose((points * normals).sum(-1), 0.5, atol=1e-5)
     with pytest.raises(InputError, match="image_size=32"):
@@ -235,10 +235,10 @@ def test_a_folder_of_meshes_is_split_by_category(tmp_path, capsys, monkeypatch):
 
 def test_solids_builder(tmp_path, monkeypatch):
     monkeypatch.setattr(solids, "COUNTS", {"train": 1, "validation": 1, "test": 1, "unseen": 1})
-    found = posed_shapes(ShapesConfig("tfzoo_solids", str(tmp_path)), 64)
-    assert [len(s) for s in found.values()] == [3, 3, 3, 6]
-    assert not set(found["train"].labels) & set(found["unseen"].labels)
-    arrays = found["train"].arrays(8, 4096)
+    parts = posed_shapes(ShapesConfig("tfzoo_solids", str(tmp_path)), 64)
+    assert [len(s) for s in parts.values()] == [3, 3, 3, 6]
+    assert not set(parts["train"].labels) & set(parts["unseen"].labels)
+    arrays = parts["train"].arrays(8, 4096)
     seen = (arrays["images"][0] < 255).any(-1)
     inside = arrays["points"][0][arrays["occupancies"][0] > 0.5]
     pixels, _ = pinhole.projected(arrays["cameras"][0], inside)
@@ -291,9 +291,9 @@ def test_shapenets_layouts(tmp_path):
     shapenet_folder(tmp_path, "001", names, "r2n2")
     shapenet_folder(tmp_path, "002", names, "occnet")
     config = ShapesConfig("shapenet_occupancy", None, str(tmp_path), unseen=["002"])
-    found = posed_shapes(config, 64)
-    assert {k: len(v) for k, v in found.items()} == dict.fromkeys(found, 1)
-    seen, unseen = (found[n].arrays(2) for n in ("train", "unseen"))
+    parts = posed_shapes(config, 64)
+    assert {k: len(v) for k, v in parts.items()} == dict.fromkeys(parts, 1)
+    seen, unseen = (parts[n].arrays(2) for n in ("train", "unseen"))
     np.testing.assert_allclose(seen["cameras"][0, 0], unseen["cameras"][0, 0], rtol=1e-5)
     expected = np.linalg.norm(seen["points"], axis=-1) < 0.3
     assert (seen["occupancies"] == expected).mean() > 0.97  # ties of 16 bits aside
@@ -304,7 +304,7 @@ def test_shapenets_layouts(tmp_path):
     world, _ = pinhole.projected(pinhole.from_r2n2(90, 0, 1.0)[None], 2 * x + [0.1, 0, 0])
     frame, _ = pinhole.projected(seen["cameras"][0, :1].astype(float), x)
     np.testing.assert_allclose(frame, world * 64 / 137, rtol=1e-4)
-    stream = found["train"].stream((1, 2), 7, batch_size=1, seed=0)
+    stream = parts["train"].stream((1, 2), 7, batch_size=1, seed=0)
     (batch, inside) = next(iter(stream.from_step(0)))
     assert batch["points"].shape == (1, 7, 3) and inside.shape == (1, 7)
     with pytest.raises(InputError, match="data.unseen='003'"):

@@ -11,8 +11,8 @@ from tfzoo.errors import InputError
 SPLITS = ("train", "validation", "test")
 
 
-def rows(found):
-    return {s: list(data.split(found, s).as_numpy_iterator()) for s in SPLITS}
+def rows(builder):
+    return {s: list(data.split(builder, s).as_numpy_iterator()) for s in SPLITS}
 
 
 def test_breast_cancer_is_scikit_learns_in_stratified_splits(tmp_path):
@@ -21,9 +21,9 @@ def test_breast_cancer_is_scikit_learns_in_stratified_splits(tmp_path):
     shares = [np.mean([r["label"] for r in parts[s]]) for s in SPLITS]
     assert np.ptp(shares) < 0.01
     source = load_breast_cancer(return_X_y=True)
-    found = {(r["features"].tobytes(), int(r["label"])) for s in SPLITS for r in parts[s]}
+    examples = {(r["features"].tobytes(), int(r["label"])) for s in SPLITS for r in parts[s]}
     expected = {(x.astype("float32").tobytes(), 1 - int(y)) for x, y in zip(*source, strict=True)}
-    assert found == expected and len(found) == 569
+    assert examples == expected and len(examples) == 569
 
 
 @pytest.mark.parametrize("header", ["", "width,height,kind\n"])
@@ -32,9 +32,9 @@ def test_a_table_of_ones_own(header, tmp_path):
     text = header + "".join(f"{i},{i / 2},{kind}\n" for i, kind in enumerate(kinds))
     path = tmp_path / "t.csv"
     path.write_text(text)
-    found = data.builder(DataConfig("tfzoo_table", str(tmp_path / "tfds"), str(path)))
-    assert found.info.features["label"].names == ["a", "b"]  # the rarer is 1
-    parts = rows(found)
+    builder = data.builder(DataConfig("tfzoo_table", str(tmp_path / "tfds"), str(path)))
+    assert builder.info.features["label"].names == ["a", "b"]  # the rarer is 1
+    parts = rows(builder)
     every = sorted((float(r["features"][0]), int(r["label"])) for s in SPLITS for r in parts[s])
     assert every == [(float(i), int(i >= 14)) for i in range(20)]
     assert [len(parts[s]) for s in SPLITS] == [12, 4, 4]

@@ -28,10 +28,10 @@ def test_decode_equals_pyavs_frames(tmp_path):
     video_files.write_video(path, clip(9, 21, 25))
     with av.open(str(path)) as container:
         expected = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    found = video_files.read_video(path)
-    assert found.shape == (9, 20, 24, 3) and found.dtype == np.uint8
-    np.testing.assert_array_equal(found, expected)
-    assert np.abs(found.astype(int) - clip(9, 21, 25)[:, :20, :24]).mean() < 20  # it is lossy
+    frames = video_files.read_video(path)
+    assert frames.shape == (9, 20, 24, 3) and frames.dtype == np.uint8
+    np.testing.assert_array_equal(frames, expected)
+    assert np.abs(frames.astype(int) - clip(9, 21, 25)[:, :20, :24]).mean() < 20  # it is lossy
     assert video_files.read_video(path, 10).shape == (9, 10, 12, 3)
 
 
@@ -103,9 +103,9 @@ def test_frames_are_upright(tmp_path, degrees, flips, shown):
     corner[:, :8, :16, 0] = 200  # red, at the top left
     corner[:, 24:, :8, 2] = 200  # blue, at the bottom left
     upright(tmp_path / "a.mp4", corner, degrees, **flips)
-    found, expected = video_files.read_video(tmp_path / "a.mp4"), shown(corner)
-    assert found.shape == expected.shape
-    assert np.abs(found.astype(int) - expected).mean() < 4
+    frames, expected = video_files.read_video(tmp_path / "a.mp4"), shown(corner)
+    assert frames.shape == expected.shape
+    assert np.abs(frames.astype(int) - expected).mean() < 4
     small = video_files.read_video(tmp_path / "a.mp4", 16)
     assert small.shape[1:3] == tuple(n // 2 for n in expected.shape[1:3])
 
@@ -171,14 +171,14 @@ def test_a_folder_of_files_skips_by_count(folder, capsys):
     with pytest.raises(InputError, match=r"0[ab].avi.*cannot be decoded.*data.on_error=skip"):
         data.builder(config)
     config = dataclasses.replace(config, on_error="skip")
-    found = data.builder(config)
+    builder = data.builder(config)
     again = data.builder(config)  # the count is kept with the prepared data
     (said,) = (line for line in capsys.readouterr().err.splitlines() if "left out" in line)
     assert "left out 2 (data.on_error=skip)" in said and "0a.avi" in said and "0b.avi" in said
     assert {p[-6:] for p in again.info.metadata["skipped"]} == {"0a.avi", "0b.avi"}
-    counts = [found.info.splits[s].num_examples for s in data.SPLITS]
-    assert sum(counts) == 24 and found.info.features["label"].names == ["jump", "run"]
-    parts = [splits.open_split(found, s, 6) for s in data.SPLITS]
+    counts = [builder.info.splits[s].num_examples for s in data.SPLITS]
+    assert sum(counts) == 24 and builder.info.features["label"].names == ["jump", "run"]
+    parts = [splits.open_split(builder, s, 6) for s in data.SPLITS]
     said = capsys.readouterr().err
     assert sum(p.dropped for p in parts) == 2 and "have fewer than 6 frames" in said
     assert "data.short=drop" in said
@@ -186,14 +186,14 @@ def test_a_folder_of_files_skips_by_count(folder, capsys):
     assert parts[0].size == (10, 12) and parts[0].lookup is not None
     seen = [e["video"].shape for e in parts[0].dataset]
     assert len(seen) == parts[0].count and min(s[0] for s in seen) == 6
-    looped = splits.open_split(found, "train", 6, "loop")
+    looped = splits.open_split(builder, "train", 6, "loop")
     assert looped.count == counts[0] and looped.dropped == 0
     with pytest.raises(
         InputError, match=r"data.short='error': \d+ of .*fewer than 6.*=drop.*=loop"
     ):
-        splits.open_split(found, "train", 6, "error")
+        splits.open_split(builder, "train", 6, "error")
     with pytest.raises(InputError, match=r"data.short='drop': .* than 99 frames.*data.short=loop"):
-        splits.open_split(found, "train", 99)
+        splits.open_split(builder, "train", 99)
 
 
 def test_a_part_of_a_damaged_video_is_used_on_demand(tmp_path, capsys):
@@ -206,12 +206,12 @@ def test_a_part_of_a_damaged_video_is_used_on_demand(tmp_path, capsys):
     config = splits.VideoDataConfig("tfzoo_video_folder", path=str(tmp_path), partial=True)
     with pytest.raises(InputError, match=r"10.avi.*cannot be decoded.*data.on_error=skip"):
         data.builder(config)
-    found = data.builder(dataclasses.replace(config, on_error="skip", fps=12.5))
+    builder = data.builder(dataclasses.replace(config, on_error="skip", fps=12.5))
     said = capsys.readouterr().err.splitlines()
     assert sum("left out 1" in line and "10.avi" in line for line in said) == 1
     (line,) = (line for line in said if "uses a part of 2 (data.partial=true)" in line)
     assert "03.avi" in line and "07.avi" in line and "3 frames are used" in line
-    lengths = [len(e["video"]) for s in data.SPLITS for e in splits.open_split(found, s).dataset]
+    lengths = [len(e["video"]) for s in data.SPLITS for e in splits.open_split(builder, s).dataset]
     assert len(lengths) == 10 and sorted(lengths)[2:] == [6] * 8  # 12 frames at 25 a second
     assert 1 <= min(lengths) < 6
     for key, value in (("fps", 5.0), ("partial", True)):
@@ -263,23 +263,25 @@ def test_other_layouts(tmp_path, make, words):
 def arrays(folder, **changes):
     rng = np.random.default_rng(0)
     seq = np.repeat(np.arange(1, 9), 3)
-    made = {"x": rng.integers(0, 256, (24, 4, 6, 6, 3)).astype("uint8"), "y": np.arange(24) % 3}
-    made |= {"seq": seq, "set": 1 + (seq > 4), "classes": np.array(["a", "b", "c"])} | changes
-    np.savez(folder / "v.npz", **{k: v for k, v in made.items() if v is not None})
+    columns = {"x": rng.integers(0, 256, (24, 4, 6, 6, 3)).astype("uint8"), "y": np.arange(24) % 3}
+    columns |= {"seq": seq, "set": 1 + (seq > 4), "classes": np.array(["a", "b", "c"])} | changes
+    np.savez(folder / "v.npz", **{k: v for k, v in columns.items() if v is not None})
     return str(folder / "v.npz")
 
 
 def test_leave_one_sequence_out_stays_within_the_set(tmp_path):
     path = arrays(tmp_path)
-    made = read_arrays(path)
-    found = rows(path, made, None, 4)
-    assert set(made["seq"][found["test"]]) == {4} and set(made["seq"][found["validation"]]) == {1}
-    assert set(made["seq"][found["train"]]) == {2, 3}
+    columns = read_arrays(path)
+    parts = rows(path, columns, None, 4)
+    assert set(columns["seq"][parts["test"]]) == {4} and set(
+        columns["seq"][parts["validation"]]
+    ) == {1}
+    assert set(columns["seq"][parts["train"]]) == {2, 3}
     config = splits.VideoDataConfig("tfzoo_video_arrays", path=path, held_out=4)
     built = data.builder(config)
     part = splits.open_split(built, "test", 4)
     examples = list(part.dataset.as_numpy_iterator())
-    np.testing.assert_array_equal([e["video"] for e in examples], made["x"][9:12])
+    np.testing.assert_array_equal([e["video"] for e in examples], columns["x"][9:12])
     assert [e["label"] for e in examples] == [0, 1, 2]
     assert data.builder(splits.VideoDataConfig("tfzoo_video_arrays", path=path)).data_dir != (
         built.data_dir
@@ -313,10 +315,10 @@ def test_motions_are_fixed_and_labelled(name, module, monkeypatch, tmp_path):
     np.testing.assert_array_equal(one, module.make_video("left", (1, 2)))
     assert (one != module.make_video("left", (1, 3))).any()
     monkeypatch.setattr(module, "COUNTS", {"train": 24, "validation": 12, "test": 12})
-    found = data.builder(splits.VideoDataConfig(name, data_dir=str(tmp_path)))
-    assert found.info.full_name.endswith("1.0.0" if module is motions else "2.0.0")
-    assert found.info.features["label"].names == list(module.MOTIONS)
-    part = splits.open_split(found, "train", module.FRAMES)
+    builder = data.builder(splits.VideoDataConfig(name, data_dir=str(tmp_path)))
+    assert builder.info.full_name.endswith("1.0.0" if module is motions else "2.0.0")
+    assert builder.info.features["label"].names == list(module.MOTIONS)
+    part = splits.open_split(builder, "train", module.FRAMES)
     labels = [int(e["label"]) for e in part.dataset]
     assert labels == [i % 12 for i in range(24)]
     assert "tfzoo_motions" in prepare._OURS
@@ -403,6 +405,6 @@ def test_a_single_frame_cannot_solve_motions(module):
         return np.array(x), np.array(y)
 
     train, test = frames(0, 600), frames(600, 360)
-    made = LogisticRegression(C=0.01, max_iter=200).fit(*train)
-    assert made.score(*train) > 0.2  # it does fit what it saw
-    assert made.score(*test) < 1 / 12 + 0.06  # chance, and 4 deviations
+    classifier = LogisticRegression(C=0.01, max_iter=200).fit(*train)
+    assert classifier.score(*train) > 0.2  # it does fit what it saw
+    assert classifier.score(*test) < 1 / 12 + 0.06  # chance, and 4 deviations

@@ -17,7 +17,7 @@ def test_rows_and_targets_follow_from_the_times():
     assert rows["observing"]["ms_per_event"] == pytest.approx(1000 / 20)  # 20 observations
     assert rows["refitting"]["ms_per_event"] == pytest.approx(2000 / 5)  # 5 refits
     (target,) = metricopt_bench._targets("mlp", results)
-    assert target.found == pytest.approx(1.2) and not target.met
+    assert target.measured == pytest.approx(1.2) and not target.met
 
 
 @pytest.mark.slow

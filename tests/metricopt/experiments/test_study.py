@@ -41,10 +41,10 @@ def test_every_arm_keeps_to_the_budget_and_leaves_the_base_alone(small):
     before = problem.base.get_weights()
     for name, method in methods.arms(problem).items():
         seen = []
-        made = type(problem).black_box
+        black_box = type(problem).black_box
 
-        def counting(self, made=made, seen=seen):
-            seen.append(made(self))
+        def counting(self, black_box=black_box, seen=seen):
+            seen.append(black_box(self))
             return seen[-1]
 
         with pytest.MonkeyPatch.context() as patch:
@@ -83,10 +83,8 @@ def test_supervised_contrastive_against_loops():
 def test_soft_f1_of_sure_answers_is_f1():
     y = np.array([1, 1, 0, 0, 1.0])[:, None]
     logits = 40 * np.array([1, -1, 1, -1, 1.0], "float32")[:, None]
-    found = keras.ops.convert_to_numpy(
-        methods.SoftF1().call(y, keras.ops.convert_to_tensor(logits))
-    )
-    np.testing.assert_allclose(found, 1 - 2 * 2 / (2 * 2 + 1 + 1), atol=1e-4)
+    loss = keras.ops.convert_to_numpy(methods.SoftF1().call(y, keras.ops.convert_to_tensor(logits)))
+    np.testing.assert_allclose(loss, 1 - 2 * 2 / (2 * 2 + 1 + 1), atol=1e-4)
 
 
 def test_soft_f1_of_many_classes_is_the_mean_over_them():

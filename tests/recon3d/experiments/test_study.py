@@ -22,14 +22,14 @@ recipes = load_module("recon3d/test_recipe.py")
 def test_arms_switch_one_bias_at_a_time():
     words = ["epochs=3", "model.point_width=10"]
     arms = recon_study.arms("recon3d/solids", list(recon_study.ARMS), words)
-    found = {a.name: runner.resolve(a.recipe, a.overrides).config.model for a in arms}
+    models = {a.name: runner.resolve(a.recipe, a.overrides).config.model for a in arms}
     three = lambda m: (m.encoder, m.points, m.aggregate)  # noqa: E731
-    ours = three(found[recon_study.OURS])
+    ours = three(models[recon_study.OURS])
     assert ours == ("unet", "camera", "mean_var")
-    assert three(found[recon_study.BASE]) == ("global", "world", "mean")
-    widths = {name: model.point_width for name, model in found.items()}
+    assert three(models[recon_study.BASE]) == ("global", "world", "mean")
+    widths = {name: model.point_width for name, model in models.items()}
     assert widths.pop(recon_study.WIDE) == 20 and set(widths.values()) == {10}
-    for name, model in found.items():
+    for name, model in models.items():
         if name not in (recon_study.OURS, recon_study.BASE):
             assert sum(a != b for a, b in zip(three(model), ours, strict=True)) == 1, name
 
@@ -37,15 +37,15 @@ def test_arms_switch_one_bias_at_a_time():
 def test_what_is_ours_is_added_to_the_papers_arm():
     names = [recon_study.OURS, *recon_study.EVIDENCE]
     arms = recon_study.arms("recon3d/varied", names, [])
-    found = [runner.resolve(a.recipe, a.overrides).config.model for a in arms]
-    assert [(m.points, m.silhouette, m.hull) for m in found] == [
+    models = [runner.resolve(a.recipe, a.overrides).config.model for a in arms]
+    assert [(m.points, m.silhouette, m.hull) for m in models] == [
         ("camera", False, False),
         ("facing", False, False),
         ("facing", True, False),
         ("facing", False, True),
         ("facing", True, True),
     ]
-    assert {m.encoder for m in found} == {"unet"}
+    assert {m.encoder for m in models} == {"unet"}
 
 
 def test_claims_have_their_signs():
@@ -92,10 +92,10 @@ def test_a_ball_of_booleans_is_rendered_as_a_ball():
 
 @pytest.fixture
 def small_model(tmp_path, monkeypatch):
-    made = OccupancyReconstructor(64, encoder_width=3, features=4, point_width=4, decoder_width=8)
-    made.decoder.fc_out.bias.assign([3.0])  # everything is inside
-    made.save(tmp_path / "m.keras")
-    monkeypatch.setattr(bench, "_model", lambda: made)
+    model = OccupancyReconstructor(64, encoder_width=3, features=4, point_width=4, decoder_width=8)
+    model.decoder.fc_out.bias.assign([3.0])  # everything is inside
+    model.save(tmp_path / "m.keras")
+    monkeypatch.setattr(bench, "_model", lambda: model)
     return str(tmp_path / "m.keras")
 
 

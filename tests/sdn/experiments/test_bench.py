@@ -11,8 +11,8 @@ from tfzoo_cli.main import main
 
 def test_target_follows_from_the_rows():
     row = lambda name, seconds: {"kind": "prior", "alternative": name, "seconds": seconds}  # noqa: E731
-    (found,) = sdn_bench.targets([row("ours", 0.1), row("tfp", 0.25)])
-    assert round(found.found, 6) == 2.5 and not found.met
+    (target,) = sdn_bench.targets([row("ours", 0.1), row("tfp", 0.25)])
+    assert round(target.measured, 6) == 2.5 and not target.met
 
 
 @pytest.mark.slow

@@ -16,19 +16,19 @@ def test_targets_follow_from_the_rows():
     rows = [row("steps", "uwac_conditional", 0.6), row("steps", "bear", 0.1)]
     rows += [row("shares", "data", 0.01), row("shares", "whole", 0.04)]
     steps, share = uwac_bench.targets(rows)
-    assert steps.met and round(steps.found, 6) == 6
-    assert not share.met and round(share.found, 6) == 0.8
+    assert steps.met and round(steps.measured, 6) == 6
+    assert not share.met and round(share.measured, 6) == 0.8
 
 
 def test_enough_samples_are_as_exact_as_the_official_ones():
     errors = {"fresh": (0.3, 0.13, 0.12, 0.1), "trained": (0.3, 0.15, 0.13, 0.1)}
     rows = []
     for critic, four in errors.items():
-        made = [("monte_carlo", 100, 0.14)]
-        made += [("conditional", *pair) for pair in zip((2, 4, 8, 16), four, strict=True)]
+        measured = [("monte_carlo", 100, 0.14)]
+        measured += [("conditional", *pair) for pair in zip((2, 4, 8, 16), four, strict=True)]
         rows += [
             row("accuracy", name, critic=critic, samples=n, error_of_variance=error)
-            for name, n, error in made
+            for name, n, error in measured
         ]
     assert uwac_bench.enough(rows) == 8
     assert uwac_bench.enough(rows[:5]) == 4

@@ -12,20 +12,22 @@ from tfzoo_cli.main import main
 
 
 def test_arms_differ_as_they_say():
-    made = {
+    configs = {
         a.name: runner.resolve(a.recipe, a.overrides).config
         for a in uwac_study.arms(uwac_study.ABLATED[0])
     }
-    assert len(made) == len(uwac_study.SETTINGS)
-    agent = {name: c.agent for name, c in made.items()}
+    assert len(configs) == len(uwac_study.SETTINGS)
+    agent = {name: c.agent for name, c in configs.items()}
     ours, code = agent[uwac_study.UWAC], agent[uwac_study.CODE]
     assert (ours.weight_fn, ours.weight_power, ours.spectral_norm) == ("inverse", 1, False)
     assert (code.weight_fn, code.weight_power, code.spectral_norm) == ("exp", 2, True)
-    assert made[uwac_study.BEAR].algorithm == "bear" and not agent[uwac_study.BEAR].dropout_rate
+    assert configs[uwac_study.BEAR].algorithm == "bear" and not agent[uwac_study.BEAR].dropout_rate
     bear, exp = agent[uwac_study.BEAR], agent[uwac_study.UWAC_EXP]
     assert agent[uwac_study.BEAR_SN] == replace(bear, spectral_norm=True)
     assert exp == replace(code, spectral_norm=False)
-    assert agent[uwac_study.DROPOUT].dropout_rate and made[uwac_study.DROPOUT].algorithm == "bear"
+    assert (
+        agent[uwac_study.DROPOUT].dropout_rate and configs[uwac_study.DROPOUT].algorithm == "bear"
+    )
     assert not agent["UWAC, critics' weights only"].weight_actor
     assert not agent["UWAC, actor's weights only"].weight_critic
     names = [a.name for a in uwac_study.arms("pendulum/human")]

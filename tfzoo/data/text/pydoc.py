@@ -20,12 +20,12 @@ def topics() -> bytes:
         InputError: this Python has come without them.
     """
     try:
-        from pydoc_data.topics import topics as found
+        from pydoc_data.topics import topics as topic_texts
     except ImportError:
         raise InputError(
             "data.name='tfzoo_pydoc': this Python has no module pydoc_data; must be a full Python"
         ) from None
-    return "\n".join(found[name] for name in sorted(found)).encode()
+    return "\n".join(topic_texts[name] for name in sorted(topic_texts)).encode()
 
 
 def source(config: DataConfig) -> tfds.core.BuilderConfig:
