@@ -80,7 +80,7 @@ def test_a_wrong_answer_is_refused(tmp_path, monkeypatch):
         return {"logits": model(x) + (0.0 if tf.inside_function() else 1.0)}
 
     wrong = {"logits": Signature(two_faced, signatures["logits"].inputs, {"x": X[[0, 1, 0, 1]]})}
-    with pytest.raises(ExportError, match="'logits' is not what the Keras model gives"):
+    with pytest.raises(ExportError, match="'logits' differs from the Keras model's"):
         write_portable(model, wrong, tmp_path / "out", "litert")
     assert not any(tmp_path.iterdir())
 

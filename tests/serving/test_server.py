@@ -439,7 +439,7 @@ def test_folders_without_models(exported, tmp_path):
     broken = tmp_path / "m" / "1"
     broken.mkdir(parents=True)
     (broken / "saved_model.pb").write_bytes(b"broken")
-    assert "no version loads: 1:" in fails(tmp_path / "m")
+    assert "no version can be loaded: 1:" in fails(tmp_path / "m")
     assert "backend='mine'" in _backend_error(exported)
 
 

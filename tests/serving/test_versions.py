@@ -113,7 +113,7 @@ def test_retries_end_and_wait_longer_and_longer(folder, monkeypatch):
         [ModelConfig("m", folder)], max_num_load_retries=2, load_retry_interval_micros=100_000
     )
     try:
-        with pytest.raises(InputError, match="no version loads: 1: no"):
+        with pytest.raises(InputError, match="no version can be loaded: 1: no"):
             manager.wait()
         until(lambda: len(times) == 3)
         time.sleep(0.3)

@@ -1,6 +1,6 @@
-"""SavedModels for TensorFlow Serving: written, verified, served and asked.
+"""Writes, verifies, serves and queries SavedModels for TensorFlow Serving.
 
-`grpc` and the serving stubs are imported when a server or a client is made, not before.
+`grpc` and the serving stubs are imported only when a server or a client is created.
 """
 
 from tfzoo.serving.errors import ExportError

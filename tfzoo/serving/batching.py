@@ -1,4 +1,4 @@
-"""Joins concurrent requests for one signature, by TensorFlow's own batching operation."""
+"""Joins concurrent requests for one signature with TensorFlow's batching operation."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tfzoo.serving.loading import without
 def joined(
     graph: tf.Graph, signature: meta_graph_pb2.SignatureDef, parameters: Batching
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Adds a signature to its graph once more, so that runs at the same time share a batch.
+    """Adds a batched copy of a signature to its graph: concurrent runs share a batch.
 
     Args:
-        graph: of a loaded SavedModel; a session of it is extended by its next run.
-        signature: every input and output has the batch, of any size, on axis 0.
+        graph: of a loaded SavedModel; its session picks the copy up at its next run.
+        signature: every input and output has a batch axis of any size as axis 0.
         parameters: sizes, waits and threads.
 
     Returns:
-        Tensors to feed and to fetch, by the signature's names.
+        The tensors to feed and those to fetch, by the signature's names.
     """
     feeds = {name: info.name for name, info in sorted(signature.inputs.items())}
     fetches = {name: info.name for name, info in sorted(signature.outputs.items())}
@@ -62,9 +62,9 @@ def joined(
 def _state(
     graph: tf.Graph, definition: tf.compat.v1.GraphDef, feeds: set[str]
 ) -> Mapping[str, tf.Tensor]:
-    """Variables and tables of a part of a graph; takes them out of its description.
+    """Removes the variables and tables from a graph's description and returns them.
 
-    The batch runs a function of its own: it must use the session's state, not have another.
+    The batched function is separate from the graph but must share the session's state.
     """
     state: dict[str, tf.Tensor] = {}
     kept = []

@@ -1,4 +1,4 @@
-"""Clients of TensorFlow Serving's two protocols, for our server and the real one."""
+"""Clients for TensorFlow Serving's REST and gRPC protocols; they work with either server."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class RequestError(InputError):
     """The server refused a request, or could not be reached.
 
     Attributes:
-        code: HTTP status (REST) or name of the status code (gRPC); `"UNAVAILABLE"` where there is
-            no server.
-        message: the server's.
+        code: HTTP status (REST) or name of the status code (gRPC); `"UNAVAILABLE"` if there is no
+            server.
+        message: the server's message.
     """
 
     def __init__(self, target: str, code: int | str, message: str):
@@ -39,11 +39,11 @@ class RequestError(InputError):
 
 
 class RestClient:
-    """Asks over REST.
+    """Sends requests over REST.
 
     Args:
         url: e.g. `http://127.0.0.1:8501`.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for a response.
     """
 
     def __init__(self, url: str, timeout: float = 60.0):
@@ -78,7 +78,7 @@ class RestClient:
         answer = self._ask(f"{_path(model, version)}:predict", body)["outputs"]
         try:
             return self._read(model, version, signature_name, answer)
-        except (KeyError, TypeError, ValueError):  # a newer version with other outputs took over
+        except (KeyError, TypeError, ValueError):  # a newer version took over
             self._metadata.clear()
             return self._read(model, version, signature_name, answer)
 
@@ -117,17 +117,17 @@ class RestClient:
                 return _read_json(answer.read())
         except urllib.error.HTTPError as error:
             raise RequestError(target, error.code, _error_text(error)) from None
-        except (OSError, ValueError, http.client.HTTPException) as error:  # half an answer, too
+        except (OSError, ValueError, http.client.HTTPException) as error:  # truncated, too
             reason = getattr(error, "reason", error)
             raise RequestError(target, "UNAVAILABLE", str(reason)) from None
 
 
 class GrpcClient:
-    """Asks over gRPC; a context manager that closes the channel.
+    """Sends requests over gRPC; a context manager that closes the channel.
 
     Args:
         address: e.g. `127.0.0.1:8500`.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for a response.
     """
 
     def __init__(self, address: str, timeout: float = 60.0):
@@ -155,8 +155,9 @@ class GrpcClient:
     ) -> dict[str, np.ndarray]:
         """Runs a signature; see `RestClient.predict`.
 
-        gRPC takes the signature's own dtypes only. Where the server refuses others, they are cast
-        (as REST's JSON is) and sent again, if nothing but precision is lost.
+        gRPC accepts only the signature's own dtypes. If the server refuses an input's dtype, the
+        input is cast (as REST's JSON is) and sent again, provided that nothing but precision is
+        lost.
 
         Raises:
             RequestError: the server refused, or could not be reached.
@@ -250,12 +251,12 @@ def _with_spec(request, model: str, version: int | None):
 def _cast(
     specs: Mapping[str, dict[str, Any]], arrays: Mapping[str, np.ndarray]
 ) -> tuple[bool, dict[str, np.ndarray]]:
-    """Whether nothing changes, and the arrays in the dtypes of a signature."""
+    """Whether the dtypes already match, and the arrays cast to a signature's dtypes."""
     tensors = dict(arrays)
     for name in arrays.keys() & specs.keys():
         spec = spec_of(name, specs[name])
         if tf.as_dtype(arrays[name].dtype) != spec.dtype:
-            with contextlib.suppress(InputError):  # let the server say what is wrong with it
+            with contextlib.suppress(InputError):  # let the server report what is wrong with it
                 tensors[name] = cast(spec, arrays[name])
     return all(tensors[name] is arrays[name] for name in arrays), tensors
 

@@ -19,7 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from tfzoo.errors import InputError
 from tfzoo.files import expanded
 
-# messages that tensorflow-serving-api lacks; of session_bundle_config.proto,
+# messages that tensorflow-serving-api lacks, from session_bundle_config.proto,
 # monitoring_config.proto and ssl_config.proto
 _MESSAGES = {
     "BatchingParameters": {
@@ -70,10 +70,10 @@ def _pool() -> descriptor_pool.DescriptorPool:
 
 
 def _read(path: str, key: str, message: Any) -> Any:
-    """A message from a file.
+    """Reads a protobuf message from a file.
 
     Raises:
-        InputError: no such file, or it is not this message.
+        InputError: the file does not exist or does not hold such a message.
     """
     if isinstance(message, str):
         kind = _pool().FindMessageTypeByName(f"tfzoo.serving.{message}")
@@ -90,7 +90,7 @@ def _read(path: str, key: str, message: Any) -> Any:
 
 @dataclass(frozen=True)
 class Batching:
-    """How requests for a signature are joined; see session_bundle_config.proto."""
+    """How requests for a signature are batched; see session_bundle_config.proto."""
 
     max_batch_size: int = 32
     batch_timeout_micros: int = 0
@@ -101,7 +101,7 @@ class Batching:
 
 
 def read_batching(path: str) -> Batching:
-    """`--batching_parameters_file`; "" is the defaults.
+    """Reads `--batching_parameters_file`; "" gives the defaults.
 
     Raises:
         InputError: the file cannot be read, or a value in it is out of range or not supported.
@@ -138,7 +138,7 @@ METRICS_PATH = "/monitoring/prometheus/metrics"
 
 
 def read_monitoring(path: str) -> str | None:
-    """`--monitoring_config_file`: the path of the metrics; None where they are off.
+    """Reads `--monitoring_config_file`: the path of the metrics, or None if they are off.
 
     Raises:
         InputError: the file cannot be read.
@@ -150,7 +150,7 @@ def read_monitoring(path: str) -> str | None:
 
 
 def read_ssl(path: str) -> Any:
-    """`--ssl_config_file`: an SSLConfig; None where no file is named.
+    """Reads `--ssl_config_file`: an SSLConfig, or None if no file is given.
 
     Raises:
         InputError: the file cannot be read, or lacks the key or the certificate.
@@ -171,11 +171,11 @@ class ModelConfig:
     """A model that is served.
 
     Attributes:
-        name: what callers name.
+        name: the name that callers use.
         folder: holds the numbered versions.
-        latest: so many of the newest versions are served; 0: all, or those of `specific`.
+        latest: how many of the newest versions are served; 0: all, or those in `specific`.
         specific: only these versions.
-        labels: names of versions.
+        labels: version numbers by label.
     """
 
     name: str
@@ -185,7 +185,7 @@ class ModelConfig:
     labels: dict[str, int] = field(default_factory=dict)
 
     def wanted(self, versions: dict[int, Path]) -> dict[int, Path]:
-        """Those of the versions in the folder that are to be served; newest first."""
+        """The versions in the folder that are to be served, newest first."""
         numbers = sorted(versions, reverse=True)
         if self.latest:
             numbers = numbers[: self.latest]
@@ -195,7 +195,7 @@ class ModelConfig:
 
 
 def read_models(path: str) -> list[ModelConfig]:
-    """`--model_config_file`.
+    """Reads `--model_config_file`.
 
     Raises:
         InputError: the file cannot be read or names no models that can be served.
@@ -211,7 +211,7 @@ def models_of(message: model_server_config_pb2.ModelServerConfig) -> list[ModelC
     """The models of a ModelServerConfig.
 
     Raises:
-        InputError: it has none, two of one name, or what is not supported.
+        InputError: it has no models, two models with the same name, or something unsupported.
     """
     if message.WhichOneof("config") != "model_config_list":
         raise InputError("must have a model_config_list")
@@ -220,7 +220,7 @@ def models_of(message: model_server_config_pb2.ModelServerConfig) -> list[ModelC
         if not entry.name or not entry.base_path:
             raise InputError(f"config {entry.name!r}: must have a name and a base_path")
         if entry.name in models:
-            raise InputError(f"config {entry.name!r}: is there twice")
+            raise InputError(f"config {entry.name!r}: is listed twice")
         if entry.model_platform not in ("", "tensorflow"):
             raise InputError(
                 f"config {entry.name!r}: model_platform={entry.model_platform!r}: "

@@ -1,4 +1,4 @@
-"""What the gRPC and the REST front share: models, limits and metrics of a server."""
+"""What the gRPC and REST front ends share: a server's models, limits and metrics."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from tfzoo.serving.servable import Servable
 
 
 class Core:
-    """The models of a server, how much of them is asked at once, and what is counted.
+    """A server's models, the limit on concurrent calls, and its metrics.
 
     Attributes:
-        options: of the server.
+        options: the server's options.
         manager: the models' versions.
-        metrics: what is counted.
-        metrics_path: where REST shows them; None for nowhere.
-        ssl: gRPC's certificates; None for none.
+        metrics: counters and timings.
+        metrics_path: the URL path at which REST serves them; None to not serve them.
+        ssl: gRPC's certificates; None for no TLS.
 
     Raises:
-        InputError: a configuration file is wrong.
+        InputError: a configuration file is invalid.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Core:
 
     @contextlib.contextmanager
     def call(self, model: str, api: str, entrypoint: str) -> Iterator[None]:
-        """Counts a call, and refuses it where too many are being answered.
+        """Counts a call, and refuses it if too many are in progress.
 
         Raises:
             RequestFailed: UNAVAILABLE.
@@ -68,7 +68,7 @@ class Core:
             if not self._slots.acquire(blocking=False):
                 raise RequestFailed(
                     "UNAVAILABLE",
-                    f"{self.options.max_calls} calls are being answered; try again later",
+                    f"{self.options.max_calls} calls are in progress; try again later",
                 )
             try:
                 yield
@@ -78,7 +78,7 @@ class Core:
             code = code_of(error) if isinstance(error, RequestFailed) else "INTERNAL"
             raise
         finally:
-            known = model if model in self.manager.names() else ""  # callers may name anything
+            known = model if model in self.manager.names() else ""  # the caller may send any name
             self.metrics.request(known, api, entrypoint, code, time.perf_counter() - start)
 
     def run(

@@ -1,4 +1,4 @@
-"""Until when a call is worth answering."""
+"""Deadlines of calls, and cancellation when the caller has gone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tfzoo.serving.errors import RequestFailed
 
 
 class Deadline:
-    """The end of a call's time.
+    """The deadline of a call.
 
     Args:
         seconds: from now; None for no limit.
-        waited_for: says whether the caller is still there.
+        waited_for: returns whether the caller is still connected.
     """
 
     def __init__(self, seconds: float | None, waited_for: Callable[[], bool] | None = None):
@@ -21,7 +21,7 @@ class Deadline:
         self._waited_for = waited_for
 
     def check(self) -> None:
-        """Goes on while there is time and someone who waits.
+        """Returns if there is time left and the caller is still waiting.
 
         Raises:
             RequestFailed: DEADLINE_EXCEEDED or CANCELLED.
@@ -29,7 +29,7 @@ class Deadline:
         if self._end is not None and time.monotonic() >= self._end:
             raise RequestFailed("DEADLINE_EXCEEDED", "the call's deadline has passed")
         if self._waited_for is not None and not self._waited_for():
-            raise RequestFailed("CANCELLED", "the caller has left")
+            raise RequestFailed("CANCELLED", "the caller has disconnected")
 
 
 NEVER = Deadline(None)

@@ -1,4 +1,4 @@
-"""What can go wrong in an export and in a request."""
+"""Errors of exports and of requests."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ CODES = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
-"""Names of status codes by number: TensorFlow's, gRPC's and TensorFlow Serving's are the same."""
+"""Names of status codes by number; TensorFlow, gRPC and TensorFlow Serving share them."""
 
 
 def code_of(error: BaseException) -> str:
-    """The name of the status code that tells what went wrong."""
+    """The name of the status code that fits an error."""
     if isinstance(error, RequestFailed):
         return error.code
     number = getattr(error, "error_code", None)
@@ -58,7 +58,7 @@ def code_of(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; TensorFlow puts traces before and after it."""
+    """An error's message in one line, without the traces that TensorFlow puts around it."""
     text = re.sub(r"\{\{function_node [^}]*\}\}", "", str(getattr(error, "message", None) or error))
     lines = [line.strip() for line in text.split("\t [[")[0].splitlines() if line.strip()]
     if not lines:

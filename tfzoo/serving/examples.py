@@ -1,6 +1,6 @@
 """Classify, Regress and MultiInference: signatures on serialised `tf.train.Example`s.
 
-Which signatures answer them is TensorFlow Serving's rule (classifier.cc, regressor.cc): one string
+TensorFlow Serving's rule (classifier.cc, regressor.cc) decides which signatures qualify: one string
 input `inputs`; outputs `classes` (strings) and `scores` (floats), or `outputs` (floats).
 """
 
@@ -32,7 +32,7 @@ def classify(
     """Labels and scores of every example.
 
     Raises:
-        RequestFailed: the signature is no classifier on examples, or the examples are wrong.
+        RequestFailed: the signature is not a classifier on examples, or the examples are invalid.
     """
     outputs = _run(servable, key, given, deadline, "classification", {"classes", "scores"})
     count = next(iter(outputs.values())).shape[0]
@@ -62,7 +62,7 @@ def regress(
     """A number for every example.
 
     Raises:
-        RequestFailed: the signature is no regression on examples, or the examples are wrong.
+        RequestFailed: the signature is not a regression on examples, or the examples are invalid.
     """
     values = _run(servable, key, given, deadline, "regression", {"outputs"})["outputs"]
     if values.dtype != np.float32:
@@ -87,7 +87,7 @@ def infer(
     """One task of a MultiInference request.
 
     Raises:
-        RequestFailed: the task is neither of the two, or fails.
+        RequestFailed: the task is neither of these, or fails.
     """
     key = task.model_spec.signature_name or "serving_default"
     result = inference_pb2.InferenceResult()
@@ -132,7 +132,7 @@ def _run(
 
 
 def _serialised(given: input_pb2.Input) -> np.ndarray:
-    """Examples as bytes; a context goes before each, as protocol buffers are joined."""
+    """Examples as bytes; a context is prepended to each, which merges the two messages."""
     kind = given.WhichOneof("kind")
     context = b""
     if kind == "example_list_with_context":
@@ -156,7 +156,7 @@ def read_examples(body: dict[str, Any]) -> input_pb2.Input:
     """The `examples` and `context` of a REST request.
 
     Raises:
-        ValueError: they are not as the documentation says.
+        ValueError: they do not have the documented form.
     """
     if "examples" not in body:
         raise ValueError("key 'examples' is expected and was not found")

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC API over `Core`, by the official stubs."""
+"""TensorFlow Serving's gRPC API over `Core`, with the official stubs."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tfzoo.serving.deadline import Deadline
 from tfzoo.serving.errors import CODES, RequestFailed
 
 SPARE_THREADS = 8
-"""Beyond those that answer: status, health, and refusals when all calls are taken."""
+"""Threads in addition to those that run models: status, health, and refusals under full load."""
 
 
 class _Front:
-    """What both services do: turn a failure into a status."""
+    """Common to both services: turns a failure into a status."""
 
     def __init__(self, core: Core):
         self._core = core
@@ -72,7 +72,7 @@ class PredictionService(_Front, prediction_service_pb2_grpc.PredictionServiceSer
         return self._counted("Regress", self.regress, request, context)
 
     def MultiInference(self, request, context):  # noqa: N802
-        """Several of the two, on the same examples."""
+        """Several classifications and regressions of the same examples."""
         if not request.tasks:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "Inference request has no tasks")
         return self._counted("MultiInference", self.multi_inference, request, context)
@@ -87,7 +87,7 @@ class PredictionService(_Front, prediction_service_pb2_grpc.PredictionServiceSer
         """Answers Predict.
 
         Raises:
-            RequestFailed: it cannot be answered.
+            RequestFailed: the request cannot be answered.
         """
         options = self._core.options
         with self._core.manager.use(*_wanted(request)) as servable:
@@ -110,7 +110,7 @@ class PredictionService(_Front, prediction_service_pb2_grpc.PredictionServiceSer
         """Answers Classify.
 
         Raises:
-            RequestFailed: it cannot be answered.
+            RequestFailed: the request cannot be answered.
         """
         key = request.model_spec.signature_name or "serving_default"
         response = classification_pb2.ClassificationResponse()
@@ -126,7 +126,7 @@ class PredictionService(_Front, prediction_service_pb2_grpc.PredictionServiceSer
         """Answers Regress.
 
         Raises:
-            RequestFailed: it cannot be answered.
+            RequestFailed: the request cannot be answered.
         """
         key = request.model_spec.signature_name or "serving_default"
         response = regression_pb2.RegressionResponse()
@@ -142,7 +142,7 @@ class PredictionService(_Front, prediction_service_pb2_grpc.PredictionServiceSer
         """Answers MultiInference.
 
         Raises:
-            RequestFailed: it cannot be answered.
+            RequestFailed: the request cannot be answered.
         """
         first, seen = request.tasks[0], set()
         response = inference_pb2.MultiInferenceResponse()
@@ -168,7 +168,7 @@ class PredictionService(_Front, prediction_service_pb2_grpc.PredictionServiceSer
         """Answers GetModelMetadata.
 
         Raises:
-            RequestFailed: it cannot be answered.
+            RequestFailed: the request cannot be answered.
         """
         wanted = _wanted(request)
         if not request.metadata_field:
@@ -194,7 +194,7 @@ class ModelService(_Front, model_service_pb2_grpc.ModelServiceServicer):
         return self._answer(self._status, request, context)
 
     def HandleReloadConfigRequest(self, request, context):  # noqa: N802
-        """Serves other models from now on; answers when they have been tried."""
+        """Replaces the served models; responds once loading them has been attempted."""
         return self._answer(self._reload, request, context)
 
     def _status(self, request, deadline) -> get_model_status_pb2.GetModelStatusResponse:
@@ -214,7 +214,7 @@ class ModelService(_Front, model_service_pb2_grpc.ModelServiceServicer):
 
 
 def _wanted(request: Any) -> tuple[str, int | None, str | None]:
-    """Model, version and label that a request names."""
+    """The model, version and label that a request names."""
     if not request.HasField("model_spec"):
         raise RequestFailed("INVALID_ARGUMENT", "Missing ModelSpec")
     spec = request.model_spec
@@ -248,7 +248,7 @@ class GrpcServer:
         options = [
             ("grpc.max_receive_message_length", core.options.max_bytes),
             ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),  # else two servers share a port without a word
+            ("grpc.so_reuseport", 0),  # otherwise two servers could silently share a port
         ]
         threads = core.options.max_calls + SPARE_THREADS
         self._server = grpc.server(ThreadPoolExecutor(threads, "grpc"), options=options)
@@ -257,7 +257,7 @@ class GrpcServer:
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), self._server)
         self._health = health.HealthServicer()
-        # TensorFlow Serving names them without a package
+        # TensorFlow Serving's service names have no package
         for name in (*SERVICES, *(name.rpartition(".")[2] for name in SERVICES)):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -283,6 +283,6 @@ class GrpcServer:
         return self._server.add_secure_port(address, credentials)
 
     def close(self, grace: float) -> None:
-        """Takes no more requests, and waits for those being answered."""
+        """Accepts no more requests, and waits for those in progress."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace).wait()

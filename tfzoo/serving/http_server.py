@@ -1,4 +1,4 @@
-"""The REST application on a socket, by waitress: a stalled client costs no thread."""
+"""Serves the REST application with waitress, where a stalled client occupies no thread."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from waitress.task import ErrorTask
 from tfzoo.serving.core import Core
 from tfzoo.serving.rest import RestApp, error_body
 
-logging.getLogger("waitress").setLevel(logging.ERROR)  # the queue's depth is no news
+logging.getLogger("waitress").setLevel(logging.ERROR)  # its messages on the queue's depth are noise
 
 SPARE_THREADS = 4
-"""Beyond those that answer: status, metrics, and refusals when all calls are taken."""
+"""Threads in addition to those that run models: status, metrics, and refusals under full load."""
 
 MARGIN = 1 << 20
-"""Waitress's limit on a body above the application's, which says what the limit is."""
+"""How far waitress's limit on a body lies above the application's, which reports the limit."""
 
 MAX_HEADER = 64 << 10
 MAX_PATH = 8 << 10
@@ -58,7 +58,7 @@ class _Parser(HTTPRequestParser):
 
 
 class _ErrorTask(ErrorTask):
-    """What waitress itself refuses is told as JSON too."""
+    """Reports as JSON what waitress itself refuses."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -71,7 +71,7 @@ class _ErrorTask(ErrorTask):
 
 
 class _Channel(HTTPChannel):
-    """Lets go of clients whose request does not end, however often they send a byte."""
+    """Drops clients whose request does not end, however often they send a byte."""
 
     parser_class = _Parser
     error_task_class = _ErrorTask
@@ -84,7 +84,7 @@ class _Channel(HTTPChannel):
         return super().received(data)
 
     def expire(self, seconds: float) -> None:
-        """Answers 408 and closes where the request at hand began so long ago."""
+        """Answers 408 and closes if the current request began too long ago."""
         with self.requests_lock:
             if self.request is None or time.monotonic() - self._began < seconds:
                 return
@@ -98,12 +98,12 @@ class _Channel(HTTPChannel):
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered or its answer still being sent."""
+        """Whether a request is being processed or its response still being sent."""
         return bool(self.requests or self.total_outbufs_len)
 
 
 class RestServer:
-    """The application on a socket, in threads.
+    """Serves the application on a socket, in threads.
 
     Raises:
         OSError: the address cannot be bound.
@@ -112,7 +112,7 @@ class RestServer:
     def __init__(self, core: Core, host: str, port: int):
         options = core.options
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # bound here: two servers on a port are an error, not a surprise
+        # bound here, so that a second server on the same port is an error
         self._socket = socket.create_server((host, port), family=family, backlog=128)
         self._map: dict[int, Any] = {}
         self._server: Any = waitress.create_server(
@@ -127,7 +127,7 @@ class RestServer:
             max_request_body_size=options.max_bytes + MARGIN,
             inbuf_overflow=options.max_bytes + MARGIN,  # in memory, not in files
             outbuf_overflow=options.max_bytes + MARGIN,
-            asyncore_use_poll=True,  # select knows no file above 1024
+            asyncore_use_poll=True,  # select cannot handle file descriptors above 1024
             clear_untrusted_proxy_headers=True,
             ident=None,
         )
@@ -145,7 +145,7 @@ class RestServer:
         self._thread.start()
 
     def close(self, grace: float) -> None:
-        """Takes no more requests, and waits for those being answered."""
+        """Accepts no more requests, and waits for those in progress."""
         channels = self._server.active_channels
         end = time.monotonic() + grace
         self._in_loop(lambda: wasyncore.dispatcher.close(self._server))
@@ -157,7 +157,7 @@ class RestServer:
         self._socket.close()
 
     def _in_loop(self, do: Any) -> None:
-        """Has the loop's thread do something, and waits for it."""
+        """Runs something on the loop's thread, and waits for it."""
         done = threading.Event()
 
         def run() -> None:

@@ -1,4 +1,4 @@
-"""Tensors as JSON and back, by the rules of TensorFlow Serving's REST API.
+"""Converts tensors to and from JSON by the rules of TensorFlow Serving's REST API.
 
 https://www.tensorflow.org/tfx/serving/api_rest: row and column form, `{"b64": ...}` for binary
 strings, the tokens NaN and Infinity.
@@ -22,7 +22,7 @@ ANSWER = {ROW: "predictions", COLUMN: "outputs"}
 
 
 def read_inputs(body: Mapping[str, Any], specs: Mapping[str, tf.TensorSpec]):
-    """Input arrays of a predict request, and which form it has.
+    """The input arrays of a predict request, and its form.
 
     Args:
         body: the request's JSON object.
@@ -65,16 +65,16 @@ def _columns_of_rows(rows: Any, specs: Mapping[str, tf.TensorSpec]) -> dict[str,
     names = None
     for index, row in enumerate(rows):
         if not _is_object(row):
-            raise ValueError(f"instance {index} must be an object, as others are")
+            raise ValueError(f"instance {index} must be an object, as the others are")
         names = row.keys() if names is None else names
         if row.keys() != names:
-            raise ValueError(f"instance {index} has {sorted(row)}, others have {sorted(names)}")
+            raise ValueError(f"instance {index} has {sorted(row)}, the others have {sorted(names)}")
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _only(specs: Mapping[str, tf.TensorSpec], form: str) -> str:
     if len(specs) != 1:
-        raise ValueError(f"'{form}' must name the inputs {', '.join(specs)} in objects")
+        raise ValueError(f"'{form}' must hold objects with the inputs {', '.join(specs)}")
     return next(iter(specs))
 
 
@@ -87,10 +87,10 @@ def _is_binary(value: Any) -> bool:
 
 
 def to_array(value: Any, dtype: tf.DType) -> np.ndarray:
-    """Nested lists as an array; nothing but integers becomes an integer.
+    """Nested lists as an array; only integers become integers.
 
     Raises:
-        ValueError: ragged lists, values of another kind, out of range, or wrong base64.
+        ValueError: ragged lists, values of another type or out of range, or invalid base64.
     """
     shape: list[int] = []
     flat = [value]
@@ -123,7 +123,7 @@ def _convert(flat: list[Any], kinds: set[type], dtype: tf.DType) -> np.ndarray:
     elif dtype in (tf.float32, tf.float64):
         _check_kinds(kinds, {int, float}, f"a number ({dtype.name})")
     else:
-        raise ValueError(f"JSON holds no {dtype.name}; use gRPC")
+        raise ValueError(f"JSON cannot hold {dtype.name}; use gRPC")
     try:
         with np.errstate(over="ignore"):
             return np.array(flat, dtype.as_numpy_dtype)
@@ -145,14 +145,14 @@ def _to_bytes(item: str | dict[str, Any]) -> bytes:
     try:
         return base64.b64decode(item["b64"], validate=True)
     except binascii.Error as error:
-        raise ValueError(f"wrong base64: {error}") from None
+        raise ValueError(f"invalid base64: {error}") from None
 
 
 def check_size(data: bytes, max_elements: int) -> None:
-    """Bounds the work of parsing before it begins: lists of nothing are many in few bytes.
+    """Bounds the work of parsing in advance: a few bytes can hold many empty lists.
 
     Raises:
-        OverflowError: there are more commas and brackets than `max_elements`.
+        OverflowError: the body has more than `max_elements` commas and brackets.
     """
     count = data.count(b",") + data.count(b"[") + data.count(b"{")
     if count > max_elements:
@@ -160,24 +160,24 @@ def check_size(data: bytes, max_elements: int) -> None:
 
 
 def parse(data: bytes) -> Any:
-    """What a JSON text says, the tokens NaN and Infinity allowed.
+    """Parses JSON, allowing the tokens NaN and Infinity.
 
     Raises:
         ValueError: not JSON.
-        RecursionError: too deep.
+        RecursionError: nested too deeply.
     """
     try:
         return orjson.loads(data)
-    except ValueError:  # it knows no NaN and no half of a surrogate pair
+    except ValueError:  # it accepts neither NaN nor unpaired surrogates
         return json.loads(data)
 
 
 def write_outputs(outputs: Mapping[str, np.ndarray], form: str) -> bytes:
-    """The JSON body that answers a request of a form; a single output has no name in it.
+    """The JSON response to a request of a form; a single output goes unnamed.
 
     Raises:
-        ValueError: row form, and the outputs have no batch axis in common; or a dtype that JSON
-            does not hold.
+        ValueError: row form with outputs that share no batch axis, or a dtype that JSON cannot
+            hold.
     """
     finite = all(np.isfinite(x).all() for x in outputs.values() if x.dtype.kind == "f")
     columns = {name: _to_json(name, value, finite) for name, value in outputs.items()}
@@ -198,7 +198,7 @@ def write_outputs(outputs: Mapping[str, np.ndarray], form: str) -> bytes:
 
 
 def _to_json(name: str, value: np.ndarray, finite: bool) -> Any:
-    """As orjson takes it, or, as that writes no NaN, lists for `json`."""
+    """The array for orjson, or lists for `json` if it holds NaN, which orjson does not write."""
     if value.dtype.kind == "O":
         texts = np.empty(value.shape, object)
         for index in np.ndindex(value.shape):
@@ -206,10 +206,10 @@ def _to_json(name: str, value: np.ndarray, finite: bool) -> Any:
             texts[index] = _to_text(name, item)
         return texts.tolist()
     if value.dtype.kind not in "iub" and value.dtype not in (np.float32, np.float64):
-        raise ValueError(f"output {name!r}: JSON holds no {value.dtype}; use gRPC")
+        raise ValueError(f"output {name!r}: JSON cannot hold {value.dtype}; use gRPC")
     if finite:
         return np.asarray(value, order="C")[()]
-    if value.dtype == np.float32:  # the shortest decimals that are this float, as orjson's are
+    if value.dtype == np.float32:  # the shortest decimals that round-trip, as orjson writes
         value = value.astype(str).astype("float64")
     return value.tolist()
 

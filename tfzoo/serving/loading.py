@@ -1,4 +1,4 @@
-"""Loads a SavedModel for answering."""
+"""Loads a SavedModel for inference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 def load(version_dir: str | Path) -> Any:
     """`tf.saved_model.load`, without its warning that gradients were not saved.
 
-    What is served is not trained; the warning names every function with a gradient of its own.
+    A served model is not trained, and the warning names every function with a custom gradient.
     """
     with without("absl", "unsaved custom gradients"):
         return tf.saved_model.load(str(version_dir))
@@ -24,13 +24,14 @@ def load(version_dir: str | Path) -> Any:
 def open_session(
     version_dir: str | Path,
 ) -> tuple[tf.compat.v1.Session, meta_graph_pb2.MetaGraphDef]:
-    """A session over a SavedModel of TensorFlow 1 or 2, restored and initialised, as in TF Serving.
+    """Opens a session on a SavedModel of TensorFlow 1 or 2, restored and initialised as in TF
+    Serving.
 
-    It takes as long as `load`, but most of that without Python's lock, since it makes no Python
-    object for each function of the model: meanwhile other threads ran three to four times as often.
+    It takes as long as `load`, but mostly without holding the GIL, since it creates no Python
+    object per function of the model: other threads ran three to four times as often meanwhile.
 
     Returns:
-        The session, which the caller closes, and the graph's description with its signatures.
+        The session, which the caller must close, and the graph's description with its signatures.
 
     Raises:
         OSError, RuntimeError, ValueError, tf.errors.OpError: it cannot be read or restored.
@@ -50,7 +51,7 @@ def open_session(
 
 @contextlib.contextmanager
 def without(logger_name: str, *words: str) -> Iterator[None]:
-    """Keeps messages that contain one of some words out of a log."""
+    """Filters log messages that contain any of the given phrases."""
     logger = logging.getLogger(logger_name)
 
     def other(record: logging.LogRecord) -> bool:

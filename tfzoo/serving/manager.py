@@ -1,9 +1,9 @@
-"""The life of models' versions: a thread watches their folders, loads, warms up and unloads.
+"""Life cycle of model versions: a thread watches their folders, loads, warms up and unloads.
 
-States are those of TensorFlow Serving: START, LOADING, AVAILABLE, UNLOADING, END. A request only
-looks up what is loaded. A new version is loaded and warmed up aside; the old one answers until the
-new one is available. A version that fails is tried again, after longer and longer waits, and at
-once when its folder changes.
+States are those of TensorFlow Serving: START, LOADING, AVAILABLE, UNLOADING, END. A request never
+    loads anything. A new version is loaded and warmed up in the background; the old one answers
+    until it is available. A version that fails is retried after increasing waits, and at once when
+    its folder changes.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from tfzoo.serving.writer import versions
 log = logging.getLogger(__name__)
 
 UNLOAD_SECONDS = 60.0
-"""How long a version's last requests are waited for before it is closed under them."""
+"""Seconds to wait for a version's last requests before it is closed regardless."""
 
 LONGEST_RETRY = 600.0
 REMEMBERED = 50
-"""Ended versions of a model whose states are kept."""
+"""How many ended versions of a model keep their states."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What is told of a version.
+    """The reported state of a version.
 
     Attributes:
         name: START, LOADING, AVAILABLE, UNLOADING or END.
-        code: OK, or the name of the code of the error that ended it.
-        message: the error's, in one line.
+        code: `"OK"`, or the status code's name of the error that ended it.
+        message: the error's message, in one line.
     """
 
     name: str
@@ -73,9 +73,9 @@ class Manager:
 
     Args:
         models: what is served.
-        options: of the server.
-        joining: how requests are joined; None for not at all.
-        on_warm_up: told the folder of a version and the seconds that its warm-up took.
+        options: the server's options.
+        joining: how requests are batched; None: not at all.
+        on_warm_up: called with the folder of a version and the seconds that its warm-up took.
     """
 
     def __init__(
@@ -90,18 +90,18 @@ class Manager:
         self._joining = joining
         self._config_file = config_file
         self._on_warm_up = on_warm_up
-        self._lock = threading.Lock()  # of the tables; never held while something is loaded
+        self._lock = threading.Lock()  # guards the tables; never held while loading
         self._models = {config.name: _Model(config) for config in models}
         self._leaving: list[_Model] = []  # no longer configured, still to be unloaded
         self._wake = threading.Event()
         self._closing = False
-        self._asked = self._looked = 0  # looks that were waited for, and done
+        self._asked = self._looked = 0  # polls requested, and polls done
         self._passed = threading.Condition()
         self._config_read = time.monotonic()
         self._thread = threading.Thread(target=self._live, name="versions", daemon=True)
         self._thread.start()
 
-    # what requests ask
+    # what requests look up
 
     @contextlib.contextmanager
     def use(
@@ -110,7 +110,7 @@ class Manager:
         """A loaded version, the newest by default, held while it is in use.
 
         Raises:
-            RequestFailed: no such model, version or label.
+            RequestFailed: there is no such model, version or label.
         """
         with self._lock:
             model = self._models.get(name)
@@ -133,10 +133,10 @@ class Manager:
     def states(
         self, name: str, version: int | None = None, label: str | None = None
     ) -> dict[int, State]:
-        """The states of a model's versions, or of one.
+        """The states of a model's versions, or of one version.
 
         Raises:
-            RequestFailed: no such model, version or label.
+            RequestFailed: there is no such model, version or label.
         """
         with self._lock:
             model = self._models.get(name)
@@ -167,10 +167,10 @@ class Manager:
         with self._lock:
             return list(self._models)
 
-    # what the server tells it
+    # called by the server
 
     def configure(self, models: Sequence[ModelConfig]) -> None:
-        """Serves these models from now on; those that stay keep their versions."""
+        """Replaces the served models; those that stay keep their loaded versions."""
         with self._lock:
             before, self._models = self._models, {}
             for config in models:
@@ -185,10 +185,10 @@ class Manager:
         self._wake.set()
 
     def wait(self, timeout: float | None = None) -> None:
-        """Waits until every version that there is now has been tried.
+        """Waits until loading every version present now has been attempted.
 
         Raises:
-            InputError: a model has no version that loads.
+            InputError: no version of a model can be loaded.
         """
         with self._passed:
             self._asked += 1
@@ -203,8 +203,8 @@ class Manager:
                         for number, version in sorted(model.versions.items())
                     )
                     raise InputError(
-                        f"model {name!r}: no version loads: "
-                        f"{reasons or f'there is none in {str(model.config.folder)!r}'}"
+                        f"model {name!r}: no version can be loaded: "
+                        f"{reasons or f'{str(model.config.folder)!r} holds none'}"
                     )
 
     def close(self) -> None:
@@ -230,8 +230,8 @@ class Manager:
                 self._read_config()
                 self._look()
                 give_back()
-            except Exception:  # the next look may succeed; the thread must not end
-                log.exception("looking at the models failed")
+            except Exception:  # the next poll may succeed; the thread must not end
+                log.exception("polling the models failed")
             with self._passed:
                 self._looked = asked
                 self._passed.notify_all()
@@ -248,7 +248,7 @@ class Manager:
                 self.configure(read_models(self._config_file))
                 self._wake.clear()
             except InputError as error:
-                log.error("the models stay as they are: %s", error)
+                log.error("the configuration is not applied: %s", error)
 
     def _look(self) -> None:
         with self._lock:
@@ -264,7 +264,7 @@ class Manager:
                     return
                 self._load_if_due(model, number, folder)
             ready = set(model.available())
-            if ready & wanted.keys() or not wanted:  # else the old one is better than none
+            if ready & wanted.keys() or not wanted:  # otherwise the old one is better than none
                 for number in ready - wanted.keys():
                     self._unload(model, number)
             self._forget(model, wanted)
@@ -291,11 +291,11 @@ class Manager:
         name = model.config.name
         try:
             servable = self._load(name, number, folder)
-        except Exception as error:  # a broken version must not take the others down
+        except Exception as error:  # a broken version must not affect the others
             wait = self._options.load_retry_interval_micros / 1e6 * 2 ** (version.tries - 1)
             version.retry_at = time.monotonic() + min(wait, LONGEST_RETRY)
             message = first_line(error)
-            log.warning("model %s, version %d does not load: %s", name, number, message)
+            log.warning("model %s, version %d cannot be loaded: %s", name, number, message)
             self._set(version, State("END", code_of(error), message))
         else:
             with self._lock:
@@ -326,7 +326,7 @@ class Manager:
         self._set(version, State("END"))
 
     def _forget(self, model: _Model, wanted: dict[int, Path]) -> None:
-        """Drops versions that failed and are gone, and all but the last that ended."""
+        """Forgets failed versions whose folder is gone, and all but the last ended ones."""
         with self._lock:
             ended = [
                 number
@@ -343,7 +343,7 @@ class Manager:
 
 
 def _fingerprint(folder: Path) -> object:
-    """What changes when a version is completed or replaced."""
+    """A fingerprint of a version's folder that changes when it is completed or replaced."""
     entries = []
     for path in sorted(folder.rglob("*")):
         try:

@@ -1,4 +1,4 @@
-"""Gives the memory of large requests back to the system."""
+"""Returns the memory of large requests to the system."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _peak = threading.Event()
 
 
 def note(size: int) -> None:
-    """Tells of a request or an answer of so many bytes."""
+    """Registers a request or a response of `size` bytes."""
     if size >= LARGE:
         _peak.set()
 
 
 def give_back() -> None:
-    """After a large request: glibc keeps what was freed until it is asked."""
+    """Trims the heap after a large request: glibc keeps freed memory until asked."""
     if _peak.is_set():
         _peak.clear()
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

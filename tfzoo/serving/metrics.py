@@ -1,4 +1,4 @@
-"""What Prometheus reads, under TensorFlow Serving's names."""
+"""Metrics for Prometheus, under TensorFlow Serving's names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 PREFIX = ":tensorflow:serving:"
 MICROSECONDS = [10 * 1.8**power for power in range(33)]
-"""Upper ends of the buckets of latencies, as in servables/tensorflow/util.cc."""
+"""Upper bounds of the latency buckets, as in servables/tensorflow/util.cc."""
 
 
 class Metrics:
-    """Counts and times of a server's requests."""
+    """Counters and timings of a server's requests."""
 
     def __init__(self):
         self._registry = CollectorRegistry()
@@ -45,21 +45,22 @@ class Metrics:
         )
 
     def request(self, model: str, api: str, entrypoint: str, code: str, seconds: float) -> None:
-        """A request was answered, or refused with a code."""
+        """Records a request that was answered, or refused with a code."""
         self._requests.labels(model, code).inc()
         if code == "OK":
             self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
 
     def run(self, model: str, api: str, seconds: float) -> None:
-        """A model ran."""
+        """Records a run of a model."""
         self._runtime.labels(model, api, "TF1").observe(seconds * 1e6)
 
     def warm_up(self, folder: Path, seconds: float) -> None:
-        """A version was warmed up."""
+        """Records a version's warm-up."""
         self._warm_up.labels(str(folder), "OK").observe(seconds * 1e6)
 
     def page(self) -> bytes:
-        """In Prometheus's text format: without the `_total` and `_created` of prometheus_client."""
+        """The metrics in Prometheus's text format, without prometheus_client's `_total` and
+        `_created`."""
         text = generate_latest(self._registry).decode()
         lines = [line for line in text.splitlines() if "_created" not in line.partition("{")[0]]
         return re.sub(r"(:request_count)_total\b", r"\1", "\n".join([*lines, ""])).encode()

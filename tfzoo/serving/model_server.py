@@ -18,7 +18,8 @@ PROGRAM = "tensorflow_model_server"
 
 
 def model_config(models: Mapping[str, Path]) -> str:
-    """A ModelServerConfig in text form: every version of every model, as the in-process server."""
+    """A ModelServerConfig in text form: every version of every model, as the in-process server
+    serves them."""
 
     def quoted(text: object) -> str:
         escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')
@@ -33,12 +34,12 @@ def model_config(models: Mapping[str, Path]) -> str:
 
 
 class ModelServerProcess:
-    """`tensorflow_model_server` over some models, ready when made.
+    """`tensorflow_model_server` over some models; ready once constructed.
 
     Its log is kept in a temporary folder until `close`.
 
     Raises:
-        InputError: it ends before it is ready; the message holds the end of its log.
+        InputError: it exits before it is ready; the message holds the end of its log.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class ModelServerProcess:
             time.sleep(0.1)
 
     def close(self, grace: float) -> None:
-        """Ends the process: asked first, killed after the grace."""
+        """Terminates the process; kills it after the grace period."""
         self._process.terminate()
         try:
             self._process.wait(grace)

@@ -1,4 +1,4 @@
-"""What a server can be told; names are those of `tensorflow_model_server` where it has one."""
+"""Options of the embedded server, named as in `tensorflow_model_server` where it has them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ class ServerOptions:
     """Settings of the embedded server.
 
     Attributes:
-        file_system_poll_wait_seconds: between looks at the models' folders; 0 looks once.
-        model_config_file_poll_wait_seconds: between looks at that file; 0 reads it once.
-        max_num_load_retries: further tries at a version that does not load and does not change.
-        load_retry_interval_micros: wait before the first of them; it doubles from one to the next.
-        allow_version_labels_for_unavailable_models: a label may name a version that is not ready.
+        file_system_poll_wait_seconds: between polls of the models' folders; 0 polls once.
+        model_config_file_poll_wait_seconds: between polls of that file; 0 reads it once.
+        max_num_load_retries: retries for a version that fails to load and does not change.
+        load_retry_interval_micros: wait before the first retry; it doubles each time.
+        allow_version_labels_for_unavailable_models: a label may point to a version that is not
+            ready.
         enable_model_warmup: runs a version's warm-up requests before it is available.
         enable_batching: joins concurrent requests for one signature.
         batching_parameters_file: BatchingParameters in text form, for `enable_batching`.
         monitoring_config_file: MonitoringConfig in text form; without it there are no metrics.
         ssl_config_file: SSLConfig in text form: TLS for gRPC. REST has none, as in TF Serving.
-        enable_serialization_as_tensor_content: answers carry `tensor_content`, not typed fields.
-        rest_api_enable_cors_support: answers carry CORS headers.
-        rest_api_timeout_in_ms: a REST call that takes longer is given up between batches.
-        max_bytes: of a request's body, as sent and unpacked, and of one input tensor.
-        max_rows: of a request's inputs.
-        max_elements: commas and brackets in a JSON body, that is, numbers and lists in it.
-        max_calls: answered at once; beyond, calls are refused (UNAVAILABLE, 503).
-        max_connections: open HTTP connections.
-        request_seconds: from the first byte of an HTTP request to its last.
+        enable_serialization_as_tensor_content: responses carry `tensor_content`, not typed fields.
+        rest_api_enable_cors_support: responses carry CORS headers.
+        rest_api_timeout_in_ms: a REST call that takes longer is aborted between batches.
+        max_bytes: size limit of a request's body, both compressed and not, and of an input tensor.
+        max_rows: limit on rows of a request's inputs.
+        max_elements: limit on commas and brackets in a JSON body, that is, on numbers and lists.
+        max_calls: calls answered at the same time; further calls are refused (UNAVAILABLE, 503).
+        max_connections: limit on open HTTP connections.
+        request_seconds: time allowed from the first byte of an HTTP request to its last.
 
     Raises:
         InputError: a value is out of range.
@@ -74,10 +75,10 @@ class ServerOptions:
             )
 
     def model_server_flags(self) -> list[str]:
-        """Those that differ from their defaults, as flags of `tensorflow_model_server`.
+        """The options that differ from their defaults, as flags of `tensorflow_model_server`.
 
         Raises:
-            InputError: it has no such flag.
+            InputError: `tensorflow_model_server` has no such flag.
         """
         flags = []
         for field in fields(self):

@@ -1,7 +1,7 @@
 """Signatures in the formats of other runtimes: LiteRT and ONNX.
 
-A file holds one signature and its weights. What it answers on the signature's examples was compared
-with the Keras model, in the runtime itself, before the file got its name.
+A file holds one signature and its weights. Before it gets its final name, its outputs on the
+signature's examples are compared with the Keras model's, in the runtime itself.
 """
 
 from __future__ import annotations
@@ -44,25 +44,25 @@ def write_portable(
     *,
     labels: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Writes the signatures that a runtime can express, a file for each.
+    """Writes the signatures that a runtime can express, one file each.
 
-    Beside the files stand `signatures.json`, which says of every signature what it does and which
-    file has it or why none does, and `labels.txt` where there are classes. Signatures of text, and
-    those that draw random numbers, cannot be converted.
+    Also writes `signatures.json`, which describes every signature and names its file or the reason
+    why it has none, and `labels.txt` if there are classes. Signatures that take text or draw random
+    numbers cannot be converted.
 
     Args:
         model: the built Keras layer or model behind the signatures, or a list of them.
         signatures: by name.
         directory: a new folder, or an empty one.
         format: `litert` (`NAME.tflite`) or `onnx` (`NAME.onnx`, needs the extra `onnx`).
-        labels: names of the classes in the order of their numbers.
+        labels: names of the classes, in order of class index.
 
     Returns:
-        Reasons by name of the signatures that were left out.
+        For each signature that was left out, the reason, by name.
 
     Raises:
-        InputError: the folder holds something, the format is unknown, or its packages are missing.
-        ExportError: no signature can be converted, or an answer is not the Keras model's.
+        InputError: the folder is not empty, the format is unknown, or its packages are missing.
+        ExportError: no signature can be converted, or outputs differ from the Keras model's.
     """
     folder = check_target(directory, format)
     convert = {"litert": _litert, "onnx": _onnx}[format]
@@ -95,10 +95,10 @@ def write_portable(
 
 
 def check_target(directory: str | Path, format: str) -> Path:
-    """Checks what can be known before a model is loaded.
+    """Checks what can be checked before a model is loaded.
 
     Raises:
-        InputError: the folder holds something, the format is unknown, or its packages are missing.
+        InputError: the folder is not empty, the format is unknown, or its packages are missing.
     """
     if format not in SUFFIXES:
         raise InputError(f"format={format!r}: must be one of {', '.join(SUFFIXES)}")
@@ -124,10 +124,10 @@ def _litert(
     try:
         with _without_native_errors():
             content = converter.convert()
-    except Exception as error:  # of MLIR: plain `Exception` in several releases
+    except Exception as error:  # MLIR's errors are plain `Exception`s in several releases
         raise _CannotError(_missing(str(error)) or first_line(error)) from None
     with warnings.catch_warnings():
-        # the package that it recommends has this very class
+        # the package that it recommends has the same class
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
         interpreter = tf.lite.Interpreter(
             model_content=content,
@@ -162,7 +162,7 @@ def _onnx(
             session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             names = [output.name for output in session.get_outputs()]
             session.run(names, signature.examples)
-    except Exception as error:  # of protobuf, NumPy and the runtime: they share no base
+    except Exception as error:  # protobuf's, NumPy's and the runtime's errors share no base
         raise _CannotError(_missing(str(error)) or first_line(error)) from None
     return content, lambda arrays: dict(zip(names, session.run(names, arrays), strict=True))
 
@@ -175,7 +175,7 @@ def _refuse_text(signature: Signature, outputs: Mapping[str, Any]) -> None:
 
 
 def _missing(message: str) -> str:
-    """Operations that a runtime lacks, of what its converter says."""
+    """The operations that a runtime lacks, from its converter's message."""
     names = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", message)
     operations = sorted({one or other for one, other in names})
     return f"no {', '.join(operations)} in that format" if operations else ""
@@ -183,7 +183,7 @@ def _missing(message: str) -> str:
 
 @contextlib.contextmanager
 def _without_native_errors() -> Iterator[None]:
-    """Keeps what converters print from C++ and by `logging` out of standard error."""
+    """Keeps converters' output, from C++ and `logging`, out of standard error."""
     level = logging.root.manager.disable
     held = os.dup(2)
     with open(os.devnull, "wb") as nowhere:

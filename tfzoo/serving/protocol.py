@@ -1,4 +1,4 @@
-"""TensorFlow Serving's messages for status and metadata; both fronts and REST's JSON use them."""
+"""TensorFlow Serving's status and metadata messages, used by gRPC and, as JSON, by REST."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfzoo.serving.servable import Servable
 
 
 def status(states: Mapping[int, State]) -> get_model_status_pb2.GetModelStatusResponse:
-    """The status message of a model's versions; newest first, as TensorFlow Serving has it."""
+    """The status message of a model's versions; newest first, as in TensorFlow Serving."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for version, state in sorted(states.items(), reverse=True):
         entry = response.model_version_status.add(version=version)

@@ -40,7 +40,7 @@ STATUS = {
     "UNAVAILABLE": 503,
     "UNAUTHENTICATED": 401,
 }
-"""HTTP status of a code, as in http_server.cc; 500 for others."""
+"""HTTP status by status code, as in http_server.cc; 500 for others."""
 
 WHICH = r"(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
 ASK = re.compile(
@@ -51,7 +51,7 @@ DESCRIBE = re.compile(
 )
 MOST_DIGITS, LARGEST_VERSION = 19, 2**63 - 1
 SMALL = 1024
-"""Bytes of an answer that is not worth compressing."""
+"""Responses below this many bytes are not compressed."""
 
 CORS = [
     ("Access-Control-Allow-Origin", "*"),
@@ -61,7 +61,7 @@ CORS = [
 
 
 class _Refused(Exception):
-    """An answer whose HTTP status no code of TensorFlow Serving's has."""
+    """A refusal whose HTTP status corresponds to no status code of TensorFlow Serving."""
 
     def __init__(self, status: int, message: str):
         super().__init__(message)
@@ -70,7 +70,7 @@ class _Refused(Exception):
 
 
 class RestApp:
-    """The WSGI application. Errors are `{"error": "..."}`; nothing that is sent brings it down."""
+    """The WSGI application. Errors are `{"error": "..."}`; no request can crash it."""
 
     def __init__(self, core: Core):
         self._core = core
@@ -103,14 +103,14 @@ class RestApp:
     def _answer(self, environ: dict[str, Any]) -> tuple[bytes, str]:
         method = environ["REQUEST_METHOD"]
         path = environ.get("REQUEST_URI", environ.get("PATH_INFO", "")).partition("?")[0]
-        path = re.sub(r"^https?://[^/]*", "", path)  # a proxy's form
+        path = re.sub(r"^https?://[^/]*", "", path)  # absolute form, as sent by a proxy
         get = method in ("GET", "HEAD")
         if self._core.metrics_path is not None and path == self._core.metrics_path:
             if not get:
                 raise _Refused(405, f"Malformed request: {method} {path}")
             return self._core.metrics.page(), "text/plain"
         if not path.lower().startswith("/v1/"):
-            raise RequestFailed("NOT_FOUND", f"Nothing here: {path}")
+            raise RequestFailed("NOT_FOUND", f"No such path: {path}")
         if method == "OPTIONS" and self._core.options.rest_api_enable_cors_support:
             if not environ.get("HTTP_ORIGIN", "").startswith(("http://", "https://")):
                 raise RequestFailed(
@@ -185,7 +185,7 @@ class RestApp:
 
 
 def error_body(message: str) -> bytes:
-    """What tells a REST client what went wrong."""
+    """The error response for a REST client."""
     return json.dumps({"error": message}).encode()
 
 
@@ -206,10 +206,10 @@ def _label(match: re.Match) -> str | None:
 
 
 def _body(environ: dict[str, Any], max_bytes: int) -> bytes:
-    """The request's body, unpacked.
+    """The request's body, decompressed.
 
     Raises:
-        _Refused: it is too large, or packed in an unknown way.
+        _Refused: it is too large, or its encoding is unknown.
     """
     too_large = _Refused(413, f"Request body is larger than {max_bytes} bytes")
     length = int(environ.get("CONTENT_LENGTH") or 0)
@@ -225,11 +225,11 @@ def _body(environ: dict[str, Any], max_bytes: int) -> bytes:
     try:
         data = unpacker.decompress(data, max_bytes + 1)
     except zlib.error as error:
-        raise RequestFailed("INVALID_ARGUMENT", f"Request body is no gzip: {error}") from None
+        raise RequestFailed("INVALID_ARGUMENT", f"Request body is not gzip: {error}") from None
     if len(data) > max_bytes:
         raise too_large
     if not unpacker.eof:
-        raise RequestFailed("INVALID_ARGUMENT", "Request body is no gzip: it ends too early")
+        raise RequestFailed("INVALID_ARGUMENT", "Request body is not gzip: it ends too early")
     return data
 
 
@@ -242,7 +242,7 @@ def _accepts_gzip(header: str) -> bool:
 
 
 def _metadata(message: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:
-    """As TensorFlow Serving writes it: the packed map unpacked, field names kept."""
+    """A message as TensorFlow Serving writes it: the packed map unpacked, field names kept."""
     table = get_model_metadata_pb2.SignatureDefMap()
     message.metadata["signature_def"].Unpack(table)
     spec, signatures = (

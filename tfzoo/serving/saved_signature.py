@@ -21,22 +21,22 @@ def load_signature(
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """Loads one signature of a SavedModel, to be called with keyword inputs.
 
-    `keras.layers.TFSMLayer` passes one positional argument, so that it cannot call a signature of
-    several inputs. The function takes arrays, which become the signature's dtypes where nothing but
-    precision is lost, or tensors of those dtypes; it runs eagerly, inside `tf.function` and inside
-    `tf.data.Dataset.map`, and gradients pass through it as far as the export kept them.
+    `keras.layers.TFSMLayer` passes one positional argument, so it cannot call a signature with
+    several inputs. The function takes arrays, which are cast to the signature's dtypes if nothing
+    but precision is lost, or tensors of those dtypes. It runs eagerly, in `tf.function` and in
+    `tf.data.Dataset.map`; gradients pass through it as far as the export kept them.
 
     Args:
-        directory: a version's folder, or a model's folder, whose largest version is taken.
-        name: of the signature.
+        directory: a version's folder, or a model's folder, whose highest version is used.
+        name: the signature's name.
 
     Returns:
         `call(**inputs) -> outputs` by name; `call.inputs` and `call.outputs` are the
         `tf.TensorSpec`s by name.
 
     Raises:
-        InputError: there is no SavedModel or no such signature. The function raises it where an
-            input is missing, unknown, or of a wrong shape or dtype.
+        InputError: there is no SavedModel or no such signature. The function raises it if an input
+            is missing, unknown, or of the wrong shape or dtype.
     """
     folder = Path(expanded(directory))
     numbered = versions(folder)
@@ -57,7 +57,7 @@ def load_signature(
         check_names(inputs, given)
         return function(**{key: _tensor(spec, given[key]) for key, spec in inputs.items()})
 
-    call.loaded = loaded  # type: ignore[attr-defined]  # the function alone would lose its weights
+    call.loaded = loaded  # type: ignore[attr-defined]  # keeps the weights alive
     call.inputs = inputs  # type: ignore[attr-defined]
     call.outputs = function.structured_outputs  # type: ignore[attr-defined]
     return call

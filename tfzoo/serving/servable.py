@@ -24,7 +24,7 @@ from tfzoo.serving.signature import check_dtype, check_names, check_shape
 log = logging.getLogger(__name__)
 
 ROWS = 1024
-"""Rows of one run: a larger call of a batched signature is answered in parts."""
+"""Rows per run: a larger call of a batched signature is processed in parts."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class _Function:
 class Servable:
     """One loaded version of a model. Safe to use from several threads.
 
-    A request holds it from `acquire` to `release`; it closes when it is retired and no request
-    holds it.
+    A request holds it from `acquire` to `release`; once retired, it closes when no request holds
+    it.
 
     Attributes:
-        name, version: what it is.
+        name, version: the model's name and the version's number.
         signature_defs: as stored in the SavedModel, by signature.
     """
 
@@ -91,9 +91,9 @@ class Servable:
         if joining and batched and all(_joinable(spec.shape) for spec in inputs.values()):
             try:
                 feeds, fetches = batching.joined(graph, signature, joining)
-            except (ValueError, TypeError) as error:  # variables of TensorFlow 1, for one
+            except (ValueError, TypeError) as error:  # TensorFlow 1 variables, for example
                 log.warning(
-                    "%s, version %d, %s: not joined: %s", self.name, self.version, key, error
+                    "%s, version %d, %s: not batched: %s", self.name, self.version, key, error
                 )
         return _Function(
             inputs,
@@ -104,18 +104,18 @@ class Servable:
         )
 
     def acquire(self) -> None:
-        """A request begins."""
+        """Registers a request that begins."""
         with self._changed:
             self._users += 1
 
     def release(self) -> None:
-        """A request ends."""
+        """Registers a request that ends."""
         with self._changed:
             self._users -= 1
             self._changed.notify_all()
 
     def close(self, timeout: float | None = None) -> None:
-        """Waits for those that hold it, at most `timeout` seconds, and gives its memory back."""
+        """Waits at most `timeout` seconds for requests that hold it, then frees its memory."""
         with self._changed:
             self._changed.wait_for(lambda: self._users == 0, timeout)
             self._session.close()
@@ -124,7 +124,7 @@ class Servable:
         """Inputs of a signature, by name.
 
         Raises:
-            RequestFailed: no such signature.
+            RequestFailed: there is no such signature.
         """
         return self._function(signature_name).inputs
 
@@ -192,7 +192,7 @@ def _run(function: _Function, arrays: list[np.ndarray], deadline: Deadline) -> l
 
 
 def _described(folder: Path) -> dict[str, bool]:
-    """Which signatures of an export of ours are batched; nothing of another's."""
+    """Which signatures are batched, if tfzoo wrote the export; {} for other exports."""
     try:
         text = (folder / "assets.extra" / "signatures.json").read_text(encoding="utf-8")
         return {key: bool(entry["batched"]) for key, entry in json.loads(text).items()}
@@ -212,5 +212,5 @@ def _has_tensors(signature: meta_graph_pb2.SignatureDef) -> bool:
 
 
 def _joinable(shape: tf.TensorShape) -> bool:
-    """Whether rows of any two requests can be in one array."""
+    """Whether the rows of any two requests fit in one array."""
     return shape.rank is not None and shape[1:].is_fully_defined()

@@ -33,7 +33,7 @@ class Server:
     Attributes:
         backend: `"tensorflow_model_server"` or `"in-process"`.
         host: where it listens.
-        rest_port, grpc_port: the ports, also where free ones were asked for.
+        rest_port, grpc_port: the actual ports, also if free ones were requested.
         models: names of the models it serves.
     """
 
@@ -48,10 +48,10 @@ class Server:
         self._closed = False
 
     def close(self, grace: float = GRACE) -> None:
-        """Takes no more requests, finishes those at hand, and ends. Again: does nothing.
+        """Accepts no more requests, finishes those in progress, and stops. Idempotent.
 
         Args:
-            grace: seconds that requests at hand are waited for.
+            grace: seconds to wait for requests in progress.
         """
         with self._lock:
             if not self._closed:
@@ -76,26 +76,26 @@ def serve(
     backend: str = "auto",
     **options: Any,
 ) -> Server:
-    """Serves a model, or a folder of models, until the result is closed.
+    """Serves a model, or a folder of models, until the returned server is closed.
 
-    Returns when all are ready. The newest version is the default, every other can be named; one
-    that appears later is served, too. The in-process server is for one machine and trusted callers:
-    it knows no login.
+    Returns when all models are ready. Requests get the newest version unless they name another;
+    versions that appear later are served, too. The in-process server has no authentication: it is
+    for a single machine and trusted callers.
 
     Args:
         directory: a model's folder (`<version>/saved_model.pb` in it), or a folder of such.
         host: address to listen on. The real server always listens on all interfaces.
-        rest_port: 0 takes a free one.
-        grpc_port: 0 takes a free one.
+        rest_port: 0 picks a free one.
+        grpc_port: 0 picks a free one.
         model_name: default: the folder's name.
         model_config_file: a ModelServerConfig in text form, instead of `directory`.
-        backend: `"tensorflow_model_server"`, `"in-process"`, or `"auto"`: the real server where it
-            is on PATH.
+        backend: `"tensorflow_model_server"`, `"in-process"`, or `"auto"`: the real server if it is
+            on PATH.
         **options: fields of `ServerOptions`.
 
     Raises:
-        InputError: nothing to serve there, a port is taken, a value is out of range, or the server
-            does not start.
+        InputError: there is nothing to serve, a port is taken, a value is out of range, or the
+            server does not start.
     """
     if backend not in ("auto", PROGRAM, "in-process"):
         raise InputError(f"backend={backend!r}: must be auto, {PROGRAM} or in-process")
@@ -104,7 +104,7 @@ def serve(
             raise InputError(f"{key}={port}: must be from 0 to 65535")
     settings = ServerOptions(**options)
     if (directory is None) == (model_config_file is None):
-        raise InputError("directory: must be given, or model_config_file, and not both")
+        raise InputError("directory, model_config_file: exactly one must be given")
     folders = {} if directory is None else find_models(directory, model_name)
     config_file = "" if model_config_file is None else expanded(str(model_config_file))
     program = shutil.which(PROGRAM) if backend != "in-process" else None
@@ -116,7 +116,7 @@ def serve(
         return Server("in-process", running, host, running.models)
     if host not in ("0.0.0.0", "::"):
         warnings.warn(
-            f"{PROGRAM} cannot be held to host={host}: it listens on all interfaces",
+            f"{PROGRAM} cannot be restricted to host={host}: it listens on all interfaces",
             stacklevel=2,
         )
     running = ModelServerProcess(
@@ -129,7 +129,7 @@ class InProcessServer:
     """REST and gRPC over the same loaded models, in threads of this process.
 
     Raises:
-        InputError: a port is taken, a model does not load, or the serving packages are not
+        InputError: a port is taken, a model cannot be loaded, or the serving packages are not
             installed.
     """
 
@@ -169,17 +169,17 @@ class InProcessServer:
         self.grpc_port = self._grpc.port
 
     def close(self, grace: float) -> None:
-        """Takes no more requests, waits for those being answered, and unloads the models."""
+        """Accepts no more requests, waits for those in progress, and unloads the models."""
         self._rest.close(grace)
         self._grpc.close(grace)
         self._core.close()
 
 
 def find_models(directory: str | Path, model_name: str | None = None) -> dict[str, Path]:
-    """Models by name in a model's folder (numbered versions) or a folder of such.
+    """Models by name, in a model's folder (numbered versions) or a folder of such folders.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder holds no models.
     """
     folder = Path(expanded(directory)).resolve()
     if not folder.is_dir():

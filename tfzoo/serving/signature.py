@@ -1,4 +1,4 @@
-"""What a SavedModel answers: a function, its inputs, and rows to try it on."""
+"""A signature of a SavedModel: a function, its inputs, and example rows to verify it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfzoo.errors import InputError
 from tfzoo.typing import Tensor
 
 ROWS = 4
-"""Example rows that a batched signature needs at least: enough to see rows mix."""
+"""Minimum number of example rows of a batched signature: enough to detect rows that mix."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +26,18 @@ class Signature:
     Attributes:
         function: takes tensors by the names of `inputs`, returns a dict of tensors by name. It is
             traced without AutoGraph: control flow by `keras.ops` or `tf`.
-        inputs: dtype and shape by name; axis 0 is None where `batched`.
-        examples: real values by name, of the inputs' dtypes; at least 4 rows where `batched`. They
-            verify the export and become TensorFlow Serving's warm-up requests.
-        batched: `f(concat(a, b)) == concat(f(a), f(b))` holds. Randomness obeys it by a seed per
-            row. TensorFlow Serving's batching may be turned on for such signatures only.
+        inputs: dtype and shape by name; axis 0 is None if `batched`.
+        examples: realistic values by name, of the inputs' dtypes; at least 4 rows if `batched`.
+            They verify the export and become TensorFlow Serving's warm-up requests.
+        batched: `f(concat(a, b)) == concat(f(a), f(b))` holds. Random draws satisfy it with one
+            seed per row. Only such signatures may be used with TensorFlow Serving's batching.
         xla: compiles under XLA; string operations do not.
-        description: for who calls it; default: the function's docstring.
-        ranges: lowest and highest value of inputs by name. Calling the signature refuses values
-            far outside, which a SavedModel's graph does not.
+        description: for callers; default: the function's docstring.
+        ranges: lowest and highest value of inputs by name. Calling the signature refuses values far
+            outside, unlike the SavedModel's graph.
 
     Raises:
-        ValueError: examples and inputs do not fit each other, or the flags do not fit them.
+        ValueError: examples and inputs do not match, or contradict the flags.
     """
 
     function: Callable[..., dict[str, Tensor]]
@@ -49,7 +49,7 @@ class Signature:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self):
-        """Makes `inputs` named TensorSpecs and `examples` arrays, and checks both."""
+        """Turns `inputs` into named TensorSpecs and `examples` into arrays, and checks both."""
         specs = {name: _named(name, spec) for name, spec in self.inputs.items()}
         if not specs:
             raise ValueError("inputs={}: must name at least one input")
@@ -62,13 +62,13 @@ class Signature:
             for name, spec in specs.items():
                 if spec.shape.rank in (None, 0) or spec.shape[0] is not None:
                     raise ValueError(
-                        f"input {name!r}: shape {spec.shape} must begin with None, or batched=False"
+                        f"input {name!r}: shape {spec.shape} must begin with None if batched"
                     )
             rows = {name: len(value) for name, value in examples.items()}
             if min(rows.values()) < ROWS or len(set(rows.values())) > 1:
-                raise ValueError(f"examples: rows {rows} must be equal and at least {ROWS}")
+                raise ValueError(f"examples: row counts {rows} must be equal and at least {ROWS}")
         if self.xla and any(spec.dtype == tf.string for spec in specs.values()):
-            raise ValueError("xla=True: a string input cannot be compiled by XLA; say xla=False")
+            raise ValueError("xla=True: must be False for a string input, which XLA cannot compile")
         object.__setattr__(self, "inputs", specs)
         object.__setattr__(self, "examples", examples)
         if not self.description:
@@ -78,7 +78,7 @@ class Signature:
         """Runs the function eagerly on arrays.
 
         Raises:
-            InputError: an input is missing, unknown, of a wrong shape or dtype, or far out of its
+            InputError: an input is missing, unknown, of the wrong shape or dtype, or far out of its
                 range.
         """
         check_names(self.inputs, inputs)
@@ -125,14 +125,14 @@ def check_dtype(spec: tf.TensorSpec, dtype: tf.DType) -> None:
     """Checks that an input's dtype is the signature's.
 
     Raises:
-        InputError: it is another.
+        InputError: the dtypes differ.
     """
     if spec.dtype != dtype:
         raise InputError(f"input {spec.name!r}: dtype {dtype.name} must be {spec.dtype.name}")
 
 
 def check_range(name: str, values: np.ndarray, low: float, high: float) -> None:
-    """Checks that values are on the scale of the training data.
+    """Checks that values have the scale of the training data.
 
     Raises:
         InputError: they reach beyond the range by more than half its width, or are fractions from
@@ -142,7 +142,7 @@ def check_range(name: str, values: np.ndarray, low: float, high: float) -> None:
         return
     least, most = float(values.min()), float(values.max())
     room = (high - low) / 2
-    beyond = least < low - room or most > high + room  # False for NaN, which others report
+    beyond = least < low - room or most > high + room  # False for NaN, which is reported elsewhere
     fractions = high > 2 and least >= 0 and most <= 1 and bool((values % 1 != 0).any())
     if beyond or fractions:
         raise InputError(
@@ -152,7 +152,7 @@ def check_range(name: str, values: np.ndarray, low: float, high: float) -> None:
 
 
 def takes_dtype(spec: tf.TensorSpec, dtype: np.dtype) -> bool:
-    """Whether values of a dtype become the input's with nothing but precision lost."""
+    """Whether values of a dtype can be cast to the input's with no loss but precision."""
     if spec.dtype == tf.string:
         return dtype.kind in "SUO"
     if spec.dtype.is_bool:
@@ -161,10 +161,10 @@ def takes_dtype(spec: tf.TensorSpec, dtype: np.dtype) -> bool:
 
 
 def cast(spec: tf.TensorSpec, value: ArrayLike) -> np.ndarray:
-    """An input as an array of the signature's dtype, where nothing but precision is lost.
+    """An input as an array of the signature's dtype, if nothing but precision is lost.
 
     Raises:
-        InputError: wrong shape, or values of another kind or out of the dtype's range.
+        InputError: wrong shape, or values of another type or out of the dtype's range.
     """
     try:
         array = np.asarray(value)

@@ -1,4 +1,4 @@
-"""Arrays and TensorProtos: requests checked before they are unpacked, answers in typed fields."""
+"""Converts arrays to and from TensorProtos; requests are checked before they are unpacked."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ _FIELDS = {
 
 
 def to_proto(array: np.ndarray, as_content: bool = False) -> tensor_pb2.TensorProto:
-    """A tensor as TensorFlow Serving answers it.
+    """A TensorProto as TensorFlow Serving returns it.
 
     Args:
-        array: any dtype of a tensor; strings as objects.
-        as_content: the values as bytes in `tensor_content`, which is smaller and faster. Strings
-            and dtypes without a field of plain numbers are written by TensorFlow's own rule.
+        array: any tensor dtype; strings as objects.
+        as_content: put the values as bytes into `tensor_content`, which is smaller and faster.
+            Strings, and dtypes without a numeric field of their own, follow TensorFlow's rule
+            either way.
     """
     dtype = tf.as_dtype(array.dtype)
     if as_content or dtype not in _FIELDS:
@@ -53,10 +54,10 @@ def to_arrays(
     max_bytes: int,
     max_rows: int,
 ) -> dict[str, np.ndarray]:
-    """The inputs of a request as arrays; a few bytes may claim a tensor of any size.
+    """The inputs of a request as arrays; sizes are checked, as a few bytes can claim any size.
 
     Raises:
-        RequestFailed: they do not fit the signature, or are larger than is allowed.
+        RequestFailed: they do not fit the signature, or exceed the size limit.
     """
     try:
         arrays = {}

@@ -1,4 +1,4 @@
-"""Holds a written SavedModel against the functions it was made from."""
+"""Compares a written SavedModel with the functions that it was exported from."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tfzoo.serving.loading import load
 from tfzoo.serving.signature import Signature
 
 TOLERANCE = 1e-4
-"""Of an output's largest value: what another order of float32 summation may cost."""
+"""Tolerance relative to an output's largest value, for a different float32 summation order."""
 
 COARSE = 5e-2
-"""The same for models that compute in bfloat16 or float16."""
+"""The same tolerance for models that compute in bfloat16 or float16."""
 
 
 def verify(
     version_dir: str | Path, signatures: Mapping[str, Signature], *, tolerance: float = TOLERANCE
 ) -> None:
-    """Reloads a SavedModel and compares every signature with its function on its examples.
+    """Reloads a SavedModel and compares each signature with its function on the examples.
 
-    Checked are: names of inputs and outputs, equal values (integers, booleans and strings exactly,
-    floats to the tolerance), finite values, the batching law where `batched`, and compilation by
-    XLA where `xla`. Under XLA, and in coarse precision, one row in four may differ: rounding can
-    turn a tie the other way, a wrong program turns them all. XLA draws other random numbers from
-    the same seed, so where a signature draws, values under XLA need only be finite.
+    Checks the names of inputs and outputs, equal values (integers, booleans and strings exactly,
+    floats within the tolerance), finite values, the batching law if `batched`, and compilation by
+    XLA if `xla`. Under XLA and in coarse precision, one row in four may differ: rounding can break
+    a tie the other way, whereas a wrong program changes all rows. XLA draws different random
+    numbers from the same seed, so values of a signature that draws need only be finite under XLA.
 
     Args:
         version_dir: the SavedModel.
@@ -37,13 +37,13 @@ def verify(
         tolerance: relative to an output's largest value; above 1e-3 the model counts as coarse.
 
     Raises:
-        ExportError: something is not as the signatures promise.
+        ExportError: the SavedModel does not match the signatures.
     """
     check(load(version_dir), signatures, tolerance)
 
 
 def check(loaded: Any, signatures: Mapping[str, Signature], tolerance: float) -> None:
-    """Does what `verify` does, with a loaded SavedModel."""
+    """Like `verify`, for a SavedModel that is already loaded."""
     for name, signature in signatures.items():
         if name not in loaded.signatures:
             raise ExportError(f"signature {name!r}: not in the SavedModel")
@@ -59,16 +59,16 @@ def check_runtime(
     call: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]],
     tolerance: float,
 ) -> None:
-    """Compares another runtime's answers with the signature's, on its examples and on one row.
+    """Compares another runtime's outputs with the signature's, on the examples and on one row.
 
     Args:
-        name: of the signature.
+        name: the signature's name.
         signature: what was converted.
-        call: arrays by input -> arrays by output.
+        call: maps arrays by input name to arrays by output name.
         tolerance: relative to an output's largest value.
 
     Raises:
-        ExportError: an output is missing, unknown, not finite or another.
+        ExportError: an output is missing, unknown, not finite or different.
     """
     holder = _Check(name, signature, None, tolerance)
     expected = holder._eager()
@@ -77,7 +77,7 @@ def check_runtime(
         wanted = {k: v[rows] if signature.batched else v for k, v in expected.items()}
         answers = call(part)
         holder._check_finite(answers, "on the examples")
-        holder._compare(answers, wanted, "is not what the Keras model gives", holder.coarse)
+        holder._compare(answers, wanted, "differs from the Keras model's", holder.coarse)
 
 
 class _Check:
@@ -98,7 +98,7 @@ class _Check:
         self._check_finite(outputs, "on the examples")
         if self.signature.batched:
             self._check_batching(outputs)
-        self._compare(outputs, self._eager(), "is not what the Keras model gives", self.coarse)
+        self._compare(outputs, self._eager(), "differs from the Keras model's", self.coarse)
         if self.signature.xla:
             self._check_xla(outputs)
 
@@ -136,16 +136,16 @@ class _Check:
             name: tf.TensorSpec(np.shape(value), self.signature.inputs[name].dtype, name)
             for name, value in self.signature.examples.items()
         }
-        try:  # one trace and one call for each signature, which TensorFlow takes for retracing
+        try:  # one trace and one call per signature, which TensorFlow mistakes for retracing
             outputs = self._call(compiled.get_concrete_function(**specs))
         except (tf.errors.OpError, ValueError, NotImplementedError) as error:
-            self._fail(f"does not compile under XLA; say xla=False: {first_line(error)}")
+            self._fail(f"does not compile under XLA; set xla=False: {first_line(error)}")
         self._check_finite(outputs, "under XLA")
         if _draws(self.served):
             outputs = {
                 k: expected[k] if v.shape == expected[k].shape else v for k, v in outputs.items()
             }
-        self._compare(outputs, expected, "is another under XLA", lenient=True)
+        self._compare(outputs, expected, "is different under XLA", lenient=True)
 
     def _compare(
         self,
@@ -177,14 +177,14 @@ class _Check:
 
 
 def _draws(function) -> bool:
-    """Whether random numbers are drawn anywhere in a function."""
+    """Whether a function draws random numbers anywhere."""
     graph = function.graph.as_graph_def()
     nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
     return any("Random" in node.op or "Multinomial" in node.op for node in nodes)
 
 
 def _is_float(value: np.ndarray) -> bool:
-    return value.dtype.kind in "fV"  # "V" is how numpy sees bfloat16
+    return value.dtype.kind in "fV"  # "V" is numpy's kind for bfloat16
 
 
 def _agree(value: np.ndarray, wanted: np.ndarray, tolerance: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Warm-up requests: what TensorFlow Serving runs before it calls a model available."""
+"""Warm-up requests, which TensorFlow Serving runs before a model becomes available."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 FILE = "tf_serving_warmup_requests"
 MOST = 1000
-"""Requests that are run at most, as in TensorFlow Serving."""
+"""Maximum number of warm-up requests, as in TensorFlow Serving."""
 
 
 def write_warmup(folder: Path, model: str, signatures: Mapping[str, Signature]) -> None:
-    """Writes a TFRecord of PredictionLog protos: per signature one row, and all example rows.
+    """Writes a TFRecord of PredictionLogs: for each signature, one row and all example rows.
 
     Args:
         folder: the version's `assets.extra`.
-        model: the name in the requests.
-        signatures: what is asked, with their examples.
+        model: the model's name in the requests.
+        signatures: the signatures to call, with their examples.
 
     Raises:
         ImportError: tensorflow-serving-api is not installed.
@@ -47,10 +47,10 @@ def write_warmup(folder: Path, model: str, signatures: Mapping[str, Signature]) 
 
 
 def warm_up(servable: Servable, folder: Path) -> int:
-    """Runs the warm-up requests of a version's folder; how many there were.
+    """Runs the warm-up requests in a version's folder and returns their number.
 
     Raises:
-        RequestFailed: one is refused.
+        RequestFailed: a request is refused.
         tf.errors.OpError, ValueError: the file or a request in it cannot be read.
     """
     from tensorflow_serving.apis import prediction_log_pb2

@@ -1,4 +1,4 @@
-"""Writes SavedModels that TensorFlow Serving loads, complete or not at all."""
+"""Writes SavedModels for TensorFlow Serving, complete or not at all."""
 
 from __future__ import annotations
 
@@ -36,25 +36,26 @@ def write(
 ) -> Path:
     """Writes a new version of a model: a SavedModel that needs neither tfzoo nor Keras.
 
-    Built aside, reloaded and held against the functions on their examples (see `verify`), completed
-    by `assets.extra/` (warm-up requests, `config.yaml`, `signatures.json`, `metadata.json`),
-    flushed to the disk and renamed. Nothing is left where any of it fails.
+    It is built in a temporary folder, reloaded and compared with the functions on their examples
+    (see `verify`), completed by `assets.extra/` (warm-up requests, `config.yaml`,
+    `signatures.json`, `metadata.json`), flushed to disk and renamed. If any step fails, nothing is
+    left behind.
 
     Args:
         model: the built Keras layer or model behind the signatures, or a list of them.
         signatures: by name; `serving_default` must be one.
         directory: the model's folder; its name is the model's name in TensorFlow Serving.
-        version: a number that is not there yet; default: the next after the largest, from 1.
-        config_yaml: the resolved config that made the model.
-        labels: names of the classes in the order of their numbers, for `assets.extra/labels.txt`.
-        metadata: anything that JSON can hold.
+        version: a number not in use yet; default: one more than the highest, from 1.
+        config_yaml: the resolved config of the model.
+        labels: names of the classes in order of class index, for `assets.extra/labels.txt`.
+        metadata: any JSON-serialisable value.
 
     Returns:
         `<directory>/<version>`.
 
     Raises:
-        InputError: the version exists already, or is no positive number.
-        ExportError: a signature does not hold what it promises, or the disk takes no more.
+        InputError: the version exists already, or is not a positive integer.
+        ExportError: a signature fails verification, or the disk is full.
     """
     directory = Path(expanded(directory))
     if "serving_default" not in signatures:
@@ -62,9 +63,9 @@ def write(
     if version is not None:
         _check_free(directory, version)
     try:
-        # its name is no number: TensorFlow Serving passes over it
+        # not a number, so TensorFlow Serving ignores it
         with aside(directory / "export") as folder:
-            folder.mkdir()  # not mkdtemp: its 0700 would shut out the server's user
+            folder.mkdir()  # not mkdtemp, whose mode 0700 would lock out the server's user
             save(model, signatures, folder)
             loaded = load(folder)
             check(loaded, signatures, tolerance=tolerance_of(model))
@@ -89,16 +90,16 @@ def versions(directory: str | Path) -> dict[int, Path]:
 
 def _check_free(directory: Path, version: int) -> None:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise InputError(f"version={version!r}: must be a whole number from 1")
+        raise InputError(f"version={version!r}: must be an integer, at least 1")
     if version in versions(directory) or (directory / str(version)).exists():
         raise InputError(
-            f"version={version}: is in {str(directory)!r} already and is never overwritten; "
-            "must be a free number"
+            f"version={version}: already exists in {str(directory)!r} and is never overwritten; "
+            "must be an unused number"
         )
 
 
 def save(model: Any, signatures: Mapping[str, Signature], folder: Path) -> None:
-    """Writes the SavedModel alone, unverified."""
+    """Writes only the SavedModel, without verifying it."""
     archive = keras.export.ExportArchive()
     for part in keras.tree.flatten(model):
         archive.track(part)
@@ -120,7 +121,7 @@ def _by_position(signature: Signature):
 
 
 def tolerance_of(model: Any) -> float:
-    """The verifier's tolerance: coarse where any layer computes in 16 bits."""
+    """The verifier's tolerance: coarse if any layer computes in 16 bits."""
     layers = [layer for part in keras.tree.flatten(model) for layer in _layers(part)]
     coarse = any(layer.compute_dtype in ("bfloat16", "float16") for layer in layers)
     return COARSE if coarse else TOLERANCE
@@ -190,11 +191,11 @@ def _sync_all(folder: Path) -> None:
 
 
 def _publish(folder: Path, directory: Path, version: int | None) -> Path:
-    """Renames to the version's place; two writers at once get two numbers."""
+    """Renames to the version's final path; two concurrent writers get different numbers."""
     while True:
         target = directory / str(version or max(versions(directory), default=0) + 1)
         try:
-            os.rename(folder, target)  # refuses a folder that holds anything
+            os.rename(folder, target)  # fails if the target folder is not empty
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
