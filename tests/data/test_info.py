@@ -48,7 +48,7 @@ def test_info_survives_json():
     assert Info.from_dict(json.loads(json.dumps(info.__dict__)) | {"action_dim": 3}) == info
     assert info.num_classes == 2 and info.has_names and info.channels == 3
     assert not Info(1, classes=("0", "1")).has_names
-    with pytest.raises(InputError, match="must be of one size"):
+    with pytest.raises(InputError, match="must all have one size"):
         _ = info.sizes
 
 

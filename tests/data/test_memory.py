@@ -34,7 +34,7 @@ def test_joined_parts_are_one_after_the_other_and_alike():
     np.testing.assert_array_equal(whole["x"][:, 1], [3] * 3 + [70] * 70 + [1])
     with pytest.raises(ValueError, match=r"must be alike: int64\[2\] and int64\[3\]"):
         memory.joined([np.zeros((1, 2), int), np.zeros((1, 3), int)])
-    with pytest.raises(ValueError, match="must be one at least"):
+    with pytest.raises(ValueError, match="must be at least one"):
         memory.joined([])
 
 

@@ -61,7 +61,7 @@ def broken_images():
         encoded(PIXELS, "WEBP", save_all=True, append_images=[_turned(PIXELS)]),
         "Animation",
     )
-    yield "colours.bmp", encoded(PIXELS, "BMP", "P"), "palette of colours"
+    yield "colours.bmp", encoded(PIXELS, "BMP", "P"), "colour palette"
 
 
 def _turned(array):

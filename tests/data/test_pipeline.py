@@ -135,7 +135,7 @@ def test_broken_prepared_data(tmp_path):
     content = bytearray(path.read_bytes())
     content[100] ^= 255
     path.write_bytes(content)
-    with pytest.raises(InputError, match="prepared data are broken"):
+    with pytest.raises(InputError, match="prepared data are corrupt"):
         data.train_stream(tf.data.TFRecordDataset(str(path)), batch_size=1, seed=0)
 
 

@@ -215,14 +215,14 @@ def test_cameras_of_opencv_masks_and_distortion(tmp_path):
     write(tmp_path / "images", cluttered)
     k, r, t = cameras[:, :, :3], cameras[:, :, 3:6], cameras[:, :, 6]
     np.savez(tmp_path / "cameras.npz", k=k, r=r, t=t)
-    with pytest.raises(InputError, match=r"0.png': what is background is not known; .* masks/0"):
+    with pytest.raises(InputError, match=r"0.png': its background is unknown; .* masks/0"):
         captures.read_capture(tmp_path)
     write(tmp_path / "masks", masks.astype(np.uint8))
     capture = captures.read_capture(tmp_path)
     np.testing.assert_allclose(capture.cameras, cameras)
     np.testing.assert_array_equal(capture.images[1], images[1])
     np.savez(tmp_path / "cameras.npz", k=k[:3], r=r[:3], t=t[:3])
-    with pytest.raises(InputError, match="has 3 cameras of 4 images"):
+    with pytest.raises(InputError, match="has 3 cameras for 4 images"):
         captures.read_capture(tmp_path)
     cv2 = pytest.importorskip("cv2")
     lens = np.array([-0.2, 0.05, 0.002, -0.001])

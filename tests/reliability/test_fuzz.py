@@ -136,7 +136,7 @@ def test_members_of_an_npz_that_are_no_arrays(name, tmp_path):
     with np.load(io.BytesIO(data)) as archive, zipfile.ZipFile(tmp_path / "x.npz", "w") as target:
         for member in archive.files:
             target.writestr(f"{member}.npy", b"no array")
-    with pytest.raises(InputError, match="is no array"):
+    with pytest.raises(InputError, match="is not an array"):
         read(str(tmp_path / "x.npz"))
 
 

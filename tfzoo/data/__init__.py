@@ -1,6 +1,6 @@
 """Data through TFDS: the project's own builders, training streams, augmentation.
 
-TensorFlow Datasets itself is imported when a builder is first asked for.
+TensorFlow Datasets itself is imported when a builder is first requested.
 """
 
 from tfzoo.data.config import DataConfig

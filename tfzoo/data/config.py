@@ -18,7 +18,7 @@ PIXEL_MEAN = "subtracted from raw pixels; null: the mean of the training data"
 PIXEL_STD = "then divided by; null: the standard deviation of the training data"
 PIXEL_MIDDLE = "subtracted from raw pixels; null: the middle of the training data's range"
 PIXEL_HALF = "then divided by; null: half the width of the training data's range"
-"""What the keys `pixel_mean` and `pixel_std` of the recipes are: see `Info.by_channel`, ..."""
+"""Documentation of the recipes' keys `pixel_mean` and `pixel_std`; see `Info.by_channel`, ..."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class DataConfig(Config):
         MISSING,
         "a TFDS name: one of TFDS's own, `tfzoo_digits`, `tfzoo_pydoc`, "
         "`tfzoo_breast_cancer`, `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, "
-        "`tfzoo_table`, `tfzoo_transitions`, ...; `name/config` for a builder that has "
-        "several.",
+        "`tfzoo_table`, `tfzoo_transitions`, ...; `name/config` for a builder with "
+        "several configs.",
     )
-    data_dir: UserPath | None = key(None, "where TFDS keeps prepared data; None is its own default")
+    data_dir: UserPath | None = key(None, "where TFDS keeps prepared data; null: TFDS's default")
     path: UserPath | None = key(
         None,
         "the user's file or folder, for `enwik8`, `tfzoo_arrays`, `tfzoo_image_folder`, "
@@ -40,10 +40,10 @@ class DataConfig(Config):
         "`tfzoo_video_folder`.",
     )
     prefix_bytes: Annotated[int, Ge(1000)] | None = key(
-        None, "`enwik8` reads only so many bytes; None is all"
+        None, "`enwik8` reads only this many bytes; null: all"
     )
     on_error: Annotated[str, OneOf(*ON_ERROR)] = key(
         "fail",
-        "what is done with a file of `path`, or a row, an episode or a mesh within it, that cannot "
-        "be used: the data are refused (`fail`), or it is left out, counted and listed (`skip`).",
+        "what to do with a file of `path`, or a row, an episode or a mesh within it, that cannot "
+        "be used: refuse the data (`fail`), or leave it out, count it and list it (`skip`).",
     )

@@ -1,4 +1,4 @@
-"""Image files to pixels: PNG, JPEG, BMP, GIF and WebP, whatever their own channels are."""
+"""Decodes image files (PNG, JPEG, BMP, GIF, WebP) to a given number of channels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import tensorflow as tf
 from tfzoo.errors import InputError, first_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
-_BOTH = (b"\x89P", b"\xff\xd8")  # PNG and JPEG, which the decoder gives in one or three channels
+_BOTH = (b"\x89P", b"\xff\xd8")  # PNG and JPEG, decoded to one or three channels
 
 
 def decode(content: tf.Tensor, channels: int) -> tf.Tensor:
-    """The pixels of a file's bytes, of an animation's first frame; fit for a graph.
+    """Decodes a file's bytes, of an animation the first frame; usable in a graph.
 
-    Grey and colour are brought to `channels`, 16 bits to 8; transparency is passed over.
+    Grey and colour are converted to `channels`, 16 bits to 8; transparency is ignored.
 
     Args:
         content: string scalar.
@@ -25,7 +25,7 @@ def decode(content: tf.Tensor, channels: int) -> tf.Tensor:
         uint8 [H, W, channels].
 
     Raises:
-        tf.errors.InvalidArgumentError: the bytes are no image that can be decoded.
+        tf.errors.InvalidArgumentError: the bytes cannot be decoded as an image.
     """
     if channels == 1:
         magic = tf.strings.substr(content, 0, 2)
@@ -48,9 +48,9 @@ def read_image(path: Path, channels: int = 3, named: str = "data.path") -> tuple
     """A file's bytes, and its pixels as `decode` gives them.
 
     Args:
-        path: of the file.
+        path: the file.
         channels: 1 or 3.
-        named: what the message calls it.
+        named: what error messages call it.
 
     Raises:
         InputError: the file cannot be read or decoded; one line that names it.
@@ -68,11 +68,11 @@ def read_image(path: Path, channels: int = 3, named: str = "data.path") -> tuple
 
 
 def _check_palette(content: bytes) -> None:
-    """Refuses a BMP of 8 bits that has colours: the decoder takes their numbers for greys."""
+    """Refuses an 8-bit BMP with a colour palette: the decoder takes its indices for greys."""
     if content[:2] != b"BM" or int.from_bytes(content[28:30], "little") != 8:
         return
     start = 14 + int.from_bytes(content[14:18], "little")
     end = int.from_bytes(content[10:14], "little")
     colours = content[start:end]
     if any(colours[i : i + 3] != bytes([i // 4]) * 3 for i in range(0, len(colours) - 3, 4)):
-        raise ValueError("a BMP with a palette of colours, must have 24 bits a pixel or be a PNG")
+        raise ValueError("a BMP with a colour palette; must have 24 bits per pixel or be a PNG")

@@ -1,4 +1,4 @@
-"""What of a user's data cannot be used: refused, or left out, counted and listed."""
+"""Parts of a user's data that cannot be used: refused, or left out, counted and listed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tfzoo.files import write_text
 
 
 class Faults:
-    """Refuses the first part of the data that cannot be used, or leaves out all of them.
+    """Refuses the first unusable part of the data, or leaves all unusable parts out.
 
     Args:
         on_error: `fail` or `skip`.
-        skipped: is given the reason by the name of each part left out.
+        skipped: filled with the reason for each part left out, by its name.
     """
 
     def __init__(self, on_error: str = "fail", skipped: dict[str, str] | None = None):
@@ -27,7 +27,7 @@ class Faults:
 
     @contextlib.contextmanager
     def of(self, part: str) -> Iterator[None]:
-        """Within it an `InputError` is of this part, e.g. a file: with `skip` it is passed over.
+        """Attributes an `InputError` raised inside to this part, e.g. a file; `skip` swallows it.
 
         Raises:
             InputError: with `fail`; one line that names the part.
@@ -48,16 +48,16 @@ def check_once(
     faults: Faults,
     data_dir: str | None,
 ) -> None:
-    """Checks data that are read in place, before training; again only when they have changed.
+    """Checks data that are read in place before training; repeated only if they have changed.
 
-    What is known of them is kept with TFDS's prepared data, if that folder can be written.
+    The result is kept with TFDS's prepared data, if that folder is writable.
 
     Args:
         parts: files or folders.
-        check: raises an `InputError` for one that cannot be used.
-        state: a word that changes with the data and with the check, see `folders.state`.
-        faults: is told of each that cannot be used.
-        data_dir: where TFDS keeps prepared data; None is its own default.
+        check: raises an `InputError` for a part that cannot be used.
+        state: a string that changes with the data and with the check; see `folders.state`.
+        faults: handles each part that cannot be used.
+        data_dir: where TFDS keeps prepared data; None: TFDS's default.
 
     Raises:
         InputError: with `fail`; one line that names the part.

@@ -1,4 +1,4 @@
-"""A user's folder of files: its splits, those that it lacks drawn, and a name for its state."""
+"""A user's folder of files: its splits, drawn where missing, and a name for its state."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _ALIASES = {"val": "validation"}
 
 
 def inside(folder: Path) -> list[Path]:
-    """What is in a folder and not hidden, sorted."""
+    """A folder's entries that are not hidden, sorted."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def parts(folder: str, layout: str) -> dict[str, Path]:
-    """Folders by split, if one is `train`; else the whole is the training examples.
+    """Folders by split if there is a `train`; otherwise the whole folder is the training split.
 
     Args:
-        folder: the user's.
-        layout: what it must hold, for errors.
+        folder: the user's folder.
+        layout: what it must hold, for error messages.
 
     Raises:
-        InputError: no such folder, or one beside `train` that is no split.
+        InputError: no such folder, or a folder beside `train` that is not a split.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -44,13 +44,13 @@ def parts(folder: str, layout: str) -> dict[str, Path]:
 def completed(
     files: dict[str, list[Path]], folder: str, kind: str, layout: str
 ) -> dict[str, list[Path]]:
-    """Files of all splits; those that the folder lacks are drawn from train, 10 % each.
+    """Files of all splits; missing splits are drawn from train, 10 % each.
 
     Args:
         files: files by split.
-        folder: the user's, for errors.
-        kind: of the files, e.g. `images`, for errors.
-        layout: what it must hold, for errors.
+        folder: the user's folder, for error messages.
+        kind: what the files are, e.g. `images`, for error messages.
+        layout: what it must hold, for error messages.
 
     Raises:
         InputError: too few training files.
@@ -65,7 +65,7 @@ def completed(
 
 
 def state(paths: Iterable[Path], more: str = "") -> str:
-    """Twelve digits that change with the files' names, sizes and times, and with `more`."""
+    """Twelve hex digits that change with the files' names, sizes and times, and with `more`."""
     told = hashlib.sha256(more.encode())
     for path in paths:
         stat = path.stat()

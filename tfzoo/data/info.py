@@ -1,4 +1,4 @@
-"""What a recipe's data say of themselves: shapes, classes, range and statistics of the input."""
+"""Properties of a recipe's data: shapes, classes, range and statistics of the input."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tfzoo.errors import InputError
 
 @dataclass(frozen=True)
 class Info:
-    """What building, evaluating and exporting a model needs to know of its data.
+    """What building, evaluating and exporting a model requires about its data.
 
     A recipe whose model needs more adds fields in a subclass.
 
     Attributes:
         steps_per_epoch: batches in an epoch.
         examples: number of training examples.
-        version: of the prepared data, TFDS's `name/config/version`.
-        shape: of one input as the data hold it; None where it varies.
-        dtype: of the input as the data hold it.
-        low: smallest value that the input takes; None where it is not known.
-        high: largest one.
-        mean: of the training inputs, one number for each of the last axis.
+        version: TFDS's `name/config/version` of the prepared data.
+        shape: of one input as stored in the data; None where it varies.
+        dtype: of the input as stored in the data.
+        low: smallest value of the input; None if unknown.
+        high: largest value of the input; None if unknown.
+        mean: of the training inputs, one number per channel (last axis).
         std: standard deviations, likewise.
-        classes: names of the classes, in the order of their numbers.
-        guesses: names of the fields that a dry run could not learn without preparing the data.
+        classes: names of the classes, in order of class index.
+        guesses: names of the fields that a dry run cannot know without preparing the data.
     """
 
     steps_per_epoch: int
@@ -46,7 +46,7 @@ class Info:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Info:
-        """The fields of `dataclasses.asdict`, also those of a subclass, read from JSON."""
+        """Restores the fields of `dataclasses.asdict`, also of a subclass, from JSON."""
         known: dict[str, Any] = {}
         for field in fields(cls):
             if field.name in values:
@@ -61,24 +61,24 @@ class Info:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """`low` and `high`; of 8-bit images where they are not known."""
+        """`low` and `high`; 8-bit images' range if unknown."""
         return (0.0, 255.0) if self.low is None or self.high is None else (self.low, self.high)
 
     @property
     def has_names(self) -> bool:
-        """Whether the data name their classes, which are not just numbers."""
+        """Whether the classes have names rather than just indices."""
         return bool(self.classes) and self.classes != tuple(map(str, range(len(self.classes))))
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """`shape`, of inputs that are all of one.
+        """`shape`, if all inputs have the same.
 
         Raises:
-            InputError: they are not.
+            InputError: the shape varies.
         """
         sizes = tuple(size for size in self.shape if size is not None)
         if len(sizes) != len(self.shape):
-            raise InputError(f"data of shape {list(self.shape)}: must be of one size")
+            raise InputError(f"data of shape {list(self.shape)}: must all have one size")
         return sizes
 
     @property
@@ -87,9 +87,9 @@ class Info:
         return replace(self, shape=self.shape[-1:]).sizes[0]
 
     def by_channel(self, settings: HasPixels) -> dict[str, Any]:
-        """`pixel_mean` and `pixel_std` of a config's group, or the data's, one a channel.
+        """`pixel_mean` and `pixel_std` of a config's group, or the data's, one per channel.
 
-        A dry run, which measures nothing, takes 0 and 1.
+        A dry run, which measures nothing, uses 0 and 1.
         """
         mean, std = self._moments(settings)
         mean = mean if settings.pixel_mean is None else settings.pixel_mean
@@ -97,14 +97,14 @@ class Info:
         return {"pixel_mean": _short(mean), "pixel_std": _short(std)}
 
     def over_all(self, settings: HasPixels) -> dict[str, Any]:
-        """Likewise, one number for all channels together."""
+        """The same with one number for all channels."""
         mean, std = map(np.array, self._moments(settings))
         middle = float(mean.mean())
         spread = float(np.sqrt(np.maximum((std**2 + mean**2).mean() - middle**2, 0.0)))
         return _told(settings, middle, spread)
 
     def to_unit(self, settings: HasPixels) -> dict[str, Any]:
-        """Likewise, by the middle and half the width of the data's range: onto [-1, 1]."""
+        """The same from the data's range, its middle and half its width: maps it onto [-1, 1]."""
         low, high = self.limits
         return _told(settings, (low + high) / 2, (high - low) / 2)
 
@@ -113,12 +113,12 @@ class Info:
             return self.mean, self.std
         wanted = settings.pixel_mean is None or settings.pixel_std is None
         if wanted and "mean" not in self.guesses:
-            raise ValueError("pixel_mean=None: must be given, the data were not measured")
+            raise ValueError("pixel_mean=None: must be given, since the data were not measured")
         return (0.0,), (1.0,)
 
 
 class HasPixels(Protocol):
-    """A config's group with the two keys; null takes the data's."""
+    """A config group with the two keys; null uses the data's values."""
 
     @property
     def pixel_mean(self) -> Any: ...  # noqa: D102
@@ -141,7 +141,7 @@ def _short(values: float | Sequence[float]) -> Any:
 
 
 def epoch_steps(examples: int, batch_size: int, cap: int | None) -> int:
-    """Whole batches in one pass over the examples, at least 1 and at most `cap`."""
+    """Number of whole batches in one pass over the examples, at least 1 and at most `cap`."""
     whole = max(examples // batch_size, 1)
     return min(whole, cap or whole)
 
@@ -161,7 +161,7 @@ def moments(values: np.ndarray) -> dict[str, Any]:
 def value_range(dtype: Any, low: float, high: float) -> tuple[float, float]:
     """The range of inputs whose extremes in the training data are `low` and `high`.
 
-    Integers that reach the upper half of their dtype's range have all of it: the brightest
+    Integers that reach the upper half of their dtype's range get the whole range, as the brightest
     training pixel of ordinary images is not always 255. Others keep their extremes, e.g. 0 and 16.
     """
     if np.issubdtype(dtype, np.unsignedinteger):

@@ -1,8 +1,8 @@
-"""Images that lie as files, end to end, in one array of an `.npz`.
+"""JPEG files stored end to end in one array of an `.npz`.
 
-For each part, e.g. `train`: `jpeg_train` (uint8), the bytes of JPEG files one after the other;
-`off_train`, whole numbers [N + 1], where each begins and where the last ends; `y_train` [N], class
-numbers. It takes a third of the room that pixels take, and `tfzoo_arrays` reads it too.
+For each part, e.g. `train`: `jpeg_train` (uint8), the concatenated bytes of JPEG files;
+    `off_train`, integers [N + 1], where each begins and where the last ends; `y_train` [N], class
+    indices. This takes a third of the space of pixels, and `tfzoo_arrays` reads it, too.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from tfzoo.errors import InputError
 def read_jpegs(
     file: Mapping[str, np.ndarray], part: str, count: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first images and class numbers of a part.
+    """The first images and class indices of a part.
 
     Args:
-        file: an opened `.npz` of this form.
+        file: an open `.npz` of this form.
         part: e.g. `"train"`.
-        count: how many at most; None is all.
+        count: maximum number; None: all.
 
     Returns:
         Images uint8 [N, H, W, C] and labels int64 [N].
 
     Raises:
         KeyError: an array is missing.
-        ValueError: beginnings that do not fit the bytes, or images of several sizes.
+        ValueError: offsets that do not match the bytes, or images of different sizes.
         OSError: an image cannot be decoded.
         InputError: Pillow is missing.
     """
@@ -40,31 +40,31 @@ def read_jpegs(
 
 
 def decoded(files: np.ndarray, begins: np.ndarray, count: int | None = None) -> np.ndarray:
-    """The first images uint8 [N, H, W, C] of such files; raises as `read_jpegs`."""
+    """The first images, uint8 [N, H, W, C], of such files; raises what `read_jpegs` raises."""
     images = Jpegs(files, begins[: None if count is None else count + 1])
     return images[:]
 
 
 class Jpegs(Sliced):
-    """Images uint8 [N, H, W, C] that lie as files end to end, decoded when they are read.
+    """Images uint8 [N, H, W, C] from concatenated JPEG files, decoded when accessed.
 
     Args:
-        files: uint8 [*], also one that is read by rows.
-        begins: whole numbers [N + 1], where each file begins and the last ends.
+        files: uint8 [*]; may be an array that is read by rows.
+        begins: integers [N + 1], where each file begins and the last ends.
 
     Raises:
-        ValueError: beginnings that do not fit the bytes; on access: images of several sizes.
+        ValueError: offsets that do not match the bytes; on access: images of different sizes.
         OSError: the first image, or one that is accessed, cannot be decoded.
         InputError: Pillow is missing.
     """
 
     def __init__(self, files: np.ndarray | Sliced, begins: np.ndarray):
         if files.dtype != np.uint8 or begins.ndim != 1 or begins.dtype.kind not in "ui":
-            raise ValueError("files must be uint8, their beginnings whole numbers [N + 1]")
+            raise ValueError("files must be uint8, their offsets integers [N + 1]")
         begins = begins.astype("int64")
         sound = len(begins) > 1 and begins[0] >= 0 and begins[-1] <= files.size
         if not sound or (np.diff(begins) < 0).any():
-            raise ValueError(f"beginnings of files must rise from 0 to at most {files.size}")
+            raise ValueError(f"offsets of files must increase from 0 to at most {files.size}")
         self._files, self._begins, self.dtype = files, begins, np.dtype("uint8")
         self.shape = (len(begins) - 1, *self._decode(0, 1)[0].shape)
 

@@ -1,4 +1,4 @@
-"""Budgets in bytes, and whole data sets in memory without a second copy of them."""
+"""Memory budgets, and whole data sets in memory without a second copy."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from tfzoo.data.rows import CHUNK_BYTES
 from tfzoo.errors import InputError, first_line
 
 BUFFER_BYTES = 2**30
-"""Of the examples in a shuffle buffer."""
+"""Bytes for the examples in a shuffle buffer."""
 
-_BATCH_BYTES = 2**20  # batches on their way into memory: tf.data holds dozens of them
-_STRING_BYTES = 2**16  # a guess at a string of a batch, e.g. an encoded image
-_ALIGNED = 64  # bytes; TensorFlow's own tensors begin at multiples of it
+_BATCH_BYTES = 2**20  # bytes of a batch while loading: tf.data holds dozens of them
+_STRING_BYTES = 2**16  # assumed for a string in a batch, e.g. an encoded image
+_ALIGNED = 64  # bytes; TensorFlow aligns its own tensors to it
 
 
 def buffer_size(most: int, example_bytes: float) -> int:
-    """Examples of a shuffle buffer: `most`, or as many as fit `BUFFER_BYTES`, at least one."""
+    """Size of a shuffle buffer: `most`, or as many examples as fit `BUFFER_BYTES`, at least one."""
     return max(1, min(most, int(BUFFER_BYTES // max(1.0, example_bytes))))
 
 
 def stored_bytes(builder: Any, split_name: str) -> float:
-    """Mean bytes of a split's examples as they are stored.
+    """Mean stored size of a split's examples in bytes.
 
     Args:
         builder: a TFDS builder.
-        split_name: the split, or a part of one.
+        split_name: a split, or a part of one.
     """
     split = builder.info.splits[split_name.split("[")[0].split("+")[0]]
     return (split.num_bytes or 0) / max(1, split.num_examples)
 
 
 def tensor(array: np.ndarray) -> tf.Tensor:
-    """An array as a tensor on the CPU; of one made by `empty` without a copy."""
+    """An array as a tensor on the CPU, without a copy if it was created by `empty`."""
     flags = array.flags
     plain = array.dtype.kind in "buif" and flags.c_contiguous and flags.writeable
     if not plain or array.ctypes.data % _ALIGNED:
@@ -47,7 +47,7 @@ def tensor(array: np.ndarray) -> tf.Tensor:
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An array that `tensor` takes without a copy."""
+    """An uninitialised array that `tensor` converts without a copy."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     memory = np.empty(size + _ALIGNED, np.uint8)
     start = -memory.ctypes.data % _ALIGNED
@@ -55,15 +55,15 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def arrays(examples: tf.data.Dataset, count: int | None = None) -> Any:
-    """All examples of a data set: its structure of arrays [N, ...].
+    """All examples of a data set, in its structure, as arrays [N, ...].
 
     Args:
-        examples: of one shape each, numbers or strings.
-        count: their number, if the data set does not know it itself.
+        examples: elements of constant shape, numbers or strings.
+        count: their number, if the data set does not know it.
 
     Raises:
-        InputError: the prepared data are broken, or there are no examples.
-        ValueError: the examples have several shapes, or `count` is not their number.
+        InputError: the prepared data are corrupt, or there are no examples.
+        ValueError: the examples have different shapes, or `count` is not their number.
     """
     known = int(examples.cardinality())
     if known >= 0 and count not in (None, known):
@@ -80,7 +80,7 @@ def arrays(examples: tf.data.Dataset, count: int | None = None) -> Any:
             whole = [_room(x, count) for x in flat]
         size = len(flat[0])
         if at + size > count:
-            raise ValueError(f"count={count}: must be more, the dataset has {at + size} at least")
+            raise ValueError(f"count={count}: must be more, the dataset has at least {at + size}")
         for target, x in zip(whole, flat, strict=True):
             if x.shape[1:] != target.shape[1:]:
                 raise ValueError(
@@ -97,10 +97,10 @@ def arrays(examples: tf.data.Dataset, count: int | None = None) -> Any:
 
 
 def joined(parts: Iterable[Any]) -> Any:
-    """Arrays one after the other, with room for an eighth more of them at most as they come.
+    """Concatenates arrays, overallocating by at most an eighth while they arrive.
 
     Args:
-        parts: structures of arrays [n, ...], alike but for n; each can go once it has been read.
+        parts: structures of arrays [n, ...] that differ only in n; each can be freed once read.
 
     Raises:
         ValueError: there are none, or their shapes or dtypes differ.
@@ -122,7 +122,7 @@ def joined(parts: Iterable[Any]) -> Any:
             target[at:end] = x
         at = end
     if not whole:
-        raise ValueError("parts: must be one at least")
+        raise ValueError("parts: must be at least one")
     for target in whole:
         target.resize((at, *target.shape[1:]), refcheck=False)
     return tf.nest.pack_sequence_as(part, whole)
@@ -135,7 +135,7 @@ def _batches(examples: tf.data.Dataset) -> Iterator[Any]:
         for s in specs
     )
     options = tf.data.Options()
-    options.autotune.ram_budget = CHUNK_BYTES  # of what is read ahead; else a share of all memory
+    options.autotune.ram_budget = CHUNK_BYTES  # of what is read ahead
     batches = examples.batch(max(1, _BATCH_BYTES // max(1, width))).with_options(options)
     with _readable():
         yield from batches.as_numpy_iterator()
@@ -146,7 +146,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except tf.errors.DataLossError as error:
-        raise InputError(f"prepared data are broken, delete them: {first_line(error)}") from None
+        raise InputError(f"prepared data are corrupt, delete them: {first_line(error)}") from None
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
             f"examples: must fit one tensor, or shuffle_buffer: {first_line(error)}"

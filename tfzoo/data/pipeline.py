@@ -19,18 +19,18 @@ Lookup = Callable[[tf.Tensor, tf.Tensor], Any]
 
 @dataclass(frozen=True)
 class TrainStream:
-    """An endless stream of global batches, addressable by step.
+    """An infinite stream of global batches, addressable by step.
 
     Attributes:
         steps_per_epoch: batches in an epoch.
-        make: `make(step)` is the stream from that step on.
+        make: `make(step)` returns the stream starting at that step.
     """
 
     steps_per_epoch: int
     make: Callable[[int], tf.data.Dataset]
 
     def from_step(self, step: int) -> tf.data.Dataset:
-        """The very batches of `from_step(0).skip(step)`, without making those before.
+        """The batches of `from_step(0).skip(step)`, without computing the skipped ones.
 
         Raises:
             ValueError: `step` is negative.
@@ -42,7 +42,7 @@ class TrainStream:
 
 @dataclass(frozen=True)
 class Datasets:
-    """What a recipe trains, chooses and reports on.
+    """The data that a recipe trains on, makes choices on and reports on.
 
     A recipe whose training or evaluation reads more than batches adds fields in a subclass.
 
@@ -50,7 +50,7 @@ class Datasets:
         train: the training stream.
         validation: finite batches that choices are made on.
         test: finite batches that results are reported on.
-        info: what the data say of themselves.
+        info: properties of the data.
     """
 
     train: TrainStream
@@ -73,24 +73,25 @@ def train_stream(
 ) -> TrainStream:
     """Makes a training stream whose every batch follows from (seed, epoch, position).
 
-    Each epoch takes the examples in an order of its own, each once, and drops the last incomplete
+    Each epoch visits every example once, in an order of its own, and drops the last incomplete
     batch. Examples come from memory, shuffled by a permutation, unless `shuffle_buffer` is given:
-    then they are read anew each epoch and shuffled through a buffer, and starting in the middle
-    of an epoch reads, but does not map, what comes before.
+    then they are reread each epoch and shuffled through a buffer, and starting mid-epoch reads, but
+    does not map, the preceding examples.
 
     Args:
-        examples: a dataset; or, of data that are in memory already, tensors [N, ...] by name or
-            a function `(index int64, epoch int64) -> example`.
-        batch_size: examples in a (global) batch.
-        seed: fixes order and augmentation.
-        count: number of examples; may be None for a dataset that is held in memory.
-        map_fn: `(example, seed int32[2]) -> element` with a stateless seed of its own for each
-            example of each epoch.
+        examples: a dataset; or, for data already in memory, tensors [N, ...] by name or a function
+            `(index int64, epoch int64) -> example`.
+        batch_size: examples per (global) batch.
+        seed: determines order and augmentation.
+        count: number of examples; may be None for a dataset held in memory.
+        map_fn: `(example, seed int32[2]) -> element` with a separate stateless seed for each
+            example and epoch.
         batch_map_fn: the same for whole batches (mixup, cutmix).
-        steps_per_epoch: caps the epoch; None is one pass.
-        shuffle_buffer: examples in the buffer for a dataset too large for memory; None holds all.
-        repeats: neighbouring copies of an example, each with a seed of its own; an epoch keeps
-            its length, so it sees 1/repeats of the examples (repeated augmentation, 1902.05509).
+        steps_per_epoch: caps the epoch; None: one pass.
+        shuffle_buffer: examples in the buffer, for a dataset too large for memory; None: hold all
+            in memory.
+        repeats: consecutive copies of an example, each with its own seed; an epoch keeps its
+            length, so it sees 1/repeats of the examples (repeated augmentation, 1902.05509).
 
     Raises:
         InputError: the split has fewer examples than a batch, or cannot be read.
@@ -101,7 +102,7 @@ def train_stream(
     if held:
         source, count = _in_memory(source, count)
     if count is None:
-        raise ValueError("count: must be given, the examples are not held in memory")
+        raise ValueError("count: must be given, since the examples are not held in memory")
     if count < batch_size:
         raise InputError(
             f"batch_size={batch_size}: must be at most {count}, the number of training examples"
@@ -141,7 +142,7 @@ def train_stream(
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         options = tf.data.Options()
         options.deterministic = True
-        # they copy what functions hold: all examples, where these are in memory
+        # they copy what functions capture: all examples, if these are in memory
         options.experimental_optimization.apply_default_optimizations = False
         return stream.prefetch(tf.data.AUTOTUNE).apply(endless).with_options(options)
 
@@ -151,7 +152,7 @@ def train_stream(
 def eval_batches(
     examples: tf.data.Dataset, *, batch_size: int, map_fn: Callable[[Any], Any] | None = None
 ) -> tf.data.Dataset:
-    """Batches in the data's order, the last one perhaps smaller; nothing is dropped."""
+    """Batches in the data's order; the last one may be smaller, nothing is dropped."""
     if map_fn is not None:
         examples = examples.map(map_fn, tf.data.AUTOTUNE)
     return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
@@ -160,7 +161,7 @@ def eval_batches(
 def _in_memory(
     examples: tf.data.Dataset | dict[str, tf.Tensor], count: int | None
 ) -> tuple[Lookup, int]:
-    """A whole dataset in tensors: a lookup by one or many indices, and their number."""
+    """A whole dataset as tensors: a lookup by one or many indices, and the number of examples."""
     held: Any = examples
     if not isinstance(examples, dict):
         held = tf.nest.map_structure(memory.tensor, memory.arrays(examples, count))
@@ -176,7 +177,7 @@ def _seed(seed: int, purpose: int, *numbers: tf.Tensor) -> tf.Tensor:
 
 
 def _shuffle(examples: tf.data.Dataset, buffer_size: int, seed: tf.Tensor) -> tf.data.Dataset:
-    """`examples.shuffle` with a seed that is a tensor, which the method does not take."""
+    """`examples.shuffle` with a tensor as the seed, which the method does not accept."""
     specs = tf.nest.flatten(examples.element_spec)
     variant = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(examples),

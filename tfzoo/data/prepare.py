@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """False for what TFDS says of its own code: its features read their own `dtype`."""
+    """Filters TFDS's warnings about its own code: its features read their own `dtype`."""
     return "`FeatureConnector.dtype` is deprecated" not in record.getMessage()
 
 
@@ -52,7 +52,7 @@ _OURS = {
 _BY_PATH = ["enwik8", "tfzoo_arrays", "tfzoo_image_folder", "tfzoo_table"]
 _BY_PATH += ["tfzoo_meshes", "tfzoo_mujoco", "tfzoo_transitions"]
 _BY_PATH += ["tfzoo_video_arrays", "tfzoo_video_folder"]
-_OF_PARTS = [name for name in _BY_PATH if name != "enwik8"]  # what `data.on_error=skip` leaves out
+_OF_PARTS = [name for name in _BY_PATH if name != "enwik8"]  # `data.on_error=skip` drops parts
 _LISTED = 10
 
 
@@ -65,20 +65,20 @@ def register() -> None:
 def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
     """The prepared TFDS builder of a config; downloads or generates the data on first use.
 
-    Preparation is TFDS's: made aside, renamed when complete. Processes that prepare the same data
-    at the same time wait for each other.
+    TFDS prepares the data in a temporary folder and renames it when complete. Processes that
+    prepare the same data at the same time wait for each other.
 
     Returns:
         A `tfds.core.DatasetBuilder`.
 
     Raises:
-        InputError: no such data set, the source is missing or broken, or the download failed.
+        InputError: no such data set, the source is missing or corrupt, or the download failed.
     """
     with _quiet():
         prepared = _find(config)
         if not Path(str(prepared.data_dir)).exists():
             with _alone(Path(str(prepared.data_dir))):
-                prepared = _find(config)  # another process may have prepared it meanwhile
+                prepared = _find(config)  # another process may have prepared it in the meantime
                 _prepare(prepared)
     empty = [s for s in prepared.info.splits if prepared.info.splits[s].num_examples == 0]
     if empty:
@@ -88,28 +88,28 @@ def builder(config: DataConfig) -> tfds.core.DatasetBuilder:
         tell_skipped(config, told.get("skipped", {}))
         if partial := told.get("partial", {}):
             listed = _listed(list(partial.values()))
-            _say(f"{config.name}: uses a part of {len(partial)} (data.partial=true): {listed}")
+            _say(f"{config.name}: {len(partial)} are used in part (data.partial=true): {listed}")
     return prepared
 
 
 def tell_skipped(config: DataConfig, skipped: dict[str, str]) -> None:
-    """Says in one line what has been left out of the data, once in a process.
+    """Reports in one line what was left out of the data, once per process.
 
     Args:
         config: names the data.
         skipped: reasons by part.
 
     Raises:
-        InputError: something has been, and `data.on_error` is `fail`: the data were prepared when
-            that was not refused.
+        InputError: something was left out and `data.on_error` is `fail`: the data were prepared
+            with `skip`.
     """
     if not skipped:
         return
     if config.on_error == "fail":
         reason = next(iter(skipped.values()))
         raise InputError(
-            f"data.path={config.path!r}: has been prepared without {len(skipped)} that cannot be "
-            f"used, must be without such or have data.on_error=skip: {reason}"
+            f"data.path={config.path!r}: was prepared without {len(skipped)} that cannot be "
+            f"used; must have none, or data.on_error=skip: {reason}"
         )
     listed = _listed(list(skipped.values()))
     _say(f"{config.name}: left out {len(skipped)} (data.on_error=skip): {listed}")
@@ -121,10 +121,10 @@ def _listed(reasons: list[str]) -> str:
 
 
 def unprepared(config: DataConfig) -> tfds.core.DatasetBuilder:
-    """The builder of a config, for what it says of its data; downloads nothing.
+    """The builder of a config, for its metadata; downloads nothing.
 
     Raises:
-        InputError: no such data set, or the user's file is missing or broken.
+        InputError: no such data set, or the user's file is missing or corrupt.
     """
     with _quiet():
         return _find(config)
@@ -138,19 +138,19 @@ def _say(line: str) -> None:
 def split(
     builder: tfds.core.DatasetBuilder, name: str, *, encoded: bool = False
 ) -> tf.data.Dataset:
-    """One split of a prepared builder, read in the order it was written.
+    """One split of a prepared builder, read in the order in which it was written.
 
     Args:
-        builder: what the function `builder` returned.
+        builder: a result of the function `builder`.
         name: a split or a part of one, e.g. `"train[:90%]"`.
-        encoded: leave images as the bytes of their files, to be decoded in a stream's `map_fn`:
-            cheaper to shuffle, and to skip when a run resumes.
+        encoded: keep images as encoded bytes, to be decoded in a stream's `map_fn`: cheaper to
+            shuffle, and to skip when a run resumes.
 
     Returns:
         A `tf.data.Dataset` of examples.
 
     Raises:
-        InputError: the data set has no such split.
+        InputError: there is no such split.
     """
     import tensorflow_datasets as tfds
 
@@ -180,16 +180,16 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
     _refuse("path", config, _BY_PATH, None)
     _refuse("on_error", config, _OF_PARTS, "fail")
     if source is not None and (candidate := source(config)) is not None:
-        if config.on_error == "skip":  # other examples: prepared data of their own
+        if config.on_error == "skip":  # different examples need prepared data of their own
             name = f"{candidate.name}-skip"
             candidate = dataclasses.replace(candidate, name=name, on_error="skip")
         if unread := getattr(candidate, "unread", ()):
-            _say(f"{config.name}: {config.path!r}: does not read {', '.join(unread)}")
+            _say(f"{config.name}: {config.path!r}: ignores {', '.join(unread)}")
         keywords["config"] = candidate
     try:
-        # the part after "tfzoo_mujoco/" is in the builder config that its source gives
+        # the part after "tfzoo_mujoco/" is in the builder config from its source
         return tfds.builder(base if base == "tfzoo_mujoco" else config.name, **keywords)
-    except Exception as error:  # unknown names and unreadable metadata share no base
+    except Exception as error:  # errors for unknown names and unreadable metadata share no base
         raise InputError(
             f"data.name={config.name!r}: must be a TFDS data set or one of {', '.join(_OURS)}: "
             f"{first_line(error)}"
@@ -197,7 +197,7 @@ def _find(config: DataConfig) -> tfds.core.DatasetBuilder:
 
 
 def _base(config: DataConfig) -> str:
-    """The builder's name, of "builder/config:version"."""
+    """The builder's name in "builder/config:version"."""
     return config.name.split("/")[0].split(":")[0]
 
 
@@ -218,7 +218,7 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for a command's result
             builder.download_and_prepare()
-    except Exception as error:  # TFDS wraps what a generator or a download raises
+    except Exception as error:  # TFDS wraps exceptions of generators and downloads
         raise _input_error(error) or InputError(
             f"data.name={builder.name!r}: could not be prepared in {str(builder.data_dir)!r}: "
             f"{first_line(error)}"
@@ -227,7 +227,7 @@ def _prepare(builder: tfds.core.DatasetBuilder) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without TFDS's remark, at each use, that a builder config is not one of its list."""
+    """Silences TFDS's remark, at each use, that a builder config is not in its list."""
     from absl import logging
 
     verbosity = logging.get_verbosity()
@@ -240,7 +240,8 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """One process at a time; the lock ends with the process, however it ends."""
+    """Lets one process in at a time; the lock is released when the process ends, however it
+    does."""
     path = directory.parent / f".{directory.name}.lock"
     with contextlib.ExitStack() as held:
         try:

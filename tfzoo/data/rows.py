@@ -1,4 +1,4 @@
-"""Arrays of a user's `.npz`, read by rows: none is held whole unless that is asked for."""
+"""Arrays of a user's `.npz`, read by rows: none is loaded whole unless requested."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import numpy as np
 from tfzoo.errors import InputError, first_line
 
 CHUNK_BYTES = 2**25
-"""Bytes of an array that are held at a time."""
+"""Bytes of an array held at a time."""
 
 _PIECE = 2**20
 
 
 class Archive(Mapping[str, "Rows"]):
-    """The arrays of an `.npz` by name; opened without reading any.
+    """The arrays of an `.npz` by name; opening reads none of them.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Raises:
-        InputError: no such file, or no `.npz`; on access: a member that is no plain array.
+        InputError: no such file, or not an `.npz`; on access: a member that is not a plain array.
     """
 
     def __init__(self, path: str | Path):
@@ -35,7 +35,7 @@ class Archive(Mapping[str, "Rows"]):
             raise InputError(f"data.path={self.path!r}: no such file")
         try:
             self.zip = zipfile.ZipFile(path)
-        except Exception as error:  # of zipfile, struct, OSError: they share no base
+        except Exception as error:  # errors of zipfile, struct and the OS share no base
             raise self.broken(error) from None
         members = [i for i in self.zip.infolist() if not i.is_dir()]
         self._members = {i.filename.removesuffix(".npy"): i for i in members}
@@ -56,7 +56,7 @@ class Archive(Mapping[str, "Rows"]):
         return len(self._members)
 
     def broken(self, error: BaseException) -> InputError:
-        """What is said of a file that cannot be read."""
+        """The error for a file that cannot be read."""
         return InputError(
             f"data.path={self.path!r}: must be an .npz of plain arrays: {first_line(error)}"
         )
@@ -66,8 +66,8 @@ class Sliced:
     """An array [N, ...] that is read by rows.
 
     Attributes:
-        shape: of the array.
-        dtype: of the array.
+        shape: the array's shape.
+        dtype: the array's dtype.
     """
 
     shape: tuple[int, ...]
@@ -88,24 +88,24 @@ class Sliced:
 
     @property
     def nbytes(self) -> int:
-        """Of the array in memory."""
+        """Bytes of the array in memory."""
         return self.size * self.dtype.itemsize
 
     @property
     def at_once(self) -> int:
-        """How many rows fit `CHUNK_BYTES`, at least one."""
+        """Number of rows that fit `CHUNK_BYTES`, at least one."""
         return max(1, CHUNK_BYTES // max(1, self.nbytes // max(1, len(self))))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """Some of the rows, those between them too read from the file."""
+        """Rows of a slice; skipped rows in between are read from the file, too."""
         start, stop, _ = rows.indices(len(self))
         return self._read(start, max(start, stop))
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """The rows of some numbers, in their order; the file is read forward once."""
+        """The rows at given indices, in that order; reads the file forward once."""
         rows = np.empty((len(index), *self.shape[1:]), self.dtype)
         rest = np.argsort(index, kind="stable")
         while len(rest):
@@ -116,11 +116,11 @@ class Sliced:
         return rows
 
     def examples(self, index: np.ndarray, forward: bool) -> Iterator[tuple[int, np.ndarray]]:
-        """Place and row of each number in `index`, few of them in memory at a time.
+        """Yields position and row for each entry of `index`, with few rows in memory at a time.
 
         Args:
-            index: numbers of rows.
-            forward: in the order of the file, which is read once; else in that of `index`.
+            index: indices of rows.
+            forward: yield in the file's order, reading it once; otherwise in that of `index`.
         """
         order = np.argsort(index, kind="stable") if forward else np.arange(len(index))
         for start in range(0, len(order), self.at_once):
@@ -129,12 +129,12 @@ class Sliced:
 
 
 class Rows(Sliced):
-    """One array of an `.npz`, read from the file forward; of columns first, it is read whole."""
+    """One array of an `.npz`, read forward; an array in Fortran order is read whole."""
 
     def __init__(self, archive: Archive, name: str, member: zipfile.ZipInfo):
         self.archive, self.name, self._member = archive, name, member
         self._stream: IO[bytes] | None = None
-        self._next = 0  # the row where the stream stands
+        self._next = 0  # the stream's current row
         try:
             with archive.zip.open(member) as stream:
                 self.shape, self._fortran, self.dtype = _header(stream, name)
@@ -143,11 +143,11 @@ class Rows(Sliced):
                 raise ValueError(
                     f"{name} has {member.file_size - self._start} bytes, must have {self.nbytes}"
                 )
-        except Exception as error:  # of zipfile, zlib, tokenize, numpy: they share no base
+        except Exception as error:  # errors of zipfile, zlib, tokenize and numpy share no base
             raise archive.broken(error) from None
 
     def whole(self) -> np.ndarray:
-        """Read all rows into one array."""
+        """Reads all rows into one array."""
         return self[:] if self.ndim and not self._fortran else self._held
 
     @functools.cached_property
@@ -178,8 +178,8 @@ class Rows(Sliced):
                 target = target[len(piece) :]
             self._next = stop
             if stop == len(self):
-                self._stream.read(1)  # at its end the checksum is compared
-        except Exception as error:  # of zipfile and zlib: they share no base
+                self._stream.read(1)  # reaching the end compares the checksum
+        except Exception as error:  # errors of zipfile and zlib share no base
             self._stream = None
             raise self.archive.broken(error) from None
         return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
@@ -194,7 +194,7 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
         version = np.lib.format.read_magic(stream)
         shape, fortran, dtype = readers[version](stream)
     except (KeyError, ValueError):
-        raise ValueError(f"{name} is no array") from None
+        raise ValueError(f"{name} is not an array") from None
     if dtype.hasobject:
         raise ValueError(f"{name} holds pickled objects")
     return shape, fortran and len(shape) > 1, dtype

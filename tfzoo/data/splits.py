@@ -1,4 +1,4 @@
-"""Which splits a data set is trained, chosen and reported on."""
+"""The splits on which models are trained, chosen and reported."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SPLITS = ("train", "validation", "test")
 def three_splits(builder: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
     """TFDS split names for train, validation and test.
 
-    A set without a validation split gives the last 2 % of its training examples to it. A set whose
-    test labels are not public (ImageNet) is reported on its validation split, as its field does.
+    Without a validation split, the last 2 % of the training examples serve as one. Data whose test
+    labels are not public (ImageNet) are reported on their validation split, as is customary.
 
     Args:
         builder: a TFDS builder.
@@ -30,13 +30,13 @@ def three_splits(builder: tfds.core.DatasetBuilder) -> tuple[str, str, str]:
 
 
 def drawn(count: int, missing: list[str]) -> dict[str, np.ndarray] | None:
-    """Fixed splits of a user's data that come without: indices below `count`, drawn once.
+    """Fixed splits for a user's data without splits: indices below `count`, drawn once.
 
     10 % for each missing split, the rest for train; None if there are too few.
     """
     held = max(1, count // 10)
     if count <= held * len(missing):
         return None
-    order = np.random.RandomState(0).permutation(count)  # numpy has frozen its stream
+    order = np.random.RandomState(0).permutation(count)  # its stream is frozen by numpy
     parts = {name: order[i * held : (i + 1) * held] for i, name in enumerate(missing)}
     return parts | {"train": np.sort(order[held * len(missing) :])}

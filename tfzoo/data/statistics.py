@@ -1,4 +1,4 @@
-"""Range, mean and deviation of training images, streamed once and kept beside the prepared data."""
+"""Range, mean and deviation of training images, computed once and cached with the prepared data."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tfzoo.files import write_text
 def statistics(builder: Any, split_name: str, feature: str = "image") -> dict[str, Any]:
     """`shape`, `low`, `high`, `mean` and `std` of an `Info`, over all of a split's feature.
 
-    The first call reads the split; later ones read what it left in the builder's folder.
+    The first call reads the split; later calls read its cached result in the builder's folder.
 
     Args:
         builder: a prepared TFDS builder.
-        split_name: the split, or a part of one.
+        split_name: a split, or a part of one.
         feature: with channels on its last axis.
     """
     name = re.sub(r"\W+", "-", f"{feature} {split_name}").strip("-")
@@ -40,7 +40,7 @@ def statistics(builder: Any, split_name: str, feature: str = "image") -> dict[st
 
 
 def streamed_moments(values: tf.data.Dataset, channels: int) -> dict[str, Any]:
-    """The same of a dataset of values [..., channels], read once."""
+    """The same for a dataset of values [..., channels], read once."""
     return _info_of(_measure(values, channels), values.element_spec.dtype)
 
 

@@ -1,4 +1,4 @@
-"""One thing under several names in a user's file, and names that nobody reads."""
+"""Synonymous names in a user's file, and names that no reader uses."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ CLASSES = ("classes", "class_names")
 def chosen(
     path: str, arrays: Mapping[str, Any], wanted: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """The file's arrays by the names that a reader knows them by.
+    """The file's arrays under the reader's names.
 
     Args:
-        path: of the file, for errors.
-        arrays: with `shape`, and rows by slices.
-        wanted: names that each may have in the file.
+        path: the file, for error messages.
+        arrays: have `shape`, and give rows by slicing.
+        wanted: the names that each array may have in the file.
 
     Raises:
-        InputError: two names for one thing, with arrays that differ.
+        InputError: two names for the same array, with different values.
     """
     names = {}
     for name, synonyms in wanted.items():
@@ -36,8 +36,8 @@ def chosen(
         for other in present[1:]:
             if not _equal(arrays[present[0]], arrays[other]):
                 raise InputError(
-                    f"data.path={path!r}: {present[0]} and {other} differ, two names for one "
-                    "thing; must be one, or alike"
+                    f"data.path={path!r}: {present[0]} and {other} are synonyms but "
+                    "differ; must be one of them, or equal"
                 )
         if present:
             names[name] = arrays[present[0]]
@@ -45,7 +45,7 @@ def chosen(
 
 
 def unread(names: Collection[str], wanted: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The names that no reader takes."""
+    """The names that no reader uses."""
     taken = {synonym for synonyms in wanted.values() for synonym in synonyms}
     return tuple(sorted(set(names) - taken))
 

@@ -1,4 +1,4 @@
-"""What the builder configs of a user's own data share."""
+"""The base class of builder configs for a user's own data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow_datasets as tfds
 
 @dataclasses.dataclass
 class UserConfig(tfds.core.BuilderConfig):
-    """A builder config of a user's file or folder.
+    """A builder config for a user's file or folder.
 
     Attributes:
-        path: of the file or folder.
-        on_error: of `tfzoo.data.DataConfig`.
-        unread: names of what the file holds and no reader takes.
+        path: the file or folder.
+        on_error: see `tfzoo.data.DataConfig`.
+        unread: names in the file that no reader uses.
     """
 
     path: str = ""

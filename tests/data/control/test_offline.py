@@ -235,10 +235,10 @@ def test_gymnasiums_names_are_read_and_others_named(tmp_path, capsys):
         assert [len(e.rewards) for e in episodes] == [len(e.rewards) for e in expected] == [3, 1, 3]
         assert [e.terminal for e in episodes] == [True, False, False]
         assert read(path, tmp_path).discount.tolist() == [1, 1, 0, 1, 1, 1, 1]
-        said = [x for x in capsys.readouterr().err.splitlines() if "does not read" in x]
+        said = [x for x in capsys.readouterr().err.splitlines() if "ignores" in x]
         assert len(said) == 1 and "seed" in said[0] and f"b{suffix}" in said[0]
     differ = arrays | {"truncations": ~arrays["timeouts"]}
-    with pytest.raises(InputError, match="timeouts and truncations differ, two names"):
+    with pytest.raises(InputError, match="timeouts and truncations are synonyms but"):
         offline_files.read(write(differ, tmp_path / "c.npz"))
 
 
@@ -273,7 +273,7 @@ def test_declared_lengths_are_compared_before_anything_is_read(tmp_path):
             shape = (200_000_000, *file[lying].shape[1:])
             del file[lying]
             file.create_dataset(lying, shape, "f4", chunks=True)
-        with pytest.raises(InputError, match="must have .* rows, as rewards have"):
+        with pytest.raises(InputError, match="must have .* rows, as rewards has"):
             offline_files.read(str(path))
     with h5py.File(path, "w") as file:
         for name, x in rows().items():
@@ -289,7 +289,7 @@ def test_declared_lengths_are_compared_before_anything_is_read(tmp_path):
         ({"actions": np.zeros((3, 1))}, r"actions \[3, 1\] must have 9 rows"),
         ({"rewards": np.full(9, np.nan)}, "rewards hold NaN"),
         ({"observations": np.full((9, 2), np.inf)}, "observations hold NaN or infinity"),
-        ({"rewards": np.zeros((9, 2))}, r"rewards \[9, 2\] must be one a transition"),
+        ({"rewards": np.zeros((9, 2))}, r"rewards \[9, 2\] must be one number per transition"),
         ({"actions": np.full((9, 1), b"up")}, "actions are .*; must be numbers"),
     ],
 )
@@ -386,10 +386,10 @@ def test_data_of_another_form(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"actions": np.arange(6)}, "actions are int64, numbers of discrete actions; must be cont"),
+        ({"actions": np.arange(6)}, "actions are int64, indices of discrete actions; must be cont"),
         ({"actions": np.arange(6.0)[:, None] % 3}, "whole numbers from 0 to 2, discrete actions"),
         ({"actions": np.eye(3)[np.arange(6) % 3]}, "one-hot, which stands for discrete actions"),
-        ({"next_observations": np.zeros((6, 3))}, r"next_observations are of \[3\] numbers, must"),
+        ({"next_observations": np.zeros((6, 3))}, r"next_observations have \[3\] numbers, must"),
     ],
 )
 def test_discrete_actions_and_other_widths_are_refused_by_that_word(changes, says, tmp_path):

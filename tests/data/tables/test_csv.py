@@ -45,7 +45,7 @@ def test_a_table_of_ones_own(header, tmp_path):
     [
         ("1,2,a\n" * 3 + "1,a\n", "row 4 of the data must have 2 finite numbers and a class"),
         ("1,2,a\n1,nan,a\n", "row 2 of the data"),
-        ("1,2,a\n" * 5, "must have two classes of 3 rows, has a: 5"),
+        ("1,2,a\n" * 5, "must have 2 classes of 3 rows, has a: 5"),
         ("1,2,a\n" * 5 + "1,2,b\n", "has a: 5, b: 1"),
         ("", "must have rows of features and a class"),
         ("a\nb\n", "must have rows of features and a class"),

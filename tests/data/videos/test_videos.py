@@ -209,8 +209,8 @@ def test_a_part_of_a_damaged_video_is_used_on_demand(tmp_path, capsys):
     builder = data.builder(dataclasses.replace(config, on_error="skip", fps=12.5))
     said = capsys.readouterr().err.splitlines()
     assert sum("left out 1" in line and "10.avi" in line for line in said) == 1
-    (line,) = (line for line in said if "uses a part of 2 (data.partial=true)" in line)
-    assert "03.avi" in line and "07.avi" in line and "3 frames are used" in line
+    (line,) = (line for line in said if "2 are used in part (data.partial=true)" in line)
+    assert "03.avi" in line and "07.avi" in line and "uses 3 frames" in line
     lengths = [len(e["video"]) for s in data.SPLITS for e in splits.open_split(builder, s).dataset]
     assert len(lengths) == 10 and sorted(lengths)[2:] == [6] * 8  # 12 frames at 25 a second
     assert 1 <= min(lengths) < 6

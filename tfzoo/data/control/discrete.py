@@ -1,4 +1,4 @@
-"""Discrete actions, told from continuous ones and refused by that word."""
+"""Detects and refuses discrete actions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from tfzoo.errors import InputError
 
 
 class Continuous:
-    """Looks at a data set's actions, a part at a time, and refuses discrete ones at its end.
+    """Examines a data set's actions, one part at a time, and finally refuses discrete ones.
 
     Args:
-        named: whose actions they are, for the message.
+        named: the data set's name, for the message.
     """
 
     def __init__(self, named: str):
@@ -23,10 +23,10 @@ class Continuous:
         """Takes actions [n, A] into account.
 
         Raises:
-            InputError: they are whole numbers or truth values by their dtype.
+            InputError: their dtype is integer or boolean.
         """
         if actions.dtype.kind in "iub":
-            refuse(self.named, f"{actions.dtype}, numbers of discrete actions")
+            refuse(self.named, f"{actions.dtype}, indices of discrete actions")
         if not actions.size:
             return
         whole = bool((actions == np.round(actions)).all() and actions.min() >= 0)
@@ -37,10 +37,10 @@ class Continuous:
         self._highest = max(self._highest, float(actions.max()))
 
     def end(self) -> None:
-        """Refuses what all actions together are.
+        """Refuses the actions if, taken together, they are discrete.
 
         Raises:
-            InputError: whole numbers from 0 up in one column, or one-hot rows.
+            InputError: a single column of integers from 0 upwards, or one-hot rows.
         """
         if np.isfinite(self._highest) and self._one_hot:
             refuse(self.named, "one-hot, which stands for discrete actions")
@@ -52,7 +52,7 @@ def check_continuous(actions: np.ndarray, named: str) -> None:
     """Refuses discrete actions [N, A] or [N].
 
     Raises:
-        InputError: whole numbers, or one-hot rows; see `Continuous`.
+        InputError: integers or one-hot rows; see `Continuous`.
     """
     told = Continuous(named)
     told.see(actions.reshape(len(actions), -1))
@@ -60,7 +60,7 @@ def check_continuous(actions: np.ndarray, named: str) -> None:
 
 
 def refuse(named: str, what: str) -> None:
-    """Says that discrete actions are of no use here.
+    """Raises the error for discrete actions.
 
     Raises:
         InputError: always.

@@ -1,7 +1,7 @@
-"""Offline reinforcement learning's data: episodes as RLDS, through TFDS.
+"""Data for offline reinforcement learning: RLDS episodes through TFDS.
 
 `tfzoo_pointmass_offline` and `tfzoo_pendulum_offline`, one config for each mixture of behaviours;
-`tfzoo_transitions` of a user's file; `tfzoo_mujoco/...` of files in the manner of D4RL's, made by
+`tfzoo_transitions` reads a user's file; `tfzoo_mujoco/...` reads D4RL-like files written by
 `tools/mujoco_sets.py`. TFDS's own `d4rl_*` builders have the same form.
 """
 
@@ -24,7 +24,7 @@ from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 
 MUJOCO = {"hopper": (11, 3), "halfcheetah": (17, 6)}
-"""Numbers of an observation and of an action, by task."""
+"""Sizes of an observation and of an action, by task."""
 _KINDS = ("random", "medium", "medium_replay", "expert", "medium_expert")
 
 
@@ -38,10 +38,10 @@ class TransitionsConfig(UserConfig):
 
 
 def source(config: DataConfig) -> TransitionsConfig | None:
-    """Reads and checks the user's file; its builder config is named after the content.
+    """Reads and checks the user's file, after whose content the builder config is named.
 
     Raises:
-        InputError: no path, no such file, or not of the form.
+        InputError: no path, no such file, or a wrong format.
     """
     if config.name.split("/")[0] == "tfzoo_mujoco":
         return _mujoco(config)
@@ -64,7 +64,7 @@ def source(config: DataConfig) -> TransitionsConfig | None:
 
 
 def mujoco_sizes(name: str) -> tuple[int, int]:
-    """Numbers of an observation and of an action of `tfzoo_mujoco/<task>_<kind>`.
+    """Sizes of an observation and of an action of `tfzoo_mujoco/<task>_<kind>`.
 
     Raises:
         InputError: no such data set.
@@ -105,7 +105,7 @@ def _mujoco(config: DataConfig) -> TransitionsConfig:
 
 
 class _Episodes(tfds.core.GeneratorBasedBuilder):
-    """RLDS: an episode's `steps`; the last has an observation only, its other fields are zeros."""
+    """RLDS `steps` of an episode; the last has only an observation, its other fields are zeros."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -141,7 +141,7 @@ class _Control(_Episodes):
         del manager
         collected = tasks.collect(self.task, self.builder_config.name)
         episodes = [
-            Episode(o, a, r, terminal=False)  # the time limit ends them all
+            Episode(o, a, r, terminal=False)  # all of them end by the time limit
             for o, a, r in zip(
                 collected["observations"], collected["actions"], collected["rewards"], strict=True
             )
@@ -150,7 +150,7 @@ class _Control(_Episodes):
 
 
 class TfzooPointmassOffline(_Control):
-    """A point mass to be brought to the origin: episodes of 100 steps by committed behaviours.
+    """A point mass to be moved to the origin: episodes of 100 steps by fixed behaviours.
 
     Configs: `random`, `medium`, `expert`, `random_expert`, `medium_expert` (4,000 transitions
     each), `human` (1,000). RLDS form, see `tfzoo.data.control.tasks`. Drawn by a fixed seed.
@@ -163,7 +163,7 @@ class TfzooPointmassOffline(_Control):
 class TfzooPendulumOffline(_Control):
     """Gymnasium's pendulum, actions in [-1, 1] and rewards / 10: episodes of 200 steps.
 
-    Configs as of `tfzoo_pointmass_offline`.
+    Configs as for `tfzoo_pointmass_offline`.
     """
 
     name = "tfzoo_pendulum_offline"
@@ -171,7 +171,7 @@ class TfzooPendulumOffline(_Control):
 
 
 class TfzooTransitions(_Episodes):
-    """Episodes of a user's D4RL-style file or Minari data set, see `offline_files.episodes`."""
+    """Episodes from a user's D4RL-style file or Minari data set; see `offline_files.episodes`."""
 
     name = "tfzoo_transitions"
     BUILDER_CONFIGS = [TransitionsConfig(name="none")]
@@ -182,7 +182,7 @@ class TfzooTransitions(_Episodes):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError(f"{self.name}: must be given files, by DataConfig.path")
+            raise InputError(f"{self.name}: needs files, given by DataConfig.path")
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
         files = self.builder_config.files or (self.builder_config.path,)
         episodes = (offline_files.episodes(file, faults) for file in files)
@@ -190,11 +190,11 @@ class TfzooTransitions(_Episodes):
 
 
 class TfzooMujoco(TfzooTransitions):
-    """`tfzoo/<task>_<kind>-v0`: episodes of gymnasium's v5 tasks in the manner of D4RL, not D4RL's.
+    """`tfzoo/<task>_<kind>-v0`: D4RL-like episodes of gymnasium's v5 tasks, not D4RL's own.
 
-    Of a folder of `.npz` files made by `tools/mujoco_sets.py` with soft actor-critic: hopper and
-    halfcheetah, each `random`, `medium`, `medium_replay`, `expert`, and `medium_expert`, which is
-    two of them together.
+    Reads a folder of `.npz` files collected by `tools/mujoco_sets.py` with soft actor-critic:
+    hopper and halfcheetah, each `random`, `medium`, `medium_replay`, `expert`, and `medium_expert`,
+    which combines two of them.
     """
 
     name = "tfzoo_mujoco"

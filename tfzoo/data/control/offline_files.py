@@ -1,4 +1,4 @@
-"""Episodes out of files: D4RL-style arrays (.npz, .hdf5) and Minari's folders."""
+"""Reads episodes from files: D4RL-style arrays (.npz, .hdf5) and Minari's folders."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _WANTED = {
     "next_observations": ["next_observations", "next_obs", "next_states"],
 }
 _ONES = ("rewards", "terminals", "dones", "timeouts")
-_DENSEST = 2000  # times: deflate makes at most 1032 bytes of one
+_DENSEST = 2000  # deflate expands a byte to at most 1032
 _MINARI = Path("data") / "metadata.json"
-_MINARI_04 = Path("data") / "main_data.hdf5"  # where Minari 0.4 has everything, 0.5 arrays
+_MINARI_04 = Path("data") / "main_data.hdf5"  # all data of Minari 0.4, the arrays of 0.5
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Episode:
     """One episode of H steps.
 
     Attributes:
-        observations: [H + 1, D], the last is where it ended.
+        observations: [H + 1, D], the last one is the final state.
         actions: [H, A].
         rewards: [H].
-        terminal: whether the last state is an end, not a time limit's cut.
+        terminal: whether the last state is terminal, not cut off by a time limit.
     """
 
     observations: np.ndarray
@@ -68,7 +68,7 @@ class Episode:
 
 
 def fingerprint(path: str) -> str:
-    """sha256 of the file, or of what lies in a Minari folder."""
+    """sha256 of the file, or of a Minari folder's content."""
     if not Path(path).is_dir():
         return digest(path)
     if (main := Path(path) / _MINARI_04).is_file():
@@ -79,7 +79,7 @@ def fingerprint(path: str) -> str:
 
 
 def read(path: str) -> list[Episode]:
-    """All episodes of a file or folder, see `episodes`."""
+    """All episodes of a file or folder; see `episodes`."""
     return list(episodes(path))
 
 
@@ -87,24 +87,25 @@ def episodes(path: str, faults: Faults | None = None) -> Iterator[Episode]:
     """The episodes of a file or folder, one at a time in memory.
 
     D4RL-style arrays: `observations` [N, D], `actions` [N, A], `rewards` [N], `terminals` [N], and
-    perhaps `timeouts` [N] and `next_observations` [N, D], also under Gymnasium's names
-    (`terminations`, `truncations`, `next_obs`, ...). `dones` are terminals but where a timeout is.
-    An episode ends at a terminal, at a timeout, at the end of the file, and where the next
-    observation is not the next row's. Without `next_observations` the state after the last step of
-    an episode is unknown: that step is left out, unless it is terminal, where the state does not
-    matter.
+    optionally `timeouts` [N] and `next_observations` [N, D], also under Gymnasium's names
+    (`terminations`, `truncations`, `next_obs`, ...). `dones` count as terminals except at a
+    timeout. An episode ends at a terminal, at a timeout, at the end of the file, and where the next
+    observation differs from the next row's. Without `next_observations` the state after an
+    episode's last step is unknown: that step is dropped, unless it is terminal and the state does
+    not matter.
 
     Minari: a data set's folder, as the library reads it (HDF5, Arrow, Parquet). Parts of a `Dict`
-    or `Tuple` space lie side by side in the space's order, as `gymnasium.spaces.flatten` has them
-    (whole numbers stay numbers). Folders of Minari 0.4 are read without the library.
+        or `Tuple` space are concatenated in the space's order, as by `gymnasium.spaces.flatten`
+        (integers are not one-hot encoded). Folders of Minari 0.4 are read without the library.
 
     Args:
-        path: of the file or folder.
-        faults: is told of episodes that cannot be used; None refuses them.
+        path: the file or folder.
+        faults: handles episodes that cannot be used; None: raise.
 
     Raises:
-        InputError: no such file, another form, a missing key, unequal lengths, an empty file,
-            two names for one thing that differ, numbers that are not finite, or Minari is missing.
+        InputError: no such file, an unknown format, a missing key, unequal lengths, an empty file,
+            two names for the same array with different values, non-finite numbers, or Minari is
+            missing.
     """
     faults, file = faults or Faults(), Path(path)
     if file.is_dir():
@@ -119,7 +120,7 @@ def episodes(path: str, faults: Faults | None = None) -> Iterator[Episode]:
 
 
 def unread_arrays(path: str) -> tuple[str, ...]:
-    """Names of what a file holds and is not read; none of a Minari data set."""
+    """Names of a file's arrays that are not read; none for a Minari data set."""
     if Path(path).is_dir():
         return ()
     with _columns(path) as columns:
@@ -128,7 +129,7 @@ def unread_arrays(path: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _columns(path: str) -> Iterator[Mapping[str, Any]]:
-    """What a file holds by name; arrays have `shape`, `dtype` and rows by slices."""
+    """A file's content by name; arrays have `shape`, `dtype` and rows by slices."""
     file = Path(path)
     if not file.is_file():
         raise InputError(f"data.path={path!r}: no such file")
@@ -144,7 +145,7 @@ def _columns(path: str) -> Iterator[Mapping[str, Any]]:
             yield opened
     except InputError:
         raise
-    except Exception as error:  # h5py's for damaged files share no base
+    except Exception as error:  # h5py's errors for damaged files share no base
         raise InputError(f"data.path={path!r}: not readable as HDF5: {first_line(error)}") from None
 
 
@@ -164,7 +165,7 @@ def _of_arrays(path: str) -> Iterator[Episode]:
 
 
 def _check_stored(path: str, name: str, x: Any) -> None:
-    """Refuses an HDF5 array that declares far more than the file can hold of it."""
+    """Refuses an HDF5 array that declares far more data than the file can hold."""
     import h5py
 
     if isinstance(x, h5py.Dataset) and x.size and not x.is_virtual and not x.external:
@@ -177,18 +178,18 @@ def _check_stored(path: str, name: str, x: Any) -> None:
 
 
 def _array(x: Any) -> np.ndarray:
-    return np.asarray(x[()])  # a data set may be empty, which h5py gives as no array
+    return np.asarray(x[()])  # for an empty data set h5py returns no array
 
 
 def _minari(path: str) -> Iterator[Episode]:
     try:
         from minari import MinariDataset
     except ImportError:
-        raise InputError("data.path: Minari's folders need `pip install tfzoo[rl]`") from None
+        raise InputError("data.path: Minari data sets need `pip install tfzoo[rl]`") from None
     try:
         told = json.loads((Path(path) / _MINARI).read_text(encoding="utf-8"))
         for key in ("observation_space", "action_space"):
-            if key not in told:  # Minari would make the environment that the file names, any code
+            if key not in told:  # Minari would run the environment's code
                 raise InputError(f"data.path={path!r}: {_MINARI} has no {key}")
         dataset = MinariDataset(Path(path) / "data")
         spaces = dataset.observation_space, dataset.action_space
@@ -205,14 +206,14 @@ def _minari(path: str) -> Iterator[Episode]:
             )
     except InputError:
         raise
-    except Exception as error:  # pyarrow's, h5py's, json's and Minari's own share no base
+    except Exception as error:  # errors of pyarrow, h5py, json and Minari share no base
         raise InputError(
             f"data.path={path!r}: not readable as a Minari data set: {error}"
         ) from None
 
 
 def _flat(values: Any, space: Any) -> np.ndarray:
-    """Rows [N, D] of a space's values."""
+    """The values of a space as rows [N, D]."""
     if isinstance(values, dict):
         parts = [(values[key], part) for key, part in space.spaces.items()]
     elif isinstance(values, tuple):
@@ -234,8 +235,8 @@ def _minari_04(path: str) -> Iterator[Episode]:
                     if isinstance(opened[name].get(key), h5py.Group):
                         raise InputError(
                             f"data.path={path!r}: {key} are a dict of "
-                            f"{', '.join(opened[name][key])}; Minari 0.5 reads such data, install "
-                            "them with it, or flatten them"
+                            f"{', '.join(opened[name][key])}; Minari 0.5 reads such data: install "
+                            "it, or flatten them"
                         )
                     if not isinstance(opened[name].get(key), h5py.Dataset):
                         raise InputError(f"data.path={path!r}: {name} has no array {key}")
@@ -247,7 +248,7 @@ def _minari_04(path: str) -> Iterator[Episode]:
                 yield _minari_episode(path, name, **arrays)
     except InputError:
         raise
-    except Exception as error:  # h5py's for damaged files share no base
+    except Exception as error:  # h5py's errors for damaged files share no base
         raise InputError(
             f"data.path={path!r}: not readable as a Minari data set: {first_line(error)}"
         ) from None
@@ -261,7 +262,7 @@ def _minari_episode(path: str, name: str, **arrays: Any) -> Episode:
                 f"data.path={path!r}: {name} has {len(arrays[key])} {key}; must be {wanted} for "
                 f"{steps} rewards, at least 1"
             )
-    arrays = {key: _array(x) for key, x in arrays.items()}  # once their lengths are known to fit
+    arrays = {key: _array(x) for key, x in arrays.items()}  # now that lengths are known to match
     return Episode(
         _rows(arrays["observations"]),
         _rows(arrays["actions"]),
@@ -271,7 +272,7 @@ def _minari_episode(path: str, name: str, **arrays: Any) -> Episode:
 
 
 def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
-    """Episodes of columns; forms are compared before a row is read."""
+    """Episodes from columns; shapes are compared before any row is read."""
     if "terminals" not in arrays and "dones" in arrays:
         missing = [key for key in KEYS[:3] if key not in arrays]
     else:
@@ -279,23 +280,25 @@ def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
     if missing:
         raise InputError(f"data.path={path!r}: has no {missing[0]}; must have {', '.join(KEYS)}")
     for key, x in arrays.items():
-        dtype = np.dtype(object) if x.shape is None else x.dtype  # an empty one of HDF5
+        dtype = np.dtype(object) if x.shape is None else x.dtype  # an empty HDF5 data set
         if dtype.kind not in "biuf":
             raise InputError(f"data.path={path!r}: {key} are {dtype}; must be numbers")
     count = len(arrays["rewards"]) if arrays["rewards"].shape else 0
     for key, x in arrays.items():
         if x.shape[:1] != (count,):
             raise InputError(
-                f"data.path={path!r}: {key} {list(x.shape)} must have {count} rows, as rewards have"
+                f"data.path={path!r}: {key} {list(x.shape)} must have {count} rows, as rewards has"
             )
         if key in _ONES and x.size != count:
-            raise InputError(f"data.path={path!r}: {key} {list(x.shape)} must be one a transition")
+            raise InputError(
+                f"data.path={path!r}: {key} {list(x.shape)} must be one number per transition"
+            )
         _check_stored(path, key, x)
     widths = [arrays[k].shape[1:] for k in ("observations", "next_observations") if k in arrays]
     if len(set(widths)) > 1:
         raise InputError(
-            f"data.path={path!r}: next_observations are of {list(widths[1])} numbers, must be of "
-            f"{list(widths[0])}, as observations are"
+            f"data.path={path!r}: next_observations have {list(widths[1])} numbers, must have "
+            f"{list(widths[0])}, as observations have"
         )
     if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
@@ -312,7 +315,7 @@ def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
         if following is not None:
             last = _rows(following[end - 1 : end])
         else:
-            last = seen[-1:]  # of a terminal one the value is never asked for
+            last = seen[-1:]  # its value is never used for a terminal step
             if not terminal:
                 rows, seen = slice(rows.start, end - 1), seen[:-1]
         if rows.stop > rows.start:
@@ -325,7 +328,7 @@ def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
 
 
 def _ends(path: str, arrays: dict[str, Any], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows are terminal, and which are the last of an episode: bool [N] each."""
+    """Which rows are terminal, and which end an episode: bool [N] each."""
 
     def flags(key: str) -> np.ndarray:
         if key not in arrays:
@@ -339,7 +342,7 @@ def _ends(path: str, arrays: dict[str, Any], count: int) -> tuple[np.ndarray, np
         np.array_equal(dones, x) for x in (terminals, terminals | timeouts)
     ):
         raise InputError(
-            f"data.path={path!r}: dones and terminals differ, and not by the timeouts; must be one"
+            f"data.path={path!r}: dones and terminals differ by more than the timeouts; must agree"
         )
     ends = terminals | timeouts
     ends[-1] = True
@@ -357,7 +360,7 @@ def _rows(x: np.ndarray) -> np.ndarray:
 
 
 def _checked(path: str, episodes: Iterator[Episode], faults: Faults) -> Iterator[Episode]:
-    """The episodes of one form whose numbers are finite."""
+    """The episodes whose numbers are finite; all must have the same sizes."""
     names, widths, count = ("observations", "actions", "rewards"), None, 0
     actions = Continuous(f"data.path={path!r}")
     for i, episode in enumerate(episodes):

@@ -1,4 +1,4 @@
-"""Two small control tasks in numpy, many episodes at once, and policies that collect data."""
+"""Two small control tasks in numpy, vectorised over episodes, and data-collecting policies."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class ControlTask:
     """Dynamics and rewards of one task; states are [n, S], actions [n, A] in [-1, 1].
 
     Attributes:
-        name: of the data set is `tfzoo_<name>_offline`.
-        observations: D.
-        actions: A.
-        horizon: steps of an episode, which ends by this time limit only.
+        name: the data set is `tfzoo_<name>_offline`.
+        observations: size of an observation, D.
+        actions: size of an action, A.
+        horizon: steps of an episode, which ends only by this time limit.
         start: `(rng, n) -> state`.
         observe: `state -> observation [n, D]`.
         step: `(state, action) -> state, reward [n]`.
         expert: `state -> action`, a hand-made controller.
         random_return: mean return of uniform actions (1,000 episodes, seed 0).
-        expert_return: likewise of `expert` without noise.
+        expert_return: the same for `expert` without noise.
     """
 
     name: str
@@ -70,7 +70,7 @@ POINT_MASS = ControlTask(
 )
 
 GRAVITY, DT, TORQUE, SPEED = 10.0, 0.05, 2.0, 8.0
-"""Of gymnasium's Pendulum-v1, of mass and length 1."""
+"""Constants of gymnasium's Pendulum-v1, with mass and length 1."""
 
 
 def _angle(theta: Array) -> Array:
@@ -97,7 +97,7 @@ def _pendulum_observe(state: Array) -> Array:
 def _pendulum_expert(state: Array) -> Array:
     """Pumps energy until the pendulum is near the top, then holds it by feedback."""
     theta, speed = _angle(state[:, 0]), state[:, 1]
-    missing = 1.5 * GRAVITY * (1 - np.cos(theta)) - speed**2 / 2  # 0 on the way to the top
+    missing = 1.5 * GRAVITY * (1 - np.cos(theta)) - speed**2 / 2  # 0 during the swing-up
     direction = np.where(np.abs(speed) < 1e-3, 1.0, np.sign(speed))
     pump = np.clip(missing, -1, 1) * direction
     hold = -(8.0 * theta + 2.0 * speed)
@@ -156,7 +156,7 @@ def _noisy(task: ControlTask, strength: float, noise: float) -> Behaviour:
 
 
 def _human(task: ControlTask) -> Behaviour:
-    """Acts late, with a strength of its own each episode, and drifts: a person at a joystick."""
+    """Mimics a person at a joystick: acts late, drifts, and varies in strength by episode."""
 
     def act(state: Array, rng: np.random.RandomState, memory: dict) -> Array:
         wanted = task.expert(state)
@@ -186,12 +186,12 @@ MIXTURES = tuple(_PARTS)
 
 
 def collect(task: ControlTask, mixture: str, seed: int = 0) -> dict[str, Array]:
-    """The episodes of a mixture, of 4,000 transitions together (`human`: 1,000).
+    """The episodes of a mixture, 4,000 transitions in total (`human`: 1,000).
 
     Args:
         task: of `TASKS`.
-        mixture: of `MIXTURES`; of two behaviours each collects half.
-        seed: of everything.
+        mixture: of `MIXTURES`; with two behaviours, each collects half.
+        seed: seeds everything.
 
     Returns:
         As `rollout`.
@@ -202,7 +202,7 @@ def collect(task: ControlTask, mixture: str, seed: int = 0) -> dict[str, Array]:
         "expert": _noisy(task, 1.0, 0.03),
         "human": _human(task),
     }
-    rng, parts = np.random.RandomState(seed), _PARTS[mixture]  # numpy has frozen its stream
+    rng, parts = np.random.RandomState(seed), _PARTS[mixture]  # its stream is frozen by numpy
     total = (_HUMAN if mixture == "human" else _TRANSITIONS) // task.horizon
     episodes = [rollout(task, behaviours[name], total // len(parts), rng) for name in parts]
     return {key: np.concatenate([f[key] for f in episodes]) for key in episodes[0]}

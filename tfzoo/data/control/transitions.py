@@ -25,7 +25,7 @@ class Transitions:
         observation: [N, D].
         action: [N, A].
         reward: [N].
-        discount: [N], 0 where s' is terminal, 1 otherwise, also at a time limit.
+        discount: [N], 0 where s' is terminal, otherwise 1, including at a time limit.
         next_observation: [N, D].
         version: full name of the data set.
     """
@@ -48,11 +48,11 @@ class Transitions:
 def transitions(builder: tfds.core.DatasetBuilder, split: str = "train") -> Transitions:
     """All transitions of a prepared RLDS builder, in order.
 
-    Never across the border of two episodes. Only a terminal state takes the discount 0: a cut by
-    a time limit is no end.
+    Never across the boundary of two episodes. Only a terminal state has discount 0: a time limit
+    does not terminate an episode.
 
     Raises:
-        InputError: another form, no transition, or numbers that are not finite.
+        InputError: not RLDS, no transitions, or non-finite numbers.
     """
     import tensorflow_datasets as tfds
 

@@ -1,6 +1,6 @@
-"""Augmentation of images: stateless, a function of its arguments and `seed` int32[2] alone.
+"""Stateless augmentation of images: a function of its arguments and `seed` int32[2] alone.
 
-Made for `map_fn` (one image [H, W, C]) and `batch_map_fn` (a batch) of `train_stream`. Functions
+Meant for `map_fn` (one image [H, W, C]) and `batch_map_fn` (a batch) of `train_stream`. Functions
 of one image keep its dtype unless they say otherwise.
 """
 
@@ -33,14 +33,14 @@ _ATTEMPTS = 10
 
 
 def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right with probability 1/2."""
+    """Mirrors horizontally with probability 1/2."""
     return tf.image.stateless_random_flip_left_right(image, seed)
 
 
 def shift_values(image: tf.Tensor, seed: tf.Tensor, limit: int = 10) -> tf.Tensor:
-    """Adds one integer drawn from [-limit, limit] to all sub-pixels, clipped to 0..255.
+    """Adds one integer drawn from [-limit, limit] to all values, clipped to 0..255.
 
-    The CIFAR-10 augmentation of AFT (2105.14103, section 5.1), read as one draw for an image.
+    The CIFAR-10 augmentation of AFT (2105.14103, section 5.1), read as one draw per image.
     """
     shift = tf.random.stateless_uniform([], seed, -limit, limit + 1, tf.int32)
     shifted = tf.clip_by_value(tf.cast(image, tf.int32) + shift, 0, 255)
@@ -57,11 +57,11 @@ def random_resized_crop(
     """A random part of the image, resized bicubically (Inception's crop, 1409.4842, section 6).
 
     Args:
-        image: [H, W, C], any number dtype, H and W may be unknown.
+        image: [H, W, C], any numeric dtype; H and W may be unknown.
         seed: int32[2].
         size: side of the result.
-        scale: least and greatest share of the image's area.
-        ratio: least and greatest width/height, drawn on a logarithmic scale.
+        scale: smallest and largest share of the image's area.
+        ratio: smallest and largest width/height, drawn on a logarithmic scale.
 
     Returns:
         [size, size, C], rounded and clipped to 0..255 for uint8.
@@ -69,7 +69,7 @@ def random_resized_crop(
     box, place = tf.unstack(tf.random.split(seed, 2))
     height, width = _sides(image)
     fits, h, w = _boxes(box, height, width, scale, ratio)
-    first = tf.argmax(fits)  # of the attempts, the first that fits
+    first = tf.argmax(fits)  # the first attempt that fits
     least = tf.cast(tf.minimum(height, width), tf.float32)
     tallest, widest = tf.cast(least / ratio[0], tf.int32), tf.cast(least * ratio[1], tf.int32)
     h = tf.where(fits[first], h[first], tf.minimum(height, tallest))
@@ -79,9 +79,9 @@ def random_resized_crop(
 
 
 def center_crop(image: tf.Tensor, size: int, fraction: float = 0.875) -> tf.Tensor:
-    """Resizes the shorter side to `size / fraction` and cuts out the middle [size, size, C].
+    """Resizes the shorter side to `size / fraction` and crops the centre [size, size, C].
 
-    For evaluation; 0.875 is 224 of 256.
+    For evaluation; 0.875 means 224 of 256.
     """
     height, width = _sides(image)
     scale = math.floor(size / fraction) / tf.minimum(height, width)
@@ -96,7 +96,8 @@ def normalize(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> tf.Tensor:
-    """`(image - mean) / std` by channel, float32; means and deviations on the scale 0..255."""
+    """`(image - mean) / std` by channel, float32; means and deviations refer to the scale
+    0..255."""
     return (tf.cast(image, tf.float32) - mean) / std
 
 
@@ -107,14 +108,14 @@ def random_erasing(
     scale: tuple[float, float] = (0.02, 1 / 3),
     ratio: tuple[float, float] = (0.3, 1 / 0.3),
 ) -> tf.Tensor:
-    """Replaces one random box by standard normal noise, with `probability` (1708.04896).
+    """Replaces a random box by standard normal noise, with `probability` (1708.04896).
 
     Args:
         image: [H, W, C], float and normalized.
         seed: int32[2].
         probability: of erasing anything.
-        scale: least and greatest share of the image's area.
-        ratio: least and greatest width/height, drawn on a logarithmic scale.
+        scale: smallest and largest share of the image's area.
+        ratio: smallest and largest width/height, drawn on a logarithmic scale.
     """
     decide, box, place, fill = tf.unstack(tf.random.split(seed, 4))
     height, width = _sides(image)
@@ -130,16 +131,16 @@ def random_erasing(
 def mixup(
     images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 0.8
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Blends the batch with its reverse by one share from Beta(alpha, alpha) (1710.09412).
+    """Blends the batch with its reverse, with one weight from Beta(alpha, alpha) (1710.09412).
 
     Args:
         images: [B, H, W, C], float.
         labels: [B, classes], float: one-hot or smoothed.
         seed: int32[2].
-        alpha: the distribution's parameter.
+        alpha: parameter of the Beta distribution.
 
     Raises:
-        ValueError: images or labels are not float, or labels are no vectors.
+        ValueError: images or labels are not float, or labels are not vectors.
     """
     _check(images, labels)
     share = _beta(seed, alpha)
@@ -149,7 +150,7 @@ def mixup(
 def cutmix(
     images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, alpha: float = 1.0
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Pastes one box of the reversed batch; labels mix by the box's area (1905.04899).
+    """Pastes a box from the reversed batch; labels mix by the box's area (1905.04899).
 
     Args:
         images: [B, H, W, C], float.
@@ -165,7 +166,7 @@ def cutmix(
     height, width = tf.shape(images)[1], tf.shape(images)[2]
     side = tf.sqrt(1 - _beta(draw, alpha))
     h, w = (tf.cast(tf.cast(s, tf.float32) * side, tf.int32) for s in (height, width))
-    y, x = _corner(place, height - 1, width - 1)  # the box's middle; the box is cut at the edges
+    y, x = _corner(place, height - 1, width - 1)  # the box's centre; edges clip the box
     top, left = tf.maximum(y - h // 2, 0), tf.maximum(x - w // 2, 0)
     bottom, right = tf.minimum(y + h - h // 2, height), tf.minimum(x + w - w // 2, width)
     inside = _inside(height, width, top, left, bottom - top, right - left)
@@ -180,7 +181,7 @@ def mixup_or_cutmix(
     cutmix_alpha: float = 1.0,
     cutmix_probability: float = 0.5,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """One of the two for a whole batch (images, labels); fits `batch_map_fn`."""
+    """Applies mixup or cutmix to a whole batch (images, labels); fits `batch_map_fn`."""
     decide, mix = tf.unstack(tf.random.split(seed, 2))
     return tf.cond(
         tf.random.stateless_uniform([], decide) < cutmix_probability,
@@ -201,7 +202,7 @@ def _boxes(
     scale: tuple[float, float],
     ratio: tuple[float, float],
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Several random boxes: whether each fits into the image, its height, its width."""
+    """Draws several boxes: whether each fits into the image, its height, its width."""
     a, b = tf.unstack(tf.random.split(seed, 2))
     share = tf.random.stateless_uniform([_ATTEMPTS], a, *scale)
     aspect = tf.random.stateless_uniform([_ATTEMPTS], b, *(math.log(r) for r in ratio))

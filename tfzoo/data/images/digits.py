@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
-_HELD = 30  # of each class, for validation and again for test
+_HELD = 30  # of each class, for validation and for test each
 
 
 class TfzooDigits(tfds.core.GeneratorBasedBuilder):
@@ -41,7 +41,7 @@ class TfzooDigits(tfds.core.GeneratorBasedBuilder):
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        random = np.random.RandomState(0)  # numpy has frozen its stream
+        random = np.random.RandomState(0)  # its stream is frozen by numpy
         parts: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
         for label in range(10):
             order = random.permutation(np.flatnonzero(digits.target == label))

@@ -1,4 +1,4 @@
-"""`tfzoo_image_folder`: a user's own images, one folder a class."""
+"""`tfzoo_image_folder`: a user's own images, one folder per class."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class ImageFolderConfig(UserConfig):
 
 
 def source(config: DataConfig) -> ImageFolderConfig:
-    """Lists the folder; its builder config is named after names, sizes and times of its files.
+    """Lists the folder; the builder config is named after its files' names, sizes and times.
 
     Raises:
-        InputError: no path, no such folder, another layout, or files that are no images.
+        InputError: no path, no such folder, another layout, or files that are not images.
     """
     if config.path is None:
         raise InputError("data.path: must be set, to a folder, for tfzoo_image_folder")
@@ -45,10 +45,10 @@ def source(config: DataConfig) -> ImageFolderConfig:
 
 
 class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
-    """Images in one folder a class, kept as the files are; of a GIF, its first frame.
+    """Images in one folder per class, kept as the files are; for a GIF, its first frame.
 
-    Features: `image` uint8 [H, W, 3], `label`. Splits that the folder lacks are drawn from the
-    training images: 10 % each, by a fixed seed.
+    Features: `image` uint8 [H, W, 3], `label`. Missing splits are drawn from the training images:
+        10 % each, by a fixed seed.
     """
 
     name = "tfzoo_image_folder"
@@ -70,7 +70,7 @@ class TfzooImageFolder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError("tfzoo_image_folder: must be given one, by tfzoo.data.DataConfig.path")
+            raise InputError("tfzoo_image_folder: needs one, given by tfzoo.data.DataConfig.path")
         images = list_images(self.builder_config.path)
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
         return {name: self._generate_examples(images[name], faults) for name in SPLITS}
@@ -94,7 +94,7 @@ def list_images(folder: str) -> dict[str, list[Path]]:
 
 
 def _images(root: Path) -> list[Path]:
-    """The images of all classes; complains of an empty folder and of other files."""
+    """The images of all classes; refuses empty folders and other files."""
     listed = []
     for folder in filter(Path.is_dir, folders.inside(root)):
         files = folders.inside(folder)

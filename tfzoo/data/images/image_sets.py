@@ -1,5 +1,5 @@
-"""Sets of images that belong together, split by set: views of a shape, drawings of a letter, faces
-of a person."""
+"""Sets of related images, split by set: views of a shape, drawings of a letter, faces of a
+person."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 LOOKED_AT = 64
-"""Images of a folder that say whether it has colours."""
+"""How many images of a folder are examined to decide whether it has colours."""
 
 
 @dataclass(frozen=True)
 class ImageSets:
-    """Sets of one split; images lie in memory or in files.
+    """The sets of one split; images are in memory or in files.
 
     Attributes:
-        read: image number, int64 scalar tensor -> float32 [S, S, C] of raw pixels.
-        starts: number of each set's first image, int64 [M].
-        counts: images of each set, int64 [M].
+        read: maps an image's index (int64 scalar tensor) to raw pixels, float32 [S, S, C].
+        starts: index of each set's first image, int64 [M].
+        counts: number of images of each set, int64 [M].
         shape: [S, S, C].
-        truth: what else is known of each set by name, [M, ...], e.g. `voxels`.
+        truth: further known properties of each set by name, [M, ...], e.g. `voxels`.
         limits: the range of the pixels, by `tfzoo.data.info.value_range`.
     """
 
@@ -61,10 +61,10 @@ class ImageSets:
         steps_per_epoch: int | None = None,
         with_index: bool = False,
     ) -> TrainStream:
-        """Batches of `images` [B, n, S, S, C] and `mask` [B, n]: n images of each set, at random.
+        """Batches of `images` [B, n, S, S, C] and `mask` [B, n]: n random images of each set.
 
-        A set of fewer images gives all of them, the rest is absent. `with_index` adds the sets'
-        numbers [B].
+        A smaller set gives all its images; the rest is masked. `with_index` adds the sets' indices
+        [B].
         """
         starts, counts = tf.constant(self.starts), tf.constant(self.counts)
 
@@ -100,19 +100,19 @@ class ImageSets:
         return images, mask
 
     def batches(self, n: int, batch_size: int) -> tf.data.Dataset:
-        """The same in batches as `stream` gives them, each set once."""
+        """Batches as from `stream`, each set once."""
         images, mask = self.arrays(n)
         stream = tf.data.Dataset.from_tensor_slices({"images": images, "mask": mask})
         return stream.batch(batch_size)
 
     def take(self, rows: np.ndarray) -> ImageSets:
-        """The sets of some rows, in the order of `rows`."""
+        """The sets at `rows`, in that order."""
         truth = {name: value[rows] for name, value in self.truth.items()}
         return replace(self, starts=self.starts[rows], counts=self.counts[rows], truth=truth)
 
 
 def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> ImageSets:
-    """Sets of images [N, S, S, C] that lie in memory, image i in the set `owner[i]`."""
+    """Sets of images [N, S, S, C] in memory; image i belongs to the set `owner[i]`."""
     order = np.argsort(owner, kind="stable")
     _, starts, counts = np.unique(owner[order], return_index=True, return_counts=True)
     held, rows = memory.tensor(images), tf.constant(order)
@@ -127,7 +127,7 @@ def from_arrays(images: np.ndarray, owner: np.ndarray, **truth: np.ndarray) -> I
 
 
 def from_files(files: list[list[Path]], size: int, channels: int) -> ImageSets:
-    """Sets of image files, read when they are needed."""
+    """Sets of image files, read when needed."""
     paths = tf.constant([str(path) for part in files for path in part])
     counts = np.array([len(part) for part in files], "int64")
 
@@ -139,7 +139,8 @@ def from_files(files: list[list[Path]], size: int, channels: int) -> ImageSets:
 
 
 def fitted(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
-    """The middle square of an image, averaged to [size, size, channels], float32 raw pixels."""
+    """The central square of an image, area-resized to [size, size, channels], float32 raw
+    pixels."""
     image = tf.cast(image, tf.float32)
     if image.shape[-1] == 3 and channels == 1:
         image = tf.image.rgb_to_grayscale(image)
@@ -155,23 +156,23 @@ def fitted(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
 
 
 def image_sets(config: DataConfig, size: int, channels: int | None = None) -> dict[str, ImageSets]:
-    """Train, validation and test sets, no set in two of them.
+    """Train, validation and test sets; no set is in two of them.
 
     `tfzoo_image_folder` takes a folder of any depth whose innermost folders are sets (below
-    `train`, `validation`, `test` if these are there) and reads files as they are needed. Of TFDS,
-    data with a feature `images` [n, S, S, C] give them as they are; those with `image` and `label`
-    are grouped by label; a split that shares labels with the training split joins it. Splits that
-    are then missing are drawn: 10 % of the sets each, by a fixed seed.
+    `train`, `validation`, `test` if present) and reads files when needed. TFDS data with a feature
+    `images` [n, S, S, C] are used as they are; data with `image` and `label` are grouped by label,
+    and a split that shares labels with the training split is merged into it. Splits that are still
+    missing are drawn: 10 % of the sets each, by a fixed seed.
 
     Args:
         config: names the data.
-        size: side that images are brought to.
-        channels: 1 or 3; None is 1 where the data are grey, else 3. A folder is grey if the
-            images of `LOOKED_AT` places, spread evenly, are, whatever their files' form is.
+        size: side to which images are resized.
+        channels: 1 or 3; None: 1 if the data are grey, otherwise 3. A folder is grey if `LOOKED_AT`
+            evenly spread images are, whatever their file format.
 
     Raises:
-        InputError: no such data, too few sets, images that cannot be brought to the size, or files
-            that cannot be read.
+        InputError: no such data, too few sets, images that cannot be resized, or files that cannot
+            be read.
     """
     if config.name == "tfzoo_image_folder":
         return _folders(config, size, channels)
@@ -182,7 +183,7 @@ def image_sets(config: DataConfig, size: int, channels: int | None = None) -> di
         if tuple(features["images"].shape[1:]) != (size, size, channels):
             raise InputError(
                 f"data.name={config.name!r}: images {list(features['images'].shape[1:])}, must be "
-                f"[{size}, {size}, {channels}], by the model's sizes"
+                f"[{size}, {size}, {channels}], the model's sizes"
             )
         return {name: _ready(prepared, name) for name in SPLITS}
     if "image" not in features or "label" not in features:
@@ -216,7 +217,7 @@ def _grouped(
 
 
 def _by_label(name: str, parts: dict[str, Any]) -> dict[str, ImageSets]:
-    """A split that shares labels with the training split joins it; the others stay."""
+    """Merges splits that share labels with the training split into it; keeps the others."""
     seen = set(np.unique(parts["train"][1]))
     shared = [k for k, part in parts.items() if seen & set(np.unique(part[1]))]
     sets = {k: from_arrays(*part) for k, part in parts.items() if k not in shared}
@@ -248,7 +249,7 @@ def _folders(config: DataConfig, size: int, channels: int | None) -> dict[str, I
 
 
 def _colours(paths: list[Path]) -> int:
-    """1 if images spread evenly over the paths are grey, else 3."""
+    """1 if images spread evenly over the paths are grey, otherwise 3."""
     for i in np.unique(np.linspace(0, len(paths) - 1, LOOKED_AT).round().astype(int)):
         pixels = read_image(paths[i])[1].numpy()
         if (pixels != pixels[..., :1]).any():
@@ -257,7 +258,7 @@ def _colours(paths: list[Path]) -> int:
 
 
 def _sets_below(root: Path) -> list[list[Path]]:
-    """The images below a folder, those of one folder together."""
+    """The images below a folder, grouped by folder."""
     sets: dict[Path, list[Path]] = {}
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
         sets.setdefault(path.parent, []).append(path)
@@ -269,7 +270,7 @@ def _sets_below(root: Path) -> list[list[Path]]:
 def _usable(
     parts: dict[str, list[list[Path]]], config: DataConfig, channels: int
 ) -> dict[str, list[list[Path]]]:
-    """The sets without the images that cannot be read, as `data.on_error` has it."""
+    """The sets without unreadable images, according to `data.on_error`."""
     faults = Faults(config.on_error)
     paths = [path for sets in parts.values() for images in sets for path in images]
     state = folders.state(paths, f"images {channels}")

@@ -24,14 +24,14 @@ def image_stream(
 ) -> TrainStream:
     """`train_stream` of a split with a feature `image`.
 
-    Images of one size that fit `IN_MEMORY_BYTES` together are held in memory and shuffled by a
-    permutation; others pass through a buffer as the bytes of their files and are decoded after it.
-    The buffer has `SHUFFLE_BUFFER` examples, or as many as its budget in bytes allows.
+    Images of equal size that fit into `IN_MEMORY_BYTES` are held in memory and shuffled by a
+    permutation; others pass through a shuffle buffer as encoded files and are decoded afterwards.
+    The buffer has `SHUFFLE_BUFFER` examples, or as many as its byte budget allows.
 
     Args:
         builder: a TFDS builder.
-        split_name: the split, or a part of one.
-        map_fn: `(example, seed int32[2]) -> element`, given decoded images.
+        split_name: a split, or a part of one.
+        map_fn: `(example, seed int32[2]) -> element`, called with decoded images.
         **keywords: of `train_stream`.
 
     Raises:

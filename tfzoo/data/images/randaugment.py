@@ -1,8 +1,8 @@
 """RandAugment (1909.13719), as the DeiT recipe uses it: "rand-m9-mstd0.5-inc1".
 
-Fifteen operations whose strength grows with the magnitude, on a scale of 0 to 10. Pillow's
-definitions; tests compare with it. Keras's own RandAugment takes no stateless seed, computes
-every operation for every image, and has another set of operations.
+Fifteen operations whose strength grows with the magnitude, on a scale of 0 to 10, as defined in
+Pillow (tests compare with it). Keras's own RandAugment takes no stateless seed, computes every
+operation for every image, and has a different set of operations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 import tensorflow as tf
 
 FILL = (124.0, 116.0, 104.0)
-"""What geometric operations uncover: ImageNet's mean colour."""
+"""Fill colour of geometric operations: ImageNet's mean colour."""
 
 
 def rand_augment(
@@ -30,9 +30,9 @@ def rand_augment(
     Args:
         image: uint8 [H, W, 3].
         seed: int32[2].
-        operations: how many are drawn, each from all.
+        operations: how many are drawn, with replacement.
         magnitude: mean strength, 0 to 10.
-        deviation: of the strength's normal distribution.
+        deviation: standard deviation of the strength.
         probability: that a drawn operation is applied at all.
 
     Returns:
@@ -64,7 +64,7 @@ def rand_augment(
 
 
 def autocontrast(image: tf.Tensor) -> tf.Tensor:
-    """Stretches each channel to 0..255."""
+    """Stretches each channel's range to 0..255."""
     low = tf.reduce_min(image, [0, 1])
     high = tf.reduce_max(image, [0, 1])
     scale = 255.0 / tf.maximum(high - low, 1.0)
@@ -72,7 +72,7 @@ def autocontrast(image: tf.Tensor) -> tf.Tensor:
 
 
 def equalize(image: tf.Tensor) -> tf.Tensor:
-    """Makes each channel's histogram flat."""
+    """Equalises each channel's histogram."""
     return tf.stack([_equalize(image[..., c]) for c in range(3)], axis=-1)
 
 
@@ -83,7 +83,7 @@ def posterize(image: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 
 def solarize(image: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
-    """Inverts values from `threshold` up."""
+    """Inverts values of at least `threshold`."""
     return tf.where(image < threshold, image, 255.0 - image)
 
 
@@ -93,22 +93,22 @@ def solarize_add(image: tf.Tensor, addition: tf.Tensor) -> tf.Tensor:
 
 
 def color(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Blends from grey (0) over the image (1) on."""
+    """Blends from the grey image (0) through the image (1) and beyond."""
     return _blend(_grey(image), image, factor)
 
 
 def contrast(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Blends from the mean grey (0) over the image (1) on."""
+    """Blends from the mean grey (0) through the image (1) and beyond."""
     return _blend(tf.floor(tf.reduce_mean(_grey(image)) + 0.5), image, factor)
 
 
 def brightness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Blends from black (0) over the image (1) on."""
+    """Blends from black (0) through the image (1) and beyond."""
     return image * factor
 
 
 def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
-    """Blends from the smoothed image (0) over the image (1) on; the edge stays."""
+    """Blends from the smoothed image (0) through the image (1) and beyond; edges stay."""
     kernel = tf.constant([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]])[..., None, None] / 13.0
     kernel = tf.tile(kernel, [1, 1, 3, 1])
     smooth = tf.nn.depthwise_conv2d(image[None], kernel, [1, 1, 1, 1], "VALID")[0]
@@ -120,10 +120,10 @@ def sharpness(image: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
 def affine(image: tf.Tensor, matrix: list[float | tf.Tensor]) -> tf.Tensor:
     """Output (x, y) shows input (a x + b y + c, d x + e y + f), bilinear; outside is `FILL`.
 
-    Coordinates as Pillow's: the middle of the first pixel is (0.5, 0.5).
+    Coordinates are Pillow's: the centre of the first pixel is (0.5, 0.5).
     """
     a, b, c, d, e, f = (tf.cast(m, tf.float32) for m in matrix)
-    c, f = c + (a + b - 1.0) / 2.0, f + (d + e - 1.0) / 2.0  # TensorFlow's begin at middles
+    c, f = c + (a + b - 1.0) / 2.0, f + (d + e - 1.0) / 2.0  # TensorFlow's are pixel centres
     moved = tf.raw_ops.ImageProjectiveTransformV3(
         images=(image - FILL)[None],
         transforms=tf.stack([a, b, c, d, e, f, 0.0, 0.0])[None],
@@ -136,7 +136,7 @@ def affine(image: tf.Tensor, matrix: list[float | tf.Tensor]) -> tf.Tensor:
 
 
 def rotate(image: tf.Tensor, degrees: tf.Tensor) -> tf.Tensor:
-    """Turns counter-clockwise around the middle."""
+    """Rotates counter-clockwise around the centre."""
     angle = degrees * (math.pi / 180.0)
     cos, sin = tf.cos(angle), tf.sin(angle)
     y, x = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32) / 2.0)
@@ -165,7 +165,7 @@ OPERATIONS = {
     "translate_x": lambda x, level, signed: _shift(x, 0.45 * signed, 1),
     "translate_y": lambda x, level, signed: _shift(x, 0.45 * signed, 0),
 }
-"""By name: (image, level from 0 to 1, the same with a random sign) -> image, all float 0..255."""
+"""By name: (image, level from 0 to 1, level with a random sign) -> image; float, 0..255."""
 
 
 def _run(operation: Callable, image: tf.Tensor, *strength: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Images as classifiers want them: one size, raw pixels, augmented for training."""
+"""Images for classifiers: one size, raw pixels, augmented for training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tfzoo.data.images import augment
 
 
 def to_size(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The middle of an image as float32 [size, size, C] of raw pixels; unchanged if it fits."""
+    """The centre of an image as float32 [size, size, C] of raw pixels; unchanged if it fits."""
     image = tf.cast(image, tf.float32)
     if image.shape[0] == size and image.shape[1] == size:
         return image
@@ -21,7 +21,7 @@ def to_size(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def shift(image: tf.Tensor, seed: tf.Tensor, limit: int) -> tf.Tensor:
-    """Moves an image by up to `limit` pixels each way, its edge pixels repeated."""
+    """Shifts an image by up to `limit` pixels each way, repeating its edge pixels."""
     offset = tf.random.stateless_uniform([2], seed, -limit, limit + 1, tf.int32)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     rows = tf.clip_by_value(tf.range(height) + offset[0], 0, height - 1)
@@ -39,7 +39,7 @@ def deit(
         image: uint8 [H, W, 3].
         seed: int32 [2].
         size: side of the result.
-        mean: of raw pixels, by channel; erased boxes are filled with noise about it.
+        mean: of raw pixels, by channel; erased boxes are filled with noise around it.
         std: of raw pixels, by channel.
 
     Returns:
@@ -54,7 +54,7 @@ def deit(
 
 
 def padded_crop(image: tf.Tensor, seed: tf.Tensor, padding: int) -> tf.Tensor:
-    """The image padded with zeros on all sides, cut to its own size at a random place."""
+    """Pads the image with zeros and crops it back to its size at a random place."""
     shape = tf.shape(image)
     y, x = tf.unstack(tf.random.stateless_uniform([2], seed, 0, 2 * padding + 1, tf.int32))
     wide = tf.pad(image, [[padding, padding], [padding, padding], [0, 0]])

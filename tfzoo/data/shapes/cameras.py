@@ -1,8 +1,8 @@
-"""Pinhole cameras as arrays [..., 3, 7], the intrinsics K, the rotation R and the shift t.
+"""Pinhole cameras as arrays [..., 3, 7]: intrinsics K, rotation R and translation t.
 
-Axes are OpenCV's: x right, y down, z forward; a point X of the world is R X + t for the camera and
-K (R X + t), divided by its third number, in the image. Pixel i spans [i, i + 1), its centre is
-i + 1/2.
+Axes are OpenCV's: x right, y down, z forward. A world point X has the camera coordinates R X + t
+    and the image coordinates K (R X + t), divided by the third component. Pixel i spans [i, i + 1);
+    its centre is i + 1/2.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from tfzoo.errors import InputError
 
 R2N2_SIZE = 137
-"""Pixels of 3D-R2N2's renderings."""
+"""Side of 3D-R2N2's renderings in pixels."""
 
 R2N2_DISTANCE = 1.75
-"""What their distance ratios are multiplied by."""
+"""Factor on 3D-R2N2's distance ratios."""
 
-_R2N2_FOCAL = 35 / 32  # lens over sensor, in image widths
+_R2N2_FOCAL = 35 / 32  # focal length over sensor width, in image widths
 
 
 Range = tuple[float, float]
@@ -28,13 +28,13 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class CameraRanges:
-    """From which to which cameras of training data are drawn; all look at the origin.
+    """Ranges from which cameras of training data are drawn; all look at the origin.
 
     Attributes:
-        focal: in image widths, drawn evenly by its logarithm.
-        distance: from the origin; where `focal` varies it follows from `scale`.
-        scale: focal / distance, the image widths that a length of 1 at the origin has.
-        elevation: degrees above the plane of x and z.
+        focal: in image widths, drawn log-uniformly.
+        distance: from the origin; if `focal` varies, it follows from `scale`.
+        scale: focal / distance, the size in image widths of a unit length at the origin.
+        elevation: degrees above the x-z plane.
         roll: degrees around the line of sight.
     """
 
@@ -45,14 +45,14 @@ class CameraRanges:
     roll: Range = (0.0, 0.0)
 
     def draw(self, count: int, size: int, rng: np.random.RandomState) -> np.ndarray:
-        """Cameras float64 [count, 3, 7] for images of `size`, all around."""
+        """Draws cameras float64 [count, 3, 7] for images of `size`, from all sides."""
         return np.stack([self._draw(size, rng) for _ in range(count)])
 
     def _draw(self, size: int, rng: np.random.RandomState) -> np.ndarray:
         azimuth, elevation = rng.uniform(0, 360), rng.uniform(*self.elevation)
         if self.focal[0] == self.focal[1]:
             focal, distance = self.focal[0], rng.uniform(*self.distance)
-        else:  # a longer lens from further away: dolly zoom
+        else:  # a longer lens from farther away: dolly zoom
             focal = float(np.exp(rng.uniform(*np.log(self.focal))))
             distance = float(np.clip(focal / rng.uniform(*self.scale), *self.distance))
         roll = rng.uniform(*self.roll) if self.roll[0] < self.roll[1] else 0.0
@@ -65,14 +65,14 @@ R2N2_LIKE = CameraRanges(
     (_R2N2_FOCAL / 1.9, _R2N2_FOCAL / 1.6),
     (5.0, 45.0),
 )
-"""3D-R2N2's lens, and about its distances."""
+"""3D-R2N2's lens, at about its distances."""
 
 VARIED = CameraRanges((0.8, 4.0), (1.25, 8.0), (0.5, 0.65), (-20.0, 70.0), (-20.0, 20.0))
-"""From wide lenses nearby to long ones far away, from below and above, askew."""
+"""From wide lenses nearby to long ones far away, from below and above, tilted."""
 
 
 def pack_cameras(k: np.ndarray, r: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Cameras float64 [..., 3, 7] of K [..., 3, 3], R [..., 3, 3] and t [..., 3]."""
+    """Cameras float64 [..., 3, 7] from K [..., 3, 3], R [..., 3, 3] and t [..., 3]."""
     shape = np.broadcast_shapes(np.shape(k), np.shape(r))
     k, r = (np.broadcast_to(np.asarray(x, np.float64), shape) for x in (k, r))
     t = np.broadcast_to(np.asarray(t, np.float64), shape[:-1])
@@ -80,10 +80,10 @@ def pack_cameras(k: np.ndarray, r: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def cameras_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Cameras [V, 3, 7] of a user's file: its `cameras`, or its `k`, `r` and `t`.
+    """Cameras [V, 3, 7] from a user's file: its `cameras`, or its `k`, `r` and `t`.
 
     Raises:
-        InputError: it has neither, or they are of another shape.
+        InputError: it has neither, or they have other shapes.
     """
     cameras = arrays.get("cameras")
     if cameras is None:
@@ -99,7 +99,7 @@ def cameras_of(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def intrinsics(focal: float, size: int) -> np.ndarray:
-    """K [3, 3] of square pixels and the principal point in the middle."""
+    """K [3, 3] with square pixels and the principal point in the centre."""
     return np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
 
 
@@ -135,15 +135,15 @@ def orbit(
 def from_r2n2(
     azimuth: float, elevation: float, distance_ratio: float, size: int = R2N2_SIZE
 ) -> np.ndarray:
-    """A camera [3, 7] of a line of 3D-R2N2's `rendering_metadata.txt`, for images of `size`.
+    """A camera [3, 7] from a line of 3D-R2N2's `rendering_metadata.txt`, for images of `size`.
 
-    The file's field of view of 25 degrees is not what was rendered; lens and sensor are.
+    The file's field of view of 25 degrees is not the rendered one; lens and sensor are right.
     """
     return orbit(azimuth, elevation, R2N2_DISTANCE * distance_ratio, _R2N2_FOCAL * size, size)
 
 
 def from_opengl(camera_to_world: np.ndarray, focal: float, size: int) -> np.ndarray:
-    """A camera [3, 7] of OpenGL's pose [4, 4]: y up, looking along -z, camera to world."""
+    """A camera [3, 7] from an OpenGL pose [4, 4]: y up, looking along -z, camera to world."""
     pose = np.asarray(camera_to_world, np.float64)
     r = (pose[:3, :3] * [1, -1, -1]).T
     return pack_cameras(intrinsics(focal, size), r, -r @ pose[:3, 3])
@@ -157,10 +157,10 @@ def resized(cameras: np.ndarray, factor: float) -> np.ndarray:
 
 
 def in_frame(cameras: np.ndarray, loc: np.ndarray, scale: float) -> np.ndarray:
-    """Cameras of the world as cameras of the frame x' where x = scale x' + loc.
+    """Converts world cameras to cameras of the frame x', where x = scale x' + loc.
 
-    Occupancy Networks' points live in such a frame. R is kept a rotation: lengths in the camera are
-    those of the new frame.
+    Occupancy Networks' points are given in such a frame. R stays a rotation: camera coordinates are
+    in units of the new frame.
     """
     changed = np.array(cameras, np.float64)
     changed[..., 6] = (changed[..., 3:6] @ np.asarray(loc) + changed[..., 6]) / scale
@@ -168,14 +168,14 @@ def in_frame(cameras: np.ndarray, loc: np.ndarray, scale: float) -> np.ndarray:
 
 
 def turned(cameras: np.ndarray, points: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Cameras and points [..., 3] of a world that is turned by Q [3, 3]; images stay the same."""
+    """Cameras and points [..., 3] after rotating the world by Q [3, 3]; images stay the same."""
     changed = np.array(cameras, np.float64)
     changed[..., 3:6] = changed[..., 3:6] @ q.T
     return changed, np.asarray(points) @ q.T
 
 
 def projected(cameras: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels [V, N, 2] and depths [V, N] of points [N, 3] in cameras [V, 3, 7]; depth above 0."""
+    """Pixels [V, N, 2] and depths [V, N] of points [N, 3] in cameras [V, 3, 7]; depths > 0."""
     seen = np.einsum("vij,nj->vni", cameras[..., 3:6], points) + cameras[:, None, :, 6]
     image = np.einsum("vij,vnj->vni", cameras[..., :3], seen)
     depth = np.maximum(image[..., 2:], 1e-3)

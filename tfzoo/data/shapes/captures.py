@@ -1,6 +1,6 @@
 """Photographs of one object with known cameras, as other programs write them.
 
-A capture is a folder; the first of these that it has says where the cameras are:
+A capture is a folder; its cameras come from the first of these files that it has:
 
     transforms.json             NeRF, Blender, Instant-NGP, nerfstudio: poses camera to world in
                                 OpenGL's axes; camera_angle_x, or fl_x, fl_y, cx, cy, w, h; k1, k2,
@@ -12,11 +12,11 @@ A capture is a folder; the first of these that it has says where the cameras are
                                 name, or of those that `names` lists
     rendering_metadata.txt      3D-R2N2's, in the folder or rendering/
 
-Images lie where those files say, in the folder or in images/. What is object and what background
-says a mask by the image's name in masks/ (`mask_path` of transforms.json), white or not 0 on the
-object, or the image's own transparency; without either, the background must be white.
+Images are where those files say, in the folder or in images/. The object is marked by a mask named
+after the image in masks/ (`mask_path` of transforms.json), white or non-zero on the object, or by
+the image's own transparency; without either, the background must be white.
 
-Pixel i spans [i, i + 1), as with COLMAP. OpenCV's own calibration counts from pixels' centres: add
+Pixel i spans [i, i + 1), as with COLMAP. OpenCV's own calibration counts from pixel centres: add
 1/2 to its principal points.
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FILES = ("transforms.json", "cameras.bin", "cameras.txt", "cameras.npz", "rendering_metadata.txt")
-"""What makes a folder a capture."""
+"""Any of these files makes a folder a capture."""
 
 _COLMAP = (".", "sparse", "sparse/0", "colmap/sparse/0")
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -54,7 +54,7 @@ _WHITE, _OBJECT = 250, 128
 
 @dataclass(frozen=True)
 class View:
-    """An image file, its camera [3, 7], OpenCV's distortion, and a mask's file, if any."""
+    """An image file, its camera [3, 7], OpenCV's distortion, and a mask file, if any."""
 
     image: Path
     camera: np.ndarray
@@ -67,11 +67,11 @@ class Capture:
     """Photographs of an object.
 
     Attributes:
-        names: of the images.
-        images: raw pixels uint8 [H, W, 3] each, the background white; no lens distorts them.
+        names: names of the images.
+        images: raw pixels uint8 [H, W, 3] each, on white, without lens distortion.
         masks: where the object is, bool [H, W] each.
         cameras: float64 [V, 3, 7] in pixels of the images, world to camera, OpenCV's axes.
-        in_cube: the object is in the unit cube at the world's origin already.
+        in_cube: whether the object already lies in the unit cube at the world's origin.
     """
 
     names: tuple[str, ...]
@@ -82,16 +82,16 @@ class Capture:
 
 
 def is_capture(folder: str | Path) -> bool:
-    """Whether a folder has one of the files that say where cameras are."""
+    """Whether a folder has one of the files with cameras."""
     return _found(Path(folder)) is not None
 
 
 def read_capture(folder: str | Path) -> Capture:
-    """The photographs and cameras of a folder; see the module for the layouts.
+    """Reads the photographs and cameras of a folder; see the module for the layouts.
 
     Raises:
-        InputError: no such folder or none of the layouts, a file that is missing or broken, a lens
-            without a model here, or an image whose background is not known; one line that names it.
+        InputError: no such folder or none of the layouts, a missing or corrupt file, an unsupported
+            lens model, or an image whose background is unknown; one line that names it.
     """
     root = Path(expanded(folder))
     if not root.is_dir():
@@ -119,13 +119,13 @@ def read_capture(folder: str | Path) -> Capture:
 
 
 def of_files(paths: Sequence[str | Path], cameras: np.ndarray) -> Capture:
-    """Images by their paths, with cameras [V, 3, 7] of the cube that the object is in.
+    """Images by path, with cameras [V, 3, 7] in the frame of the object's unit cube.
 
     Raises:
-        InputError: an image that cannot be read, or not as many cameras.
+        InputError: an image that cannot be read, or a different number of cameras.
     """
     if len(paths) != len(cameras):
-        raise InputError(f"cameras: {len(cameras)}, must be {len(paths)}, one an image")
+        raise InputError(f"cameras: {len(cameras)}, must be {len(paths)}, one per image")
     views = [View(Path(p), np.asarray(c)) for p, c in zip(paths, cameras, strict=True)]
     return _read(views, True)
 
@@ -157,7 +157,7 @@ def _read(views: Sequence[View], in_cube: bool) -> Capture:
 
 
 def _pixels(view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Colours float32 [H, W, 3], and how much of the object each pixel is, uint8 [H, W]."""
+    """Colours float32 [H, W, 3], and the object's coverage of each pixel, uint8 [H, W]."""
     image = _open(view.image, "RGBA")
     pixels, alpha = image[..., :3].astype(np.float32), image[..., 3]
     if view.mask is not None:
@@ -174,7 +174,7 @@ def _pixels(view: View) -> tuple[np.ndarray, np.ndarray]:
     border = np.concatenate([white[0], white[-1], white[:, 0], white[:, -1]])
     if border.mean() < 0.5:
         raise InputError(
-            f"image {str(view.image)!r}: what is background is not known; must have a mask in "
+            f"image {str(view.image)!r}: its background is unknown; must have a mask in "
             f"masks/{view.image.stem}.png, transparency, or a white background"
         )
     return pixels, np.where(white, 0, 255).astype(np.uint8)
@@ -199,16 +199,16 @@ def _file(path: Path) -> Iterator[Image.Image]:
 
 
 def _undistorted(view: View, pixels: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As a pinhole of the same K sees it."""
+    """Undistorts an image for a pinhole camera with the same K."""
     try:
         import cv2
     except ImportError:
         raise InputError(
-            f"image {str(view.image)!r}: its lens distorts, which needs "
+            f"image {str(view.image)!r}: lens distortion needs "
             "`pip install tfzoo[capture]`, or undistorted images"
         ) from None
     k = np.array(view.camera[:, :3], np.float64)
-    k[:2, 2] -= 0.5  # OpenCV's pixel i has its centre at i
+    k[:2, 2] -= 0.5  # OpenCV puts the centre of pixel i at i
     distortion = np.array(view.distortion, np.float64)
     maps = cv2.initUndistortRectifyMap(k, distortion, None, k, mask.shape[::-1], cv2.CV_32FC1)
     flat = lambda x: cv2.remap(  # noqa: E731
@@ -218,7 +218,7 @@ def _undistorted(view: View, pixels: np.ndarray, mask: np.ndarray) -> tuple[np.n
 
 
 def _image(root: Path, name: str) -> Path:
-    """The file of an image that a capture names, perhaps without its suffix."""
+    """The file of an image that a capture names, possibly without its suffix."""
     name = name.replace("\\", "/")
     for folder in (root, root / "images"):
         path = folder / name
@@ -241,13 +241,13 @@ def _mask(root: Path, image: Path) -> Path | None:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """Image files of a folder, or of images/ in it, by name."""
+    """Image files of a folder, or of its images/, by name."""
     for place in (folder / "images", folder):
         files = [p for p in sorted(place.glob("*")) if p.suffix.lower() in SUFFIXES]
         files = [p for p in files if not p.stem.endswith("_mask")]
         if files:
             return files
-    raise InputError(f"{str(folder)!r}: has no images, nor images/")
+    raise InputError(f"{str(folder)!r}: has no images and no images/")
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -277,7 +277,7 @@ def _transforms(root: Path, file: Path) -> Iterator[View]:
             raise InputError(f"camera_model={about['camera_model']!r}: must be OPENCV or PINHOLE")
         if "fl_x" in about or "fl_y" in about:
             fx, fy = (float(about[a if a in about else b]) for a, b in (_FX, _FX[::-1]))
-            # of images that were made smaller since
+            # for images that were downscaled since
             ratio = width / float(about.get("w", width)), height / float(about.get("h", height))
         else:
             fx = fy = 0.5 * width / np.tan(0.5 * float(about["camera_angle_x"]))
@@ -298,15 +298,15 @@ _MODELS = {
     "OPENCV": 4,
     "FULL_OPENCV": 6,
 }
-"""COLMAP's models that are OpenCV's too, with their numbers; the first, third and fourth have one
-focal length, the others two; then come the principal point and OpenCV's coefficients in order."""
+"""COLMAP's models that OpenCV has too, by id; the first, third and fourth have one focal length,
+the others two, followed by the principal point and OpenCV's coefficients in order."""
 
 _ONE_FOCAL = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _LENGTHS = {0: 3, 1: 4, 2: 4, 3: 5, 4: 8, 5: 8, 6: 12, 7: 5, 8: 4, 9: 5, 10: 12}
 
 
 def _colmap(root: Path, file: Path) -> Iterator[View]:
-    """Poses are world to camera already, by a quaternion w, x, y, z."""
+    """Poses are already world to camera, with a quaternion w, x, y, z."""
     text = file.suffix == ".txt"
     lenses = dict(_text_cameras(file) if text else _binary_cameras(file))
     images = file.with_name(f"images{file.suffix}")
@@ -350,7 +350,7 @@ def _text_cameras(file: Path) -> Iterator[tuple[int, Lens]]:
 
 
 def _text_images(file: Path) -> Iterator[Pose]:
-    """Two lines an image, of which the second, its points, may be empty."""
+    """Two lines per image; the second, with its points, may be empty."""
     lines = _text_lines(file)
     while lines and not lines[0]:
         lines.pop(0)
@@ -366,7 +366,7 @@ def _binary_cameras(file: Path) -> Iterator[tuple[int, Lens]]:
         for _ in range(_unpack(stream, "Q")[0]):
             number, model, width, height = _unpack(stream, "iiQQ")
             if model not in _LENGTHS:
-                raise InputError(f"camera {number}: model {model} is not known")
+                raise InputError(f"camera {number}: model {model} is unknown")
             parameters = _unpack(stream, f"{_LENGTHS[model]}d")
             yield number, (names.get(model, f"model {model}"), width, height, parameters)
 
@@ -397,7 +397,7 @@ def _arrays(root: Path, file: Path) -> Iterator[View]:
     if "names" in arrays:
         files = [_image(root, str(name)) for name in arrays["names"]]
     if len(files) != len(cameras):
-        raise InputError(f"has {len(cameras)} cameras of {len(files)} images, must be as many")
+        raise InputError(f"has {len(cameras)} cameras for {len(files)} images, must be as many")
     lenses = arrays.get("dist", np.zeros((len(files), 0)))
     lenses = np.broadcast_to(lenses, (len(files), np.shape(lenses)[-1]))
     for image, camera, lens in zip(files, cameras, lenses, strict=True):
@@ -405,11 +405,11 @@ def _arrays(root: Path, file: Path) -> Iterator[View]:
 
 
 def _r2n2(root: Path, file: Path) -> Iterator[View]:
-    """Azimuth, elevation, a roll of 0, the ratio of distance, and a field of view that is not."""
+    """Azimuth, elevation, a roll of 0, the distance ratio, and a field of view that is wrong."""
     lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     files = _listed(file.parent)
     if len(files) != len(lines):
-        raise InputError(f"has {len(lines)} cameras of {len(files)} images, must be as many")
+        raise InputError(f"has {len(lines)} cameras for {len(files)} images, must be as many")
     for image, words in zip(files, lines, strict=True):
         azimuth, elevation, _, ratio = map(float, words[:4])
         camera = pinhole.from_r2n2(azimuth, elevation, ratio, _size(image)[0])

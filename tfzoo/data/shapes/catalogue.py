@@ -1,4 +1,4 @@
-"""Shapes with posed views and occupancy samples, of prepared data or of files, by split."""
+"""Shapes with posed views and occupancy samples, from prepared data or files, by split."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 VARIED_SOLIDS = "varied_solids"
-"""Solids that are made while a model trains."""
+"""Data whose solids are generated during training."""
 
 SHAPENET = ("shapenet_occupancy",)
-"""Data that are read in place, by path: Occupancy Networks' preprocessed ShapeNet."""
+"""Data that are read in place from a path: ShapeNet as preprocessed by Occupancy Networks."""
 
 
 def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
-    """Train, validation, test and unseen shapes, no shape in two of them.
+    """Train, validation, test and unseen shapes; no shape is in two of them.
 
-    Data without such splits are split here: `unseen` has all shapes of the categories that the
-    config names, a tenth each of the others is for validation and test, drawn by a fixed seed.
+    Data without these splits are split here: `unseen` gets all shapes of the categories that the
+        config names; a tenth each of the others goes to validation and test, by a fixed seed.
 
     Args:
         config: names the data.
-        size: S of the images that the model takes; ShapeNet's are brought to it.
+        size: side S of the model's images; ShapeNet's are resized to it.
 
     Raises:
-        InputError: no such data, images of another size, unknown categories, or too few shapes.
+        InputError: no such data, images of a different size, unknown categories, or too few shapes.
     """
     if config.name in SHAPENET:
         from tfzoo.data.shapes.shapenet import shapenet_shapes
@@ -64,10 +64,10 @@ def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
 
 
 def count_shapes(config: ShapesConfig, size: int) -> int | None:
-    """Training shapes that `posed_shapes` would give, counted without rendering; None without path.
+    """Number of training shapes of `posed_shapes`, without rendering; None without a path.
 
     Raises:
-        InputError: see `posed_shapes`; what only rendering shows is not looked at.
+        InputError: see `posed_shapes`; faults that only rendering reveals are not detected.
     """
     if config.path is None:
         return None
@@ -84,7 +84,7 @@ def count_shapes(config: ShapesConfig, size: int) -> int | None:
 
 
 def camera_ranges(config: ShapesConfig) -> CameraRanges | None:
-    """Where the cameras of the data's views are; None of views that others made."""
+    """Ranges of the cameras of the data's views; None for views from elsewhere."""
     return {"tfzoo_solids": R2N2_LIKE, "tfzoo_meshes": VARIED, VARIED_SOLIDS: VARIED}.get(
         config.name
     )
@@ -94,7 +94,7 @@ def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedSh
     """The four splits of shapes: see `posed_shapes`.
 
     Raises:
-        InputError: categories that are not there, or too few shapes.
+        InputError: unknown categories, or too few shapes.
     """
     rows = _parts(shapes.labels, shapes.names, unseen)
     return {name: shapes.take(rows[name]) for name in SPLITS}
@@ -103,7 +103,7 @@ def by_category(shapes: PosedShapes, unseen: Sequence[str]) -> dict[str, PosedSh
 def _parts(
     labels: np.ndarray, names: Sequence[str], unseen: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Rows of each split, of shapes with these categories."""
+    """Rows of each split, for shapes with these categories."""
     for name in unseen:
         check(name in names, "data.unseen", name, f"of {', '.join(names)}")
     out = np.isin(labels, [list(names).index(name) for name in unseen])

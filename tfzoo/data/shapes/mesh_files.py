@@ -1,9 +1,9 @@
-"""A user's meshes: a folder of folders of mesh files, or one `.npz` of many meshes, end to end.
+"""A user's meshes: a folder of folders of mesh files, or one `.npz` of concatenated meshes.
 
-The `.npz`, which needs no trimesh: `v` [*, 3], floats, the vertices of all meshes one after the
-other, and `f` [*, 3], whole numbers, their triangles, by vertices counted within the mesh; `voff`
-and `foff` [N + 1], where each mesh's begin and where the last's end; `y` [N], its category's place
-in `classes`, their names.
+The `.npz`, which needs no trimesh: `v` [*, 3], floats, the concatenated vertices of all meshes, and
+    `f` [*, 3], integers, their triangles, with vertex indices within the mesh; `voff` and `foff` [N
+    + 1], where each mesh begins and where the last ends; `y` [N], indices into `classes`, the names
+    of the categories.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LAYOUT = f"a folder category/file{{{','.join(SUFFIXES)}}}, or an .npz of {', '.
 
 @dataclass(frozen=True)
 class Mesh:
-    """A mesh by name, with its category; `vertices` [N, 3], `faces` [M, 3]."""
+    """A named mesh with its category; `vertices` [N, 3], `faces` [M, 3]."""
 
     name: str
     category: str
@@ -43,16 +43,16 @@ def categories(path: str) -> list[str]:
     """Names of the categories, in order.
 
     Raises:
-        InputError: neither of the two layouts.
+        InputError: the path has neither layout.
     """
     return list(category_counts(path))
 
 
 def category_counts(path: str) -> dict[str, int]:
-    """Number of meshes of each category, by its name, in order; none is read.
+    """Number of meshes by category, in order; reads no mesh.
 
     Raises:
-        InputError: neither of the two layouts.
+        InputError: the path has neither layout.
     """
     if Path(path).is_file():
         arrays = _arrays(path)
@@ -66,7 +66,7 @@ def files(path: str) -> list[Path]:
     """The folder's mesh files, in order.
 
     Raises:
-        InputError: no such folder, or no mesh files in folders below it.
+        InputError: no such folder, or no mesh files in its subfolders.
     """
     root = Path(path)
     if not root.is_dir():
@@ -78,9 +78,9 @@ def files(path: str) -> list[Path]:
 
 
 def list_meshes(path: str) -> Iterator[tuple[str, Callable[[], Mesh]]]:
-    """What errors call each mesh of either layout, and what reads it.
+    """For each mesh of either layout, its name in error messages and its reader.
 
-    The latter raises an `InputError` for a file that cannot be read, or if trimesh is missing.
+    The reader raises an `InputError` if the file cannot be read or trimesh is missing.
 
     Raises:
         InputError: see `categories`.
@@ -103,7 +103,7 @@ def read_meshes(path: str) -> Iterator[Mesh]:
 
 
 def is_watertight(mesh: Mesh) -> bool:
-    """Whether every edge, vertices at one place counted as one, has exactly two faces."""
+    """Whether every edge has exactly two faces, after merging coincident vertices."""
     _, index = np.unique(mesh.vertices, axis=0, return_inverse=True)
     faces = index.reshape(-1)[mesh.faces]
     edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
@@ -112,12 +112,12 @@ def is_watertight(mesh: Mesh) -> bool:
 
 
 def unread_arrays(path: str) -> tuple[str, ...]:
-    """Names of the arrays of an `.npz` that are not read; none of a folder."""
+    """Names of the arrays of an `.npz` that are not read; none for a folder."""
     return unread(Archive(path), _WANTED) if Path(path).is_file() else ()
 
 
 def _arrays(path: str) -> dict[str, Any]:
-    """The checked arrays: `v` and `f` are `Sliced`, which are read by rows."""
+    """The arrays, checked; `v` and `f` are `Sliced`, that is, read by rows."""
     arrays = chosen(path, Archive(path), _WANTED)
     missing = [name for name in _ARRAYS if name not in arrays]
     if missing:
@@ -166,7 +166,7 @@ def _read(file: Path, name: str) -> Mesh:
     try:
         mesh: Any = trimesh.load(file, force="mesh", process=False)
         return Mesh(name, file.parent.name, np.asarray(mesh.vertices), np.asarray(mesh.faces))
-    except Exception as error:  # a loader for each format, each with its own errors
+    except Exception as error:  # each format's loader has its own errors
         raise InputError(
             f"data.path: {str(file)!r} cannot be read as a mesh: {first_line(error)}"
         ) from None

@@ -1,4 +1,4 @@
-"""Any triangle mesh as a solid: what it encloses exactly if it is closed, else a shell of walls."""
+"""Any triangle mesh as a solid: exactly its interior if closed, otherwise a shell with walls."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ CELLS = 96
 """Voxels along the longest side."""
 
 _CHUNK = 2**20
-"""Points that are held at a time, on the surface of a mesh."""
+"""Points on a mesh's surface held in memory at a time."""
 
 _PAIRS = 2**20
-"""Pairs of a triangle and a point that are held at a time."""
+"""Pairs of a triangle and a point held in memory at a time."""
 
 _MOST = 2**31
 
 _MARGIN = 6
-_SMOOTH = 0.5  # voxels: takes the edge off the steps, and leaves rods of one voxel standing
+_SMOOTH = 0.5  # voxels: smooths the steps, and preserves rods one voxel thick
 _FINE = 2
-"""Points of the surface that distances are measured to, along a voxel's side."""
+"""Surface points per voxel side to which distances are measured."""
 
 _BESIDE = 1e-4
-"""How far from the surface its two sides are looked at."""
+"""Distance from the surface at which its two sides are probed."""
 
 
 class GridSolid(Body):
@@ -36,7 +36,7 @@ class GridSolid(Body):
     Args:
         values: signed distances [n, n, n] at the centres of cells.
         cell: side of a cell.
-        ratio: the solid's volume over what the mesh encloses, of which it is made.
+        ratio: the solid's volume over the volume that its mesh encloses.
     """
 
     def __init__(self, values: np.ndarray, cell: float, ratio: float = 1.0):
@@ -44,7 +44,8 @@ class GridSolid(Body):
         self.half = cell * (values.shape[0] - 1) / 2
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Signed distances float32 [N] of points [N, 3], at least the way to the grid beyond it."""
+        """Signed distances float32 [N] of points [N, 3]; outside the grid, at least the way to
+        it."""
         from scipy import ndimage
 
         points = np.asarray(points, np.float32)
@@ -56,10 +57,10 @@ class GridSolid(Body):
 
 
 class ClosedSolid(GridSolid):
-    """What a closed mesh encloses, to float64's precision; distances are those of the grid.
+    """The interior of a closed mesh, to float64 precision; distances come from the grid.
 
-    Where walls are thinner than a cell, the grid, which pictures are made of, has them a cell
-    thick, so that they are seen; `inside` and `surface` have them as they are.
+    Walls thinner than a cell are a cell thick in the grid, from which images are rendered, so that
+    they are visible; `inside` and `surface` have their true thickness.
 
     Args:
         values: see `GridSolid`.
@@ -88,31 +89,31 @@ class ClosedSolid(GridSolid):
             at = self.triangles[of, 0] + u * edges[of, 0] + v * edges[of, 1]
             out = normals[of] / areas[of, None]
             above, below = (self.inside(at + s * _BESIDE * out) for s in (1, -1))
-            wall = above != below  # walls between two insides are no surface
+            wall = above != below  # walls between two interiors are not surface
             parts.append(np.stack([at, np.where(below[:, None], out, -out)])[:, wall])
             have += int(wall.sum())
             if have == 0:
-                raise InputError("mesh: encloses nothing, all its walls lie on each other")
+                raise InputError("mesh: encloses nothing, all its walls coincide")
         points, ways = np.concatenate(parts, 1)[:, :count].astype(np.float32)
         return points, ways
 
 
 def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> GridSolid:
-    """The solid of a mesh, its box centred, the longest side 1.
+    """The solid of a mesh, its bounding box centred, with longest side 1.
 
-    What a closed mesh encloses (`is_closed`) is exactly inside. Of an open one, voxels that the
-    surface passes, and all that these wall off from the outside, are solid; it thus becomes a
-    shell, its surface up to a voxel outside of the walls' centres. `ratio` is
-    the volume of its voxels over what the triangles enclose by the divergence theorem, as far as
-    that says something of an open mesh; 1 for a closed one.
+    For a closed mesh (`is_closed`), exactly its interior is inside. For an open one, voxels that
+    the surface passes through, and all that these seal off from the outside, are solid: it becomes
+    a shell whose surface is up to a voxel outside the walls' centres. `ratio` is the volume of its
+    voxels over the volume that the triangles enclose by the divergence theorem, which is only
+    indicative for an open mesh; 1 for a closed one.
 
     Args:
         vertices: [N, 3].
-        faces: whole numbers [M, 3].
+        faces: integers [M, 3].
         cells: voxels along the longest side.
 
     Raises:
-        InputError: no faces, vertices that are not finite, faces that name none, or no extent.
+        InputError: no faces, non-finite vertices, faces with invalid indices, or zero extent.
     """
     from scipy import ndimage
 
@@ -122,7 +123,7 @@ def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> G
     if not side > 0:
         raise InputError("mesh: all its vertices are one point, must have an extent")
     triangles = (triangles - (low + high) / 2) / side
-    cell = 1 / (cells - 1)  # the walls' voxels lie within the unit cube
+    cell = 1 / (cells - 1)  # the walls' voxels stay within the unit cube
     n = cells + 2 * _MARGIN
     volume = abs(float(np.linalg.det(triangles).sum())) / 6
     if volume > 0 and is_closed(np.asarray(vertices), np.asarray(faces)):
@@ -139,9 +140,9 @@ def mesh_solid(vertices: np.ndarray, faces: np.ndarray, cells: int = CELLS) -> G
 
 
 def is_closed(vertices: np.ndarray, faces: np.ndarray) -> bool:
-    """Whether every edge is passed as often one way as the other, equal vertices taken for one.
+    """Whether every edge is traversed equally often both ways, equal vertices being merged.
 
-    Such triangles wind a whole number of times around every point. Neighbours of different
+    Such triangles have an integer winding number around every point. Neighbours of opposite
     orientation are not closed in this sense.
     """
     _, index = np.unique(vertices, axis=0, return_inverse=True)
@@ -151,14 +152,14 @@ def is_closed(vertices: np.ndarray, faces: np.ndarray) -> bool:
 
 
 def winding_numbers(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """How often a closed surface winds around points, 0 outside: int [N].
+    """Winding numbers of a closed surface around points, 0 outside: int [N].
 
-    The crossings of a ray from each point, counted by the side that they come from. All is turned
-    first, so that no ray meets an edge, e.g. of a box. Triangles meet only the points beside them,
-    in chunks of `_PAIRS`.
+    Counts the crossings of a ray from each point with their sign. Everything is rotated first, so
+    that no ray meets an edge, e.g. of a box. Triangles are paired only with points beside them, in
+    chunks of `_PAIRS`.
 
     Args:
-        triangles: [M, 3, 3] of a surface for which `is_closed` holds.
+        triangles: [M, 3, 3], of a surface for which `is_closed` holds.
         points: [N, 3].
     """
     corners = (triangles @ _TURN).astype(np.float64)
@@ -180,7 +181,7 @@ def winding_numbers(triangles: np.ndarray, points: np.ndarray) -> np.ndarray:
         a, b = relative, np.roll(relative, -1, 1)
         area = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]  # of the edge and the ray [P, 3]
         hit = (area > 0).all(-1) | (area < 0).all(-1)
-        # corner i lies opposite of edge i + 1, whose area is its weight
+        # corner i is opposite to edge i + 1, whose area is its weight
         height = (np.roll(area, -1, 1) * relative[..., 2]).sum(-1)
         side = np.sign(area[:, 0])
         above = hit & (height * side > 0)
@@ -194,14 +195,14 @@ _TURN = np.linalg.qr(np.random.RandomState(0).normal(size=(3, 3)))[0]
 
 
 def _voxels(points: np.ndarray, cell: float, n: int) -> np.ndarray:
-    """Numbers [N, 3] of the voxels of a grid of n a side that points lie in."""
+    """Voxel indices [N, 3] of points in a grid of n voxels per side."""
     return np.rint(points / cell + (n - 1) / 2).astype(int)
 
 
 def _closed_grid(triangles: np.ndarray, cell: float, n: int) -> np.ndarray:
-    """Signed distances [n, n, n] of what is enclosed, thin walls a cell thick.
+    """Signed distances [n, n, n] of the interior, thin walls thickened to a cell.
 
-    Distances are exact within a cell of the surface, and elsewhere up to a cell too small.
+    Distances are exact within a cell of the surface, elsewhere too small by up to a cell.
     """
     from scipy import ndimage
     from scipy.spatial import cKDTree
@@ -230,7 +231,7 @@ def _closed_grid(triangles: np.ndarray, cell: float, n: int) -> np.ndarray:
 
 
 def _samples(triangles: np.ndarray, step: float) -> np.ndarray:
-    """Points of the surface [P, 3], about one in each cube of that side that it passes."""
+    """Points of the surface [P, 3], about one in each cube of side `step` that it crosses."""
     kept, codes = np.zeros((0, 3)), np.zeros(0, np.int64)
     for points in _covered(triangles, step):
         cubes = np.rint(points / step).astype(np.int64) + 2**19
@@ -252,10 +253,10 @@ def _triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _covered(triangles: np.ndarray, step: float) -> Iterator[np.ndarray]:
-    """Points on all triangles, in chunks of about `_CHUNK` [P, 3].
+    """Points on all triangles, in chunks of about `_CHUNK`, [P, 3].
 
-    They lie in rows along each triangle's longest side, no further than `step` from each other,
-    and so do the rows: a sliver has few.
+    They are in rows along each triangle's longest side; points and rows are at most `step` apart,
+    so a sliver has few.
 
     Raises:
         InputError: more than `_MOST` points.
@@ -272,7 +273,7 @@ def _covered(triangles: np.ndarray, step: float) -> Iterator[np.ndarray]:
     count = int(((pieces + 1.0) * (rows + 2.0) / 2).sum())
     if count > _MOST:
         raise InputError(
-            f"mesh: its {len(triangles)} faces are so large that {count} points would cover them, "
+            f"mesh: its {len(triangles)} faces are so large that they need {count} points, "
             f"must be at most {_MOST}"
         )
     for n, m in np.unique(np.stack([pieces, rows], 1), axis=0):
@@ -283,7 +284,7 @@ def _covered(triangles: np.ndarray, step: float) -> Iterator[np.ndarray]:
 
 
 def _weights(n: int, m: int) -> np.ndarray:
-    """Weights [P, 3] of a triangle's corners for m + 1 rows, the first of n pieces."""
+    """Weights [P, 3] of a triangle's corners for m + 1 rows, the first with n segments."""
     parts = []
     for row in np.arange(m + 1) / m:  # towards the third corner
         at = np.linspace(0, 1 - row, max(1, int(np.ceil((1 - row) * n))) + 1)

@@ -1,4 +1,4 @@
-"""`tfzoo_meshes`: a user's meshes, rendered and sampled once."""
+"""`tfzoo_meshes`: a user's meshes, rendered and sampled once, on preparation."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class MeshesConfig(UserConfig):
 
 
 def source(config: DataConfig) -> MeshesConfig:
-    """Lists the meshes; the builder config is named after their content, or names and sizes.
+    """Lists the meshes; the builder config is named after their content, or their names and sizes.
 
     Raises:
-        InputError: no path, or another layout.
+        InputError: no path, or an unknown layout.
     """
     if config.path is None:
         raise InputError("data.path: must be set, to a folder or an .npz, for tfzoo_meshes")
@@ -49,16 +49,16 @@ def source(config: DataConfig) -> MeshesConfig:
 
 
 class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
-    """Meshes of a folder category/file, or of one `.npz`, as `tfzoo_solids` has its solids.
+    """Meshes from a folder category/file or one `.npz`, with the features of `tfzoo_solids`.
 
-    Each is scaled into the unit cube, its axes kept (y is taken for up), and made solid on a grid
-    of 96 cells (`mesh_solid`); `watertight` says whether the file's surface was. Occupancies and
-    surfaces of closed meshes are exact; an open one is a shell with walls. `ratio` is the volume
-    of such a shell over what the triangles enclose, infinite where that is nothing; 1 of closed
-    ones. Cameras are as varied as `tfzoo.data.shapes.cameras.VARIED`. One split, `shapes`: see
-    `posed_shapes`. Meshes that cannot be read or made solid are refused or, with `on_error`
-    `skip`, left out: the metadata's `skipped` has the reason by name. `number` counts the meshes,
-    those left out too.
+    Each is scaled into the unit cube, keeping its axes (y counts as up), and made solid on a grid
+    of 96 cells (`mesh_solid`); `watertight` says whether the file's surface is. Occupancies and
+    surfaces of closed meshes are exact; an open one is a shell with walls. `ratio` is the volume of
+    such a shell over what the triangles enclose, infinite if that is nothing; 1 for closed meshes.
+    Cameras are as varied as `tfzoo.data.shapes.cameras.VARIED`. One split, `shapes`: see
+    `posed_shapes`. Meshes that cannot be read or made solid are refused or, with `on_error` `skip`,
+    left out: the metadata's `skipped` has the reasons by name. `number` counts all meshes,
+    including those left out.
     """
 
     name = "tfzoo_meshes"
@@ -83,7 +83,7 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError("tfzoo_meshes: must be given meshes, by tfzoo.data.DataConfig.path")
+            raise InputError("tfzoo_meshes: needs meshes, given by tfzoo.data.DataConfig.path")
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
         return {"shapes": self._generate_examples(faults)}
 
@@ -99,7 +99,7 @@ class TfzooMeshes(tfds.core.GeneratorBasedBuilder):
 
 
 def surface(path: str, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of the solid of a file's or folder's mesh of that number, and normals [count, 3]."""
+    """Surface points of the solid of the mesh with that index, and normals, [count, 3]."""
     _, read = next(itertools.islice(mesh_files.list_meshes(path), number, None))
     mesh = read()
     rng = np.random.RandomState(zlib.crc32(mesh.name.encode()))

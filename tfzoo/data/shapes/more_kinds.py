@@ -95,7 +95,7 @@ def _dumbbell(rng: np.random.RandomState) -> Solid:
 
 
 def _plate(rng: np.random.RandomState) -> Solid:
-    """Flat, sharp, with holes through it."""
+    """A flat, sharp-edged plate with holes."""
     x, z, thick = rng.uniform(0.35, 0.5), rng.uniform(0.2, 0.5), rng.uniform(0.02, 0.06)
     holes = []
     for cx, cz in corners(0.7 * x, 0.7 * z):
@@ -111,7 +111,7 @@ def _plate(rng: np.random.RandomState) -> Solid:
 
 
 def _bracket(rng: np.random.RandomState) -> Solid:
-    """Two plates at a right angle, perhaps with a rib, with holes."""
+    """Two plates at a right angle, with holes and possibly a rib."""
     x, y, z = rng.uniform(0.25, 0.45), rng.uniform(0.25, 0.45), rng.uniform(0.15, 0.35)
     thick = rng.uniform(0.025, 0.06)
     parts = [box((x, thick, z), (x, 0, 0)), box((thick, y, z), (0, y, 0))]
@@ -126,7 +126,7 @@ def _bracket(rng: np.random.RandomState) -> Solid:
 
 
 def _frame(rng: np.random.RandomState) -> Solid:
-    """The edges of a box, of rods."""
+    """The edges of a box, made of rods."""
     half = rng.uniform(0.2, 0.5, 3)
     thick, parts = rng.uniform(0.015, 0.045), []
     for axis in range(3):
@@ -229,7 +229,7 @@ def _steps(rng: np.random.RandomState) -> Solid:
 
 
 def _joined(rng: np.random.RandomState) -> Solid:
-    """A few bodies in any attitude, and cuts through them."""
+    """A few bodies at random orientations, with cuts through them."""
     parts, at = [], np.zeros(3)
     for _ in range(rng.randint(2, 6)):
         parts.append(_any_body(rng, at, 0.1, 0.3))
@@ -269,7 +269,7 @@ def _turned(part: Part, way: np.ndarray) -> Part:
 
 
 def _rail(rng: np.random.RandomState) -> Solid:
-    """A fence: posts and bars."""
+    """A fence of posts and bars."""
     x, high, thick = rng.uniform(0.4, 0.5), rng.uniform(0.2, 0.35), rng.uniform(0.015, 0.03)
     parts = legs(x, thick * 2, high, thick, rng.rand() < 0.5)
     for y in rng.uniform(0.2, 0.95, rng.randint(1, 4)):

@@ -1,4 +1,4 @@
-"""Shapes with posed views and occupancy samples: one split, in memory or read when asked for."""
+"""Shapes with posed views and occupancy samples: one split, in memory or read on demand."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class PosedShapes:
 
     Attributes:
         count: M.
-        views: of each shape.
+        views: views per shape.
         views_of: (shape int64, view numbers int32 [v]) -> images float32 [v, S, S, 3] of raw
             pixels, cameras float32 [v, 3, 7].
         samples_of: shape -> points float32 [P, 3], occupancies float32 [P].
-        surface_of: (shape number, P) -> points of the surface, even over its area and in random
-            order, and normals, arrays [P, 3]; fewer where the data have no more.
+        surface_of: (shape index, P) -> points of the surface, uniform over its area and in random
+            order, and normals, arrays [P, 3]; fewer if the data have no more.
         labels: category of each, int64 [M].
-        names: of the categories.
-        uniform: so many of a shape's points, its first, are drawn evenly from the cube.
-        renewed: so many shapes are replaced in each epoch of `stream`, in turn: numbers from
-            `count` up stand for new ones.
+        names: names of the categories.
+        uniform: how many of a shape's points, its first ones, are uniform in the cube.
+        renewed: how many shapes are replaced in each epoch of `stream`, in turn: indices from
+            `count` upwards denote new ones.
     """
 
     count: int
@@ -71,8 +71,8 @@ class PosedShapes:
     ) -> TrainStream:
         """Batches of (`images`, `cameras`, `points`) and occupancies, drawn at random.
 
-        A batch has as many views as are drawn for it, evenly from `views`; all its shapes have so
-        many.
+        The number of views is drawn for each batch, uniformly from `views`, and is the same for all
+        its shapes.
         """
         low, high = views
 
@@ -102,14 +102,14 @@ class PosedShapes:
         )
 
     def _number(self, index: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """The shape that has a place in that epoch."""
+        """The shape at a place in that epoch."""
         if not self.renewed:
             return index
-        before = tf.cast(epoch, tf.int64) * self.renewed  # replaced so far, of places in turn
+        before = tf.cast(epoch, tf.int64) * self.renewed  # replacements so far, places taking turns
         return index + self.count * ((before - index + self.count - 1) // self.count)
 
     def arrays(self, views: int, points: int | None = None) -> dict[str, np.ndarray]:
-        """The first views and the first evenly drawn points of all shapes.
+        """The first views and the first uniform points of all shapes.
 
         Returns:
             images [M, V, S, S, 3], cameras [M, V, 3, 7], points [M, P, 3], occupancies [M, P].
@@ -131,13 +131,13 @@ class PosedShapes:
         return {name: np.stack(value) for name, value in parts.items()}
 
     def batches(self, views: int, points: int, batch_size: int) -> tf.data.Dataset:
-        """The same in batches as `stream` gives them, each shape once."""
+        """Batches as from `stream`, each shape once."""
         arrays = self.arrays(views, points)
         inside = arrays.pop("occupancies")
         return tf.data.Dataset.from_tensor_slices((arrays, inside)).batch(batch_size)
 
     def take(self, rows: np.ndarray) -> PosedShapes:
-        """Some of the shapes."""
+        """A subset of the shapes."""
         where = tf.constant(np.asarray(rows, np.int64))
         return replace(
             self,
@@ -156,11 +156,11 @@ def from_arrays(
     uniform: int,
     surface_of: SurfaceOf | None = None,
 ) -> PosedShapes:
-    """Shapes that lie in memory: arrays by the names of `tfzoo_solids`' features, [M, ...] each.
+    """Shapes in memory, from arrays named as `tfzoo_solids`' features, [M, ...] each.
 
     Args:
         arrays: see above.
-        names: of the categories.
+        names: names of the categories.
         uniform: see `PosedShapes`.
         surface_of: see `PosedShapes`; by default the arrays' own points.
     """

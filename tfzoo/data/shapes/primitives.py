@@ -9,7 +9,7 @@ import numpy as np
 
 from tfzoo.data.shapes.raycast import Body
 
-_UP = 1  # the axis of cylinders, cones and tori
+_UP = 1  # axis of cylinders, cones and tori
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Part:
     """One body of `BODIES`, placed.
 
     Attributes:
-        body: its name.
+        body: name of the body.
         size: see the body's function.
-        at: its centre.
-        turn: rotation [3, 3] of the body, None for none.
+        at: centre of the body.
+        turn: rotation [3, 3] of the body; None: none.
     """
 
     body: str
@@ -32,11 +32,11 @@ class Part:
         """Signed distances [N] of points [N, 3]."""
         local = points - np.asarray(self.at, points.dtype)
         if self.turn is not None:
-            local = local @ self.turn.astype(points.dtype)  # rows times R: R^T of each
+            local = local @ self.turn.astype(points.dtype)  # rows times R applies R^T to each
         return BODIES[self.body](local, *self.size)
 
     def reach(self) -> tuple[np.ndarray, np.ndarray]:
-        """Corners of a box around the part, along the world's axes."""
+        """Corners of the part's bounding box, along the world's axes."""
         half = np.array(_HALVES[self.body](*self.size))
         if self.turn is not None:
             half = np.abs(self.turn) @ half
@@ -47,13 +47,13 @@ class Part:
 class Solid(Body):
     """A union of parts without its holes, moved and scaled.
 
-    The sign is exact; the distance is so outside parts, and at most the true one elsewhere.
+    The sign is exact; the distance is exact outside of parts and a lower bound elsewhere.
 
     Attributes:
         parts: at least one.
-        holes: what is taken away.
+        holes: parts that are subtracted.
         shift: subtracted from the parts' coordinates.
-        scale: then multiplied by.
+        scale: factor on the shifted coordinates.
     """
 
     parts: tuple[Part, ...]
@@ -73,7 +73,7 @@ class Solid(Body):
         return distance * np.float32(self.scale)
 
     def normalised(self) -> Solid:
-        """The same solid, its box centred at the origin with a longest side of 1."""
+        """The same solid, its bounding box centred at the origin with longest side 1."""
         corners = [part.reach() for part in self.parts]
         low = np.min([c[0] for c in corners], 0)
         high = np.max([c[1] for c in corners], 0)
@@ -81,7 +81,7 @@ class Solid(Body):
 
 
 def box(x: np.ndarray, *half: float) -> np.ndarray:
-    """A box of three half sides."""
+    """A box with three half sides."""
     q = np.abs(x) - np.asarray(half, x.dtype)
     outside = np.sqrt(np.square(np.maximum(q, 0)).sum(-1))
     return outside + np.minimum(q.max(-1), 0)
@@ -93,14 +93,15 @@ def sphere(x: np.ndarray, radius: float) -> np.ndarray:
 
 
 def cylinder(x: np.ndarray, radius: float, half: float) -> np.ndarray:
-    """An upright cylinder of a radius and half a height."""
+    """An upright cylinder: radius, half height."""
     return cone(x, radius, radius, half)
 
 
 def cone(x: np.ndarray, low: float, high: float, half: float) -> np.ndarray:
-    """An upright cone without tip: radii at the bottom and at the top, half a height.
+    """An upright truncated cone: radius at the bottom, radius at the top, half height.
 
-    In the plane of axis and radius it is a trapezium: the nearer of caps and slope.
+    In the plane of axis and radius it is a trapezium: the distance to caps or slope, whichever is
+        nearer.
     """
     r, y = np.hypot(x[..., 0], x[..., 2]), x[..., _UP]
     over = np.abs(y) - half
@@ -114,13 +115,13 @@ def cone(x: np.ndarray, low: float, high: float, half: float) -> np.ndarray:
 
 
 def capsule(x: np.ndarray, radius: float, half: float) -> np.ndarray:
-    """An upright rod with round ends; the half height is that of the straight part."""
+    """An upright rod with round ends: radius, half height of the straight part."""
     y = np.maximum(np.abs(x[..., _UP]) - x.dtype.type(half), 0)
     return np.sqrt(np.square(x[..., 0]) + y * y + np.square(x[..., 2])) - x.dtype.type(radius)
 
 
 def torus(x: np.ndarray, radius: float, thick: float) -> np.ndarray:
-    """A ring that lies flat: radius of its middle line, and of its tube."""
+    """A ring lying flat: radius of its centre line, radius of its tube."""
     ring = np.hypot(x[..., 0], x[..., 2]) - x.dtype.type(radius)
     return np.hypot(ring, x[..., _UP]) - x.dtype.type(thick)
 

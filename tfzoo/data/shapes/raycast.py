@@ -1,4 +1,4 @@
-"""Pictures of signed distance fields by sphere tracing on the CPU, and random surface points."""
+"""Renders signed distance fields by sphere tracing on the CPU, and samples surface points."""
 
 from __future__ import annotations
 
@@ -7,38 +7,37 @@ from collections.abc import Callable
 import numpy as np
 
 Field = Callable[[np.ndarray], np.ndarray]
-"""Points [N, 3] to signed distances [N], or to lower bounds of their size with the right sign."""
+"""Maps points [N, 3] to signed distances [N], or to lower bounds with the right sign."""
 
 
 class Body:
-    """A `Field` of a solid, what is inside of it, and its surface."""
+    """A solid: its `Field`, its interior and its surface."""
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """See `Field`."""
         raise NotImplementedError
 
     def inside(self, points: np.ndarray) -> np.ndarray:
-        """Which points [N, 3] are in it: bool [N]."""
+        """Which points [N, 3] are inside: bool [N]."""
         return self(points) < 0
 
     def surface(self, count: int, rng: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-        """Points on the whole surface, even over its area, and outward normals: see the function.
+        """Points uniform over the whole surface, and outward normals; see the function.
 
-        Returns:
-            float32 [count, 3] twice.
+        Returns: Two arrays float32 [count, 3].
         """
         return surface_points(self, count, rng)
 
 
 BALL = 0.9
-"""Radius around the origin that holds every solid: half a unit cube's diagonal, and some."""
+"""Radius around the origin that contains every solid: half a unit cube's diagonal and a margin."""
 
 HIT = 1e-3
 _STEPS, _SMALL = 64, 1e-4
 
 
 def camera_rays(cameras: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [V, 3] and unit directions [V, S S, 3] through the pixels' centres, rows first.
+    """Centres [V, 3] and unit directions [V, S S, 3] through the pixels' centres, row by row.
 
     Args:
         cameras: [V, 3, 7], see `tfzoo.data.shapes.cameras`.
@@ -54,7 +53,7 @@ def camera_rays(cameras: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def trace(field: Field, starts: np.ndarray, ways: np.ndarray) -> np.ndarray:
-    """How far along each ray the surface is, infinity where it misses: float32 [N].
+    """Distance along each ray to the surface, infinity where it misses: float32 [N].
 
     Args:
         field: see `Field`; nothing lies outside the ball of radius `BALL`.
@@ -81,7 +80,7 @@ def trace(field: Field, starts: np.ndarray, ways: np.ndarray) -> np.ndarray:
 
 
 def normals(field: Field, points: np.ndarray, step: float = 2e-3) -> np.ndarray:
-    """Outward unit normals [N, 3], by differences at a tetrahedron's corners."""
+    """Outward unit normals [N, 3], by finite differences at a tetrahedron's corners."""
     corners = np.array([[1, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], np.float32)
     values = [field(points + step * c)[:, None] * c for c in corners]
     total = np.sum(values, axis=0)
@@ -97,18 +96,18 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Views of a field, Lambert-shaded on white, and their depths.
 
-    A surface is 0.35 + 0.65 max(n . l, 0) of its albedo, at most 240 of 255: white is background.
+    A surface has 0.35 + 0.65 max(n . l, 0) of its albedo, at most 240 of 255; white is background.
 
     Args:
         field: see `Field`.
         cameras: [V, 3, 7].
         size: S of the images.
         albedo: of the surface.
-        light: the direction that light comes from.
+        light: the direction towards the light.
 
     Returns:
-        images uint8 [V, S, S, 3], depths float32 [V, S, S] along the camera's z, infinite where
-        there is nothing.
+        images uint8 [V, S, S, 3], depths float32 [V, S, S] along the camera's z, infinite on the
+        background.
     """
     cameras = np.asarray(cameras, np.float64)
     centres, ways = camera_rays(cameras, size)
@@ -131,22 +130,21 @@ def render(
 def surface_points(
     field: Field, count: int, rng: np.random.RandomState, bound: float = BALL
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points on the whole surface, each piece of area equally likely, and their normals.
+    """Points uniform over the area of the whole surface, and their normals.
 
-    Where lines that are drawn evenly through a ball meet the surface, inner walls included, is
-    even over its area (Crofton).
+    Intersections of uniformly random lines through a ball with the surface, inner walls included,
+    are uniform over its area (Crofton).
 
     Args:
         field: see `Field`; not empty.
         count: number of points.
-        rng: draws them.
+        rng: source of randomness.
         bound: radius of the ball.
 
-    Returns:
-        float32 [count, 3] twice.
+    Returns: Two arrays float32 [count, 3].
 
     Raises:
-        ValueError: 100,000 lines meet no surface.
+        ValueError: 100,000 lines miss the surface.
     """
     crossings, have, drawn = [], 0, 0
     while have < count:
@@ -159,14 +157,14 @@ def surface_points(
         crossings.append(_crossings(field, radius * side - bound * way, way, 2 * bound))
         have, drawn = have + len(crossings[-1]), drawn + lines
         if have == 0 and drawn >= 100_000:
-            raise ValueError("field: no surface found, it must be negative somewhere")
+            raise ValueError("field: has no surface, must be negative somewhere")
     points = np.concatenate(crossings)
     points = points[rng.permutation(len(points))[:count]].astype(np.float32)
     return points, normals(field, points).astype(np.float32)
 
 
 def _crossings(field: Field, starts: np.ndarray, ways: np.ndarray, length: float) -> np.ndarray:
-    """All points where lines change sides, in steps no longer than the distance allows."""
+    """All points where lines cross the surface, in steps no longer than the distance allows."""
     starts, ways = starts.astype(np.float32), ways.astype(np.float32)
     alive, t = np.arange(len(starts)), np.zeros(len(starts), np.float32)
     before, crossings = field(starts), []
@@ -177,7 +175,7 @@ def _crossings(field: Field, starts: np.ndarray, ways: np.ndarray, length: float
         if cross.any():
             lines = alive[cross]
             low, high, sign = t[cross], (t + step)[cross], before[cross] < 0
-            for _ in range(7):  # halving 5e-3 seven times
+            for _ in range(7):  # bisects 5e-3 seven times
                 middle = (low + high) / 2
                 same = (field(starts[lines] + middle[:, None] * ways[lines]) < 0) == sign
                 low, high = np.where(same, middle, low), np.where(same, high, middle)

@@ -1,4 +1,4 @@
-"""What a solid gives for training and judging: views, occupancies, surface points."""
+"""Samples of a solid for training and evaluation: views, occupancies, surface points."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tfzoo.data.shapes import raycast
 
 VIEWS, SIZE = 8, 64
 UNIFORM, NEAR = 4096, 2048
-"""Points drawn evenly from the cube, and points near the surface."""
+"""Number of points drawn uniformly from the cube, and of points near the surface."""
 
 SURFACE = 2048
 BOUND = 0.55
 NEAR_SURFACE = 0.03
-"""Deviation of the points near the surface from it, along each axis."""
+"""Standard deviation of the points near the surface, along each axis."""
 
 
 def sample_shape(
@@ -29,16 +29,16 @@ def sample_shape(
     """Views and samples of one solid within the unit cube.
 
     Args:
-        solid: within the cube.
+        solid: the solid, within the cube.
         rng: draws cameras, colour, light and points.
-        views: number of them.
-        size: S of the images.
-        ranges: where the cameras are.
+        views: number of views.
+        size: side S of the images.
+        ranges: the ranges of the cameras.
 
     Returns:
         images uint8 [V, S, S, 3], cameras float32 [V, 3, 7], points float32 [P, 3] of which the
-        first `UNIFORM` are drawn evenly and the others near the surface, occupancies bool [P],
-        surface and normals float32 [`SURFACE`, 3].
+        first `UNIFORM` are uniform and the others near the surface, occupancies bool [P], surface
+        and normals float32 [`SURFACE`, 3].
     """
     cameras = ranges.draw(views, size, rng)
     albedo = tuple(rng.uniform(0.35, 1.0, 3))

@@ -1,7 +1,7 @@
 """ShapeNet as Occupancy Networks preprocessed it, with 3D-R2N2's renderings; read in place.
 
-The user's folder has `<synset>/<shape>/` with `points.npz` (`points`, `occupancies`, perhaps packed
-bits, `loc`, `scale`), `pointcloud.npz` (`points`, `normals`), and the views: either
+The user's folder has `<synset>/<shape>/` with `points.npz` (`points`, `occupancies`, possibly as
+packed bits, `loc`, `scale`), `pointcloud.npz` (`points`, `normals`), and the views: either
 `img_choy2016/000.jpg ...` with `cameras.npz` (`world_mat_<i>` [3, 4], `camera_mat_<i>` [3, 3]), or
 3D-R2N2's `rendering/00.png ...` with `rendering_metadata.txt`. `<synset>/train.lst`, `val.lst` and
 `test.lst` name the shapes of each split.
@@ -24,11 +24,11 @@ from tfzoo.errors import InputError, first_line
 from tfzoo.files import read_npz
 
 _LISTS = {"train": "train.lst", "validation": "val.lst", "test": "test.lst"}
-_NOISE = 1e-4  # of points that are stored in 16 bits: breaks ties
+_NOISE = 1e-4  # noise on points that are stored in 16 bits: breaks ties
 
 
 def shapenet_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
-    """The splits of the lists; `unseen` has the test shapes of the categories held out.
+    """The splits from the lists; `unseen` has the test shapes of the held-out categories.
 
     Raises:
         InputError: no such folder, no category in it, unknown categories, or an empty split.
@@ -55,7 +55,7 @@ def shapenet_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
 
 
 def _listed(root: Path, wanted: list[str], file: str) -> list[Path]:
-    """The shapes' folders that a list of some categories names."""
+    """The folders of the shapes that a split's lists name, for some categories."""
     try:
         listed = [
             root / synset / name
@@ -70,7 +70,7 @@ def _listed(root: Path, wanted: list[str], file: str) -> list[Path]:
 
 
 def _usable(listed: list[Path], config: ShapesConfig, faults: Faults) -> list[Path]:
-    """The shapes whose files can all be read, as `data.on_error` has it."""
+    """The shapes whose files can all be read, according to `data.on_error`."""
     files = [path for folder in listed for path in sorted(folder.rglob("*")) if path.is_file()]
     state = folders.state(files, "shapenet")
     check_once(listed, _check, state, faults, config.data_dir)
@@ -81,7 +81,7 @@ def _usable(listed: list[Path], config: ShapesConfig, faults: Faults) -> list[Pa
 
 
 def _check(folder: Path) -> None:
-    """Reads all files of a shape; an `InputError` names the one that cannot be used."""
+    """Reads all files of a shape; an `InputError` names the file that cannot be used."""
     try:
         read_points(folder)
         read_surface(folder)
@@ -90,7 +90,7 @@ def _check(folder: Path) -> None:
     except (IndexError, OSError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"data.path: {str(folder)!r} has broken files: {error}") from None
+        raise InputError(f"data.path: {str(folder)!r} has corrupt files: {error}") from None
 
 
 def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
@@ -126,7 +126,7 @@ def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
 
 
 def read_points(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Points float32 [P, 3] of the unit cube and a margin, occupancies float32 [P]."""
+    """Points float32 [P, 3] in the unit cube and a margin, and occupancies float32 [P]."""
     arrays = _load(folder / "points.npz", ("points", "occupancies"))
     points, inside = arrays["points"], arrays["occupancies"]
     if points.dtype == np.float16:
@@ -138,7 +138,7 @@ def read_points(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_surface(folder: Path, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Surface points and normals float32 [P, 3], the first `count` of them."""
+    """The first `count` surface points and normals, float32 [P, 3]."""
     arrays = _load(folder / "pointcloud.npz", ("points", "normals"))
     points, normals = (arrays[name][:count].astype(np.float32) for name in ("points", "normals"))
     return points, normals
@@ -171,7 +171,7 @@ def read_cameras(folder: Path) -> tuple[list[Path], np.ndarray]:
 
 
 def read_views(folder: Path, numbers: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images float32 [v, size, size, 3] on white, and cameras float32 [v, 3, 7] that fit them."""
+    """Images float32 [v, size, size, 3] on white, and the matching cameras float32 [v, 3, 7]."""
     files, cameras = read_cameras(folder)
     images, fitting = [], []
     for i in numbers:
@@ -196,7 +196,7 @@ def _read_view(file: Path) -> tf.Tensor:
     elif image.shape[-1] == 1:
         image = tf.image.grayscale_to_rgb(image)
     if image.shape[-1] != 3 or image.shape[0] != image.shape[1]:
-        raise InputError(f"data.path: {str(file)!r} is not square, or not grey or coloured")
+        raise InputError(f"data.path: {str(file)!r} must be square, and grey or RGB(A)")
     return image
 
 

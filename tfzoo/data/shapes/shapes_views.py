@@ -1,4 +1,4 @@
-"""`tfzoo_shapes_views`: procedural chairs, tables and lamps, seen from 24 sides."""
+"""`tfzoo_shapes_views`: procedural chairs, tables and lamps, seen from 24 directions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
     Features: `images` uint8 [24, 16, 16, 1], orthographic views shaded by depth, 15 degrees of
     azimuth apart, from 30 degrees above; `voxels` bool [16, 16, 16] over x, y, z with z up;
     `label`: chair, table or lamp. The splits are by shape: 3,000 train, 400 validation, 400 test,
-    no two shapes alike in all of them. Drawn by a fixed seed.
+        with no duplicate shapes. Drawn by a fixed seed.
     """
 
     name = "tfzoo_shapes_views"
@@ -50,8 +50,8 @@ class TfzooShapesViews(tfds.core.GeneratorBasedBuilder):
 
 
 def different_shapes(count: int, seed: int = 0) -> list[tuple[str, np.ndarray]]:
-    """So many shapes with their kinds, no two alike; kinds are drawn evenly."""
-    rng = np.random.RandomState(seed)  # numpy has frozen its stream
+    """Draws `count` distinct shapes and their kinds; kinds are uniform."""
+    rng = np.random.RandomState(seed)  # its stream is frozen by numpy
     shapes: list[tuple[str, np.ndarray]] = []
     seen: set[bytes] = set()
     while len(shapes) < count:

@@ -1,4 +1,4 @@
-"""Nine categories of procedural solids, each drawn from a handful of numbers; y is up."""
+"""Nine categories of procedural solids, each defined by a few random numbers; y is up."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ import numpy as np
 from tfzoo.data.shapes.primitives import Part, Solid
 
 SEEN = ("table", "car", "plane")
-"""What models are trained on."""
+"""Categories for training."""
 
 UNSEEN = ("chair", "lamp", "mug", "sofa", "rocket", "shelf")
-"""What they meet in the test only."""
+"""Categories that appear only in the test."""
 
 KINDS = SEEN + UNSEEN
 
 
 def make_solid(kind: str, rng: np.random.RandomState) -> Solid:
-    """A random solid of a category, its box centred, the longest side 1.
+    """A random solid of a category, its bounding box centred, with longest side 1.
 
     Args:
         kind: one of `KINDS`.
-        rng: draws its numbers.
+        rng: source of randomness.
     """
     return _MAKERS[kind](rng).normalised()
 
 
 def turn(axis: int, degrees: float) -> np.ndarray:
-    """The rotation [3, 3] around an axis."""
+    """The rotation matrix [3, 3] about an axis."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     rotation, (i, j) = np.eye(3), [(1, 2), (2, 0), (0, 1)][axis]
     rotation[i, i], rotation[i, j], rotation[j, i], rotation[j, j] = c, -s, s, c
     return rotation
 
 
-ALONG_X, ALONG_Z = turn(2, -90), turn(0, 90)  # turn the upright axis into x, into z
+ALONG_X, ALONG_Z = turn(2, -90), turn(0, 90)  # rotations of the upright axis to x and to z
 
 
 def box(half: tuple, at: tuple, turned: np.ndarray | None = None) -> Part:
-    """A box by its half sides and its middle."""
+    """A box by its half sides and its centre."""
     x, y, z = map(float, at)
     return Part("box", tuple(map(float, half)), (x, y, z), turned)
 
@@ -60,7 +60,7 @@ def legs(x: float, z: float, top: float, thick: float, round_: bool) -> list[Par
 def _table(rng: np.random.RandomState) -> Solid:
     x, z, high = rng.uniform(0.3, 0.6), rng.uniform(0.25, 0.45), rng.uniform(0.35, 0.75)
     thick, leg = rng.uniform(0.02, 0.05), rng.uniform(0.025, 0.06)
-    if rng.rand() < 0.3:  # a round one on a post
+    if rng.rand() < 0.3:  # a round table on a post
         parts = [Part("cylinder", (x, thick), (0, high, 0))]
         parts += [Part("cylinder", (leg, high / 2), (0, high / 2, 0))]
         parts += [Part("cylinder", (x * rng.uniform(0.4, 0.7), thick), (0, thick, 0))]

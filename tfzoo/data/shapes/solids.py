@@ -1,4 +1,4 @@
-"""`tfzoo_solids`: procedural solids of nine categories, seen by known cameras."""
+"""`tfzoo_solids`: procedural solids of nine categories, rendered by known cameras."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tfzoo.data.shapes.shape_samples import SIZE, VIEWS, sample_shape
 from tfzoo.data.shapes.solid_kinds import KINDS, SEEN, UNSEEN, make_solid
 
 COUNTS = {"train": 80, "validation": 6, "test": 10, "unseen": 6}
-"""Solids of each category of a split."""
+"""Number of solids of each category, by split."""
 
 
 def shape_features(
     views: int, size: int, names: list[str], **more: Any
 ) -> tfds.features.FeaturesDict:
-    """TFDS features of posed, sampled shapes, as `sample_shape` gives them.
+    """TFDS features of posed, sampled shapes, as returned by `sample_shape`.
 
     Args:
-        views: of each shape.
-        size: of the images.
-        names: of the categories.
+        views: views per shape.
+        size: side of the images.
+        names: names of the categories.
         **more: further features.
     """
     packed = tfds.features.Encoding.ZLIB
@@ -47,14 +47,14 @@ def shape_features(
 
 
 class TfzooSolids(tfds.core.GeneratorBasedBuilder):
-    """Solids put together from boxes, cylinders, cones, rods, rings and balls, on white.
+    """Solids composed of boxes, cylinders, cones, rods, rings and balls, on white.
 
     Features: `images` uint8 [8, 64, 64, 3]; `cameras` [8, 3, 7], see `tfzoo.data.shapes.cameras`;
-    `points` [6144, 3] in the cube from -0.55 to 0.55, 4,096 drawn evenly, then 2,048 near the
+    `points` [6144, 3] in the cube from -0.55 to 0.55, first 4,096 uniform ones, then 2,048 near the
     surface; `occupancies` [6144]; `surface`, `normals` [2048, 3]; `label`. Splits: `train` 80,
     `validation` 6 and `test` 10 each of table, car and plane; `unseen` 6 each of chair, lamp, mug,
     sofa, rocket and shelf, which no other split has. Solid i of a category and split is the same on
-    every machine, up to rounding. About two minutes of one core.
+    every machine, up to rounding. Preparation takes about two minutes on one core.
     """
 
     name = "tfzoo_solids"
@@ -84,16 +84,16 @@ def _kinds(split: str) -> tuple[str, ...]:
 
 def _random(split: str, number: int) -> np.random.RandomState:
     seed = np.array([zlib.crc32(split.encode()), number], np.uint32)
-    return np.random.RandomState(seed)  # numpy has frozen its stream
+    return np.random.RandomState(seed)  # its stream is frozen by numpy
 
 
 def sample_solid(kind: str, split: str, number: int) -> dict[str, Any]:
-    """What `sample_shape` gives of a split's solid of that number."""
+    """The result of `sample_shape` for a split's solid with that index."""
     rng = _random(split, number)
     return sample_shape(make_solid(kind, rng), rng)
 
 
 def surface(split: str, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points of a split's solid of that number, and normals, float32 [count, 3] each."""
+    """Surface points of a split's solid with that index, and normals, float32 [count, 3] each."""
     kinds, rng = _kinds(split), _random(split, number)
     return make_solid(kinds[number % len(kinds)], rng).surface(count, rng)

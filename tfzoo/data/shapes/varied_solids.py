@@ -1,7 +1,7 @@
-"""`varied_solids`: solids of 28 categories, made while a model trains; nothing is stored.
+"""`varied_solids`: solids of 28 categories, generated during training; nothing is stored.
 
-Training has a pool of solids of the seen categories, some of which are replaced by new ones in each
-epoch, so that none is seen often. Cameras are as varied as `tfzoo.data.shapes.cameras.VARIED`.
+Training uses a pool of solids of the seen categories, some of which are replaced in each epoch, so
+that none is seen often. Cameras are as varied as `tfzoo.data.shapes.cameras.VARIED`.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from tfzoo.data.shapes.primitives import Solid
 from tfzoo.data.shapes.shape_samples import UNIFORM, VIEWS, sample_shape
 
 UNSEEN = ("chair", "lamp", "mug", "sofa", "rocket", "shelf", "bracket", "key")
-"""What is held out; the first six are those of `tfzoo_solids` too."""
+"""The held-out categories; the first six are also held out in `tfzoo_solids`."""
 
 SEEN = tuple(k for k in (*solid_kinds.SEEN, *more_kinds.MAKERS) if k not in UNSEEN)
 
 POOL, RENEWED = 512, 64
-"""Solids of the training pool, and how many of them an epoch replaces."""
+"""Number of solids in the training pool, and how many of them an epoch replaces."""
 
 COUNTS = {"validation": 2, "test": 4, "unseen": 8}
-"""Solids of each category of the other splits."""
+"""Number of solids of each category in the other splits."""
 
 Sample = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def make_varied(kind: str, rng: np.random.RandomState) -> Solid:
-    """A random solid of any of the 28 categories, its box centred, the longest side 1."""
+    """A random solid of any of the 28 categories, its bounding box centred, with longest side 1."""
     if kind in more_kinds.MAKERS:
         return more_kinds.MAKERS[kind](rng).normalised()
     return solid_kinds.make_solid(kind, rng)
 
 
 class _Split:
-    """Solids by number, made when they are asked for; as many as the pool has are kept."""
+    """Solids by index, generated on demand; as many as the pool holds are kept."""
 
     def __init__(self, name: str, kinds: tuple[str, ...], size: int, kept: int):
         self.name, self.kinds, self.size, self.kept = name, kinds, size, kept
@@ -51,13 +51,13 @@ class _Split:
         self._lock = threading.Lock()
 
     def solid(self, number: int) -> tuple[Solid, np.random.RandomState]:
-        """The solid of that number, and what draws its views and points."""
+        """The solid with that index, and the generator for its views and points."""
         seed = np.array([zlib.crc32(f"varied {self.name}".encode()), number], np.uint32)
         rng = np.random.RandomState(seed)
         return make_varied(self.kinds[number % len(self.kinds)], rng), rng
 
     def sample(self, number: int) -> Sample:
-        """Images uint8, cameras, points and occupancies of it."""
+        """Its images (uint8), cameras, points and occupancies."""
         with self._lock:
             if number in self._ready:
                 self._ready.move_to_end(number)

@@ -1,4 +1,4 @@
-"""Procedural furniture as voxels, and its views by casting parallel rays."""
+"""Procedural furniture as voxels, rendered by casting parallel rays."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SIDE = 16
 
 AZIMUTHS = 24
 ELEVATION = 30.0
-"""Degrees above the horizon, of every view."""
+"""Elevation of every view, in degrees above the horizon."""
 
 KINDS = ("chair", "table", "lamp")
-_STEP = 0.5  # voxels between two samples of a ray
-_NEAR, _FAR = 255, 95  # grey of the nearest and furthest voxel that a ray can meet
+_STEP = 0.5  # distance of a ray's samples in voxels
+_NEAR, _FAR = 255, 95  # grey of the nearest and farthest voxel that a ray can hit
 
 
 def furniture(kind: str, rng: np.random.RandomState) -> np.ndarray:
@@ -33,7 +33,7 @@ def furniture(kind: str, rng: np.random.RandomState) -> np.ndarray:
 
 
 def _span(width: int) -> slice:
-    """A span of that width in the middle of an axis."""
+    """A span of that width at the centre of an axis."""
     start = (SIDE - width) // 2
     return slice(start, start + width)
 
@@ -96,9 +96,9 @@ def _lamp(grid: np.ndarray, rng: np.random.RandomState) -> None:
 
 @functools.cache
 def _rays(elevation: float) -> tuple[np.ndarray, np.ndarray]:
-    """What each ray passes: flat voxel numbers [views, pixels, steps], and the steps' depths.
+    """The voxels along each ray as flat indices [views, pixels, steps], and the steps' depths.
 
-    Voxels outside the grid have the number SIDE^3.
+    Voxels outside the grid have the index SIDE^3.
     """
     middle, reach = (SIDE - 1) / 2, SIDE * 0.9
     across = np.arange(SIDE) - middle

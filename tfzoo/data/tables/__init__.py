@@ -1,4 +1,4 @@
-"""Rows of numbers: CSV files, arrays, rare classes."""
+"""Tabular data: CSV files, arrays, rare classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def __getattr__(name: str) -> Any:
     if name.startswith("_") or not hasattr(csv, name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(
-        f"{__name__}.{name} is now {csv.__name__}.{name}; the old name goes with tfzoo 0.4",
+        f"{__name__}.{name} is now {csv.__name__}.{name}; the old name goes away in tfzoo 0.4",
         DeprecationWarning,
         stacklevel=2,
     )

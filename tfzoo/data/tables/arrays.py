@@ -30,7 +30,7 @@ _WANTED["x_train"] += IMAGES
 _WANTED["y_train"] += LABELS
 _WANTED |= {f"{name}_{split}": [f"{name}_{split}"] for name in ("jpeg", "off") for split in SPLITS}
 _LAYOUT = (
-    "x and y, or x_train, y_train and, as far as there are any, x_validation, ..., y_test; of JPEG "
+    "x and y, or x_train, y_train and, optionally, x_validation, ..., y_test; for JPEG "
     "files jpeg_train, off_train in place of x_train"
 )
 
@@ -40,9 +40,9 @@ class Part:
     """The examples of a split.
 
     Attributes:
-        x: of all examples that lie together in the file [N, ...].
-        index: which of them the split has [M].
-        y: their class numbers [M].
+        x: all examples stored together in the file [N, ...].
+        index: those that belong to the split [M].
+        y: their class indices [M].
     """
 
     x: Sliced
@@ -52,7 +52,7 @@ class Part:
 
 @dataclasses.dataclass
 class ArraysConfig(UserConfig):
-    """The user's file, and the examples' form as read from it."""
+    """The user's file, and its examples' dtype and shape."""
 
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
@@ -60,11 +60,11 @@ class ArraysConfig(UserConfig):
 
 
 def source(config: DataConfig) -> ArraysConfig:
-    """Reads and checks the file; its builder config is named after the content.
+    """Reads and checks the file, after whose content the builder config is named.
 
     Raises:
-        InputError: no path, no such file, not an `.npz`, a missing array, arrays that do not fit
-            together, or labels that are no class numbers.
+        InputError: no path, no such file, not an `.npz`, a missing array, arrays that do not match,
+            or labels that are not class indices.
     """
     if config.path is None:
         raise InputError("data.path: must be set, to an .npz file, for tfzoo_arrays")
@@ -81,11 +81,11 @@ def source(config: DataConfig) -> ArraysConfig:
 
 
 class TfzooArrays(tfds.core.GeneratorBasedBuilder):
-    """Arrays `x` [N, ...] (images: [N, H, W, C]) with class numbers `y` [N] from an `.npz` file.
+    """Arrays `x` [N, ...] (images: [N, H, W, C]) with class indices `y` [N] from an `.npz` file.
 
-    In place of `x_train` JPEG files end to end, `jpeg_train` and `off_train`: see `data.jpegs`.
-    Features: `image` (the array's own dtype and shape), `label`. Splits that the file lacks are
-    drawn from the training examples: 10 % each, by a fixed seed.
+    Concatenated JPEG files, `jpeg_train` and `off_train`, can replace `x_train`: see `data.jpegs`.
+    Features: `image` (the array's own dtype and shape), `label`. Missing splits are drawn from the
+        training examples: 10 % each, by a fixed seed.
     """
 
     name = "tfzoo_arrays"
@@ -94,7 +94,7 @@ class TfzooArrays(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         form = self.builder_config
-        exact = tfds.features.Encoding.BYTES  # without it, float64 is stored as float32
+        exact = tfds.features.Encoding.BYTES  # otherwise float64 would be stored as float32
         features = {
             "image": tfds.features.Tensor(
                 shape=form.shape, dtype=np.dtype(form.dtype), encoding=exact
@@ -111,7 +111,7 @@ class TfzooArrays(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError("tfzoo_arrays: must be given a file, by tfzoo.data.DataConfig.path")
+            raise InputError("tfzoo_arrays: needs a file, given by tfzoo.data.DataConfig.path")
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
         parts = read_splits(self.builder_config.path, faults)
         return {name: self._generate_examples(parts[name]) for name in SPLITS}
@@ -125,8 +125,8 @@ def read_splits(path: str, faults: Faults | None = None) -> dict[str, Part]:
     """The examples by split, checked; missing splits are drawn from the training examples.
 
     Args:
-        path: of the file.
-        faults: is told of examples that cannot be used; None refuses them.
+        path: the file.
+        faults: handles examples that cannot be used; None: raise.
 
     Raises:
         InputError: see `source`.
@@ -158,10 +158,10 @@ def read_splits(path: str, faults: Faults | None = None) -> dict[str, Part]:
 
 
 def _read(path: str) -> dict[str, Any]:
-    """The arrays by their names with split."""
+    """The arrays by their names with a split's suffix."""
     archive = Archive(path)
     other = [name for name in unread(archive, _WANTED) if name[:2] in ("x_", "y_")]
-    if other:  # a split that nobody would read
+    if other:  # a split that would never be read
         raise InputError(f"data.path={path!r}: holds {', '.join(other)}; must hold {_LAYOUT}")
     names = chosen(path, archive, _WANTED)
     for split in SPLITS:
@@ -180,7 +180,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _checked(path: str, split: str, arrays: dict[str, Any]) -> tuple[Sliced, np.ndarray]:
-    """Examples and class numbers of a split; shapes are compared before either is read."""
+    """Examples and class indices of a split; shapes are compared before either is read."""
 
     def check(condition: bool, what: str) -> None:
         if not condition:
@@ -192,18 +192,18 @@ def _checked(path: str, split: str, arrays: dict[str, Any]) -> tuple[Sliced, np.
     check(x.ndim >= 2, f"x_{split} has shape {list(x.shape)}, must be [N, ...]")
     check(
         y.dtype.kind in "ui" and y.shape in ((len(y),), (len(y), 1)) if y.ndim else False,
-        f"y_{split} is {y.dtype}{list(y.shape)}, must be whole numbers [N]",
+        f"y_{split} is {y.dtype}{list(y.shape)}, must be integers [N]",
     )
     check(len(x) == len(y), f"x_{split} has {len(x)} examples, y_{split} {len(y)}; must be equal")
     check(x.size > 0, f"x_{split} {list(x.shape)} is empty")
     check(x.dtype.kind in "uif", f"x_{split} has dtype {x.dtype}, must be numbers")
     numbers = y.whole().reshape(len(y))  # keras.datasets has [N, 1]
-    check(numbers.min() >= 0, f"y_{split} holds {numbers.min()}, must be class numbers from 0")
+    check(numbers.min() >= 0, f"y_{split} holds {numbers.min()}, must be class indices from 0")
     return x, numbers
 
 
 def _usable(path: str, split: str, x: Sliced, faults: Faults) -> np.ndarray:
-    """Numbers of the examples that can be used."""
+    """Indices of the examples that can be used."""
     good = np.ones(len(x), bool)
     if isinstance(x, Jpegs):
         for i in range(len(x)):

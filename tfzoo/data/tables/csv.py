@@ -19,7 +19,7 @@ from tfzoo.data.user_config import UserConfig
 from tfzoo.errors import InputError
 from tfzoo.zoo import digest
 
-_HELD = 0.2  # of each class, for validation and again for test
+_HELD = 0.2  # of each class, for validation and for test each
 
 
 @dataclasses.dataclass
@@ -31,10 +31,10 @@ class TableConfig(UserConfig):
 
 
 def source(config: DataConfig) -> TableConfig | None:
-    """Reads and checks the file; its builder config is named after the content.
+    """Reads and checks the file, after whose content the builder config is named.
 
     Raises:
-        InputError: no path, no such file, or not of the form.
+        InputError: no path, no such file, or a wrong format.
     """
     if config.name != "tfzoo_table":
         return None
@@ -98,10 +98,10 @@ class TfzooBreastCancer(_Table):
 
 
 class TfzooTable(_Table):
-    """A CSV file of numbers whose last column is the class; a first row of names is passed over.
+    """A CSV file of numbers whose last column is the class; a header row is skipped.
 
-    Features: `features` float32 [F], `label`: classes are numbered by falling frequency, so that
-    of two, 1 is the rarer. The splits are drawn by a fixed seed, stratified: 60 % train, 20 %
+    Features: `features` float32 [F], `label`: classes are ordered by decreasing frequency, so of
+    two classes, 1 is the rarer. The splits are drawn by a fixed seed, stratified: 60 % train, 20 %
     validation, 20 % test.
     """
 
@@ -114,25 +114,25 @@ class TfzooTable(_Table):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError("tfzoo_table: must be given a file, by tfzoo.data.DataConfig.path")
+            raise InputError("tfzoo_table: needs a file, given by tfzoo.data.DataConfig.path")
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
         x, y, _ = read(self.builder_config.path, faults)
         return self._parts(x, y)
 
 
 def read(path: str, faults: Faults | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Features [N, F], class numbers [N] and class names of a CSV file, read row by row.
+    """Features [N, F], class indices [N] and class names of a CSV file, read row by row.
 
     Args:
-        path: of the file.
-        faults: is told of rows that cannot be used; None refuses them.
+        path: the file.
+        faults: handles rows that cannot be used; None: raise.
 
     Raises:
-        InputError: not UTF-8 text, ragged rows, a feature that is no finite number, one class
-            only, or a class of fewer than three rows.
+        InputError: not UTF-8 text, ragged rows, a feature that is not a finite number, only one
+            class, or a class with fewer than three rows.
     """
     faults, width, count = faults or Faults(), 0, 0
-    values, labels = array("d"), []  # 8 bytes a number, where lists of text take 60
+    values, labels = array("d"), []  # 8 bytes per number, where lists of strings take 60
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = (row for row in csv.reader(file) if row)
@@ -157,15 +157,15 @@ def read(path: str, faults: Faults | None = None) -> tuple[np.ndarray, np.ndarra
     names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2 or counts.min() < 3:
         listed = ", ".join(f"{n}: {c}" for n, c in zip(names[:10], counts, strict=False))
-        raise InputError(f"data.path={path!r}: must have two classes of 3 rows, has {listed}")
+        raise InputError(f"data.path={path!r}: must have 2 classes of 3 rows, has {listed}")
     order = np.argsort(-counts, kind="stable")
-    y = np.argsort(order)[numbers.reshape(-1)]  # by falling frequency
+    y = np.argsort(order)[numbers.reshape(-1)]  # by decreasing frequency
     return np.array(values).reshape(-1, width - 1), y, tuple(map(str, names[order]))
 
 
 def stratified(y: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of each split: a fifth of each class for validation and again for test."""
-    random = np.random.RandomState(0)  # numpy has frozen its stream
+    """Rows of each split: a fifth of each class for validation and another fifth for test."""
+    random = np.random.RandomState(0)  # its stream is frozen by numpy
     parts: dict[str, list[int]] = {name: [] for name in SPLITS}
     for label in np.unique(y):
         order = random.permutation(np.flatnonzero(y == label))

@@ -1,4 +1,4 @@
-"""Rare classes made of plentiful ones, for training splits."""
+"""Makes classes of training splits rare."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from tfzoo.config import check
 
 
 def cut(labels: ArrayLike, classes: int, examples: int, seed: int) -> np.ndarray:
-    """Rows that are left when some classes keep only a few examples.
+    """The remaining rows when some classes keep only a few examples.
 
     Args:
-        labels: class numbers [N].
-        classes: how many classes are cut, drawn by the seed among those present; of two classes,
-            class 1 is.
-        examples: that each of them keeps at most.
-        seed: of the draw.
+        labels: class indices [N].
+        classes: how many classes are reduced, drawn by the seed among those present; of two
+            classes, class 1 is reduced.
+        examples: how many each of these keeps at most.
+        seed: seed of the draw.
 
-    Returns:
-        Rows in their order.
+    Returns: Indices of rows, in their order.
 
     Raises:
-        InputError: more classes than there are, or no example left of one.
+        InputError: more classes than there are, or a class left without examples.
     """
     labels, random = np.asarray(labels), np.random.RandomState(seed)
     present = np.unique(labels)
@@ -36,18 +35,17 @@ def cut(labels: ArrayLike, classes: int, examples: int, seed: int) -> np.ndarray
 
 
 def long_tail(labels: ArrayLike, ratio: float, seed: int) -> np.ndarray:
-    """Rows that are left when the classes' sizes fall geometrically from the first to the last.
+    """The remaining rows when class sizes decrease geometrically from the first to the last.
 
-    The first class that is present keeps as many as the smallest class has, the last one
-    1 / `ratio` of these (arXiv:1901.05555, 5.1).
+    The first class present keeps as many as the smallest class has, the last one 1 / `ratio` of
+    that (arXiv:1901.05555, 5.1).
 
     Args:
-        labels: class numbers [N].
+        labels: class indices [N].
         ratio: at least 1.
-        seed: of the draw.
+        seed: seed of the draw.
 
-    Returns:
-        Rows in their order.
+    Returns: Indices of rows, in their order.
 
     Raises:
         InputError: a ratio below 1.

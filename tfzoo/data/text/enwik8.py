@@ -1,4 +1,5 @@
-"""`enwik8`: the first 10^8 bytes of an English Wikipedia dump, downloaded or from a local file."""
+"""`enwik8`: the first 10^8 bytes of an English Wikipedia dump, downloaded or read from a local
+file."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _BROKEN = (OSError, EOFError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, 
 
 @dataclasses.dataclass
 class Enwik8Config(tfds.core.BuilderConfig):
-    """The source: `path` of a local file or None for the download; a prefix or all."""
+    """The source: `path` of a local file, or None to download; a prefix or everything."""
 
     path: str | None = None
     prefix_bytes: int | None = None
@@ -39,7 +40,8 @@ _WHOLE = Enwik8Config(name="download-whole")
 
 
 def source(config: DataConfig) -> Enwik8Config:
-    """A builder config named after the content, so that two sources never share prepared data.
+    """A builder config named after the content, so that different sources never share prepared
+    data.
 
     Raises:
         InputError: the local file does not exist or cannot be read.
@@ -59,9 +61,9 @@ def source(config: DataConfig) -> Enwik8Config:
 
 
 class Enwik8(TextBuilder):
-    """The Hutter prize text; the usual split of 90, 5 and 5 million bytes, or 90/5/5 % of a part.
+    """The Hutter prize text; the usual split of 90, 5 and 5 million bytes, or 90/5/5 % of a prefix.
 
-    A local file may be raw bytes, `.zip`, `.xz` or `.gz`; it may hold any other text, too.
+    A local file may be raw bytes, `.zip`, `.xz` or `.gz`, and may hold any other text.
     """
 
     name = "enwik8"
@@ -75,7 +77,7 @@ class Enwik8(TextBuilder):
             _reach(_URL)
             text = _read(manager.download(_URL), None)
             if hashlib.sha256(text).hexdigest() != _SHA256:
-                raise InputError(f"{_URL}: did not hold enwik8; must have sha256 {_SHA256}")
+                raise InputError(f"{_URL}: is not enwik8; must have sha256 {_SHA256}")
             return text[:length]
         text = _read(path, length)
         least = length or _LEAST
@@ -85,12 +87,12 @@ class Enwik8(TextBuilder):
 
 
 def _reach(url: str) -> None:
-    """Fails at once where TFDS would retry for minutes: without a network."""
+    """Fails at once without a network, where TFDS would retry for minutes."""
     try:
         urllib.request.urlopen(url, timeout=30).close()
     except OSError as error:
         raise InputError(
-            f"data.path=None: {url} cannot be reached ({error}); must be a network or a local copy"
+            f"data.path=None: {url} cannot be reached ({error}); needs a network or a local copy"
         ) from None
 
 
@@ -109,7 +111,7 @@ class _Readable(Protocol):
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[_Readable]:
-    """Opens a file whose first bytes tell the compression."""
+    """Opens a file, detecting the compression by its first bytes."""
     with path.open("rb") as file:
         magic = file.read(6)
         file.seek(0)

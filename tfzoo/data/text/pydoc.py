@@ -14,10 +14,10 @@ from tfzoo.errors import InputError
 
 
 def topics() -> bytes:
-    """All topics of `pydoc_data`, in alphabetical order, with an empty line between, as UTF-8.
+    """All topics of `pydoc_data` in alphabetical order, separated by empty lines, as UTF-8.
 
     Raises:
-        InputError: this Python has come without them.
+        InputError: this Python was installed without them.
     """
     try:
         from pydoc_data.topics import topics as topic_texts
@@ -29,7 +29,7 @@ def topics() -> bytes:
 
 
 def source(config: DataConfig) -> tfds.core.BuilderConfig:
-    """The text differs with the Python version; the config's name tells them apart."""
+    """A builder config named after the Python version, on which the text depends."""
     del config
     sha256 = hashlib.sha256(topics()).hexdigest()
     return tfds.core.BuilderConfig(
@@ -41,8 +41,8 @@ def source(config: DataConfig) -> tfds.core.BuilderConfig:
 class TfzooPydoc(TextBuilder):
     """Python's documentation topics (`pydoc_data.topics`) as bytes, about half a megabyte.
 
-    The text differs with the Python version (466 KB in 3.11): name the version, which is in the
-    builder config's name and in the metadata with the text's sha256, in any result.
+    The text depends on the Python version (466 KB in 3.11): report the version with any result. It
+    is in the builder config's name and, with the text's sha256, in the metadata.
     """
 
     name = "tfzoo_pydoc"

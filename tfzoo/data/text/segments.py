@@ -1,4 +1,4 @@
-"""Ordered byte text in TFDS: what `enwik8` and `tfzoo_pydoc` share."""
+"""Ordered byte text in TFDS, the common base of `enwik8` and `tfzoo_pydoc`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 _SEGMENT = 1 << 16
 
 
-# TFDS has no types, and mypy takes class keywords of a base that it knows alone
+# TFDS is untyped, and mypy accepts class keywords only of bases that it knows
 class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A byte text cut into train/validation/test of 90/5/5 %, in order.
 
@@ -20,7 +20,7 @@ class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     """
 
     def text(self, manager: tfds.download.DownloadManager) -> bytes:
-        """The whole text as bytes; a subclass reads or downloads it."""
+        """Returns the whole text as bytes; a subclass reads or downloads it."""
         raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -32,7 +32,7 @@ class TextBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         )
 
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        text = memoryview(self.text(manager))  # a view: slices copy nothing
+        text = memoryview(self.text(manager))  # a view, so that slices do not copy
         self.info.metadata.update(bytes=len(text), sha256=hashlib.sha256(text).hexdigest())
         ends = [0, len(text) * 90 // 100, len(text) * 95 // 100, len(text)]
         names = ("train", "validation", "test")

@@ -1,4 +1,4 @@
-"""Byte text as windows for language models."""
+"""Windows of byte text for language models."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def train_windows(
 ) -> TrainStream:
     """Shuffled contiguous windows (x int32 [B, length], y shifted by one byte).
 
-    Each epoch cuts the text at an offset of its own below `length`, so that over the epochs a
-    byte is seen at all positions.
+    Each epoch starts at its own offset below `length`, so that over the epochs a byte is seen at
+    all positions.
 
     Args:
-        text: uint8 [N], held once; windows are slices of it.
-        length: bytes predicted in a window, which spans `length + 1`.
-        batch_size: windows in a batch.
-        seed: fixes order and offsets.
-        steps_per_epoch: caps the epoch; None is one pass.
+        text: uint8 [N], not copied; windows are slices of it.
+        length: bytes predicted per window, which spans `length + 1`.
+        batch_size: windows per batch.
+        seed: determines order and offsets.
+        steps_per_epoch: caps the epoch; None: one pass.
 
     Raises:
-        InputError: the text is shorter than a window and its offset, or has too few windows.
+        InputError: the text is shorter than a window plus offset, or has too few windows.
     """
     count = (len(text) - 1) // length - 1
     _check(count >= 1, text, 2 * length + 1, length)
@@ -55,7 +55,7 @@ def train_windows(
 def byte_windows(text: np.ndarray, length: int) -> tf.data.Dataset:
     """Contiguous windows in order: (x int32 [length], y int32 [length] shifted by one byte).
 
-    Every byte but the first, and a rest shorter than a window, is predicted once.
+    Every byte is predicted once, except the first one and a remainder shorter than a window.
 
     Raises:
         InputError: the text is shorter than a window.
@@ -74,7 +74,7 @@ def eval_windows(text: np.ndarray, *, length: int, batch_size: int) -> tf.data.D
 
 
 def _hold(text: np.ndarray) -> tf.Tensor:
-    with tf.device("CPU"):  # where the slices are taken
+    with tf.device("CPU"):  # the slices are taken on the CPU
         return tf.constant(text)
 
 

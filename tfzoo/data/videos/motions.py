@@ -19,33 +19,33 @@ FRAMES, SIDE = 32, 28
 COUNTS = {"train": 1200, "validation": 240, "test": 480}
 
 _LOG_SCALE = (np.log(0.75), np.log(1.3))
-_RADIUS = 0.28  # of a shape at scale 1; the picture's side is 1 and wraps around
+_RADIUS = 0.28  # radius of a shape at scale 1; the frame's side is 1 and wraps around
 
 
 class TfzooMotions(tfds.core.GeneratorBasedBuilder):
-    """A textured shape that moves over a textured ground, 28x28 pixels; made when first asked for.
+    """A textured shape moving over a textured background, 28x28 pixels; generated on first use.
 
-    Version 2, `tfzoo_motions:2.0.0`: 64 frames of a slow sweep that never comes back, so that
-    frames differ the more, the further they are apart: left, right, up, down; turning, growing,
-    circling and stretching in both senses; see `tfzoo.data.videos.sweeps`. Splits:
-    4,200 train, 240 validation, 480 test.
+    Version 2, `tfzoo_motions:2.0.0`: 64 frames of a slow sweep that never returns, so that frames
+    differ more the farther apart they are: left, right, up, down; turning, growing, circling and
+    stretching in both senses; see `tfzoo.data.videos.sweeps`. Splits: 4,200 train, 240 validation,
+    480 test.
 
-    Version 1, `tfzoo_motions`: 32 frames of faster motions, swinging instead of stretching.
-    The picture wraps around, and sizes begin anew at their end: at any one time place, angle and
-    size are distributed alike for all motions, but far frames look near. 1,200 train, 240
-    validation, 480 test.
+    Version 1, `tfzoo_motions`: 32 frames of faster motions, with swinging instead of stretching.
+    The frame wraps around, and sizes start over at their end: at any time, position, angle and size
+        have the same distribution for all motions, but distant frames look close. 1,200 train, 240
+        validation, 480 test.
 
-    In both a frame drawn at random says nothing of the class; shape, texture, colours, ground and
-    speed are drawn for each video.
+    In both, a random frame carries no information about the class; shape, texture, colours,
+    background and speed are drawn for each video.
 
-    Features: `video` uint8 [T, 28, 28, 3], `label`. Splits have as many of each motion; video i of
-    a split is the same on every machine, up to rounding.
+    Features: `video` uint8 [T, 28, 28, 3], `label`. Splits are balanced over motions; video i of a
+        split is the same on every machine, up to rounding.
     """
 
     name = "tfzoo_motions"
     VERSION = tfds.core.Version("1.0.0")
     SUPPORTED_VERSIONS = [tfds.core.Version("2.0.0")]
-    RELEASE_NOTES = {"2.0.0": "Motions that do not come back, and more of them."}
+    RELEASE_NOTES = {"2.0.0": "Motions that do not return, and more videos."}
 
     @property
     def _first(self) -> bool:
@@ -87,16 +87,16 @@ def make_video(
 
     Args:
         motion: one of `MOTIONS`.
-        seed: draws everything but the motion; the same seed gives the same first place, angle,
-            size, shape and colours whatever the motion.
-        frames: of the video.
-        side: in pixels.
+        seed: determines everything but the motion; for any motion, the same seed gives the same
+            initial position, angle, size, shape and colours.
+        frames: number of frames.
+        side: of a frame, in pixels.
 
     Returns:
         uint8 [frames, side, side, 3].
     """
-    random = np.random.RandomState(np.array(seed, np.uint32))  # numpy has frozen its stream
-    start = random.uniform(size=3)  # place and angle, in turns
+    random = np.random.RandomState(np.array(seed, np.uint32))  # its stream is frozen by numpy
+    start = random.uniform(size=3)  # position, and angle in turns
     scale, speed, phase = random.uniform(size=3)
     shape = SHAPES[random.randint(len(SHAPES))]
     ground = _texture(random, 1) * 14 + 50 + random.uniform(-20, 20, 3)
@@ -105,7 +105,7 @@ def make_video(
 
     axis = (np.arange(side) + 0.5) / side
     y, x = np.meshgrid(axis, axis, indexing="ij")
-    # [T, H, W]: from the shape's middle, the shorter way round, then turned and scaled back
+    # [T, H, W]: offsets from the shape's centre, wrapped, then rotated and scaled back
     dx, dy = (
         (q - place[:, k, None, None] + 0.5) % 1 - 0.5 for k, q in enumerate((x[None], y[None]))
     )
@@ -120,7 +120,7 @@ def make_video(
 
 
 class _Waves:
-    """A sum of plane waves in three colours: about from -1 to 1."""
+    """A sum of plane waves in three colours, roughly from -1 to 1."""
 
     def __init__(self, waves: np.ndarray, phases: np.ndarray, weights: np.ndarray):
         self.waves, self.phases, self.weights = waves, phases, weights
@@ -143,7 +143,7 @@ class _Waves:
 
 
 def _texture(random: np.random.RandomState, highest: int) -> _Waves:
-    """Whole wave numbers up to `highest`, so that a ground wraps around."""
+    """Integer wave numbers up to `highest`, so that a background wraps around."""
     waves = random.randint(-highest, highest + 1, (3, 2))
     return _Waves(waves, random.uniform(size=3), random.uniform(-0.7, 0.7, (3, 3)))
 
@@ -151,7 +151,7 @@ def _texture(random: np.random.RandomState, highest: int) -> _Waves:
 def _path(
     motion: str, t: np.ndarray, start: np.ndarray, scale: float, speed: float, phase: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places [T, 2] in sides, angles [T] in radians and scales [T]."""
+    """Positions [T, 2] in units of the side, angles [T] in radians and scales [T]."""
     place = np.tile(start[:2], (len(t), 1))
     angle = np.full(len(t), 2 * np.pi * start[2])
     part = np.full(len(t), scale)

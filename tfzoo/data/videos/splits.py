@@ -1,7 +1,7 @@
-"""Videos as training streams want them: held in memory or read one by one, too short ones counted.
+"""Videos for training streams: held in memory or read one by one, with short ones counted.
 
-A video is a tensor of frames, uint8 [T, H, W, 3], or of their encoded files, string [T]: clips are
-cut out first and decoded afterwards.
+A video is a tensor of frames, uint8 [T, H, W, 3], or of encoded frames, string [T]: clips are cut
+first and decoded afterwards.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ class VideoDataConfig(DataConfig):
     """The group `data` of recipes on videos."""
 
     short_side: Count | None = key(
-        128, "`tfzoo_video_folder` keeps frames whose shorter side has so many pixels"
+        128, "`tfzoo_video_folder` scales frames to a shorter side of this many pixels"
     )
-    subset: int | None = key(None, "`tfzoo_video_arrays` takes this `set` only; null takes all")
+    subset: int | None = key(None, "`tfzoo_video_arrays` uses only this `set`; null: all")
     held_out: int | None = key(
         None,
         "`tfzoo_video_arrays` tests on this sequence, chooses on the next and trains on the "
-        "others of its set; null draws splits at random.",
+        "others of its set; null: random splits.",
     )
     short: Annotated[str, OneOf(*SHORT)] = key(
         "drop",
-        "videos too short for the clips are `drop`ped, with a line that counts them, begin anew at "
+        "videos too short for the clips are `drop`ped, with a line that counts them, restart at "
         "their end (`loop`), or are refused (`error`).",
     )
     fps: Positive | None = key(
         None,
-        "`tfzoo_video_folder` takes so many frames a second, by their time stamps; null takes "
+        "`tfzoo_video_folder` samples this many frames per second, by their time stamps; null: "
         "each frame once, however long it is shown.",
     )
     partial: bool = key(
         False,
         "`tfzoo_video_folder` uses the frames of a damaged file up to the damage, counted and "
-        "listed; false leaves it to `on_error`. Few frames are dealt with by `short`.",
+        "listed; false: `on_error` applies. If few are left, `short` applies.",
     )
 
     def __post_init__(self) -> None:
@@ -75,14 +75,14 @@ class VideoSplit:
     """One split's videos.
 
     Attributes:
-        count: of the videos that are long enough.
-        dropped: how many were too short.
+        count: number of videos that are long enough.
+        dropped: number of videos that were too short.
         labelled: whether examples have `label`.
-        size: (height, width) of the frames, None where they differ.
+        size: (height, width) of the frames; None if they differ.
         stream: `stream(batch_size=, seed=, map_fn=, ...)` is `train_stream` over the examples
             {`video`, `label`}.
         dataset: the same examples in order, for evaluation.
-        lookup: number -> example, where they are held in memory.
+        lookup: index -> example, if they are held in memory.
     """
 
     count: int
@@ -99,18 +99,19 @@ def open_split(
 ) -> VideoSplit:
     """The videos of a split that have at least `least` frames.
 
-    Videos of one form that fit `IN_MEMORY_BYTES` are held in memory; others are read anew each
-    epoch through a shuffle buffer, frames that are files undecoded.
+    Videos of equal shape that fit into `IN_MEMORY_BYTES` are held in memory; others are reread each
+    epoch through a shuffle buffer, encoded frames undecoded.
 
     Args:
-        builder: a TFDS builder whose examples have `video`, perhaps `label`.
-        name: the split, or a part of one.
-        least: frames that a video must have, at least 1.
+        builder: a TFDS builder whose examples have `video` and possibly `label`.
+        name: a split, or a part of one.
+        least: minimum number of frames of a video, at least 1.
         short: `drop` leaves shorter videos out and says how many on stderr; `loop` leaves out only
             those without frames; `error` refuses them.
 
     Raises:
-        InputError: its examples are no videos, none is long enough, or one is not with `error`.
+        InputError: its examples are not videos, none is long enough, or, with `error`, one is too
+            short.
     """
     import tensorflow_datasets as tfds
 
@@ -131,11 +132,11 @@ def open_split(
         if short == "error" or not good.any():
             others = "data.short=drop leaves them out, " if good.any() else ""
             raise InputError(
-                f"data.short={short!r}: {what}, must have so many; {others}data.short=loop lets "
-                "them begin anew"
+                f"data.short={short!r}: {what}, must have as many; {others}data.short=loop "
+                "repeats them"
             )
         print(
-            f"{builder.name}: {what} and are left out by data.short=drop; loop keeps them",
+            f"{builder.name}: {what} and are left out (data.short=drop); loop keeps them",
             file=sys.stderr,
             flush=True,
         )
@@ -163,7 +164,7 @@ def open_split(
 
 
 def frames(video: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """The frames of some numbers, decoded: [T, ...], int32 [n] -> uint8 [n, H, W, 3]."""
+    """The frames at some indices, decoded: [T, ...], int32 [n] -> uint8 [n, H, W, 3]."""
     chosen = tf.gather(video, index)
     if chosen.dtype != tf.string:
         return chosen
@@ -175,7 +176,7 @@ def frames(video: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def short_side(clip: tf.Tensor, size: int) -> tf.Tensor:
-    """Frames [..., H, W, C] scaled so that the shorter side has `size` pixels, in proportion."""
+    """Frames [..., H, W, C] scaled to a shorter side of `size` pixels, keeping proportions."""
     if clip.shape.rank != 4:
         shape = tf.shape(clip)
         resized_clip = short_side(tf.reshape(clip, tf.concat([[-1], shape[-3:]], 0)), size)
@@ -205,7 +206,7 @@ def _undecoded(builder: tfds.core.DatasetBuilder, name: str) -> tf.data.Dataset:
 
 
 def _lengths(builder: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset) -> np.ndarray:
-    """Frames of each video; counted once and kept beside the prepared data."""
+    """Number of frames of each video, counted once and cached with the prepared data."""
     fixed = builder.info.features["video"].shape[0]
     if fixed is not None:
         return np.full(builder.info.splits[name].num_examples, fixed)
@@ -224,7 +225,7 @@ def _lengths(builder: tfds.core.DatasetBuilder, name: str, read: tf.data.Dataset
 def _video_bytes(
     builder: tfds.core.DatasetBuilder, name: str, long: tf.data.Dataset, lengths: np.ndarray
 ) -> float:
-    """Mean bytes of a video as it passes the shuffle buffer: frames, or their encoded files."""
+    """Mean bytes of a video in the shuffle buffer: raw or encoded frames."""
     first = next(iter(long))["video"]
     if first.dtype == tf.string:
         return stored_bytes(builder, name)
@@ -232,7 +233,8 @@ def _video_bytes(
 
 
 def _held(long: tf.data.Dataset, lengths: np.ndarray, shape: Sequence[int]) -> Any:
-    """Lookup, dataset and size over frames in memory; None if too many, or of many sizes."""
+    """Lookup, dataset and size over frames in memory; None if there are too many or sizes
+    differ."""
     total = int(lengths.sum())
     first = next(iter(long))["video"].shape[1:]
     if total * int(np.prod(first)) > IN_MEMORY_BYTES:

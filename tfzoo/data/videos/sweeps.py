@@ -1,4 +1,4 @@
-"""The videos of `tfzoo_motions` from version 2 on: each is one slow sweep that never comes back."""
+"""The videos of `tfzoo_motions` since version 2: each is one slow sweep that never returns."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ _MOVES = {
     "orbit_clockwise": ("orbit", 1), "orbit_counterclockwise": ("orbit", -1),
     "stretch": ("aspect", 1), "squash": ("aspect", -1),
 }  # fmt: skip
-"""Which sweep a motion is, and whether it runs forwards."""
+"""The sweep of each motion, and whether it runs forwards."""
 
 FRAMES, SIDE = 64, 28
 COUNTS = {"train": 4200, "validation": 240, "test": 480}
 
-_REACH = 1.1  # of any shape of size 1, from its middle
+_REACH = 1.1  # radius of any shape of size 1
 Array = np.ndarray
 
 
 def make_video(
     motion: str, seed: tuple[int, ...], frames: int = FRAMES, side: int = SIDE
 ) -> np.ndarray:
-    """One video: a textured shape with an upper end moves over a still ground.
+    """One video: a textured shape with a marked top moves over a static background.
 
-    Six quantities (`SWEEPS`) have a range each, drawn for the video; the motion runs through one
-    of them, once, and the others stand where that sweep would be at some moment. So at a moment
-    drawn at random all six are distributed alike for all motions, and two frames differ the more,
-    the further they are apart. The shape never touches the border.
+    Each of six quantities (`SWEEPS`) has a range, drawn for the video; the motion runs through one
+    of them once, while the others stay where their sweep would be at some random time. So at a
+    random time all six have the same distribution for all motions, and two frames differ more the
+    farther apart they are. The shape never touches the border.
 
     Args:
         motion: one of `MOTIONS`.
-        seed: draws everything but the motion: ranges, shape, textures, ground, speed.
-        frames: the first ones of `FRAMES`.
-        side: in pixels.
+        seed: determines everything but the motion: ranges, shape, textures, background, speed.
+        frames: how many of the `FRAMES`, from the first.
+        side: of a frame, in pixels.
 
     Returns:
         uint8 [frames, side, side, 3].
 
     Raises:
-        InputError: no such motion, or more frames than there are.
+        InputError: an unknown motion, or more frames than there are.
     """
     if motion not in _MOVES:
         raise InputError(f"motion={motion!r}: must be one of {', '.join(MOTIONS)}")
     check(1 <= frames <= FRAMES, "frames", frames, f"from 1 to {FRAMES}")
-    random = np.random.RandomState(np.array(seed, np.uint32))  # numpy has frozen its stream
+    random = np.random.RandomState(np.array(seed, np.uint32))  # its stream is frozen by numpy
     path = sweep(motion, random, frames)
     axis = ((np.arange(side) + 0.5) / side).astype("float32")
     y, x = np.meshgrid(axis, axis, indexing="ij")
@@ -75,11 +75,12 @@ def make_video(
 def sweep(motion: str, random: np.random.RandomState, frames: int) -> dict[str, Array]:
     """The six quantities [frames] of a motion, and the orbit's `radius`.
 
-    Places and sizes in sides, angles in radians; `aspect` is the logarithm of how much wider.
+    Positions and sizes in units of the side, angles in radians; `aspect` is the log of the ratio of
+    widths.
     """
     draw = random.uniform
     largest, radius, wide = draw(0.13, 0.2), draw(0.06, 0.1), draw(0.2, 0.3)
-    reach = _REACH * largest * np.exp(wide) + radius  # a sweep's furthest point from its middle
+    reach = _REACH * largest * np.exp(wide) + radius  # a sweep's farthest point from its centre
     ranges = {"size": (largest * draw(0.5, 0.65), largest), "aspect": (-wide, wide)}
     room = 1 - 2 * reach
     for name in ("x", "y"):
@@ -96,12 +97,12 @@ def sweep(motion: str, random: np.random.RandomState, frames: int) -> dict[str, 
     for i, name in enumerate(SWEEPS):
         low, high = ranges[name]
         at = (time if sense > 0 else 1 - time) if name == swept else np.full(frames, still[i])
-        path[name] = low + (high - low) * (at + bend[i] * at * (1 - at))  # rises throughout
+        path[name] = low + (high - low) * (at + bend[i] * at * (1 - at))  # strictly increasing
     return path | {"radius": np.full(frames, radius)}
 
 
 class _Texture:
-    """A sum of plane waves in three colours about a level of its own."""
+    """A sum of plane waves in three colours around a random level."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class _Texture:
 
 
 def _ground(random: np.random.RandomState, x: Array, y: Array) -> Array:
-    """A textured ground with up to two shapes that stand still, float32 [H, W, 3]."""
+    """A textured background with up to two static shapes, float32 [H, W, 3]."""
     ground = _Texture(random, 70, 30, 22, 2.5)(x, y)
     for _ in range(random.randint(3)):
         texture, shape = _Texture(random, 80, 35, 15, 1.0), SHAPES[random.randint(len(SHAPES))]
@@ -150,12 +151,12 @@ def _cover(
     aspect: Array,
     side: int,
 ) -> tuple[Array, Array, Array]:
-    """How much of each pixel a shape covers, and the pixels in its own axes, [T, H, W] each."""
+    """A shape's coverage of each pixel, and the pixels in its own axes, [T, H, W] each."""
     c, s, size, wide = (
         q.astype("float32")[:, None, None]
         for q in (np.cos(tilt), np.sin(tilt), size, np.exp(aspect))
     )
-    # stretched along the picture's axes, then turned
+    # stretched along the frame's axes, then rotated
     dx, dy = dx / (size * wide), dy / (size / wide)
     u, v = c * dx + s * dy, c * dy - s * dx
     return np.clip(0.5 - side * size * shape(u, v), 0, 1), u, v
@@ -170,7 +171,7 @@ def _disc(u: Array, v: Array, x: float, y: float, r: float) -> Array:
 
 
 def _roof(u: Array, v: Array, top: float, bottom: float, half: float) -> Array:
-    """A triangle that points up."""
+    """A triangle pointing up."""
     height = bottom - top
     edge = (np.abs(u) * height - half * (v - top)) / np.hypot(height, half)
     return np.maximum(v - bottom, edge)
@@ -190,4 +191,4 @@ SHAPES: tuple[Callable[[Array, Array], Array], ...] = (
     ),  # heart
     lambda u, v: np.maximum(_disc(u, v, 0, 0, 0.95), -_disc(u, v, 0, -0.5, 0.7)),  # moon
 )
-"""Signed distances, nearly, in a shape's own axes: negative inside; v points down."""
+"""Approximate signed distances in a shape's own axes: negative inside; v points down."""

@@ -18,12 +18,12 @@ from tfzoo.errors import InputError
 from tfzoo.zoo import digest
 
 _WANTED = {"x": VIDEOS, "y": LABELS, "classes": CLASSES, "set": ["set"], "seq": ["seq"]}
-_LAYOUT = "x uint8 [N, T, H, W, 3], and where there are any y [N], classes [K], set [N], seq [N]"
+_LAYOUT = "x uint8 [N, T, H, W, 3], and optionally y [N], classes [K], set [N], seq [N]"
 
 
 @dataclasses.dataclass
 class VideoArraysConfig(UserConfig):
-    """The user's file, its form, and which part of it is held out."""
+    """The user's file, its shape, and which part of it is held out."""
 
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] = ()
@@ -32,11 +32,11 @@ class VideoArraysConfig(UserConfig):
 
 
 def source(config: DataConfig) -> VideoArraysConfig:
-    """Reads and checks the file; its builder config is named after content and split.
+    """Reads and checks the file, after whose content and split the builder config is named.
 
     Raises:
-        InputError: no path, no such file, not an `.npz`, arrays of another form, or no such
-            sequence or set.
+        InputError: no path, no such file, not an `.npz`, arrays of another shape or dtype, or no
+            such sequence or set.
     """
     if config.path is None:
         raise InputError("data.path: must be set, to an .npz file, for tfzoo_video_arrays")
@@ -56,11 +56,12 @@ def source(config: DataConfig) -> VideoArraysConfig:
 
 
 class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
-    """Videos `x` uint8 [N, T, H, W, 3] of one size, with class numbers `y` if there are any.
+    """Videos `x` uint8 [N, T, H, W, 3] of equal size, with class indices `y` if present.
 
     Features: `video`, and `label` if the file has `y`. With `held_out`, the test split is the
-    sequence (`seq`) of that number, the validation split the next one of the same `set`, training
-    the other sequences of that set: leave one sequence out. Without it, 10 % each are drawn.
+        sequence (`seq`) with that number, the validation split the next one of the same `set`, and
+        the training split the other sequences of that set (leave one sequence out). Without it, 10
+        % each are drawn.
     """
 
     name = "tfzoo_video_arrays"
@@ -86,7 +87,7 @@ class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
         del manager
         form = self.builder_config
         if not form.path:
-            raise InputError("tfzoo_video_arrays: must be given a file, by DataConfig.path")
+            raise InputError("tfzoo_video_arrays: needs a file, given by DataConfig.path")
         arrays = read_arrays(form.path)
         parts = rows(form.path, arrays, form.subset, form.held_out)
         return {name: self._generate_examples(arrays, parts[name]) for name in SPLITS}
@@ -103,9 +104,9 @@ class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
 
 
 def read_arrays(path: str) -> dict[str, Any]:
-    """The file's arrays, checked; `classes` are numbers where the file does not name them.
+    """The file's arrays, checked; `classes` are indices if the file does not name them.
 
-    `x` is a `Sliced`, which is read by rows; the others are in memory.
+    `x` is a `Sliced`, that is, read by rows; the others are in memory.
 
     Raises:
         InputError: see `source`.
@@ -132,7 +133,7 @@ def read_arrays(path: str) -> dict[str, Any]:
     if "y" in arrays:
         count = int(arrays["y"].max()) + 1
         arrays.setdefault("classes", np.arange(count))
-        check(len(arrays["classes"]) >= count, f"y has {count} classes, classes fewer")
+        check(len(arrays["classes"]) >= count, f"y has {count} classes, but classes fewer")
     else:
         arrays.pop("classes", None)
     return arrays
@@ -141,7 +142,7 @@ def read_arrays(path: str) -> dict[str, Any]:
 def rows(
     path: str, arrays: dict[str, Any], subset: int | None, held_out: int | None
 ) -> dict[str, np.ndarray]:
-    """Which videos each split has.
+    """The videos of each split.
 
     Raises:
         InputError: the file has no such set or sequence, or too few of them.
@@ -164,13 +165,13 @@ def rows(
             raise InputError(f"data.path={path!r}: {len(chosen)} videos are too few to split")
         return {name: chosen[part] for name, part in splits.items()}
     seq = arrays["seq"][chosen]
-    if "set" in arrays:  # the protocol: within the set that the sequence is of
+    if "set" in arrays:  # the protocol stays within the sequence's set
         own = arrays["set"][chosen[seq == held_out][0]]
         chosen = chosen[arrays["set"][chosen] == own]
         seq = arrays["seq"][chosen]
     known = np.unique(seq)
     if len(known) < 3:
-        raise InputError(f"data.held_out={held_out}: needs 3 sequences, there are {len(known)}")
+        raise InputError(f"data.held_out={held_out}: needs 3 sequences, has {len(known)}")
     following = known[(np.flatnonzero(known == held_out)[0] + 1) % len(known)]
     parts = {"test": seq == held_out, "validation": seq == following}
     parts["train"] = ~(parts["test"] | parts["validation"])

@@ -1,4 +1,4 @@
-"""Frames of video files, through PyAV."""
+"""Reads and writes the frames of video files, with PyAV."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from tfzoo.errors import InputError, first_line
 
 SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".gif")
 _LEAST = 0.95
-"""Share of the declared frames that must be there: edit lists and sparse videos lack a few."""
+"""Fraction of the declared frames that must exist: edit lists and sparse videos lack a few."""
 _LONGEST = 1000
-"""Seconds that a frame may be shown by its time stamp: beyond, the stamp is taken for damaged."""
+"""Maximum duration of a frame in seconds: a longer one means a damaged time stamp."""
 
 
 def read_video(
     path: str | Path, short_side: int | None = None, fps: float | None = None
 ) -> np.ndarray:
-    """All frames of a file's first video stream, in the order in which they are shown.
+    """All frames of a file's first video stream, in display order.
 
-    They are upright: turned and mirrored as the file's display matrix says.
+    They are upright: rotated and mirrored by the file's display matrix.
 
     Args:
-        path: of a file that FFmpeg can read.
-        short_side: frames are scaled so that their shorter side has so many pixels; None leaves
-            them as they are.
-        fps: frames a second, taken by their time stamps; None takes each frame once, however
-            long it is shown.
+        path: a file that FFmpeg can read.
+        short_side: scales frames to a shorter side of this many pixels; None: unscaled.
+        fps: frames per second, sampled by their time stamps; None: each frame once, however long it
+            is shown.
 
     Returns:
         uint8 [T, H, W, 3], T at least 1.
 
     Raises:
-        InputError: no such file, no video in it, no frames, damaged ones, or fewer than the file
+        InputError: no such file, no video in it, no frames, damaged frames, or fewer than the file
             declares.
     """
     frames, fault = read_part(path, short_side, fps)
@@ -52,15 +51,15 @@ def read_video(
 def read_part(
     path: str | Path, short_side: int | None = None, fps: float | None = None
 ) -> tuple[np.ndarray, str | None]:
-    """The frames up to the first that is damaged or missing, and what is wrong with the file.
+    """The frames before the first damaged or missing one, and what is wrong with the file.
 
     Args:
         path: see `read_video`.
-        short_side: likewise.
-        fps: likewise.
+        short_side: see `read_video`.
+        fps: see `read_video`.
 
     Returns:
-        uint8 [T, H, W, 3], T at least 1, and one line, None for a whole file.
+        uint8 [T, H, W, 3], T at least 1, and one line on the fault, or None for an intact file.
 
     Raises:
         InputError: no such file, no video in it, or no frame can be decoded.
@@ -87,19 +86,19 @@ def read_part(
             raise
         raise InputError(f"video {str(path)!r}: cannot be decoded: {first_line(error)}") from None
     if fault is None and _cut_gif(Path(path)):
-        fault = f"is cut off or damaged: {shown.count} frames can be decoded of more"
+        fault = f"is cut off or damaged: only {shown.count} frames can be decoded"
     return frames, fault and f"video {str(path)!r}: {fault}"
 
 
 class _Shown:
-    """The times and frames of a container's first video stream, up to the first that is damaged.
+    """The times and frames of a container's first video stream, up to the first damaged one.
 
     Attributes:
-        count: frames so far; a header's count of them may be 0 or wrong.
-        fault: why they ended, None at the end of the stream.
-        start: time stamp of the first, in seconds; None where frames have none.
-        end: when the last one is no longer shown.
-        tick: of the clock that time stamps count, in seconds.
+        count: frames so far; a header's frame count may be 0 or wrong.
+        fault: why the frames ended; None at the end of the stream.
+        start: time stamp of the first frame in seconds; None if frames have none.
+        end: the time at which the last frame ends, in seconds.
+        tick: unit of the time stamps' clock, in seconds.
     """
 
     def __init__(self, container: Any, short_side: int | None):
@@ -113,7 +112,8 @@ class _Shown:
         self.tick = Fraction(0)
 
     def __iter__(self) -> Iterator[tuple[Fraction | None, np.ndarray]]:
-        """Seconds since the first frame, None without time stamps; uint8 [H, W, 3] of one size."""
+        """Yields seconds since the first frame (None without time stamps) and uint8 [H, W, 3] of
+        equal size."""
         import av
 
         shape = None
@@ -125,7 +125,7 @@ class _Shown:
                 array = self._upright(frame)
                 shape = shape or array.shape
                 if array.shape != shape:
-                    self.fault = "changes its size on the way; must be of one size"
+                    self.fault = "frame size changes mid-stream; must be constant"
                     return
                 self.count += 1
                 yield self._time(frame), array
@@ -153,25 +153,22 @@ class _Shown:
         return array if matrix is None else turned(array, np.frombuffer(matrix, np.int32))
 
     def missing(self) -> str | None:
-        """What is said of a stream that ended before its file's header says."""
+        """The fault of a stream that ends earlier than its file's header says."""
         declared, has = self._stream.frames, Fraction(self.count)
         if not declared:
             length, rate = self._container.duration, self._stream.average_rate
             if not length or not rate or len(self._container.streams) > 1:
-                return None  # sound may be longer than the pictures
+                return None  # audio may be longer than video
             declared = round(length / 1e6 * float(rate))
-            if self.start is not None and self.end is not None:  # frames may be unequally long
+            if self.start is not None and self.end is not None:  # durations of frames may differ
                 has = (self.end - self.start) * Fraction(rate)
         if has >= _LEAST * declared - 1:
             return None
-        return (
-            f"is cut off or damaged: {self.count} frames can be decoded of about {declared} that "
-            "it declares"
-        )
+        return f"is cut off or damaged: only {self.count} frames of about {declared} can be decoded"
 
 
 def _at_rate(shown: _Shown, fps: float) -> Iterator[np.ndarray]:
-    """The frames that are shown at k / fps seconds, k from 0; times are true to a clock's tick."""
+    """The frames shown at k / fps seconds, k = 0, 1, ...; times are accurate to a clock tick."""
     rate = Fraction(fps).limit_denominator(1001)
     held, at = None, 0
     for time, array in shown:
@@ -188,17 +185,17 @@ def _at_rate(shown: _Shown, fps: float) -> Iterator[np.ndarray]:
     if held is not None:
         assert shown.start is not None and shown.end is not None  # it had a time stamp
         slot = math.ceil((shown.end - shown.start - shown.tick) * rate)
-        least = 0 if at else 1  # it may have come after the last sample, but there must be one
+        least = 0 if at else 1  # it may be later than the last sample, but there must be one
         yield from itertools.repeat(held, max(least, min(slot - at, _LONGEST)))
 
 
 def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """A picture as a display matrix shows it, by quarter turns and mirrors.
+    """Applies a display matrix made of quarter turns and mirrors to an image.
 
     Args:
         image: [H, W, C].
-        matrix: nine numbers in FFmpeg's order, fixed point or not: (a, b, u, c, d, v, ...) maps
-            the place (x, y) to (a x + c y, b x + d y).
+        matrix: nine numbers in FFmpeg's order, fixed point or not: (a, b, u, c, d, v, ...) maps the
+            point (x, y) to (a x + c y, b x + d y).
 
     Returns:
         [H, W, C] or [W, H, C].
@@ -213,29 +210,30 @@ def turned(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _cut_gif(path: Path) -> bool:
-    """Whether it is a GIF, which tells no length, without the byte that ends one."""
+    """Whether it is a GIF, which declares no length, without its final byte."""
     with path.open("rb") as file:
         magic = file.read(3)
         file.seek(-1, os.SEEK_END)
-        return magic == b"GIF" and file.read() not in (b";", b"\0")  # some are padded with zeros
+        return magic == b"GIF" and file.read() not in (b";", b"\0")  # some are zero-padded
 
 
 def scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """Width and height with the shorter side as wanted, in the same proportion."""
+    """Width and height with the given shorter side, keeping proportions."""
     factor = short_side / min(width, height)
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
 def write_video(path: str | Path, frames: np.ndarray, rate: int = 25) -> None:
-    """Writes frames as a file, in the codec that its suffix stands for (`.mp4`: H.264 or MPEG-4).
+    """Writes frames to a file, with the codec for its suffix (`.mp4`: H.264 or MPEG-4).
 
     Args:
-        path: with one of `SUFFIXES`.
-        frames: uint8 [T, H, W, 3]; an odd last row or column is left out, codecs want even ones.
-        rate: frames a second.
+        path: a file with one of `SUFFIXES`.
+        frames: uint8 [T, H, W, 3]; an odd last row or column is cut off, since codecs need even
+            sizes.
+        rate: frames per second.
 
     Raises:
-        InputError: frames of another form.
+        InputError: frames of another shape or dtype.
     """
     import av
 

@@ -1,4 +1,4 @@
-"""`tfzoo_video_folder`: a user's own video files, one folder a class, or all without labels."""
+"""`tfzoo_video_folder`: a user's own video files, one folder per class, or all without labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LAYOUT = "folders class/file.mp4, train/class/file.mp4 and test/..., or files w
 
 @dataclasses.dataclass
 class VideoFolderConfig(UserConfig):
-    """The user's folder, its classes (none without labels), and how its files are read."""
+    """The user's folder, its classes (none if unlabelled), and how its files are read."""
 
     classes: tuple[str, ...] = ()
     short_side: int | None = SHORT_SIDE
@@ -33,7 +33,7 @@ class VideoFolderConfig(UserConfig):
 
 
 def source(config: DataConfig) -> VideoFolderConfig:
-    """Lists the folder; its builder config is named after names, sizes and times of its files.
+    """Lists the folder; the builder config is named after its files' names, sizes and times.
 
     Raises:
         InputError: no path, no such folder, another layout, or too few files.
@@ -47,7 +47,7 @@ def source(config: DataConfig) -> VideoFolderConfig:
         "partial": getattr(config, "partial", False),
     }
     word = f"{read['short_side']} {labelled}"
-    if read["fps"] is not None or read["partial"]:  # others keep the name they had
+    if read["fps"] is not None or read["partial"]:  # configs with defaults keep their earlier names
         word += f" {read['fps']} {read['partial']}"
     paths = [path for part in videos.values() for path in part]
     classes = sorted({path.parent.name for path in paths}) if labelled else []
@@ -60,18 +60,18 @@ def source(config: DataConfig) -> VideoFolderConfig:
 
 
 class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
-    """Video files, decoded once to frames whose shorter side is `short_side`.
+    """Video files, decoded once to frames with a shorter side of `short_side`.
 
-    Features: `video` uint8 [T, H, W, 3], and `label` where there is a folder a class. Splits that
-    the folder lacks are drawn from the training files: 10 % each, by a fixed seed. Files that
-    cannot be decoded whole, or have no frames, are refused or, with `on_error` `skip`, left out:
-    the metadata's `skipped` has the reason by file. With `partial` the frames before the damage
-    are used, if there are any; the metadata's `partial` has what is wrong, by file.
+    Features: `video` uint8 [T, H, W, 3], and `label` if there is a folder per class. Missing splits
+        are drawn from the training files: 10 % each, by a fixed seed. Files that cannot be decoded
+        entirely, or have no frames, are refused or, with `on_error` `skip`, left out: the
+        metadata's `skipped` has the reasons by file. With `partial` the frames before the damage
+        are used, if there are any; the metadata's `partial` has the faults by file.
     """
 
     name = "tfzoo_video_folder"
     VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.1.0": "Frames are upright, as the files' display matrices say."}
+    RELEASE_NOTES = {"1.1.0": "Frames are upright, by the files' display matrices."}
     BUILDER_CONFIGS = [VideoFolderConfig(name="none")]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -94,7 +94,7 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         del manager
         if not self.builder_config.path:
-            raise InputError("tfzoo_video_folder: must be given one, by tfzoo.data.DataConfig.path")
+            raise InputError("tfzoo_video_folder: needs one, given by tfzoo.data.DataConfig.path")
         videos, _ = list_videos(self.builder_config.path)
         faults = Faults(self.builder_config.on_error, self.info.metadata.setdefault("skipped", {}))
         return {name: self._generate_examples(videos[name], faults) for name in SPLITS}
@@ -114,7 +114,7 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
         frames, fault = read_part(path, form.short_side, form.fps)
         if fault is not None:
             told = self.info.metadata.setdefault("partial", {})
-            told[str(path)] = f"{fault}: {len(frames)} frames are used"
+            told[str(path)] = f"{fault}: uses {len(frames)} frames"
         return frames
 
 
