@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Asks a served model over REST or gRPC; needs no tfzoo.
+"""Queries a served model over REST or gRPC; does not need tfzoo.
 
-REST needs numpy alone, gRPC tensorflow-serving-api (which brings TensorFlow):
+REST needs only numpy, gRPC needs tensorflow-serving-api (which installs TensorFlow):
 
     python client.py rest 127.0.0.1:8501 digits --metadata
     python client.py rest 127.0.0.1:8501 digits inputs.npz
@@ -38,7 +38,7 @@ def _is_text(value):
 
 
 def ask_rest(options, inputs):
-    """Column form in, the parsed JSON out; GET where there are no inputs."""
+    """Sends inputs in column form and returns the parsed JSON; GET if there are no inputs."""
     path = f"/v1/models/{options.model}"
     path += f"/versions/{options.version}" if options.version else ""
     if inputs is None:
@@ -66,7 +66,7 @@ def ask_rest(options, inputs):
 
 
 def ask_grpc(options, inputs):
-    """Arrays in, nested lists by output name out."""
+    """Sends arrays and returns nested lists by output name."""
     import grpc
     import tensorflow as tf
     from google.protobuf.json_format import MessageToDict
@@ -114,7 +114,7 @@ def main():
     parser.add_argument("inputs", nargs="?", help=".npz, or .json for REST")
     parser.add_argument("--metadata", action="store_true", help="print the model's signatures")
     parser.add_argument("--signature", default="serving_default")
-    parser.add_argument("--version", type=int, help="default: the newest")
+    parser.add_argument("--version", type=int, help="default: the newest one")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds")
     options = parser.parse_args()
     if options.metadata:

@@ -85,7 +85,7 @@ def test_a_run_leaves_what_it_promises(whole):
 def test_a_finished_run_says_so_and_trains_no_more(whole, recipe):
     before = (whole / "model.keras").stat().st_mtime_ns
     status, _, err = here("train", recipe, "--run-dir", whole)
-    assert status == 0 and "finished already" in err
+    assert status == 0 and "already finished" in err
     assert (whole / "model.keras").stat().st_mtime_ns == before
 
 
@@ -102,7 +102,7 @@ def test_a_run_of_an_earlier_version_is_known_again(whole, recipe, tmp_path):
     lines = config.read_text().splitlines(keepends=True)
     config.write_text("".join(line for line in lines if not line.startswith("jit_compile")))
     status, _, err = here("train", recipe, "--run-dir", tmp_path)
-    assert status == 0 and "finished already" in err
+    assert status == 0 and "already finished" in err
     config.write_text("".join(lines) + "rounds: 3\n")
     status, _, err = here("train", recipe, "--run-dir", tmp_path)
     assert status == 2 and "rounds: no such key" in err
@@ -128,7 +128,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(name, whole, recipe, tmp_
         assert process.returncode == -signal.SIGKILL
     else:
         assert process.returncode == 128 + getattr(signal, name), err
-        assert "the same command goes on" in err
+        assert "the same command resumes" in err
     assert not (folder / "model.keras").exists()
     status, _, err = here("train", recipe, "--run-dir", folder)
     assert status == 0, err
@@ -164,7 +164,7 @@ def test_a_second_process_is_turned_away(whole, recipe, tmp_path):
     status, _, err = run("train", recipe, "--run-dir", tmp_path)
     first.kill()
     first.communicate()
-    assert status == 2 and "another process is at work in it" in err
+    assert status == 2 and "in use by another process" in err
     status, _, err = here("train", recipe, "--run-dir", tmp_path, "--no-export")  # none now
     assert status == 0, err
     assert_same_state(tmp_path, whole)

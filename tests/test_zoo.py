@@ -42,7 +42,7 @@ def test_unknown_names_and_broken_files(tmp_path):
         tfzoo.load("hf://nobody")
     broken = tmp_path / "broken.keras"
     broken.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="does not load"):
+    with pytest.raises(InputError, match="cannot be loaded"):
         tfzoo.load(broken)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tfzoo import _moved, layers, metrics, optim, registry
 from tfzoo.zoo import list_models, list_recipes, load, metadata
 
-if TYPE_CHECKING:  # for checkers and editors; a method needs no line here
+if TYPE_CHECKING:  # for type checkers and editors; a new method needs no line here
     from tfzoo import (  # noqa: F401
         aft,
         afv,

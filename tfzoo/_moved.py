@@ -1,4 +1,4 @@
-"""Modules under the names that they had in tfzoo 0.1: they answer, with a `DeprecationWarning`."""
+"""Keeps the module names of tfzoo 0.1 importable, with a `DeprecationWarning`."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ REMOVED_IN = "0.4"
 
 
 class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds the modules of `MOVED`; ahead of other finders, which would load a file twice."""
+    """Finds the modules of `MOVED`, before other finders, which would load a file twice."""
 
     def find_spec(
         self,
@@ -121,13 +121,13 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return importlib.util.spec_from_loader(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Puts the moved module itself in the place of `module`, as an import allows."""
+        """Replaces `module` by the moved module itself, as the import system allows."""
         name = module.__name__
         _warn(name)
         sys.modules[name] = importlib.import_module(MOVED[name])
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """What `python -m` runs: the module under its new name."""
+        """The code that `python -m` runs: the module under its new name."""
         _warn(fullname)
         text = f"import runpy; runpy.run_module({MOVED[fullname]!r}, run_name='__main__')"
         return compile(text, f"<{fullname}>", "exec")
@@ -138,13 +138,13 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 def _warn(name: str) -> None:
     warnings.warn(
-        f"{name} is now {MOVED[name]}; the old name goes with tfzoo {REMOVED_IN}",
+        f"{name} is now {MOVED[name]}; the old name goes away in tfzoo {REMOVED_IN}",
         DeprecationWarning,
-        stacklevel=3,  # the import, as Python leaves its own frames out
+        stacklevel=3,  # the importing line: Python leaves its own frames out
     )
 
 
 def answer_to_old_names() -> None:
-    """Makes `import tfzoo.study` and the like work."""
+    """Enables imports under old names, such as `import tfzoo.study`."""
     if not any(isinstance(finder, _MovedModules) for finder in sys.meta_path):
         sys.meta_path.insert(0, _MovedModules())

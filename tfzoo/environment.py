@@ -1,4 +1,4 @@
-"""What tfzoo runs on: the backends that a part works with, and the machine of a number."""
+"""What tfzoo runs on: supported backends, and the machine behind a measurement."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Limit(NamedTuple):
-    """The backends of Keras that something works on, and why no other."""
+    """The Keras backends that a part works on, and why it works on no others."""
 
     backends: tuple[str, ...]
     why: str
 
 
 LIMITS: dict[str, Limit] = {}
-"""What `only_on` limits, by module and name: the one table of who works on which backend."""
+"""The parts limited by `only_on`, by module and name: which part works on which backend."""
 
 
 def only_on(*backends: str, why: str, name: str = "") -> Callable[[F], F]:
-    """Limits a function or a method to some backends of Keras; `__init__` limits the class.
+    """Limits a function or method to some Keras backends; on `__init__` it limits the class.
 
     Args:
-        backends: of `tensorflow`, `jax` and `torch`, those that it works on.
+        backends: those of `tensorflow`, `jax` and `torch` that it works on.
         why: ends the message: "which ...".
-        name: what a message calls it; default: as the code does.
+        name: its name in messages; default: its name in the code.
 
     Raises:
-        InputError: when what it limits is called on another backend, before anything else.
+        InputError: the function is called on another backend; raised before anything else.
     """
 
     def limit(function: F) -> F:
@@ -62,7 +62,7 @@ def only_on(*backends: str, why: str, name: str = "") -> Callable[[F], F]:
 
 
 def _called(function: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    """`EnergyGAN.fit`, even where a base class has `fit`; `EnergyGAN` for its `__init__`."""
+    """`EnergyGAN.fit`, even if a base class defines `fit`; `EnergyGAN` for its `__init__`."""
     if "." not in function.__qualname__:
         return function.__name__
     owner, method = type(args[0]).__name__, function.__name__
@@ -81,11 +81,11 @@ PACKAGES = (
 )
 
 VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-"""Environment variables that change speed or rounding."""
+"""Environment variables that affect speed or rounding."""
 
 
 def environment(seed: int | None = None) -> dict[str, Any]:
-    """What a reader needs in order to repeat a run, as plain values for JSON."""
+    """What is needed to repeat a run, as plain values for JSON."""
     import tensorflow as tf
 
     return {
@@ -104,14 +104,14 @@ def environment(seed: int | None = None) -> dict[str, Any]:
 
 
 def columns(machine: dict[str, Any]) -> dict[str, Any]:
-    """The part of an `environment()` that every row of a CSV file of figures holds."""
+    """The part of an `environment()` that goes into every row of a results CSV."""
     versions = {name: machine["versions"].get(name, "") for name in ("tensorflow", "keras")}
     told = {name: machine[name] for name in ("date", "commit", "processor", "cores", "python")}
     return told | versions
 
 
 def versions_of(*packages: str) -> dict[str, str]:
-    """Versions of those that are installed."""
+    """Versions of the packages that are installed."""
     return {name: version for name in packages if (version := _version(name))}
 
 
@@ -123,7 +123,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with `+` when it has uncommitted changes; None outside one."""
+    """The checkout's commit, with `+` if it has uncommitted changes; None outside a checkout."""
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None
@@ -135,7 +135,8 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
-    """The model and its widest vectors: one name covers several, whose rounding differs."""
+    """Processor name and widest vector extension: one name covers several, which round
+    differently."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         told = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}

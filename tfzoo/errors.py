@@ -1,8 +1,8 @@
-"""The one error that means "what you gave is wrong"."""
+"""The error for invalid input."""
 
 
 class InputError(ValueError):
-    """A config, a file or an argument of the user's is wrong.
+    """A config, file or argument given by the user is invalid.
 
     The message is one line that names the key, the value and what is allowed. The command
     line prints it without a traceback and exits with status 2.
@@ -13,9 +13,9 @@ _REPORTS = ("Exception encountered when calling", "in user code:")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, without TensorFlow's words on its own operations.
+    """The first line of an error's message, without TensorFlow's text on its own operations.
 
-    Of an error that Keras or AutoGraph repeat within a report of where it happened, the error's.
+    For an error that Keras or AutoGraph embed in a report of its origin, the original message.
     """
     if error.__context__ is not None and str(error).startswith(_REPORTS):
         return first_line(error.__context__)

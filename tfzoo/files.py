@@ -20,19 +20,19 @@ from tfzoo.errors import InputError
 
 
 def expanded(path: str | Path) -> str:
-    """A user's path with `~`, `~name` and environment variables replaced by what they stand for.
+    """A user's path with `~`, `~name` and environment variables expanded.
 
-    A variable that is not set stays as it is written.
+    Unset variables are left as they are.
     """
     return os.path.expanduser(os.path.expandvars(path))
 
 
 @contextlib.contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """Gives a hidden name beside `path` for what is being made; what has it at the end is removed.
+    """Yields a hidden name beside `path` for temporary work; whatever has it at the end is removed.
 
-    A lock on `<name>.lock` says that its maker is alive, on whatever machine; what makers left
-    that were killed goes when the next one begins in the folder.
+    A lock on `<name>.lock` shows, across machines, that its owner is alive; leftovers of killed
+    owners are removed when the next one starts in the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
@@ -47,9 +47,9 @@ def aside(path: Path) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what makers of `aside` left in a folder that are no more."""
+    """Removes leftovers of dead users of `aside` from a folder."""
     for lock in folder.glob(f".*-{'[0-9a-f]' * 8}*.lock"):
-        with contextlib.suppress(OSError), locked(lock):  # held by one at work, or another user's
+        with contextlib.suppress(OSError), locked(lock):  # held, or another user's
             _remove(lock.with_name(lock.name.removesuffix(".lock")))
             _unlock(lock)
 
@@ -68,9 +68,9 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a path to write to; on success it takes the place of `path`, else it vanishes.
+    """Yields a path to write to; on success it replaces `path`, otherwise it is removed.
 
-    The temporary file lies in the same folder and keeps the suffix (Keras reads meaning from it).
+    The temporary file is in the same folder and keeps the suffix, which Keras interprets.
     """
     path = Path(expanded(path))
     with aside(path) as hidden:
@@ -88,7 +88,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as a CSV file, complete or not at all: a column for each key that occurs."""
+    """Writes rows as a CSV file, complete or not at all: with a column for each key that occurs."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with replacing(path) as hidden, hidden.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, columns, lineterminator="\n")
@@ -98,14 +98,14 @@ def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
-    """Holds a lock file against others; ends with the process, however it ends.
+    """Holds a lock file; the lock is released when the process ends, however it does.
 
     Args:
-        path: of the lock file; made where it is missing, and left there.
-        wait: for whoever holds it.
+        path: the lock file; created if missing, and not removed.
+        wait: whether to wait for the current holder.
 
     Raises:
-        BlockingIOError: someone holds it, and `wait` is False.
+        BlockingIOError: it is held by someone else, and `wait` is False.
         OSError: the file cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -124,15 +124,15 @@ def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
 def read_npz(
     path: str | Path, named: str, names: Collection[str] = ("*",)
 ) -> dict[str, np.ndarray]:
-    """Arrays of a user's `.npz` by name.
+    """Reads the arrays of a user's `.npz` by name.
 
     Args:
-        path: of the file.
-        named: what the message calls it, e.g. `data.path`.
-        names: patterns of those that are read; others may be anything.
+        path: the file.
+        named: what messages call it, e.g. `data.path`.
+        names: patterns of the arrays to read; others are ignored.
 
     Raises:
-        InputError: no such file, or anything but an `.npz` of plain arrays.
+        InputError: no such file, or not an `.npz` of plain arrays.
     """
     path = expanded(path)
     if not os.path.isfile(path):
@@ -142,10 +142,10 @@ def read_npz(
             wanted = [x for x in archive.files if any(fnmatchcase(x, n) for n in names)]
             arrays = {name: archive[name] for name in wanted}
         for name, value in arrays.items():
-            if not isinstance(value, np.ndarray):  # numpy gives the bytes of other members
-                raise ValueError(f"{name} is no array")
+            if not isinstance(value, np.ndarray):  # numpy returns the bytes of other members
+                raise ValueError(f"{name} is not an array")
         return arrays
-    except Exception as error:  # of zipfile, zlib, struct, tokenize, numpy: they share no base
+    except Exception as error:  # errors of zipfile, zlib, struct, tokenize and numpy share no base
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         first = "it holds pickled objects" if "allow_pickle" in first else first
         raise InputError(
@@ -156,7 +156,7 @@ def read_npz(
 def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes an `.npz` of plain arrays, complete or not at all.
 
-    Unlike `np.savez`, it takes arrays of any name, `file` and `allow_pickle` too.
+    Unlike `np.savez`, it accepts any name, including `file` and `allow_pickle`.
     """
     with replacing(path) as aside, zipfile.ZipFile(aside, "w") as archive:
         for name, value in arrays.items():
@@ -165,14 +165,14 @@ def write_npz(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def sync(path: str | Path) -> None:
-    """Flushes a file or folder to the disk, so that it outlives a power loss.
+    """Flushes a file or folder to disk, so that it survives a power loss.
 
-    On Windows, which opens no folder, files alone.
+    On Windows, which cannot open folders, only files.
     """
     windows = sys.platform == "win32"
     if windows and os.path.isdir(path):
         return
-    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)  # there it flushes no reader
+    handle = os.open(path, os.O_RDWR if windows else os.O_RDONLY)  # it cannot flush readers
     try:
         os.fsync(handle)
     finally:

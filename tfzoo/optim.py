@@ -1,4 +1,4 @@
-"""Optimizers and schedules that recipes share."""
+"""Optimizers and schedules shared by recipes."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from tfzoo.config import (
 from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
-# Keras hands over a bare name, or on TensorFlow "layer/kernel:0"
+# Keras passes a bare name, or on TensorFlow "layer/kernel:0"
 KERNELS_ONLY = (r"^(?!(.*/)?kernel(:\d+)?$)",)
-"""Excludes from weight decay whatever is no linear kernel: biases, norms, embeddings, positions."""
+"""Excludes everything but linear kernels from weight decay: biases, norms, embeddings,
+positions."""
 
 
 @serializable("optim")
 class AdamW(keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` that remembers, in saved files too, what it does not decay.
+    """`keras.optimizers.AdamW` whose exclusions from weight decay survive saving.
 
     Args:
         learning_rate: a number or a schedule.
-        weight_decay: decoupled decay, times the learning rate, each step.
-        exclude: regular expressions; a variable whose path one of them finds is not decayed.
+        weight_decay: decoupled decay per step, multiplied by the learning rate.
+        exclude: regular expressions; variables whose path matches one are not decayed.
         **keywords: those of `keras.optimizers.AdamW`.
     """
 
@@ -53,12 +54,13 @@ class AdamW(keras.optimizers.AdamW):
 
 @serializable("optim")
 class MomentumSGD(keras.optimizers.SGD):
-    """SGD with momentum and L2 decay inside the gradient, as PyTorch has it.
+    """SGD with momentum and L2 decay inside the gradient, as in PyTorch.
 
     The buffer is b = momentum b + (g + weight_decay w) and the step -learning_rate b (or, with
-    Nesterov's, -learning_rate (g + weight_decay w + momentum b)). Keras's own `weight_decay` is
-    decoupled: the momentum does not accumulate it, so that the same number decays ten times less
-    at momentum 0.9. All trainable variables decay, biases and norms too.
+    Nesterov momentum, -learning_rate (g + weight_decay w + momentum b)). Keras's own `weight_decay`
+    is
+    decoupled: the momentum does not accumulate it, so the same value decays ten times less at
+        momentum 0.9. All trainable variables decay, including biases and norms.
 
     Args:
         learning_rate: a number or a schedule.
@@ -81,21 +83,21 @@ class MomentumSGD(keras.optimizers.SGD):
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
-        """One variable's step."""
+        """Updates one variable."""
         decay = keras.ops.cast(self.coupled_decay, variable.dtype)
         super().update_step(gradient + decay * variable, variable, learning_rate)
 
 
 @dataclass(frozen=True)
 class StepsConfig(Config):
-    """The config's group `optimizer`: momentum SGD whose learning rate falls in steps."""
+    """The config group `optimizer`: momentum SGD whose learning rate drops in steps."""
 
     builds = ("tfzoo.optim:MomentumSGD",)
 
     learning_rate: Positive = key(0.1, "the first")
-    drop_epochs: Rising = key([], "epochs after which it is multiplied by `drop_factor`")
+    drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
     drop_factor: Factor = key(0.1, "see there")
-    momentum: Fraction = key(0.9, "of the gradients")
+    momentum: Fraction = key(0.9, "momentum of the gradients")
     weight_decay: NonNegative = key(0.0, "coupled L2 decay of all weights")
 
 
@@ -104,7 +106,7 @@ def make_momentum_sgd(config: StepsConfig, steps_per_epoch: int) -> MomentumSGD:
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.drop_epochs:
         rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
-        # a boundary belongs to the steps before it
+        # a boundary belongs to the interval before it
         ends = [epoch * steps_per_epoch - 1 for epoch in config.drop_epochs]
         rate = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
     return MomentumSGD(rate, config.momentum, config.weight_decay)
@@ -112,22 +114,22 @@ def make_momentum_sgd(config: StepsConfig, steps_per_epoch: int) -> MomentumSGD:
 
 @dataclass(frozen=True)
 class OptimizerConfig(Config):
-    """The config's group `optimizer`: AdamW with linear warm-up and cosine decay."""
+    """The config group `optimizer`: AdamW with linear warm-up and cosine decay."""
 
     builds = ("tfzoo.optim:AdamW",)
 
     learning_rate: Annotated[float, Gt(0), Lt(10)] = key(
-        1e-3, "the greatest, reached after the warm-up"
+        1e-3, "peak rate, reached after the warm-up"
     )
-    weight_decay: NonNegative = key(0.0, "on linear kernels only")
+    weight_decay: NonNegative = key(0.0, "weight decay, on linear kernels only")
     warmup_steps: Natural = key(0, "linear from 0")
-    final: Share = key(0.0, "last learning rate as a share of the greatest")
+    final: Share = key(0.0, "final learning rate as a fraction of the peak")
     beta_2: Annotated[float, Gt(0), Lt(1)] = key(0.999, "of Adam")
-    clip_norm: Positive | None = key(None, "greatest global gradient norm; None for no clipping")
+    clip_norm: Positive | None = key(None, "maximum global gradient norm; null: no clipping")
 
 
 def make_adamw(config: OptimizerConfig, steps: int) -> AdamW:
-    """The optimizer of a config for a training of so many steps."""
+    """The optimizer of a config for a given number of training steps."""
     decay_steps = max(steps - config.warmup_steps, 1)
     if config.warmup_steps:
         schedule = keras.optimizers.schedules.CosineDecay(

@@ -1,4 +1,4 @@
-"""What a method provides so that the runner can train, evaluate and export it."""
+"""What a method must provide so that the runner can train, evaluate and export it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ D = TypeVar("D", bound="Datasets")
 
 
 class Recipe(Generic[C, D]):
-    """One task of a method: its functions, the config they read and the data they pass on.
+    """One task of a method: its functions, the config that they read and the data that they pass
+    on.
 
     Subclasses are registered by `@task("<method>.<task>")`; `configs/<method>/*.yaml` name the
     task in their key `task`.
@@ -31,20 +32,20 @@ class Recipe(Generic[C, D]):
     formats: ClassVar[tuple[str, ...]] = ()
     """Suffixes of the files that `save_answer` writes, e.g. `.obj`."""
     own_data: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The `data.name`s by which a user's own files at `data.path` are taken, each with the keys to
-    be set for them: sizes, and what only the user knows. README's table is made of it."""
+    """The values of `data.name` for a user's own files at `data.path`, each with the keys to
+    set for them: sizes, and what only the user knows. README's table is generated from it."""
 
     def one_device(self, config: C) -> str:
-        """Why a config must have `distribute=none`; empty where all values work."""
+        """Why a config must have `distribute=none`; empty if all values work."""
         return ""
 
     def data_info(self, config: C) -> Info:
-        """What the data say of themselves without being downloaded (for `--dry-run`).
+        """Properties of the data that are known without a download (for `--dry-run`).
 
-        What cannot be learnt so is guessed, and named in `guesses`.
+        Unknown ones are guessed, and named in `guesses`.
 
         Raises:
-            InputError: the user's file is missing or does not suffice.
+            InputError: the user's file is missing or insufficient.
         """
         raise NotImplementedError
 
@@ -52,7 +53,7 @@ class Recipe(Generic[C, D]):
         """Train, validation and test data.
 
         Raises:
-            InputError: the data are missing, broken, or do not suffice for the config.
+            InputError: the data are missing, corrupt, or insufficient for the config.
         """
         raise NotImplementedError
 
@@ -64,7 +65,7 @@ class Recipe(Generic[C, D]):
         """Trains `model`; by default one `fit` with the run's checkpoints, log and resume.
 
         Returns:
-            What only the training knows, e.g. the best of its evaluations: plain numbers.
+            What only the training knows, e.g. its best evaluation, as plain numbers.
         """
         run.fit(model, datasets)
         return {}
@@ -74,36 +75,36 @@ class Recipe(Generic[C, D]):
         raise NotImplementedError
 
     def signatures(self, model: keras.Model, info: Info | None = None) -> dict[str, Signature]:
-        """What the exported SavedModel answers; `serving_default` must be among them.
+        """The signatures of the exported SavedModel, including `serving_default`.
 
         Args:
-            model: trained.
-            info: of the data that it was trained on, for ranges of inputs and names of classes.
+            model: a trained model.
+            info: properties of its training data, for ranges of inputs and names of classes.
         """
         raise NotImplementedError
 
     def save_answer(self, model: keras.Model, arrays: Mapping[str, np.ndarray], path: str) -> None:
-        """Writes what the model answers in one of `formats`, where there are any.
+        """Writes the model's output in one of `formats`, if there are any.
 
         Args:
-            model: trained.
-            arrays: the user's, by name.
-            path: whose suffix is one of `formats`.
+            model: a trained model.
+            arrays: the user's arrays, by name.
+            path: output file with one of `formats` as suffix.
 
         Raises:
-            InputError: the arrays are not as needed.
+            InputError: the arrays are not suitable.
         """
         raise NotImplementedError
 
     def save_folder(self, model: keras.Model, folder: str, path: str) -> None:
-        """The same of a folder whose files belong together, e.g. photographs and their cameras.
+        """The same for a folder of files that belong together, e.g. photographs and their cameras.
 
         Args:
-            model: trained.
-            folder: the user's.
-            path: whose suffix is one of `formats`.
+            model: a trained model.
+            folder: the user's folder.
+            path: output file with one of `formats` as suffix.
 
         Raises:
-            InputError: the folder is not as needed.
+            InputError: the folder is not suitable.
         """
         raise NotImplementedError

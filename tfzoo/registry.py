@@ -1,4 +1,4 @@
-"""What tfzoo knows by name: Keras objects, tasks, studies and benches."""
+"""Registries by name: Keras objects, tasks, studies and benches."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def serializable(method: str) -> Callable[[Any], Any]:
         method: the method's package name, e.g. `"aft"`.
 
     Raises:
-        ValueError: another object holds the name.
+        ValueError: the name belongs to another object.
     """
 
     def register(target: Any) -> Any:
@@ -51,18 +51,17 @@ def serializable(method: str) -> Callable[[Any], Any]:
 
 
 def configurable(cls: Any) -> Any:
-    """Gives a class `get_config` and `from_config` by its constructor's arguments.
+    """Gives a class `get_config` and `from_config`, based on its constructor's arguments.
 
-    Those whose annotations say a range, e.g. `width: Count`, are held to it (`InputError`). All
-    stand in an object's `arguments` before its constructor begins, with defaults spelt out,
-    so that a saved file keeps its meaning when a default changes. Those that `**keywords` take
-    to tfzoo's base classes are among them; those that they take to Keras are Keras's matter.
-    What a constructor decides in place of an argument it writes there, e.g.
-    `self.arguments.head = head`.
+    Arguments annotated with a range, e.g. `width: Count`, are checked (`InputError`). All are in an
+        object's `arguments` before its constructor begins, with defaults spelt out, so that a saved
+        file keeps its meaning when a default changes. Those that `**keywords` pass to tfzoo's base
+        classes are included; those passed to Keras are left to Keras. A constructor that decides on
+        a different value writes it there, e.g. `self.arguments.head = head`.
 
-    `get_config` gives them as a file has them: lists, and Keras objects as their configs. What
-    the class or its base says in a `get_config` of its own goes before: Keras's name and dtype,
-    or a value as it stands now.
+    `get_config` returns them as stored in a file: lists, and Keras objects as their configs.
+        Entries of the class's or base's own `get_config` take precedence: Keras's name and dtype,
+        or a current value.
     """
     constructors, is_open = _constructors(cls)
     parameters = _defaults(constructors)
@@ -72,14 +71,14 @@ def configurable(cls: Any) -> Any:
     signature = inspect.signature(init)
     positions = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
 
-    @functools.cache  # not while tfzoo is imported: resolving annotations takes a while
+    @functools.cache  # not at import: resolving annotations takes a while
     def limits() -> dict[str, Any]:
         return {k: hint for one in reversed(constructors) for k, hint in ranges(one).items()}
 
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **keywords: Any) -> None:
-        state = vars(self)  # Keras tracks what is set as an attribute
-        if "arguments" not in state:  # else a subclass is being made, which has its own
+        state = vars(self)  # Keras tracks attributes
+        if "arguments" not in state:  # otherwise a subclass is being constructed, which has its own
             given = dict(zip(positions[1:], args, strict=False)) | keywords
             for name, hint in limits().items():
                 if name in given:
@@ -93,7 +92,7 @@ def configurable(cls: Any) -> Any:
         init(self, *args, **keywords)
 
     def get_config(self: Any) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Returns the constructor's arguments."""
         inherited = getattr(super(cls, self), "get_config", dict)
         said = own(self) if own else inherited()
         rest = {name: value for name, value in vars(self.arguments).items() if name not in said}
@@ -103,7 +102,7 @@ def configurable(cls: Any) -> Any:
     def from_config(
         kind: Any, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> Any:
-        """An object of the arguments that `get_config` gave."""
+        """Creates an object from the result of `get_config`."""
         with keras.saving.custom_object_scope(custom_objects or {}):
             config = {k: _revived(v) if k in parameters else v for k, v in config.items()}
             return getattr(super(cls, kind), "from_config", lambda config: kind(**config))(config)
@@ -114,7 +113,8 @@ def configurable(cls: Any) -> Any:
 
 
 def _constructors(cls: type) -> tuple[list[Callable[..., None]], bool]:
-    """The constructors that a call reaches by `**keywords`, and whether Keras's is one of them."""
+    """The constructors that a call reaches through `**keywords`, and whether Keras's is among
+    them."""
     constructors: list[Callable[..., None]] = []
     for owner in cls.__mro__:
         if owner is object or owner.__module__.startswith("keras."):
@@ -128,7 +128,7 @@ def _constructors(cls: type) -> tuple[list[Callable[..., None]], bool]:
 
 
 def _defaults(constructors: Sequence[Callable[..., None]]) -> dict[str, Any]:
-    """Parameters and their defaults, those of the class before those of its bases."""
+    """Parameters and their defaults; the class's take precedence over its bases'."""
     defaults: dict[str, Any] = {}
     for constructor in constructors:
         _, *parameters = inspect.signature(constructor).parameters.values()
@@ -139,7 +139,7 @@ def _defaults(constructors: Sequence[Callable[..., None]]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """An argument as a file has it: lists, no tuples; Keras objects as their configs."""
+    """An argument as stored in a file: lists instead of tuples, Keras objects as their configs."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (list, tuple)):
@@ -150,9 +150,9 @@ def _plain(value: Any) -> Any:
 
 
 def _revived(value: Any) -> Any:
-    """An argument of a file as the constructor takes it."""
+    """An argument from a file, as the constructor takes it."""
     if isinstance(value, dict) and {"class_name", "config"} <= set(value):
-        # a copy, for Keras changes what it deserializes
+        # a copy, since Keras modifies what it deserializes
         return keras.saving.deserialize_keras_object(deepcopy(value))
     return value
 
@@ -161,7 +161,7 @@ def task(name: str) -> Callable[[type], type]:
     """Registers a `Recipe` class as the task `name` that a recipe's YAML refers to.
 
     Raises:
-        ValueError: another class holds the name.
+        ValueError: the name belongs to another class.
     """
 
     def register(cls: type) -> type:
@@ -179,7 +179,7 @@ def tasks() -> list[str]:
 
 
 def methods() -> list[str]:
-    """The packages of tfzoo that have registered tasks, e.g. `aft`."""
+    """The packages of tfzoo with registered tasks, e.g. `aft`."""
     modules = (cls.__module__.split(".") for cls in _tasks.values())
     return sorted({words[1] for words in modules if words[0] == "tfzoo"})
 
@@ -188,7 +188,7 @@ def get_task(name: str) -> type:
     """The `Recipe` class of a task.
 
     Raises:
-        InputError: no such task.
+        InputError: there is no such task.
     """
     if name not in _tasks:
         raise InputError(f"task={name!r}: must be one of {', '.join(tasks())}")
@@ -201,8 +201,8 @@ def experiment(kind: str, name: str, target: str) -> None:
     Args:
         kind: `"study"`, `"bench"` or `"search"`.
         name: the method's name.
-        target: `"module:function"`, imported when it is called for; the function takes the
-            remaining command-line words.
+        target: `"module:function"`, imported on demand; the function takes the remaining
+            command-line words.
 
     Raises:
         ValueError: the name is taken.
@@ -222,7 +222,7 @@ def get_experiment(kind: str, name: str) -> Callable[[list[str]], int | None]:
     """The function of a study, bench or search.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none with that name.
     """
     if (kind, name) not in _experiments:
         raise InputError(f"{kind} {name!r}: must be one of {', '.join(experiments(kind))}")

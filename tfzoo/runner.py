@@ -1,4 +1,4 @@
-"""Runs a recipe: data -> model -> fit -> evaluate -> save -> export; resumes what was cut off."""
+"""Runs a recipe: data -> model -> fit -> evaluate -> save -> export; resumes interrupted runs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from tfzoo.training.run import Run
 
 @dataclass(frozen=True)
 class Resolved(Generic[C]):
-    """A recipe ready to run: its name, task and checked config.
+    """A recipe that is ready to run: its name, task and checked config.
 
     Attributes:
-        name: of the recipe, or of its file without the suffix.
-        recipe: of its task.
-        config: checked.
-        left_out: keys that hold for the recipe's own data and were left out for others.
-        info: of the data that the model was trained on, for a trained one that knows.
+        name: the recipe's name, or its file's without the suffix.
+        recipe: its task's `Recipe`.
+        config: the checked config.
+        left_out: keys specific to the recipe's own data that were dropped for other data.
+        info: properties of the training data, for a trained model that records them.
     """
 
     name: str
@@ -52,7 +52,7 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
     """Finds a recipe by name (`aft/digits`) or YAML path and checks its config.
 
     Raises:
-        InputError: no such recipe, or the config is wrong.
+        InputError: no such recipe, or an invalid config.
     """
     name_or_path = expanded(name_or_path)
     path = zoo.find_recipe(name_or_path)
@@ -62,11 +62,11 @@ def resolve(name_or_path: str, overrides: Sequence[str] = ()) -> Resolved:
 
 @only_on(
     "tensorflow",
-    why="whose checkpoints and exports are TensorFlow's; layers and losses work with Keras's fit",
+    why="whose checkpoints and exports use TensorFlow; layers and losses work with Keras's fit",
     name="recipes",
 )
 def _resolved(name: str, source: Any, own: Any, overrides: Sequence[str]) -> Resolved:
-    """A recipe's own values with overrides laid over them, checked."""
+    """A recipe's own values with overrides applied, checked."""
     values = configs.parse(own, overrides)
     task = configs.peek(values, "task")
     if not isinstance(task, str) or not task:
@@ -83,15 +83,15 @@ def _resolved(name: str, source: Any, own: Any, overrides: Sequence[str]) -> Res
 def open_trained(
     target: str, recipe: str | None = None, overrides: Sequence[str] = ()
 ) -> tuple[keras.Model, Resolved]:
-    """A trained model together with the recipe that made it.
+    """A trained model together with its recipe.
 
     Args:
         target: a run directory, the name of a package weight, or a `.keras` file.
-        recipe: name or YAML path of the recipe; needed for a `.keras` file that does not know.
-        overrides: laid over the recipe's config, e.g. another `data.path`.
+        recipe: name or YAML path of the recipe; needed for a `.keras` file that does not record it.
+        overrides: applied to the recipe's config, e.g. another `data.path`.
 
     Raises:
-        InputError: there is no such model, or its recipe is not known.
+        InputError: there is no such model, or its recipe is unknown.
     """
     target = expanded(target)
     about = zoo.metadata(target)
@@ -106,7 +106,7 @@ def open_trained(
     elif "config" in about:
         resolved = _resolved(name, target, configs.parse_yaml(about["config"]), overrides)
     else:
-        raise InputError(f"model {target!r}: give the recipe that made it by --recipe")
+        raise InputError(f"model {target!r}: its recipe is unknown, must be given by --recipe")
     info = Info.from_dict(about["info"]) if "info" in about else None
     return model, replace(resolved, name=name, info=info)
 
@@ -124,25 +124,25 @@ def run_recipe(
     export: bool = True,
     report: Callable[[str], None] = lambda line: print(line, file=sys.stderr),
 ) -> dict[str, float]:
-    """Trains, evaluates, saves and exports a recipe in a run directory; resumes if it must.
+    """Trains, evaluates, saves and exports a recipe in a run directory; resumes if necessary.
 
-    Leaves `config.yaml`, `environment.json`, `log.csv`, `tensorboard/`, `backup/`, `model.keras`,
+    Writes `config.yaml`, `environment.json`, `log.csv`, `tensorboard/`, `backup/`, `model.keras`,
     `export/<name>/<version>/` and, last, `metrics.json` there.
 
     Returns:
-        The test metrics, and what only the training knows.
+        The test metrics, and the values that only the training knows.
 
     Raises:
-        InputError: the directory holds a run of another config, another process is at work in it,
-            or the data are not as needed.
-        TrainingInterrupted: SIGINT or SIGTERM came; the same call goes on.
+        InputError: the directory holds a run with another config or is in use by another process,
+            or the data are not suitable.
+        TrainingInterrupted: on SIGINT or SIGTERM; the same call resumes.
         TrainingDiverged: the loss became NaN or infinite.
     """
     config, directory = resolved.config, Path(expanded(directory))
     finished = directory / "metrics.json"
     _claim(directory, config)
     if finished.is_file():
-        report(f"{directory}: finished already")
+        report(f"{directory}: already finished")
         return read_metrics(directory)
     for line in remarks(resolved):
         report(line)
@@ -155,20 +155,20 @@ def run_recipe(
 
 
 def remarks(resolved: Resolved) -> list[str]:
-    """What a user should know of a resolved recipe before it runs."""
+    """What a user should know about a resolved recipe before it runs."""
     lines = []
     if resolved.left_out:
         keys = ", ".join(resolved.left_out)
-        lines.append(f"{resolved.name}: {keys} hold for its own data and are left out for yours")
+        lines.append(f"{resolved.name}: {keys} apply to its own data and are ignored for yours")
     rare = getattr(resolved.config, "rare", None)
     if rare is not None and rare.classes:
         lines.append(
-            f"rare.classes={rare.classes}: so many classes keep {rare.examples} training examples "
+            f"rare.classes={rare.classes}: as many classes keep {rare.examples} training examples "
             "each; rare.classes=0 keeps all"
         )
     if rare is not None and rare.ratio > 1:
         lines.append(
-            f"rare.ratio={rare.ratio:g}: the training split is cut to a long tail; rare.ratio=1 "
+            f"rare.ratio={rare.ratio:g}: the training split becomes long-tailed; rare.ratio=1 "
             "keeps all"
         )
     return lines
@@ -176,9 +176,9 @@ def remarks(resolved: Resolved) -> list[str]:
 
 @contextlib.contextmanager
 def _disk_errors(directory: Path) -> Iterator[None]:
-    """Makes whatever a disk that takes no more raises one `OSError` that names the directory.
+    """Turns whatever a full disk raises into one `OSError` that names the directory.
 
-    TensorFlow's writers raise errors of their own, and Python's name no file once it is open.
+    TensorFlow's writers raise their own errors, and Python's do not name a file once it is open.
     """
     try:
         yield
@@ -198,7 +198,7 @@ def _alone(directory: Path) -> Iterator[None]:
             held.enter_context(locked(directory / ".lock"))
         except BlockingIOError:
             raise InputError(
-                f"run directory {str(directory)!r}: another process is at work in it"
+                f"run directory {str(directory)!r}: in use by another process"
             ) from None
         yield
 
@@ -207,7 +207,7 @@ def _train(resolved: Resolved, run: Run) -> tuple[keras.Model, Datasets, dict[st
     config, recipe = run.config, resolved.recipe
     with run.stop.watching():
         datasets = recipe.datasets(config)
-        # preparing data, which happens the first time only, draws random numbers too
+        # preparing data, which happens only the first time, also draws random numbers
         keras.utils.set_random_seed(config.seed)
         with run.scope():
             model = _build(resolved, datasets.info)
@@ -223,7 +223,7 @@ def _carry_out(resolved: Resolved, run: Run, export: bool) -> dict[str, float]:
     with replacing(directory / "model.keras") as aside:
         model.save(aside)
         zoo.write_metadata(aside, about(resolved, datasets.info))
-    if run.strategy:  # evaluate and export what a user will load, on one device
+    if run.strategy:  # evaluate and export the model that a user will load, on one device
         model = keras.models.load_model(directory / "model.keras")
     metrics = recipe.evaluate(model, datasets, config)
     if export:
@@ -236,7 +236,7 @@ def _carry_out(resolved: Resolved, run: Run, export: bool) -> dict[str, float]:
 
 
 def about(resolved: Resolved, info: Info) -> dict[str, Any]:
-    """What a trained model's file says of its origin: see `tfzoo.zoo.metadata`."""
+    """The origin recorded in a trained model's file; see `tfzoo.zoo.metadata`."""
     config = configs.to_yaml(resolved.config)
     return {"recipe": resolved.name, "config": config, "info": dataclasses.asdict(info)}
 
@@ -247,10 +247,10 @@ def write_export(
     """Writes a trained model as a SavedModel: see `tfzoo.serving.write`.
 
     Args:
-        model: trained.
-        resolved: its recipe; what `info` it has gives ranges of inputs and names of classes.
+        model: a trained model.
+        resolved: its recipe; its `info`, if any, gives ranges of inputs and names of classes.
         directory: the model's folder.
-        version: a free number; default: the next one.
+        version: an unused number; default: the next one.
     """
     from tfzoo import serving
 
@@ -272,13 +272,13 @@ def write_portable(
     """Writes a trained model for another runtime: see `tfzoo.serving.write_portable`.
 
     Args:
-        model: trained.
+        model: a trained model.
         resolved: its recipe.
         directory: a new folder.
         format: `litert` or `onnx`.
 
     Returns:
-        Reasons by name of the signatures that the format cannot express.
+        For each signature that the format cannot express, the reason, by name.
     """
     from tfzoo import serving
 
@@ -289,21 +289,21 @@ def write_portable(
 
 
 def read_metrics(directory: str | Path) -> dict[str, float]:
-    """The test metrics of a finished run, and what only its training knew."""
+    """The test metrics of a finished run, and the values that only its training knew."""
     result = json.loads((Path(directory) / "metrics.json").read_text(encoding="utf-8"))
-    return result["test"] | result.get("training", {})  # older runs have no such part
+    return result["test"] | result.get("training", {})  # older runs lack this part
 
 
 def evaluate(model: keras.Model, resolved: Resolved, target: str = "") -> dict[str, float]:
     """Metrics of a trained model on its recipe's test data.
 
     Args:
-        model: of `open_trained`.
-        resolved: likewise.
-        target: a run directory, which adds what only its training knew.
+        model: from `open_trained`.
+        resolved: from `open_trained`.
+        target: a run directory, which adds the values that only its training knew.
 
     Raises:
-        InputError: the data are not as needed.
+        InputError: the data are not suitable.
     """
     config = resolved.config
     metrics = resolved.recipe.evaluate(model, resolved.recipe.datasets(config), config)
@@ -321,10 +321,10 @@ def dry_run(resolved: Resolved) -> keras.Model:
 
 
 def _build(resolved: Resolved, info: Any) -> keras.Model:
-    """The model of a config.
+    """Builds the model of a config.
 
     Raises:
-        InputError: its sizes do not go together, or no memory holds them.
+        InputError: its sizes do not match, or exceed memory.
     """
     try:
         return resolved.recipe.build(resolved.config, info)
@@ -332,14 +332,14 @@ def _build(resolved: Resolved, info: Any) -> keras.Model:
         raise
     except (ValueError, OverflowError, MemoryError, tf.errors.ResourceExhaustedError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{resolved.name}: this config gives no model: {first}") from error
+        raise InputError(f"{resolved.name}: cannot build a model: {first}") from error
 
 
 def prepare(config: RunConfig) -> tf.distribute.Strategy | None:
-    """Sets strategy, seed, determinism and precision of this process, in that order.
+    """Sets the strategy, seed, determinism and precision of this process, in that order.
 
     Raises:
-        InputError: no such strategy here.
+        InputError: the strategy is not available.
     """
     keras.utils.clear_session()  # layer names count from 1, as in a fresh process
     strategy = make_strategy(config.distribute)
@@ -351,9 +351,9 @@ def prepare(config: RunConfig) -> tf.distribute.Strategy | None:
 
 
 def _claim(directory: Path, config: RunConfig) -> None:
-    """Refuses a directory that holds a run of another config.
+    """Refuses a directory that holds a run with another config.
 
-    A key that tfzoo got after the run began has its default there.
+    Keys added since the run began take their defaults.
     """
     path = directory / "config.yaml"
     if not path.is_file():
@@ -363,10 +363,10 @@ def _claim(directory: Path, config: RunConfig) -> None:
         lines = [configs.to_yaml(c).splitlines() for c in (theirs, config)]
         pairs = ((a.strip(), b.strip()) for a, b in zip(*lines, strict=False) if a != b)
         changed = "{} there, {} here".format(*next(pairs, ("fewer or more values",) * 2))
-    except InputError as error:  # a key that is no more, or an edited file
+    except InputError as error:  # a removed key, or an edited file
         theirs, changed = None, str(error)
     if theirs != config:
         raise InputError(
-            f"run directory {str(directory)!r}: holds a run of another config ({changed}); "
-            "choose another one"
+            f"run directory {str(directory)!r}: holds a run with another config ({changed}); "
+            "must be another directory"
         )

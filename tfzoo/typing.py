@@ -1,19 +1,19 @@
-"""Names for what the annotations of tfzoo cannot say by a class."""
+"""Type aliases for values without a common class."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Tensor: TypeAlias = Any
-"""A tensor of whichever Keras backend, eager or symbolic; a docstring gives its shape and dtype.
+"""A tensor of any Keras backend, eager or symbolic; docstrings give its shape and dtype.
 
-It is `Any` to a type checker, because no class covers what Keras hands about: a `tf.Tensor`, a
-`jax.Array` or a `torch.Tensor`, a tracer of one of them, and a `KerasTensor` while a functional
-model is built have no base in common. A `keras.Variable` or a NumPy array serves as one wherever
-`keras.ops` takes it.
+To a type checker it is `Any`, because the tensors that Keras passes around have no common base
+class: a `tf.Tensor`, a `jax.Array` or a `torch.Tensor`, a tracer of one of these, and a
+`KerasTensor` while a functional model is built. A `keras.Variable` or a NumPy array is accepted
+wherever `keras.ops` accepts it.
 """
 
 Shape: TypeAlias = Sequence[Any]
-"""A tensor's shape as Keras hands it to `build`: whole numbers, and None for an axis of any size.
+"""A tensor's shape as Keras passes it to `build`: integers, and None for an axis of any size.
 
-Which of its axes are numbers is for the layer to know, so that a type checker is not asked.
+Which axes are integers is up to the layer and not checked by a type checker.
 """

@@ -1,4 +1,4 @@
-"""Recipes and pretrained models by name; needs no Keras but to load one."""
+"""Recipes and pretrained models by name; Keras is needed only to load a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = _HERE / "weights"
 
 
 def recipes_folder() -> Path:
-    """Where the recipes lie: `tfzoo/configs` in an installed wheel, `configs` in a checkout."""
+    """Folder of the recipes: `tfzoo/configs` in an installed wheel, `configs` in a checkout."""
     inside = _HERE / "configs"
     return inside if inside.is_dir() else _HERE.parent / "configs"
 
@@ -38,7 +38,7 @@ def find_recipe(name_or_path: str) -> Path:
     """The YAML file of a recipe name, or the path itself.
 
     Raises:
-        InputError: neither; the message has near matches.
+        InputError: it is neither; the message lists near matches.
     """
     path = Path(expanded(name_or_path))
     if path.suffix in (".yaml", ".yml"):
@@ -66,18 +66,18 @@ def recipe_header(name: str) -> dict[str, str]:
 
 
 def index() -> dict[str, dict[str, Any]]:
-    """What is known of each package weight: file, sha256, recipe, metric, command, licence."""
+    """The index of the package weights: file, sha256, recipe, metric, command, licence."""
     path = WEIGHTS / "index.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def list_models() -> list[str]:
-    """Names of the pretrained models that `load` finds in the package."""
+    """Names of the pretrained models in the package, for `load`."""
     return sorted(name for name, entry in index().items() if (WEIGHTS / entry["file"]).is_file())
 
 
 def metadata(name_or_path: str | Path) -> dict[str, Any]:
-    """What a model's file says of its origin; empty if tfzoo's runner did not write it.
+    """The origin recorded in a model's file; empty if tfzoo's runner did not write it.
 
     Args:
         name_or_path: see `load`.
@@ -98,12 +98,12 @@ def metadata(name_or_path: str | Path) -> dict[str, Any]:
 
 
 def write_metadata(path: str | Path, about: dict[str, Any]) -> None:
-    """Writes what `metadata` returns into a `.keras` file, whose other parts stay as they are."""
+    """Writes the result of `metadata` into a `.keras` file, leaving its other parts unchanged."""
     rewrite(path, "metadata.json", {"tfzoo": about})
 
 
 def rewrite(path: str | Path, name: str, values: dict[str, Any]) -> None:
-    """Sets keys of a JSON part of a `.keras` file, whose other parts stay as they are."""
+    """Sets keys of a JSON part of a `.keras` file, leaving its other parts unchanged."""
     with (
         replacing(path) as aside,
         zipfile.ZipFile(path) as old,
@@ -127,17 +127,17 @@ def load(
             file or to a run directory that has `model.keras`, or
             `hf://owner/repository/path/to/model.keras` (needs `huggingface_hub` and a network).
         sha256: if given, the file's digest must equal it; package weights are always checked.
-        compile: whether to compile the model as it was for its training. Package weights keep
-            optimizer, loss and metrics, but not what the optimizer had summed up: `fit` begins with
-            a fresh one. `uwac/pointmass` has no Keras loss: its `fit` and `evaluate` refuse.
+        compile: whether to compile the model as for its training. Package weights keep optimizer,
+            loss and metrics, but not the optimizer's state: `fit` starts with a fresh one.
+            `uwac/pointmass` has no Keras loss: its `fit` and `evaluate` raise.
 
     Returns:
-        The model. What its `evaluate` and `tfzoo evaluate` both name is equal, but for losses:
-        Keras's is the one trained with, `tfzoo evaluate`'s that of the answers.
+        The model. Metrics named by both its `evaluate` and `tfzoo evaluate` are equal, except for
+        losses: Keras's is the training loss, `tfzoo evaluate`'s that of the predictions.
 
     Raises:
-        InputError: nothing is there (the message lists forms and near matches), or the digest
-            differs.
+        InputError: there is no such model (the message lists valid forms and near matches), or the
+            digest differs.
     """
     import keras
 
@@ -147,16 +147,16 @@ def load(
     if sha256 is not None and (actual := digest(path)) != sha256.lower():
         raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {actual}, must be {sha256}")
     try:
-        with warnings.catch_warnings():  # a package weight has no optimizer's variables on purpose
+        with warnings.catch_warnings():  # package weights lack them on purpose
             warnings.filterwarnings("ignore", ".*the saved optimizer has 0 variables", UserWarning)
             return keras.models.load_model(path, compile=compile, safe_mode=True)
-    except Exception as error:  # of zipfile, h5py, json, or any layer's constructor
+    except Exception as error:  # errors of zipfile, h5py, json, or any layer's constructor
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"model {name!r}: {str(path)!r} does not load: {first}") from error
+        raise InputError(f"model {name!r}: {str(path)!r} cannot be loaded: {first}") from error
 
 
 def _file_of(name: str) -> tuple[Path, str | None]:
-    """The `.keras` file of a name or path, and its digest where the package knows it."""
+    """The `.keras` file of a name or path, and its digest if it is a package weight."""
     if name.startswith("hf://"):
         return _download(name), None
     if name in index():

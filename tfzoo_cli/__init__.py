@@ -1,1 +1,1 @@
-"""The command `tfzoo`; nothing here loads TensorFlow before a command needs it."""
+"""The command `tfzoo`; TensorFlow is loaded only when a command needs it."""

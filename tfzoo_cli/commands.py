@@ -1,4 +1,4 @@
-"""What each word of the command line does, once tfzoo is loaded."""
+"""The commands of the command line, run once tfzoo is loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train(words: argparse.Namespace) -> None:
         model.summary()
         print(f"data: {json.dumps(dataclasses.asdict(info))}")
         if info.guesses:
-            print(f"guessed, since the data are not there: {', '.join(info.guesses)}")
+            print(f"guessed, since the data are not available: {', '.join(info.guesses)}")
         print(f"{model.count_params():,} parameters; nothing was trained")
         return
     directory = expanded(words.run_dir) if words.run_dir else runner.run_directory(resolved)

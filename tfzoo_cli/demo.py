@@ -1,4 +1,4 @@
-"""`tfzoo demo`: the whole way from real data to an answered request, on a small recipe."""
+"""`tfzoo demo`: the whole way from real data to a served request, with a small recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(output: Path) -> None:
     """Trains, evaluates, saves, exports, serves and queries `aft/digits`.
 
     Args:
-        output: folder for the run directory; a second demo there trains no more.
+        output: folder for the run directory; a second demo there does not train again.
     """
     import numpy as np
 
@@ -53,8 +53,8 @@ def main(output: Path) -> None:
             sure = float(np.max(answer["probabilities"]))
             print(f"6. {protocol}: this is a {digit} (probability {sure:.3f}; label {label})")
     print(f"done in {time.monotonic() - start:.0f} s; everything is in {output}")
-    print(f"serve it again: tfzoo serve {exported}")
-    print(f"what was run: {json.dumps(str(run / 'config.yaml'))}")
+    print(f"to serve it again: tfzoo serve {exported}")
+    print(f"config of the run: {json.dumps(str(run / 'config.yaml'))}")
 
 
 def _test_digits(resolved: Resolved) -> Iterator[tuple[np.ndarray, int]]:

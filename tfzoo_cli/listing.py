@@ -1,4 +1,4 @@
-"""`tfzoo list`: recipes and weights as files say them; loads no TensorFlow."""
+"""`tfzoo list`: recipes and weights, read from files without loading TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import textwrap
 from typing import Any
 
 _GAP, _FIGURE = 2, 22
-"""Columns between two cells, and what is kept for the figure on a narrow terminal."""
+"""Columns between cells, and columns reserved for the figure on a narrow terminal."""
 _SHORT = {" to ": "-", "about ": "~", "minutes": "min", "minute": "min", "a min": "1 min"}
 
 
 def show(what: str, long: bool) -> None:
-    """Prints a line for each recipe, or an entry for each recipe of a method or each weight.
+    """Prints a line per recipe, or an entry per recipe of a method or per weight.
 
     Args:
         what: `recipes`, `models` or a method.
-        long: entries in the place of lines.
+        long: print entries instead of lines.
 
     Raises:
         InputError: `what` is something else.
@@ -45,7 +45,7 @@ def _about_recipe(name: str) -> dict[str, str]:
 
     from tfzoo import zoo
 
-    # OmegaConf's containers would take most of the time of a list
+    # OmegaConf's containers would take most of the time
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = zoo.find_recipe(name).read_text(encoding="utf-8")
     header, values = zoo.recipe_header(name), yaml.load(text, Loader=loader)
@@ -71,7 +71,7 @@ def _about_model(name: str) -> dict[str, str]:
 
 
 def _summary(about: dict[str, str]) -> tuple[str, str, str]:
-    """Data, time and headline figure, without what is said by the way."""
+    """Data, time and headline figure, without remarks."""
     data = about["task"].split(" on ")[1]
     time = re.split(r",|;| beside| on a| for", about["hardware"].split("; time: ")[1])[0]
     for long, short in _SHORT.items():
@@ -81,7 +81,7 @@ def _summary(about: dict[str, str]) -> tuple[str, str, str]:
 
 
 def _print_lines(rows: dict[str, tuple[str, str, str]]) -> None:
-    """Aligned cells, cut at the terminal's right border; whole where the output is no terminal."""
+    """Aligned cells, cut at the terminal's right edge; uncut if the output is not a terminal."""
     columns = shutil.get_terminal_size(fallback=(10_000, 24)).columns
     names, data, times = (
         max(map(len, c)) for c in (rows, *list(zip(*rows.values(), strict=True))[:2])

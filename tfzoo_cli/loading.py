@@ -1,7 +1,7 @@
-"""How the command line comes by tfzoo: a few light modules at once, all of it when it must.
+"""Loads tfzoo for the command line: a few light modules at first, all of it when needed.
 
 `import tfzoo` registers every Keras object and so loads TensorFlow, which takes seconds and, before
-any setting is read, writes lines to standard error that are no errors.
+any setting is read, writes lines to standard error that are not errors.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from collections.abc import Iterator
 
 _NOISE = re.compile(
     rb"All log messages before absl::InitializeLog"
-    rb"|^I\d{4} [\d:. ]+\S+\.(cc|h):\d+\]"  # information
-    rb"|^\d{4}-\d\d-\d\d [\d:. ]+I "  # the same, in TensorFlow's older form
+    rb"|^I\d{4} [\d:. ]+\S+\.(cc|h):\d+\]"  # informational
+    rb"|^\d{4}-\d\d-\d\d [\d:. ]+I "  # the same in TensorFlow's older form
     rb"|^To enable the following instructions: "  # cpu_feature_guard's second line
     rb"|cuInit: .*UNKNOWN ERROR \(303\)"  # no driver is installed
     rb"|Unable to register cu\w+ factory"
     rb"|computation placer already registered"
 )
-"""What TensorFlow writes when it starts, on a machine with or without a GPU."""
+"""TensorFlow's start-up messages, on machines with and without a GPU."""
 
 
 @contextlib.contextmanager
 def light_modules() -> Iterator[None]:
-    """Lets `tfzoo.zoo` and what it imports be used without `tfzoo/__init__.py`, in the block.
+    """Makes `tfzoo.zoo` and its imports available without `tfzoo/__init__.py` inside the block.
 
     After it tfzoo is as if it had never been imported.
     """
@@ -35,8 +35,8 @@ def light_modules() -> Iterator[None]:
         yield
         return
     spec = importlib.util.find_spec("tfzoo")
-    assert spec is not None  # they are installed together
-    sys.modules["tfzoo"] = importlib.util.module_from_spec(spec)  # its path, and nothing run
+    assert spec is not None  # the packages are installed together
+    sys.modules["tfzoo"] = importlib.util.module_from_spec(spec)  # with a path but no code run
     try:
         yield
     finally:
@@ -45,10 +45,10 @@ def light_modules() -> Iterator[None]:
 
 
 def load_tfzoo(verbose: bool = False) -> None:
-    """Imports tfzoo and lets TensorFlow look for its devices.
+    """Imports tfzoo and lets TensorFlow detect its devices.
 
     Args:
-        verbose: lets all lines of TensorFlow through, those of its start too.
+        verbose: whether to show all of TensorFlow's messages, including those at start-up.
     """
     if "tfzoo" in sys.modules:
         return
@@ -68,9 +68,9 @@ def load_tfzoo(verbose: bool = False) -> None:
 
 @contextlib.contextmanager
 def _without_noise() -> Iterator[None]:
-    """Drops `_NOISE` from file descriptor 2; every other line appears as it comes.
+    """Drops `_NOISE` from file descriptor 2; other lines pass at once.
 
-    The lines go through a process of their own, so that the last words of a crash appear too.
+    A separate process filters the lines, so that the last lines before a crash appear, too.
     """
     try:
         kept = os.dup(2)
@@ -101,9 +101,9 @@ def _without_noise() -> Iterator[None]:
 
 
 def _filter(read: int, write: int) -> None:
-    """Copies lines until the pipe ends, and exits; nothing else of this process goes on."""
+    """Copies lines until the pipe ends, then exits; the process does nothing else."""
     try:
-        os.dup2(write, 2)  # the pipe ends when no one else holds its other side
+        os.dup2(write, 2)  # the pipe ends when no other process holds its write end
         with os.fdopen(read, "rb") as lines:
             for line in lines:
                 if not _NOISE.search(line):

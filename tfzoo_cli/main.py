@@ -1,4 +1,4 @@
-"""The command `tfzoo`: its words, its exit status, its output."""
+"""The command `tfzoo`: its arguments, exit status and output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATUS = {
     "tfzoo.serving.errors:ExportError": 1,
     "tfzoo.training.callbacks:TrainingDiverged": 1,
 }
-"""By name, as these classes cannot be imported before TensorFlow is."""
+"""Names of classes that cannot be imported before TensorFlow."""
 _INTERRUPTED = "tfzoo.training.callbacks:TrainingInterrupted"
 _ASCII = {"±": "+-", "…": "...", "×": "x", "−": "-", "–": "-", "→": "->", "π": "pi", "α": "alpha"}
 
@@ -27,13 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        0; 2 for a wrong input, with one line that says what; 1 for a run that failed;
-        128 + signal number for an interrupted one.
+        0; 2 for invalid input, with one line that explains it; 1 for a failed run; 128 + signal
+        number for an interrupted one.
     """
     _spell_in_ascii_where_needed()
     parser = _parser()
     words, rest = parser.parse_known_args(argv)
-    # argparse ends a list of words at the first option: `tfzoo train NAME --dry-run epochs=3`
+    # argparse ends a list of arguments at the first option: `tfzoo train NAME --dry-run epochs=3`
     if rest and hasattr(words, "overrides") and all("=" in w and w[0] != "-" for w in rest):
         words.overrides += rest
     elif rest and hasattr(words, "input") and not any(w.startswith("-") for w in rest):
@@ -69,7 +69,7 @@ def _fail(error: Exception | str, code: int) -> int:
 
 
 def _spell_in_ascii_where_needed() -> None:
-    """Lets output whose encoding lacks `±` and the like say `+-`."""
+    """Writes `±` and the like as `+-` if the output's encoding lacks them."""
 
     def spell(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeEncodeError):
@@ -101,7 +101,7 @@ def _list(words: argparse.Namespace) -> None:
 
 
 class _Version(argparse.Action):
-    """Prints the version when it is asked for, not before."""
+    """Looks the version up only when it is requested."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **keywords: Any):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **keywords)
@@ -117,9 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tfzoo", description="Ten published methods in TensorFlow and Keras 3."
     )
-    parser.add_argument("--version", action=_Version, help="prints the version, ends")
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
     parser.add_argument(
-        "--verbose", action="store_true", help="shows all that TensorFlow logs; before COMMAND"
+        "--verbose", action="store_true", help="show all TensorFlow messages; goes before COMMAND"
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -128,71 +128,71 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run or _command(name))
         return command
 
-    command = add("list", "lists recipes, or pretrained models", _list)
-    command.add_argument("what", nargs="?", default="recipes", help="models, or a method")
-    command.add_argument("--long", action="store_true", help="all that is known of each")
+    command = add("list", "list recipes or pretrained models", _list)
+    command.add_argument("what", nargs="?", default="recipes", help="`models` or a method")
+    command.add_argument("--long", action="store_true", help="print all details")
 
-    command = add("train", "runs a recipe; the same command resumes it")
+    command = add("train", "run a recipe; the same command resumes it")
     command.add_argument("recipe", help="a name of `tfzoo list`, or a YAML file")
     command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. epochs=3")
     command.add_argument("--run-dir", help="default: runs/<recipe>-<hash of the config>")
-    command.add_argument("--print-config", action="store_true", help="prints the config, ends")
-    command.add_argument("--dry-run", action="store_true", help="builds the model, ends")
-    command.add_argument("--no-export", action="store_true", help="writes no SavedModel")
+    command.add_argument("--print-config", action="store_true", help="print the config and exit")
+    command.add_argument("--dry-run", action="store_true", help="build the model and exit")
+    command.add_argument("--no-export", action="store_true", help="do not write a SavedModel")
 
     target = "a run directory, a name of `tfzoo list models`, or a .keras file"
-    command = add("evaluate", "prints a trained model's test metrics")
+    command = add("evaluate", "print a trained model's test metrics")
     command.add_argument("model", help=target)
     command.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.path=F")
-    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+    command.add_argument("--recipe", help="the recipe of a bare .keras file")
 
-    command = add("export", "writes a SavedModel for TensorFlow Serving, or a LiteRT or ONNX file")
+    command = add("export", "write a SavedModel for TensorFlow Serving, or LiteRT or ONNX files")
     command.add_argument("model", help=target)
-    command.add_argument("--output", required=True, help="model folder; gets a new version in it")
+    command.add_argument("--output", required=True, help="model folder; gets a new version")
     command.add_argument(
         "--format",
         choices=("savedmodel", "litert", "onnx"),
         default="savedmodel",
-        help="litert, onnx: a new folder with a file for each signature that can be converted",
+        help="litert, onnx: a new folder with one file per signature that can be converted",
     )
-    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
-    command.add_argument("--version", type=int, help="default: the next free number")
+    command.add_argument("--recipe", help="the recipe of a bare .keras file")
+    command.add_argument("--version", type=int, help="default: the next unused number")
 
-    serve.add_flags(add("serve", "serves exported models over REST and gRPC"))
+    serve.add_flags(add("serve", "serve exported models over REST and gRPC"))
 
-    command = add("predict", "asks a trained model or a served one")
+    command = add("predict", "run a trained or served model on files")
     command.add_argument(
         "model", help=f"{target}, or http://HOST:PORT/v1/models/NAME[/versions/NUMBER]"
     )
     command.add_argument(
         "input",
         nargs="+",
-        help="files, folders of them, or patterns: images, videos, texts, .npy, .npz or .json by "
+        help="files, folders or patterns: images, videos, texts, .npy, or .npz or .json by "
         "input name; for --output MESH an .npz of images and cameras, or a folder of photographs "
         "with cameras of COLMAP, NeRF or OpenCV",
     )
-    command.add_argument("--signature", help="default: the one that takes the input")
-    command.add_argument("--batch-size", type=int, default=32, help="rows of a call; default 32")
-    command.add_argument("--recipe", help="the recipe that made a bare .keras file")
+    command.add_argument("--signature", help="default: the signature that takes the input")
+    command.add_argument("--batch-size", type=int, default=32, help="rows per call; default 32")
+    command.add_argument("--recipe", help="the recipe of a bare .keras file")
     command.add_argument(
         "--output",
-        help=".npz, .csv (one row an input) or .json; of recon3d a mesh too: .glb, .obj, .ply, "
-        ".stl, .off; default: prints JSON",
+        help=".npz, .csv (one row per input) or .json; for recon3d also a mesh: .glb, .obj, .ply, "
+        ".stl, .off; default: print JSON",
     )
 
     texts = {
-        "study": "the paper's claim as an experiment",
-        "bench": "time and memory",
-        "search": "settings that a method's theory gives, without training",
+        "study": "test the paper's claim in an experiment",
+        "bench": "measure time and memory",
+        "search": "compute settings from a method's theory, without training",
     }
     for kind, text in texts.items():
         command = add(kind, text, _command("experiment"))
         command.set_defaults(kind=kind)
         command.add_argument("name", help="a method, e.g. aft")
-        command.add_argument("rest", nargs=argparse.REMAINDER, help=f"`tfzoo {kind} NAME -h`")
+        command.add_argument("rest", nargs=argparse.REMAINDER, help=f"see `tfzoo {kind} NAME -h`")
 
-    command = add("demo", "trains, exports, serves and queries a small model")
-    command.add_argument("--output", default="tfzoo-demo", help="where everything is put")
+    command = add("demo", "train, export, serve and query a small model")
+    command.add_argument("--output", default="tfzoo-demo", help="folder for all files")
     return parser
 
 

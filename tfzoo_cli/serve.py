@@ -1,4 +1,4 @@
-"""`tfzoo serve`: flags named as `tensorflow_model_server` names them, and the server's life."""
+"""`tfzoo serve`: flags named as in `tensorflow_model_server`, and running the server."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ def _switch(text: str) -> bool:
 
 
 FLAGS: dict[str, tuple[Any, str]] = {
-    "file_system_poll_wait_seconds": (float, "between looks at the folders; 0 once; default 1"),
-    "model_config_file_poll_wait_seconds": (float, "between looks at that file; default 0: once"),
-    "max_num_load_retries": (int, "at a version that does not load; default 5"),
-    "load_retry_interval_micros": (int, "before the first; it doubles; default 2000000"),
+    "file_system_poll_wait_seconds": (float, "between polls of the folders; 0: once; default 1"),
+    "model_config_file_poll_wait_seconds": (float, "between polls of that file; default 0: once"),
+    "max_num_load_retries": (int, "for a version that fails to load; default 5"),
+    "load_retry_interval_micros": (int, "before the first retry, then doubled; default 2000000"),
     "allow_version_labels_for_unavailable_models": (_switch, "default false"),
-    "enable_model_warmup": (_switch, "before a version is available; default true"),
-    "enable_batching": (_switch, "joins requests of concurrent clients; default false"),
+    "enable_model_warmup": (_switch, "run before a version is available; default true"),
+    "enable_batching": (_switch, "batch requests of concurrent clients; default false"),
     "batching_parameters_file": (str, "BatchingParameters in text form"),
     "monitoring_config_file": (str, "MonitoringConfig in text form: metrics for Prometheus"),
     "ssl_config_file": (str, "SSLConfig in text form: TLS for gRPC"),
-    "enable_serialization_as_tensor_content": (_switch, "no typed fields; default false"),
+    "enable_serialization_as_tensor_content": (_switch, "instead of typed fields; default false"),
     "rest_api_enable_cors_support": (_switch, "default false"),
-    "rest_api_timeout_in_ms": (int, "of a REST call; default 30000; 0: none"),
-    "max_bytes": (int, "of a request; default 67108864"),
-    "max_rows": (int, "of a request; default 16384"),
+    "rest_api_timeout_in_ms": (int, "time limit of a REST call; default 30000; 0: none"),
+    "max_bytes": (int, "per request; default 67108864"),
+    "max_rows": (int, "per request; default 16384"),
     "max_elements": (int, "numbers and lists in a JSON body; default 4194304"),
-    "max_calls": (int, "answered at once, others are refused; default 64"),
-    "max_connections": (int, "open over HTTP; default 1000"),
+    "max_calls": (int, "concurrent calls, others are refused; default 64"),
+    "max_connections": (int, "open HTTP connections; default 1000"),
     "request_seconds": (float, "from a request's first byte to its last; default 60"),
 }
-"""Fields of `tfzoo.serving.ServerOptions`: type and help. Those that are not given are its own."""
+"""Fields of `tfzoo.serving.ServerOptions`: type and help. Omitted flags keep its defaults."""
 
 
 def add_flags(command: argparse.ArgumentParser) -> None:
-    """Gives `tfzoo serve` its arguments."""
+    """Adds the arguments of `tfzoo serve`."""
     command.add_argument(
-        "directory", nargs="?", help="a model folder with versions, or a folder of such"
+        "directory", nargs="?", help="a model folder with versions, or a folder of such folders"
     )
     command.add_argument("--host", default="127.0.0.1", help="default: loopback only")
     command.add_argument(
-        "--rest_api_port", "--rest-port", type=int, default=8501, help="default 8501; 0: a free one"
+        "--rest_api_port", "--rest-port", type=int, default=8501, help="default 8501; 0: any free"
     )
     command.add_argument(
-        "--port", "--grpc-port", type=int, default=8500, help="gRPC; default 8500; 0: a free one"
+        "--port", "--grpc-port", type=int, default=8500, help="gRPC; default 8500; 0: any free"
     )
     command.add_argument("--model_name", "--model-name", help="default: the folder's name")
-    command.add_argument("--model_base_path", help="the directory, as TensorFlow Serving names it")
+    command.add_argument("--model_base_path", help="TensorFlow Serving's name for the directory")
     command.add_argument(
         "--model_config_file", help="ModelServerConfig in text form, instead of a directory"
     )

@@ -1,7 +1,7 @@
-"""Prints the lowest versions that tfzoo declares as constraints for pip, for `make floors`.
+"""Prints the lowest versions that tfzoo declares, as pip constraints for `make floors`.
 
-Called as `python tools/floors.py`, in an environment that has tfzoo and packaging. The floors are
-read from tfzoo's metadata, so `setup.py` alone states them.
+Run `python tools/floors.py` in an environment with tfzoo and packaging. The floors are read from
+tfzoo's metadata, so they are stated only in `setup.py`.
 """
 
 from importlib import metadata

@@ -1,8 +1,8 @@
-"""Rewrites the headlines of README and the cards from the CSVs: `python tools/headlines.py`.
+"""Updates the headlines of README and the cards from the CSVs: `python tools/headlines.py`.
 
-A headline stands between `<!-- headline METHOD -->` and `<!-- end -->`; each study declares its
-own, as `HEADLINE`. A test does the same and finds nothing to change, so text and number cannot
-part.
+A headline is placed between `<!-- headline METHOD -->` and `<!-- end -->`; each study declares its
+own as `HEADLINE`. A test does the same and checks that nothing changes, so that text and numbers
+cannot diverge.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def headlines() -> dict[str, Headline]:
-    """Those that the studies declare, by method."""
+    """The headlines that the studies declare, by method."""
     mains = {name: registry.get_experiment("study", name) for name in registry.experiments("study")}
     return {name: sys.modules[main.__module__].HEADLINE for name, main in mains.items()}
 
 
 def filled(text: str, known: Mapping[str, Headline], root: Path = ROOT) -> str:
-    """A Markdown text with its headlines as the CSVs below `root` say.
+    """A Markdown text with its headlines updated from the CSVs below `root`.
 
     Raises:
         InputError: the text has a headline of another method, or the CSV is missing.
@@ -43,12 +43,12 @@ def filled(text: str, known: Mapping[str, Headline], root: Path = ROOT) -> str:
 
 
 def texts(root: Path = ROOT) -> list[Path]:
-    """README and the cards."""
+    """The paths of README and the cards."""
     return [root / "README.md", *sorted((root / "tfzoo").glob("*/README.md"))]
 
 
 def main() -> None:
-    """Rewrites all of them."""
+    """Updates all of them."""
     known = headlines()
     for path in texts():
         text = path.read_text(encoding="utf-8")

@@ -1,13 +1,13 @@
-"""Makes data in the manner of D4RL's of gymnasium's v5 tasks, for `tfzoo_mujoco/...`:
+"""Generates D4RL-like data of gymnasium's v5 tasks, for `tfzoo_mujoco/...`:
 
     python tools/mujoco_sets.py hopper random FOLDER
     python tools/mujoco_sets.py hopper medium medium_replay expert FOLDER --steps 100000 160000
 
-`random` takes uniform actions and needs gymnasium alone. `medium` and `expert` are drawn from a
-soft actor-critic (256-256, batch 256, a gradient step an environment step, defaults else) after the
-first and the second number of steps, `medium_replay` is its replay buffer at the first: they need
-`pip install 'sbx-rl>=0.18'` (Stable-Baselines3's, in JAX), which is no dependency of tfzoo. A file
-has D4RL's keys without next_observations; its cut end is marked as a timeout.
+`random` takes uniform actions and needs only gymnasium. `medium` and `expert` are drawn from a soft
+actor-critic (256-256, batch 256, one gradient step per environment step, otherwise defaults) after
+the first and the second number of steps; `medium_replay` is its replay buffer at the first. They
+need `pip install 'sbx-rl>=0.18'` (Stable-Baselines3 in JAX), which is not a dependency of tfzoo. A
+file has D4RL's keys without next_observations; a truncated end is marked as a timeout.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = ("random", "medium", "medium_replay", "expert")
 def rollout(
     environment: gymnasium.Env, act: Callable[[np.ndarray], np.ndarray], count: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """`count` steps of whole episodes, the last perhaps cut: arrays under D4RL's keys."""
+    """`count` steps of episodes, the last one possibly truncated: arrays under D4RL's keys."""
     rows: dict[str, list[Any]] = {key: [] for key in ("observations", "actions", "rewards")}
     ends: dict[str, list[bool]] = {"terminals": [], "timeouts": []}
     observation, _ = environment.reset(seed=seed)
@@ -57,7 +57,7 @@ def random_set(task: str, count: int, seed: int) -> dict[str, np.ndarray]:
 def learnt_sets(
     task: str, kinds: list[str], steps: tuple[int, int], count: int, seed: int
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Sets of one soft actor-critic's policies and of its replay buffer."""
+    """Data from one soft actor-critic's policies and its replay buffer."""
     try:
         from sbx import SAC
     except ImportError:
@@ -100,13 +100,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("task", choices=sorted(TASKS))
     parser.add_argument("kinds", nargs="+", metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=100_000, help="transitions of a set")
+    parser.add_argument("--count", type=int, default=100_000, help="transitions per data set")
     parser.add_argument("--steps", type=int, nargs=2, default=(100_000, 160_000))
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args(argv)
     unknown = sorted(set(words.kinds) - set(KINDS))
     if unknown or words.count < 1 or not 0 < words.steps[0] <= words.steps[1]:
-        parser.error(f"kinds must be of {', '.join(KINDS)}; --count at least 1, --steps rising")
+        parser.error(f"kinds must be of {', '.join(KINDS)}; --count at least 1, --steps increasing")
     sets = {}
     if "random" in words.kinds:
         sets["random"] = random_set(words.task, words.count, words.seed)

@@ -1,12 +1,12 @@
-"""Own images through the recipes that README offers for them, as a newcomer would train them.
+"""Trains on a user's own images with the recipes that README offers for them, as a newcomer would.
 
-`python tools/newcomer.py` enlarges scikit-learn's digits to 28x28 pixels of 8 bits, writes them as
-an arrays file and as class folders, and trains every classification recipe of README's table whose
-own data are the 8x8 digits on either, with its defaults and no key but `data.name` and `data.path`.
+`python tools/newcomer.py` enlarges scikit-learn's digits to 28x28 8-bit images, writes them as an
+arrays file and as class folders, and trains on both every classification recipe of README's table
+whose own data are the 8x8 digits, with its defaults and no keys but `data.name` and `data.path`.
 Each must reach logistic regression's test accuracy minus 0.05 on the same splits.
 
-Leaves `results.csv`, `table.md` and `study.json` below `studies/newcomer`; the same command goes on
-where it was stopped. Ends with status 1 if a recipe missed the line or failed.
+Writes `results.csv`, `table.md` and `study.json` below `studies/newcomer`; the same command resumes
+where it was stopped. Exits with status 1 if a recipe fell short or failed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ BASELINE = "logistic regression"
 
 
 def offered() -> list[str]:
-    """Classification recipes for images that are small enough for two cores: the digits'."""
+    """Classification recipes for images that are small enough for two cores: those for the
+    digits."""
     return [
         name
         for name, task in recipes().items()
@@ -48,7 +49,7 @@ def write_files(root: Path) -> dict[str, Path]:
     from sklearn.datasets import load_digits
 
     paths = {"arrays": root / "mine.npz", "folder": root / "folder"}
-    if paths["arrays"].is_file():  # written last
+    if paths["arrays"].is_file():  # the last file written
         return paths
     digits = load_digits()
     pixels = (digits.images * (255 / 16)).round().astype("uint8")
@@ -65,7 +66,7 @@ def write_files(root: Path) -> dict[str, Path]:
 
 
 def baseline(name: str, path: Path) -> float:
-    """Test accuracy of logistic regression on the splits that the recipes are given."""
+    """Test accuracy of logistic regression on the recipes' splits."""
     from sklearn.linear_model import LogisticRegression
 
     builder = data.builder(data.DataConfig(name=name, path=str(path)))
@@ -78,7 +79,7 @@ def baseline(name: str, path: Path) -> float:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Trains all and reports; the status for the shell."""
+    """Trains all recipes and reports; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tools/newcomer.py")
     parser.add_argument("recipes", nargs="*", help="default: those of the 8x8 digits")
     parser.add_argument("--seeds", default="0", help="comma-separated; default 0")

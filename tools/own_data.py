@@ -1,7 +1,7 @@
-"""Rewrites README's table of a user's own data: `python tools/own_data.py`.
+"""Updates README's table of a user's own data: `python tools/own_data.py`.
 
-It is made of what the recipes state, their `own_data`, and stands between `<!-- own data -->` and
-`<!-- end of own data -->`. A test makes it again.
+It is generated from the recipes' `own_data` and placed between `<!-- own data -->` and `<!-- end of
+own data -->`. A test generates it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS = {
     "tfzoo_transitions": "transitions: D4RL's `.hdf5` or `.npz`, Minari's folders (extra `rl`)",
     "tfzoo_meshes": "meshes, one folder a category, or all in an `.npz`",
 }
-"""What a user has, by `data.name`."""
+"""Kinds of a user's data, by `data.name`."""
 
 
 def recipes() -> dict[str, type[Recipe]]:
@@ -41,7 +41,7 @@ def recipes() -> dict[str, type[Recipe]]:
 
 
 def table() -> str:
-    """README's table: a row for each kind of data, recipes with the same keys together."""
+    """README's table: a row for each kind of data, with recipes that need the same keys grouped."""
     tasks = recipes()
     lines = ["| what you have | `data.name` | recipes: keys to set |", "|---|---|---|"]
     for name, kind in KINDS.items():
@@ -72,7 +72,7 @@ def _short(names: list[str], known: list[str]) -> list[str]:
 
 
 def filled(text: str) -> str:
-    """A Markdown text with the table as the recipes state it."""
+    """A Markdown text with the table updated."""
     return re.sub(
         r"<!-- own data -->.*?<!-- end of own data -->",
         lambda _: f"<!-- own data -->\n{table()}\n<!-- end of own data -->",
@@ -82,7 +82,7 @@ def filled(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrite the own-data table in README."""
+    """Updates the own-data table in README."""
     text = README.read_text(encoding="utf-8")
     new = filled(text)
     if new != text:

@@ -1,4 +1,5 @@
-"""Makes a finished run's model a package weight: `python tools/publish.py RUN NAME --licence L`."""
+"""Publishes a finished run's model as a package weight: `python tools/publish.py RUN NAME --licence
+L`."""
 
 from __future__ import annotations
 
@@ -14,23 +15,23 @@ from tfzoo.files import replacing, write_text
 
 LIMIT_MB = 4
 CONFIG = "config.json"
-"""The member of a `.keras` file that says how the model is made and compiled."""
+"""The member of a `.keras` file that describes how the model is built and compiled."""
 
 
 def publish(
     run: str | Path, name: str, recipe: str, licence: str, file: str = "model.keras"
 ) -> Path:
-    """Copies a run's model, without its optimizer's variables, into `tfzoo/weights`; indexes it.
+    """Copies a run's model, without its optimizer's variables, into `tfzoo/weights` and indexes it.
 
     Args:
         run: a finished run directory.
-        name: what `tfzoo.load` will know it by, e.g. `aft/digits`.
-        recipe: the committed recipe that made it.
+        name: its name for `tfzoo.load`, e.g. `aft/digits`.
+        recipe: the committed recipe that it was trained with.
         licence: of the data and the weights.
-        file: of the run; `controller.keras` of a run of ALA's.
+        file: file of the run; `controller.keras` for a run of ALA.
 
     Raises:
-        InputError: the run is not finished, the recipe not known, or the file too large.
+        InputError: the run is not finished, the recipe is unknown, or the file is too large.
     """
     import keras
 
@@ -76,7 +77,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--recipe", help="default: the name")
     parser.add_argument("--licence", required=True)
-    parser.add_argument("--file", default="model.keras", help="of the run; default model.keras")
+    parser.add_argument("--file", default="model.keras", help="the run's file; default model.keras")
     words = parser.parse_args()
     print(publish(words.run, words.name, words.recipe or words.name, words.licence, words.file))
 

@@ -60,7 +60,7 @@ WRONG = {
     "rate": ((0, -1.0, float("nan"), float("inf")), "above 0"),
     "count": ((1, 6), "from 2 to 5"),
     "share": ((0.0, 1.0), "above 0 and below 1"),
-    "drops": (([2, 1], [1, 1]), "rising numbers from 1 up"),
+    "drops": (([2, 1], [1, 1]), "strictly increasing integers, at least 1"),
     "widths": (([], [0]), "one value or more, each at least 1"),
     "odd": ((2, 0), "at least 1 and odd"),
     "kind": (("c",), "one of a, b"),

@@ -90,7 +90,7 @@ def test_what_is_finished_is_kept_until_settings_or_code_change(tmp_path, monkey
     calls = []
     first = keeping.kept(tmp_path, "d=4, seed 1", {"steps": 2}, computed, calls, 1.0)
     again = keeping.kept(tmp_path, "d=4, seed 1", {"steps": 2}, computed, calls, 1.0)
-    assert calls == [1.0] and "finished already" in capsys.readouterr().out
+    assert calls == [1.0] and "already finished" in capsys.readouterr().out
     assert again[0] == first[0], "to the bit"
     np.testing.assert_array_equal(again[1]["curve"], first[1]["curve"])
     keeping.kept(tmp_path, "d=8, seed 1", {"steps": 2}, computed, calls, 2.0)

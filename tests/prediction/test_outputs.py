@@ -71,7 +71,7 @@ def test_json_stays_json(tmp_path):
 
 def test_bytes_that_are_no_text_go_to_json_alone():
     for suffix in (".npz", ".csv"):
-        with pytest.raises(InputError, match="holds no bytes but text"):
+        with pytest.raises(InputError, match="holds only text as bytes"):
             answers(suffix, raw=np.array([b"\xff", b"a"], object))
 
 

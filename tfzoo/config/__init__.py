@@ -1,4 +1,4 @@
-"""Configs: hyper-parameters declared on a line each, and read from YAML and `key=value` words."""
+"""Configs: hyper-parameters, declared on one line each, read from YAML and `key=value` words."""
 
 from tfzoo.config.declaration import (
     MISSING,

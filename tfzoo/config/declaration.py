@@ -1,11 +1,11 @@
-"""Hyper-parameters, each declared on one line: name, type with its range, default, document.
+"""Hyper-parameters, each declared on one line: name, type with range, default, documentation.
 
     @dataclass(frozen=True)
     class MixerConfig(Config):
         dim: Count = key(MISSING, "width d")
         dropout: Fraction = key(0.0, "in the blocks")
 
-Constructing one checks every value. Ranges are those of the library annotated-types.
+Construction checks every value. Ranges are written with the library annotated-types.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from tfzoo.files import expanded
 
 F = TypeVar("F", bound=Callable[..., Any])
 MISSING: Any = "???"
-"""Marks a field that a config must set; OmegaConf's own mark."""
+"""Marks a field that a config must set; the same marker as OmegaConf's."""
 
 Count = Annotated[int, Ge(1)]
 Parts = Annotated[int, Ge(1), Le(1000)]
-"""Layers or members that are objects of their own: more would be built for hours."""
+"""Number of layers or members that are separate objects: building more would take hours."""
 Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
@@ -42,20 +42,20 @@ Share = Annotated[float, Ge(0), Le(1)]
 Factor = Annotated[float, Gt(0), Le(1)]
 Level = Annotated[float, Ge(-1e6), Le(1e6)]
 Spread = Annotated[float, Ge(1e-6), Le(1e6)]
-"""Mean and deviation of pixels: wide enough for any; beyond, float32 has nothing left of them."""
+"""Mean and deviation of pixels: wide enough for any data; beyond, float32 loses all precision."""
 Text = Annotated[str, Len(1)]
 UserPath = Annotated[str, Len(1), expanded]
-"""A path of the user's: `~` and environment variables in it are replaced."""
-Counts = Annotated[list[Count], Len(1)]  # of a config, whose lists OmegaConf reads
-Widths = Annotated[Sequence[Count], Len(1)]  # of a constructor, whose default is a tuple
+"""A user's path, in which `~` and environment variables are expanded."""
+Counts = Annotated[list[Count], Len(1)]  # in a config, whose lists OmegaConf reads
+Widths = Annotated[Sequence[Count], Len(1)]  # in a constructor, whose default is a tuple
 
 
 @dataclass(frozen=True)
 class Must:
-    """A condition on a value that is no range, for `Annotated`.
+    """A condition on a value, other than a range, for `Annotated`.
 
     Attributes:
-        holds: of the value.
+        holds: whether a value satisfies it.
         allowed: completes `must be ...`.
     """
 
@@ -64,7 +64,7 @@ class Must:
 
 
 class OneOf:
-    """The values that are allowed, for `Annotated`."""
+    """The allowed values, for `Annotated`."""
 
     def __init__(self, *choices: Any):
         self.choices = choices
@@ -72,7 +72,8 @@ class OneOf:
 
 
 Rising = Annotated[
-    list[Count], Must(lambda v: list(v) == sorted(set(v)), "rising numbers from 1 up")
+    list[Count],
+    Must(lambda v: list(v) == sorted(set(v)), "strictly increasing integers, at least 1"),
 ]
 
 
@@ -80,10 +81,11 @@ def key(default: Any, document: str, *, of_data: bool = False) -> Any:
     """A field of a `Config`.
 
     Args:
-        default: `MISSING` for a key that must be set; a list or a `Config` is copied for each.
-        document: what it is, for readers and `json_schema`.
-        of_data: the value that a recipe sets holds for the recipe's own data; with other data the
-            default takes its place (see `for_other_data`).
+        default: `MISSING` for a key that must be set; a list or a `Config` is copied for each
+            instance.
+        document: what it means, for readers and `json_schema`.
+        of_data: a recipe's value applies only to the recipe's own data; for other data the default
+            replaces it (see `for_other_data`).
     """
     metadata = {"document": document, "of_data": of_data}
     if isinstance(default, (list, Config)):
@@ -96,15 +98,15 @@ def key(default: Any, document: str, *, of_data: bool = False) -> Any:
 class Config:
     """A group of hyper-parameters whose values are within their ranges.
 
-    A subclass with conditions on several keys checks them in `__post_init__`, after `super()`'s.
-    Keys in its messages are relative to the group; `resolve` puts the group's name before them.
+    A subclass checks conditions on several keys in `__post_init__`, after `super()`'s. Keys in its
+    messages are relative to the group; `resolve` prepends the group's name.
 
     Attributes:
         builds: "module:name" of the class or function, or of several, whose arguments are this
             group's keys of the same names, with the same defaults (a test compares them).
 
     Raises:
-        InputError: a value is of another type or out of its range.
+        InputError: a value is of the wrong type or out of range.
     """
 
     builds: ClassVar[tuple[str, ...]] = ()
@@ -124,7 +126,7 @@ def hints(cls: type) -> dict[str, Any]:
     return _hints(cls)
 
 
-@functools.cache  # apart: to mypy a dataclass with a hash has no hash itself
+@functools.cache  # separate: mypy takes dataclasses to be unhashable
 def _hints(cls: type) -> dict[str, Any]:
     of_all = typing.get_type_hints(cls, include_extras=True)
     return {field.name: of_all[field.name] for field in dataclasses.fields(cls)}
@@ -137,7 +139,7 @@ def check(condition: bool, key: str, value: Any, allowed: str) -> None:
 
 
 def require(hint: Any, key: str, value: Any) -> None:
-    """Raises `InputError` unless `value` is of a type and, where it is annotated, in its range."""
+    """Raises `InputError` unless `value` is of the type and, if annotated, within the range."""
     if not _fits(value, hint):
         allowed = range_words(hint) if _is_of(value, hint) else type_words(hint)
         check(False, key, _plain(value), allowed)
@@ -145,15 +147,15 @@ def require(hint: Any, key: str, value: Any) -> None:
 
 @functools.cache
 def ranges(function: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters of a function whose annotations say a range, with these."""
+    """The parameters of a function whose annotations have a range, with their annotations."""
     hints = typing.get_type_hints(function, include_extras=True)
     return {name: hint for name, hint in hints.items() if _has_range(hint)}
 
 
 def checked(function: F) -> F:
-    """A function, e.g. a constructor, that refuses arguments out of their annotated ranges.
+    """Decorates a function, e.g. a constructor, to refuse arguments out of their annotated ranges.
 
-    Keras objects need it not: `tfzoo.registry.serializable` does the same.
+    Keras objects do not need it: `tfzoo.registry.serializable` does the same.
     """
     names = list(inspect.signature(function).parameters)
 
@@ -174,7 +176,7 @@ def choices(key: str, value: str | None, allowed: Sequence[str]) -> None:
 
 
 def json_schema(cls: type[Config]) -> dict[str, Any]:
-    """The JSON schema of a config's YAML: types, ranges, defaults and documents."""
+    """The JSON schema of a config's YAML: types, ranges, defaults and documentation."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     for field in dataclasses.fields(cls):
@@ -186,7 +188,7 @@ def json_schema(cls: type[Config]) -> dict[str, Any]:
         if default == MISSING:
             required.append(field.name)
         elif dataclasses.is_dataclass(default):
-            pass  # the group's own keys have theirs
+            pass  # the group's keys have their own
         elif default is not dataclasses.MISSING:
             schema["default"] = default
         properties[field.name] = schema
@@ -215,7 +217,7 @@ _SCHEMA_WORDS = {Ge: "minimum", Gt: "exclusiveMinimum", Le: "maximum", Lt: "excl
 
 
 def _split(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type and what is required of it."""
+    """Splits a type into its base and its requirements."""
     if get_origin(hint) is Annotated:
         base, *required = get_args(hint)
         return base, tuple(required)
@@ -232,7 +234,7 @@ def _has_range(hint: Any) -> bool:
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
-    """The alternatives of a union; a type alone otherwise."""
+    """The alternatives of a union; otherwise the type alone."""
     union = get_origin(hint) in (typing.Union, types.UnionType)
     return get_args(hint) if union else (hint,)
 
@@ -266,7 +268,7 @@ def _fits_one(value: Any, hint: Any) -> bool:
 
 
 def _has_room(value: Any) -> bool:
-    """Whether TensorFlow's int32 and float32 hold what is finite in a value."""
+    """Whether a value's finite numbers fit TensorFlow's int32 and float32."""
     if isinstance(value, (list, tuple)):
         return all(map(_has_room, value))
     if isinstance(value, numbers.Integral):
@@ -275,7 +277,7 @@ def _has_room(value: Any) -> bool:
 
 
 def _holds(value: Any, requirement: Any) -> bool:
-    if requirement is expanded:  # done to it afterwards
+    if requirement is expanded:  # applied afterwards
         return True
     if isinstance(requirement, Must):
         return requirement.holds(value)
@@ -297,7 +299,7 @@ def _limit(requirement: Any) -> Any:
 
 
 def type_words(hint: Any) -> str:
-    """What a value of a type is, to complete `must be ...`."""
+    """Describes a type, to complete `must be ...`."""
     return ", or ".join(map(_type_of_one, _options(hint)))
 
 
@@ -314,7 +316,7 @@ def _type_of_one(hint: Any) -> str:
 
 
 def range_words(hint: Any) -> str:
-    """What a value of the right type must be, to complete `must be ...`."""
+    """Describes the range of a type's values, to complete `must be ...`."""
     return ", or ".join(map(_range_of_one, _options(hint)))
 
 

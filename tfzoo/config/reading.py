@@ -1,4 +1,4 @@
-"""Config <-> YAML <-> key=value overrides; the only file that knows OmegaConf."""
+"""Converts configs, YAML and key=value overrides; the only module that uses OmegaConf."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def read_yaml(path: str | Path) -> DictConfig:
-    """Reads a YAML file that holds a mapping.
+    """Reads a YAML file with a mapping.
 
     Raises:
         InputError: the file is missing, unreadable, not YAML, or not a mapping.
@@ -40,7 +40,7 @@ def read_yaml(path: str | Path) -> DictConfig:
 
 
 def parse_yaml(text: str) -> DictConfig:
-    """The mapping of a YAML text that `to_yaml` wrote."""
+    """The mapping in a YAML text written by `to_yaml`."""
     from omegaconf import DictConfig, OmegaConf
 
     loaded = OmegaConf.create(text)
@@ -49,7 +49,7 @@ def parse_yaml(text: str) -> DictConfig:
 
 
 def parse(values: Any, overrides: Sequence[str] = ()) -> DictConfig:
-    """A YAML mapping with `key=value` overrides (dots reach into nested keys) laid over it.
+    """Applies `key=value` overrides (dots reach into nested keys) to a YAML mapping.
 
     Raises:
         InputError: an override is not of the form `key=value`.
@@ -63,25 +63,25 @@ def parse(values: Any, overrides: Sequence[str] = ()) -> DictConfig:
         merged = OmegaConf.merge(values, OmegaConf.from_dotlist(list(overrides)))
     except Exception as error:
         raise InputError(f"overrides {' '.join(overrides)!r}: {_one_line(error)}") from None
-    assert isinstance(merged, DictConfig)  # overrides are keys: they do not merge with a list
+    assert isinstance(merged, DictConfig)  # overrides are keys and cannot merge with a list
     return merged
 
 
 def for_other_data(
     config_class: type, values: DictConfig, overrides: Sequence[str]
 ) -> tuple[DictConfig, list[str]]:
-    """A recipe's values without those that hold for its own data only, if the data are others.
+    """A recipe's values, without those specific to its own data if the data are different.
 
-    The data are others where the overrides name another data set, or a path in place of the
-    recipe's. Keys declared `of_data` that the overrides do not set then take their defaults.
+    The data are different if the overrides name another data set or another path. Keys declared
+    `of_data` that the overrides do not set then take their defaults.
 
     Args:
-        config_class: of the recipe's task.
+        config_class: the config class of the recipe's task.
         values: the recipe's YAML.
-        overrides: to be laid over it.
+        overrides: `key=value` words.
 
     Returns:
-        The values, and the dotted keys that were left out.
+        The values, and the dotted keys that were dropped.
     """
     from omegaconf import OmegaConf
 
@@ -115,7 +115,7 @@ def _of_data(config_class: type, prefix: str = "") -> list[str]:
 
 
 def resolve(config_class: type[T], values: Any) -> T:
-    """The frozen dataclass that `values` describe, types converted and ranges checked.
+    """The frozen dataclass described by `values`, with types converted and ranges checked.
 
     Raises:
         InputError: a misspelt key, a wrong type, an unset field, or a value out of range.
@@ -138,15 +138,15 @@ def resolve(config_class: type[T], values: Any) -> T:
         raise InputError(f"{error.full_key}: must be set, it has no default") from None
     except OmegaConfBaseException as error:
         raise InputError(_wrong_value(config_class, values, error)) from None
-    except OverflowError as error:  # a whole number for a float
+    except OverflowError as error:  # an integer for a float
         raise InputError(f"a value of the config: {error}; must be of 32 bits") from None
 
 
 def peek(values: DictConfig, key: str) -> Any:
-    """One value of a mapping whose class is not known yet; None where the key is not there.
+    """One value of a mapping whose class is not known yet; None if the key is missing.
 
     Raises:
-        InputError: it refers to what is not there.
+        InputError: it refers to a missing key or variable.
     """
     from omegaconf.errors import InterpolationResolutionError
 
@@ -157,7 +157,7 @@ def peek(values: DictConfig, key: str) -> Any:
 
 
 def _construct(config_class: type[T], node: Any, prefix: str = "") -> T:
-    """The config that a typed node holds; a group's complaint gets the group's name before it."""
+    """The config in a typed node; prepends the group's name to a group's error message."""
     from omegaconf import OmegaConf
 
     values = {}
@@ -179,7 +179,7 @@ def load(config_class: type[T], path: str | Path, overrides: Sequence[str] = ())
 
 
 def to_yaml(config: Any) -> str:
-    """The YAML text of a config dataclass, every field written out."""
+    """The YAML text of a config dataclass, with every field written out."""
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.structured(config))
@@ -190,7 +190,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _wrong_value(config_class: type, values: Any, error: Any) -> str:
-    """The complaint about a value that is of another type, or refers to what is not there."""
+    """The error for a value of the wrong type, or one that refers to a missing key."""
     from omegaconf.errors import InterpolationResolutionError, ValidationError
 
     key = error.full_key
@@ -202,7 +202,7 @@ def _wrong_value(config_class: type, values: Any, error: Any) -> str:
 
 
 def _unresolved(values: Any, key: str, error: Any) -> str:
-    """The complaint about a reference (`${...}`) to what is not there, or to itself."""
+    """The error for a reference (`${...}`) to a missing key, or to itself."""
     reason = str(error).splitlines()[0].split("while resolving interpolation: ")[-1]
     return (
         f"{key}={_written(values, key)!r}: ${{...}} must name another key, "
@@ -211,7 +211,7 @@ def _unresolved(values: Any, key: str, error: Any) -> str:
 
 
 def _written(values: Any, key: str) -> Any:
-    """The value of a dotted key as it was given, references not followed."""
+    """The value of a dotted key as given, without following references."""
     from omegaconf import OmegaConf
 
     value = OmegaConf.to_container(OmegaConf.create(values), resolve=False)
@@ -224,7 +224,7 @@ def _written(values: Any, key: str) -> Any:
 
 
 def _not_nested(config_class: type, values: Any) -> str | None:
-    """The complaint about a plain value where a group of keys belongs, if that is what is wrong."""
+    """The error for a plain value in place of a group of keys, if there is one."""
     for name, hint in typing.get_type_hints(config_class).items():
         value = _written(values, name)
         if dataclasses.is_dataclass(hint) and not isinstance(value, (dict, type(None))):
@@ -234,7 +234,7 @@ def _not_nested(config_class: type, values: Any) -> str | None:
 
 
 def _fields(config_class: type, key: str) -> tuple[type, str]:
-    """The dataclass that holds the last word of a dotted key, and that word."""
+    """The dataclass of a dotted key's last part, and that part."""
     *parents, last = key.split(".")
     for name in parents:
         hints = {f.name: f.type for f in dataclasses.fields(config_class)}

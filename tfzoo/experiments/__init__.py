@@ -1,1 +1,1 @@
-"""What studies and benches of all methods share: grids, statistics, workers, tables, plots."""
+"""Common parts of all methods' studies and benches: grids, statistics, workers, tables, plots."""

@@ -1,7 +1,7 @@
-"""Times and weighs alternatives side by side, each in a process of its own.
+"""Measures time and memory of alternatives side by side, each in its own process.
 
-The parent asks the workers in turn for one repetition each, so that a machine that slows down slows
-all of them. A worker that outgrows the memory limit is ended and reported so.
+The parent asks the workers in turn for one repetition each, so that a machine that slows down
+affects all of them alike. A worker that exceeds the memory limit is killed and reported as such.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ __all__ = [
 ]
 
 ROUND_SECONDS, ROUND_REPETITIONS = 1.0, 10
-"""A round repeats an alternative until so much time is spent, at most so often: short ones vary."""
+"""Seconds and repetitions at most per alternative and round: short measurements vary."""
 BATCHES = 50
-"""Of an input pipeline's repetition; as many are taken untimed before."""
+"""Batches per repetition of an input pipeline; as many are pulled untimed beforehand."""
 
 
 @dataclass
 class Result:
-    """What was measured of one alternative.
+    """The measurements of one alternative.
 
     Attributes:
         name: the alternative.
-        seconds: each repetition, in the order of the rounds.
-        peak_bytes: greatest resident memory during a repetition, above that of a process that has
-            built the alternative and not yet run it.
-        error: why there is no (further) measurement, e.g. out of memory.
+        seconds: of each repetition, in the order of the rounds.
+        peak_bytes: peak resident memory during a repetition, above that of a process that has built
+            the alternative but not run it yet.
+        error: why measurements are missing, e.g. out of memory.
     """
 
     name: str
@@ -75,16 +75,16 @@ def compare(
 ) -> dict[str, Result]:
     """Builds one alternative in each worker, then times them in turn, round by round.
 
-    Within its turn a short alternative is repeated, up to about a second. A worker that was lost
-    to an earlier comparison is started anew.
+    Within its turn a short alternative is repeated for up to about a second. A worker that was lost
+    in an earlier comparison is restarted.
 
     Args:
         workers: workers by alternative.
-        target: `"module:function"`; called with an alternative's keywords it returns a function
-            that does one repetition and returns when it is done.
-        keywords: by alternative.
-        rounds: turns of each.
-        memory: also does what `weigh` does.
+        target: `"module:function"`; called with an alternative's keywords, it returns a function
+            that performs one repetition and returns when done.
+        keywords: keyword arguments by alternative.
+        rounds: turns of each alternative.
+        memory: also measures memory, as `weigh` does.
     """
     results = {name: Result(name) for name in keywords}
     for name, given in keywords.items():
@@ -107,16 +107,16 @@ def weigh(
     keywords: dict[str, dict[str, Any]],
     results: dict[str, Result],
 ) -> None:
-    """Puts each alternative's memory into its result, unless that has an error.
+    """Adds each alternative's memory to its result, unless that has an error.
 
-    Each is weighed in a fresh process: TensorFlow's pooling allocators (oneDNN's, on some CPUs)
-    keep what earlier work took, so that an old process shows nothing.
+    Each is measured in a fresh process: TensorFlow's pooling allocators (oneDNN's, on some CPUs)
+        keep memory of earlier work, so that an old process would show no increase.
 
     Args:
         workers: as in `compare`.
         target: as in `compare`.
         keywords: as in `compare`.
-        results: of `compare`; their `peak_bytes` are set.
+        results: from `compare`; their `peak_bytes` are set.
     """
     for name, given in keywords.items():
         if results[name].error:
@@ -139,7 +139,7 @@ def _take_turn(worker: Worker, result: Result) -> None:
 
 @contextlib.contextmanager
 def _noting(result: Result) -> Iterator[None]:
-    """Makes a worker's loss the result's error."""
+    """Records the loss of a worker as the result's error."""
     try:
         yield
     except Lost as lost:
@@ -147,13 +147,14 @@ def _noting(result: Result) -> Iterator[None]:
 
 
 class Pulling:
-    """An alternative that takes `BATCHES` of a tf.data stream; `table`'s `per` divides by them.
+    """An alternative that pulls `BATCHES` batches of a tf.data stream; `table`'s `per` divides by
+    them.
 
-    A pipeline that waits fills its buffers, so each repetition has one of its own, that has been
-    pulled at this rate from its start.
+    An idle pipeline fills its buffers, so each repetition uses a new pipeline that has been pulled
+    at this rate from its start.
 
     Args:
-        stream: an endless dataset.
+        stream: an infinite dataset.
     """
 
     def __init__(self, stream: Iterable[Any]):
@@ -161,7 +162,7 @@ class Pulling:
         self.prepare()
 
     def prepare(self) -> None:
-        """What `tfzoo.experiments.workers` does, untimed, before each repetition that it times."""
+        """Called, untimed, by `tfzoo.experiments.workers` before each timed repetition."""
         self._batches = iter(self._stream)
         self()
 
@@ -172,7 +173,7 @@ class Pulling:
 
 
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
-    """Growth exponent: the slope of log y over log x by least squares."""
+    """Growth exponent: the least-squares slope of log y over log x."""
     import numpy as np
 
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
@@ -183,10 +184,10 @@ class Target:
     """A figure to reach.
 
     Attributes:
-        says: what it is about.
+        says: what is measured, in words.
         measured: the figure measured.
         bound: the figure to reach.
-        at_least: whether `measured` must be at least `bound`, or at most.
+        at_least: whether `bound` is a lower bound; otherwise an upper one.
     """
 
     says: str
@@ -196,7 +197,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether it is reached; a figure that is missing is not."""
+        """Whether the target is reached; a missing figure does not reach it."""
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
 
     def __str__(self) -> str:
@@ -206,10 +207,10 @@ class Target:
 
 
 class Times:
-    """Median seconds by what identifies a row, and targets that are ratios of two of them.
+    """Median seconds by identifying columns, and targets that are ratios of two of them.
 
     Args:
-        rows: of `table`; those without seconds are left out.
+        rows: from `table`; those without seconds are left out.
         *keys: the columns that identify a row.
     """
 
@@ -229,14 +230,14 @@ def table(
     name: str = "alternative",
     **columns: Any,
 ) -> list[dict[str, Any]]:
-    """A row for each result, printed as it is made.
+    """A row for each result, printed as it is created.
 
     Args:
-        results: of `compare`.
-        per: what one repetition holds several of (steps, tokens): seconds are of one. By name
-            where only some alternatives do.
+        results: from `compare`.
+        per: the number of units (steps, tokens) in one repetition: seconds are per unit. A dict by
+            name if it differs between alternatives.
         name: the column that holds the alternative's name.
-        **columns: the columns before, the same in all rows.
+        **columns: leading columns, the same in all rows.
     """
     rows = []
     for result in results.values():
@@ -262,22 +263,22 @@ def table(
 def parser(
     name: str, about: str | None, rounds: int, parts: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
-    """The options that all benches have: `--rounds`, `--output`, and `--parts` if there are any."""
+    """The common options of all benches: `--rounds`, `--output`, and `--parts` if there are any."""
     arguments = argparse.ArgumentParser(prog=f"tfzoo bench {name}", description=about)
     arguments.add_argument("--rounds", type=int, default=rounds, help="turns of each alternative")
     arguments.add_argument("--output", type=expanded, default=f"benches/{name}")
     if parts:
-        arguments.add_argument("--parts", default=",".join(parts), help="some of %(default)s")
+        arguments.add_argument("--parts", default=",".join(parts), help="a subset of %(default)s")
     return arguments
 
 
 def parse(
     arguments: argparse.ArgumentParser, argv: Sequence[str], parts: Sequence[str] = ()
 ) -> argparse.Namespace:
-    """The words of the command line, rounds and parts checked; `parts` becomes a list.
+    """Parses the command line and checks rounds and parts; `parts` becomes a list.
 
     Raises:
-        InputError: no rounds, or an unknown part.
+        InputError: fewer than one round, or an unknown part.
     """
     words = arguments.parse_args(argv)
     check(words.rounds >= 1, "--rounds", words.rounds, "at least 1")

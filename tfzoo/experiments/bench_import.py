@@ -1,7 +1,7 @@
-"""`tfzoo bench import`: seconds that `import tfzoo` takes after TensorFlow and Keras.
+"""`tfzoo bench import`: seconds for `import tfzoo` after TensorFlow and Keras.
 
 Each repetition is a new process. Python's garbage collector is off: after TensorFlow's import it
-now and then goes through all of TensorFlow's objects, whatever is imported next.
+occasionally traverses all of TensorFlow's objects, whatever is imported next.
 """
 
 from __future__ import annotations

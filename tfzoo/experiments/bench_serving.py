@@ -1,10 +1,10 @@
 """`tfzoo bench serving`: the embedded server under load, from another process.
 
-Parts, each of which can be asked for alone; every answer is compared with the function's own:
+Its parts can be run separately; every response is compared with the function's own output:
 
-- `load`: one client alone, set against direct calls of the same SavedModels in the client's
-  process; then clients of two models over REST and gRPC, minute after minute.
-- `batching`: 16 clients of one row each, without and with `--enable_batching`.
+- `load`: a single client, compared with direct calls of the same SavedModels in the client's
+    process; then clients of two models over REST and gRPC, for minutes.
+- `batching`: 16 clients sending one row each, without and with `--enable_batching`.
 - `versions`: clients while a new version appears every 20 seconds.
 - `kills`: clients while the server is killed and started again.
 """
@@ -41,7 +41,7 @@ MODELS = ("aft/digits", "skipclip/motions")
 BATCHED = ("afv/digits", "skipclip/motions")
 BATCHES = (1, 2, 5)
 EXAMPLES = 12
-"""Requests that are prepared for each model, of different rows and sizes."""
+"""Number of requests prepared for each model, with different rows and sizes."""
 
 ALONE_SECONDS = 20.0
 BATCHING_SECONDS = 30.0
@@ -53,26 +53,26 @@ GROWTH = 1.05
 GAIN = 3.0
 SWITCH = 2.0
 OVER_DIRECT = {"grpc": 1.0, "rest": 3.0}
-"""Milliseconds that a call may take beyond 1.5 times the direct call, at the median."""
+"""Milliseconds that a median call may take beyond 1.5 times the direct call."""
 
 BATCHING = """max_batch_size { value: 16 }
 batch_timeout_micros { value: 10000 }
 max_enqueued_batches { value: 1000 }
 num_batch_threads { value: 1 }
 """
-"""One thread: while it runs a batch, the rows of all other clients gather for the next."""
+"""One thread: while it runs a batch, the other clients' rows accumulate for the next."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request and its right answer."""
+    """A request and its correct response."""
 
     model: str
     inputs: dict[str, np.ndarray]
     answer: dict[str, np.ndarray]
 
     def wrong(self, answer: dict[str, np.ndarray]) -> bool:
-        """Whether an answer is not the right one, up to rounding."""
+        """Whether a response is wrong, beyond rounding."""
         return answer.keys() != self.answer.keys() or not all(
             answer[k].shape == v.shape and np.allclose(answer[k], v, rtol=TOLERANCE, atol=TOLERANCE)
             for k, v in self.answer.items()
@@ -81,12 +81,12 @@ class Question:
 
 @dataclass
 class Client:
-    """One client's record: seconds of its requests, and how many went wrong.
+    """One client's record: seconds of its requests, and the number of failures.
 
     Attributes:
         protocol: `"rest"` or `"grpc"`.
-        ask: takes a model's name and inputs.
-        read: makes arrays of what `ask` gave, when all requests are done.
+        ask: sends a model's name and inputs.
+        read: converts the results of `ask` to arrays, after all requests are done.
     """
 
     protocol: str
@@ -98,7 +98,7 @@ class Client:
     failures: list[str] = field(default_factory=list)
 
     def run(self, questions: Sequence[Question], seed: int, end: float) -> None:
-        """Asks until the clock says `end`."""
+        """Sends requests until the time `end`."""
         random = np.random.default_rng(seed)
         answers: list[tuple[Question, Any]] = []
         while time.monotonic() < end:
@@ -106,7 +106,7 @@ class Client:
             start = time.perf_counter()
             try:
                 answer = self.ask(question.model, question.inputs)
-            except Exception as error:  # whatever it is, it counts
+            except Exception as error:  # any failure counts
                 self.failures.append(f"{type(error).__name__}: {error}")
                 continue
             self.seconds.append(time.perf_counter() - start)
@@ -172,7 +172,8 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
 def _prepare(
     folder: Path, models: Sequence[str], batches: Sequence[int] = BATCHES
 ) -> tuple[list[Question], list[Callable[[], Any]]]:
-    """Exports the models, and works out right answers by direct calls, which it returns too."""
+    """Exports the models and computes the correct responses by direct calls, which it returns as
+    well."""
     import tensorflow as tf
 
     from tfzoo import runner, serving
@@ -202,7 +203,7 @@ def _prepare(
 
 
 def _shuffled(x: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The same values in another order, so that every request is another."""
+    """The same values in a different order, so that no two requests are equal."""
     return random.permutation(x.reshape(-1)).reshape(x.shape)
 
 
@@ -213,7 +214,8 @@ def _load(
     seconds: float,
     count: int,
 ) -> list[dict[str, Any]]:
-    """Direct calls, one client of each protocol alone, then all at once with the memory."""
+    """Direct calls, one client of each protocol alone, then all clients at once, with memory
+    use."""
     import psutil
 
     direct, end = [], time.monotonic() + ALONE_SECONDS
@@ -235,7 +237,7 @@ def _load(
             for i in range(40):
                 time.sleep(max(0.0, end - seconds * (39 - i) / 40 - time.monotonic()))
                 memory.append(process.memory_info().rss)
-    memory = memory[4:]  # after warming up
+    memory = memory[4:]  # after warm-up
     early, late = (_median(part) for part in (memory[: len(memory) // 2], memory[-3:]))
     for protocol in ("rest", "grpc"):
         row = _row(protocol, [c for c in clients if c.protocol == protocol], seconds)
@@ -244,7 +246,7 @@ def _load(
 
 
 def _batching(folder: Path) -> list[dict[str, Any]]:
-    """Answers a second without and with joined requests."""
+    """Responses per second without and with batched requests."""
     rows = []
     parameters = folder / "batching.config"
     for target in BATCHED:
@@ -264,7 +266,7 @@ def _batching(folder: Path) -> list[dict[str, Any]]:
 
 
 def _versions(folder: Path, questions: Sequence[Question], count: int) -> list[dict[str, Any]]:
-    """Times of answers while versions load, and else; the versions answer the same."""
+    """Response times while versions load and otherwise; all versions respond alike."""
     name = MODELS[0].replace("/", "_")
     first = folder / name / "1"
     windows: list[tuple[float, float]] = []
@@ -305,7 +307,8 @@ def _versions(folder: Path, questions: Sequence[Question], count: int) -> list[d
 
 
 def _kills(folder: Path, questions: Sequence[Question], count: int, kills: int) -> dict[str, Any]:
-    """Kills the server at random moments of load; refusals are right, half an answer is not."""
+    """Kills the server at random times under load; refusals are correct, partial responses are
+    not."""
     random = np.random.default_rng(0)
     clients: list[Client] = []
     ports = [0, 0]
@@ -334,7 +337,7 @@ def _kills(folder: Path, questions: Sequence[Question], count: int, kills: int) 
 
 
 class _Served:
-    """`tfzoo serve` in another process, and makers of its clients."""
+    """`tfzoo serve` in another process, and factories of its clients."""
 
     def __init__(self, process: subprocess.Popen, url: str, address: str):
         self.process = process
@@ -345,13 +348,13 @@ class _Served:
         self.grpc_port = int(address.rpartition(":")[2])
 
     def rest_client(self) -> RestClient:
-        """Asks over REST."""
+        """Sends requests over REST."""
         from tfzoo.serving.client import RestClient
 
         return RestClient(self._url)
 
     def client(self, protocol: str) -> Client:
-        """A client with a connection of its own."""
+        """A client with its own connection."""
         from tfzoo.serving.client import GrpcClient
 
         if protocol == "rest":
@@ -359,7 +362,7 @@ class _Served:
         return Client("grpc", GrpcClient(self._address).predict)
 
     def light_clients(self, questions: Sequence[Question]) -> list[Client]:
-        """Clients with serialized requests: what they take of the cores is small."""
+        """Clients with pre-serialised requests, which take little of the cores."""
         import grpc
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
@@ -408,7 +411,7 @@ def _server(folder: Path, *flags: str, ports: Sequence[int] = (0, 0)) -> Iterato
 def _running(
     clients: Sequence[Client], questions: Sequence[Question], seconds: float
 ) -> Iterator[float]:
-    """All clients at once, for so long; gives the moment at which they end."""
+    """Starts all clients at once for some seconds; returns the time at which they end."""
     end = time.monotonic() + seconds
     threads = [
         threading.Thread(target=client.run, args=(questions, i, end), daemon=True)
@@ -448,5 +451,5 @@ def _row(
 
 
 def _median(values: Sequence[int]) -> float:
-    """In MiB."""
+    """The median of byte counts, in MiB."""
     return round(float(np.median(values)) / 2**20, 1)

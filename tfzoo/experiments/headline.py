@@ -1,4 +1,5 @@
-"""A study's headline: the sentence that README and the method's card quote, read from its CSV."""
+"""A study's headline: the sentence quoted by README and the method's card, computed from its
+CSV."""
 
 from __future__ import annotations
 
@@ -11,17 +12,17 @@ from tfzoo.experiments.statistics import interval, paired, read, values, verdict
 
 @dataclass(frozen=True)
 class Headline:
-    """A claim that one arm of a study is better than another.
+    """The claim that one arm of a study is better than another.
 
     Attributes:
         method: package below `tfzoo`.
         data: CSV below `results/<method>/`, without `-results.csv`.
-        metric: its column.
-        says: what the metric is, in words.
+        metric: column of the metric.
+        says: the metric in words.
         first: the arm that the claim favours.
-        second: the arm it is compared with.
-        more: whether more is better.
-        digits: after the point.
+        second: the arm that it is compared with.
+        more: whether higher is better.
+        digits: number of decimals.
     """
 
     method: str

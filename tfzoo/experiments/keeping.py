@@ -1,4 +1,4 @@
-"""What a study has finished, kept for the same command given again after an end before its end."""
+"""Caches a study's finished parts, so that repeating an interrupted command resumes it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def kept(folder: Path, name: str, settings: Any, compute: Callable[..., T], *arguments: Any) -> T:
-    """What `compute` gives: read back where an earlier command has come to the end of it.
+    """The result of `compute`, or its cached result if an earlier command has finished it.
 
     Args:
-        folder: of the study; the results lie in `finished/` below it.
-        name: of the part: its arm and seed, say.
-        settings: whatever else it depends on, by its `repr`.
-        compute: gives rows, arrays, numbers and texts, in lists and in dicts by text. Results of
-            other settings, or of other code, are not read back.
+        folder: the study's folder; results are cached in `finished/` below it.
+        name: of the part, e.g. its arm and seed.
+        settings: everything else that it depends on, compared by `repr`.
+        compute: returns rows, arrays, numbers and strings, in lists and in dicts with string keys.
+            Cached results of other settings or other code are not used.
         *arguments: of `compute`.
     """
     plain = re.sub(r"[^\w.=-]+", "_", name)
@@ -38,7 +38,7 @@ def kept(folder: Path, name: str, settings: Any, compute: Callable[..., T], *arg
     if path.is_file():
         stored = json.loads(path.read_text(encoding="utf-8"), object_hook=_decode)
         if stored["fingerprint"] == mark:
-            print(f"{name}: finished already", flush=True)
+            print(f"{name}: already finished", flush=True)
             return stored["result"]
     result = compute(*arguments)
     write_text(path, json.dumps({"fingerprint": mark, "result": result}, default=_encode))
@@ -46,7 +46,7 @@ def kept(folder: Path, name: str, settings: Any, compute: Callable[..., T], *arg
 
 
 def fingerprint(settings: Any, module: str) -> str:
-    """A digest of settings, by their `repr`, and of the code that `module`'s method runs."""
+    """A digest of settings, by their `repr`, and of the code of `module`'s method."""
     words = module.split(".")
     method = words[1] if words[0] == "tfzoo" and len(words) > 1 else ""
     return hashlib.sha256(f"{settings!r} {_code(method)}".encode()).hexdigest()
@@ -54,7 +54,7 @@ def fingerprint(settings: Any, module: str) -> str:
 
 @functools.cache
 def _code(method: str) -> str:
-    """Digest of the package but its other methods; remarks, docstrings and layout do not count."""
+    """Digest of the package without other methods; ignores comments, docstrings and formatting."""
     others = {path.parent for path in _PACKAGE.glob("*/recipe.py")} - {_PACKAGE / method}
     state = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Figures of studies and benches."""
+"""Plots of studies and benches."""
 
 from __future__ import annotations
 

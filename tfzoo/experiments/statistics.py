@@ -1,4 +1,4 @@
-"""Rows of a study, their means with intervals, and what these say of a claim."""
+"""Rows of a study, means with intervals, and verdicts on claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfzoo.errors import InputError
 
 @dataclass(frozen=True)
 class Row:
-    """What one arm gave with one seed."""
+    """The result of one arm with one seed."""
 
     arm: str
     seed: int
@@ -39,7 +39,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % interval of some values."""
+    """Mean and 95 % interval of values."""
     from scipy import stats
 
     count = len(values)
@@ -58,17 +58,17 @@ def values(rows: Sequence[Row], arm: str, metric: str) -> dict[int, float]:
 
 
 def paired(rows: Sequence[Row], first: str, second: str, metric: str) -> Interval:
-    """The difference `first - second` over the seeds that both finished."""
+    """The difference `first - second` over the seeds that both arms finished."""
     a, b = values(rows, first, metric), values(rows, second, metric)
     return interval([a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())])
 
 
 def verdict(difference: Interval) -> str:
-    """Whether a difference is below 0, as a claim `first < second` wants it.
+    """Verdict on whether a difference is below 0, as claimed by `first < second`.
 
     Returns:
-        `supported` or `contradicted` if the 95 % interval lies on one side of 0, else
-        `inconclusive`, with the side of the mean.
+        `supported` or `contradicted` if the 95 % interval lies on one side of 0, otherwise
+        `inconclusive` with the side of the mean.
     """
     if difference.count > 1 and difference.mean + difference.half < 0:
         return "supported"
@@ -91,17 +91,18 @@ def holm(values: Sequence[float]) -> list[float]:
 def against_all(
     rows: Sequence[Row], ours: str, others: Sequence[str], metric: str, more: bool = False
 ) -> list[str]:
-    """A table of one arm less each of the others, paired by seed, with Holm-adjusted verdicts.
+    """A table of differences between one arm and each other, paired by seed, with Holm-adjusted
+    verdicts.
 
     Args:
-        rows: of the study.
-        ours: the arm that is compared.
-        others: whom it is compared with; all comparisons are adjusted for together.
-        metric: by which.
-        more: whether more of it is better.
+        rows: the study's rows.
+        ours: the arm to compare.
+        others: the arms it is compared with; the adjustment covers all comparisons.
+        metric: the metric to compare.
+        more: whether higher is better.
 
     Returns:
-        Lines of Markdown. A p-value is that of Student's paired test, two-sided.
+        Lines of Markdown. p-values are from Student's paired two-sided test.
     """
     from scipy import stats
 
@@ -157,14 +158,14 @@ def all_metrics(rows: Sequence[Row]) -> list[str]:
 def claims_about(
     arm: str, rows: Sequence[Row], claims: Sequence[tuple[str, str, str]]
 ) -> list[str]:
-    """A line of Markdown for each (what it says, the greater metric, the lesser one) of one arm."""
+    """A Markdown line for each claim (text, greater metric, lesser metric) about one arm."""
     lines = [f"| claim about {arm} | difference | verdict |", "|---|---|---|"]
     mine = [r for r in rows if r.arm == arm and not r.error]
     for says, more, less in claims:
         if not mine or more not in mine[0].metrics:
             continue
         difference = interval([r.metrics[more] - r.metrics[less] for r in mine])
-        # `verdict` wants what is claimed to lie below 0
+        # `verdict` expects a difference claimed to be below 0
         told = verdict(Interval(-difference.mean, difference.half, difference.count))
         lines.append(f"| {says} | {difference} | {told} |")
     return lines

@@ -28,9 +28,9 @@ class Arm:
     """One setting of a study.
 
     Attributes:
-        name: in tables and plots.
-        recipe: name or path.
-        overrides: laid over the recipe's config.
+        name: its name in tables and plots.
+        recipe: a recipe's name or path.
+        overrides: `key=value` words applied to the recipe.
     """
 
     name: str
@@ -44,16 +44,16 @@ def run_grid(
     output: str | Path,
     run: Callable[..., dict[str, float]] = runner.run_recipe,
 ) -> list[Row]:
-    """Trains every arm with every seed, one after the other, seeds outermost.
+    """Trains every arm with every seed, one after another, with seeds in the outer loop.
 
-    Each run has its own directory below `output`; finished ones are not repeated, so that a killed
-    study goes on where it stopped, unless their settings or code have changed. A run that fails is
-    a row that says so.
+    Each run has its own directory below `output`. Finished runs are not repeated unless settings or
+    code have changed, so that a killed study resumes where it stopped. A run that fails gives a row
+    with its error.
 
     Args:
         arms: the settings.
         seeds: the same for every arm.
-        output: folder of the study.
+        output: the study's folder.
         run: trains one resolved recipe in a directory and returns test metrics.
 
     Returns:
@@ -95,7 +95,7 @@ def _run_one(arm: Arm, seed: int, folder: Path, run: Callable) -> Row:
 
 
 def _clear_outdated(folder: Path, resolved: runner.Resolved) -> None:
-    """Removes what a run of other settings or code left in an arm's folder."""
+    """Removes the files of a run with other settings or code from an arm's folder."""
     path = folder / "fingerprint.txt"
     mark = fingerprint(to_yaml(resolved.config), type(resolved.recipe).__module__)
     if path.is_file() and path.read_text(encoding="utf-8") != mark:
@@ -116,13 +116,13 @@ def report(
     """Writes `results.csv`, `table.md` and `study.json` and returns the table.
 
     Args:
-        name: of the study.
-        rows: of `run_grid`.
-        metric: the headline; lower is better in claims.
-        output: folder of the study.
-        claims: (what it says, first arm, second arm): first's metric is below second's.
+        name: the study's name.
+        rows: from `run_grid`.
+        metric: the headline metric; claims are about lower values.
+        output: the study's folder.
+        claims: (text, first arm, second arm): the first arm's metric is below the second's.
         notes: lines below the table, such as the paper's figures and the difference in scale.
-        extra: more for the JSON.
+        extra: further entries of the JSON.
     """
     output, arms = Path(output), list(dict.fromkeys(r.arm for r in rows))
     metrics = list(dict.fromkeys(m for r in rows for m in r.metrics))
@@ -168,7 +168,7 @@ def report(
 
 
 def parser(name: str, overrides: bool = True) -> argparse.ArgumentParser:
-    """The options that all studies have, and `overrides` for those whose arms are recipes."""
+    """The common options of all studies, and `overrides` for those whose arms are recipes."""
     arguments = argparse.ArgumentParser(prog=f"tfzoo study {name}")
     if overrides:
         arguments.add_argument("overrides", nargs="*", metavar="key=value", help="for every arm")
@@ -178,10 +178,10 @@ def parser(name: str, overrides: bool = True) -> argparse.ArgumentParser:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """`"0,1,2"` as numbers.
+    """Parses seeds such as `"0,1,2"`.
 
     Raises:
-        InputError: something else.
+        InputError: the text has another form.
     """
     try:
         seeds = [int(word) for word in text.split(",")]

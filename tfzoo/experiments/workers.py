@@ -1,6 +1,6 @@
-"""Processes that build alternatives and repeat them when asked; what `tfzoo bench` measures with.
+"""Processes that build alternatives and repeat them on request, used by `tfzoo bench`.
 
-A worker that outgrows the memory limit is ended and reported so.
+A worker that exceeds the memory limit is killed and reported as such.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ STARTUP_SECONDS = 300.0
 
 
 class Worker:
-    """One process that builds alternatives and repeats them when asked.
+    """One process that builds alternatives and repeats them on request.
 
     Args:
-        memory_limit: bytes of resident memory at which the process is ended.
+        memory_limit: bytes of resident memory at which the process is killed.
         time_limit: seconds that one request may take.
     """
 
@@ -46,7 +46,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the process can be asked."""
+        """Whether the process accepts requests."""
         return self._process.is_alive()
 
     def another(self) -> Worker:
@@ -54,10 +54,10 @@ class Worker:
         return Worker(self.memory_limit, self.time_limit)
 
     def ask(self, *request: Any, time_limit: float | None = None) -> Any:
-        """Sends a request and waits for the answer.
+        """Sends a request and waits for the response.
 
         Raises:
-            Lost: the process outgrew a limit, failed or died; it is ended.
+            Lost: the process exceeded a limit, failed or died; it is terminated.
         """
         if not self.alive:
             raise Lost(self._end())
@@ -81,13 +81,13 @@ class Worker:
         return value
 
     def _end(self) -> str:
-        """How the process ended by itself, in words."""
+        """Describes how the process ended by itself."""
         self._process.join(5)
         killed = self._process.exitcode == -signal.SIGKILL
         last = self._last_error()
         self.close()
         if killed:
-            return "killed by the system, as it does when memory runs out"
+            return "killed by the system, probably out of memory"
         return f"process died: {last}" if last else "process died"
 
     def _last_error(self) -> str:
@@ -99,7 +99,7 @@ class Worker:
         return lines[-1] if lines else ""
 
     def close(self) -> None:
-        """Ends the process, whatever it is at, and waits for it."""
+        """Kills the process, whatever it is doing, and waits for it."""
         if self.alive:
             self._process.kill()
         self._process.join()
@@ -109,9 +109,9 @@ class Worker:
 
 @contextlib.contextmanager
 def _errors_to(file: IO[bytes]) -> Iterator[None]:
-    """Gives processes started in the block `file` as their standard error.
+    """Redirects the standard error of processes started in the block to `file`.
 
-    They load TensorFlow, whose first lines there are for nobody.
+    They load TensorFlow, whose start-up messages are noise.
     """
     kept = os.dup(2)
     try:
@@ -123,12 +123,12 @@ def _errors_to(file: IO[bytes]) -> Iterator[None]:
 
 
 class Lost(Exception):
-    """A worker has no answer; the message says why."""
+    """A worker cannot respond; the message says why."""
 
 
 def _serve(pipe: Connection) -> None:
     """The worker's loop: ("build", "module:function", keywords), ("time",), ("weigh",)."""
-    step: Any = None  # what was built last
+    step: Any = None  # the alternative built last
     before = 0
     while True:
         try:
@@ -158,7 +158,7 @@ def _serve(pipe: Connection) -> None:
 
 
 def _resident() -> int:
-    """Resident bytes, after what is free was given back."""
+    """Resident bytes, after returning free memory to the system."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -166,9 +166,9 @@ def _resident() -> int:
 
 
 def _peak(step: Callable[[], object]) -> int:
-    """Most resident bytes during a repetition (Linux)."""
+    """Peak resident bytes during a repetition (Linux)."""
     _resident()
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     step()
     return _status("VmHWM")
 
@@ -187,8 +187,8 @@ def workers(
     """One worker for each name, ended when the block ends.
 
     Args:
-        names: of the alternatives.
-        memory_limit: bytes for one process; default: 80 % of what is available now.
+        names: names of the alternatives.
+        memory_limit: bytes for one process; default: 80 % of the memory available now.
         time_limit: seconds for one request.
     """
     limit = memory_limit or 0.8 * psutil.virtual_memory().available

@@ -1,4 +1,4 @@
-"""Layers that several methods share."""
+"""Layers shared by several methods."""
 
 from tfzoo.layers.borders import bad_rows, size_within
 from tfzoo.layers.convolution import conv2d

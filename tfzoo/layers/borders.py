@@ -1,9 +1,9 @@
-"""What a layer refuses in its inputs: at once where it is known, else when the graph runs.
+"""Checks of a layer's inputs: immediate if values are known, otherwise when the graph runs.
 
-Sizes that are not known while a layer is called are those of TensorFlow's graphs alone. There a
-wrong one is a `tf.errors.InvalidArgumentError` with the words that a `ValueError` has elsewhere.
-**XLA leaves assertions out**: under it a wrong size does not compile, in XLA's own words, and rows
-with a wrong value are the caller's to mark.
+Only in TensorFlow's graphs can sizes be unknown while a layer is called. There a wrong size raises
+a `tf.errors.InvalidArgumentError` with the message that a `ValueError` has elsewhere. **XLA drops
+assertions**: under it a wrong size fails to compile, with XLA's message, and callers must mark rows
+with a wrong value themselves.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tfzoo.typing import Tensor
 
 
 def size_within(size: int | Tensor, low: int, high: int, words: str) -> int | Tensor:
-    """A size that is from `low` to `high`; nothing that is computed from it runs with another.
+    """A size checked to be from `low` to `high`; nothing computed from it runs with another one.
 
     Args:
-        size: a number, or a scalar that a TensorFlow graph knows when it runs.
-        low: the least.
-        high: the greatest.
+        size: a number, or a scalar tensor of a TensorFlow graph.
+        low: the minimum.
+        high: the maximum.
         words: the message, with `{}` for the size.
 
     Returns:
@@ -40,7 +40,7 @@ def size_within(size: int | Tensor, low: int, high: int, words: str) -> int | Te
     before, after = words.split("{}")
     told = tf.debugging.Assert((size >= low) & (size <= high), [before, size, after])
     with tf.control_dependencies([told]):
-        # for XLA: a slice that begins outside of its tensor does not compile
+        # for XLA: a slice that begins outside its tensor does not compile
         beyond = tf.slice(tf.zeros([high - low], tf.bool), [size - low], [-1])
     return high - tf.shape(beyond)[0]
 
@@ -50,12 +50,12 @@ def bad_rows(bad: Tensor, values: Tensor, words: str) -> Tensor:
 
     Args:
         bad: bool [B, ...].
-        values: of the same shape.
+        values: same shape as `bad`.
         words: the message, with `{}` for the value and `{}` for its row.
 
     Returns:
-        Which rows are bad, bool [B]. Only where nothing can be raised are there any: under XLA,
-        and in traced calls on JAX.
+        Which rows are bad, bool [B]: all False, except where nothing can be raised: under XLA, and
+            in traced calls on JAX.
 
     Raises:
         InputError: a known value is bad.
@@ -69,7 +69,7 @@ def bad_rows(bad: Tensor, values: Tensor, words: str) -> Tensor:
     elif keras.backend.backend() == "tensorflow" and not isinstance(bad, keras.KerasTensor):
         import tensorflow as tf
 
-        # one more, for `argmax` takes no empty batch
+        # one extra, since `argmax` does not accept an empty batch
         flat, which, row = (tf.pad(tf.reshape(x, [-1]), [[0, 1]]) for x in (values, bad, rows))
         one, two, three = words.split("{}")
         told = [one, tf.gather(flat, tf.argmax(which)), two, tf.argmax(row), three]
@@ -78,8 +78,8 @@ def bad_rows(bad: Tensor, values: Tensor, words: str) -> Tensor:
 
 
 def _known(x: Tensor) -> np.ndarray | None:
-    """Its values, or None where they are not known yet."""
+    """The values, or None if they are not known yet."""
     try:
         return ops.convert_to_numpy(x)
-    except Exception:  # each backend has its own for tensors without values
+    except Exception:  # each backend has its own error for tensors without values
         return None

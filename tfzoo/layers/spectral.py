@@ -23,7 +23,7 @@ from tfzoo.typing import Shape, Tensor
 
 EPSILON = 1e-12
 START = 15
-"""Power iterations from random vectors when a layer is built, as PyTorch's parametrisation does."""
+"""Power iterations from random vectors when a layer is built, as in PyTorch's parametrisation."""
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -32,10 +32,10 @@ def _unit(x: Tensor) -> Tensor:
 
 @configurable
 class SpectralLayer(keras.layers.Layer):
-    """What the spectrally normalised layers share: kernel, bias, u, v and the division.
+    """Base of the spectrally normalised layers: kernel, bias, u, v and the division.
 
-    One power iteration for each call in training mode moves u and v; no gradient goes through
-    them. In inference u and v stay. In float32 at least, whatever the policy.
+    One power iteration per call in training mode updates u and v, without a gradient; in inference
+    they stay fixed. Computed in at least float32 under any policy.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SpectralLayer(keras.layers.Layer):
         self.arguments.bias_initializer = self.bias_initializer
 
     def _make(self, shape: tuple[int, ...]) -> None:
-        """Makes kernel, bias, u [outputs] and v [inputs]."""
+        """Creates kernel, bias, u [outputs] and v [inputs]."""
         rows, columns = math.prod(shape[:-1]), shape[-1]
         self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel", autocast=False)
         if self.use_bias:
@@ -72,7 +72,7 @@ class SpectralLayer(keras.layers.Layer):
         def start_v(size: Shape, dtype: str | None = None) -> Tensor:
             return _unit(ops.matmul(self.matrix(), ops.convert_to_tensor(self.u)))
 
-        # v starts from u, which is made, also where Keras makes variables later
+        # v starts from u's values, also if Keras creates variables later
         self.u = self.add_weight((columns,), start_u, name="u", trainable=False, autocast=False)
         self.v = self.add_weight((rows,), start_v, name="v", trainable=False, autocast=False)
 
@@ -89,7 +89,7 @@ class SpectralLayer(keras.layers.Layer):
         return u, v
 
     def settle(self, times: int = 20) -> None:
-        """Moves u and v by some power iterations, e.g. after the kernel was set from outside."""
+        """Updates u and v by power iterations, e.g. after the kernel was set from outside."""
         u, v = self._iterate(ops.convert_to_tensor(self.u), times)
         self.u.assign(u)
         self.v.assign(v)
@@ -102,7 +102,8 @@ class SpectralLayer(keras.layers.Layer):
         return ops.sum(v * ops.matmul(matrix, u))
 
     def normalised(self, training: bool | None = False) -> Tensor:
-        """The kernel over sigma, in the variables' dtype; moves u and v first in training."""
+        """The kernel divided by sigma, in the variables' dtype; in training, first updates u and
+        v."""
         if training:
             self.settle(self.power_iterations)
         return ops.convert_to_tensor(self.kernel) / self.sigma()
@@ -129,7 +130,7 @@ class SNDense(SpectralLayer):
         use_bias: as in `keras.layers.Dense`.
         kernel_initializer: as in `keras.layers.Dense`.
         bias_initializer: as in `keras.layers.Dense`.
-        power_iterations: for each call in training mode.
+        power_iterations: per call in training mode.
         **keywords: `name`, `dtype`, ...
 
     Input: [..., n]. Output: [..., units].
@@ -149,7 +150,7 @@ class SNDense(SpectralLayer):
         self.units = units
 
     def build(self, shape: Shape) -> None:
-        """Makes kernel [n, units] and the rest."""
+        """Creates kernel [n, units] and the rest."""
         if shape[-1] is None:
             raise ValueError(f"input {tuple(shape)}: the last axis must be known")
         self._make((shape[-1], self.units))
@@ -167,8 +168,8 @@ class SNDense(SpectralLayer):
 class SNConv2D(SpectralLayer):
     """A 2-D convolution whose kernel, as a matrix, is divided by its largest singular value.
 
-    The matrix is [height x width x inputs, filters], whose spectrum is that of PyTorch's
-    [filters, inputs x height x width]. It bounds no operator norm of the convolution itself.
+    The matrix is [height x width x inputs, filters], whose spectrum is that of PyTorch's [filters,
+    inputs x height x width]. This does not bound the operator norm of the convolution itself.
 
     Args:
         filters: output channels.
@@ -179,14 +180,14 @@ class SNConv2D(SpectralLayer):
         use_bias: as in `keras.layers.Conv2D`.
         kernel_initializer: as in `keras.layers.Conv2D`.
         bias_initializer: as in `keras.layers.Conv2D`.
-        power_iterations: for each call in training mode.
+        power_iterations: per call in training mode.
         **keywords: `name`, `dtype`, ...
 
     Input: [B, H, W, C]. Output: [B, H', W', filters].
 
     Raises:
-        ValueError: a number is below 1, another padding, or an input that is no [B, H, W, C] with
-            known C.
+        ValueError: a number is below 1, an unknown padding, or an input that is not [B, H, W, C]
+            with known C.
     """
 
     def __init__(
@@ -210,7 +211,7 @@ class SNConv2D(SpectralLayer):
             raise ValueError(f"padding={padding!r}: must be 'valid' or 'same'")
 
     def build(self, shape: Shape) -> None:
-        """Makes kernel [height, width, C, filters] and the rest."""
+        """Creates kernel [height, width, C, filters] and the rest."""
         if len(shape) != 4 or shape[-1] is None:
             raise ValueError(f"input {tuple(shape)}: must be [B, H, W, C] with known C")
         self._make((*self.kernel_size, shape[-1], self.filters))
@@ -229,7 +230,7 @@ class SNConv2D(SpectralLayer):
 
 
 def settle(model: keras.layers.Layer, times: int = 20) -> None:
-    """Moves u and v of all spectrally normalised layers of a model by some power iterations."""
+    """Updates u and v of all spectrally normalised layers of a model by power iterations."""
     for layer in model._flatten_layers():
         if isinstance(layer, SpectralLayer):
             layer.settle(times)

@@ -1,4 +1,4 @@
-"""Black-box metrics: any function of labels and predictions, called from outside the graph."""
+"""Black-box metrics: any function of labels and predictions, called outside the graph."""
 
 from tfzoo.metrics.black_box import BlackBoxMetric, MetricError
 from tfzoo.metrics.named import get, names

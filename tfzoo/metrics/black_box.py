@@ -1,4 +1,4 @@
-"""A metric that is only ever called: never traced, never differentiated."""
+"""A metric that is only called, never traced or differentiated."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ MODES = ("min", "max")
 
 
 class MetricError(ValueError):
-    """A metric raised, or gave something that is no finite number."""
+    """A metric raised, or returned a non-finite value."""
 
 
 @serializable("metrics")
 class BlackBoxMetric:
-    """A function of labels and predictions, with the side that is better.
+    """A function of labels and predictions, and whether higher or lower is better.
 
     Args:
-        function: `(y_true, y_pred) -> float`, given NumPy arrays (or the structure of arrays that
-            the model gives); anything callable, e.g. of scikit-learn.
-        mode: `"max"` if more is better, `"min"` if less is.
-        name: in logs; the function's own name by default.
-        options: keywords for every call of `function`.
+        function: `(y_true, y_pred) -> float`, called with NumPy arrays (or the model's structure of
+            arrays); any callable, e.g. from scikit-learn.
+        mode: `"max"` if higher is better, `"min"` if lower is.
+        name: its name in logs; default: the function's name.
+        options: keyword arguments for every call of `function`.
 
     Attributes:
-        calls: how often it was evaluated.
+        calls: number of evaluations.
 
     Raises:
         TypeError: `function` is not callable.
-        InputError: another mode.
+        InputError: an unknown mode.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class BlackBoxMetric:
         """The metric's value.
 
         Raises:
-            MetricError: the function raised, or gave NaN, infinity or no number.
+            MetricError: the function raised, or returned NaN, infinity or something not a number.
         """
         self.calls += 1
         try:
@@ -70,13 +70,13 @@ class BlackBoxMetric:
             number = math.nan
         if not math.isfinite(number):
             raise MetricError(
-                f"metric {self.name!r}: gave {value!r} at call {self.calls}, must be a finite "
+                f"metric {self.name!r}: returned {value!r} at call {self.calls}, must be a finite "
                 f"number (labels {_form(y_true)}, predictions {_form(y_pred)})"
             )
         return number
 
     def cost(self, value: float) -> float:
-        """A value turned so that less is better: itself, or its negative."""
+        """The value as a cost, where lower is better: itself, or its negative."""
         return value if self.mode == "min" else -value
 
 

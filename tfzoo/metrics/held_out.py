@@ -1,4 +1,4 @@
-"""Validation data that a metric is evaluated on, again and again."""
+"""Validation data on which a metric is evaluated repeatedly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class HeldOut:
     """Labels and inputs of a validation split, in batches.
 
     Args:
-        data: `(x, y)` of arrays or structures of arrays; or a finite dataset (any iterable) of
-            such batches.
-        batch_size: for arrays.
+        data: `(x, y)` of arrays or structures of arrays; or a finite dataset (any iterable) of such
+            batches.
+        batch_size: batch size for arrays.
 
     Raises:
         InputError: no examples, or no labels.
@@ -47,17 +47,17 @@ class HeldOut:
         return batch[0], batch[1]
 
     def predictions(self, model: keras.Model) -> Any:
-        """What the model says of all inputs, NumPy arrays."""
+        """The model's predictions for all inputs, NumPy arrays."""
         return _joined([self._answer(model, x) for x in self.inputs])
 
     @staticmethod
     def _answer(model: keras.Model, x: Any) -> Any:
-        # under a strategy each replica answers the whole batch, one after the other
+        # under a strategy each replica predicts the whole batch, one after another
         count = len(keras.tree.flatten(x)[0])
         return keras.tree.map_structure(lambda a: a[:count], model.predict_on_batch(x))
 
     def evaluate(self, model: keras.Model, metric: BlackBoxMetric) -> float:
-        """The metric of a model."""
+        """A model's metric."""
         return metric(self.labels, self.predictions(model))
 
 

@@ -1,4 +1,4 @@
-"""Metrics by name: scikit-learn's, and those of retrieval."""
+"""Metrics by name: scikit-learn's, and retrieval metrics."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def get(
 ) -> BlackBoxMetric:
     """A `BlackBoxMetric` from a name, a function or a `BlackBoxMetric`.
 
-    Labels may be class numbers [N] or one-hot [N, C]; predictions are logits or probabilities:
-    [N, C], or [N], [N, 1] for two classes, where class 1 is said above `threshold`, by default 0.5
-    (of logits, pass `threshold=0.0`).
+    Labels may be class indices [N] or one-hot [N, C]; predictions are logits or probabilities: [N,
+    C], or [N], [N, 1] for two classes, where class 1 is predicted above `threshold`, by default 0.5
+    (for logits, pass `threshold=0.0`).
 
-    scikit-learn's scorers and functions are given what they take: classes, probabilities, scores or
-    a regression's numbers. Any other callable is given labels and predictions as they are.
+    scikit-learn's scorers and functions get the inputs that they require: classes, probabilities,
+    scores or regression outputs. Any other callable gets labels and predictions unchanged.
 
     Args:
         metric: one of `names()`; a function of `sklearn.metrics`; or any callable, with its `mode`.
-        mode: `"min"` or `"max"`; only for a callable, and scikit-learn's need none.
+        mode: `"min"` or `"max"`; only for a callable; not needed for scikit-learn's.
         **options: the metric's own, e.g. `precision=0.9`, `k=4`.
 
     Raises:
-        InputError: no such name, or a callable without `mode`.
-        TypeError: neither a name nor callable.
+        InputError: an unknown name, or a callable without `mode`.
+        TypeError: `metric` is neither a name nor callable.
     """
     if isinstance(metric, BlackBoxMetric):
         return metric
@@ -62,15 +62,16 @@ def get(
 
 
 def names() -> list[str]:
-    """The names that `get` knows: this package's, then scikit-learn's of scorers."""
+    """The names that `get` accepts: this package's, then scikit-learn's scorers."""
     return [*sorted(_NAMED), *(name for name in scorer_names() if name not in _NAMED)]
 
 
 @serializable("metrics")
 def misclassification_rate(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> float:
-    """Share of rows whose class is said wrongly: `sklearn.metrics.zero_one_loss`.
+    """Fraction of misclassified rows: `sklearn.metrics.zero_one_loss`.
 
-    Not called there, for it takes fifty times as long, and a controller asks every few steps.
+    Reimplemented, since scikit-learn takes fifty times as long and a controller calls it every few
+    steps.
     """
     return float(np.mean(class_numbers(y_true) != predicted(y_pred, threshold)))
 
@@ -79,7 +80,7 @@ def misclassification_rate(y_true: ArrayLike, y_pred: ArrayLike, threshold: floa
 def balanced_error(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5) -> float:
     """The mean over classes of their error rates: 1 - `sklearn.metrics.balanced_accuracy_score`.
 
-    Not called there, as in `misclassification_rate`. Classes without examples do not count.
+    Reimplemented for speed, as `misclassification_rate`. Classes without examples do not count.
     """
     labels = class_numbers(y_true)
     counts = np.bincount(labels)
@@ -91,7 +92,8 @@ def balanced_error(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5)
 def f1(
     y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5, average: str = "auto"
 ) -> float:
-    """F1 (`sklearn.metrics.f1_score`): of class 1 for two classes, else the mean over classes."""
+    """F1 (`sklearn.metrics.f1_score`): of class 1 for two classes, otherwise the mean over
+    classes."""
     from sklearn.metrics import f1_score
 
     labels, said = class_numbers(y_true), predicted(y_pred, threshold)
@@ -117,7 +119,7 @@ def jaccard(
 def average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Area under precision and recall, as `sklearn.metrics.average_precision_score` defines it.
 
-    Of class 1 for two classes, else the mean over classes, each against the rest.
+    Of class 1 for two classes, otherwise the mean over classes, each against the rest.
     """
     from sklearn.metrics import average_precision_score
 
@@ -125,13 +127,13 @@ def average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     if scores.ndim == 1 or scores.shape[1] <= 2:
         return average_precision_score(labels, positive_score(scores))
     one_hot = np.eye(scores.shape[1])[labels]
-    seen = one_hot.any(0)  # a class without examples has no precision
+    seen = one_hot.any(0)  # precision is undefined for a class without examples
     return average_precision_score(one_hot[:, seen], scores[:, seen], average="macro")
 
 
 @serializable("metrics")
 def recall_at_precision(y_true: ArrayLike, y_pred: ArrayLike, precision: float = 0.95) -> float:
-    """The greatest recall of class 1 at which precision is at least `precision`; 0 if none.
+    """The highest recall of class 1 at which precision is at least `precision`; 0 if there is none.
 
     Raises:
         ValueError: `precision` is not in (0, 1], or there are no positive labels.

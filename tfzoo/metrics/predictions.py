@@ -1,4 +1,4 @@
-"""What a network says, as metrics take it: classes, probabilities or scores."""
+"""Converts a network's outputs to what metrics take: classes, probabilities or scores."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 
 
 def class_numbers(y: ArrayLike) -> np.ndarray:
-    """Labels as whole numbers [N], from themselves or from one-hot rows [N, C]."""
+    """Labels as integers [N], from integers or from one-hot rows [N, C]."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -16,7 +16,7 @@ def class_numbers(y: ArrayLike) -> np.ndarray:
 
 
 def predicted(y_pred: ArrayLike, threshold: float = 0.5) -> np.ndarray:
-    """The class said of each row [N]."""
+    """The predicted class of each row [N]."""
     y_pred = np.asarray(y_pred)
     if y_pred.ndim == 2 and y_pred.shape[1] > 1:
         return y_pred.argmax(-1)
@@ -24,7 +24,7 @@ def predicted(y_pred: ArrayLike, threshold: float = 0.5) -> np.ndarray:
 
 
 def positive_score(y_pred: ArrayLike) -> np.ndarray:
-    """A number [N] that rises with class 1's of two classes.
+    """For two classes, a score [N] that increases with class 1's.
 
     Raises:
         ValueError: there are more than two classes.
@@ -38,7 +38,7 @@ def positive_score(y_pred: ArrayLike) -> np.ndarray:
 
 
 def probabilities(y_pred: ArrayLike) -> np.ndarray:
-    """Probabilities [N, C] from themselves or from logits; of one column both classes' [N, 2]."""
+    """Probabilities [N, C] from probabilities or logits; one column gives both classes, [N, 2]."""
     y = np.asarray(y_pred, "float64")
     if y.ndim == 1 or y.shape[1] == 1:
         p = y.reshape(len(y))

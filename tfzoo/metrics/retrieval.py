@@ -14,18 +14,18 @@ _CHUNK_BYTES = 2**26
 
 @serializable("metrics")
 def recall_at_k(y_true: ArrayLike, y_pred: ArrayLike, k: int = 1) -> float:
-    """Share of queries with one of their class among the k nearest others.
+    """Fraction of queries with a row of their class among the k nearest others.
 
-    The nearest by cosine similarity; a query whose class has no other row counts as missed, as
-    the field's benchmarks have it (Stanford Online Products, CUB-200-2011, CARS196).
+    Nearest by cosine similarity; a query whose class has no other row counts as a miss, as in
+    common benchmarks (Stanford Online Products, CUB-200-2011, CARS196).
 
     Args:
-        y_true: class numbers [N].
+        y_true: class indices [N].
         y_pred: embeddings [N, D].
         k: neighbours, from 1 to N - 1.
 
     Raises:
-        ValueError: k is out of range, or the shapes do not fit.
+        ValueError: k is out of range, or the shapes do not match.
     """
     labels, unit = _checked(y_true, y_pred)
     if not 1 <= k < len(labels):
@@ -39,17 +39,17 @@ def recall_at_k(y_true: ArrayLike, y_pred: ArrayLike, k: int = 1) -> float:
 
 @serializable("metrics")
 def mean_average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
-    """Mean over queries of the average precision of all others ranked by cosine similarity.
+    """Mean over queries of the average precision of all other rows, ranked by cosine similarity.
 
-    scikit-learn's `label_ranking_average_precision_score`: others of one similarity share the last
-    of their places. Queries whose class has no other row are left out.
+    scikit-learn's `label_ranking_average_precision_score`: rows of equal similarity share the last
+        of their ranks. Queries whose class has no other row are left out.
 
     Args:
-        y_true: class numbers [N].
+        y_true: class indices [N].
         y_pred: embeddings [N, D].
 
     Raises:
-        ValueError: the shapes do not fit, or no class has two rows.
+        ValueError: the shapes do not match, or no class has two rows.
     """
     from sklearn.metrics import label_ranking_average_precision_score
 
@@ -59,7 +59,7 @@ def mean_average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
         relevant = (labels == labels[rows, None]) & (similarity > -np.inf)
         keep = relevant.any(1)
         if keep.any():
-            scores = np.maximum(similarity[keep], -2)  # the query itself last, by a finite number
+            scores = np.maximum(similarity[keep], -2)  # a finite number puts the query itself last
             precision = label_ranking_average_precision_score(relevant[keep], scores)
             total, count = total + precision * keep.sum(), count + keep.sum()
     if not count:

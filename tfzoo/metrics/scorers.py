@@ -1,6 +1,6 @@
-"""scikit-learn's scorers and metric functions on a network's predictions.
+"""scikit-learn's scorers and metric functions, applied to a network's predictions.
 
-Those of classes are given classes, those of probabilities probabilities, those of scores scores.
+Each gets what it requires: classes, probabilities or scores.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tfzoo.metrics.predictions import class_numbers, positive_score, predicted, 
 from tfzoo.registry import serializable
 
 _OF_PROBABILITIES = ("log_loss", "d2_log_loss_score")
-"""Functions whose `y_pred` are probabilities; others' are classes."""
+"""Functions whose `y_pred` are probabilities; the others take classes."""
 
 
 @serializable("metrics")
 def by_scorer(y_true: ArrayLike, y_pred: ArrayLike, scorer: str, threshold: float = 0.5) -> float:
-    """What a scorer of scikit-learn gives; more is better, errors come as their negatives.
+    """The result of a scikit-learn scorer; higher is better, errors are negated.
 
     Args:
-        y_true: class numbers [N], one-hot rows [N, C], or numbers for a regression's scorer.
+        y_true: class indices [N], one-hot rows [N, C], or numbers for a regression scorer.
         y_pred: logits or probabilities [N, C], [N, 1] or [N]; or numbers.
         scorer: a name of `sklearn.metrics.get_scorer_names()`.
-        threshold: above which class 1 is said of two classes in one column.
+        threshold: above it class 1 is predicted, for two classes in one column.
     """
     from sklearn.metrics import get_scorer
 
@@ -39,7 +39,7 @@ def by_scorer(y_true: ArrayLike, y_pred: ArrayLike, scorer: str, threshold: floa
 def by_function(
     y_true: ArrayLike, y_pred: ArrayLike, function: str, threshold: float = 0.5, **options: Any
 ) -> float:
-    """What a function of `sklearn.metrics` gives, by its name, with its own options."""
+    """The result of a function of `sklearn.metrics`, by name, with its own options."""
     import sklearn.metrics
 
     call = getattr(sklearn.metrics, function)
@@ -52,7 +52,7 @@ def by_function(
     if second in ("y_proba", "y_prob"):
         p = probabilities(scores)
         return call(labels, p[:, 1] if p.shape[1] == 2 else p, **options)
-    if second not in ("y_score", "pred_decision"):  # `y_pred`, and `y2` of agreement
+    if second not in ("y_score", "pred_decision"):  # `y_pred`, or `y2` for agreement metrics
         return call(labels, predicted(scores, threshold), **options)
     two = scores.ndim == 1 or scores.shape[1] <= 2
     return call(labels, positive_score(scores) if two else scores, **options)
@@ -87,7 +87,7 @@ def _of_numbers(function: Callable | None) -> bool:
 def _estimated(
     function: Callable | None, y_true: ArrayLike, y_pred: ArrayLike, threshold: float
 ) -> tuple[Any, np.ndarray, np.ndarray]:
-    """An estimator that has predicted, its predictions as its inputs, and the labels."""
+    """A fitted estimator that returns its inputs as predictions, those inputs, and the labels."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
     class Number(RegressorMixin, BaseEstimator):

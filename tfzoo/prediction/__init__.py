@@ -1,1 +1,1 @@
-"""A model asked for a user's files: what takes them, batch by batch, and files of the answers."""
+"""Runs a model on a user's files: matches signatures, batches inputs, writes the outputs."""

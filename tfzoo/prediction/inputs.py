@@ -1,8 +1,8 @@
-"""A user's files, and which signature of a model takes them.
+"""A user's files, and the signature of a model that takes them.
 
-An image file goes as it is to the input of a signature that has one, of strings; a video's frames
-to one of uint8 [B, T, H, W, 3]; a text's bytes to one of whole numbers [B, T]; an array without a
-name to an only input that it fits; arrays with names to the signature whose inputs are called so.
+An image file goes unchanged to a signature with a single string input; a video's frames to an input
+uint8 [B, T, H, W, 3]; a text's bytes to an integer input [B, T]; an unnamed array to a single input
+that it fits; named arrays to the signature whose inputs have these names.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ Specs = Mapping[str, "tf.TensorSpec"]
 Arrays = dict[str, np.ndarray]
 
 KNOWN = tuple(dict.fromkeys((*SUFFIXES, *video_files.SUFFIXES, ".npz", ".npy", ".json", ".txt")))
-"""Suffixes of the files that are taken from a folder."""
+"""Suffixes of files that are used from a folder."""
 
 PREFERRED = ("serving_default", "bytes")
-"""Signatures that are taken before others that take the same files."""
+"""Signatures that are preferred over others that take the same files."""
 
 _ROOM = 8 << 20
-"""Bytes of a batch; as JSON, arrays are up to six times as large, and servers refuse 64 MiB."""
+"""Bytes per batch; as JSON, arrays are up to six times as large, and servers refuse 64 MiB."""
 
 
 @dataclass(frozen=True)
 class _Form:
-    """What a file may be taken for.
+    """One way to interpret a file.
 
     Attributes:
-        says: in words.
+        says: the interpretation in words.
         fits: whether a signature with these inputs takes it.
         read: the arrays for these inputs, of any dtype.
     """
@@ -56,10 +56,10 @@ class _Form:
 
 
 class InputFile:
-    """A user's file, read when it is its turn.
+    """A user's file, read when needed.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Raises:
         InputError: it holds arrays and cannot be read.
@@ -71,7 +71,7 @@ class InputFile:
 
     @property
     def says(self) -> str:
-        """What it is, in words."""
+        """A description of the file."""
         return " or ".join(form.says for form in self._forms)
 
     def fits(self, specs: Specs) -> bool:
@@ -79,10 +79,10 @@ class InputFile:
         return any(form.fits(specs) for form in self._forms)
 
     def read(self, specs: Specs) -> Arrays:
-        """The inputs, of the signature's dtypes.
+        """The inputs, in the signature's dtypes.
 
         Raises:
-            InputError: the file is broken, or its values do not fit.
+            InputError: the file is corrupt, or its values do not fit.
         """
         form = next(form for form in self._forms if form.fits(specs))
         try:
@@ -95,17 +95,17 @@ class InputFile:
 
 
 def in_its_name(path: str | Path, error: InputError) -> str:
-    """What is wrong, after the name of the file that it is of."""
+    """Prefixes an error message with the file's name."""
     return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 def listed(words: Sequence[str]) -> list[InputFile]:
-    """The files of paths, folders and patterns such as `pictures/*.png`, in this order.
+    """Expands paths, folders and patterns such as `pictures/*.png` to files, in this order.
 
-    A folder stands for all files below it, by name, that are not hidden and end in one of `KNOWN`.
+    A folder stands for all files below it, sorted, that are not hidden and end in one of `KNOWN`.
 
     Raises:
-        InputError: nothing is there, or a file of arrays cannot be read.
+        InputError: there are no files, or a file of arrays cannot be read.
     """
     return [InputFile(path) for word in words for path in _paths(word)]
 
@@ -136,15 +136,15 @@ def _below(path: Path) -> list[Path]:
 def choose(
     signatures: Mapping[str, Specs], files: Sequence[InputFile], asked: str | None = None
 ) -> str:
-    """The name of the signature that takes all files; of several `serving_default`, then `bytes`.
+    """The name of the signature that takes all files; preferably `serving_default`, then `bytes`.
 
     Args:
         signatures: inputs by signature.
         files: at least one.
-        asked: the user's choice, if any.
+        asked: the signature requested by the user, if any.
 
     Raises:
-        InputError: there is none, or several others; one line that says what takes which file.
+        InputError: none takes all files, or several others do; one line that says which takes what.
     """
     named = f"one of {', '.join(signatures)}"
     check(asked is None or asked in signatures, "--signature", asked, named)
@@ -156,7 +156,7 @@ def choose(
         if not kept and fitting and asked is None:
             raise InputError(
                 f"input {str(file.path)!r}: is {file.says}, for {' or '.join(fitting)}; "
-                f"{str(files[0].path)!r} is for {' or '.join(left)}; must be given apart"
+                f"{str(files[0].path)!r} is for {' or '.join(left)}; must be given separately"
             )
         if not kept:
             looked = order if asked is None else left
@@ -185,17 +185,17 @@ def _shape(spec: tf.TensorSpec) -> str:
 def batches(
     files: Sequence[InputFile], specs: Specs, size: int, batched: bool
 ) -> Iterator[tuple[list[str], Arrays]]:
-    """Inputs for one call after the other, and the file that each row is of.
+    """Yields the inputs for each call, and the file of each row.
 
     Args:
         files: in order.
         specs: the signature's inputs.
-        size: rows of a call at most.
-        batched: rows do not mix, so those of several files, if of one shape, go together; else
-            each file is a call, and a row.
+        size: maximum rows per call.
+        batched: rows are independent, so rows of several files of equal shape are batched;
+            otherwise each file is a call and a row.
 
     Raises:
-        InputError: a file is broken, does not fit, or has no rows.
+        InputError: a file is corrupt, does not fit, or has no rows.
     """
     owners: list[str] = []
     rows: list[Arrays] = []
@@ -260,7 +260,7 @@ def _forms(path: Path) -> list[_Form]:
 def _only(
     says: str, fits: Callable[[tf.TensorSpec], bool], read: Callable[[tf.TensorSpec], Any]
 ) -> _Form:
-    """For a signature of one input."""
+    """For a signature with one input."""
 
     def only(specs: Specs) -> tf.TensorSpec | None:
         return next(iter(specs.values())) if len(specs) == 1 else None
@@ -301,7 +301,7 @@ def _npz_names(path: Path) -> set[str]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return set(archive.files)
-    except Exception:  # of zipfile, zlib, struct, numpy: `read_npz` says which
+    except Exception:  # errors of zipfile, zlib, struct, numpy: `read_npz` reports them
         return set(read_npz(path, "input"))
 
 

@@ -1,4 +1,4 @@
-"""A model that a user asks: a trained one in this process, or one that a server holds."""
+"""A model to run on a user's files: a trained one in this process, or one on a server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfzoo.serving.client import RequestError, RestClient, spec_of
 
 _URL = re.compile(r"(https?://[^?#]+)/v1/models/([^/:?#]+)(?:/versions/(\d+))?/?")
 _REFUSED = 400
-"""HTTP's status of a request that asks for something wrong."""
+"""HTTP status of an invalid request."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Endpoint:
     """One signature of a model.
 
     Attributes:
-        inputs: by name.
-        batched: rows of several files may be asked for at once.
-        ask: arrays by input -> arrays by output.
+        inputs: specs by name.
+        batched: whether rows of several files may share a call.
+        ask: maps arrays by input name to arrays by output name.
     """
 
     inputs: Specs
@@ -43,14 +43,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that answers.
+    """A model that can be called.
 
     Attributes:
         name: as the user called it.
-        endpoints: by signature.
-        formats: suffixes of the files, other than those of arrays, that `save` writes.
-        save: arrays of the user's by name, path -> None.
-        save_folder: a folder of the user's, path -> None.
+        endpoints: endpoints by signature name.
+        formats: suffixes of the files, other than array formats, that `save` writes.
+        save: (the user's arrays by name, path) -> None.
+        save_folder: (a folder of the user's, path) -> None.
     """
 
     name: str
@@ -62,16 +62,16 @@ class Model:
     def answer(
         self, files: Sequence[InputFile], signature: str | None, size: int, suffix: str
     ) -> Answers:
-        """Asks for all files.
+        """Runs the model on all files.
 
         Args:
             files: at least one.
-            signature: the user's choice; None takes the one that takes the files.
+            signature: the user's choice; None picks the one that takes the files.
             size: rows of a call at most.
-            suffix: of the answers' file.
+            suffix: suffix of the output file.
 
         Raises:
-            InputError: no signature takes the files, one is broken, or the server refuses.
+            InputError: no signature takes the files, a file is corrupt, or the server refuses.
         """
         name = choose({key: e.inputs for key, e in self.endpoints.items()}, files, signature)
         endpoint, answers = self.endpoints[name], Answers(suffix)
@@ -80,14 +80,14 @@ class Model:
         return answers
 
     def write(self, words: Sequence[str], path: str) -> None:
-        """Writes a file of one of the model's own formats, of one `.npz` or one folder.
+        """Writes a file in one of the model's own formats, from one `.npz` or one folder.
 
         Args:
-            words: what the user named.
+            words: the user's input words.
             path: of the file.
 
         Raises:
-            InputError: the model has no such format, or what is named does not fit.
+            InputError: the model has no such format, or the input does not fit.
         """
         allowed = ", ".join((*SUFFIXES, *self.formats))
         fits = self.save is not None and Path(path).suffix.lower() in self.formats
@@ -107,7 +107,7 @@ class Model:
 
 
 def check_output(path: str | None) -> str:
-    """The suffix of the file that answers are to go to, `.json` for none.
+    """The suffix of the output file; `.json` if there is none.
 
     Raises:
         InputError: no recipe writes such files.
@@ -122,12 +122,12 @@ def check_output(path: str | None) -> str:
 
 
 def open_model(target: str, recipe: str | None = None) -> Model:
-    """The model of a run, a package weight, a `.keras` file or a URL.
+    """Opens the model of a run, a package weight, a `.keras` file or a URL.
 
     Args:
-        target: what the user named; of a server `http://HOST:PORT/v1/models/NAME`, after which
-            `/versions/NUMBER` may follow.
-        recipe: of a `.keras` file that does not know its own.
+        target: the user's word; for a server, `http://HOST:PORT/v1/models/NAME`, optionally
+            followed by `/versions/NUMBER`.
+        recipe: recipe of a `.keras` file that does not record its own.
 
     Raises:
         InputError: there is no such model, or no server.
@@ -183,7 +183,7 @@ def _served(url: str) -> Model:
 
 
 def _asked(endpoint: Endpoint, files: Sequence[str], arrays: Arrays) -> Mapping[str, Any]:
-    """What is answered; where a batch is refused, its rows one by one show which file is meant."""
+    """Runs a batch; if it is refused, retries row by row to tell which file is at fault."""
     try:
         return endpoint.ask(arrays)
     except InputError as error:

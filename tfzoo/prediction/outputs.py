@@ -1,4 +1,4 @@
-"""What a model answered, as a file or as text: rows of values, and the file that each is of."""
+"""A model's outputs as a file or as text: rows of values, with the input file of each row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfzoo.errors import InputError
 from tfzoo.files import write_csv, write_npz, write_text
 
 SUFFIXES = (".npz", ".csv", ".json")
-"""Of the files that hold the answers of any model."""
+"""Suffixes of output files that work for any model."""
 
 _NOT_FINITE: dict[str, Callable] = {
     "NaN": np.isnan,
@@ -23,14 +23,14 @@ _NOT_FINITE: dict[str, Callable] = {
 
 
 class Answers:
-    """Rows of the outputs, as they come.
+    """Collects rows of outputs.
 
     Args:
-        suffix: of the file that they go to, so that what it cannot hold is refused early.
+        suffix: suffix of the output file, so that values it cannot hold are refused early.
 
     Attributes:
-        files: the file that each row is of.
-        outputs: values of each row, by the output's name.
+        files: the input file of each row.
+        outputs: values of each row, by output name.
     """
 
     def __init__(self, suffix: str = ".json"):
@@ -39,15 +39,15 @@ class Answers:
         self._suffix = suffix
 
     def add(self, files: Sequence[str], outputs: Mapping[str, Any], batched: bool) -> None:
-        """Adds what one call answered.
+        """Adds the outputs of one call.
 
         Args:
-            files: that its rows are of.
+            files: the input files of its rows.
             outputs: arrays by name.
-            batched: they have an axis of rows; else the whole is one row.
+            batched: whether they have a row axis; otherwise the whole is one row.
 
         Raises:
-            InputError: there are not as many rows as files, or the suffix's format does not hold
+            InputError: the numbers of rows and files differ, or the suffix's format cannot hold
                 such values.
         """
         for name, value in outputs.items():
@@ -68,17 +68,17 @@ class Answers:
                 array = _texts(array)
                 if self._suffix != ".json" and any(isinstance(v, bytes) for v in array.flat):
                     raise InputError(
-                        f"--output: {self._suffix} holds no bytes but text, {name!r} is of others; "
+                        f"--output: {self._suffix} holds only text as bytes, {name!r} has others; "
                         "must end in .json"
                     )
             self.outputs.setdefault(name, []).extend(array[i, ...] for i in range(len(array)))
         self.files.extend(files)
 
     def write(self, path: str) -> None:
-        """Writes the file; of JSON see `to_json`.
+        """Writes the file; for JSON see `to_json`.
 
         Raises:
-            InputError: the format does not hold such values.
+            InputError: the format cannot hold such values.
         """
         if self._suffix == ".json":
             write_text(path, self.to_json() + "\n")
@@ -88,10 +88,11 @@ class Answers:
             write_npz(path, self._arrays())
 
     def to_json(self) -> str:
-        """One object: lists of values by output, and `file`, their files, if there are several.
+        """One JSON object: lists of values by output, and `file`, the input files, if there are
+        several.
 
-        Numbers that JSON lacks are the texts "NaN", "Infinity" and "-Infinity", as in protobuf's
-        JSON; bytes that are no text `{"b64": ...}`, as in TensorFlow Serving's.
+        Numbers that JSON lacks become the strings "NaN", "Infinity" and "-Infinity", as in
+        protobuf's JSON; bytes that are not text become `{"b64": ...}`, as in TensorFlow Serving's.
         """
         content: dict[str, Any] = self._file_names()
         for name, rows in self.outputs.items():
@@ -133,12 +134,12 @@ class Answers:
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
-    """A name that no output has."""
+    """A column name that no output has."""
     return name if name not in taken else _free(f"{name}_", taken)
 
 
 def _texts(array: np.ndarray) -> np.ndarray:
-    """Bytes as text, where they are UTF-8."""
+    """Bytes as text, if they are UTF-8."""
     texts = np.empty(array.shape, object)
     for index in np.ndindex(array.shape):
         value: Any = array[index]
@@ -150,9 +151,9 @@ def _texts(array: np.ndarray) -> np.ndarray:
 
 
 def _plain(value: np.ndarray) -> Any:
-    """Numbers and texts as JSON has them."""
+    """Numbers and strings in JSON's form."""
     if value.dtype.kind == "f":
-        if value.dtype != np.float64:  # the shortest decimals that are this number
+        if value.dtype != np.float64:  # the shortest decimals that round-trip
             value = value.astype(str).astype("float64")
         if not np.isfinite(value).all():
             words = value.astype(object)

@@ -1,1 +1,1 @@
-"""What recipes of several methods share: data, networks, evaluation and signatures."""
+"""Common parts of recipes: data, networks, evaluation and signatures."""

@@ -1,4 +1,4 @@
-"""Labelled examples, images or tables, to classes, judged by a black-box metric."""
+"""Classification of images or tables, evaluated by a black-box metric."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ C = TypeVar("C", bound=ClassificationConfig)
 
 
 class Classification(Recipe[C, data.Datasets]):
-    """Examples of one feature, held in memory, to classes.
+    """Classifies examples of one feature, held in memory.
 
     A method's recipe adds `build`, around `network`, and `train`.
     """
@@ -37,7 +37,7 @@ class Classification(Recipe[C, data.Datasets]):
     feature: str
 
     def prepared(self, x: tf.Tensor) -> tf.Tensor:
-        """An example as the model takes it."""
+        """Converts an example to a model input."""
         return tf.cast(x, tf.float32)
 
     def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: C) -> tf.Tensor:
@@ -45,7 +45,7 @@ class Classification(Recipe[C, data.Datasets]):
         return self.prepared(x)
 
     def datasets(self, config: C) -> data.Datasets:
-        """Training rows, some classes cut, and whole validation and test splits."""
+        """Training rows, with some classes reduced, and whole validation and test splits."""
         builder = data.builder(config.data)
         train, *others = _splits(builder)
         held = _in_memory(builder, train, self.feature)
@@ -95,11 +95,11 @@ class Classification(Recipe[C, data.Datasets]):
         return data.Datasets(stream, validation, test, info)
 
     def network(self, config: C, info: data.Info) -> keras.Model:
-        """A plain Keras model to logits, not compiled."""
+        """A plain Keras model with logits as outputs, not compiled."""
         raise NotImplementedError
 
     def add_accuracy(self, model: keras.Model, run: Run[C]) -> None:
-        """Compiles a trained model anew, its `evaluate` to give the accuracy too."""
+        """Recompiles a trained model, so that its `evaluate` also returns the accuracy."""
         accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         with run.scope():
             model.compile(
@@ -107,7 +107,7 @@ class Classification(Recipe[C, data.Datasets]):
             )
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
-        """The metric, accuracy and number of examples on the test split."""
+        """Metric, accuracy and number of examples on the test split."""
         labels, logits = answers(model, datasets.test)
         labels, metric = labels.argmax(-1), config.metric.make()
         accuracy = float(np.mean(logits.argmax(-1) == labels))
@@ -122,7 +122,7 @@ class Images(Classification[C]):
     own_data = {"tfzoo_image_folder": (), "tfzoo_arrays": ()}
 
     def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: C) -> tf.Tensor:
-        """Flipped and cropped, or as it is."""
+        """Flipped and cropped, or unchanged."""
         if config.augment == "none":
             return self.prepared(x)
         crop, mirror = tf.unstack(tf.random.split(seed, 2))
@@ -130,7 +130,7 @@ class Images(Classification[C]):
         return augment.flip(transforms.padded_crop(x, crop, max(1, x.shape[0] // 8)), mirror)
 
     def data_info(self, config: C) -> data.Info:
-        """Shape and classes; an epoch's length is that of the uncut data."""
+        """Shape and classes; an epoch's length is that of the full data."""
         return image_info(config)
 
     def network(self, config: C, info: data.Info) -> keras.Model:
@@ -138,7 +138,7 @@ class Images(Classification[C]):
         settings = config.model
         if None in info.shape or info.shape[0] != info.shape[1]:
             raise InputError(
-                f"data.name={config.data.name!r}: images {list(info.shape)}, must be square, of "
+                f"data.name={config.data.name!r}: images {list(info.shape)}, must be square and of "
                 "one size"
             )
         shape = info.sizes
@@ -155,17 +155,17 @@ class Images(Classification[C]):
 
 
 _GUESSED = ("steps_per_epoch", "examples", "mean", "std", "classes")
-"""What is not known of a table that is not given."""
+"""What is unknown if no table is given."""
 
 
 class Table(Classification[C]):
-    """Rows of numbers to classes."""
+    """Classifies rows of numbers."""
 
     feature = "features"
     own_data = {"tfzoo_table": ("model.inputs",)}
 
     def data_info(self, config: C) -> data.Info:
-        """Shape and classes: by `model.inputs`, of two classes, where no file is given."""
+        """Shape and classes; without a file, `model.inputs` features and two classes."""
         if config.model.inputs and config.data.name == "tfzoo_table" and config.data.path is None:
             return data.Info(1, shape=(config.model.inputs,), classes=("0", "1"), guesses=_GUESSED)
         builder = data.builder(config.data)
@@ -204,7 +204,7 @@ class Table(Classification[C]):
                 lambda features: class_answer(model(features, training=False)),
                 {"features": tf.TensorSpec([None, width], tf.float32)},
                 {"features": examples},
-                description="rows of features to class probabilities and the likeliest class",
+                description="rows of features to class probabilities and the most likely class",
             )
         }
 
@@ -212,10 +212,10 @@ class Table(Classification[C]):
 def check_metric(
     config: ClassificationConfig, labels: np.ndarray, classes: int, split: str
 ) -> None:
-    """Evaluates the metric on a split's labels before training, with answers drawn at random.
+    """Evaluates the metric on a split's labels before training, with random predictions.
 
     Raises:
-        InputError: the metric is not defined for so many classes, or for these labels.
+        InputError: the metric is not defined for this number of classes, or for these labels.
     """
     logits = np.random.default_rng(0).normal(size=(len(labels), classes)).astype("float32")
     try:
@@ -228,7 +228,8 @@ def check_metric(
 
 
 def _splits(builder: Any) -> tuple[str, str, str]:
-    """Train, validation and test; a tenth of the training split where there is no validation."""
+    """Train, validation and test; a tenth of the training split replaces a missing validation
+    split."""
     if "validation" in builder.info.splits:
         return data.three_splits(builder)
     return "train[:90%]", "train[90%:]", "test"
@@ -238,7 +239,7 @@ def _in_memory(builder: Any, split: str, feature: str) -> dict[str, np.ndarray]:
     """A whole split.
 
     Raises:
-        InputError: it lacks the features, or its examples are not of one shape.
+        InputError: it lacks the features, or its examples differ in shape.
     """
     features = builder.info.features
     if feature not in features or "label" not in features:
@@ -258,7 +259,7 @@ def _labels(builder: Any, split: str, feature: str, shape: tf.TensorShape) -> np
     """Labels of a split whose examples have the shape of the training split's.
 
     Raises:
-        InputError: they have another.
+        InputError: they have another shape.
     """
     pairs = data.split(builder, split).map(lambda x: (x["label"], tf.shape(x[feature])))
     labels, shapes = zip(*pairs.as_numpy_iterator(), strict=True)

@@ -1,4 +1,4 @@
-"""The configs that recipes for a black-box metric share."""
+"""Common configs of recipes for a black-box metric."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class MetricConfig(Config):
     """The group `metric`."""
 
     name: str = key(MISSING, "one of `tfzoo.metrics.names()`")
-    precision: float | None = key(None, "of `recall_at_precision`")
-    k: int | None = key(None, "of `recall_at_k`")
+    precision: float | None = key(None, "option of `recall_at_precision`")
+    k: int | None = key(None, "option of `recall_at_k`")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -53,11 +53,11 @@ class RareConfig(Config):
     """The group `rare`: classes of the training split that keep only a few examples."""
 
     classes: Natural = key(
-        0, "how many; which, the seed draws. Of two classes, one means class 1", of_data=True
+        0, "how many classes, drawn by the seed; with two classes, 1 means class 1", of_data=True
     )
-    examples: Count = key(4, "that each keeps", of_data=True)
+    examples: Count = key(4, "examples that each keeps", of_data=True)
     ratio: Annotated[float, Ge(1)] = key(
-        1.0, "of the first class's examples to the last one's, in a long tail", of_data=True
+        1.0, "ratio of the first class's examples to the last one's, in a long tail", of_data=True
     )
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class RareConfig(Config):
 
 @dataclass(frozen=True)
 class MetricTaskConfig(RunConfig):
-    """The keys that all tasks have."""
+    """The keys common to all tasks."""
 
     data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`")
     metric: MetricConfig = key(MISSING, "see `MetricConfig`")
@@ -82,12 +82,12 @@ class NetworkConfig(Config):
     builds = ("tfzoo.recipes.networks:mlp", "tfzoo.recipes.networks:resnet")
 
     kind: Annotated[str, OneOf("mlp", "resnet")] = key("mlp", "`mlp` or, for images, `resnet`")
-    inputs: Count | None = key(None, "features of a table; null takes the data's")
+    inputs: Count | None = key(None, "features of a table; null: the data's")
     hidden: list[Count] = key([32], "widths of `mlp`")
     depth: Annotated[
         int, Must(lambda n: 8 <= n < 1000 and n % 6 == 2, "6 n + 2 below 1000: 8, 14, 20, ...")
     ] = key(20, "of `resnet`, 6 n + 2")
-    width: Count = key(16, "of `resnet`'s first stage")
+    width: Count = key(16, "width of `resnet`'s first stage")
     pixel_mean: Level | None = key(
         None, f"{PIXEL_MEAN}; tables are standardised by their training split", of_data=True
     )
@@ -113,13 +113,13 @@ class EmbedderConfig(Config):
 
     backbone: Annotated[str, OneOf("small", "resnet50")] = key("small", "`small` or `resnet50`")
     weights: str | None = key(
-        None, "that `resnet50` starts from: `imagenet` (downloaded by Keras) or null"
+        None, "initial weights of `resnet50`: `imagenet` (downloaded by Keras) or null"
     )
-    dim: Count = key(32, "of the embedding")
-    image_size: Count = key(224, "side that images are brought to")
-    channels: Count = key(3, "of the images")
+    dim: Count = key(32, "size of the embedding")
+    image_size: Count = key(224, "side to which images are resized")
+    channels: Count = key(3, "channels of the images")
     temperature: Positive = key(
-        0.05, "of the normalised softmax over training classes (arXiv:1811.12649)"
+        0.05, "temperature of the normalised softmax over training classes (arXiv:1811.12649)"
     )
     pixel_mean: Level | None = key(None, f"{PIXEL_MEAN}, for `small`", of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
@@ -134,17 +134,17 @@ class EmbedderConfig(Config):
 
 @dataclass(frozen=True)
 class RetrievalConfig(MetricTaskConfig):
-    """Images to embeddings of classes that were not trained on.
+    """Embeddings of images for retrieval among classes not seen in training.
 
-    Classes up to `train_classes` train, the next `validation_classes` are what the metric is
-    observed on, all others are the test.
+    The first `train_classes` classes are for training, the metric is observed on the next
+    `validation_classes`, and all others are for the test.
     """
 
     model: EmbedderConfig = key(EmbedderConfig(), "see `EmbedderConfig`")
     train_classes: Count = key(MISSING, "see above")
     validation_classes: Count = key(MISSING, "see above")
-    label: str = key("label", "the data's feature that holds the class")
-    report_k: list[Count] = key([1, 2, 4, 8], "recall@k that are reported")
+    label: str = key("label", "name of the data's feature with the class")
+    report_k: list[Count] = key([1, 2, 4, 8], "the values of k for which recall@k is reported")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""The signatures that all image classifiers have: raw pixels and encoded files."""
+"""The signatures common to all image classifiers: raw pixels and encoded files."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def image_signatures(
 ) -> dict[str, Signature]:
     """`serving_default(images)` takes raw pixels, `bytes(encoded)` image files.
 
-    A file's values, from 0 to 255, are brought to the range of the training images. `bytes` names
-    its `classes` in `labels` where the training data do; `serving_default`, which XLA compiles,
-    cannot hold text.
+    A file's values, from 0 to 255, are mapped to the range of the training images. `bytes` also
+    returns the names of its `classes` as `labels`, if the training data have names;
+    `serving_default`, which XLA compiles, cannot hold text.
 
     Args:
-        answer: images [B, size, size, channels] of raw pixels -> outputs by name.
+        answer: maps raw pixels [B, size, size, channels] to outputs by name.
         size: side of the images.
         channels: of the images.
-        says: what is answered, for the descriptions.
-        info: of the training images; without it their range is taken to be 0 to 255.
+        says: what is returned, for the descriptions.
+        info: properties of the training images; without it their range is assumed to be 0 to 255.
     """
     low, high = (0.0, 255.0) if info is None else info.limits
     names = info.classes if info is not None and info.has_names else ()
@@ -68,26 +68,26 @@ def image_signatures(
             {"encoded": tf.TensorSpec([None], tf.string)},
             {"encoded": np.array([tf.io.encode_png(image).numpy() for image in files], object)},
             xla=False,
-            description=f"image files, resized and brought to {pixels}, to {says}",
+            description=f"image files, resized and mapped to {pixels}, to {says}",
         ),
     }
 
 
 def class_answer(logits: Tensor) -> dict[str, Tensor]:
-    """Probabilities float32 [B, k] and the likeliest class int32 [B]."""
+    """Probabilities float32 [B, k] and the most likely class int32 [B]."""
     probabilities = ops.softmax(ops.cast(logits, "float32"))
-    classes = tf.argmax(probabilities, -1, tf.int32)  # Keras's has bit operations that LiteRT lacks
+    classes = tf.argmax(probabilities, -1, tf.int32)  # Keras's uses operations that LiteRT lacks
     return {"probabilities": probabilities, "classes": classes}
 
 
 def classifier(
     model: keras.Model, size: int, channels: int, info: Info | None = None
 ) -> dict[str, Signature]:
-    """The signatures of a model from raw pixels to logits."""
+    """The signatures of a model that maps raw pixels to logits."""
     return image_signatures(
         lambda images: class_answer(model(images, training=False)),
         size,
         channels,
-        "class probabilities and the likeliest class",
+        "class probabilities and the most likely class",
         info,
     )

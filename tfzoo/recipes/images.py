@@ -1,4 +1,4 @@
-"""What recipes on labelled images share: data, counts, evaluation."""
+"""Common parts of recipes on labelled images: data, counts, evaluation."""
 
 from __future__ import annotations
 
@@ -25,26 +25,27 @@ _PUBLIC = {
     "imagenet_resized/64x64": 1_281_167,
     "imagenet2012": 1_281_167,
 }
-"""Training examples of data that a dry run does not prepare."""
+"""Number of training examples of data that a dry run does not prepare."""
 
 LARGE = 200_000
-"""Training images above which they are not read for statistics that the config has already."""
+"""With more training images than this, statistics that the config already gives are not
+computed."""
 
 
 class ImageClassification(Recipe[C, data.Datasets]):
-    """Images to classes; a method says `build` and `augmented`.
+    """Image classification; a method defines `build` and `augmented`.
 
-    The config has `data`, `batch_size`, `seed`, `steps_per_epoch`; models take raw pixels and give
-    logits; labels are one-hot.
+    The config has `data`, `batch_size`, `seed`, `steps_per_epoch`; models map raw pixels to logits;
+    labels are one-hot.
     """
 
     own_data = {"tfzoo_image_folder": (), "tfzoo_arrays": ()}
 
     def image_size(self, config: Any, info: data.Info) -> int:
-        """Side of the images that the model is given: the data's, unless a method says another.
+        """Side of the model's images: the data's, unless a method overrides it.
 
         Raises:
-            InputError: the data's images are not square or not of one size.
+            InputError: the data's images are not square or not all of one size.
         """
         height, width, _ = info.shape
         if height is None or height != width:
@@ -57,11 +58,11 @@ class ImageClassification(Recipe[C, data.Datasets]):
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: Any, info: data.Info
     ) -> tf.Tensor:
-        """A training image, float32 [size, size, C] of raw pixels, from one of any size."""
+        """A training image, float32 [size, size, C] of raw pixels, from an image of any size."""
         raise NotImplementedError
 
     def stream_options(self, config: Any) -> dict[str, Any]:
-        """More arguments of `tfzoo.data.image_stream`."""
+        """Further arguments for `tfzoo.data.image_stream`."""
         return {}
 
     def data_info(self, config: Any) -> data.Info:
@@ -104,11 +105,11 @@ def image_datasets(
 
     Args:
         builder: a TFDS builder.
-        config: the recipe's.
-        info: of `builder_info`.
+        config: the recipe's config.
+        info: from `builder_info`.
         prepare: `(example, seed) -> element` for training.
         plain: `example -> element` for evaluation.
-        **options: of `tfzoo.data.image_stream`.
+        **options: for `tfzoo.data.image_stream`.
     """
     train, *others = data.three_splits(builder)
     stream = data.image_stream(
@@ -128,7 +129,7 @@ def image_datasets(
 
 
 def image_info(config: Any) -> data.Info:
-    """What labelled images say of themselves; known public data need not be prepared."""
+    """Properties of labelled images; known public data need not be prepared."""
     count = _PUBLIC.get(config.data.name)
     if count is None:
         return builder_info(data.builder(config.data), config)
@@ -137,10 +138,10 @@ def image_info(config: Any) -> data.Info:
 
 
 def builder_info(builder: Any, config: Any) -> data.Info:
-    """What a prepared builder's labelled images say of themselves.
+    """Properties of a prepared builder's labelled images.
 
     Raises:
-        InputError: its examples are no labelled images.
+        InputError: its examples are not labelled images.
     """
     train = data.three_splits(builder)[0]
     _check_features(builder, config)
@@ -152,7 +153,7 @@ def builder_info(builder: Any, config: Any) -> data.Info:
 
 
 def _told_scale(config: Any) -> bool:
-    """Whether the config says how pixels are scaled, or does not scale them."""
+    """Whether the config gives the scaling of pixels, or does not scale them."""
     return getattr(config.model, "pixel_mean", 0.0) is not None
 
 

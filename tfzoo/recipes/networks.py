@@ -1,4 +1,4 @@
-"""Plain models of stock Keras layers, which load without tfzoo."""
+"""Plain models made of stock Keras layers, which load without tfzoo."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _CAFFE_RGB = (123.68, 116.779, 103.939)
 def mlp(
     shape: Sequence[int], outputs: int, hidden: Sequence[int], mean: ArrayLike, std: ArrayLike
 ) -> keras.Model:
-    """Inputs [B, *shape], standardised, through dense layers `hidden_0`, ... to `logits`.
+    """Standardises inputs [B, *shape] and maps them through dense layers `hidden_0`, ... to
+    `logits`.
 
     Args:
-        shape: of one example.
-        outputs: of the last layer.
-        hidden: widths.
-        mean: subtracted from the inputs, a number or one for each of the last axis.
-        std: then divided by.
+        shape: shape of one example.
+        outputs: units of the last layer.
+        hidden: widths of the hidden layers.
+        mean: subtracted from the inputs; one number, or one per entry of the last axis.
+        std: divisor of the result, likewise.
     """
     inputs, h = _standardised(shape, mean, std)
     h = keras.layers.Flatten()(h)
@@ -37,16 +38,16 @@ def resnet(
 ) -> keras.Model:
     """The residual network of 6 n + 2 layers for small images (arXiv:1512.03385, 4.2).
 
-    Three stages of n blocks, `width`, 2 and 4 times that wide; a narrower shortcut is padded by a
-    1x1 convolution (its option B).
+    Three stages of n blocks, with 1, 2 and 4 times `width` channels; shortcuts between widths are
+    1x1 convolutions (the paper's option B).
 
     Args:
         shape: [H, W, C].
-        outputs: of the last layer, `logits`.
+        outputs: units of the last layer, `logits`.
         depth: 6 n + 2.
-        width: of the first stage.
+        width: width of the first stage.
         mean: see `mlp`.
-        std: see there.
+        std: see `mlp`.
     """
     inputs, h = _standardised(shape, mean, std)
     h = _normal(keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name="stem")(h))
@@ -62,20 +63,20 @@ def resnet(
 def embedder(
     shape: Sequence[int], backbone: str, dim: int, mean: ArrayLike, std: ArrayLike
 ) -> keras.Model:
-    """Images [B, H, W, C] to `embedding` [B, dim] of unit length.
+    """Maps images [B, H, W, C] to `embedding` [B, dim] of unit length.
 
     Args:
         shape: [H, W, C].
-        backbone: `small` (three convolutions), or `resnet50` of RGB images, with the mean pixel
-            that its ImageNet weights were trained with in place of `mean` and `std`.
-        dim: of the embedding.
+        backbone: `small` (three convolutions), or `resnet50` for RGB images, which uses the mean
+            pixel of its ImageNet weights instead of `mean` and `std`.
+        dim: size of the embedding.
         mean: see `mlp`.
-        std: see there.
+        std: see `mlp`.
     """
     if backbone == "resnet50":
         inputs, h = _standardised(shape, _CAFFE_RGB, 1.0)
         net = keras.applications.ResNet50(include_top=False, weights=None, input_shape=shape)
-        h = net(h[..., ::-1])  # it takes BGR
+        h = net(h[..., ::-1])  # it expects BGR
     else:
         inputs, h = _standardised(shape, mean, std)
         for width in (16, 32, 64):
@@ -87,7 +88,7 @@ def embedder(
 
 
 def load_imagenet(model: keras.Model) -> None:
-    """Puts ImageNet weights, downloaded by Keras, into an embedder's `resnet50`."""
+    """Loads ImageNet weights, downloaded by Keras, into an embedder's `resnet50`."""
     trained = keras.applications.ResNet50(include_top=False, weights="imagenet")
     next(la for la in model.layers if la.name == "resnet50").set_weights(trained.get_weights())
 

@@ -1,4 +1,4 @@
-"""Images to embeddings, judged by retrieval among classes that were not trained on."""
+"""Image embeddings, evaluated by retrieval among classes not seen in training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=RetrievalConfig)
 
 
 class Retrieval(Recipe[C, data.Datasets]):
-    """All splits of a data set joined, and parted by class.
+    """Merges all splits of a data set and splits them by class.
 
     A method's recipe adds `stream`, `build`, around `network`, and `train`.
     """
@@ -37,14 +37,15 @@ class Retrieval(Recipe[C, data.Datasets]):
     }
 
     def data_info(self, config: C) -> data.Info:
-        """What the model depends on; an epoch's length is not known without the data."""
+        """The properties that the model depends on; an epoch's length is unknown without the
+        data."""
         size = config.model.image_size
         shape = (size, size, config.model.channels)
         guesses = ("steps_per_epoch", "examples", "mean", "std")
         return data.Info(config.steps_per_epoch or 1, shape=shape, guesses=guesses)
 
     def datasets(self, config: C) -> data.Datasets:
-        """All splits joined and parted by class."""
+        """All splits, merged and split by class."""
         builder = data.builder(config.data)
         features = builder.info.features
         for name in ("image", config.label):
@@ -106,17 +107,17 @@ class Retrieval(Recipe[C, data.Datasets]):
         stored: float,
         decode: Callable[[tf.Tensor], tf.Tensor],
     ) -> data.TrainStream:
-        """The training stream of so many encoded examples, of so many bytes each."""
+        """The training stream of `count` encoded examples of a given mean size in bytes."""
         raise NotImplementedError
 
     def network(self, config: C, info: data.Info) -> keras.Model:
-        """A plain Keras model from raw pixels to embeddings of unit length."""
+        """A plain Keras model that maps raw pixels to embeddings of unit length."""
         settings = config.model
         scale = tuple(info.by_channel(settings).values())
         return networks.embedder(info.sizes, settings.backbone, settings.dim, *scale)
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
-        """recall@k on the classes for test, and the number of their images."""
+        """recall@k on the test classes, and the number of their images."""
         labels, embeddings = answers(model, datasets.test)
         metrics = {
             f"recall_at_{k}": recall_at_k(labels, embeddings, k)
@@ -133,7 +134,7 @@ class Retrieval(Recipe[C, data.Datasets]):
 
 
 def training_view(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
-    """A random crop, mirrored at times; small images as they are."""
+    """A random crop, mirrored with probability 1/2; small images unchanged."""
     if image.shape[0] == size and image.shape[1] == size:
         return tf.cast(image, tf.float32)
     crop, mirror = tf.unstack(tf.random.split(seed, 2))
@@ -142,5 +143,5 @@ def training_view(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _whole(image: tf.Tensor, size: int) -> tf.Tensor:
-    """The middle of an image."""
+    """The centre of an image."""
     return transforms.to_size(image, size)

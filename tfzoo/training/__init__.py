@@ -1,1 +1,1 @@
-"""What a run needs: its config, its directory, checkpoints, callbacks, several devices."""
+"""Parts of a run: config, run directory, checkpoints, callbacks, distribution."""

@@ -1,4 +1,4 @@
-"""What the runner hangs on every `fit`: checkpoints, the log, and the stop on NaN or a signal."""
+"""Callbacks of every `fit`: checkpoints, the log, and stopping on NaN or a signal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfzoo.training.checkpoint import Checkpoints, state_variables
 
 
 class TrainingInterrupted(Exception):
-    """SIGINT or SIGTERM came; the state is saved, the same command goes on from there."""
+    """Raised on SIGINT or SIGTERM; the state is saved, and the same command resumes from there."""
 
     def __init__(self, message: str, signum: int):
         super().__init__(message)
@@ -30,16 +30,16 @@ class TrainingDiverged(Exception):
 
 
 class StopFlag:
-    """Remembers the first SIGINT or SIGTERM instead of dying in the middle of a step."""
+    """Remembers the first SIGINT or SIGTERM instead of dying mid-step."""
 
     signum: int | None = None
 
     @contextmanager
     def watching(self) -> Iterator[StopFlag]:
-        """Catches the signals inside the block; a second one acts at once."""
+        """Catches the signals inside the block; a second one takes effect at once."""
         try:
             old = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: no signal reaches it anyway
+        except ValueError:  # not the main thread, which no signal reaches
             old = {}
         try:
             yield self
@@ -48,16 +48,16 @@ class StopFlag:
                 signal.signal(signum, handler)
 
     def interrupt(self, step: int) -> None:
-        """Ends a training whose state after `step` is saved, if a signal came.
+        """Ends a training whose state after `step` is saved, if a signal was received.
 
         Raises:
-            TrainingInterrupted: one came.
+            TrainingInterrupted: a signal was received.
         """
         if self.signum is None:
             return
         name = signal.Signals(self.signum).name
         raise TrainingInterrupted(
-            f"{name}: stopped after step {step}, state saved; the same command goes on",
+            f"{name}: stopped after step {step}, state saved; the same command resumes",
             self.signum,
         )
 
@@ -70,7 +70,7 @@ class StopFlag:
 
 
 class Log:
-    """Rows of numbers, kept in the checkpoints and written whole to a CSV file."""
+    """Rows of numbers, kept in the checkpoints and written to a CSV file as a whole."""
 
     def __init__(self, path: Path, writer: bool = True):
         self.path = path
@@ -86,19 +86,20 @@ class Log:
 
 
 class Backup(keras.callbacks.Callback):
-    """Saves the training state every so many steps and at each epoch's end.
+    """Saves the training state every `save_every` steps and at the end of each epoch.
 
-    Keras's `BackupAndRestore` saves neither seed generators, metric states nor the position
-    inside an epoch; with this one a resumed run ends with the very weights of an uninterrupted one.
+    Keras's `BackupAndRestore` saves neither seed generators, metric states nor the position within
+    an epoch; with this callback a resumed run ends with exactly the weights of an uninterrupted
+    one.
 
     Args:
-        checkpoints: where to.
-        log: gets a row an epoch.
-        stop: looked at after each step.
+        checkpoints: where to save.
+        log: gets a row per epoch.
+        stop: checked after each step.
         steps_per_epoch: length of an epoch.
         save_every: steps between checkpoints.
-        step: steps done already.
-        state: what else is saved, see `Run.fit`.
+        step: number of steps already done.
+        state: what else to save; see `Run.fit`.
     """
 
     def __init__(
@@ -122,24 +123,24 @@ class Backup(keras.callbacks.Callback):
         self._metrics: list[keras.metrics.Metric] | None = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Notes the metric states of a half epoch before `fit` resets them."""
+        """Stores the metric states of a partial epoch before `fit` resets them."""
         if self.step % self.steps_per_epoch:
             variables = self.model.metrics_variables
             self._metrics = [keras.ops.convert_to_numpy(v) for v in variables]
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Puts the metric states of a half epoch back."""
+        """Restores the metric states of a partial epoch."""
         if self._metrics is not None:
             for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
                 variable.assign(value)
             self._metrics = None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Counts the step, looks for NaN, saves when due."""
+        """Counts the step, checks for NaN, saves when due."""
         self.step += 1
         self._check(logs or {})
         if self.step % self.steps_per_epoch == 0:
-            return  # the epoch's end saves, with the log's row
+            return  # the end of the epoch saves, including the log's row
         if self.stop.signum is not None or self.step % self.save_every == 0:
             self._save()
         self.stop.interrupt(self.step)
@@ -171,7 +172,7 @@ class Backup(keras.callbacks.Callback):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """One line an epoch, for output that is no terminal."""
+    """Prints one line per epoch, for output that is not a terminal."""
 
     def __init__(self, epochs: int):
         super().__init__()

@@ -19,10 +19,10 @@ _POSITION = "position.json"
 
 
 def state_variables(*objects: Any) -> list[keras.Variable]:
-    """All variables that decide how training goes on, each once.
+    """All variables that determine how training continues, each once.
 
     For a `keras.Model` these are weights, seed generators, metric states and the optimizer's
-    variables, and `optimizer_variables` where it has more than one optimizer; anything else
+    variables, and `optimizer_variables` if it has more than one optimizer; anything else
     contributes its `variables`.
     """
     variables: dict[int, keras.Variable] = {}
@@ -32,7 +32,7 @@ def state_variables(*objects: Any) -> list[keras.Variable]:
             groups.append(item.metrics_variables)
             groups.append(getattr(item, "optimizer_variables", []))
             if getattr(item, "optimizer", None) is not None:
-                if not item.optimizer.built:  # Keras's LossScaleOptimizer would build it anew
+                if not item.optimizer.built:  # Keras's LossScaleOptimizer would rebuild it
                     item.optimizer.build(item.trainable_variables)
                 groups.append(item.optimizer.variables)
         for variable in (v for group in groups for v in group):
@@ -44,8 +44,8 @@ class Checkpoints:
     """Numbered checkpoints in a folder, the newest `KEEP` of them.
 
     Args:
-        directory: where they lie; made on the first save.
-        writer: False in a worker that must not write (only the chief does).
+        directory: the folder; created on the first save.
+        writer: False in a worker that must not write; only the chief does.
     """
 
     def __init__(self, directory: str | Path, writer: bool = True):
@@ -55,7 +55,7 @@ class Checkpoints:
     def save(
         self, step: int, variables: Iterable[keras.Variable], position: Mapping[str, Any]
     ) -> None:
-        """Writes one checkpoint aside and renames it into place.
+        """Writes a checkpoint to a temporary file and renames it into place.
 
         Raises:
             FloatingPointError: a variable holds NaN or infinity; nothing is written.
@@ -81,10 +81,10 @@ class Checkpoints:
     def restore(self, variables: Iterable[keras.Variable]) -> dict[str, Any] | None:
         """Assigns the newest readable checkpoint and returns its position, or None.
 
-        A damaged file is passed over for the one before it.
+        A corrupt file is skipped in favour of the previous one.
 
         Raises:
-            InputError: the checkpoint is of another model.
+            InputError: the checkpoint belongs to another model.
         """
         for path in self._newest_first():
             try:
@@ -109,7 +109,7 @@ def _assign(path: Path, variables: list[keras.Variable], values: list[np.ndarray
     shapes = [tuple(v.shape) for v in variables]
     if shapes != [v.shape for v in values]:
         raise InputError(
-            f"checkpoint {str(path)!r}: made by another model "
+            f"checkpoint {str(path)!r}: belongs to another model "
             f"({len(values)} variables, this one has {len(variables)}); use another run directory"
         )
     for variable, value in zip(variables, values, strict=True):

@@ -15,16 +15,16 @@ from tfzoo.errors import InputError
 
 
 class _KerasReduce:
-    """The `reduce` that Keras 3's `fit` asks for.
+    """A `reduce` that works for Keras 3's `fit`.
 
-    Keras reduces in two places that strategies refuse: a whole batch before its symbolic build
-    (whose parts may be of different lengths), and `reduce("MEAN", scalar, axis=0)` of a loss that
-    has no axis.
+    Keras makes two calls that strategies refuse: it reduces a whole batch before its symbolic build
+        (whose parts may have different lengths), and calls `reduce("MEAN", scalar, axis=0)` for a
+        loss that has no axis.
     """
 
     def reduce(self, reduce_op, value, axis=None):
-        """Reduces as the base class does, but for the two calls of Keras's `fit`."""
-        if isinstance(value, (tuple, list, dict)):  # a batch, only looked at for its shapes
+        """Reduces like the base class, except for these two calls of Keras's `fit`."""
+        if isinstance(value, (tuple, list, dict)):  # a batch, used only for its shapes
             return tf.nest.map_structure(lambda v: self.experimental_local_results(v)[0], value)
         rank = self.experimental_local_results(value)[0].shape.rank
         return super().reduce(reduce_op, value, axis=axis if rank else None)
@@ -41,10 +41,11 @@ class _MultiWorker(_KerasReduce, tf.distribute.MultiWorkerMirroredStrategy):
 def make_strategy(name: str) -> tf.distribute.Strategy | None:
     """The strategy of a config's key `distribute`; None for one device.
 
-    A `multi_worker` strategy must be made before TensorFlow runs its first operation.
+    A `multi_worker` strategy must be created before TensorFlow runs its first operation.
 
     Raises:
-        InputError: `multi_worker` without the environment variable TF_CONFIG, or a wrong one.
+        InputError: `multi_worker` without the environment variable TF_CONFIG, or with an invalid
+            one.
     """
     if name == "mirrored":
         return _Mirrored(
@@ -60,7 +61,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
 
 
 def _check_cluster(text: str | None) -> None:
-    """TensorFlow takes half a TF_CONFIG for a cluster of one, and would train alone."""
+    """Checks TF_CONFIG: TensorFlow takes an incomplete one for a cluster of one and would train
+    alone."""
     if text is None:
         raise InputError("distribute='multi_worker': needs the environment variable TF_CONFIG")
     try:
@@ -92,7 +94,7 @@ def _first_worker(resolver: tf.distribute.cluster_resolver.ClusterResolver) -> b
 def check_share(
     strategy: tf.distribute.Strategy | None, batch_size: int, key: str = "batch_size"
 ) -> None:
-    """Raises `InputError` unless the devices can share a batch evenly."""
+    """Raises `InputError` unless the devices can split a batch evenly."""
     n = 1 if strategy is None else strategy.num_replicas_in_sync
     check(batch_size % n == 0, key, batch_size, f"divisible by the {n} devices that share it")
 
@@ -101,7 +103,7 @@ def check_share(
 def synchronised(
     strategy: tf.distribute.Strategy | None, model: keras.layers.Layer
 ) -> Iterator[None]:
-    """Inside, BatchNormalization has the moments of the global batch, as on one device."""
+    """Inside, BatchNormalization uses the moments of the global batch, as on one device."""
     several = strategy is not None and strategy.num_replicas_in_sync > 1
     norms = [
         layer
@@ -113,7 +115,7 @@ def synchronised(
         layer.synchronized = True
     try:
         yield
-    finally:  # the model's file says what it said
+    finally:  # so that the model's file is unchanged
         for layer, value in zip(norms, before, strict=True):
             layer.synchronized = value
 
@@ -123,8 +125,8 @@ def share(
 ) -> tf.data.Dataset:
     """Splits a stream of global batches over the replicas, in order.
 
-    Replica r of R gets rows `[r * B/R, (r + 1) * B/R)` of every global batch of B rows, so that
-    the gradient is that of one device on the whole batch.
+    Replica r of R gets rows `[r * B/R, (r + 1) * B/R)` of every global batch of B rows, so that the
+    gradient equals that of one device on the whole batch.
 
     Raises:
         InputError: `batch_size` is not divisible by the number of replicas.
@@ -147,7 +149,7 @@ def share(
 
 
 def spread(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Evaluation batches that several workers split by rows; their files may be too few."""
+    """Evaluation batches, split between workers by rows, since there may be too few files."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options)

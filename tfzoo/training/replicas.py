@@ -1,7 +1,7 @@
-"""What a training step of its own does so that several replicas make the step of one device.
+"""Helpers that make a custom training step on N replicas equal to one on a single device.
 
-Under `tf.distribute` each replica has its rows of the global batch. With one replica, outside of
-a strategy, or on another backend, these change nothing.
+Under `tf.distribute` each replica has its rows of the global batch. With one replica, outside a
+strategy, or on another backend, these helpers have no effect.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from tfzoo.typing import Tensor
 
 
 def count() -> int:
-    """Replicas that share a global batch."""
+    """Number of replicas that share a global batch."""
     context = _context()
     return context.num_replicas_in_sync if context else 1
 
 
 def share(loss: Tensor) -> Tensor:
-    """A replica's part of the global mean loss: gradients are summed over replicas."""
+    """A replica's share of the global mean loss, as gradients are summed over replicas."""
     n = count()
     return loss if n == 1 else loss / n
 
 
 def mean(x: Tensor) -> Tensor:
-    """The mean over replicas of a tensor that each has, with its gradient."""
+    """The mean of a tensor over replicas, differentiable."""
     n = count()
     return x if n == 1 else total(x) / n
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum over replicas of a tensor, or of each of a list, with its gradient."""
+    """The sum of a tensor, or of each tensor of a list, over replicas, differentiable."""
     if count() == 1:
         return x
     import tensorflow as tf
@@ -42,11 +42,11 @@ def total(x: Tensor) -> Tensor:
 
 
 def draw(rows: int | Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """This replica's rows of random numbers that are drawn for the global batch.
+    """This replica's rows of random numbers drawn for the global batch.
 
     Args:
-        rows: of this replica.
-        make: a number of rows to random numbers of as many; its seed is all replicas' own.
+        rows: number of this replica's rows.
+        make: maps a number of rows to random numbers; its seed is the same on all replicas.
     """
     n = count()
     if n == 1:
@@ -56,7 +56,7 @@ def draw(rows: int | Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _context() -> Any:
-    """TensorFlow's replica context; None where there are no replicas."""
+    """TensorFlow's replica context; None if there are no replicas."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""A run directory, and what a training needs from it."""
+"""A run directory, with what a training needs from it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tfzoo.training.distribute import is_chief, share, spread, synchronised
 
 @dataclass
 class Run(Generic[C]):
-    """A run directory, and what a training needs from it.
+    """A run directory, with what a training needs from it.
 
-    A recipe whose training is one `fit` calls `fit`. One with a loop of its own calls `restore`
-    before it, `checkpoint` in it, and adds rows to `log`.
+    A recipe whose training is one `fit` calls `fit`. A recipe with its own loop calls `restore`
+    before it and `checkpoint` in it, and adds rows to `log`.
 
     Attributes:
-        directory: where everything of the run lies.
+        directory: folder of all the run's files.
         config: the resolved config.
         log: rows for `log.csv`.
-        stop: has a `signum` once SIGINT or SIGTERM came.
-        name: of a phase; empty for a training of one.
+        stop: has a `signum` once SIGINT or SIGTERM has been received.
+        name: name of a phase; empty if there is only one.
     """
 
     directory: Path
@@ -47,18 +47,19 @@ class Run(Generic[C]):
         self.log = Log(self.directory / log, self.chief)
 
     def phase(self, name: str, epochs: int) -> Run[C]:
-        """The part of a training that is called `name`, with checkpoints and a log of its own.
+        """The phase of a training with that name, with its own checkpoints and log.
 
         A finished phase is restored, not repeated, when the run resumes.
         """
         return replace(self, name=name, config=replace(self.config, epochs=epochs))
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Where models and optimizers are made, so that their variables are on all devices."""
+        """Scope in which to create models and optimizers, so that their variables are on all
+        devices."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def restore(self, *objects: Any) -> dict[str, Any]:
-        """Puts variables of models, optimizers, ... back and returns the saved position, or {}."""
+        """Restores variables of models, optimizers, ... and returns the saved position, or {}."""
         position = self.checkpoints.restore(state_variables(*objects)) or {}
         self.log.rows = position.pop("log", [])
         return position
@@ -69,16 +70,16 @@ class Run(Generic[C]):
         self.checkpoints.save(step, state_variables(*objects), position)
 
     def after_step(self, step: int, total: int, due: bool, save: Callable[[], None]) -> None:
-        """What a loop of its own calls after its steps: saves when it must, ends on a signal.
+        """To be called by a custom loop after its steps: saves when due, ends on a signal.
 
         Args:
-            step: done.
-            total: steps of the training.
-            due: whether this step is one to save after, as the last is anyway.
-            save: writes a checkpoint, and what belongs to it.
+            step: number of steps done.
+            total: total steps of the training.
+            due: whether to save after this step; the last one is always saved.
+            save: writes a checkpoint and related files.
 
         Raises:
-            TrainingInterrupted: SIGINT or SIGTERM came before the last step; the state is saved.
+            TrainingInterrupted: on SIGINT or SIGTERM before the last step; the state is saved.
         """
         if due or step == total or self.stop.signum is not None:
             save()
@@ -93,17 +94,17 @@ class Run(Generic[C]):
         validate: bool = True,
         state: Sequence[Any] = (),
     ) -> None:
-        """`model.fit` from where the run stands to `config.epochs`.
+        """Calls `model.fit` from the run's current position up to `config.epochs`.
 
         Args:
-            model: compiled.
-            datasets: its training stream and validation batches.
-            callbacks: more of them.
-            validate: whether each epoch ends with the loss on the validation batches.
-            state: what else, by its `variables`, training goes on from, e.g. a callback.
+            model: a compiled model.
+            datasets: the training stream and validation batches.
+            callbacks: additional callbacks.
+            validate: whether each epoch ends with computing the loss on the validation batches.
+            state: further objects with `variables` to save and restore, e.g. a callback.
 
         Raises:
-            TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+            TrainingInterrupted: on SIGINT or SIGTERM; the state is saved.
             TrainingDiverged: the loss is NaN or infinite.
         """
         config, stream = self.config, datasets.train
@@ -114,7 +115,7 @@ class Run(Generic[C]):
             print(f"resuming after step {step} of {config.epochs * steps}", file=sys.stderr)
         while step < config.epochs * steps:
             epoch, done = divmod(step, steps)
-            last = epoch + 1 if done else config.epochs  # first finish a half epoch
+            last = epoch + 1 if done else config.epochs  # first finish a partial epoch
             backup = Backup(
                 self.checkpoints, self.log, self.stop, steps, config.save_every, step, state
             )
@@ -132,10 +133,10 @@ class Run(Generic[C]):
             step = last * steps
 
     def _build_metrics(self, model: keras.Model, batch: Any) -> None:
-        """Makes the states of compiled metrics, so that a checkpoint finds them all.
+        """Creates the states of compiled metrics, so that a checkpoint can restore them all.
 
-        Keras makes them in the first step, which is too late for a resumed half epoch; this is
-        what its `fit` calls under a strategy.
+        Keras creates them in the first step, too late for a resumed partial epoch; its `fit` calls
+        this under a strategy.
         """
         with self.scope():
             model._symbolic_build(data_batch=batch)

@@ -1,4 +1,4 @@
-"""PyTorch's state dicts, given as `.npz`: tensors by name, for a model of ours."""
+"""Reads PyTorch state dicts from `.npz` files: tensors by name, for a Keras model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tfzoo.files import expanded
 
 
 class StateDict:
-    """The tensors of a state dict, each to be taken once.
+    """The tensors of a state dict, each of which is taken once.
 
     In PyTorch `np.savez(path, **{k: v.cpu().numpy() for k, v in model.state_dict().items()})`
     writes such a file.
 
     Args:
-        path: of the `.npz`.
+        path: the `.npz` file.
 
     Raises:
-        InputError: no such file, or no `.npz` of plain arrays.
+        InputError: no such file, or not an `.npz` of plain arrays.
     """
 
     def __init__(self, path: str | Path):
@@ -31,7 +31,7 @@ class StateDict:
         try:
             with np.load(self.path, allow_pickle=False) as arrays:
                 self._tensors = {name: arrays[name] for name in arrays.files}
-        except Exception as error:  # of zipfile, struct, numpy: they share no base
+        except Exception as error:  # errors of zipfile, struct and numpy share no base
             raise InputError(
                 f"path={self.path!r}: must be an .npz of plain arrays: {first_line(error)}"
             ) from None
@@ -44,7 +44,7 @@ class StateDict:
         return iter(self._tensors)
 
     def size(self, name: str, axis: int = 0) -> int:
-        """Of a tensor's axis.
+        """The size of a tensor's axis.
 
         Raises:
             InputError: there is no such tensor, or it has no such axis.
@@ -55,10 +55,10 @@ class StateDict:
         return int(shape[axis])
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """A tensor of a certain shape as float32; it is not there any more afterwards.
+        """Takes out a tensor of a given shape, as float32.
 
         Raises:
-            InputError: there is no such tensor, its shape is another, or its numbers are not
+            InputError: there is no such tensor, it has another shape, or its numbers are not
                 finite.
         """
         arrays = self._find(name)
@@ -72,19 +72,20 @@ class StateDict:
         return arrays.astype("float32")
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """A kernel [outputs, inputs, ...] in Keras's order, [..., inputs, outputs] of `shape`."""
+        """Takes out a kernel [outputs, inputs, ...], in Keras's order [..., inputs, outputs] of
+        `shape`."""
         arrays = self.take(name, (shape[-1], shape[-2], *shape[:-2]))
         return np.moveaxis(arrays, (0, 1), (-1, -2))
 
     def end(self, of: str, ignored: tuple[str, ...] = ()) -> None:
-        """Refuses a file with tensors that were not taken, but for counters of batches.
+        """Refuses a file with remaining tensors, except for batch counters.
 
         Args:
-            of: whose tensors it must hold.
-            ignored: how names begin that may be there.
+            of: the model whose tensors it must hold.
+            ignored: prefixes of names that may remain.
 
         Raises:
-            InputError: names one.
+            InputError: tensors remain; the message names one.
         """
         rest = [
             name

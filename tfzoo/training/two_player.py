@@ -1,4 +1,4 @@
-"""Models whose two parts are trained in turn, each by an optimizer of its own."""
+"""Models with two parts that are trained in turn, each by its own optimizer."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tfzoo.typing import Tensor
 
 
 class TwoPlayer(ZooModel):
-    """The part that judges moves by `optimizer`, the generator by `g_optimizer`.
+    """A model whose critic is trained by `optimizer` and whose generator by `g_optimizer`.
 
-    A subclass says the variables of each, and trains in `train_step`. Both optimizers survive
-    `.keras` files and checkpoints.
+    A subclass defines the variables of each, and trains in `train_step`. Both optimizers are kept
+    in `.keras` files and checkpoints.
     """
 
     def judge_variables(self) -> list[keras.Variable]:
-        """What `optimizer` moves."""
+        """The variables that `optimizer` updates."""
         raise NotImplementedError
 
     def generator_variables(self) -> list[keras.Variable]:
-        """What `g_optimizer` moves."""
+        """The variables that `g_optimizer` updates."""
         raise NotImplementedError
 
     def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
-        """Optimizers for `compile` without any."""
+        """Default optimizers for `compile`."""
         raise NotImplementedError
 
     def compile(
@@ -43,9 +43,9 @@ class TwoPlayer(ZooModel):
         """Sets both optimizers.
 
         Args:
-            optimizer: of the part that judges; None is the model's default.
-            g_optimizer: of the generator; None is the model's default.
-            **keywords: how to run, as Keras's: `run_eagerly`, `steps_per_execution`,
+            optimizer: of the critic; None: the model's default.
+            g_optimizer: of the generator; None: the model's default.
+            **keywords: Keras's execution options: `run_eagerly`, `steps_per_execution`,
                 `jit_compile`, ...
 
         Raises:
@@ -56,13 +56,13 @@ class TwoPlayer(ZooModel):
         super().compile(optimizer=optimizer or first, **keywords)
         self.g_optimizer = keras.optimizers.get(g_optimizer or second)
         scale = keywords.get("auto_scale_loss", True)
-        if scale and self.dtype_policy.name == "mixed_float16":  # as Keras does with the first
+        if scale and self.dtype_policy.name == "mixed_float16":  # as Keras does with the first one
             self.g_optimizer = keras.optimizers.LossScaleOptimizer(self.g_optimizer)
         self.optimizer.build(self.judge_variables())
         self.g_optimizer.build(self.generator_variables())
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """Keras's, with both optimizers; None before `compile`."""
+        """Keras's compile config with both optimizers; None before `compile`."""
         if not self.compiled:
             return None
         inner = {
@@ -76,19 +76,19 @@ class TwoPlayer(ZooModel):
         """Compiles as when the model was saved."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    @only_on("tensorflow", why="whose two optimizers move along TensorFlow's tapes")
+    @only_on("tensorflow", why="whose two optimizers need TensorFlow's tapes")
     def fit(self, *args: Any, **keywords: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; TensorFlow only."""
         return super().fit(*args, **keywords)
 
-    @only_on("tensorflow", "torch", why="whose test step is not one of JAX's")
+    @only_on("tensorflow", "torch", why="whose test step is not implemented for JAX")
     def evaluate(self, *args: Any, **keywords: Any) -> Any:
         """`keras.Model.evaluate`; TensorFlow and torch only."""
         return super().evaluate(*args, **keywords)
 
     @property
     def optimizer_variables(self) -> list[keras.Variable]:
-        """The variables of the generator's optimizer, for checkpoints; Keras knows the other's."""
+        """The variables of the generator's optimizer, for checkpoints; Keras tracks the other's."""
         return self.g_optimizer.variables if self.compiled else []
 
     def unpacked(self, data: Any) -> Any:
@@ -102,17 +102,17 @@ class TwoPlayer(ZooModel):
         return inputs
 
     def tape(self) -> tf.GradientTape:
-        """Records, as a context, the loss that `move` takes the gradients of."""
+        """A context that records the loss of which `move` takes gradients."""
         return tf.GradientTape()
 
     def scaled(self, loss: Tensor, optimizer: keras.optimizers.Optimizer) -> Tensor:
-        """A mean over this replica's rows as `move` takes it."""
+        """Scales a mean over this replica's rows for `move`."""
         return optimizer.scale_loss(replicas.share(loss))
 
     def note(self, rows: int | Tensor, values: Iterable[Tensor]) -> dict[str, Tensor]:
-        """Adds means over some rows to those of the epoch, in the order of `metrics`.
+        """Adds means over `rows` rows to the epoch's metrics, in the order of `metrics`.
 
-        A replica may have no rows of the last batch.
+        A replica may have no rows in the last batch.
         """
         for mean, value in zip(self.metrics, values, strict=True):
             value = ops.where(ops.equal(rows, 0), ops.zeros_like(value), value)
@@ -126,7 +126,7 @@ class TwoPlayer(ZooModel):
         optimizer: keras.optimizers.Optimizer,
         variables: list[keras.Variable],
     ) -> None:
-        """One step of an optimizer along a loss that `scaled` has made, within a `tape`."""
+        """One optimizer step for a loss from `scaled`, recorded on a `tape`."""
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
 
 

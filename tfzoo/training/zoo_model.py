@@ -1,4 +1,4 @@
-"""What the models that are not functional share: how they are exported, saved and quantized."""
+"""Base of the models that are not functional: exporting, saving and quantizing."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 import keras
 
 OWN = ("loss", "loss_weights", "metrics", "weighted_metrics")
-"""What `compile` does not take where losses and metrics are the model's own."""
+"""Arguments that `compile` refuses if a model defines its own losses and metrics."""
 
 
 class ZooModel(keras.Model):
-    """A model that says what its `call` takes, so that `export` needs no call before.
+    """A model that declares the inputs of its `call`, so that `export` works without a prior call.
 
-    Keras guesses the inputs of a subclassed model from its first call: one shape, and floats.
+    Keras infers the inputs of a subclassed model from its first call: one shape, and floats.
     """
 
     def input_specs(self) -> list[keras.InputSpec] | None:
-        """The inputs of `call`, free axes None; None lets Keras guess them."""
+        """The inputs of `call`, with None for free axes; None lets Keras infer them."""
         return None
 
     def export(
@@ -28,17 +28,17 @@ class ZooModel(keras.Model):
         input_signature: Any = None,
         **keywords: Any,
     ) -> None:
-        """As Keras's; `input_signature` is that of `input_specs` by default."""
+        """As Keras's; `input_signature` defaults to `input_specs`."""
         if input_signature is None:
             input_signature = self.input_specs()
         keras.Model.export(self, filepath, format, verbose, input_signature, **keywords)
 
     def save(self, filepath: Any, *arguments: Any, **keywords: Any) -> None:
-        """As Keras's, to `.keras` files alone.
+        """As Keras's, but only to `.keras` files.
 
         Raises:
-            ValueError: the file is one of Keras's legacy HDF5 format, which keeps neither
-                registered names nor weights outside layers.
+            ValueError: the path is in Keras's legacy HDF5 format, which keeps neither registered
+                names nor weights outside layers.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
@@ -48,18 +48,18 @@ class ZooModel(keras.Model):
         keras.Model.save(self, filepath, *arguments, **keywords)
 
     def quantize(self, *arguments: Any, **keywords: Any) -> None:
-        """As Keras's: of the dense and embedding layers in the model, in this process.
+        """As Keras's: quantizes the model's dense and embedding layers, in this process.
 
         Raises:
-            ValueError: there is no layer in the model.
+            ValueError: the model has no layers.
         """
-        if len(list(self._flatten_layers())) == 1:  # Keras would call the model for ever
+        if len(list(self._flatten_layers())) == 1:  # Keras would recurse forever
             raise ValueError(f"{type(self).__name__}: has no layers to quantize")
         keras.Model.quantize(self, *arguments, **keywords)
 
 
 def refuse_losses(model: keras.Model, keywords: dict[str, Any]) -> None:
-    """Checks what is given to the `compile` of a model whose losses and metrics are its own.
+    """Checks the arguments of `compile` for a model that defines its own losses and metrics.
 
     Raises:
         ValueError: a loss or a metric is given.
@@ -67,19 +67,20 @@ def refuse_losses(model: keras.Model, keywords: dict[str, Any]) -> None:
     for name in OWN:
         if keywords.get(name) is not None:
             raise ValueError(
-                f"{name}={keywords[name]!r}: must be None, the losses and metrics of "
+                f"{name}={keywords[name]!r}: must be None, since the losses and metrics of "
                 f"{type(model).__name__} are its own"
             )
 
 
 def refuse_weights(model: keras.Model, sample_weight: Any) -> None:
-    """Checks the weights that a step was given of a model whose losses are its own.
+    """Checks the sample weights of a step of a model that defines its own losses.
 
     Raises:
-        ValueError: there are weights of examples, or of classes, which Keras makes them of.
+        ValueError: there are sample weights, or class weights, which Keras turns into sample
+            weights.
     """
     if sample_weight is not None:
         raise ValueError(
-            f"sample_weight, class_weight: must be None, the losses of {type(model).__name__} are "
-            "its own"
+            f"sample_weight, class_weight: must be None, since {type(model).__name__} defines its "
+            "own losses"
         )
