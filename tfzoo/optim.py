@@ -64,7 +64,7 @@ class MomentumSGD(keras.optimizers.SGD):
 
     Args:
         learning_rate: a number or a schedule.
-        momentum: of the buffer.
+        momentum: momentum of the buffer.
         coupled_decay: weight_decay.
         **keywords: those of `keras.optimizers.SGD`, but `weight_decay`.
     """
@@ -124,7 +124,7 @@ class OptimizerConfig(Config):
     weight_decay: NonNegative = key(0.0, "weight decay, on linear kernels only")
     warmup_steps: Natural = key(0, "linear from 0")
     final: Share = key(0.0, "final learning rate as a fraction of the peak")
-    beta_2: Annotated[float, Gt(0), Lt(1)] = key(0.999, "of Adam")
+    beta_2: Annotated[float, Gt(0), Lt(1)] = key(0.999, "beta_2 of Adam")
     clip_norm: Positive | None = key(None, "maximum global gradient norm; null: no clipping")
 
 

@@ -290,5 +290,5 @@ def test_parameters_by_patterns_of_their_paths():
     vectorizer = FisherVectorizer(model, parameters=["block_2_*/kernel", "head/*"])
     paths = [v.path for v in vectorizer.gradients.variables]
     assert len(paths) == 5 and all("block_2" in p or "head" in p for p in paths)
-    with pytest.raises(ValueError, match="parameters='bloc': fits no weight; they are block_1"):
+    with pytest.raises(ValueError, match="parameters='bloc': matches no weight; they are block_1"):
         FisherVectorizer(model, parameters="bloc")

@@ -274,7 +274,7 @@ def test_of_a_loss(loss):
 
 def test_a_loss_of_the_whole_batch_is_refused():
     gradients = per_example_gradients(small_outputs(2), lambda y, p: keras.ops.mean(p))
-    with pytest.raises(ValueError, match="must give one for each example"):
+    with pytest.raises(ValueError, match="must return one per example"):
         gradients(np.ones((2, 4)), np.ones(2))
 
 

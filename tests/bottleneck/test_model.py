@@ -222,7 +222,7 @@ def test_wrong_arguments():
         network().fit(x, y, batch_size=4)
     with pytest.raises(ValueError, match="sample_weight"):
         network().fit(x, y, sample_weight=np.ones(12))
-    with pytest.raises(ValueError, match="make a new model"):
+    with pytest.raises(ValueError, match="build a new model"):
         trained().fit(x[:5], y[:5], verbose=0)
     with pytest.raises(ValueError, match="optimizer='Adam'"):
         network().compile("adam")
@@ -247,9 +247,9 @@ ROWS = keras.losses.CategoricalCrossentropy(from_logits=True)
 @pytest.mark.parametrize(
     ("loss", "y", "words"),
     [
-        (SPARSE, np.full(12, 0.5), "0.5 is no class number"),
-        (SPARSE, np.full(12, -1), "class numbers from -1"),
-        (SPARSE, np.eye(12)[:, :3], r"y of shape \(12, 3\): must be class numbers"),
+        (SPARSE, np.full(12, 0.5), "0.5 is not a class index"),
+        (SPARSE, np.full(12, -1), "class indices from -1"),
+        (SPARSE, np.eye(12)[:, :3], r"y of shape \(12, 3\): must be class indices"),
         (ROWS, np.zeros(12), r"y of shape \(12,\): must be rows"),
         ("mse", np.zeros((12, 2, 1)), r"y of shape \(12, 2, 1\): must be \[N, k\]"),
         ("mse", np.array(["a"] * 12), "y of dtype <U1: must be numbers"),

@@ -22,7 +22,7 @@ from tfzoo.typing import Shape, Tensor
 
 
 class _Autoregressive(ZooModel):
-    """What both share: embedding, positions, causal blocks, head, a step of decoding."""
+    """The common base: embedding, positions, causal blocks, head, one step of decoding."""
 
     built: bool  # by Keras
 
@@ -88,20 +88,20 @@ class _Autoregressive(ZooModel):
         self.built = True
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Tokens [...] -> [..., d]; of one that is none, the nearest's."""
+        """Embeds tokens [...] -> [..., d]; invalid numbers get the nearest token's embedding."""
         tokens = ops.clip(ops.cast(tokens, "int32"), 0, self.symbols - 1)
         return ops.cast(ops.take(self.embedding, tokens, axis=0), self.compute_dtype)
 
     def refused(self, name: str, tokens: Tensor, least: int = 0) -> Tensor:
-        """Which rows hold what is no token, bool [B]; see `bad_rows` for where there are any.
+        """Which rows hold invalid tokens, bool [B]; see `bad_rows` for when any are True.
 
         Args:
-            name: what a message calls them.
+            name: what messages call the tokens.
             tokens: [B, ...].
-            least: 0, or `PADDING` where this is allowed.
+            least: 0, or `PADDING` where that is allowed.
 
         Raises:
-            InputError: a token that is known is none.
+            InputError: a known value is not a token.
         """
         tokens = whole(tokens)
         bad = ops.logical_or(tokens < least, tokens >= self.symbols)
@@ -112,7 +112,7 @@ class _Autoregressive(ZooModel):
         return bad_rows(bad, tokens, words)
 
     def _logits(self, x: Tensor, refused: Tensor, training: bool | None) -> Tensor:
-        """[B, T, d] without positions -> [B, T, symbols], NaN in rows that were refused."""
+        """[B, T, d] without positions -> [B, T, symbols], NaN in refused rows."""
         words = f"tokens: {{}} in a row: must be from 1 to max_length={self.max_length}"
         length = size_within(ops.shape(x)[1], 1, self.max_length, words)
         x = x + ops.cast(self.positions[:length], x.dtype)
@@ -157,19 +157,20 @@ class AFTLanguageModel(_Autoregressive):
         variant: `full`, `simple`, `local`, `conv`, or `attention` for the baseline.
         window: s of `local`.
         bias_dim: d' of `full` and `local`.
-        factorized: False keeps their biases whole.
-        num_heads: of `conv` and `attention`.
-        kernel_size: of `conv`.
-        hidden_dim: width of the feed-forward layers; None is 4 `dim`.
+        factorized: False keeps their full biases.
+        num_heads: heads of `conv` and `attention`.
+        kernel_size: kernel size of `conv`.
+        hidden_dim: width of the feed-forward layers; None: 4 `dim`.
         dropout: in the blocks and on the embedding.
         exact: see `AFTFull`.
-        vocabulary: symbols.
+        vocabulary: number of symbols.
         **keywords: `name`, `dtype`, ...
 
     Input: tokens int [B, T], T up to `max_length`, shorter rows padded with -1. Output: logits
-    float32 [B, T, vocabulary] of the token after each; those at padding mean nothing. Other numbers
-    that are no tokens are refused (`InputError`, in a graph `tf.errors.InvalidArgumentError`);
-    under XLA, where nothing can be raised, the logits of such a row are NaN.
+        float32 [B, T, vocabulary] of the token after each; those at padding are meaningless. Other
+        numbers that are not tokens are refused (`InputError`, in a graph
+        `tf.errors.InvalidArgumentError`); under XLA, where nothing can be raised, the logits of
+        such a row are NaN.
     """
 
     def __init__(
@@ -195,27 +196,27 @@ class AFTLanguageModel(_Autoregressive):
 
     @only_on("tensorflow", why="which loops in a TensorFlow graph")
     def generate(self, prompt: Tensor, length: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
-        """Continues prompts, on TensorFlow; one loop in the graph over the decoding state.
+        """Continues prompts, on TensorFlow, in one graph loop over the decoding state.
 
-        Every row follows from its own prompt, length, temperature and seed alone.
+        Every row depends only on its own prompt, length, temperature and seed.
 
         Args:
-            prompt: int32 [B, P]; -1 after the end. An empty prompt stands for a newline.
-            length: int32 [B], tokens to add. Where prompt and answer together exceed `max_length`,
-                the last tokens of the prompt count: as many as leave room for `length`, and no
-                fewer than half of `max_length`; the answer ends where that is full.
-            temperature: float32 [B], finite and at least 0, which takes the likeliest token.
+            prompt: int32 [B, P], padded with -1. An empty prompt stands for a newline.
+            length: int32 [B], tokens to add. If prompt and answer together exceed `max_length`,
+                only the prompt's last tokens are used: as many as leave room for `length`, but at
+                least half of `max_length`; the answer ends when `max_length` is reached.
+            temperature: float32 [B], finite and at least 0; 0 takes the most likely token.
             seed: int32 [B].
 
         Returns:
-            int32 [B, max_length]: the tokens added, -1 after them. Under XLA, where nothing can be
-            raised, a row that is refused has -1 throughout.
+            int32 [B, max_length]: the tokens added, padded with -1. Under XLA, where nothing can be
+                raised, refused rows are -1 throughout.
 
         Raises:
-            InputError: a number that is no token, or a length or temperature out of range; in a
-                graph `tf.errors.InvalidArgumentError`.
+            InputError: an invalid token, or a length or temperature out of range; in a graph
+                `tf.errors.InvalidArgumentError`.
         """
-        from tfzoo.aft import generation  # TensorFlow's loop; the layers need Keras alone
+        from tfzoo.aft import generation  # TensorFlow's loop; the layers need only Keras
 
         return generation.generate(self, prompt, length, temperature, seed)
 
@@ -224,12 +225,12 @@ class AFTLanguageModel(_Autoregressive):
 class AFTImageModel(_Autoregressive):
     """An autoregressive model of images, sub-pixel by sub-pixel (arXiv:2105.14103, sec. 5.1).
 
-    Sub-pixels come row by row, the channels of a pixel together; embedding and head are the same
-    for all channels.
+    Sub-pixels are ordered row by row, with a pixel's channels together; all channels share
+    embedding and head.
 
     Args:
         image_shape: (H, W, C); T = H W C.
-        levels: values of a sub-pixel, 0 to levels - 1.
+        levels: number of values of a sub-pixel, 0 to levels - 1.
         dim: width d.
         depth: blocks.
         **keywords: those of `AFTLanguageModel` from `variant` on.
@@ -275,7 +276,7 @@ class AFTImageModel(_Autoregressive):
 
     @only_on("tensorflow", why="which loops in a TensorFlow graph")
     def sample(self, seed: Tensor) -> Tensor:
-        """Draws images, on TensorFlow; each follows from its own seed alone.
+        """Draws images, on TensorFlow; each depends only on its own seed.
 
         Args:
             seed: int32 [B].

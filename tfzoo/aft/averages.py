@@ -1,10 +1,10 @@
-"""AFT's weighted average by matrix products: dense biases, and biases inside a window.
+"""AFT's weighted average by matrix products, for dense biases and for biases inside a window.
 
-Both forms compute `sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)` (eq. 2) as products of
-`exp(w - max w)` with `exp(K - max K)`, numerator and denominator together. Nothing is subtracted
-after exponentiation, so nothing cancels. What can go wrong is underflow; `_is_safe` rules it out,
-and for rows where it cannot, `exact_average` takes over. Factors are bfloat16 where `value` is (its
-range is float32's), float32 else.
+Both forms compute `sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)` (eq. 2) as products of `exp(w
+- max w)` with `exp(K - max K)`, numerator and denominator together. Nothing is subtracted after
+exponentiation, so nothing cancels. The only risk is underflow; `_is_safe` rules it out, and for
+rows where it cannot, `exact_average` takes over. Factors are bfloat16 if `value` is (with float32's
+range), otherwise float32.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def dense_average(
         value: [B, T, H, D].
         bias: float32 [H, T, T], query by key.
         visible: float32 [B, T].
-        causal: keys after the query are left out.
+        causal: excludes keys after the query.
 
     Returns:
         float32 [B, T, H, D].
@@ -43,7 +43,7 @@ def dense_average(
         shown = ops.where(seen, bias, HIDDEN)
         weight = ops.exp(shown - ops.stop_gradient(_max(shown, -1, keepdims=True)))  # [H, T, T]
         pairs = _pairs(key, value, visible)  # [B, T, H, E]
-        if bias.shape[0] == 1:  # one product, whose weight gradient needs no [B, T, T]
+        if bias.shape[0] == 1:  # a single product, whose weight gradient needs no [B, T, T]
             columns = ops.transpose(pairs, (1, 0, 2, 3))  # [T, B, 1, E]
             columns = ops.reshape(columns, (length, -1))
             sums = ops.matmul(ops.cast(weight[0], pairs.dtype), columns)
@@ -72,17 +72,17 @@ def banded_average(
 ) -> Tensor:
     """The average with biases near the diagonal and 0 elsewhere, at O(T block d).
 
-    Time is cut into blocks. Near keys (own block and its neighbours) are weighed by a small matrix
-    each; far ones have weight 1 and come from prefix and suffix sums over the blocks.
+    Time is cut into blocks. Near keys (own block and its neighbours) are weighted by a small matrix
+    per block; far keys have weight 1 and enter through prefix and suffix sums over blocks.
 
     Args:
         key: float32 [B, T, H, C], C = 1 or D.
         value: [B, T, H, D].
-        logits: float32 [H, N, 3 c, c], see `exact_average`; N = 1 when all blocks are alike.
+        logits: float32 [H, N, 3 c, c], see `exact_average`; N = 1 if all blocks are equal.
             Entries outside the window do not count.
         visible: float32 [B, T].
         window: lowest and highest `query - key` that has a bias; at most c in absolute value.
-        causal: keys after the query are left out.
+        causal: excludes keys after the query.
 
     Returns:
         float32 [B, T, H, D].
@@ -119,7 +119,7 @@ def plain_average(key: Tensor, value: Tensor, visible: Tensor, causal: bool) -> 
         sums = ops.cumsum(pairs, 1) if causal else ops.sum(pairs, 1, keepdims=True)
         return _divide(sums, value.shape[-1])
 
-    if not causal:  # the largest key is in every sum: nothing can underflow
+    if not causal:  # every sum contains the largest key, so nothing can underflow
         return ops.broadcast_to(fast(visible), ops.shape(value))
 
     def exact() -> Tensor:
@@ -139,7 +139,8 @@ def window_mask(block: int, window: tuple[int, int]) -> Tensor:
 
 
 def _near_and_far(pairs: Tensor, weight: Tensor, far: Tensor, block: int, causal: bool) -> Tensor:
-    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E]; no large slice: its gradient is slow."""
+    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E], without large slices, whose gradient is
+    slow."""
     batch, length, heads, width = ops.shape(pairs)
     blocks = (length + block - 1) // block
     whole = isinstance(length, int) and length % block == 0
@@ -166,7 +167,7 @@ def _near_and_far(pairs: Tensor, weight: Tensor, far: Tensor, block: int, causal
 
 
 def _shift(x: Tensor, by: int) -> Tensor:
-    """Zeros put before (`by` > 0) or after axis 1."""
+    """Pads axis 1 with zeros at the front (`by` > 0) or at the end."""
     widths = [[0, 0] for _ in x.shape]
     widths[1] = [max(by, 0), max(-by, 0)]
     return ops.pad(x, widths)
@@ -189,10 +190,10 @@ def _divide(sums: Tensor, width: int) -> Tensor:
 
 
 def _is_safe(key: Tensor, visible: Tensor, spread: Tensor, causal: bool) -> Tensor:
-    """Whether no visible term's weight, relative to the maxima subtracted, can underflow: [B], or a
-    scalar where it is the same for all rows.
+    """Whether no visible term's weight, relative to the subtracted maxima, can underflow: [B], or a
+    scalar if it is the same for all rows.
     """
-    if causal:  # the largest key may lie in the future: the past must not be far below it
+    if causal:  # the largest key may be in the future: past keys must not be far below it
         seen = visible[:, :, None, None] > 0
         top = _max(ops.where(seen, key, HIDDEN), 1)
         low = _min(ops.where(seen, key, -HIDDEN), 1)
@@ -203,10 +204,10 @@ def _is_safe(key: Tensor, visible: Tensor, spread: Tensor, causal: bool) -> Tens
 def _chosen(
     safe: Tensor, visible: Tensor, fast: Callable[[Tensor], Tensor], exact: Callable[[], Tensor]
 ) -> Tensor:
-    """The fast form's rows [B, T, H, D] where it is safe, the exact form's of others, if any.
+    """Rows [B, T, H, D] of the fast form where it is safe, and of the exact form elsewhere.
 
-    Each row by its own: whether another one needs the exact form changes nothing. Those that do are
-    hidden from the fast form, whose gradient would be no number.
+    Rows are independent: a row's result does not depend on whether another row needs the exact
+        form. Rows that do are hidden from the fast form, where their gradient would be NaN.
     """
     rows = ops.reshape(safe, (-1, 1))
     quick = fast(visible * ops.cast(rows, "float32"))
@@ -216,7 +217,7 @@ def _chosen(
 
 
 def _max(x: Tensor, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-    """Also of an empty batch, where Keras's raises."""
+    """Also works for an empty batch, for which Keras's raises."""
     return ops.max(x, axis, keepdims, initial=HIDDEN)
 
 

@@ -1,4 +1,4 @@
-"""The transformer block, with whatever mixes the positions."""
+"""The transformer block, with an exchangeable mixing layer."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def make_mixer(
     rank: int = 1,
     dtype: Any = None,
 ) -> keras.layers.Layer:
-    """The layer that mixes positions.
+    """Creates the layer that mixes positions.
 
     Args:
         variant: one of `VARIANTS`; `attention` is `keras.layers.MultiHeadAttention`, the baseline.
         dim: width of the model.
         max_length: longest sequence, for the position biases of `full` and `local`.
-        causal: a position sees itself and those before it only.
+        causal: a position sees only itself and earlier ones.
         bias_dim: d' of `full` and `local`.
-        factorized: False keeps their biases whole.
+        factorized: False keeps their full biases.
         window: s of `local`.
-        num_heads: of `conv` and `attention`.
-        kernel_size: of `conv`.
-        exact: of AFT, in causal use.
+        num_heads: heads of `conv` and `attention`.
+        kernel_size: kernel size of `conv`.
+        exact: see `AFTFull`; for causal AFT.
         rank: 1 for sequences, 2 for images (`conv` only).
-        dtype: the layer's policy; None is the global one.
+        dtype: the layer's policy; None: the global one.
 
     Raises:
-        ValueError: no such variant.
+        ValueError: an unknown variant.
     """
     common: dict[str, Any] = {"name": "mixer", "dtype": dtype}
     if variant == "attention":
@@ -76,8 +76,8 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         mixer: an AFT layer or `keras.layers.MultiHeadAttention`.
         hidden_dim: width of the feed-forward layer.
-        dropout: on both branches' outputs.
-        drop_path: chance that a branch is left out for an example (stochastic depth).
+        dropout: dropout rate on both branches' outputs.
+        drop_path: probability of skipping a branch for an example (stochastic depth).
         causal: passes `use_causal_mask` to the mixer.
         **keywords: those of every Keras layer.
     """
@@ -100,7 +100,7 @@ class TransformerBlock(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, shape: Shape) -> None:
-        """Makes norms, mixer and feed-forward layers."""
+        """Creates norms, mixer and feed-forward layers."""
         policy = {"dtype": self.dtype_policy}
 
         def norm(name: str) -> keras.layers.Layer:
@@ -110,7 +110,7 @@ class TransformerBlock(keras.layers.Layer):
         self.expand = keras.layers.Dense(self.hidden_dim, "gelu", name="expand", **policy)
         self.contract = keras.layers.Dense(shape[-1], name="contract", **policy)
         self.dropout = keras.layers.Dropout(self.dropout_rate, **policy)
-        whole = (None,) + (1,) * (len(shape) - 1)  # one draw an example
+        whole = (None,) + (1,) * (len(shape) - 1)  # one draw per example
         self.drop_path = keras.layers.Dropout(self.drop_path_rate, noise_shape=whole, **policy)
         for layer in (self.norm1, self.norm2, self.expand):
             layer.build(shape)
@@ -120,7 +120,7 @@ class TransformerBlock(keras.layers.Layer):
             self.mixer.build(shape, shape) if attention else self.mixer.build(shape)
 
     def call(self, x: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-        """[B, ..., D] -> the same; `mask` [B, ...], True = a position that others may see."""
+        """[B, ..., D] -> the same; `mask` [B, ...], True = a position that others can see."""
         y = self.norm1(x)
         y = self.mixer(y, y, value_mask=mask, use_causal_mask=self.causal)
         x = x + self._drop(y, training)

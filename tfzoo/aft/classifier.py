@@ -27,29 +27,29 @@ class AFTClassifier(ZooModel):
     """Patches, transformer blocks, class logits.
 
     With `variant="conv"` there are neither positions nor a class token, blocks work on the grid of
-    patches, and the logits come from its mean: any image size will do whose sides are multiples of
-    the patch. Other variants take the size they were built for.
+    patches, and the logits come from its mean: any image size works whose sides are multiples of
+    the patch size. Other variants accept only the size that they were built for.
 
     Args:
-        image_size: side of the square images it is built for.
-        patch_size: side of a patch; divides the image's.
-        num_classes: classes.
+        image_size: side of the square images that it is built for.
+        patch_size: side of a patch; must divide the image's.
+        num_classes: number of classes.
         dim: width d.
         depth: blocks.
         variant: `full`, `simple`, `local`, `conv`, or `attention` for the baseline.
         bias_dim: d' of `full` and `local`.
         window: s of `local`.
-        num_heads: heads of `conv` and `attention`.
+        num_heads: number of heads of `conv` and `attention`.
         kernel_size: side of the kernels of `conv`.
         mlp_ratio: width of the feed-forward layers as a multiple of `dim`.
-        dropout: in the blocks.
-        drop_path: stochastic depth, rising linearly from 0 to this in the last block.
-        channels: of the images.
-        pixel_mean: subtracted from raw pixels, one number or one for each channel.
-        pixel_std: then divided by.
+        dropout: dropout rate in the blocks.
+        drop_path: stochastic depth, increasing linearly from 0 to this in the last block.
+        channels: channels of the images.
+        pixel_mean: subtracted from raw pixels; one number, or one per channel.
+        pixel_std: divisor of the result, likewise.
         **keywords: `name`, `dtype`, ...
 
-    Input: raw pixels [B, H, W, C], any number dtype. Output: logits float32 [B, num_classes].
+    Input: raw pixels [B, H, W, C], any numeric dtype. Output: logits float32 [B, num_classes].
     """
 
     built: bool  # by Keras
@@ -137,7 +137,7 @@ class AFTClassifier(ZooModel):
         x = (x - mean) / std
         x = self.patches(ops.cast(x, self.compute_dtype))  # [B, H/p, W/p, d]
         if not self.grid:
-            # of its own batch: an image of another size would become several
+            # keeps the batch size: an image of another size would become several
             x = ops.reshape(x, (ops.shape(x)[0], self.length - 1, self.dim))
             token = ops.cast(self.class_token, x.dtype)
             token = ops.broadcast_to(token, (ops.shape(x)[0], 1, self.dim))
@@ -148,7 +148,7 @@ class AFTClassifier(ZooModel):
         return self.head(ops.mean(x, (1, 2)) if self.grid else x[:, 0])
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Raw pixels of the size built for, or of any with `variant="conv"`."""
+        """Raw pixels of the size built for, or of any size with `variant="conv"`."""
         side = None if self.grid else self.image_size
         return [keras.InputSpec("float32", (None, side, side, self.channels))]
 

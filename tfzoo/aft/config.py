@@ -28,7 +28,7 @@ from tfzoo.training.config import RunConfig
 
 @dataclass(frozen=True)
 class MixerConfig(Config):
-    """The keys of `model` that all three tasks have."""
+    """The keys of `model` common to all three tasks."""
 
     builds = ("tfzoo.aft.autoregressive:AFTImageModel",)
 
@@ -39,9 +39,9 @@ class MixerConfig(Config):
     )
     window: Natural = key(32, "s of `local`")
     bias_dim: Count = key(64, "d' of `full` and `local`")
-    num_heads: Count = key(4, "of `conv` and `attention`")
-    kernel_size: Odd = key(11, "of `conv`")
-    dropout: Fraction = key(0.0, "in the blocks")
+    num_heads: Count = key(4, "heads of `conv` and `attention`")
+    kernel_size: Odd = key(11, "kernel size of `conv`")
+    dropout: Fraction = key(0.0, "dropout rate in the blocks")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,7 +61,7 @@ class ClassifierModelConfig(MixerConfig):
     patch_size: Count = key(MISSING, "side of a patch")
     variant: Variant = key("full", "see `MixerConfig`")
     bias_dim: Count = key(128, "d' of `full` and `local`")
-    mlp_ratio: Ratio = key(4.0, "width of the feed-forward layers over `dim`")
+    mlp_ratio: Ratio = key(4.0, "width of the feed-forward layers as a multiple of `dim`")
     drop_path: Fraction = key(0.0, "stochastic depth in the last block")
     pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)
@@ -85,10 +85,8 @@ class ClassifierConfig(RunConfig):
         "`none`, `shift` (by up to one pixel in eight), or `deit` (crop, flip, RandAugment, "
         "erasing, mixup or cutmix).",
     )
-    repeats: Count = key(
-        1, "repeated augmentation: so many differently augmented copies follow each other"
-    )
-    label_smoothing: Fraction = key(0.0, "of the targets")
+    repeats: Count = key(1, "augmented copies per image (repeated augmentation)")
+    label_smoothing: Fraction = key(0.0, "smoothing of the targets")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,8 +101,8 @@ class LanguageModelConfig(MixerConfig):
     builds = ("tfzoo.aft.autoregressive:AFTLanguageModel",)
 
     max_length: Annotated[int, Ge(2)] = key(MISSING, "longest sequence T")
-    factorized: bool = key(True, "False keeps the position bias whole")
-    hidden_dim: Count | None = key(None, "width of the feed-forward layers; null is 4 `dim`")
+    factorized: bool = key(True, "false keeps the full position bias")
+    hidden_dim: Count | None = key(None, "width of the feed-forward layers; null: 4 `dim`")
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class ImageModelConfig(RunConfig):
 
     model: MixerConfig = key(MISSING, "see `MixerConfig`")
     optimizer: OptimizerConfig = key(OptimizerConfig(), "see `tfzoo.optim.OptimizerConfig`")
-    data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`; a data set of images of one size")
+    data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`; images must have equal size")
     levels: Annotated[int, Ge(2), Le(256)] = key(256, "values of a sub-pixel", of_data=True)
     augment: Annotated[str, OneOf("none", "flip_shift")] = key(
         "none", "`none`, or `flip_shift`: mirrored, then one value of -10 to 10 added (sec. 5.1)"

@@ -1,7 +1,8 @@
-"""Causal AFT one token at a time: fixed-shape state in, fixed-shape state out.
+"""Causal AFT, one token at a time, with a state of fixed shape.
 
-The last few keys and values lie in a ring, where each still gets its bias; all before them, whose
-bias is 0, are folded into one running sum. AFT-simple needs no ring, AFT-full never folds.
+The most recent keys and values are in a ring buffer, where each still gets its bias; all earlier
+ones, whose bias is 0, are folded into one running sum. AFT-simple needs no ring, AFT-full never
+folds.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ def initial_state(
 
     Args:
         batch: rows.
-        ring: how many of the last positions have a bias.
+        ring: how many recent positions have a bias.
         heads: heads H.
-        key_channels: channels C of a head's key, 1 or as many as the value's.
-        channels: channels of a head's value.
+        key_channels: channels C of a head's key: 1, or as many as the value's.
+        channels: channels D of a head's value.
 
     Returns:
-        `top` [B, H, C], `numerator` [B, H, D] and `total` [B, H, C] of the positions folded, and
+        `top` [B, H, C], `numerator` [B, H, D] and `total` [B, H, C] of the folded positions, and
         `keys` [B, ring, H, C] and `values` [B, ring, H, D]; all float32.
     """
     return {
@@ -40,7 +41,7 @@ def initial_state(
 
 
 def slot_positions(ring: int, position: Tensor) -> Tensor:
-    """The position each slot of the ring holds once `position` is written, [ring]; < 0: none."""
+    """The position in each slot of the ring once `position` is written, [ring]; < 0: none."""
     slots = ops.arange(ring, dtype="int32")
     return position - ops.mod(position - slots, ring)
 
@@ -48,13 +49,13 @@ def slot_positions(ring: int, position: Tensor) -> Tensor:
 def step(
     state: State, key: Tensor, value: Tensor, bias: Tensor | None, position: Tensor
 ) -> tuple[Tensor, State]:
-    """Takes one position in and averages over it and all before.
+    """Adds one position and averages over it and all earlier ones.
 
     Args:
-        state: of the positions before.
+        state: state after the earlier positions.
         key: float32 [B, H, C].
         value: float32 [B, H, D].
-        bias: float32 [H, ring], w of this position with each slot's; None for no ring.
+        bias: float32 [H, ring], w of this position with each slot's; None without a ring.
         position: int32 scalar.
 
     Returns:
@@ -81,7 +82,7 @@ def step(
 
 
 def _fold(state: State, key: Tensor, value: Tensor, valid: bool | Tensor) -> State:
-    """Adds one position to the running sum, unless it is not `valid`."""
+    """Adds one position to the running sum if it is `valid`."""
     key = ops.where(valid, key, HIDDEN)
     top = ops.maximum(state["top"], key)
     past = ops.exp(state["top"] - top)

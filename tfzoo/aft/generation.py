@@ -1,4 +1,4 @@
-"""How AFT's autoregressive models draw text and images: one loop in a TensorFlow graph."""
+"""Draws text and images from AFT's autoregressive models, in one TensorFlow graph loop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NEWLINE = 10
 
 
 def gumbel(seed: tf.Tensor, length: int, symbols: int) -> tf.Tensor:
-    """Noise that follows from each row's own seed alone, int32 [B] -> float32 [B, length, symbols].
+    """Gumbel noise that depends only on each row's seed, int32 [B] -> float32 [B, length, symbols].
 
-    The largest of `logits + noise` is a draw from the softmax.
+    The argmax of `logits + noise` is a draw from the softmax.
     """
 
     def row(one: tf.Tensor) -> tf.Tensor:
@@ -32,17 +32,17 @@ def gumbel(seed: tf.Tensor, length: int, symbols: int) -> tf.Tensor:
 def generate(
     model: keras.Model, prompt: Tensor, length: Tensor, temperature: Tensor, seed: Tensor
 ) -> tf.Tensor:
-    """Continues prompts; one loop in the graph over the decoding state.
+    """Continues prompts in one graph loop over the decoding state.
 
     Args:
         model: an `AFTLanguageModel`.
-        prompt: see `AFTLanguageModel.generate`, and so for the others.
+        prompt: see `AFTLanguageModel.generate`, also for the other arguments.
         length: int32 [B].
         temperature: float32 [B].
         seed: int32 [B].
 
     Returns:
-        int32 [B, max_length]: the tokens added, -1 after them.
+        int32 [B, max_length]: the tokens added, padded with -1.
     """
     total = model.max_length
     length, heat = tf.cast(length, tf.int32), tf.cast(temperature, tf.float32)
@@ -77,7 +77,8 @@ def generate(
 
 
 def fitted(prompt: tf.Tensor, length: tf.Tensor, total: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Prompts [B, P] as [B, total], and their lengths; `AFTLanguageModel.generate` has the rule."""
+    """Prompts [B, P] as [B, total], and their lengths; see `AFTLanguageModel.generate` for the
+    rule."""
     prompt = tf.pad(prompt, [[0, 0], [0, 1]], constant_values=PADDING)
     given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
     kept = tf.minimum(given, tf.maximum(total - length, (total + 1) // 2))
@@ -92,7 +93,7 @@ def fitted(prompt: tf.Tensor, length: tf.Tensor, total: int) -> tuple[tf.Tensor,
 
 
 def sample(model: keras.Model, seed: Tensor) -> tf.Tensor:
-    """Draws images; one loop in the graph over the decoding state.
+    """Draws images in one graph loop over the decoding state.
 
     Args:
         model: an `AFTImageModel`.

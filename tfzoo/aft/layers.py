@@ -1,4 +1,4 @@
-"""AFT as Keras layers that take the place of `keras.layers.MultiHeadAttention`."""
+"""AFT as Keras layers that can replace `keras.layers.MultiHeadAttention`."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Odd = Annotated[int, Ge(1), Must(lambda n: n % 2 == 1, "odd")]
 
 
 class _AFT(keras.layers.Layer):
-    """What all AFT layers share: projections, masks, the call, decoding.
+    """Base of all AFT layers: projections, masks, the call, decoding.
 
     Args:
-        causal: a position sees itself and those before it only. `use_causal_mask=True` in a call
-            does the same for that call.
+        causal: a position sees only itself and earlier ones. `use_causal_mask=True` in a call does
+            the same for that call.
         use_bias: whether the four projections have a bias.
         kernel_initializer: for the projections.
         bias_initializer: for their biases.
         exact: in causal use the factors of the large products are float32 under any policy, so that
-            later positions move earlier ones by float32's rounding at most. False takes bfloat16
-            under `mixed_bfloat16`, as without order: an output then depends on keys after it by
-            bfloat16's rounding.
+            later positions affect earlier ones by at most float32 rounding. False uses bfloat16
+            under `mixed_bfloat16`, as in non-causal use: an output then depends on later keys
+            through bfloat16 rounding.
         **keywords: `name`, `dtype`, ... of every Keras layer.
     """
 
@@ -61,7 +61,7 @@ class _AFT(keras.layers.Layer):
     def build(
         self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
     ) -> None:
-        """Makes the projections W^Q, W^K, W^V, W^O for the input's last axis."""
+        """Creates the projections W^Q, W^K, W^V, W^O for the input's last axis."""
         if len(query_shape) != self.rank or query_shape[-1] is None:
             form = "[B, T, D]" if self.rank == 3 else "[B, H, W, D]"
             raise ValueError(
@@ -77,7 +77,7 @@ class _AFT(keras.layers.Layer):
         self.output_dense = self._dense("output", dim, query_shape)
 
     def _dense(self, name: str, units: int, shape: Shape) -> keras.layers.Dense:
-        # a shared instance of an initializer would give every projection the same numbers
+        # a shared initializer instance would give every projection the same values
         dense = keras.layers.Dense(
             units,
             use_bias=self.use_bias,
@@ -108,22 +108,21 @@ class _AFT(keras.layers.Layer):
 
         Args:
             query: [B, T, D] ([B, H, W, D] in 2-D).
-            value: as `query`, the same by default: AFT is for self-attention.
-            key: as `value`, the same by default.
-            query_mask: Keras's implicit mask of `query`; leaves keys out when `value` is not given.
-            value_mask: of `value`.
-            key_mask: of `key`.
-            attention_mask: [B, T] or [B, 1, T], True = keep the key. AFT has no mask for each
-                pair of positions but the causal one.
+            value: shaped as `query`; default: `query` itself, as AFT is for self-attention.
+            key: shaped as `value`; default: `value`.
+            query_mask: Keras's implicit mask of `query`; masks keys if `value` is not given.
+            value_mask: mask of `value`.
+            key_mask: mask of `key`.
+            attention_mask: [B, T] or [B, 1, T], True = keep the key. AFT supports no masks of pairs
+                of positions except the causal one.
             use_causal_mask: see `causal`.
-            mask: [B, T], True = keep the key. Keras puts the implicit mask of `query` here where
-                the call has no other tensor.
+            mask: [B, T], True = keep the key. Keras passes the implicit mask of `query` here if the
+                call has no other tensor.
 
-        Returns:
-            As `query`; 0 before the output projection where a query sees no key.
+        Returns: Shaped as `query`; 0 before the output projection if a query sees no key.
 
         Raises:
-            ValueError: shapes that do not fit together, or a mask for pairs.
+            ValueError: incompatible shapes, or a mask of pairs.
         """
         if 0 in query.shape[1:-1]:
             raise ValueError(f"input {tuple(query.shape)}: must have at least one position")
@@ -136,7 +135,7 @@ class _AFT(keras.layers.Layer):
         query, key, value = self.query_dense(query), self.key_dense(key), self.value_dense(value)
         causal = self.causal or bool(use_causal_mask)
         if causal and self.exact:
-            value = ops.cast(value, "float32")  # its dtype is that of the products' factors
+            value = ops.cast(value, "float32")  # its dtype determines that of the products' factors
         mixed = self._mix(query, key, value, causal, seen)
         return self.output_dense(mixed)
 
@@ -151,8 +150,8 @@ class _AFT(keras.layers.Layer):
 
         Args:
             batch_size: rows.
-            max_length: positions that will be decoded at most, where this is known: no more keys
-                and values are kept.
+            max_length: maximum number of positions to decode, if known: no more keys and values are
+                kept.
         """
         heads, key_channels = self._heads()
         ring = min(self._ring(), max_length or self._ring())
@@ -165,7 +164,7 @@ class _AFT(keras.layers.Layer):
 
         Args:
             x: [B, D].
-            state: of the positions before, from `initial_state` or the last step.
+            state: state from `initial_state` or the previous step.
             position: int32 scalar, counted from 0.
 
         Returns:
@@ -201,12 +200,12 @@ class AFTSimple(_AFT):
 
 
 class _PositionBias(_AFT):
-    """A layer with a bias w for each pair of positions up to a greatest length.
+    """A layer with a bias w for each pair of positions up to a maximum length.
 
     Args:
         max_length: longest sequence T; shorter ones use the first rows of the bias.
         bias_dim: d' of the factorisation w = u v^T (sec. 3.2).
-        factorized: False keeps w itself, [max_length, max_length].
+        factorized: False uses a full w, [max_length, max_length].
         bias_init_std: standard deviation of the initial u and v, or w. The paper draws from
             N(0, 10^-2), read as a variance.
         causal: a position sees itself and those before it only.
@@ -231,7 +230,7 @@ class _PositionBias(_AFT):
     def build(
         self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
     ) -> None:
-        """Makes the projections and the position bias."""
+        """Creates the projections and the position bias."""
         super().build(query_shape, value_shape, key_shape)
         if query_shape[1] is not None:
             self._checked(query_shape[1])
@@ -314,11 +313,11 @@ class AFTLocal(_PositionBias):
 class _Conv(_AFT):
     """AFT-conv with reparametrised kernels (sec. 3.2): w <- gamma (w - mean) / std + beta.
 
-    gamma and beta start at 0, so that the layer starts as AFT-simple with a key a head.
+    gamma and beta start at 0, so that the layer starts as AFT-simple with one key per head.
 
     Args:
-        num_heads: heads h; divides the input's last axis.
-        kernel_size: taps s of a kernel's side, odd.
+        num_heads: number of heads h; must divide the input's last axis.
+        kernel_size: side s of a kernel, odd.
         **keywords: those of every AFT layer.
     """
 
@@ -330,7 +329,7 @@ class _Conv(_AFT):
     def build(
         self, query_shape: Shape, value_shape: Shape | None = None, key_shape: Shape | None = None
     ) -> None:
-        """Makes the projections (W^K to one channel a head) and the kernels."""
+        """Creates the projections (W^K to one channel per head) and the kernels."""
         if query_shape[-1] is not None and query_shape[-1] % self.num_heads:
             raise ValueError(
                 f"num_heads={self.num_heads}: must divide the input's {query_shape[-1]} channels"
@@ -342,7 +341,7 @@ class _Conv(_AFT):
         self.beta = self.add_weight((self.num_heads,), "zeros", name="beta")
 
     def kernel(self) -> Tensor:
-        """The kernels in use, float32 [heads, size] or [heads, size, size]."""
+        """The effective kernels, float32 [heads, size] or [heads, size, size]."""
         w = ops.cast(self.w, "float32")
         axes = tuple(range(1, len(w.shape)))
         mean = ops.mean(w, axes, keepdims=True)
@@ -391,7 +390,7 @@ class AFTConv2D(_Conv):
     def initial_state(
         self, batch_size: int | Tensor, max_length: int | None = None
     ) -> decoding.State:
-        """Raises ValueError: there is no order to decode in."""
+        """Raises ValueError, since there is no order to decode in."""
         raise ValueError("AFTConv2D: cannot decode, two dimensions have no order")
 
 
@@ -401,6 +400,6 @@ def _key_mask(mask: Tensor | None) -> Tensor:
     if len(mask.shape) == 3 and mask.shape[1] == 1:
         return mask[:, 0]
     raise ValueError(
-        f"attention_mask {tuple(mask.shape)}: must be [B, T] or [B, 1, T]; AFT has no mask for "
-        "each pair of positions (use_causal_mask does the causal one)"
+        f"attention_mask {tuple(mask.shape)}: must be [B, T] or [B, 1, T]; AFT has no mask of "
+        "pairs of positions (use_causal_mask gives the causal one)"
     )

@@ -1,4 +1,4 @@
-"""Bits per symbol: what language and image models are compared by."""
+"""Bits per symbol, by which language and image models are compared."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
 PADDING = -1
-"""Stands after the tokens of a row that is shorter than others."""
+"""Pads rows that are shorter than others."""
 
 
 def whole(tokens: Tensor) -> Tensor:
-    """Numbers that can be compared with any token: narrow integers as int32."""
+    """Converts narrow integers to int32, so that they can be compared with any token."""
     kind = keras.backend.standardize_dtype(tokens.dtype)
     wide = kind in ("int32", "int64") or keras.backend.is_float_dtype(kind)
     return tokens if wide else ops.cast(tokens, "int32")
@@ -26,8 +26,8 @@ def bits(targets: Tensor, logits: Tensor) -> Tensor:
     """Code length of each symbol, `-log2 softmax(logits)[target]`, float32 of targets' shape.
 
     Args:
-        targets: int [...], 0 to symbols - 1, or -1 for padding, whose length is 0. Of another
-            number it is NaN.
+        targets: int [...], 0 to symbols - 1, or -1 for padding, whose length is 0. For other
+            numbers the result is NaN.
         logits: [..., symbols].
     """
     targets = whole(ops.convert_to_tensor(targets))
@@ -44,7 +44,7 @@ class BitsPerSymbol(keras.metrics.Mean):
     """Mean of `bits` without padding: bits per byte of text, bits per dimension of images.
 
     Args:
-        name: of the metric.
+        name: name of the metric.
         **keywords: those of every Keras metric.
     """
 
@@ -54,7 +54,7 @@ class BitsPerSymbol(keras.metrics.Mean):
     def update_state(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> None:
-        """Takes targets [...] and logits [..., symbols] in."""
+        """Accumulates targets [...] and logits [..., symbols]."""
         y_true = whole(ops.convert_to_tensor(y_true))
         counts = ops.cast(ops.not_equal(y_true, PADDING), "float32")
         if sample_weight is not None:

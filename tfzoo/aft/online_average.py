@@ -1,9 +1,9 @@
-"""The exact weighted average for keys and biases of any size, at O(T d) memory.
+"""The exact weighted average for keys and biases of any magnitude, with O(T d) memory.
 
-The fast forms of `weighted.py` subtract one maximum from the keys and one from the biases. Where
-their product can underflow (a key that is huge only in the future, biases far apart), this form
-takes over: the maximum of every output position, found key by key, as in an online softmax. It
-costs O(T^2 d) element operations in both passes and keeps none of them.
+The fast forms of `averages.py` subtract one maximum from the keys and one from the biases. Where
+their product can underflow (a huge key in the future, biases far apart), this form takes over: it
+determines the maximum of every output position key by key, as in an online softmax. It takes O(T^2
+d) element operations in both passes and stores none of their results.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from keras import ops
 
 from tfzoo.typing import Tensor
 
-HIDDEN = -1e30  # finite: minus infinity less itself would be NaN
+HIDDEN = -1e30  # finite: minus infinity minus itself would be NaN
 
 
 def exact_average(
@@ -27,15 +27,15 @@ def exact_average(
     """`sum_s exp(K_s + w_ts) V_s / sum_s exp(K_s + w_ts)`, element by element.
 
     Args:
-        key: float32 [B, T, H, C] with C = 1 (one key a head) or the channels of `value`.
+        key: float32 [B, T, H, C] with C = 1 (one key per head) or the channels of `value`.
         value: [B, T, H, D].
         logits: the bias in blocks, [H, N, block + 2 pad, block]: column `i` of block `n` is
-            `w[t, s]` for the key `s = n * block + i` and the queries from `n * block - pad` on;
-            N = 1 means that all blocks are alike. None is no bias. Other w are 0.
+            `w[t, s]` for the key `s = n * block + i` and the queries from `n * block - pad`;
+            N = 1 means that all blocks are equal. None: no bias. Other w are 0.
         visible: float32 [B, T], 0 where a key is masked.
-        block: keys in a block.
-        pad: queries before and after a block that `logits` covers.
-        causal: keys after the query are left out.
+        block: number of keys in a block.
+        pad: number of queries before and after a block that `logits` covers.
+        causal: excludes keys after the query.
 
     Returns:
         float32 [B, T, H, D]; 0 where no key is visible.
@@ -56,7 +56,7 @@ def exact_average(
         return whole[pad : pad + length]
 
     def scores(key: Tensor, logits: Tensor, visible: Tensor, s: Tensor) -> Tensor:
-        """K_s + w_ts, hidden where it does not count, [B, T, H, C]."""
+        """K_s + w_ts, masked where it does not count, [B, T, H, C]."""
         score = ops.take(key, s, axis=1)[:, None] + column(logits, s)[None, :, :, None]
         seen = ops.take(visible, s, axis=1)[:, None, None, None] > 0
         if causal:
@@ -65,7 +65,7 @@ def exact_average(
             )
         return ops.where(seen, score, HIDDEN)
 
-    @ops.custom_gradient  # closes over sizes only: JAX allows no traced value here
+    @ops.custom_gradient  # captures only sizes: JAX allows no traced values here
     def average(key: Tensor, value: Tensor, logits: Tensor, visible: Tensor) -> Tensor:
         def weight(s: Tensor, top: Tensor) -> Tensor:
             a = scores(key, logits, visible, s)
@@ -116,7 +116,7 @@ def exact_average(
 
 
 def _gather_blocks(parts: Tensor, logits: Tensor, block: int) -> Tensor:
-    """Per-key columns [T, R, H] back in the form of `logits`."""
+    """Converts per-key columns [T, R, H] back to the form of `logits`."""
     length, rows, heads = ops.shape(parts)
     rest = ops.zeros((-length % block, rows, heads), "float32")
     parts = ops.concatenate([parts, rest], axis=0)

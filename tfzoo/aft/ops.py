@@ -1,12 +1,12 @@
 """The Attention Free Transformer's operations as pure functions (arXiv:2105.14103, sec. 3).
 
-All take queries as projected: the sigmoid is inside. Exponentials, maxima, sums of products and
-quotients are float32 whatever the inputs' dtype; where `value` is bfloat16, so are the factors of
-the products, as in attention. The result has the dtype of `query`. All run on TensorFlow and JAX,
-under XLA, with a free batch axis, and stay exact for keys and biases of any size (see
-`weighted.py`).
+All take projected queries and apply the sigmoid themselves. Exponentials, maxima, sums of products
+and quotients are float32 for any input dtype; if `value` is bfloat16, so are the factors of the
+products, as in attention. The result has the dtype of `query`. All run on TensorFlow and JAX, under
+XLA, with a free batch axis, and stay exact for keys and biases of any magnitude (see
+`averages.py`).
 
-A `mask` ([B, T], True = keep) leaves keys out; a query that sees no key at all gets 0.
+A `mask` ([B, T], True = keep) excludes keys; a query that sees no key gets 0.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tfzoo.aft.averages import banded_average, dense_average, plain_average
 from tfzoo.typing import Shape, Tensor
 
 BLOCK = 32
-"""Least block of positions that windowed forms work in: large enough for fast products."""
+"""Minimum block of positions in windowed forms: large enough for fast products."""
 
 DENSE_POSITIONS = 1024
-"""Up to so many positions a 2-D convolution is one product with its Toeplitz matrix."""
+"""Up to this many positions, a 2-D convolution is one product with its Toeplitz matrix."""
 
 CANCELLATION = -6.0
-"""Kernel weights below it lose over 3 of float32's 7 digits in `exp(w) - 1`."""
+"""Smaller kernel weights lose over 3 of float32's 7 digits in `exp(w) - 1`."""
 
 
 def aft_full(
@@ -48,7 +48,7 @@ def aft_full(
         [B, T, D].
 
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: incompatible shapes.
     """
     _check_sequence(query, key, value, mask)
     _check_bias(position_bias, key)
@@ -66,7 +66,7 @@ def aft_simple(
     Args and Returns as in `aft_full`.
 
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: incompatible shapes.
     """
     _check_sequence(query, key, value, mask)
     key, value, visible = _prepared(key, value, mask, heads=1)
@@ -84,13 +84,13 @@ def aft_local(
 ) -> Tensor:
     """AFT-local, eq. 4: w counts where |t - s| < window and is 0 elsewhere, never minus infinity.
 
-    Every position still sees every other. `window` 0 is AFT-simple, 1 the diagonal alone.
+    Every position still sees every other. `window` 0 is AFT-simple, 1 only the diagonal.
 
     Args:
         query: [B, T, D], before the sigmoid.
         key: [B, T, D].
         value: [B, T, D].
-        position_bias: w, [T, T], query by key; only the window is read.
+        position_bias: w, [T, T], query by key; only entries inside the window are used.
         window: s of the paper, at least 0.
         causal: sums run over s <= t only.
         mask: [B, T], True = keep the key.
@@ -99,7 +99,7 @@ def aft_local(
         [B, T, D].
 
     Raises:
-        ValueError: shapes that do not fit together, or a negative window.
+        ValueError: incompatible shapes, or a negative window.
     """
     _check_sequence(query, key, value, mask)
     _check_bias(position_bias, key)
@@ -128,7 +128,7 @@ def local_from_factors(
     causal: bool,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """AFT-local with w = u v^T (sec. 3.2), without ever making [T, T].
+    """AFT-local with w = u v^T (sec. 3.2), without forming [T, T].
 
     Args:
         query: [B, T, D], before the sigmoid.
@@ -164,7 +164,7 @@ def local_from_blocks(
     causal: bool,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """AFT-local with w in blocks, [1, N, 3 c, c] as `banded_average` takes it."""
+    """AFT-local with w in blocks, [1, N, 3 c, c] as in `banded_average`."""
     key, value, visible = _prepared(key, value, mask, heads=1)
     reach = (1 - window, window - 1)
     return _gated(query, banded_average(key, value, logits, visible, reach, causal))
@@ -178,24 +178,23 @@ def aft_conv(
     causal: bool = False,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """AFT-conv, eq. 6: heads share a key channel and a bias that depends on the offset alone.
+    """AFT-conv, eq. 6: a head's channels share a key and a bias that depends only on the offset.
 
     The kernel's centre is offset 0: `w_ts = kernel[h, s - t + r]` with r = (size - 1) / 2, zero
-    outside, as TensorFlow's (cross-correlating) convolutions have it.
+        outside, as in TensorFlow's (cross-correlating) convolutions.
 
     Args:
         query: [B, T, D] or [B, H, W, D], before the sigmoid.
         key: [B, T, heads] or [B, H, W, heads].
-        value: as `query`; D is a multiple of heads, channels of a head lie together.
+        value: as `query`; D is a multiple of heads; a head's channels are contiguous.
         kernel: w, [heads, size] or [heads, size, size], size odd.
         causal: sums run over s <= t only; one-dimensional only.
         mask: [B, T] or [B, H, W], True = keep the key.
 
-    Returns:
-        As `query`.
+    Returns: Shaped as `query`.
 
     Raises:
-        ValueError: shapes that do not fit together, an even size, or causal in 2-D.
+        ValueError: incompatible shapes, an even size, or causal in 2-D.
     """
     _check_conv(query, key, value, kernel, causal, mask)
     kernel, heads = ops.cast(kernel, "float32"), kernel.shape[0]
@@ -229,25 +228,25 @@ def aft_conv(
 
 
 def window_block(window: int, length: int | None) -> int:
-    """Block size for a window: its reach fits into the neighbouring block."""
+    """Block size for a window, which must fit into the neighbouring block."""
     block = max(BLOCK, window - 1)
     return block if length is None or length >= block else max(length, window - 1, 1)
 
 
 def _inside(window: int, length: int | None) -> int:
-    """A window that reaches no further than the sequence, where its length is known."""
+    """The window clipped to the sequence, if its length is known."""
     check_window(window)
     return window if length is None else min(window, length)
 
 
 def check_window(window: int) -> None:
-    """Raises ValueError unless `window` is a whole number of at least 0."""
+    """Raises ValueError unless `window` is an integer, at least 0."""
     if not isinstance(window, int) or window < 0:
-        raise ValueError(f"window={window!r}: must be a whole number of at least 0")
+        raise ValueError(f"window={window!r}: must be a whole number, at least 0")
 
 
 def _cropped(kernel: Tensor, side: int) -> Tensor:
-    """The kernel without taps that lie outside of the data wherever its centre is."""
+    """The kernel without taps that are always outside the data."""
     beyond = kernel.shape[1] // 2 - max(side - 1, 0)
     if beyond <= 0:
         return kernel
@@ -261,14 +260,14 @@ def _cropped(kernel: Tensor, side: int) -> Tensor:
 def _convolved_average(
     key: Tensor, value: Tensor, kernel: Tensor, visible: Tensor, height: Tensor, width: Tensor
 ) -> Tensor:
-    """Eq. 6 as it stands: a depth-wise convolution with exp(w) - 1 plus the global sum."""
+    """Eq. 6 literally: a depth-wise convolution with exp(w) - 1 plus the global sum."""
     batch, heads, channels = ops.shape(value)[0], value.shape[2], value.shape[3]
     hidden = ops.where(visible[:, :, None, None] > 0, key, -1e30)
     e = ops.exp(hidden - ops.stop_gradient(ops.max(hidden, 1, keepdims=True)))
     e = e * visible[:, :, None, None]
     pairs = ops.concatenate([e * ops.cast(value, "float32"), e], -1)  # [B, HW, h, d/h + 1]
     total = ops.sum(pairs, 1, keepdims=True)
-    # a head's channels share its filter: they go to the batch axis
+    # a head's channels share its filter, so they go to the batch axis
     maps = ops.reshape(ops.transpose(pairs, (0, 3, 1, 2)), (-1, height, width, heads))
     taps = ops.transpose(ops.expm1(kernel), (1, 2, 0))[..., None]  # [s, s, h, 1]
     near = ops.depthwise_conv(maps, taps, padding="same", data_format="channels_last")
@@ -331,7 +330,7 @@ def _prepared(
 
 def _gated(query: Tensor, average: Tensor) -> Tensor:
     batch = ops.shape(average)[0]
-    # of the query's own length: a query of one position would be repeated
+    # must have the query's length: a query of one position would be broadcast
     average = ops.reshape(average, (batch, ops.shape(query)[1], query.shape[-1]))
     gate = ops.sigmoid(ops.cast(query, "float32"))
     return ops.cast(gate * average, query.dtype)
@@ -346,7 +345,7 @@ def _check_sequence(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | No
 
 def _check_mask(mask: Tensor | None, key: tuple[int | None, ...]) -> None:
     if mask is not None and not (len(mask.shape) == len(key) - 1 and _agree(mask.shape, key[:-1])):
-        raise ValueError(f"mask {tuple(mask.shape)}: must be {key[:-1]}, one entry a key")
+        raise ValueError(f"mask {tuple(mask.shape)}: must be {key[:-1]}, one entry per key")
 
 
 def _check_bias(bias: Tensor, key: Tensor) -> None:
@@ -385,7 +384,7 @@ def _check_conv(
 
 
 def _agree(*shapes: Shape) -> bool:
-    """Whether shapes are equal as far as both know their sizes."""
+    """Whether shapes are equal where both sizes are known."""
     first = shapes[0]
     return all(
         len(s) == len(first)

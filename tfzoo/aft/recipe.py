@@ -31,7 +31,7 @@ _TEXT_BYTES = {"enwik8": 100_000_000, "tfzoo_pydoc": 440_000}
 
 @task("aft.classifier")
 class Classification(ImageClassification[ClassifierConfig]):
-    """Images to classes, by an `AFTClassifier`."""
+    """Image classification with an `AFTClassifier`."""
 
     config_class = ClassifierConfig
     own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
@@ -43,7 +43,7 @@ class Classification(ImageClassification[ClassifierConfig]):
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info
     ) -> tf.Tensor:
-        """By `augment`: none, a shift of up to one pixel in eight, or DeiT's."""
+        """Selected by `augment`: none, a shift of up to one pixel in eight, or DeiT's."""
         size = config.model.image_size
         if config.augment == "deit":
             mean, std = info.by_channel(config.model).values()
@@ -78,18 +78,18 @@ class Classification(ImageClassification[ClassifierConfig]):
 
 @task("aft.language_model")
 class LanguageModelling(Recipe[TextConfig, data.Datasets]):
-    """Bytes to the next byte."""
+    """Prediction of the next byte."""
 
     config_class = TextConfig
     own_data = {"enwik8": ()}
 
     def data_info(self, config: TextConfig) -> data.Info:
-        """Steps of an epoch; its bytes are 90 % of the text's usual or file's size."""
+        """Steps per epoch; its bytes are 90 % of the text's usual size or the file's."""
         asked = config.data
         known: dict[str, Any] = {"guesses": ("steps_per_epoch", "examples")}
         usual = _TEXT_BYTES.get(asked.name, 1_000_000)
         if asked.path is not None:
-            # refuses a file that is not there
+            # refuses a missing file
             known = {"version": data.unprepared(asked).info.full_name}
             usual = Path(asked.path).stat().st_size
         length = (asked.prefix_bytes or usual) * 9 // 10
@@ -123,7 +123,7 @@ class LanguageModelling(Recipe[TextConfig, data.Datasets]):
     def evaluate(
         self, model: keras.Model, datasets: data.Datasets, config: TextConfig
     ) -> dict[str, float]:
-        """Bits per byte of the test text, read in windows, and its length."""
+        """Bits per byte of the test text, evaluated in windows, and its length."""
         return _evaluate_bits(model, datasets.test, "bits_per_byte")
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
@@ -133,13 +133,13 @@ class LanguageModelling(Recipe[TextConfig, data.Datasets]):
 
 @task("aft.image_model")
 class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
-    """Sub-pixels to the next sub-pixel."""
+    """Prediction of the next sub-pixel."""
 
     config_class = ImageModelConfig
     own_data = ImageClassification.own_data
 
     def data_info(self, config: ImageModelConfig) -> data.Info:
-        """Image shape and steps of a known data set, or of the user's prepared one."""
+        """Image shape and steps of a known data set, or of the user's prepared data."""
         return image_info(config)
 
     def datasets(self, config: ImageModelConfig) -> data.Datasets:
@@ -159,7 +159,7 @@ class ImageModelling(Recipe[ImageModelConfig, data.Datasets]):
     def build(self, config: ImageModelConfig, info: data.Info) -> keras.Model:
         """An `AFTImageModel`, compiled with AdamW and cross-entropy."""
         if None in info.shape:
-            raise InputError(f"data.name={config.data.name!r}: images must be of one size")
+            raise InputError(f"data.name={config.data.name!r}: images must all have one size")
         if info.high is not None:
             fits = config.levels > info.high
             check(
@@ -204,7 +204,7 @@ def _evaluate_bits(model: keras.Model, test: tf.data.Dataset, name: str) -> dict
 
 
 def _text_info(config: TextConfig, count: int, **known: Any) -> data.Info:
-    """Of a training text of `count` bytes, whose examples are windows."""
+    """Properties of a training text of `count` bytes, whose examples are windows."""
     length = config.model.max_length
     windows = max(count // length - 1, 1)
     return data.Info(

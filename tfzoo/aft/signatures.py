@@ -1,4 +1,4 @@
-"""What AFT's exported models answer."""
+"""Signatures of AFT's exported models."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def language_model(model: keras.Model) -> dict[str, Signature]:
     tokens = np.minimum(tokens, model.symbols - 1).astype(np.int32)
 
     def score(tokens: Tensor) -> dict[str, Tensor]:
-        """bits_per_byte is of the tokens after the first, given those before each."""
+        """bits_per_byte covers the tokens after the first, each given its predecessors."""
         there = ops.cumprod(ops.cast(ops.not_equal(tokens, PADDING), "int32"), 1)
         count = ops.sum(there, 1)
-        words = "tokens: {} in row {}: must be at least 2, or there are none after the first"
+        words = "tokens: {} in row {}: must be at least 2, so that there are some after the first"
         short = bad_rows(count < 2, count, words)
         tokens = ops.where(there > 0, tokens, PADDING)
         logits = model(tokens, training=False)
@@ -61,7 +61,7 @@ def language_model(model: keras.Model) -> dict[str, Signature]:
             "temperature": np.array([0.0, 0.7, 1.0, 0.0], np.float32),
             "seed": np.arange(4, dtype=np.int32),
         },
-        description="continues prompts (padded with -1); -1 after the tokens asked for",
+        description="continues prompts (padded with -1); the requested tokens, padded with -1",
     )
     return named
 
@@ -87,6 +87,6 @@ def image_model(model: keras.Model) -> dict[str, Signature]:
             lambda seed: {"images": model.sample(seed)},
             {"seed": tf.TensorSpec([None], tf.int32)},
             {"seed": np.arange(4, dtype=np.int32)},
-            description="one image for each seed",
+            description="one image per seed",
         )
     return named

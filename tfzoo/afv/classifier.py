@@ -1,4 +1,4 @@
-"""The whole of it for use: raw pixels to classes by a linear read-out of Fisher vectors."""
+"""The complete classifier: raw pixels to classes by a linear read-out of Fisher vectors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tfzoo.typing import Shape, Tensor
 
 @serializable("afv")
 class OneVsAllSquaredHinge(keras.losses.Loss):
-    """mean over batch and classes of relu(1 - y f)^2, y = 1 for the label's class, else -1.
+    """mean over batch and classes of relu(1 - y f)^2, y = 1 for the label's class, otherwise -1.
 
     Labels are one-hot [B, k], scores [B, k].
     """
@@ -40,25 +40,25 @@ class OneVsAllSquaredHinge(keras.losses.Loss):
 
 @serializable("afv")
 class AFVClassifier(ZooModel):
-    """A linear classifier on Fisher vectors, with the generator that its statistics are of.
+    """A linear classifier on Fisher vectors, with the generator behind its statistics.
 
-    Two ways to train: `fit_ridge`, by the Gram matrix, and `compile` and `fit` as any Keras model,
-    which is the paper's way: dropout on V, weights from 0, Adam, `OneVsAllSquaredHinge`. Only the
-    weights of the read-out are trained.
+    There are two ways to train: `fit_ridge`, by the Gram matrix, and `compile` and `fit` as for any
+        Keras model, which is the paper's way: dropout on V, weights from 0, Adam,
+        `OneVsAllSquaredHinge`. Only the weights of the read-out are trained.
 
     In inference the scores are <w_c, V(x)> + b_c without the features V (see `tfzoo.afv.readout`):
-    `layers` in reverse mode layer by layer, `jvp` in forward mode, which takes a pass for each
-    class, or `features` by V itself, which a projection or vectors of length 1 need.
+    `layers` in reverse mode layer by layer, `jvp` in forward mode with one pass per class, or
+    `features` by V itself, which a projection or vectors of length 1 require.
 
     Args:
         vectorizer: with fitted statistics, or to be fitted by `adopt`.
-        generator: [B, latent] -> images, for `sample`; None is without.
-        classes: k.
-        input_shape: of the raw images, [S, S, C].
+        generator: [B, latent] -> images, for `sample`; None: no generator.
+        classes: number of classes k.
+        input_shape: shape of the raw images, [S, S, C].
         pixel_mean: subtracted from raw pixels.
-        pixel_std: then divided by.
-        dropout: on V while training.
-        use_bias: a bias for each class; the paper has none.
+        pixel_std: divisor of the result.
+        dropout: dropout rate on V in training.
+        use_bias: whether each class has a bias; the paper has none.
         route: see above.
         served_features: length of `serve_features`.
         **keywords: `name`, ...
@@ -66,7 +66,7 @@ class AFVClassifier(ZooModel):
     Input: [B, S, S, C] raw pixels. Output: scores [B, k], float32.
 
     Raises:
-        ValueError: an argument is out of range, or the route cannot give the features asked for.
+        ValueError: an argument is out of range, or the route cannot compute the requested features.
     """
 
     @only_on("tensorflow", why="which takes per-example gradients on TensorFlow's tapes")
@@ -104,10 +104,10 @@ class AFVClassifier(ZooModel):
         self.built = True
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Raw pixels [B, S, S, C] as the discriminator takes them.
+        """Converts raw pixels [B, S, S, C] to the discriminator's inputs.
 
         Raises:
-            ValueError: another size.
+            ValueError: images of another size.
         """
         if tuple(images.shape[1:]) != self.example_shape:
             raise ValueError(f"images {tuple(images.shape)}: must be [B, *{self.example_shape}]")
@@ -127,7 +127,7 @@ class AFVClassifier(ZooModel):
         return vectors - mean + self.bias
 
     def tangents(self) -> Tensor:
-        """w / (sigma + eps) over all parameters, [P, k]; 0 where the stride leaves one out."""
+        """w / (sigma + eps) over all parameters, [P, k]; 0 where the stride skips one."""
         kernel, size = self.kernel.value, self.vectorizer.size
         stride = self.vectorizer.stride
         if stride > 1:
@@ -136,10 +136,10 @@ class AFVClassifier(ZooModel):
         return kernel * self.vectorizer.whitening()[:, None]
 
     def adopt(self, gan: EnergyGAN, samples: int = 1024, batch: int = 64, seed: int = 0) -> None:
-        """Takes a trained GAN's networks over and fits the statistics on `samples` images.
+        """Adopts a trained GAN's networks and fits the statistics on `samples` images.
 
         Raises:
-            ValueError: as `FisherVectorizer.adapt`.
+            ValueError: see `FisherVectorizer.adapt`.
         """
         gan.calibrate(seed=seed)
         self.vectorizer.load_discriminator(gan.discriminator)
@@ -161,16 +161,16 @@ class AFVClassifier(ZooModel):
         penalties: Sequence[float] = PENALTIES,
         memory: int = 2**31,
     ) -> dict[str, float]:
-        """One-vs-all ridge by the Gram matrix, its penalty and the sharpness of the probabilities
-        chosen on validation.
+        """Fits one-vs-all ridge by the Gram matrix; the penalty and the sharpness of the
+        probabilities are chosen on validation.
 
         Args:
-            x: raw images [N, S, S, C]; N^2 numbers are held.
-            y: class numbers [N].
-            held_x: the same for validation.
-            held_y: its class numbers.
+            x: raw images [N, S, S, C]; N^2 numbers are held in memory.
+            y: class indices [N].
+            held_x: raw images for validation.
+            held_y: their class indices.
             penalties: in units of the kernel's mean diagonal.
-            memory: bytes for the features held at a time.
+            memory: bytes for the features in memory at a time.
 
         Returns:
             The penalty and the validation accuracy.
@@ -194,7 +194,7 @@ class AFVClassifier(ZooModel):
         return {"penalty": penalty, "validation_accuracy": accuracy}
 
     def sharpen(self, scores: np.ndarray, labels: np.ndarray) -> None:
-        """Sets the factor of the scores inside the softmax, for the best likelihood of labels."""
+        """Sets the scores' factor inside the softmax to maximise the labels' likelihood."""
         factors = np.geomspace(0.1, 100, 61)
         each = [_log_loss(scores * factor, labels) for factor in factors]
         self.sharpness.assign(float(factors[int(np.argmin(each))]))
@@ -204,12 +204,12 @@ class AFVClassifier(ZooModel):
         return ops.softmax(self.sharpness * self(images, training=False))
 
     def serve_features(self, images: Tensor) -> Tensor:
-        """Fisher vectors, folded to `served_features` numbers where longer: -> [B, n]."""
+        """Fisher vectors, folded to `served_features` numbers if longer: -> [B, n]."""
         v = self.vectorizer(self.prepare(images))
         return v if v.shape[1] <= self.served_features else sketch(v, self.served_features)
 
     def energy(self, images: Tensor) -> Tensor:
-        """D(x), minus the energy up to a constant: [B, S, S, C] raw pixels -> [B]."""
+        """D(x), the negative energy up to a constant: [B, S, S, C] raw pixels -> [B]."""
         score = self.vectorizer.discriminator(self.prepare(images), training=False)
         return ops.reshape(ops.cast(score, "float32"), (-1,))
 
@@ -228,11 +228,11 @@ class AFVClassifier(ZooModel):
             ValueError: there is no generator.
         """
         if self.generator is None:
-            raise ValueError("generator=None: there is nothing to sample from")
+            raise ValueError("generator=None: must be given to sample")
         return to_pixels(self.generator(z, training=False), self.pixel_mean, self.pixel_std)
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Raw pixels of the size that it was made for."""
+        """Raw pixels of the size that the model was built for."""
         return [keras.InputSpec("float32", (None, *self.example_shape))]
 
     @override

@@ -1,7 +1,8 @@
 """Per-example gradients of one layer's parameters in closed form.
 
 A linear layer computes s = a W + b (a convolution: at every position p, over patches). With
-delta[b, p, o] = dD(x_b)/ds, which one backward pass gives for all examples since they do not mix,
+delta[b, p, o] = dD(x_b)/ds, which one backward pass gives for all examples, as they do not
+interact,
 
     dD(x_b)/dW = sum_p a[b, p] delta[b, p]^T        dD(x_b)/db = sum_p delta[b, p]
 
@@ -22,14 +23,14 @@ from tfzoo.layers import SNConv2D, SNDense, SpectralLayer
 
 
 class DenseForm:
-    """`keras.layers.Dense` and `SNDense`, on inputs [B, ..., n]."""
+    """`keras.layers.Dense` and `SNDense` on inputs [B, ..., n]."""
 
     def __init__(self, layer: keras.layers.Layer):
         self.layer = layer
 
     @staticmethod
     def fits(layer: keras.layers.Layer) -> bool:
-        """Whether the closed form is this layer's."""
+        """Whether the closed form applies to this layer."""
         if type(layer) is SNDense:
             return True
         plain = type(layer) is keras.layers.Dense
@@ -41,11 +42,11 @@ class DenseForm:
         return y + tf.cast(self.layer.bias.value, y.dtype) if self.layer.use_bias else y
 
     def product(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """x W for a kernel of the layer's shape, or of more outputs."""
+        """x W for a kernel of the layer's shape, or with more outputs."""
         return tf.matmul(x, kernel)
 
     def kernel(self) -> tf.Tensor:
-        """The kernel W as the layer uses it, [n, units]; W / sigma in a spectral layer."""
+        """The layer's effective kernel W, [n, units]; W / sigma in a spectral layer."""
         if isinstance(self.layer, SpectralLayer):
             return tf.convert_to_tensor(self.layer.normalised())
         return tf.convert_to_tensor(self.layer.kernel)
@@ -56,7 +57,8 @@ class DenseForm:
         return s if activation is None else activation(s)
 
     def of_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
-        """[B, n_W], the gradients by W, or by W / sigma where normalised; kernel's order."""
+        """[B, n_W], the gradients with respect to W, or W / sigma if normalised, in the kernel's
+        order."""
         a = tf.reshape(a, (tf.shape(a)[0], -1, a.shape[-1]))
         delta = tf.reshape(delta, (tf.shape(delta)[0], -1, delta.shape[-1]))
         return _flat(tf.matmul(a, delta, transpose_a=True))
@@ -71,33 +73,33 @@ class DenseForm:
         return parts
 
     def _of_own_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
-        """[B, n_W], the gradients by W itself, through sigma."""
+        """[B, n_W], the gradients with respect to W itself, through sigma."""
         if not isinstance(self.layer, SpectralLayer):
             return self.of_kernel(a, delta)
         layer = self.layer
         sigma, kernel, v, u = (
             tf.cast(x, tf.float32) for x in (layer.sigma(), layer.kernel, layer.v, layer.u)
         )
-        gradient = self.of_kernel(a, delta / sigma)  # the smallest place to divide
+        gradient = self.of_kernel(a, delta / sigma)  # the smallest tensor on which to divide
         flat = tf.reshape(kernel, (-1, 1)) / sigma
         outer = tf.tensordot(v, u, 0)
         return gradient - tf.matmul(gradient, flat) * tf.reshape(outer, (1, -1))
 
     def variables(self) -> list[keras.Variable]:
-        """In the order of `gradients`."""
+        """The variables, in the order of `gradients`."""
         return [self.layer.kernel, *([self.layer.bias] if self.layer.use_bias else [])]
 
     def scratch(self, shape: tuple[int, ...]) -> int:
-        """Numbers that `of_kernel` holds for each example beyond its result."""
+        """Numbers per example that `of_kernel` holds besides its result."""
         return 0
 
 
 class ConvForm(DenseForm):
-    """`keras.layers.Conv2D` (one group, no dilation) and `SNConv2D`, on [B, H, W, C]."""
+    """`keras.layers.Conv2D` (one group, no dilation) and `SNConv2D` on [B, H, W, C]."""
 
     @staticmethod
     def fits(layer: keras.layers.Layer) -> bool:
-        """Whether the closed form is this layer's."""
+        """Whether the closed form applies to this layer."""
         if type(layer) is SNConv2D:
             return True
         return (
@@ -110,11 +112,11 @@ class ConvForm(DenseForm):
         )
 
     def product(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """The convolution of x by a kernel."""
+        """The convolution of x with a kernel."""
         return tf.nn.conv2d(x, kernel, self.layer.strides, self.layer.padding.upper())
 
     def of_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
-        """One product for each of the kernel's places: no patches are laid out."""
+        """One product for each position in the kernel, without extracting patches."""
         (kh, kw), (sh, sw) = self.layer.kernel_size, self.layer.strides
         height, width, filters = delta.shape[1:]
         if self.layer.padding == "same":
@@ -136,7 +138,7 @@ class ConvForm(DenseForm):
         return _flat(tf.stack(parts, 1))
 
     def scratch(self, shape: tuple[int, ...]) -> int:
-        """A padded input and one shifted part of it; the products before they are stacked."""
+        """A padded input, a shifted part of it, and the products before stacking."""
         size = 1
         for n in self.layer.kernel.shape:
             size *= n
@@ -144,13 +146,13 @@ class ConvForm(DenseForm):
 
 
 class SlowForm:
-    """Any other layer with parameters of its own: one backward pass through it for each example.
+    """Any other layer with its own parameters: one backward pass through it per example.
 
     Args:
-        layer: called with one tensor [B, ...] and the same other arguments for all examples.
-        variables: those of the layer, or of its sublayers too, whose gradients are wanted.
-        arguments: positional ones of this use of the layer, after the first.
-        keywords: of this use.
+        layer: called with one tensor [B, ...] and otherwise equal arguments for all examples.
+        variables: variables of the layer or its sublayers whose gradients are wanted.
+        arguments: positional arguments of this call of the layer, after the first.
+        keywords: keyword arguments of this call.
     """
 
     def __init__(
@@ -164,7 +166,7 @@ class SlowForm:
         self.arguments, self.keywords = arguments, keywords or {}
 
     def variables(self) -> list[keras.Variable]:
-        """In the order of `gradients`."""
+        """The variables, in the order of `gradients`."""
         return self._variables
 
     def gradients(self, a: tf.Tensor, delta: tf.Tensor) -> list[tf.Tensor]:
@@ -177,24 +179,24 @@ class SlowForm:
         return one_by_one(of_one, (a, delta), self._variables)
 
     def scratch(self, shape: tuple[int, ...]) -> int:
-        """Nothing for each example."""
+        """No extra memory per example."""
         return 0
 
 
 def one_by_one(
     function: Callable, rows: Any, variables: Sequence[keras.Variable]
 ) -> list[tf.Tensor]:
-    """[B, size] float32 for each variable, by one tape an example.
+    """[B, size] float32 for each variable, with one tape per example.
 
     Args:
-        function: of an example of `rows`; gives what is differentiated, and the gradient by that,
-            or None for a scalar.
+        function: function of an example of `rows`; returns the value to differentiate and the
+            upstream gradient, or None for a scalar.
         rows: tensors [B, ...] in any structure.
-        variables: by which.
+        variables: variables to differentiate by.
     """
     values = [v.value for v in variables]
 
-    @tf.autograph.experimental.do_not_convert  # which takes seconds where there is no graph
+    @tf.autograph.experimental.do_not_convert  # which takes seconds without a graph
     def of_one(row: Any) -> list[tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
@@ -210,7 +212,7 @@ FORMS = (DenseForm, ConvForm)
 
 
 def closed_form(layer: keras.layers.Layer) -> DenseForm | None:
-    """The layer's closed form, or None if there is none here."""
+    """The layer's closed form, or None if there is none."""
     for form in FORMS:
         if form.fits(layer):
             return form(layer)
@@ -225,6 +227,6 @@ def _flat(x: tf.Tensor) -> tf.Tensor:
 
 
 def _same(size: int, out: int, kernel: int, stride: int) -> list[int]:
-    """TensorFlow's SAME padding: what is odd goes to the end."""
+    """TensorFlow's SAME padding: the odd pixel goes to the end."""
     total = max((out - 1) * stride + kernel - size, 0)
     return [total // 2, total - total // 2]

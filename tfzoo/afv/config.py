@@ -38,14 +38,14 @@ class GANConfig(Config):
     builds = ("tfzoo.afv.model:EnergyGAN",)
 
     image_size: Annotated[int, OneOf(*SIZES)] = key(32, "side of the networks' images")
-    width: Count = key(256, "of D's convolutions")
-    generator_width: Count | None = key(None, "of G's; null is `width`")
+    width: Count = key(256, "width of D's convolutions")
+    generator_width: Count | None = key(None, "width of G's convolutions; null: `width`")
     latent: Count = key(256, "length of z")
     objective: Objective = key("lsgan", "`lsgan`, `hinge` or `vgan`")
-    head: Head | None = key(None, "`sigmoid`, `logit` or `experts`; null is the objective's own")
+    head: Head | None = key(None, "`sigmoid`, `logit` or `experts`; null: the objective's default")
     mcmc_weight: NonNegative = key(0.0, "gamma of the MCMC-inspired term")
-    mcmc_noise: NonNegative = key(0.0, "deviation of its noise")
-    ema: Fraction = key(0.9, "of the averaged generator")
+    mcmc_noise: NonNegative = key(0.0, "standard deviation of the term's noise")
+    ema: Fraction = key(0.9, "decay rate of the averaged generator")
     pixel_mean: Level | None = key(None, PIXEL_MIDDLE, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_HALF, of_data=True)
 
@@ -58,13 +58,13 @@ class GANConfig(Config):
 
 @dataclass(frozen=True)
 class AdamConfig(Config):
-    """The group `optimizer`: Adam with beta 0 and 0.999 for both networks."""
+    """The group `optimizer`: Adam with beta_1 = 0 and beta_2 = 0.999 for both networks."""
 
     d_rate: Positive = key(4e-4, "learning rate of D")
-    g_rate: Positive = key(2e-4, "of G")
+    g_rate: Positive = key(2e-4, "learning rate of G")
     drop_epochs: Rising = key(
         [],
-        "epochs after which both fall by `drop_factor`; the official code's own schedules are "
+        "epochs after which both rates drop by `drop_factor`; the official code's schedules are "
         "commented out in it.",
     )
     drop_factor: Factor = key(0.5, "see there")
@@ -78,26 +78,26 @@ class ReadoutConfig(Config):
 
     method: Annotated[str, OneOf(*METHODS)] = key(
         "ridge",
-        "`ridge`, by the Gram matrix, its penalty chosen on validation; or `hinge`, the "
+        "`ridge`, by the Gram matrix, with the penalty chosen on validation; or `hinge`, the "
         "paper's: one-vs-all squared hinge by Adam, with dropout, and without bias.",
     )
-    samples: Annotated[int, Ge(16)] = key(1024, "generated images for the statistics")
+    samples: Annotated[int, Ge(16)] = key(1024, "number of generated images for the statistics")
     examples: Count | None = key(
         None,
-        "labelled training images, drawn by the seed; null takes all. A ridge holds the "
-        "square of their number.",
+        "labelled training images, drawn by the seed; null: all. A ridge holds the "
+        "square of their number in memory.",
     )
     stride: Count = key(1, "keeps every k-th parameter")
     route: Annotated[str, OneOf(*ROUTES)] = key(
-        "layers", "of inference: `layers`, `jvp` or `features`; the same numbers"
+        "layers", "route of inference: `layers`, `jvp` or `features`, with equal results"
     )
     served_features: Count = key(1024, "length of the signature `features`")
-    epochs: Count = key(200, "of `hinge`, as are the following")
+    epochs: Count = key(200, "epochs of `hinge`, to which the following keys apply, too")
     batch_size: Count = key(100, "images a step")
     rate: Positive = key(1e-6, "learning rate")
-    drop_epochs: Rising = key([50, 100, 150], "epochs after which it falls by `drop_factor`")
+    drop_epochs: Rising = key([50, 100, 150], "epochs after which the rate drops by `drop_factor`")
     drop_factor: Factor = key(0.5, "see there")
-    dropout: Fraction = key(0.5, "of the features")
+    dropout: Fraction = key(0.5, "dropout of the features")
     augment: Annotated[str, OneOf(*AUGMENTATIONS)] = key(
         "flip_crop", "`none`, `flip_crop` or `official`"
     )
@@ -113,8 +113,8 @@ class ClassifierConfig(RunConfig):
     readout: ReadoutConfig = key(ReadoutConfig(), "see `ReadoutConfig`")
     augment: Annotated[str, OneOf(*AUGMENTATIONS)] = key(
         "none",
-        "of the GAN's images: `none`, `flip_crop` (crop of the image padded by one pixel in "
+        "augmentation of the GAN's images: `none`, `flip_crop` (crop after padding by one pixel in "
         "eight, flip), or `official` (that, then upside down or not, turned by -90, 0, 90, "
         "180).",
     )
-    monitor_every: Count = key(1, "epochs between two looks at images and Fisher similarity")
+    monitor_every: Count = key(1, "epochs between evaluations of images and Fisher similarity")

@@ -1,4 +1,4 @@
-"""Distances between sets of images by their Fisher vectors."""
+"""Distances between sets of images, computed from their Fisher vectors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Similarity:
-    """How near a set of images is to the model.
+    """How close a set of images is to the model.
 
     Attributes:
-        similarity: exp(-10 distance), the official code's.
-        distance: mean over living parameters of (mean V)^2.
-        floor: what a distance of samples of the model itself is in the mean, 1/n + 1/S.
-        count: n, images.
+        similarity: exp(-10 distance), as in the official code.
+        distance: mean over live parameters of (mean V)^2.
+        floor: expected distance of samples of the model itself, 1/n + 1/S.
+        count: number of images n.
     """
 
     similarity: float
@@ -36,7 +36,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class SetSum:
-    """The sum of a set's Fisher vectors, [P]; that of their squared lengths if it was asked for."""
+    """The sum of a set's Fisher vectors, [P], and that of their squared lengths if requested."""
 
     total: np.ndarray
     count: int
@@ -44,7 +44,7 @@ class SetSum:
 
 
 class FisherSets:
-    """`distance` and `similarity` of a vectorizer, which has what is declared here."""
+    """`distance` and `similarity` of a vectorizer, which provides the members declared here."""
 
     gradients: PerExampleGradients
     mean: keras.Variable
@@ -56,40 +56,40 @@ class FisherSets:
 
     @property
     def size(self) -> int:
-        """P, the parameters that count."""
+        """The number of parameters P."""
         return self.gradients.parameters
 
     @property
     def dead(self) -> int:
-        """Coordinates that never vary over generated images (dead units, saturation)."""
+        """Coordinates that do not vary over generated images (dead units, saturation)."""
         return self.size - int(ops.sum(ops.cast(self.alive(), "int32")))
 
     @property
     def living(self) -> int:
-        """Coordinates that a distance is a mean over: all of them where nothing is masked."""
+        """Number of coordinates that a distance averages over: all if nothing is masked."""
         return self.size if self.official else self.size - self.dead
 
     def mean_vector(self, images: Tensor) -> np.ndarray:
         """The mean Fisher vector of a set, [N, S, S, C] -> [P].
 
-        By one backward pass of D's sum over the set: the examples do not mix, so no gradient of a
-        single example is needed.
+        Takes one backward pass of D's sum over the set: examples do not interact, so no per-example
+            gradients are needed.
         """
         self._check_fitted()
         total = self._sum(images)
         return total.total / total.count
 
     def distance(self, x: Tensor, y: Tensor | None = None, unbiased: bool = False) -> float:
-        """The squared Fisher distance of two sets, a mean over living parameters.
+        """The squared Fisher distance of two sets, a mean over live parameters.
 
         Args:
-            x: images [N, S, S, C], one or many.
-            y: the same; None is the model itself, whose mean vector is 0 by construction.
-            unbiased: leaves the pairs of an image with itself out (the U-statistic of the squared
-                MMD); it may then be negative, and both sets must be independent draws.
+            x: images [N, S, S, C], N at least 1.
+            y: likewise; None: the model itself, whose mean vector is 0 by construction.
+            unbiased: excludes pairs of an image with itself (the U-statistic of the squared MMD);
+                the result may then be negative, and the sets must be independent draws.
 
         Raises:
-            ValueError: the statistics are not fitted, or a set has fewer than two images where
+            ValueError: the statistics are not fitted, or a set has fewer than two images with
                 `unbiased`.
         """
         self._check_fitted()
@@ -109,7 +109,7 @@ class FisherSets:
         return float(squared / self.living)
 
     def similarity(self, images: Tensor) -> Similarity:
-        """How near a set of images is to the model, with the distance's noise floor."""
+        """How close a set of images is to the model, with the distance's noise floor."""
         self._check_fitted()
         total = self._sum(images)
         distance = float(np.sum(np.square(total.total / total.count)) / self.living)

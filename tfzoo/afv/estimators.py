@@ -1,6 +1,6 @@
 """Fisher vectors for scikit-learn: a transformer for `LinearSVC`, pipelines and `GridSearchCV`.
 
-Imported by itself, so that `import tfzoo` does not import scikit-learn.
+A separate import, so that `import tfzoo` does not import scikit-learn.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tfzoo.afv.fisher import FisherVectorizer
 
 
 class FisherFeatures(TransformerMixin, BaseEstimator):
-    """Images [N, S, S, C] in [-1, 1] to what a fitted `FisherVectorizer` makes of them.
+    """Transforms images [N, S, S, C] in [-1, 1] with a fitted `FisherVectorizer`.
 
-    There is nothing to learn in `fit`: the statistics are those of generated images.
+    `fit` learns nothing, as the statistics are those of generated images.
 
-    With `n_jobs`, a worker process reads the network once, whatever the number of folds and
-    settings, and gives TensorFlow the threads that joblib allows it (`OMP_NUM_THREADS`).
+    With `n_jobs`, a worker process reads the network only once for all folds and settings, and
+    gives TensorFlow the threads that joblib allows (`OMP_NUM_THREADS`).
 
     Args:
         vectorizer: with fitted statistics; clones share it.
@@ -38,7 +38,7 @@ class FisherFeatures(TransformerMixin, BaseEstimator):
         self.vectorizer, self.stride, self.normalise = vectorizer, stride, normalise
 
     def __sklearn_clone__(self) -> FisherFeatures:
-        """A copy with the same vectorizer: a network is not copied for each fold."""
+        """A copy with the same vectorizer, so that the network is not copied for each fold."""
         return type(self)(**self.get_params(deep=False))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,11 +74,11 @@ _written: weakref.WeakKeyDictionary[FisherVectorizer, tuple[str, bytes]] = (
     weakref.WeakKeyDictionary()
 )
 _read: dict[str, FisherVectorizer] = {}
-"""Of a process: vectorizers by the digest of their weights and settings."""
+"""The process's vectorizers, by the digest of their weights and settings."""
 
 
 def _packed(vectorizer: FisherVectorizer) -> tuple[str, bytes]:
-    """A digest, and the pickled vectorizer, which is written once for each state."""
+    """A digest and the pickled vectorizer, which is written once per state."""
     digest = hashlib.sha256(repr(vectorizer.get_config()).encode())
     for value in vectorizer.get_weights():
         digest.update(np.ascontiguousarray(value).tobytes())
@@ -89,10 +89,10 @@ def _packed(vectorizer: FisherVectorizer) -> tuple[str, bytes]:
 
 
 def _unpacked(mark: str, packed: bytes) -> FisherVectorizer:
-    """The vectorizer, read once a process: each copy would be traced anew, fold by fold."""
+    """The vectorizer, read once per process, as each copy would be retraced for every fold."""
     if mark not in _read:
         _limit_threads()
-        _read.clear()  # one network is enough
+        _read.clear()  # keeps only one network
         _read[mark] = pickle.loads(packed)
     return _read[mark]
 
@@ -102,5 +102,5 @@ def _limit_threads() -> None:
 
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit():
-        with contextlib.suppress(RuntimeError):  # TensorFlow runs already, with threads of its own
+        with contextlib.suppress(RuntimeError):  # TensorFlow already runs with its own threads
             tf.config.threading.set_intra_op_parallelism_threads(int(threads))

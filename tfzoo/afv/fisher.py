@@ -32,38 +32,39 @@ from tfzoo.training.zoo_model import ZooModel
 from tfzoo.typing import Shape, Tensor
 
 LEAST = 16
-"""Generated samples that statistics need at least; the official code takes 1,024."""
+"""Minimum number of generated samples for statistics; the official code uses 1,024."""
 OFFICIAL_EPSILON, OFFICIAL_SET_EPSILON = 1e-6, 1e-12
-"""The official code's: vectors have g / (sigma + this), distances g^2 / (variance + the second)."""
+"""The official code's constants: vectors are g / (sigma + the first), distances g^2 / (variance +
+the second)."""
 DEAD = 1e-7
-"""A coordinate whose deviation is below this share of the mean deviation is dead."""
+"""A coordinate whose deviation is below this fraction of the mean deviation is dead."""
 ROUNDING = 1e-5
-"""So is one whose deviation is below this share of its mean: what varies there is rounding."""
+"""So is one whose deviation is below this fraction of its mean: its variation is rounding."""
 
 
 @serializable("afv")
 class FisherVectorizer(FisherSets, ZooModel):
-    """Images to Fisher vectors, with statistics that are fitted on generated images.
+    """Maps images to Fisher vectors, with statistics fitted on generated images.
 
-    The model holds a copy of the discriminator, frozen and in float32, so that its statistics stay
-    true while a GAN goes on training, in whatever precision.
+    The model holds a frozen float32 copy of the discriminator, so that its statistics stay valid
+    while a GAN continues training in any precision.
 
     Args:
-        discriminator: a built Keras model, see `PerExampleGradients`.
+        discriminator: a built Keras model; see `PerExampleGradients`.
         stride: keeps every k-th coordinate in `call` and `transform`; 1 keeps all.
-        projection: then folds the coordinates into so many numbers by random signs and buckets
-            (a count sketch: inner products are kept in the mean); None does not.
+        projection: then folds the coordinates into this many numbers by random signs and buckets (a
+            count sketch, which preserves inner products in expectation); None: no projection.
         normalise: then scales each vector to length 1.
-        official: adds what the official code does whatever the deviations' size,
-            `OFFICIAL_EPSILON` to them in vectors, `OFFICIAL_SET_EPSILON` to the variances in
-            distances, and masks nothing; else 1e-6 of their mean is added, and the dead are masked.
-        memory: bytes that a chunk of images may take.
-        parameters: which of the discriminator's `weights` count: positions, or patterns of their
+        official: adds the official code's constants, `OFFICIAL_EPSILON` to the deviations in
+            vectors and `OFFICIAL_SET_EPSILON` to the variances in distances, and masks nothing;
+            otherwise 1e-6 of the mean deviation is added, and dead coordinates are masked.
+        memory: maximum bytes for a chunk of images.
+        parameters: which of the discriminator's `weights` to use: positions, or patterns of their
             paths (`"conv5*/kernel"`, by `fnmatch`); default: those that are trainable now.
-        copy: False takes the discriminator itself over, with its own dtype policy, and freezes it.
+        copy: False uses the discriminator itself, with its own dtype policy, and freezes it.
         fold_first: folds the gradients themselves, layer by layer, before they are centred and
-            whitened. Then nothing of P numbers is held, for networks of many millions; what is
-            whitened are the `projection`'s coordinates, and P in what follows is their number.
+            whitened. Then no vectors of P numbers are held, for networks with many millions of
+            parameters; the `projection`'s coordinates are whitened, and P below is their number.
         **keywords: `name`, ...
 
     Input: [B, S, S, C] in [-1, 1]. Output: [B, features] float32.
@@ -94,7 +95,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         self.official, self.memory, self.parameters = official, memory, parameters
         self.fold_first = fold_first
         self.discriminator = copied(discriminator) if copy else discriminator
-        given = self.arguments  # a file has the copy
+        given = self.arguments  # a saved file contains the copy
         given.discriminator, given.parameters, given.copy = self.discriminator, parameters, False
         weights = self.discriminator.weights
         self.gradients = PerExampleGradients(
@@ -113,7 +114,7 @@ class FisherVectorizer(FisherSets, ZooModel):
 
     @property
     def features(self) -> int:
-        """Length of what `call` and `transform` give."""
+        """Length of the results of `call` and `transform`."""
         return self.projection or -(-self.size // self.stride)
 
     @property
@@ -123,7 +124,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         return Moments(int(self.count.numpy()), mean, m2)
 
     def update(self, images: Tensor) -> None:
-        """Adds generated images [N, S, S, C] to the statistics, chunk by chunk."""
+        """Adds generated images [N, S, S, C] to the statistics, in chunks."""
         self._set(self.moments.merged(self._moments_of(images)))
 
     def merge(self, other: FisherVectorizer) -> None:
@@ -143,18 +144,18 @@ class FisherVectorizer(FisherSets, ZooModel):
 
         Args:
             generated: images [N, S, S, C], or an iterable of batches of them.
-            reset: forgets what was there.
+            reset: whether to discard earlier statistics.
 
         Raises:
-            ValueError: fewer than 16 images together, every coordinate is dead, as it is when
-                the discriminator saturates, or the gradients are not those of tapes.
+            ValueError: fewer than 16 images in total, all coordinates are dead, as when the
+                discriminator saturates, or the gradients differ from those of tapes.
         """
         moments = Moments.empty(self.size) if reset else self.moments
         whole = ops.is_tensor(generated) or isinstance(generated, np.ndarray)
         batches: Iterable[Tensor] = [generated] if whole else generated
         checked = False
         for batch in batches:
-            if not checked:  # on what the network is meant for, too
+            if not checked:  # also on the kind of inputs that the network is meant for
                 self._check_gradients(batch)
                 checked = True
             moments = moments.merged(self._moments_of(batch))
@@ -170,7 +171,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         return self.adapt(sample(n) for n in sizes)
 
     def load_discriminator(self, discriminator: keras.Model) -> None:
-        """Takes another state of the same discriminator's weights over; forgets the statistics."""
+        """Loads other weights of the same discriminator; discards the statistics."""
         self.discriminator.set_weights(discriminator.get_weights())
         self._set(Moments.empty(self.size))
 
@@ -191,7 +192,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         self.count.assign(float(moments.count))
 
     def deviation(self) -> Tensor:
-        """sigma, [P]: the deviations of the gradients of generated images."""
+        """sigma, [P]: the standard deviations of generated images' gradients."""
         return ops.sqrt(self.m2.value / ops.maximum(self.count.value, 1.0))
 
     def alive(self) -> Tensor:
@@ -201,7 +202,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         return varies & (sigma > ROUNDING * ops.abs(self.mean.value))
 
     def whitening(self) -> Tensor:
-        """What a centred gradient is multiplied by, [P]: 1 / (sigma + eps), 0 where dead."""
+        """The factors of centred gradients, [P]: 1 / (sigma + eps), 0 where dead."""
         sigma = self.deviation()
         if self.official:
             return 1 / (sigma + OFFICIAL_EPSILON)
@@ -209,16 +210,16 @@ class FisherVectorizer(FisherSets, ZooModel):
         return ops.where(alive, 1 / ops.where(alive, sigma + eps, 1.0), 0.0)
 
     def set_whitening(self) -> Tensor:
-        """The same for means over sets, whose squared lengths are distances, [P]."""
+        """The factors of means over sets, whose squared lengths are distances, [P]."""
         if self.official:
             return ops.rsqrt(ops.square(self.deviation()) + OFFICIAL_SET_EPSILON)
         return self.whitening()
 
     def normal(self) -> Tensor:
-        """TFP's diagonal normal with the statistics of the living coordinates.
+        """TFP's diagonal normal with the statistics of the live coordinates.
 
-        `(g - loc) / scale_diag` of it are the Fisher vectors, and its log-density says how like a
-        generated image's a gradient is.
+        `(g - loc) / scale_diag` gives the Fisher vectors, and its log-density tells how similar a
+        gradient is to a generated image's.
         """
         import tensorflow_probability as tfp
 
@@ -233,7 +234,7 @@ class FisherVectorizer(FisherSets, ZooModel):
         return self.reduced((g - self.mean.value) * self.whitening())
 
     def reduced(self, v: Tensor) -> Tensor:
-        """Stride, projection and length as asked for: [B, P] -> [B, features]."""
+        """Applies stride, projection and normalisation: [B, P] -> [B, features]."""
         v = v[:, :: self.stride] if self.stride > 1 else v
         if self.projection and not self.fold_first:
             v = sketch(v, self.projection)
@@ -247,11 +248,11 @@ class FisherVectorizer(FisherSets, ZooModel):
         return self.gradients(images) - self.mean.value
 
     def vector(self, images: Tensor) -> Tensor:
-        """V(x) of all coordinates: [N, S, S, C] -> [N, P], chunk by chunk."""
+        """V(x) of all coordinates: [N, S, S, C] -> [N, P], in chunks."""
         return self.score(images) * self.whitening()
 
     def transform(self, images: Tensor) -> np.ndarray:
-        """What `call` gives, [N, S, S, C] -> [N, features], chunk by chunk, for scikit-learn."""
+        """The result of `call`, [N, S, S, C] -> [N, features], in chunks, for scikit-learn."""
         self._check_fitted()
         return np.concatenate([np.asarray(self._vectors(c)) for c in self.gradients.chunks(images)])
 
@@ -268,7 +269,7 @@ class FisherVectorizer(FisherSets, ZooModel):
             )
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Images as the discriminator takes them."""
+        """Images as the discriminator's inputs."""
         return [keras.InputSpec("float32", (None, *self.gradients.shape))]
 
     @override
@@ -280,7 +281,7 @@ def _positions(model: keras.Model, parameters: Sequence[int | str] | str | None)
     """Positions among a model's weights; see `FisherVectorizer`.
 
     Raises:
-        ValueError: there are none, or a pattern fits no weight.
+        ValueError: there are none, or a pattern matches no weight.
     """
     if parameters is None:
         chosen = {id(v) for v in model.trainable_variables}
@@ -296,7 +297,7 @@ def _positions(model: keras.Model, parameters: Sequence[int | str] | str | None)
         if not fits:
             paths = [w.path for w in model.trainable_variables]
             raise ValueError(
-                f"parameters={one!r}: fits no weight; they are {', '.join(paths[:8])}"
+                f"parameters={one!r}: matches no weight; they are {', '.join(paths[:8])}"
                 + (", ..." if len(paths) > 8 else "")
             )
         positions += [i for i in fits if i not in positions]

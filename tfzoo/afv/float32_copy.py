@@ -11,7 +11,7 @@ def copied(model: keras.Model) -> keras.Model:
     """The model in float32, from its config.
 
     Raises:
-        ValueError: the model cannot be made from its config.
+        ValueError: the model cannot be rebuilt from its config.
     """
     policy = keras.config.dtype_policy()
     try:
@@ -21,7 +21,7 @@ def copied(model: keras.Model) -> keras.Model:
             copy.build(model.input_shape)
     except (NotImplementedError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"model {model.name!r}: cannot be copied from its config, say copy=False: {error}"
+            f"model {model.name!r}: cannot be copied from its config, use copy=False: {error}"
         ) from None
     finally:
         keras.config.set_dtype_policy(policy)
@@ -30,7 +30,7 @@ def copied(model: keras.Model) -> keras.Model:
 
 
 def _in_float32(config: Any) -> Any:
-    """A config whose dtype policies are all float32."""
+    """The config with all dtype policies set to float32."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
             return config | {"config": {"name": "float32"}}

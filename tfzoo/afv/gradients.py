@@ -1,8 +1,8 @@
-"""Gradients of D(x_b), or of a loss, by a model's parameters, for every example b of a batch.
+"""Gradients of D(x_b), or of a loss, by a model's parameters, for each example b of a batch.
 
-`tape.jacobian` and `tf.vectorized_map` go through `Conv2DBackpropFilter` one example at a time; one
-forward and one backward pass and a product for each layer do it all (`closed_forms`). That it is
-right for a certain model is looked at, not believed: see `PerExampleGradients.check`.
+`tape.jacobian` and `tf.vectorized_map` run `Conv2DBackpropFilter` one example at a time; here one
+forward pass, one backward pass and a product per layer suffice (`closed_forms`). Correctness for a
+given model is verified, not assumed: see `PerExampleGradients.check`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tfzoo.environment import only_on
 from tfzoo.typing import Tensor
 
 MEMORY = 2**29
-"""Bytes that one chunk may take, by default."""
+"""Default maximum bytes per chunk."""
 TOLERANCE, COARSE_TOLERANCE = 1e-3, 0.1
-"""Of a variable's gradients in the check, relative to their largest; in 16 bits the second."""
+"""Tolerance of the check relative to a variable's largest gradient; the second for 16 bits."""
 ROUNDING, COARSE_ROUNDING = 1e-6, 1e-2
-"""Below this share of the largest gradient of all variables a difference is rounding."""
+"""A difference below this fraction of the largest gradient of all variables is rounding."""
 
 Loss: TypeAlias = keras.losses.Loss | Callable | str
 
@@ -35,23 +35,24 @@ Loss: TypeAlias = keras.losses.Loss | Callable | str
 def per_example_gradients(
     model: keras.Model, loss: Loss | None = None, **options: Any
 ) -> PerExampleGradients:
-    """The gradients of each example of a batch by a model's parameters, for any Keras model.
+    """Per-example gradients by a model's parameters, for any Keras model.
 
     `g = per_example_gradients(model, "sparse_categorical_crossentropy")`, then `g(x, y)` [N, P];
-    without a loss, of a model that gives one number an example, `g(x)`. Rows are in the order of
-    `model.trainable_variables`, `g.sizes` numbers each. A batch is cut into chunks by `memory`.
+    without a loss, for a model with one output per example, `g(x)`. Rows are in the order of
+    `model.trainable_variables`, with `g.sizes` numbers each. A batch is split into chunks by
+    `memory`.
 
-    What is fast and what is slow is found out when it is made, and tried against plain tapes; see
-    `PerExampleGradients`, which this makes.
+    Fast and slow paths are determined at construction and checked against plain tapes; see
+    `PerExampleGradients`, which this creates.
 
     Args:
-        model: built, of one input of a fixed size, whose examples do not mix.
-        loss: a Keras loss, or a function `(y_true, y_pred) -> [B]` or [B, ...] (then the mean of
-            the rest), or the name of one.
-        **options: of `PerExampleGradients`.
+        model: a built model with one input of fixed size, whose examples do not interact.
+        loss: a Keras loss or its name, or a function `(y_true, y_pred)` -> [B] or [B, ...], which
+            is averaged over the remaining axes.
+        **options: further arguments of `PerExampleGradients`.
 
     Raises:
-        ValueError: see there.
+        ValueError: see `PerExampleGradients`.
     """
     return PerExampleGradients(model, loss=loss, **options)
 
@@ -59,31 +60,32 @@ def per_example_gradients(
 class PerExampleGradients:
     """g(x) = dD(x)/dtheta for a batch, [B, P], in the order of the discriminator's variables.
 
-    Any Keras model serves whose examples do not mix: functional, sequential or subclassed.
+    Works for any Keras model whose examples do not interact: functional, sequential or subclassed.
     Parameters of `Dense`, `Conv2D`, `SNDense` and `SNConv2D` have a closed form. Those of other
-    layers (`slow_layers`) take a backward pass through the layer for each example. Parameters used
-    outside their layer's own call, or by layers of several tensors, take a pass through the whole
-    model for each example (`slow_variables`), which is said once in a warning. u and v of spectral
-    norms are constants. While tracing, the layers' `call` is replaced: not from several threads at
-    once.
+    layers (`slow_layers`) take a backward pass through the layer per example. Parameters used
+    outside their layer's own call, or by layers with several tensors, take a pass through the whole
+    model per example (`slow_variables`), with a warning. u and v of spectral norms are constants.
+    Tracing temporarily replaces the layers' `call`, so it is not thread-safe.
 
     Args:
-        discriminator: built, with a fixed input size; without a loss its output is [B] or [B, 1].
+        discriminator: a built model with a fixed input size; without a loss its output is [B] or
+            [B, 1].
         variables: some of its variables; default: the trainable ones.
-        memory: bytes that a chunk of a call's batch may take.
-        training: as in the model's call; BatchNormalization in training couples the batch, and
-            what is drawn at random must not be inside a slow layer. The check is of inference.
-        loss: the gradients are of this, of labels and outputs; see `per_example_gradients`.
-        sketched: folds each row to so many numbers by random signs and buckets, layer by layer, so
-            that nothing of B x P is held; inner products are kept in the mean. None does not.
+        memory: maximum bytes for a chunk of a call's batch.
+        training: as in the model's call; BatchNormalization in training couples the batch, and slow
+            layers must not draw random numbers. The check runs in inference mode.
+        loss: function of labels and outputs to differentiate; see `per_example_gradients`.
+        sketched: folds each row to this many numbers by random signs and buckets, layer by layer,
+            so that no B x P numbers are held; preserves inner products in expectation. None: no
+            folding.
 
     Attributes:
-        sizes: numbers of each variable.
+        sizes: number of elements of each variable.
 
     Raises:
-        ValueError: examples mix (BatchNormalization in training, minibatch statistics), the model
-            is not built, gives more than one number an example without a loss, or its gradients
-            differ from those of a tape in every way there is.
+        ValueError: examples interact (BatchNormalization in training, minibatch statistics), the
+            model is not built, returns more than one number per example without a loss, or its
+            gradients differ from those of a tape on every path.
     """
 
     @only_on("tensorflow", why="which takes per-example gradients on TensorFlow's tapes")
@@ -100,7 +102,7 @@ class PerExampleGradients:
         self.loss = None if loss is None else keras.losses.get(loss)
         self.sketched = sketched
         self.shape = _input_shape(discriminator)
-        self._check_coupling()  # calls the model, which makes variables not made yet
+        self._check_coupling()  # calls the model, which creates missing variables
         if variables is None:
             variables = discriminator.trainable_variables
         self.variables = list(variables)
@@ -122,13 +124,13 @@ class PerExampleGradients:
         if self.loss is None:
             self._compiled = compiled(self.flat, self.shape)
             self._summed = compiled(self.sum_in_graph, self.shape)
-        else:  # labels are of any shape and dtype
+        else:  # labels may have any shape and dtype
             self._compiled = tf.function(self.flat, autograph=False, reduce_retracing=True)
             self._summed = tf.function(self.sum_in_graph, autograph=False, reduce_retracing=True)
 
     @property
     def parameters(self) -> int:
-        """P, the number of parameters whose gradients are given; of a sketch its size."""
+        """Number of gradients P per example, or the size of the sketch."""
         return self.sketched or sum(self.sizes)
 
     @property
@@ -138,28 +140,28 @@ class PerExampleGradients:
 
     @property
     def slow_variables(self) -> list[str]:
-        """Paths of variables that take a pass through the whole model for each example."""
+        """Paths of variables that take a pass through the whole model per example."""
         return [v.path for v in self.variables if id(v) in self._plan.whole]
 
     @property
     def bytes_per_example(self) -> int:
-        """An estimate of what an example takes, rather too large.
+        """A conservative estimate of the bytes per example.
 
-        Activations and what the backward pass makes of them, the largest layer's gradients at
-        work, and the result twice: by layers, and put together. The model's variables come on top.
+        It covers activations and their gradients, the largest layer's work space, and the result
+        twice: by layer and concatenated. The model's variables come in addition.
         """
         return 4 * (self._plan.scratch + 3 * max(self.sizes) + 2 * self.parameters)
 
     @property
     def chunk(self) -> int:
-        """Examples in a chunk."""
+        """Examples per chunk."""
         return max(1, self.memory // self.bytes_per_example)
 
     def __call__(self, images: Tensor, labels: Tensor | None = None) -> tf.Tensor:
-        """[N, S, S, C], and labels [N, ...] for a loss -> [N, P] float32, chunk by chunk."""
+        """[N, S, S, C], and labels [N, ...] for a loss -> [N, P] float32, in chunks."""
         if self.loss is None:
             if labels is not None:
-                raise ValueError("labels: must be None, as there is no loss")
+                raise ValueError("labels: must be None, since there is no loss")
             parts = [self._compiled(part) for part in self.chunks(images)]
         else:
             labels = self._labels(images, labels)
@@ -175,14 +177,14 @@ class PerExampleGradients:
 
     def _labels(self, images: Tensor, labels: Tensor | None) -> tf.Tensor:
         if labels is None:
-            raise ValueError("labels=None: must be given, as the gradients are of a loss")
+            raise ValueError("labels=None: must be given for gradients of a loss")
         labels = tf.convert_to_tensor(labels)
         if not labels.shape.rank or labels.shape[0] != images.shape[0]:
             raise ValueError(f"labels {tuple(labels.shape)}: must be [{images.shape[0]}, ...]")
         return labels
 
     def chunks(self, images: Tensor) -> Iterator[tf.Tensor]:
-        """The batch in pieces within the memory budget.
+        """Splits the batch into chunks within the memory budget.
 
         Raises:
             ValueError: wrong image size, or no images.
@@ -198,11 +200,11 @@ class PerExampleGradients:
             yield tf.cast(images[at : at + size], tf.float32)
 
     def of_sum(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """The sum of the examples' gradients, [B, S, S, C] -> [P], by one plain backward pass."""
+        """The sum of the examples' gradients, [B, S, S, C] -> [P], by a plain backward pass."""
         return self._summed(images) if self.loss is None else self._summed(images, labels)
 
     def sum_in_graph(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """As `of_sum`, for use inside a `tf.function`."""
+        """Like `of_sum`, for use inside a `tf.function`."""
         each = self._sums(images, labels)
         if not self.sketched:
             return tf.concat(each, 0)
@@ -219,7 +221,7 @@ class PerExampleGradients:
         return [tf.cast(g, tf.float32) for g in flat]
 
     def flat(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """As `__call__` in one piece, for use inside a `tf.function`."""
+        """Like `__call__` in one piece, for use inside a `tf.function`."""
         if self.sketched:
             return self.folded(images, self.sketched, self._sketch, labels)
         return tf.concat(self.parts(images, labels)[1], 1)
@@ -234,7 +236,7 @@ class PerExampleGradients:
         values, uses = self._records(images, labels)
         sums: list[tf.Tensor | None] = [None] * len(self.variables)
         for i, rows in self._pieces(uses, images, labels):
-            so_far = sums[i]  # a layer used twice adds up
+            so_far = sums[i]  # gradients of a layer used twice add up
             sums[i] = rows if so_far is None else so_far + rows
         count = tf.shape(values)[0]
         empty = [
@@ -251,14 +253,14 @@ class PerExampleGradients:
     ) -> tf.Tensor:
         """The sum of `fold(i, rows)` [B, width] over the variables' gradients, rows [B, size_i].
 
-        One layer's gradients are held at a time; where a layer is used twice its parts come apart,
-        so `fold` must be linear.
+        One layer's gradients are held at a time; a layer used twice is folded in separate parts, so
+        `fold` must be linear.
         """
         values, uses = self._records(images, labels)
         total = tf.zeros((tf.shape(values)[0], width))
         pieces = self._pieces(uses, images, labels)
         while True:
-            with tf.control_dependencies([total]):  # else a graph's layers all work at once
+            with tf.control_dependencies([total]):  # otherwise all layers of a graph run at once
                 piece = next(pieces, None)
                 if piece is None:
                     return total
@@ -267,7 +269,7 @@ class PerExampleGradients:
     def _records(
         self, images: tf.Tensor, labels: tf.Tensor | None
     ) -> tuple[tf.Tensor, list[tuple[Use, tf.Tensor]]]:
-        """D's values [B], and every use of a layer with parameters with its delta."""
+        """D's values [B], and every use of a layer with parameters, with its delta."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             with self._plan.noting(tape) as noted:
                 values = self.value(images, labels)
@@ -278,7 +280,7 @@ class PerExampleGradients:
     def _pieces(
         self, uses: Sequence[tuple[Use, tf.Tensor]], images: tf.Tensor, labels: tf.Tensor | None
     ) -> Iterator[tuple[int, tf.Tensor]]:
-        """(number of a variable, gradients [B, size]); those of one variable add up."""
+        """Yields (index of a variable, gradients [B, size]); those of the same variable add up."""
         whole = self._plan.whole
         for use, delta in uses:
             variables = use.form.variables()
@@ -301,7 +303,7 @@ class PerExampleGradients:
     def value(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """D's values, or the losses, [B, S, S, C] -> [B] float32.
 
-        Without the labels of a loss, a fixed random linear function of the outputs.
+        If a loss has no labels, a fixed random linear function of the outputs.
         """
         return self._number(self.model(images, training=self.training), labels)
 
@@ -313,25 +315,25 @@ class PerExampleGradients:
         call = self.loss.call if isinstance(self.loss, keras.losses.Loss) else self.loss
         losses = tf.cast(call(labels, outputs), tf.float32)
         if not losses.shape.rank:
-            raise ValueError("loss: gives one number for the batch, must give one for each example")
+            raise ValueError("loss: returns one number for the batch, must return one per example")
         return tf.reduce_mean(tf.reshape(losses, (tf.shape(losses)[0], -1)), 1)
 
     def check(self, images: Tensor | None = None, labels: Tensor | None = None) -> bool:
-        """Compares with plain tapes, for each variable, in the model's precision.
+        """Compares with plain tapes, per variable, in the model's precision.
 
-        The sum of two rows must be the gradient of the sum, and the first row that of one example.
-        A variable for which they differ takes the way through the whole model from here on, and a
-        warning names it.
+        The sum of two rows must equal the gradient of the sum, and the first row that of a single
+        example. A variable for which they differ takes the path through the whole model from then
+        on, with a warning.
 
         Args:
-            images: the first two of them are taken; by default uniform numbers in [-1, 1].
-            labels: theirs, for a loss.
+            images: the first two are used; default: uniform numbers in [-1, 1].
+            labels: their labels, for a loss.
 
         Returns:
-            Whether all agreed.
+            Whether all gradients agreed.
 
         Raises:
-            ValueError: they differ on that way too.
+            ValueError: they also differ on that path.
         """
         if images is None:
             images = np.random.default_rng(1).uniform(-1, 1, (2, *self.shape))
@@ -370,7 +372,7 @@ class PerExampleGradients:
             size = float(tf.reduce_max(tf.abs(tf.stack([total, alone]))))
             off = tf.stack([tf.reduce_sum(row, 0) - total, row[0] - alone])
             apart = float(tf.reduce_max(tf.abs(off)))
-            if not apart <= relative * size + least:  # NaN too
+            if not apart <= relative * size + least:  # also NaN
                 wrong.append(i)
         return wrong
 
@@ -379,12 +381,12 @@ class PerExampleGradients:
         if names:
             warnings.warn(
                 f"model {self.model.name!r}: {', '.join(names)} are used in a way that no layer's "
-                "form covers; their gradients take a pass through the model for each example",
+                "form covers; their gradients take a pass through the model per example",
                 stacklevel=3,
             )
 
     def _check_randomness(self) -> None:
-        """Refuses what is drawn anew when a slow layer is called again for its gradients."""
+        """Refuses random draws in slow layers, which are called again for their gradients."""
         slow = [form.layer for form in self._plan.forms if isinstance(form, SlowForm)]
         for layer in [*slow, *([self.model] if self._plan.whole else [])]:
             if self.training and any(part._seed_generators for part in layer._flatten_layers()):
@@ -394,7 +396,7 @@ class PerExampleGradients:
                 )
 
     def _check_coupling(self) -> None:
-        """Looks whether an example's value depends on its neighbours."""
+        """Checks whether an example's value depends on its neighbours."""
         if self.training:
             for layer in self.model._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
@@ -408,7 +410,7 @@ class PerExampleGradients:
         shapes = [tuple(y.shape) for y in keras.tree.flatten(outputs)]
         if self.loss is None and (len(shapes) != 1 or shapes[0] not in ((3,), (3, 1))):
             raise ValueError(
-                f"output {shapes[0][1:]}: must be one number an example, or say a loss"
+                f"output {shapes[0][1:]}: must be one number per example, or a loss must be given"
             )
         whole = self._number(outputs, None).numpy()
         each = [self._number(self.model(x[i : i + 1], training=False), None) for i in range(3)]
@@ -417,7 +419,7 @@ class PerExampleGradients:
         if np.abs(whole - alone).max() > (0.1 if coarse else 1e-3) * (np.abs(whole).max() + 1e-6):
             raise ValueError(
                 f"model {self.model.name!r}: an example's value depends on the others of its "
-                "batch (batch statistics, minibatch discrimination): it has no gradient of its own"
+                "batch (batch statistics, minibatch discrimination): it has no own gradient"
             )
 
     def _look(self) -> Plan:
@@ -433,7 +435,7 @@ class PerExampleGradients:
 
 
 def compiled(function: Callable, shape: Sequence[int]) -> Callable:
-    """A function of float32 images [B, *shape] as one graph for every B."""
+    """A function of float32 images [B, *shape] as a single graph for any B."""
     spec = [tf.TensorSpec((None, *shape))]
     return tf.function(function, input_signature=spec, autograph=False)
 
@@ -450,7 +452,7 @@ def _stand_in(outputs: Any) -> tf.Tensor:
 def _input_shape(model: keras.Model) -> tuple[int, ...]:
     try:
         shape = model.input_shape
-    except AttributeError:  # a subclassed model that was built or called
+    except AttributeError:  # a subclassed model that has been built or called
         shape = getattr(model, "_build_shapes_dict", None) or {}
         shape = next(iter(shape.values()), None)
     if shape is None or isinstance(shape, (list, dict)) or None in tuple(shape)[1:]:

@@ -30,38 +30,38 @@ from tfzoo.typing import Shape, Tensor
 class EnergyGAN(TwoPlayer):
     """Discriminator D, generator G and G's moving average, trained in turn (arXiv:1910.13101).
 
-    A step draws z, moves G, then moves D on new images of the moved G, as the paper has it: first
-    p_G to p_D, then D to the data. The average follows G's parameters after each step, as
-    a <- ema a + (1 - ema) p; its BatchNormalization takes G's running statistics until `calibrate`
+    A step draws z, updates G, then updates D on new images of the updated G, as in the paper: first
+    p_G towards p_D, then D towards the data. The average follows G's parameters after each step, as
+    a <- ema a + (1 - ema) p; its BatchNormalization uses G's running statistics until `calibrate`
     measures its own.
 
     `fit` takes images, alone or with labels that are ignored: raw pixels [B, S, S, C] of any square
-    size, see `to_network`. `call` gives D. Losses and metrics are the model's own.
+        size; see `to_network`. `call` returns D. The model defines its own losses and metrics.
 
     Args:
         image_size: side of the networks' images: 16, 32, 64 or 128.
-        channels: of the images.
-        width: of D's convolutions; 128 gives D 1,483,137 parameters, 256 gives 5,915,393.
-        generator_width: of G's; None is `width`.
+        channels: channels of the images.
+        width: width of D's convolutions; 128 gives D 1,483,137 parameters, 256 gives 5,915,393.
+        generator_width: width of G's convolutions; None: `width`.
         latent: length of z.
         objective: `lsgan` (the official code's), `hinge`, or `vgan`, with the explicit entropy of
             sigmoid experts.
-        head: `sigmoid`, `logit` or `experts`; None is the objective's own.
-        experts: of the head `experts`.
-        mcmc_weight: gamma of the MCMC-inspired term of G's loss; 0, as in the official code's
-            default, is without it.
-        mcmc_noise: deviation of the term's noise; sqrt(M / gamma) for M numbers an image makes it
-            an exact step of Langevin dynamics (our derivation).
-        ema: of the average.
+        head: `sigmoid`, `logit` or `experts`; None: the objective's default.
+        experts: number of experts of the head `experts`.
+        mcmc_weight: gamma of the MCMC-inspired term of G's loss; 0, the official code's default,
+            disables it.
+        mcmc_noise: standard deviation of the term's noise; sqrt(M / gamma) for images of M numbers
+            makes it an exact step of Langevin dynamics (our derivation).
+        ema: decay rate of the average.
         pixel_mean: subtracted from raw pixels.
-        pixel_std: then divided by.
-        seed: of z and noise while training.
+        pixel_std: divisor of the result.
+        seed: seed of z and noise while training.
         **keywords: `name`, `dtype`, ...
 
     Input: [B, S, S, C]. Output: D, [B, 1].
 
     Raises:
-        ValueError: an argument is out of range, or objective and head do not fit.
+        ValueError: an argument is out of range, or objective and head do not match.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class EnergyGAN(TwoPlayer):
 
         Args:
             z: [B, latent].
-            raw: as raw pixels instead of [-1, 1].
+            raw: return raw pixels instead of [-1, 1].
 
         Returns:
             [B, image_size, image_size, C].
@@ -125,14 +125,14 @@ class EnergyGAN(TwoPlayer):
         return to_pixels(images, self.pixel_mean, self.pixel_std) if raw else images
 
     def latents(self, count: int, seed: int) -> np.ndarray:
-        """Standard normal z, [count, latent], the same for the same seed."""
+        """Standard normal z, [count, latent], reproducible by the seed."""
         size = (count, self.latent)
         return np.random.default_rng(seed).standard_normal(size).astype("float32")
 
     def calibrate(self, batches: int = 32, batch: int = 64, seed: int = 0) -> None:
-        """Measures the average generator's BatchNormalization statistics over some batches.
+        """Measures the average generator's BatchNormalization statistics over batches.
 
-        Its parameters are averaged, its running statistics are not: those in it are G's.
+        Only its parameters are averaged; its running statistics are G's.
         """
         norms = [
             layer
@@ -159,7 +159,7 @@ class EnergyGAN(TwoPlayer):
         return self.generator.trainable_variables
 
     def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
-        """The official code's: Adam(4e-4, 0, 0.999) for D, 2e-4 for G."""
+        """The official code's defaults: Adam(4e-4, 0, 0.999) for D, 2e-4 for G."""
         return make_adam(4e-4), make_adam(2e-4)
 
     @property
@@ -168,7 +168,7 @@ class EnergyGAN(TwoPlayer):
         return list(self._means.values())
 
     def _judge(self, images: Tensor, training: bool) -> Tensor:
-        """What the objective takes: D, or the experts' probabilities."""
+        """The objective's input: D, or the experts' probabilities."""
         return (self._experts or self.discriminator)(images, training=training)
 
     def _draw(self, count: int | Tensor) -> Tensor:
@@ -189,7 +189,7 @@ class EnergyGAN(TwoPlayer):
         return objectives.mcmc_term(images, old, noise)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Moves G, its average, and D once."""
+        """Updates G, its average, and D once."""
         real = self.prepare(self.unpacked(data))
         count = ops.shape(real)[0]
         z = self._draw(count)
@@ -240,12 +240,13 @@ class EnergyGAN(TwoPlayer):
 def make_adam(
     rate: float, boundaries: Iterable[int] = (), factor: float = 0.5
 ) -> keras.optimizers.Adam:
-    """The official code's Adam: beta 0 and 0.999; the rate falls by `factor` after some steps."""
+    """The official code's Adam: beta_1 = 0, beta_2 = 0.999; the rate drops by `factor` at given
+    steps."""
     steps = list(boundaries)
     schedule: float | keras.optimizers.schedules.LearningRateSchedule = rate
     if steps:
         rates = [rate * factor**i for i in range(len(steps) + 1)]
-        # a boundary belongs to the steps before it
+        # a boundary belongs to the interval before it
         ends = [step - 1 for step in steps]
         schedule = keras.optimizers.schedules.PiecewiseConstantDecay(ends, rates)
     return keras.optimizers.Adam(schedule, beta_1=0.0, beta_2=0.999, epsilon=1e-8)

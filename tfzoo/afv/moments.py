@@ -28,15 +28,15 @@ class Moments:
 
     @classmethod
     def of(cls, rows: np.ndarray) -> Moments:
-        """Of some rows [n, P]."""
+        """The moments of rows [n, P]."""
         mean = rows.mean(0, dtype=np.float64)
         m2 = np.zeros(rows.shape[1])
-        for row in rows:  # no float64 copy of all rows
+        for row in rows:  # avoids a float64 copy of all rows
             m2 += np.square(row - mean)
         return cls(len(rows), mean, m2)
 
     def merged(self, other: Moments) -> Moments:
-        """Of both sets of rows together."""
+        """The moments of both sets of rows together."""
         count = self.count + other.count
         if count == 0:
             return self
@@ -47,5 +47,5 @@ class Moments:
 
     @property
     def variance(self) -> np.ndarray:
-        """[P], biased, as the method takes it."""
+        """The biased variance [P], as in the method."""
         return self.m2 / max(self.count, 1)

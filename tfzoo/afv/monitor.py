@@ -1,4 +1,4 @@
-"""What is watched while a GAN trains: images at fixed seeds, and how near it is to the data."""
+"""Monitors a GAN in training: images at fixed seeds, and its distance from the data."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tfzoo.files import replacing
 class GANMonitor(keras.callbacks.Callback):
     """Adds Fisher similarities to an epoch's logs, and writes images at fixed seeds.
 
-    Logged are `fisher_<name>` (the similarity exp(-10 d)) and `distance_<name>` (d) of each image
-    set and of `fake`, fresh images of the generator, and `floor`, which d has in the mean for
-    images of the model itself. A distance says something as far as it is above both.
+    Logs `fisher_<name>` (the similarity exp(-10 d)) and `distance_<name>` (d) for each image set
+    and for `fake`, fresh images of the generator, and `floor`, the expected d for images of the
+    model itself. A distance is informative only if it is above both.
 
     Args:
         sets: images [N, S, S, C] of raw pixels by name, e.g. `train` and `val`.
-        directory: where `epoch-0001.png` and so on go; None writes none.
-        samples: generated images for the statistics, and again for `fake`.
-        every: epochs between two looks; the last epoch of a `fit` is looked at always.
-        grid: images a row and rows in the picture.
-        seed: of the images and statistics.
+        directory: folder for `epoch-0001.png` and so on; None: no images.
+        samples: number of generated images for the statistics, and for `fake`.
+        every: epochs between evaluations; the last epoch of a `fit` is always evaluated.
+        grid: images per row, and rows, in the picture.
+        seed: seed of the images and statistics.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class GANMonitor(keras.callbacks.Callback):
         self._vectorizer: FisherVectorizer | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks, when it is due."""
+        """Evaluates, when due."""
         last = epoch + 1 == self.params.get("epochs")
         if (epoch + 1) % self.every and not last:
             return
@@ -89,8 +89,8 @@ def _generated(gan: EnergyGAN, count: int, seed: int) -> np.ndarray:
 
 
 def picture(gan: EnergyGAN, grid: int = 8, seed: int = 0) -> bytes:
-    """A PNG of grid x grid generated images, the same z for the same seed."""
-    import tensorflow as tf  # for the PNG alone
+    """A PNG of grid x grid generated images, with z fixed by the seed."""
+    import tensorflow as tf  # only for the PNG
 
     images = (_generated(gan, grid * grid, seed) + 1) * 127.5
     size, channels = images.shape[1], images.shape[3]

@@ -18,7 +18,7 @@ HEADS = ("sigmoid", "logit", "experts")
 BLOCKS = 4
 EXPERTS = 128
 LAST_MAP, EXPERTS_OUTPUT = "last_map", "experts"
-"""Names of the layers that give the last feature map and the experts' probabilities."""
+"""Names of the layers with the last feature map and the experts' probabilities."""
 
 
 def _bound(fan_in: int) -> dict[str, Any]:
@@ -53,24 +53,24 @@ def make_discriminator(
     dtype: keras.DTypePolicy | str | None = None,
     in_place: bool = False,
 ) -> keras.Model:
-    """D: four residual blocks, every convolution spectrally normalised, no batch coupling.
+    """D: four residual blocks, all convolutions spectrally normalised, without batch coupling.
 
-    The shortcut is a 3x3 convolution too. Blocks 1 and 2 halve the sides (further ones from 64
-    pixels up, so that the last map is 4x4 at 16 pixels and 8x8 above), then ReLU, the mean over the
-    map, a 1x1 convolution, the head. Layers `block_1` to `block_4` give the blocks' outputs,
-    `last_map` what the mean is taken of.
+    The shortcut is also a 3x3 convolution. Blocks 1 and 2 halve the sides (further ones from 64
+    pixels upwards, so that the last map is 4x4 at 16 pixels and 8x8 above), followed by ReLU, the
+    mean over the map, a 1x1 convolution and the head. Layers `block_1` to `block_4` are the blocks'
+    outputs, `last_map` the input of the mean.
 
     Args:
         image_size: 16, 32, 64 or 128.
-        channels: of the images.
-        width: n of all convolutions.
-        head: `sigmoid`, as the official code has it; `logit`; or `experts`: minus the energy of
-            that many sigmoid experts, see `ExpertEnergy`.
-        experts: of the head `experts`.
+        channels: channels of the images.
+        width: width n of all convolutions.
+        head: `sigmoid`, as in the official code; `logit`; or `experts`: the negative energy of
+            sigmoid experts, see `ExpertEnergy`.
+        experts: number of experts of the head `experts`.
         dtype: as for any Keras layer.
-        in_place: the network that the official code executes. A block's first ReLU works in place
-            there, before the shortcut reads its input: the shortcut of blocks 2 to 4 is of ReLU(x).
-            By default it is of x, as a pre-activation block is written.
+        in_place: builds the network that the official code executes. There a block's first ReLU
+            works in place before the shortcut reads its input, so the shortcuts of blocks 2 to 4
+            get ReLU(x). By default they get x, as usual for pre-activation blocks.
 
     Returns:
         A functional model [B, S, S, C] in [-1, 1] -> [B, 1].
@@ -99,7 +99,7 @@ def make_discriminator(
 
 
 def _down(x: Tensor, width: int, i: int, pool: bool, in_place: bool) -> Tensor:
-    """A pre-activation residual block; the first one takes the image as it is."""
+    """A pre-activation residual block; the first one takes the image without activation."""
     name = f"block_{i + 1}"
     active = layers.ReLU(name=f"{name}_relu_1")(x) if i else x
     skip = _conv(active if in_place else x, width, 3, SNConv2D, f"{name}_skip")
@@ -124,8 +124,8 @@ def make_generator(
 
     Args:
         image_size: 16, 32, 64 or 128.
-        channels: of the images.
-        width: n of all convolutions.
+        channels: channels of the images.
+        width: width n of all convolutions.
         latent: length of z.
         dtype: as for any Keras layer.
 
@@ -139,7 +139,7 @@ def make_generator(
     with _policy(dtype):
         x = inputs = keras.Input((latent,), name="z")
         x = layers.Reshape((1, 1, latent), name="g_reshape")(x)
-        # PyTorch counts a transposed convolution's fan-in by its outputs
+        # PyTorch computes a transposed convolution's fan-in from its outputs
         x = layers.Conv2DTranspose(width, 4, name="g_first", **_bound(16 * width))(x)
         for i in range(int(math.log2(image_size)) - 2):
             x = _up(x, width, f"g_block_{i + 1}")
@@ -190,7 +190,7 @@ def binary_entropy(p: Tensor) -> Tensor:
 class ExpertEnergy(keras.layers.Layer):
     """-E(x) = -sum_j h(p_j(x)) over sigmoid experts, h the binary entropy (arXiv:1611.01799).
 
-    A bounded energy with many minima: 0 where every expert is sure, whichever way.
+    A bounded energy with many minima: 0 where every expert is certain, either way.
 
     Input: [B, K] in (0, 1). Output: [B, 1].
     """
@@ -205,7 +205,7 @@ class ExpertEnergy(keras.layers.Layer):
 
 
 class _policy:
-    """Makes layers inside the block under a dtype policy; None leaves the global one."""
+    """Creates layers inside the block under a dtype policy; None: the global one."""
 
     def __init__(self, dtype: keras.DTypePolicy | str | None):
         self.dtype = dtype

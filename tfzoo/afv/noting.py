@@ -1,4 +1,4 @@
-"""What a model's layers are called with: their `call` replaced, for one pass, by one that notes."""
+"""Records the inputs of a model's layers, by replacing their `call` for one pass."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Use:
     """One call of a layer with parameters.
 
     Attributes:
-        form: of its gradients.
+        form: form of its gradients.
         a: the input [B, ...].
-        s: what the form differentiates by: the pre-activation, or the output of a slow layer.
+        s: the tensor that the form differentiates by: the pre-activation, or a slow layer's output.
     """
 
     form: Form
@@ -35,16 +35,16 @@ class Use:
 
 @dataclass
 class Plan:
-    """Which layers note, and what no layer accounts for.
+    """Which layers are recorded, and which variables no layer accounts for.
 
     Attributes:
-        forms: of the layers, in order; a `SlowForm` here is the pattern of those of its uses.
-        boxes: ids of slow layers that answer for their sublayers too: recurrent layers, whose cells
-            run in a loop where nothing can be noted.
-        whole: ids of variables that need tapes through the whole model: of layers called with
+        forms: forms of the layers, in order; a `SlowForm` here is a template for its uses.
+        boxes: ids of slow layers that also cover their sublayers: recurrent layers, whose cells run
+            in a loop where nothing can be recorded.
+        whole: ids of variables that need tapes through the whole model: those of layers called with
             several tensors, or used in loops outside any box.
-        scratch: numbers that an example takes besides its gradients, roughly: activations and what
-            the backward pass makes of them, and the greatest work space of a form.
+        scratch: approximate numbers per example besides its gradients: activations, their
+            gradients, and the largest work space of a form.
     """
 
     forms: list[Form] = field(default_factory=list)
@@ -54,9 +54,9 @@ class Plan:
 
     @contextlib.contextmanager
     def noting(self, tape: tf.GradientTape) -> Iterator[list[Use]]:
-        """Within the block the layers' uses go to the list given, watched by `tape`."""
+        """Inside the block, appends the layers' uses, watched by `tape`, to the given list."""
         noted: list[Use] = []
-        inside = [0]  # boxes that are being called
+        inside = [0]  # boxes currently being called
         calls = [(form.layer, self._call(form, tape, noted, inside)) for form in self.forms]
         with _replaced(calls):
             yield noted
@@ -97,12 +97,12 @@ class Plan:
 def make_plan(
     model: keras.Model, variables: Sequence[keras.Variable], pass_through: Callable[[], Any]
 ) -> Plan:
-    """How the gradients by each of the variables can be computed.
+    """Determines how the gradients by each variable can be computed.
 
     Args:
-        model: whose layers are looked at.
-        variables: that count.
-        pass_through: calls the model once, while it is being traced.
+        model: the model whose layers are examined.
+        variables: the variables to differentiate by.
+        pass_through: calls the model once, while it is traced.
     """
     wanted = {id(v): v for v in variables}
     layers = list({id(layer): layer for layer in model._flatten_layers()}.values())
@@ -127,7 +127,7 @@ def make_plan(
 
 
 class _Scout:
-    """Follows one pass: which layers are called with one tensor, and which of them in loops."""
+    """Follows one pass: which layers are called with one tensor, and which ones in loops."""
 
     def __init__(self, model: keras.Model, layers: Sequence[tuple[keras.layers.Layer, set[int]]]):
         self.model = model
@@ -169,7 +169,7 @@ class _Scout:
         return call
 
     def _climb(self, own: set[int]) -> None:
-        """Makes a box of the nearest layer around that can be one."""
+        """Makes the nearest suitable enclosing layer a box."""
         for layer, fits in reversed(self.inside):
             if fits and layer is not self.model:
                 self.boxes.add(id(layer))
@@ -178,7 +178,7 @@ class _Scout:
 
 
 def one_tensor(arguments: Sequence[Any], keywords: dict[str, Any]) -> bool:
-    """Whether a layer is called with a tensor first and none after it."""
+    """Whether a layer is called with a tensor as its first argument only."""
     first, *others = arguments if arguments else [None]
     rest = keras.tree.flatten([others, list(keywords.values())])
     return tf.is_tensor(first) and not any(tf.is_tensor(x) for x in rest)
@@ -189,9 +189,9 @@ def _size(shape: Shape) -> int:
 
 
 def _own(layer: keras.layers.Layer, wanted: dict[int, keras.Variable]) -> set[int]:
-    """The wanted variables of a layer that none of its sublayers has.
+    """The wanted variables of a layer that do not belong to its sublayers.
 
-    A wrapper such as `SpectralNormalization` also keeps its layer's kernel: it counts once.
+    A wrapper such as `SpectralNormalization` also holds its layer's kernel, which counts once.
     """
     below = layer._flatten_layers(include_self=False)
     nested = {id(v) for inner in below for v in _kept(inner)}
@@ -204,7 +204,7 @@ def _kept(layer: keras.layers.Layer) -> list[keras.Variable]:
 
 @contextlib.contextmanager
 def _replaced(calls: Sequence[tuple[keras.layers.Layer, Callable]]) -> Iterator[None]:
-    """Layers with other `call`s, past Keras's tracking of attributes."""
+    """Replaces the layers' `call`, bypassing Keras's tracking of attributes."""
     before = [(layer, vars(layer).get("call")) for layer, _ in calls]
     for layer, call in calls:
         vars(layer)["call"] = call

@@ -1,6 +1,6 @@
-"""What discriminator and generator minimise, as functions of D's outputs on both kinds of images.
+"""Losses of discriminator and generator, as functions of D's outputs on both kinds of images.
 
-All in float32, scalars. D's output o is high on real images: log p = o up to a constant.
+All are float32 scalars. D's output o is high on real images: log p = o up to a constant.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from tfzoo.training import replicas
 from tfzoo.typing import Tensor
 
 OBJECTIVES = ("lsgan", "hinge", "vgan")
-"""`lsgan`: the official code's, on a sigmoid head. `hinge`: on a raw logit. `vgan`: experts."""
+"""`lsgan`: the official code's, with a sigmoid head. `hinge`: with a raw logit. `vgan`: with
+experts."""
 Objective = Annotated[str, OneOf(*OBJECTIVES)]
 Head = Annotated[str, OneOf(*HEADS)]
 HEAD_OF = {"lsgan": ("sigmoid", "logit"), "hinge": ("logit",), "vgan": ("experts",)}
-"""Heads that an objective makes sense with: the hinge of a sigmoid never reaches its margin."""
+"""Heads that suit an objective: the hinge of a sigmoid never reaches its margin."""
 DEFAULT_HEAD = {name: heads[0] for name, heads in HEAD_OF.items()}
 
 
 def check_head(objective: str, head: str) -> None:
-    """Raises `InputError` unless the head is one of the objective's."""
+    """Raises `InputError` unless the head suits the objective."""
     allowed = HEAD_OF[objective]
     check(head in allowed, "head", head, f"one of {', '.join(allowed)} for objective={objective}")
 
@@ -34,7 +35,7 @@ def _float(x: Tensor) -> Tensor:
 
 
 def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
-    """What D descends.
+    """The discriminator's loss.
 
     Args:
         objective: `lsgan`: mean (o_r - 1)^2 + mean o_f^2. `hinge`: mean relu(1 - o_r) + mean
@@ -54,7 +55,7 @@ def discriminator_loss(objective: str, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(objective: str, fake: Tensor) -> Tensor:
-    """What G descends, but for the MCMC-inspired term.
+    """The generator's loss, without the MCMC-inspired term.
 
     Args:
         objective: `lsgan`: mean (o_f - 1)^2. `hinge`: -mean o_f. `vgan`: E(fake) - H(fake), the
@@ -78,12 +79,12 @@ def energy(p: Tensor) -> Tensor:
 
 
 def marginal_entropy(p: Tensor) -> Tensor:
-    """The entropy's surrogate sum_j h(mean over the batch of p_j): [B, K] -> scalar."""
+    """The surrogate of the entropy, sum_j h(mean over the batch of p_j): [B, K] -> scalar."""
     return ops.sum(binary_entropy(replicas.mean(ops.mean(_float(p), 0))))
 
 
 def mcmc_term(images: Tensor, old: Tensor, noise: Tensor) -> Tensor:
-    """mean (G(z) - G_old(z) + noise)^2: keeps G near a step of Langevin dynamics from its past.
+    """mean (G(z) - G_old(z) + noise)^2: keeps G close to a Langevin step from its past.
 
     Minimising -D(x) + (gamma / M) |x - x_old + e|^2 over an image x of M numbers is an implicit
     Langevin step of size M / (2 gamma) from x_old.
@@ -91,6 +92,6 @@ def mcmc_term(images: Tensor, old: Tensor, noise: Tensor) -> Tensor:
     Args:
         images: G(z).
         old: the averaged generator's images of the same z, without a gradient.
-        noise: of the same shape, or 0.
+        noise: noise of the same shape, or 0.
     """
     return ops.mean(ops.square(_float(images) - ops.stop_gradient(_float(old)) + noise))

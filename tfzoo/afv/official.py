@@ -1,4 +1,4 @@
-"""The official code's networks (apple/ml-afv), from the state dicts that it saves."""
+"""The official code's networks (apple/ml-afv), loaded from its state dicts."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from tfzoo.afv.networks import BLOCKS, make_discriminator, make_generator
 from tfzoo.errors import InputError
 
 _D, _G = "main.0.conv.1.conv.weight_orig", "main.0.weight"
-"""A key that only the discriminator's, or the generator's, state dict has."""
+"""A key found only in the discriminator's, or only in the generator's, state dict."""
 
 
 def from_official(state: str | Path | Mapping[str, np.ndarray]) -> keras.Model:
-    """The official discriminator or generator of 32x32 colour images, as it is executed.
+    """The official discriminator or generator for 32x32 colour images, as executed.
 
-    A checkpoint `netD.pth` is turned into a file by `numpy.savez(path, **{k: v.numpy() for k, v in
+    A checkpoint `netD.pth` is converted by `numpy.savez(path, **{k: v.numpy() for k, v in
     torch.load("netD.pth", "cpu").items()})`. The discriminator is `make_discriminator(...,
-    in_place=True)`. u and v of its spectral norms are the state's: the official scripts leave
-    their networks in training mode, where each call moves them. `FisherVectorizer(model,
-    official=True)` gives the official code's vectors and similarity, in the order of this package's
-    variables.
+    in_place=True)`. u and v of its spectral norms are those of the state; the official scripts
+    leave their networks in training mode, where each call updates them. `FisherVectorizer(model,
+    official=True)` reproduces the official code's vectors and similarity, in the order of this
+    package's variables.
 
     Args:
         state: an `.npz` file, or the arrays themselves by name.
 
     Raises:
-        InputError: a key is missing or has another shape, or it is neither network's state.
+        InputError: a key is missing or has another shape, or the state belongs to neither network.
     """
     if not isinstance(state, Mapping):
         with np.load(state, allow_pickle=False) as file:
@@ -47,7 +47,7 @@ def from_official(state: str | Path | Mapping[str, np.ndarray]) -> keras.Model:
 
 
 def _discriminator_names() -> dict[str, str]:
-    """Prefixes in the state by our layers' names."""
+    """Prefixes in the state, by our layers' names."""
     names = {}
     for i in range(BLOCKS):
         block = f"block_{i + 1}"
@@ -84,12 +84,12 @@ def _load(model: keras.Model, state: Mapping[str, np.ndarray], names: dict[str, 
             value = _value(state, f"{prefix}.{key}")
             if key in ("weight", "weight_orig") and value.ndim == 4:
                 value = value.transpose(2, 3, 1, 0)  # [out, in, h, w], transposed [in, out, h, w]
-            if key == "weight_v":  # of [in, h, w]; ours of [h, w, in]
+            if key == "weight_v":  # v of [in, h, w]; ours is of [h, w, in]
                 height, width, inputs, _ = layer.kernel.shape
                 value = value.reshape(inputs, height, width).transpose(1, 2, 0).reshape(-1)
             if value.shape != tuple(variable.shape):
                 raise InputError(
-                    f"state: {prefix}.{key} is {list(value.shape)} in our order, must be "
+                    f"state: {prefix}.{key} has shape {list(value.shape)} in our order, must be "
                     f"{list(variable.shape)}"
                 )
             variable.assign(value)

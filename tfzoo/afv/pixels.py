@@ -1,4 +1,4 @@
-"""Between raw pixels of any size and what the networks take: [-1, 1] at 16, 32, 64 or 128."""
+"""Converts raw pixels of any size to the networks' inputs, [-1, 1] at 16, 32, 64 or 128."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from tfzoo.typing import Tensor
 
 
 def to_network(images: Tensor, size: int, mean: float = 127.5, std: float = 127.5) -> Tensor:
-    """Raw pixels as the networks take them.
+    """Converts raw pixels to the networks' inputs.
 
     Smaller images whose side divides `size` are repeated; larger ones are averaged over blocks,
     after padding with 0 to the next multiple of `size`; others are padded with 0 to `size`.
 
     Args:
-        images: [B, S, S, C] of raw pixels, any number dtype, S known.
-        size: the networks' side.
+        images: [B, S, S, C] of raw pixels, any numeric dtype, S known.
+        size: side of the networks' images.
         mean: subtracted from raw pixels.
-        std: then divided by; the result is clipped to [-1, 1].
+        std: divisor of the result, which is then clipped to [-1, 1].
 
     Returns:
         float32 [B, size, size, C].
@@ -44,5 +44,5 @@ def to_network(images: Tensor, size: int, mean: float = 127.5, std: float = 127.
 
 
 def to_pixels(images: Tensor, mean: float = 127.5, std: float = 127.5) -> Tensor:
-    """The networks' images as raw pixels, at the networks' size: float32."""
+    """Converts the networks' images to raw pixels, at the networks' size: float32."""
     return ops.cast(images, "float32") * std + mean

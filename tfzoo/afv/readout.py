@@ -1,10 +1,10 @@
-"""Linear read-outs f(x) = <w, V(x)> of Fisher vectors that hold no [B, P] of features.
+"""Linear read-outs f(x) = <w, V(x)> of Fisher vectors, without holding features [B, P].
 
 Since V is linear in the gradient, f is a directional derivative: with t = w / sigma,
 
     <w, V(x)> = d/dh D(x; theta + h t) - <t, mu>                    the JVP (forward mode)
 
-and the Gram matrix of the training images is all that a ridge fit needs (the dual).
+and a ridge fit needs only the Gram matrix of the training images (the dual).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ ROUTES = ("jvp", "layers", "features")
 
 
 def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tensor) -> tf.Tensor:
-    """<g(x), t_c> in forward mode, one pass a direction: [B, S, S, C], [P, k] -> [B, k].
+    """<g(x), t_c> in forward mode, one pass per direction: [B, S, S, C], [P, k] -> [B, k].
 
-    Memory beyond the activations does not grow with P x B; time grows with k. The passes follow
-    each other, so that their activations do not pile up.
+    Memory beyond the activations does not grow with P x B; time grows with k. The passes run one
+    after another, so that their activations do not accumulate.
     """
     values = [v.value for v in gradients.variables]
     blocks = tf.split(tangents, gradients.sizes)
@@ -45,9 +45,9 @@ def by_jvp(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tenso
 
 
 def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Tensor) -> tf.Tensor:
-    """The same in reverse mode, a layer's gradients at a time: one pass for all directions.
+    """The same in reverse mode, one layer's gradients at a time: one pass for all directions.
 
-    Holds [B, size of a layer] instead of [B, P].
+    It holds [B, size of a layer] instead of [B, P].
     """
     blocks = tf.split(tangents, gradients.sizes)
 
@@ -60,15 +60,16 @@ def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Te
 def gram(
     vectorizer: FisherVectorizer, x: np.ndarray, y: np.ndarray | None = None, memory: int = 2**31
 ) -> np.ndarray:
-    """K = V(x) V(y)^T of `transform`'s features, [N, M] float32, without all of them at once.
+    """K = V(x) V(y)^T of `transform`'s features, [N, M] float32, without holding all features at
+    once.
 
-    As many rows of `y` as fit `memory` are held; for each such block `x` is streamed through.
+    Holds as many rows of `y` as fit `memory`, and streams `x` for each such block.
 
     Args:
         vectorizer: with fitted statistics.
         x: images [N, S, S, C].
-        y: images [M, S, S, C]; None is `x`.
-        memory: bytes for the rows held.
+        y: images [M, S, S, C]; None: `x`.
+        memory: bytes for the held rows.
     """
     y = x if y is None else y
     rows = max(1, memory // (4 * vectorizer.features))
@@ -88,10 +89,10 @@ def gram(
 class DualRidge:
     """Ridge regression by its dual: (K_c + penalty I) alpha = T - mean T, K_c the centred kernel.
 
-    The same function as the primal's, an intercept that is not penalised included.
+    The same function as the primal's, including an unpenalised intercept.
 
     Args:
-        kernel: K of the training rows, [N, N].
+        kernel: kernel K of the training rows, [N, N].
         targets: T, [N, k].
     """
 
@@ -110,14 +111,14 @@ class DualRidge:
         held[np.diag_indices_from(held)] += penalty * self.scale
         factor = scipy.linalg.cho_factor(held, lower=True, overwrite_a=True, check_finite=False)
         alpha = scipy.linalg.cho_solve(factor, self._targets, check_finite=False)
-        return alpha - alpha.mean(0)  # what rounding leaves
+        return alpha - alpha.mean(0)  # removes rounding errors
 
     def predict(self, alpha: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-        """Scores [M, k] of rows with kernel [M, N] to the training rows."""
+        """Scores [M, k] of rows, from their kernel [M, N] with the training rows."""
         return kernel.astype(np.float64) @ alpha + self.intercept(alpha)
 
     def intercept(self, alpha: np.ndarray) -> np.ndarray:
-        """[k]: what is added to K alpha, whose columns sum to 0."""
+        """The intercepts [k], added to K alpha, whose columns sum to 0."""
         return self._shift - self._columns @ alpha
 
 
@@ -132,14 +133,14 @@ def choose_ridge(
     classes: int,
     penalties: Sequence[float] = PENALTIES,
 ) -> tuple[DualRidge, np.ndarray, float, float]:
-    """One-vs-all ridge whose penalty validation chooses.
+    """One-vs-all ridge with the penalty chosen on validation.
 
     Args:
-        kernel: of the training rows, [N, N].
-        labels: [N], class numbers.
+        kernel: kernel of the training rows, [N, N].
+        labels: [N], class indices.
         held: kernel of validation with training rows, [M, N].
         held_labels: [M].
-        classes: k.
+        classes: number of classes k.
         penalties: in units of the kernel's mean diagonal.
 
     Returns:
@@ -147,10 +148,10 @@ def choose_ridge(
     """
     problem = DualRidge(kernel, 2.0 * np.eye(classes)[labels] - 1)
     best: tuple[np.ndarray, float, float] | None = None
-    for penalty in sorted(penalties, reverse=True):  # of equals the most regular
+    for penalty in sorted(penalties, reverse=True):  # among equals, the most regularised
         try:
             alpha = problem.solve(penalty)
-        except np.linalg.LinAlgError:  # too small a penalty for a kernel without full rank
+        except np.linalg.LinAlgError:  # the penalty is too small for a kernel without full rank
             continue
         accuracy = float(np.mean(problem.predict(alpha, held).argmax(1) == held_labels))
         if best is None or accuracy > best[2]:

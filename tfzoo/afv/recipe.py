@@ -25,7 +25,7 @@ from tfzoo.training.distribute import check_share
 from tfzoo.training.run import Run
 
 WATCHED = 512
-"""Images of each split that the monitor looks at, as in the official code."""
+"""Images of each split that the monitor evaluates, as in the official code."""
 
 
 def augmented(image: tf.Tensor, seed: tf.Tensor, kind: str, size: int) -> tf.Tensor:
@@ -58,7 +58,7 @@ def make_gan(config: ClassifierConfig, info: data.Info) -> EnergyGAN:
 
 @task("afv.classifier")
 class FisherClassification(ImageClassification[ClassifierConfig]):
-    """Images to classes by Adversarial Fisher Vectors."""
+    """Image classification with Adversarial Fisher Vectors."""
 
     config_class = ClassifierConfig
     own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
@@ -66,11 +66,11 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: ClassifierConfig, info: data.Info
     ) -> tf.Tensor:
-        """A training image, augmented as the key `augment` says."""
+        """A training image, augmented according to the key `augment`."""
         return augmented(image, seed, config.augment, self.image_size(config, info))
 
     def build(self, config: ClassifierConfig, info: data.Info) -> keras.Model:
-        """An `AFVClassifier` around untrained networks; `train` makes the GAN itself."""
+        """An `AFVClassifier` around untrained networks; `train` builds and trains the GAN."""
         self.image_size(config, info)
         gan, readout = make_gan(config, info), config.readout
         hinge = readout.method == "hinge"
@@ -89,13 +89,13 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
     def train(
         self, model: AFVClassifier, datasets: data.Datasets, run: Run[ClassifierConfig]
     ) -> dict[str, float]:
-        """The GAN by one `fit`, then statistics, then the read-out.
+        """Trains the GAN with one `fit`, then fits the statistics and the read-out.
 
-        Leaves `gan.keras` and `samples/` in the run directory, and for `hinge` a run directory
-        `readout/` of its own.
+        Writes `gan.keras` and `samples/` to the run directory, and for `hinge` a separate run
+        directory `readout/`.
         """
         config = run.config
-        if config.readout.method == "hinge":  # known before the GAN's training, not after
+        if config.readout.method == "hinge":  # fails before the GAN's training, not after
             check_share(run.strategy, config.readout.batch_size, "readout.batch_size")
         x, y = labelled(config)
         held_x, held_y = _whole(datasets.validation)
@@ -111,7 +111,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
         model.adopt(gan, config.readout.samples, seed=config.seed)
         if config.readout.method == "ridge":
             ridge = model.fit_ridge(x, y, held_x, held_y)
-            self._compile(model, run)  # so that a user's `fit` goes on as the paper's does
+            self._compile(model, run)  # so that a user's `fit` continues in the paper's way
             numbers = "  ".join(f"{name} {value:.4g}" for name, value in ridge.items())
             print(f"ridge on {len(x):,} images: {numbers}", flush=True)
         else:
@@ -120,7 +120,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
         return {}
 
     def _train_hinge(self, model: AFVClassifier, run: Run[ClassifierConfig]) -> None:
-        """The paper's classifier, as a run of its own inside the run's directory."""
+        """Trains the paper's classifier, as a separate run inside the run's directory."""
         readout = run.config.readout
         config = replace(
             run.config,
@@ -133,7 +133,8 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
         Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
 
     def _compile(self, model: AFVClassifier, run: Run[ClassifierConfig], steps: int = 0) -> None:
-        """For the paper's way to train; the rate falls where an epoch's `steps` are known."""
+        """Compiles for the paper's way to train; the rate drops only if an epoch's `steps` are
+        known."""
         readout = run.config.readout
         drops = [epoch * steps for epoch in readout.drop_epochs] if steps else []
         with run.scope():
@@ -173,7 +174,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
 
 
 def labelled(config: ClassifierConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Raw training images [N, S, S, C] and class numbers [N], drawn by the seed."""
+    """Raw training images [N, S, S, C] and class indices [N], drawn by the seed."""
     builder = data.builder(config.data)
     train, *_ = data.three_splits(builder)
     x, y = memory.arrays(data.split(builder, train).map(lambda e: (e["image"], e["label"])))
@@ -182,6 +183,6 @@ def labelled(config: ClassifierConfig) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _whole(batches: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """All images and class numbers of evaluation batches."""
+    """All images and class indices of evaluation batches."""
     x, y = memory.joined(batches.as_numpy_iterator())
     return x, y.argmax(-1)

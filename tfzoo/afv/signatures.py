@@ -1,4 +1,4 @@
-"""What the exported models answer."""
+"""Signatures of AFV's exported models."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ SEEDS = np.arange(4, dtype=np.int32)
 
 
 def signatures(model: AFVClassifier, info: Info | None = None) -> dict[str, Signature]:
-    """Images or files to classes, Fisher vectors and energy; seeds to images.
+    """Maps images or files to classes, Fisher vectors and energy, and seeds to images.
 
-    `serving_default(images)` gives `probabilities`, `classes`; `features(images)` the vector
-    `fisher_vector`, folded to the model's `served_features` numbers where it is longer;
-    `score(images)` D(x) as `energy`, higher for likelier images. `bytes`, `features_bytes` and
-    `score_bytes` take encoded files. `sample(seed)` gives `images`, raw pixels, if there is a
-    generator.
+    `serving_default(images)` returns `probabilities`, `classes`; `features(images)` the vector
+    `fisher_vector`, folded to the model's `served_features` numbers if longer; `score(images)` D(x)
+    as `energy`, higher for more likely images. `bytes`, `features_bytes` and `score_bytes` take
+    encoded files. `sample(seed)` returns `images`, raw pixels, if there is a generator.
     """
     size, _, channels = model.example_shape
     answers: dict[str, tuple[Callable, str]] = {
-        "": (_classes(model), "class probabilities and the likeliest class"),
+        "": (_classes(model), "class probabilities and the most likely class"),
         "features": (_features(model), "Fisher vectors"),
         "score": (_score(model), "the discriminator's value: minus the energy, up to a constant"),
     }
@@ -79,10 +78,10 @@ def _sample(model: AFVClassifier, latent: int) -> Callable:
 
 
 def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
-    """Whole sets of images to numbers; unbatched, since a set's rows belong together.
+    """Maps whole sets of images to numbers; unbatched, since a set's rows belong together.
 
-    `serving_default(x, y) -> distance, floor`: the squared Fisher distance of two sets, and what it
-    is in the mean for two draws of the model. `similarity(x) -> similarity, distance, floor`: to
+    `serving_default(x, y) -> distance, floor`: the squared Fisher distance of two sets, and its
+    expected value for two draws of the model. `similarity(x) -> similarity, distance, floor`: to
     the model itself.
     """
     rng = np.random.default_rng(0)
@@ -130,5 +129,5 @@ def set_signatures(model: AFVClassifier) -> dict[str, Signature]:
 
 
 def export_distance(model: AFVClassifier, directory: str | Path) -> Path:
-    """Writes the distance between sets as a SavedModel of its own, a new version in `directory`."""
+    """Writes the distance between sets as a separate SavedModel, a new version in `directory`."""
     return serving.write(model, set_signatures(model), directory)

@@ -1,4 +1,4 @@
-"""What happens between two actions: the metric is summed, credited, and the loss moved."""
+"""Sums and credits the metric between two actions, and updates the loss."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.typing import Tensor
 
 ALONE = 0.9
-"""What a single child that learns keeps of Phi's distance from its start, window by window."""
+"""Fraction of Phi's distance from its start that a single learning child keeps per window."""
 
 SURE = 2.0
-"""Most of a single child's credit, in standard deviations."""
+"""Maximum credit of a single child, in standard deviations."""
 
 
 class Alignment:
-    """The controller's dealings with P child models that share it.
+    """Connects the controller with the P child models that share it.
 
-    With credit by level children are compared with each other. A single child has none to be
-    compared with, so it is held against its own progress: its credit is by how much the metric is
-    better than a line through its last ten values lets expect, in standard deviations about that
-    line. That is weak evidence, so a single child that learns is drawn back to the fixed loss,
-    a tenth of the way each window: Phi goes far where the policy keeps to one direction and
-    stays near the start where it wavers. A policy that is applied (`learn=False`) is not held.
+    With credit by level, children are compared with each other. A single child is compared with its
+    own progress instead: its credit is the amount by which the metric is better than a line through
+    its last ten values predicts, in standard deviations about that line. That is weak evidence, so
+    a single learning child is pulled back towards the fixed loss, by a tenth of the way per window:
+    Phi moves far where the policy keeps one direction and stays near the start where it wavers. A
+    policy that is only applied (`learn=False`) is not pulled back.
 
-    Its state is in variables, so that a checkpoint of `variables` resumes exactly.
+    The state is in variables, so that a checkpoint of `variables` resumes exactly.
 
     Args:
-        loss: whose parameters are moved; its own `phi` is not touched.
-        controller: shared by the children.
-        children: P.
-        total: T, actions until the training ends, for the state's progress.
-        learn: whether the controller learns; False applies a policy as it is.
+        loss: the loss whose parameters are updated; its own `phi` is not changed.
+        controller: the controller shared by the children.
+        children: number of children P.
+        total: number of actions T in the training, for the state's progress.
+        learn: whether the controller learns; False only applies its policy.
 
     Attributes:
         phi: the children's parameters, a variable [P, ...].
-        trace: parameters and cost after each action: (phi [P, ...], cost [P]).
+        trace: parameters and costs after each action: (phi [P, ...], cost [P]).
     """
 
     def __init__(
@@ -69,28 +69,28 @@ class Alignment:
         self.moves = _held(np.zeros(2), "rises_and_falls")
         self.trace: list[tuple[np.ndarray, np.ndarray]] = []
         self._moved: Callable[[np.ndarray, np.ndarray], Any] = self._move
-        if keras.backend.backend() == "tensorflow":  # compiled, for many small operations
+        if keras.backend.backend() == "tensorflow":  # compiled: many small operations
             import tensorflow as tf
 
             self._moved = tf.function(self._move, autograph=False)
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that the alignment goes on from, the loss's and the controller's too."""
+        """The complete state of the alignment, including the loss's and the controller's."""
         own = [self.phi, self.history, self.state, self.action, self.sum, self.before]
         own += [self.levels, self.windows, self.moves]
         return [*own, *self.loss.state, *self.controller.state]
 
     def add(self, cost: ArrayLike) -> None:
-        """One evaluation within a window, less is better [P]: M <- gamma M + cost (Eq. 4)."""
+        """Adds one evaluation within a window, lower is better [P]: M <- gamma M + cost (Eq. 4)."""
         gamma = self.controller.gamma
         self.sum.assign(gamma * ops.convert_to_numpy(self.sum) + np.asarray(cost, "float32"))
 
     def act(self, statistics: np.ndarray) -> np.ndarray:
-        """Ends a window: credits what was done before, learns, and takes the next action.
+        """Ends a window: credits earlier actions, learns, and takes the next action.
 
         Args:
-            statistics: of each child's held-out predictions [P, n, 2].
+            statistics: statistics of each child's held-out predictions [P, n, 2].
 
         Returns:
             The children's new parameters [P, ...].
@@ -122,11 +122,11 @@ class Alignment:
         return ops.stack([self.loss.moved(phi[i], steps[i]) for i in range(self.children)])
 
     def close(self) -> None:
-        """Warns of a metric that has told the controller nothing."""
+        """Warns of a metric that gave the controller no information."""
         if int(self.windows) > 2 and not ops.convert_to_numpy(self.moves).any():
             warnings.warn(
                 f"metric: the same in all {int(self.windows)} windows; nothing can be learnt of a "
-                "constant, the loss's parameters moved at random",
+                "constant, so the loss's parameters moved at random",
                 stacklevel=3,
             )
 
@@ -146,15 +146,16 @@ class Alignment:
 
 
 def standing(now: np.ndarray) -> np.ndarray:
-    """Where each child's cost [P] is among all, in standard deviations; above 0 is better [P]."""
+    """Each child's cost [P] relative to all, in standard deviations; above 0 is better [P]."""
     spread = now.std()
     return (now.mean() - now) / spread if spread > 1e-9 else np.zeros_like(now)
 
 
 def surprise(past: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """How much lower a cost [1] is than a line through those before [k], the newest last [1].
+    """How much lower a cost [1] is than a line through the previous ones [k], newest last, predicts
+    [1].
 
-    In standard deviations about the line, at most `SURE`; 0 where fewer than four came before.
+    In standard deviations about the line, at most `SURE`; 0 with fewer than four previous costs.
     """
     if len(past) < 4:
         return np.zeros(1, "float32")

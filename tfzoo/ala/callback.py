@@ -1,4 +1,4 @@
-"""The callback that aligns a model's loss with a metric while `fit` runs."""
+"""The callback that aligns a model's loss with a metric during `fit`."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from tfzoo.metrics.held_out import HeldOut
 
 
 class AdaptiveLossAlignment(keras.callbacks.Callback):
-    """Moves the parameters of a compiled `ParametricLoss` so that a validation metric improves.
+    """Updates the parameters of a compiled `ParametricLoss` so that a validation metric improves.
 
-    After a warm-up by the loss's fixed form, each window of `steps_per_action` steps ends with
-    an action of the controller (arXiv:1905.05895, 3.1). Of a window the metric is evaluated after
-    its last `evaluations` steps only; the paper's Eq. 4 evaluates after every one.
+    After a warm-up with the loss's fixed form, each window of `steps_per_action` steps ends with an
+    action of the controller (arXiv:1905.05895, 3.1). The metric is evaluated only after the last
+    `evaluations` steps of a window; the paper's Eq. 4 evaluates after every step.
 
     Args:
-        controller: a `LossController`, learned elsewhere or new.
-        validation_data: `(x, y)`, or batches of them; it drives the training, so report on a
-            third split. A part of the split is enough, and it is what the callback costs: of N
-            rows an error rate e has the standard deviation sqrt(e (1 - e) / N) by their draw
-            (0.018 at 0.2 and 500 rows); from window to window the rows are the same.
+        controller: a `LossController`, pre-trained or new.
+        validation_data: `(x, y)`, or batches of them; it drives the training, so report on a third
+            split. Its size determines the callback's cost, and a part of a split is enough: with N
+            rows an error rate e has the sampling standard deviation sqrt(e (1 - e) / N) (0.018 at
+            0.2 and 500 rows); all windows use the same rows.
         metric: a name of `tfzoo.metrics.names()`, a `BlackBoxMetric`, or a function
             `(y_true, y_pred) -> float`, with its `mode`.
         mode: `"min"` or `"max"`, for a function.
-        steps_per_action: K.
-        evaluations: of the metric in a window, at most K.
-        warmup_steps: of the fixed loss, before the first window.
-        learn: False applies the controller's policy and leaves it as it is.
-        total_steps: of the whole training, for the state's progress; None takes `fit`'s own.
-        batch_size: for validation arrays.
+        steps_per_action: steps per window K.
+        evaluations: evaluations of the metric in a window, at most K.
+        warmup_steps: steps with the fixed loss before the first window.
+        learn: False applies the controller's policy without training it.
+        total_steps: steps of the whole training, for the state's progress; None: those of `fit`.
+        batch_size: batch size for validation arrays.
 
     Attributes:
         history: (step, value) of every evaluation.
         alignment: see `tfzoo.ala.Alignment`; None before `fit`.
 
     Raises:
-        InputError: a setting out of range, no validation data, or a model whose loss is no
+        InputError: a setting out of range, no validation data, or a model whose loss is not a
             `ParametricLoss`.
-        MetricError: while fitting, if the metric raises or gives no finite number.
+        MetricError: during `fit`, if the metric raises or returns a non-finite value.
     """
 
     @checked
@@ -77,14 +77,14 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         self.warmup_steps, self.learn, self.total_steps = warmup_steps, learn, total_steps
         self.history: list[tuple[int, float]] = []
         self.alignment: Alignment | None = None
-        self._steps: keras.Variable = None  # a variable once `bind` made the state
+        self._steps: keras.Variable = None  # a variable once `bind` has created the state
         self._count, self._batch = 0, 0
 
     def bind(self, loss: Any, total: int) -> AdaptiveLossAlignment:
-        """Makes the state for a loss and a training of so many steps; `fit` does it by itself.
+        """Creates the state for a loss and a number of training steps; `fit` calls it itself.
 
         Raises:
-            InputError: `loss` is no `ParametricLoss`.
+            InputError: `loss` is not a `ParametricLoss`.
         """
         if not isinstance(loss, ParametricLoss):
             raise InputError(
@@ -102,17 +102,17 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         return [self._steps, *self.alignment.variables] if self.alignment else []
 
     def _bound(self) -> Alignment:
-        """The alignment, once `fit` runs."""
+        """The alignment, once `fit` is running."""
         assert self.alignment is not None
         return self.alignment
 
     @only_on(
         "tensorflow",
-        why="where a callback can move a loss's parameters while fit runs",
+        why="where a callback can change a loss's parameters during fit",
         name="AdaptiveLossAlignment",
     )
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Starts, or goes on where a restored state stands."""
+        """Starts, or continues from a restored state."""
         if self.alignment is None or self.alignment.loss is not self.model.loss:
             own = self.params.get("epochs", 1) * (self.params.get("steps") or 0)
             self.bind(self.model.loss, self.total_steps or own)
@@ -125,19 +125,19 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         self._counts(True)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Labels of an evaluation within `fit` are none of the training's."""
+        """Stops counting labels: those of an evaluation within `fit` are not training labels."""
         self._counts(False)
 
     def on_test_end(self, logs: dict | None = None) -> None:
-        """Training goes on."""
+        """Resumes counting labels."""
         self._counts(True)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Batches count from 0 again."""
+        """Restarts the count of batches at 0."""
         self._batch = 0
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Evaluates and acts when it is time to."""
+        """Evaluates and acts when due."""
         before, self._count = self._count, self._count + batch + 1 - self._batch
         self._batch = batch + 1
         if before < self.warmup_steps <= self._count:
@@ -162,7 +162,7 @@ class AdaptiveLossAlignment(keras.callbacks.Callback):
         alignment.close()
 
     def _counts(self, whether: bool) -> None:
-        """Whether the loss may learn of the labels that it meets."""
+        """Sets whether the loss observes the labels that it gets."""
         if self.alignment is not None:
             self.alignment.loss.counting.assign(float(whether))
 

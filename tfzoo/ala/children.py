@@ -1,4 +1,4 @@
-"""Child models of one architecture that train side by side, in one graph."""
+"""Child models of one architecture, trained side by side in one graph."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ MODES = ("vectorised", "loop")
 
 
 class Children:
-    """P models with weights, optimizer states and loss parameters of their own.
+    """P models, each with its own weights, optimizer state and loss parameters.
 
     Their weights are stacked [P, ...]. `vectorised` maps the training step over them, so that P
-    dense layers are one batched product; convolutions gain nothing by that (TensorFlow runs them
-    one after the other), take `loop` for those. With a strategy the children are divided among
-    its replicas, each of which holds its own on its device.
+    dense layers are one batched product; convolutions do not benefit (TensorFlow runs them one
+    after another), so use `loop` for those. With a strategy the children are divided among its
+    replicas, each of which holds its part on its device.
 
     Args:
-        make: gives a model, called P times: each child has its own first weights.
-        loss: the children's; their parameters are arguments of `step`, not its `phi`.
-        optimizer: whose copies train them. It must act on each number by itself, so clipping by
-            a norm, which would join the children, is refused.
-        count: P.
+        make: creates a model; called P times, so that each child has its own initial weights.
+        loss: the children's loss; the parameters are arguments of `step`, not its `phi`.
+        optimizer: copies of it train the children. It must be elementwise, so clipping by a norm,
+            which would couple the children, is refused.
+        count: number of children P.
         mode: one of `MODES`.
         strategy: a `tf.distribute.MirroredStrategy`, or None.
-        jit_compile: the step, with XLA; without a strategy.
+        jit_compile: whether to compile the step with XLA; only without a strategy.
 
     Raises:
         InputError: a setting out of range, an optimizer that clips by a norm, or a float16 policy
@@ -59,7 +59,7 @@ class Children:
         self.loss, self.count, self.strategy = loss, count, strategy
         devices = strategy.extended.worker_devices if strategy else (None,)
         fits = count >= len(devices)
-        check(fits, "children", count, f"at least {len(devices)}, one for each replica")
+        check(fits, "children", count, f"at least {len(devices)}, one per replica")
         models = [make() for _ in range(count)]
         if models[0].dtype_policy.compute_dtype == "float16":
             raise InputError(
@@ -80,17 +80,17 @@ class Children:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that training goes on from."""
+        """The complete state of the training."""
         return [v for group in self.groups for v in group.variables]
 
     def step(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool = False) -> np.ndarray:
-        """One step of every child: its own batch and parameters; gives its loss [P].
+        """One step of every child, with its own batch and parameters; returns the losses [P].
 
         Args:
             x: inputs [P, B, ...].
             y: labels [P, B, ...].
             phi: loss parameters [P, ...].
-            warm: whether the loss is the fixed one.
+            warm: whether to use the fixed loss.
         """
         given = [tf.convert_to_tensor(x), tf.convert_to_tensor(y)]
         if self._observe is not None:
@@ -108,13 +108,13 @@ class Children:
         return self._step(*shared, bool(warm))
 
     def steps(self, x: Tensor, y: Tensor, phi: Tensor, warm: bool = False) -> np.ndarray:
-        """Several steps in one call, without a strategy; gives the last one's losses [P].
+        """Several steps in one call, without a strategy; returns the last step's losses [P].
 
         Args:
             x: inputs [K, P, B, ...].
             y: labels [K, P, B, ...].
             phi: loss parameters [P, ...].
-            warm: whether the loss is the fixed one.
+            warm: whether to use the fixed loss.
         """
         x, y = (tf.convert_to_tensor(a) for a in (x, y))
         if self._observe is not None:
@@ -122,11 +122,11 @@ class Children:
         return self._several(x, y, tf.convert_to_tensor(phi, tf.float32), bool(warm))
 
     def predict(self, batches: Sequence[Tensor]) -> np.ndarray:
-        """What every child says of the same inputs, in batches: [P, N, ...]."""
+        """Every child's predictions for the same inputs, in batches: [P, N, ...]."""
         return np.concatenate([self._said(tf.convert_to_tensor(x)).numpy() for x in batches], 1)
 
     def begin(self, models: Sequence[keras.Model]) -> None:
-        """Starts anew from other first weights: what was compiled stays.
+        """Restarts from other initial weights, keeping the compiled step.
 
         Args:
             models: P of the same architecture.
@@ -135,14 +135,14 @@ class Children:
             group.begin(models[part])
 
     def copy(self, source: int, target: int) -> None:
-        """Gives a child the weights and the optimizer's state of another, without a strategy."""
+        """Copies weights and optimizer state from one child to another, without a strategy."""
         for variable in self.groups[0].stacked:
             values = keras.ops.convert_to_numpy(variable).copy()
             values[target] = values[source]
             variable.assign(values)
 
     def write(self, child: int, model: keras.Model) -> None:
-        """Puts a child's weights into a model of the same architecture."""
+        """Copies a child's weights to a model of the same architecture."""
         which = next(i for i, part in enumerate(self.parts) if child < part.stop)
         self.groups[which].write(child - self.parts[which].start, model)
 
@@ -156,7 +156,7 @@ class Children:
                 return self.groups[int(tf.get_static_value(replica))].gradients(x, y, phi, warm)
 
             per_replica = self.strategy.run(local, (x, y, phi))
-            # a list of structures, one for each replica
+            # a list of structures, one per replica
             local_of = self.strategy.experimental_local_results
             flat = [local_of(v) for v in tf.nest.flatten(per_replica)]
             parts = [
@@ -180,7 +180,7 @@ class Children:
 
 
 class _Group:
-    """The children of one device."""
+    """The children on one device."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class _Group:
 
     @property
     def stacked(self) -> list[keras.Variable]:
-        """Those of which each child has its part."""
+        """The variables of which each child has its part."""
         shapes = {tuple(v.shape) for v in self.trainable}
         slots = [v for v in self.optimizer.variables if tuple(v.shape) in shapes]
         return [*self.trainable, *self.state, *slots]
@@ -235,7 +235,7 @@ class _Group:
         return self._mapped(of_one, (*self._values(), x, y, phi))
 
     def apply(self, gradients: list, state: list) -> None:
-        """The optimizer's step, and the new states of layers."""
+        """Applies the optimizer's step and the layers' new states."""
         self.optimizer.apply(gradients, self.trainable)
         for variable, value in zip(self.state, state, strict=True):
             variable.assign(value)
@@ -273,7 +273,7 @@ class _Group:
 
 
 def _stacked(groups: Sequence[Sequence[keras.Variable]], trainable: bool) -> list[keras.Variable]:
-    """One variable [P, ...] for each of a model's, under its name."""
+    """One variable [P, ...] per variable of a model, under its name."""
     return [
         keras.Variable(
             np.stack([keras.ops.convert_to_numpy(v) for v in same]),

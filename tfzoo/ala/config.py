@@ -37,15 +37,15 @@ PAIR_LOSSES = ("distance_mixture", "focal_pairs")
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
-    """The group `optimizer`: of the model, with a cosine to `final`."""
+    """The group `optimizer`: the model's optimizer, with a cosine schedule down to `final`."""
 
     builds = ("tfzoo.optim:MomentumSGD",)
 
     kind: Annotated[str, OneOf("sgd", "adam")] = key("sgd", "`sgd` or `adam`")
     learning_rate: Positive = key(0.1, "the first")
-    momentum: Fraction = key(0.9, "of `sgd`")
-    weight_decay: NonNegative = key(0.0, "of all weights, coupled; of `sgd` only")
-    final: Share = key(0.0, "last learning rate as a share of the first")
+    momentum: Fraction = key(0.9, "momentum of `sgd`")
+    weight_decay: NonNegative = key(0.0, "coupled decay of all weights; only with `sgd`")
+    final: Share = key(0.0, "final learning rate as a fraction of the first")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,7 +54,7 @@ class TrainingConfig(Config):
         check(plain, "weight_decay", self.weight_decay, "0 unless kind is sgd")
 
     def make(self, steps: int) -> keras.optimizers.Optimizer:
-        """The optimizer of a training of so many steps."""
+        """The optimizer for a given number of training steps."""
         rate: float | keras.optimizers.schedules.LearningRateSchedule = self.learning_rate
         if self.final < 1:
             rate = keras.optimizers.schedules.CosineDecay(rate, max(steps, 1), alpha=self.final)
@@ -71,13 +71,13 @@ class AlignmentConfig(Config):
 
     loss: Annotated[str, OneOf(*CLASS_LOSSES, *PAIR_LOSSES)] = key(
         "class_weights",
-        "`class_weights`, `correlation`; of embeddings `distance_mixture`, `focal_pairs`.",
+        "`class_weights`, `correlation`; for embeddings `distance_mixture`, `focal_pairs`.",
     )
-    link: Annotated[str, OneOf(*LINKS)] = key("sigmoid", "of `correlation`")
-    limit: Positive | None = key(None, "of the loss; null is its own")
-    scale: Positive = key(1.0, "of the loss's steps")
-    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, as the next twelve")
-    controller_rate: NonNegative = key(3e-3, "its `learning_rate`")
+    link: Annotated[str, OneOf(*LINKS)] = key("sigmoid", "link of `correlation`")
+    limit: Positive | None = key(None, "limit of the loss's parameters; null: its default")
+    scale: Positive = key(1.0, "scale of the loss's steps")
+    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, also for the next twelve keys")
+    controller_rate: NonNegative = key(3e-3, "its argument `learning_rate`")
     memory: Count = key(10_000, "see there")
     batch: Count = key(120, "see there")
     updates: Count = key(1, "see there")
@@ -85,7 +85,7 @@ class AlignmentConfig(Config):
     gamma: Share = key(0.9, "see there")
     uniform: bool = key(True, "see there")
     credit: Annotated[str, OneOf(*CREDITS)] = key(
-        "level", "`level`, or the paper's `window`; `PAPER` in `tfzoo.ala` has what goes with it"
+        "level", "`level`, or the paper's `window`; `tfzoo.ala.PAPER` has the matching settings"
     )
     trace: Share = key(1.0, "see there")
     standardised: bool = key(True, "see there")
@@ -93,21 +93,21 @@ class AlignmentConfig(Config):
     hold: Count = key(20, "see there")
     effective: Fraction = key(
         0.0,
-        "beta of the class-balanced loss (arXiv:1901.05555), from which `class_weights` start in "
-        "the place of cross-entropy; 0 is cross-entropy",
+        "beta of the class-balanced loss (arXiv:1901.05555), from which `class_weights` start "
+        "instead of cross-entropy; 0 is cross-entropy",
     )
-    controller: str | None = key(None, "a saved `controller.keras` to begin with, or null")
+    controller: str | None = key(None, "a saved `controller.keras` to start with, or null")
     learn: bool = key(True, "whether the controller learns")
     steps_per_action: Count = key(200, "K")
-    evaluations: Count = key(1, "of the metric in a window")
-    warmup_steps: Natural = key(0, "of the fixed loss")
-    children: Count = key(1, "P; 1 trains the model by `fit` with the callback")
+    evaluations: Count = key(1, "evaluations of the metric in a window")
+    warmup_steps: Natural = key(0, "steps with the fixed loss")
+    children: Count = key(1, "number of children P; 1 trains the model by `fit` with the callback")
     mode: Annotated[str, OneOf(*MODES)] = key(
-        "vectorised", "of several children, see `tfzoo.ala.Children`"
+        "vectorised", "how several children are computed, see `tfzoo.ala.Children`"
     )
 
     def make_loss(self, num_classes: int) -> ParametricLoss:
-        """The loss, of logits where it is of classes."""
+        """The loss; classification losses take logits."""
         settings: dict[str, Any] = {"scale": self.scale}
         if self.limit is not None:
             settings["limit"] = self.limit
@@ -125,7 +125,7 @@ class AlignmentConfig(Config):
 
             saved = zoo.load(self.controller)
             right = isinstance(saved, LossController)
-            check(right, "ala.controller", self.controller, "the file of a LossController")
+            check(right, "ala.controller", self.controller, "a LossController's file")
             return saved
         names = set(inspect.signature(LossController).parameters)
         settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
@@ -152,8 +152,8 @@ class AlignedClassificationConfig(ClassificationConfig):
 class AttributeConfig(AlignedClassificationConfig):
     """The config of `ala.attribute`."""
 
-    attribute: str = key(MISSING, "the one that is told, of the data's feature `attributes`")
-    image_size: Annotated[int, Ge(8)] = key(64, "side that images are brought to")
+    attribute: str = key(MISSING, "the attribute to predict, from the data's feature `attributes`")
+    image_size: Annotated[int, Ge(8)] = key(64, "side to which images are resized")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -168,7 +168,7 @@ class AlignedRetrievalConfig(RetrievalConfig):
 
     optimizer: TrainingConfig = key(TrainingConfig(), "see `TrainingConfig`")
     ala: AlignmentConfig = key(AlignmentConfig("distance_mixture"), "see `AlignmentConfig`")
-    per_class: Annotated[int, Ge(2)] = key(4, "training images of each class in a batch")
+    per_class: Annotated[int, Ge(2)] = key(4, "training images per class in a batch")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import tensorflow_probability as tfp
 
 HISTORY = 10
-"""Past values of each statistic that a state holds."""
+"""Number of past values of each statistic in a state."""
 
 STATE = 2 * HISTORY + 4
-"""Length of a decision's state, 24."""
+"""Length of a decision's state: 24."""
 
 KEPT = 64
-"""Decisions of one experience that the memory keeps, drawn where there are more."""
+"""Maximum decisions kept per experience in the memory; drawn at random if there are more."""
 
 CREDITS = ("level", "window")
 
@@ -39,7 +39,7 @@ PAPER = {
     "batch": 8,
     "entropy": 0.01,
 }
-"""Arguments of a `LossController` of the paper's form, as far as it is known."""
+"""Arguments of a `LossController` in the paper's form, as far as it is known."""
 
 
 def states(
@@ -49,19 +49,18 @@ def states(
     progress: float,
     standardised: bool = False,
 ) -> np.ndarray:
-    """What the policy is told of each decision [..., n, 24] (arXiv:1905.05895, 3.2).
+    """The policy's input for each decision [..., n, 24] (arXiv:1905.05895, 3.2).
 
-    The last ten values of its two statistics, (current - mean) / (mean + 1e-8) of both over
-    those, its parameter, and how far the training is. What was not yet seen is zero.
+    It contains the last ten values of the decision's two statistics, (current - mean) / (mean +
+    1e-8) of both, its parameter, and the progress of the training. Values not yet seen are zero.
 
     Args:
-        history: statistics, the newest last [..., n, 2, 10].
-        seen: how many of the ten there are.
+        history: statistics, newest last [..., n, 2, 10].
+        seen: how many of the ten values exist.
         parameters: [..., n].
         progress: t / T.
-        standardised: whether the values are told as deviations from their mean over the decisions,
-            in parts of their standard deviation: a policy then reads which class is worse off than
-            the others, wherever the losses of all are.
+        standardised: whether the values are standardised over the decisions: a policy then sees
+            which class is worse off than the others, whatever the level of all losses.
     """
     values = np.clip(np.nan_to_num(history), -10.0, 10.0)
     mean = values.sum(-1) / max(min(seen, HISTORY), 1)
@@ -75,12 +74,13 @@ def states(
 
 
 def reward(before: ArrayLike, now: ArrayLike) -> np.ndarray:
-    """sign(M_{t-1} - M_t) (Eq. 5): 1 where the cost fell, -1 where it rose."""
+    """sign(M_{t-1} - M_t) (Eq. 5): 1 if the cost fell, -1 if it rose."""
     return np.sign(np.asarray(before, "float64") - np.asarray(now, "float64")).astype("float32")
 
 
 class _OfFiles(ZooModel):
-    """A controller of a file written before credit by level is the paper's, as it then was."""
+    """The config of a file written before credit by level existed, when the controller was the
+    paper's."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
@@ -89,44 +89,45 @@ class _OfFiles(ZooModel):
 
 @serializable("ala")
 class LossController(_OfFiles):
-    """pi(a | s): for each decision a step of -beta, 0 or +beta, by a network 24-32-32-3.
+    """pi(a | s): for each decision a step of -beta, 0 or +beta, from a network 24-32-32-3.
 
-    One policy for all decisions, so it goes with any number of classes and to other losses.
-    Everything that its learning depends on is in its weights (policy, Adam, memory, baseline,
-    count of draws): a saved `controller.keras` goes on as if never stopped.
+    All decisions share one policy, so it works for any number of classes and transfers to other
+    losses. Everything that its learning depends on is in its weights (policy, Adam, memory,
+    baseline, count of draws): a saved `controller.keras` continues as if never interrupted.
 
-    It learns by REINFORCE from a memory of decisions, each with its advantage. `credit` says what
-    that is. `window`, the paper's: the sign of the metric's change over the window after the
-    decision, less the moving average of such signs at that time. `level`, ours: where the metric
-    of the decision's child stands *now* among the children, in their standard deviations; it is
-    credited to all that the child did so far, `trace`^age to what is `age` windows old. One window
-    says next to nothing of one decision, while children that have turned their losses one way
-    for long differ in level. See `tfzoo.ala.Alignment` for a single child. `PAPER` holds the
+    It learns by REINFORCE from a memory of decisions, each with its advantage. `credit` selects the
+    advantage. `window`, the paper's: the sign of the metric's change over the window after the
+    decision, minus the moving average of such signs at that time. `level`, ours: the *current*
+    metric of the decision's child relative to the other children, in standard deviations; it is
+    credited to all of the child's decisions so far, with weight `trace`^age for one that is `age`
+    windows old. A single window says little about a single decision, whereas children that have
+    moved their losses in one direction for long differ in level. See `tfzoo.ala.Alignment` for a
+    single child. `PAPER` holds the
     arguments of the paper's form: `LossController(**PAPER)`.
 
     Args:
         beta: size of a step.
-        hidden: widths of the policy.
-        learning_rate: of its Adam; 0 keeps it as it is.
-        memory: decisions that are remembered.
-        batch: experiences (states of all decisions at once) of an update; all that are remembered
-            where there are fewer.
-        updates: REINFORCE steps after each action; the paper's is one.
-        baseline: of `window`: b <- baseline b + (1 - baseline) mean r.
+        hidden: widths of the policy's hidden layers.
+        learning_rate: learning rate of its Adam; 0 keeps the policy fixed.
+        memory: number of decisions that are remembered.
+        batch: experiences (states of all decisions at once) per update, at most all those
+            remembered.
+        updates: REINFORCE steps after each action; one in the paper.
+        baseline: decay of the baseline of `window`: b <- baseline b + (1 - baseline) mean r.
         entropy: weight of the policy's entropy.
-        gamma: of the metric's sum over a window (Eq. 4).
-        uniform: whether the policy begins uniform. A network's usual first weights prefer some
-            action for a kind of state, in all windows alike, and that preference is what a short
-            training ends with.
-        seed: of actions and minibatches.
+        gamma: discount in the metric's sum over a window (Eq. 4).
+        uniform: whether the policy starts uniform. With usual initial weights a network prefers
+            some action for a kind of state in all windows, and a short training ends with that
+            preference.
+        seed: seed of actions and minibatches.
         credit: `level` or `window`.
-        trace: of `level`; 1 credits the whole past alike.
-        standardised: whether states are, see `states`.
-        exploration: standard deviation by which each child's policy is moved away from the shared
-            one, in pairs, one this way and one the other (a last one without a partner acts by the
-            shared one). Independent draws of actions cancel over windows; this does not.
-        hold: windows for which a child keeps such a policy.
-        **keywords: of `keras.Model`.
+        trace: decay of credit with age for `level`; 1 credits the whole past equally.
+        standardised: whether states are standardised; see `states`.
+        exploration: standard deviation of perturbations of each child's policy, in antithetic pairs
+            (a last child without a partner uses the shared policy). Unlike independent draws of
+            actions, they do not cancel over windows.
+        hold: number of windows for which a child keeps such a policy.
+        **keywords: arguments of `keras.Model`.
 
     Raises:
         InputError: a setting out of range.
@@ -172,7 +173,7 @@ class LossController(_OfFiles):
         self.build((None, STATE))
 
     def build(self, shape: Shape) -> None:
-        """Makes the policy, the memory and Adam's variables."""
+        """Creates the policy, the memory and Adam's variables."""
         width = STATE
         for layer in self.layers_:
             layer.build((None, width))
@@ -196,7 +197,7 @@ class LossController(_OfFiles):
 
     @property
     def state(self) -> list[keras.Variable]:
-        """Every variable that learning goes on from."""
+        """All variables that learning depends on."""
         return [*self.variables, *self.adam.variables]
 
     def act(self, states: np.ndarray, window: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -204,16 +205,16 @@ class LossController(_OfFiles):
 
         Args:
             states: with `exploration`, of the children [P, n, 24].
-            window: how many came before, which says whether `hold` is over.
+            window: number of previous windows, which decides whether `hold` has ended.
         """
         logits = self._logits(np.asarray(states, "float32"), window)
-        # the greatest of logits plus Gumbel noise is a draw of their softmax
+        # the argmax of logits plus Gumbel noise is a draw from their softmax
         actions = np.argmax(logits + self._random(4).gumbel(size=logits.shape), -1)
         self.draws.assign_add(1)
         return actions, self.steps(actions)
 
     def _logits(self, states: np.ndarray, window: int) -> np.ndarray:
-        """As `call` [..., 3], each child's by a policy of its own with `exploration`."""
+        """Like `call` [..., 3], but with `exploration` each child has its own policy."""
         random, h = np.random.default_rng([self.seed, 3, window // self.hold]), states
         for layer in self.layers_:
             kernel, bias = (ops.convert_to_numpy(v) for v in (layer.kernel, layer.bias))
@@ -228,7 +229,7 @@ class LossController(_OfFiles):
         return h
 
     def _around(self, value: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-        """An array moved for each child, in pairs [P, ...]."""
+        """An array perturbed for each child, in antithetic pairs [P, ...]."""
         away = self.exploration * random.normal(size=(count // 2, *value.shape))
         rest = np.zeros((count % 2, *value.shape))
         return value + np.concatenate([away, -away, rest])
@@ -240,15 +241,15 @@ class LossController(_OfFiles):
     def remember(
         self, states: np.ndarray, actions: np.ndarray, credit: ArrayLike, earlier: int = 0
     ) -> None:
-        """Keeps experiences with their advantages.
+        """Stores experiences with their advantages.
 
         Args:
-            states: of the children [P, n, 24].
+            states: states of the children [P, n, 24].
             actions: [P, n].
-            credit: of each child [P]: with `window` its reward, whose advantage over the present
-                baseline is kept; with `level` the advantage itself.
-            earlier: with `level`, how many experiences before this one are of the same children;
-                they share the credit.
+            credit: credit of each child [P]: with `window` its reward, whose advantage over the
+                current baseline is stored; with `level` the advantage itself.
+            earlier: with `level`, how many previous experiences belong to the same children; they
+                share the credit.
         """
         children, count = states.shape[0], states.shape[1]
         advantages = np.asarray(credit, "float32")
@@ -267,7 +268,7 @@ class LossController(_OfFiles):
             value[rows] = part
             variable.assign(value)
         self.written.assign_add(len(states))
-        # from the newest row backwards: which child's it is, and how many windows old
+        # from the newest row backwards: its child, and its age in windows
         size = children * count
         shared = earlier + 1 if self.credit == "level" else 1
         back = np.arange(min(shared * size, self.memory, int(self.written)))
@@ -276,13 +277,13 @@ class LossController(_OfFiles):
         value[(int(self.written) - 1 - back) % self.memory] = advantages[child] * self.trace**age
         self.memory_advantages.assign(value)
 
-    @only_on("tensorflow", why="whose policy is one of TensorFlow Probability")
+    @only_on("tensorflow", why="whose policy is a distribution of TensorFlow Probability")
     def learn(self, credit: ArrayLike, decisions: int) -> None:
         """REINFORCE on remembered experiences; with `window` the baseline follows the rewards.
 
         Args:
-            credit: the newest [P].
-            decisions: n of an experience; `batch` times as many are drawn.
+            credit: the newest credit [P].
+            decisions: number n of decisions of an experience; `batch` times as many are drawn.
         """
         count = min(int(self.written), self.memory)
         if not count or not self.learning_rate:
@@ -315,7 +316,7 @@ class LossController(_OfFiles):
         return tape.gradient(loss, [v.value for v in self.trainable_variables])
 
     def _update(self, *given: Tensor) -> None:
-        """Adam's step, compiled at the first."""
+        """Adam's step, compiled on first use."""
         import tensorflow as tf
 
         if self._compiled is None:

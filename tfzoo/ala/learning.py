@@ -1,4 +1,4 @@
-"""A controller and P children learn in one pass (arXiv:1905.05895, its Algorithm 1)."""
+"""A controller and P children that learn in one pass (arXiv:1905.05895, Algorithm 1)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Schedule(Config):
 
     actions: Count = key(MISSING, "T")
     steps_per_action: Count = key(200, "K, of a window")
-    evaluations: Count = key(1, "of the metric, after the last steps of a window")
-    warmup_steps: Natural = key(0, "of the fixed loss, before the first window")
+    evaluations: Count = key(1, "evaluations of the metric, after the last steps of a window")
+    warmup_steps: Natural = key(0, "steps with the fixed loss before the first window")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,7 +34,7 @@ class Schedule(Config):
 
     @property
     def total(self) -> int:
-        """Steps of the whole training."""
+        """Total steps of the training."""
         return self.warmup_steps + self.actions * self.steps_per_action
 
     def next_end(self, step: int) -> int:
@@ -46,20 +46,20 @@ class Schedule(Config):
 
 
 class SharedLearning:
-    """Children under one controller.
+    """Children trained under one controller.
 
     Args:
         children: the models.
-        alignment: made for as many children.
-        held_out: what the metric is evaluated on.
-        metric: of labels and predictions.
+        alignment: an alignment for as many children.
+        held_out: data on which the metric is evaluated.
+        metric: the metric, a function of labels and predictions.
         schedule: see `Schedule`.
 
     Attributes:
-        values: (step, metric [P]) of every evaluation of this process.
+        values: (step, metric [P]) of every evaluation in this process.
 
     Raises:
-        InputError: an alignment of another number of children.
+        InputError: an alignment for another number of children.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SharedLearning:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Everything that an exact resume needs."""
+        """The complete state for an exact resume."""
         return [*self.children.variables, *self.alignment.variables]
 
     def fit(
@@ -91,14 +91,14 @@ class SharedLearning:
         """Trains from `step` to the schedule's end.
 
         Args:
-            batches: (x, y) of P * B rows: each child has B of its own.
-            step: steps done already.
+            batches: (x, y) of P * B rows, B for each child.
+            step: number of steps already done.
             after: called after each call with the number of its last step and the children's
                 losses.
-            together: steps in one call, at most; a call ends where the metric is evaluated.
+            together: maximum steps per call; a call ends where the metric is evaluated.
 
         Raises:
-            MetricError: the metric raises or gives no finite number.
+            MetricError: the metric raises or returns a non-finite value.
         """
         s, phi = self.schedule, ops.convert_to_numpy(self.alignment.phi)
         batches = iter(batches)

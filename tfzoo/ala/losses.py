@@ -22,9 +22,9 @@ _TINY = 1e-7
 
 
 class _OfClasses(ParametricLoss):
-    """What losses on class probabilities share.
+    """Base of losses on class probabilities.
 
-    Labels are class numbers [B] or [B, 1], or one-hot [B, C]; predictions [B, C].
+    Labels are class indices [B] or [B, 1], or one-hot [B, C]; predictions [B, C].
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class _OfClasses(ParametricLoss):
         return ops.log(ops.clip(p, _TINY, 1.0 - _TINY))
 
     def one_hot(self, y_true: Tensor) -> Tensor:
-        """Labels as rows [B, C]."""
+        """Labels as one-hot rows [B, C]."""
         if len(y_true.shape) == 2 and y_true.shape[-1] == self.num_classes:
             return ops.cast(y_true, "float32")
         numbers = ops.reshape(ops.cast(y_true, "int32"), (-1,))
@@ -62,7 +62,7 @@ class _OfClasses(ParametricLoss):
         if labels.ndim < 2 or labels.shape[-1] != self.num_classes:
             labels = np.eye(self.num_classes, dtype="float32")[labels.reshape(-1).astype(int)]
         y = labels.astype("float32")
-        # numpy, for a callback's sake: a dozen small operations of a backend take far longer
+        # numpy, for callbacks: a dozen small backend operations take far longer
         if self.from_logits:
             log_p = special.log_softmax(said, -1)
         else:
@@ -75,20 +75,21 @@ class CorrelationLoss(_OfClasses):
     """Class correlations in softmax: l = -sigmoid(y^T Phi log f) (arXiv:1905.05895, Eq. 6).
 
     Phi is symmetric [C, C] with ones on its diagonal; each pair of classes i < j is one decision,
-    which moves Phi_ij and Phi_ji. It starts at Phi_0 = I, where l = -p / (1 + p) and
-    dl/dlog p = -p / (1 + p)^2, p the true class's probability: this is **not** cross-entropy, it
-    ignores examples that the model finds hard, and in practice needs a warm-up by cross-entropy.
+    which changes Phi_ij and Phi_ji. It starts at Phi_0 = I, where l = -p / (1 + p) and dl/dlog p =
+    -p / (1 + p)^2, p the true class's probability: this is **not** cross-entropy: it ignores
+    examples that the model finds hard, and in practice requires a warm-up with cross-entropy.
 
     Args:
-        num_classes: C.
+        num_classes: number of classes C.
         from_logits: whether predictions are logits.
         link: `sigmoid`, the paper's; or `identity`, -y^T Phi log f (cross-entropy at I), whose
-            off-diagonal entries are kept at 0 or above, since a negative one rewards f_j -> 0
+            off-diagonal entries are kept non-negative, since a negative one rewards f_j -> 0
             without bound.
-        limit: of the off-diagonal entries' size.
-        scale: of the steps; 1 / (C - 1) gives a row of Phi steps like those of one entry.
-        phi: parameters to go on from.
-        **keywords: of `keras.losses.Loss`.
+        limit: limit of the off-diagonal entries' magnitude.
+        scale: scale of the steps; 1 / (C - 1) makes the steps of a row of Phi as large as those of
+            one entry.
+        phi: parameters to continue from.
+        **keywords: arguments of `keras.losses.Loss`.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class CorrelationLoss(_OfClasses):
         self.link = link
         self.rows, self.columns = np.triu_indices(num_classes, 1)
         self.decisions = len(self.rows)
-        place = np.zeros((num_classes, num_classes), "int32")  # where in delta an entry's step is
+        place = np.zeros((num_classes, num_classes), "int32")  # index in delta of an entry's step
         place[self.rows, self.columns] = np.arange(self.decisions)
         self._place = np.maximum(place, place.T)
         self._off = (1.0 - np.eye(num_classes)).astype("float32")
@@ -118,7 +119,7 @@ class CorrelationLoss(_OfClasses):
         return -ops.sigmoid(total) if self.link == "sigmoid" else -total
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """Steps of the pairs, off-diagonal entries clipped, ones on the diagonal."""
+        """Applies the pairs' steps, clips off-diagonal entries and keeps ones on the diagonal."""
         steps = ops.take(ops.cast(delta, "float32"), self._place.reshape(-1))
         steps = ops.reshape(steps, (self.num_classes, self.num_classes))
         low = -self.limit if self.link == "sigmoid" else 0.0
@@ -137,13 +138,13 @@ class CorrelationLoss(_OfClasses):
 
 
 def effective_number(counts: ArrayLike, beta: float) -> np.ndarray:
-    """Phi of class weights by effective numbers of examples (arXiv:1901.05555, Eq. 2).
+    """Phi of class weights from effective numbers of examples (arXiv:1901.05555, Eq. 2).
 
-    Weights go with (1 - beta) / (1 - beta^n).
+    Weights are proportional to (1 - beta) / (1 - beta^n).
 
     Args:
         counts: training examples n of each class [C]; 0 counts as 1.
-        beta: from 0, cross-entropy, to below 1; near 1, inverse frequencies.
+        beta: from 0 (cross-entropy) to below 1; near 1, inverse frequencies.
 
     Returns:
         Phi [C], of mean 0.
@@ -156,25 +157,25 @@ def effective_number(counts: ArrayLike, beta: float) -> np.ndarray:
 class ClassWeightLoss(_OfClasses):
     """Cross-entropy with a weight for each class. **Ours, not in the paper.**
 
-    The weight of class c is exp(Phi_c) / sum_k f_k exp(Phi_k), f the classes' shares of the
-    training examples: an example's weight is 1 in the mean, whatever Phi is. So Phi says which
-    classes count and leaves the learning rate as it is; weights of mean 1 over *classes*
-    (`per="class"`, f_k = 1 / C, what earlier versions had) make the rate of all examples fall
-    where rare classes are raised. It starts at Phi_0 = 0, which is cross-entropy; each class is
-    one decision. Phi's mean is kept at 0, since a common factor has no effect.
+    The weight of class c is exp(Phi_c) / sum_k f_k exp(Phi_k), f the class frequencies of the
+    training examples: the mean weight of an example is 1 for any Phi. So Phi determines which
+    classes count without changing the effective learning rate; weights with mean 1 over *classes*
+    (`per="class"`, f_k = 1 / C, as in earlier versions) lower the rate for all examples when rare
+    classes are raised. It starts at Phi_0 = 0, which is cross-entropy; each class is one decision.
+    Phi's mean is kept at 0, since a common factor has no effect.
 
-    The shares are counted while the callback or `Children` train (TensorFlow alone), from `counts`
-    on.
+    The frequencies are counted while the callback or `Children` train (TensorFlow only), starting
+    from `counts`.
 
     Args:
-        num_classes: C.
+        num_classes: number of classes C.
         from_logits: whether predictions are logits.
-        limit: of Phi's size.
-        scale: of the steps.
-        phi: parameters to go on from.
-        per: of what the weights' mean is 1: `example` or `class`.
-        counts: training examples of each class [C] that were counted before; None is 1 of each.
-        **keywords: of `keras.losses.Loss`.
+        limit: limit of Phi's magnitude.
+        scale: scale of the steps.
+        phi: parameters to continue from.
+        per: over what the weights' mean is 1: `example` or `class`.
+        counts: training examples of each class [C] counted before; None: 1 each.
+        **keywords: arguments of `keras.losses.Loss`.
 
     Raises:
         InputError: counts of another shape, or negative ones.
@@ -201,7 +202,7 @@ class ClassWeightLoss(_OfClasses):
         fits = given.shape == (num_classes,) and given.min() >= 0 and given.max() > 0
         says = f"{num_classes} numbers of 0 or above, one of them above"
         check(fits, "counts", given.tolist(), says)
-        # the mean over replicas, whose batches are of one size
+        # the mean over replicas, whose batches are of equal size
         make = {"trainable": False, "dtype": "float32", "aggregation": "mean"}
         self.counts = keras.Variable(given, name="counts", **make)
 
@@ -228,7 +229,7 @@ class ClassWeightLoss(_OfClasses):
         return -ops.sum(self.one_hot(y_true) * self.weights(phi) * self.log_p(y_pred), -1)
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """Steps of the classes, brought to mean zero, clipped."""
+        """Applies the classes' steps, centres and clips."""
         new = phi + self.scale * ops.cast(delta, "float32")
         return ops.clip(new - ops.mean(new), -self.limit, self.limit)
 
@@ -240,6 +241,6 @@ class ClassWeightLoss(_OfClasses):
         return np.stack([own, others], -1).astype("float32")
 
     def get_config(self) -> dict[str, Any]:
-        """With the present parameters and counts."""
+        """The config with the current parameters and counts."""
         counts = ops.convert_to_numpy(self.counts).tolist()
         return super().get_config() | {"counts": counts}

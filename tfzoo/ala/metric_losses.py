@@ -1,4 +1,4 @@
-"""Parametric losses for embeddings, after the paper's description; their details are ours."""
+"""Parametric losses for embeddings, based on the paper's description; the details are ours."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
 ROWS = 512
-"""Held-out rows whose pairs the controller is told of."""
+"""Number of held-out rows whose pairs the controller sees."""
 
 POWERS = (1.0, 0.5, 2.0, 3.0, 4.0)
-"""h_k(d) = 2 (d / 2)^power: increasing from 0 to 2 where distances of unit vectors lie."""
+"""h_k(d) = 2 (d / 2)^power: increasing from 0 to 2 over the distances of unit vectors."""
 
 
 def distances(x: Tensor) -> Tensor:
-    """Euclidean distances [B, B] of rows brought to unit length, with finite gradients at 0."""
+    """Euclidean distances [B, B] of rows scaled to unit length, with finite gradients at 0."""
     x = ops.cast(x, "float32")
     x = x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), -1, keepdims=True), 1e-12))
     squared = 2.0 - 2.0 * ops.matmul(x, ops.transpose(x))
@@ -30,7 +30,7 @@ def distances(x: Tensor) -> Tensor:
 
 
 def _pairs(y_true: Tensor) -> tuple[Tensor, Tensor]:
-    """Float masks [B, B] of positive and negative pairs; a row is no pair with itself."""
+    """Float masks [B, B] of positive and negative pairs; a row does not pair with itself."""
     y = ops.reshape(ops.cast(y_true, "int32"), (-1,))
     same = ops.cast(y[:, None] == y[None, :], "float32")
     return same * (1.0 - ops.eye(ops.shape(y)[0], dtype=same.dtype)), 1.0 - same
@@ -50,22 +50,23 @@ def _held_out(y_true: np.ndarray, y_pred: np.ndarray) -> tuple[np.ndarray, np.nd
 class DistanceMixtureLoss(ParametricLoss):
     """Triplets on mixed distances: max(0, F+(d_ap) - F-(d_an) + m), F(d) = sum_k Phi_k h_k(d).
 
-    The h_k are the fixed increasing functions of `POWERS`; F+ and F- have parameters of their
-    own, Phi [2, 5], ten decisions. It starts at Phi_0 = 1 for h(d) = d and 0 for the others: the
-    triplet loss over all triplets of a batch, averaged over those that are not yet apart. After
+    The h_k are the fixed increasing functions of `POWERS`; F+ and F- have separate parameters, Phi
+    [2, 5], ten decisions. It starts at Phi_0 = 1 for h(d) = d and 0 for the others: the triplet
+    loss over all triplets of a batch, averaged over those that violate the margin. Based on
     arXiv:1905.05895's metric-learning losses; the functions, the averaging and the projection are
-    ours: after a step entries are kept in [0, `limit`], that of d at 0.1 or above, so that F rises;
-    then each side is divided by its sum, so that F(2) = 2 as at the start: Phi says which distances
-    count, not how large margin and gradient are.
+    ours: after a step entries are clipped to [0, `limit`], that of d to at least 0.1, so that F
+    increases; then each side is divided by its sum, so that F(2) = 2 as at the start: Phi
+    determines which distances count, not the size of margin and gradient.
 
-    Labels are class numbers [B], predictions embeddings [B, D], brought to unit length here.
+    Labels are class numbers [B], predictions embeddings [B, D], which are scaled to unit length
+    here.
 
     Args:
-        margin: m.
-        limit: of the entries.
-        scale: of the steps.
+        margin: margin m.
+        limit: limit of the entries.
+        scale: scale of the steps.
         phi: parameters to go on from.
-        **keywords: of `keras.losses.Loss`.
+        **keywords: arguments of `keras.losses.Loss`.
 
     Raises:
         InputError: a negative margin.
@@ -89,7 +90,7 @@ class DistanceMixtureLoss(ParametricLoss):
         self._low = (0.1 * start).astype("float32")
 
     def value(self, phi: Tensor, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Each anchor's share [B]; their mean is that over all active triplets."""
+        """Each anchor's contribution [B]; their mean is the mean over all active triplets."""
         positive, negative = _pairs(y_true)
         h = _powers(distances(y_pred))
         far, near = (ops.tensordot(h, phi[i], axes=1) for i in range(2))
@@ -101,13 +102,13 @@ class DistanceMixtureLoss(ParametricLoss):
         return rows * count / ops.maximum(active, 1.0)
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """Steps of the ten entries, clipped, each side brought to the sum 1."""
+        """Applies the ten entries' steps, clips, and normalises each side to sum 1."""
         steps = ops.reshape(ops.cast(delta, "float32"), (2, len(POWERS)))
         new = ops.clip(phi + self.scale * steps, self._low, self.limit)
         return new / ops.sum(new, -1, keepdims=True)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """The mean of h_k over positive and over negative pairs, the same for F+ and F-."""
+        """The mean of h_k over positive and over negative pairs, equal for F+ and F-."""
         means = [
             ops.convert_to_numpy(_powers(ops.convert_to_tensor(d))).mean(0)
             for d in _held_out(y_true, y_pred)
@@ -118,22 +119,23 @@ class DistanceMixtureLoss(ParametricLoss):
 
 @serializable("ala")
 class FocalPairLoss(ParametricLoss):
-    """Focal weighting of pairs, by two sharpnesses S_1 and S_2.
+    """Focal weighting of pairs, with two sharpness parameters S_1 and S_2.
 
-    1/S_1 log(1 + sum_pos exp(S_1 (d - a))) + 1/S_2 log(1 + sum_neg exp(-S_2 (d - a))), summed
-    over an anchor's positive and negative pairs. The sharper, the more the hardest pairs count;
-    the derivatives by all distances of a side sum to 1 at most, whatever its sharpness is.
-    After arXiv:1905.05895; that the parameters are Phi = (log S_1, log S_2), and that they start
-    at Phi_0 = log 4 both, is ours.
+    1/S_1 log(1 + sum_pos exp(S_1 (d - a))) + 1/S_2 log(1 + sum_neg exp(-S_2 (d - a))), summed over
+    an anchor's positive and negative pairs. Sharper losses emphasise the hardest pairs; the
+    derivatives by all distances of a side sum to at most 1 for any sharpness. Based on
+    arXiv:1905.05895; the parametrisation Phi = (log S_1, log S_2) and its start Phi_0 = (log 4, log
+    4) are ours.
 
-    Labels are class numbers [B], predictions embeddings [B, D], brought to unit length here.
+    Labels are class numbers [B], predictions embeddings [B, D], which are scaled to unit length
+    here.
 
     Args:
-        offset: a.
-        limit: of Phi's distance from Phi_0.
-        scale: of the steps.
+        offset: offset a.
+        limit: limit of Phi's distance from Phi_0.
+        scale: scale of the steps.
         phi: parameters to go on from.
-        **keywords: of `keras.losses.Loss`.
+        **keywords: arguments of `keras.losses.Loss`.
 
     Raises:
         InputError: an offset outside (0, 2).
@@ -165,12 +167,12 @@ class FocalPairLoss(ParametricLoss):
         return total
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """Steps of the two, clipped."""
+        """Applies both steps, with clipping."""
         value = phi + self.scale * ops.cast(delta, "float32")
         return ops.clip(value, self.start - self.limit, self.start + self.limit)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Mean and hard tenth of positive distances; the same of negative ones."""
+        """The mean and the hardest tenth of positive distances, and of negative ones."""
         positive, negative = _held_out(y_true, y_pred)
         rows = [
             (positive.mean(), np.quantile(positive, 0.9)),

@@ -1,4 +1,4 @@
-"""A loss whose parameters a controller moves."""
+"""A loss whose parameters are changed by a controller."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from tfzoo.typing import Tensor
 
 
 class ParametricLoss(keras.losses.Loss):
-    """l_Phi: a loss with parameters `phi`, which are variables and no constants of the graph.
+    """l_Phi: a loss with parameters `phi`, which are variables, not constants of the graph.
 
-    A subclass says how a loss follows from given parameters (`value`), what fixed loss a warm-up
-    takes (`fixed`), how decisions move them (`moved`), and what of held-out predictions the
-    controller is told (`statistics`). All but the last are pure functions, so that several child
-    models can have parameters of their own in one graph.
+    A subclass defines the loss for given parameters (`value`), the fixed loss of a warm-up
+    (`fixed`), how decisions change the parameters (`moved`), and the statistics of held-out
+    predictions for the controller (`statistics`). All but the last are pure functions, so that
+    several child models can have their own parameters in one graph.
 
     Args:
-        start: Phi_0.
-        phi: the present parameters, e.g. of a saved file; None is `start`.
+        start: initial parameters Phi_0.
+        phi: the current parameters, e.g. of a saved file; None: `start`.
         limit: see the subclass.
-        scale: what a decision's step is multiplied by.
-        **keywords: of `keras.losses.Loss`.
+        scale: factor of a decision's step.
+        **keywords: arguments of `keras.losses.Loss`.
 
     Attributes:
-        phi: float32 variable, not trainable.
+        phi: non-trainable float32 variable.
         warm: variable; while it is 1, the loss is `fixed`.
         counting: variable; while it is 1, `call` lets the loss `observe` the labels. The callback
             sets it while `fit` trains, so that labels of an evaluation are not among them.
-        decisions: n, how many numbers the controller decides on.
-        earlier: what arguments mean that a file lacks, since it is older than they are.
+        decisions: number n of decisions of the controller.
+        earlier: values of arguments missing from files that are older than the arguments.
 
     Raises:
         InputError: a limit or scale that is not positive, or parameters of another shape.
@@ -71,41 +71,41 @@ class ParametricLoss(keras.losses.Loss):
         return self.value(ops.convert_to_tensor(self.start), y_true, y_pred)
 
     def moved(self, phi: Tensor, delta: Tensor) -> Tensor:
-        """`phi` after the steps `delta` [n] of all decisions, projected."""
+        """`phi` after the steps `delta` [n] of all decisions, with projection."""
         raise NotImplementedError
 
     def decided(self, phi: np.ndarray) -> np.ndarray:
-        """The parameter that each decision is about [n]."""
+        """The parameter of each decision [n]."""
         return np.asarray(phi).reshape(-1)
 
     def statistics(self, y_true: np.ndarray, y_pred: np.ndarray) -> np.ndarray:
-        """Two numbers for each decision [n, 2] of held-out predictions."""
+        """Two statistics of held-out predictions for each decision [n, 2]."""
         raise NotImplementedError
 
     @property
     def state(self) -> list[keras.Variable]:
-        """What the loss has learned of the labels, for an exact resume."""
+        """The loss's state about the labels, for an exact resume."""
         return []
 
     def observe(self, y_true: Tensor, weight: Tensor | float = 1.0) -> None:
-        """Learns of training labels what the loss depends on; by default nothing."""
+        """Observes training labels that the loss depends on; does nothing by default."""
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each row [B]."""
-        if keras.backend.backend() == "tensorflow":  # where a callback can move a loss
+        if keras.backend.backend() == "tensorflow":  # where a callback can change a loss
             self.observe(y_true, ops.convert_to_tensor(self.counting))
         moving = self.value(ops.convert_to_tensor(self.phi), y_true, y_pred)
         return ops.where(self.warm > 0.5, self.fixed(y_true, y_pred), moving)
 
     def apply_action(self, delta: Tensor) -> None:
-        """Moves `phi` by the steps `delta` [n]."""
+        """Applies the steps `delta` [n] to `phi`."""
         self.phi.assign(self.moved(ops.convert_to_tensor(self.phi), ops.cast(delta, "float32")))
 
     def get_config(self) -> dict[str, Any]:
-        """With the present parameters."""
+        """The config with the current parameters."""
         return super().get_config() | {"phi": ops.convert_to_numpy(self.phi).tolist()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ParametricLoss:
-        """A loss of what `get_config` gave, today or in an earlier version."""
+        """A loss from a config of this or an earlier version."""
         return super().from_config(cls.earlier | config)

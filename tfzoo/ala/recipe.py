@@ -30,10 +30,10 @@ C = TypeVar("C", bound=AlignedClassificationConfig)
 
 
 class _Aligned(Classification[C]):
-    """A plain Keras model whose loss is moved while it trains."""
+    """A plain Keras model whose loss is adapted in training."""
 
     def one_device(self, config: C) -> str:
-        """With several children."""
+        """Why several children cannot be distributed."""
         return training.one_device(config)
 
     def build(self, config: C, info: data.Info) -> keras.Model:
@@ -48,15 +48,15 @@ class _Aligned(Classification[C]):
         return {}
 
     def evaluate(self, model: keras.Model, datasets: data.Datasets, config: C) -> dict[str, float]:
-        """As of any classifier.
+        """As for any classifier.
 
         Raises:
             InputError: the model is a controller, e.g. `ala/controller`.
         """
         if isinstance(model, LossController):
             raise InputError(
-                "model=LossController: must be a classifier; a controller is what "
-                "tfzoo.ala.AdaptiveLossAlignment takes"
+                "model=LossController: must be a classifier; a controller is for "
+                "tfzoo.ala.AdaptiveLossAlignment"
             )
         return super().evaluate(model, datasets, config)
 
@@ -70,18 +70,18 @@ class AlignedImages(_Aligned[AlignedClassificationConfig], Images[AlignedClassif
 
 @task("ala.attribute")
 class AlignedAttribute(_Aligned[AttributeConfig], Images[AttributeConfig]):
-    """Whether an image has an attribute (`celeb_a`), read from the disk."""
+    """Whether an image has an attribute (`celeb_a`), reading images from disk."""
 
     config_class = AttributeConfig
     own_data = {}
 
     def data_info(self, config: AttributeConfig) -> data.Info:
-        """Two classes; an epoch is that of `celeb_a` where it is not known otherwise."""
+        """Two classes; an epoch is that of `celeb_a` unless known otherwise."""
         guesses = ("steps_per_epoch", "examples", "mean", "std")
         return _attribute_info(config, _CELEB_A, guesses=guesses)
 
     def datasets(self, config: AttributeConfig) -> data.Datasets:
-        """Images brought to one size, with one-hot labels."""
+        """Images resized to one size, with one-hot labels."""
         builder = data.builder(config.data)
         features = builder.info.features
         known = list(features["attributes"]) if "attributes" in features else []
@@ -133,13 +133,13 @@ def _attribute_info(config: AttributeConfig, count: int, **known: Any) -> data.I
 
 @task("ala.retrieval")
 class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
-    """Images to embeddings, by pairs or triplets of batches that hold several of each class."""
+    """Image embeddings, trained on pairs or triplets from batches with several images per class."""
 
     config_class = AlignedRetrievalConfig
 
     def one_device(self, config: AlignedRetrievalConfig) -> str:
-        """The reason, which holds for every config."""
-        return "since the loss pairs all images of a batch, which devices would part"
+        """The reason, which applies to every config."""
+        return "since the loss pairs all images of a batch, which devices would split"
 
     def stream(
         self,
@@ -149,7 +149,7 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
         stored: float,
         decode: Callable[[tf.Tensor], tf.Tensor],
     ) -> data.TrainStream:
-        """Batches of `per_class` images of each of some classes; files are held in memory."""
+        """Batches of `per_class` images from each of several classes; files are held in memory."""
         whole = encoded.map(lambda x: (x["image"], x[config.label]))
         files, labels = memory.arrays(whole, count)
         by_class = [r for r in _by_class(labels) if len(r) >= config.per_class]
@@ -179,7 +179,7 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
 
             chosen = tf.map_fn(of_class, (drawn, seeds), fn_output_signature=tf.int64)
             chosen = tf.reshape(chosen, [config.batch_size])
-            # as Python's bytes the files are in memory once, a tensor of them would be a copy
+            # as Python bytes the files are in memory once; a tensor would be a copy
             read = tf.numpy_function(lambda rows: files[rows], [chosen], tf.string, stateful=False)
 
             def view(pair: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
@@ -203,7 +203,7 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
         return data.TrainStream(steps, make)
 
     def build(self, config: AlignedRetrievalConfig, info: data.Info) -> keras.Model:
-        """The network to embeddings of unit length, compiled with its parametric loss."""
+        """The network with unit-length embeddings, compiled with its parametric loss."""
         network = self.network(config, info)
         return training.compiled(network, config.ala.make_loss(config.train_classes), config, info)
 
@@ -212,12 +212,12 @@ class AlignedRetrieval(Retrieval[AlignedRetrievalConfig]):
     ) -> dict[str, float]:
         """One model with the callback, or several children."""
         if run.config.model.weights == "imagenet":
-            networks.load_imagenet(model)  # a resumed run puts its own over them
+            networks.load_imagenet(model)  # a resumed run overwrites them with its own
         training.train(model, datasets, run, run.config.metric.make())
         return {}
 
 
 def _by_class(labels: np.ndarray) -> list[np.ndarray]:
-    """Rows of each class."""
+    """Row indices of each class."""
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)

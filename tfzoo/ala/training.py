@@ -1,4 +1,4 @@
-"""The recipes' training: one model with the callback, or several children."""
+"""Training of the recipes: one model with the callback, or several children."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one_device(config: AlignedClassificationConfig | AlignedRetrievalConfig) -> 
     if count == 1:
         return ""
     return (
-        f"since ala.children={count} share one device; ala.children=1 may be distributed, and "
+        f"since ala.children={count} share one device; ala.children=1 can be distributed, and "
         "tfzoo.ala.Children takes a strategy"
     )
 
@@ -49,17 +49,17 @@ def compiled(model: keras.Model, loss: ParametricLoss, config: Any, info: Info) 
 def train(
     model: keras.Model, datasets: Datasets, run: Run[Aligned], metric: metrics.BlackBoxMetric
 ) -> None:
-    """Trains a compiled model while a controller moves its loss; writes `controller.keras`.
+    """Trains a compiled model while a controller adapts its loss; writes `controller.keras`.
 
     Args:
-        model: compiled with a `ParametricLoss`.
-        datasets: its batches; the metric is evaluated on the validation split.
-        run: the run.
-        metric: of the validation batches' labels.
+        model: a model compiled with a `ParametricLoss`.
+        datasets: its data; the metric is evaluated on the validation split.
+        run: the current run.
+        metric: the metric, evaluated on validation batches.
 
     Raises:
         InputError: a training too short for one action.
-        TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+        TrainingInterrupted: on SIGINT or SIGTERM; the state is saved.
         TrainingDiverged: a loss is NaN or infinite.
     """
     config = run.config
@@ -90,7 +90,7 @@ def train(
         ).bind(model.loss, steps)
         run.fit(model, datasets, [callback], validate=False, state=[callback])
         alignment = callback.alignment
-        assert alignment is not None  # `bind` made it
+        assert alignment is not None  # created by `bind`
         model.loss.phi.assign(alignment.phi[0])
     if run.chief:
         with replacing(run.directory / "controller.keras") as aside:
@@ -98,7 +98,7 @@ def train(
 
 
 def _counted(datasets: Datasets) -> np.ndarray:
-    """Training examples of each class [C], of labels as rows, in one epoch."""
+    """Training examples of each class [C] in one epoch, from one-hot labels."""
     epoch = datasets.train.from_step(0).take(datasets.train.steps_per_epoch)
     return np.sum([np.asarray(y).sum(0) for _, y in epoch], 0)
 
@@ -111,7 +111,7 @@ def _children(
     metric: metrics.BlackBoxMetric,
     steps: int,
 ) -> None:
-    """Several models like `model`, which takes the weights of the best in the end."""
+    """Trains several models like `model`, which finally gets the weights of the best."""
     config, settings = run.config, run.config.ala
     actions = (steps - settings.warmup_steps) // settings.steps_per_action
     schedule = Schedule(
@@ -145,7 +145,7 @@ def _children(
         run.log.add(row)
         run.checkpoint(step, learning)
 
-    # each of the children has batches of its own: the stream's, one after the other
+    # each child has its own batches: consecutive ones of the stream
     stream = datasets.train.from_step(step * settings.children)
     learning.fit(stream.batch(settings.children).map(_joined), step, after)
     best = learning.best()

@@ -1,4 +1,4 @@
-"""Kernel matrices block by block, in a set amount of working memory."""
+"""Computes kernel matrices block by block, with bounded working memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tfzoo.typing import Tensor
 WHICH = ("nngp", "ntk")
 DTYPES = ("float32", "float64")
 LARGEST_BLOCK = 1024
-"""Rows of a block where memory allows more: its passes should stay in the processor's cache."""
+"""Maximum rows of a block, so that its passes stay in the processor's cache."""
 ALIGN = 16
-"""Blocks are whole multiples of so many rows, as far as memory allows."""
+"""Blocks are multiples of this many rows, if memory allows."""
 
 
 def kernel_matrix(
@@ -30,23 +30,23 @@ def kernel_matrix(
     dtype: str = "float32",
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The kernel matrix of x1 and x2; with `x2` None that of x1, half of which is computed.
+    """The kernel matrix of x1 and x2; if `x2` is None, that of x1, of which half is computed.
 
     Args:
         kernel: an `InfiniteMLP`, or an object with the same `nngp` and `ntk` methods; compiled once
-            for each shape of block if it is hashable.
+            per block shape if it is hashable.
         x1: [N1, n]; a NumPy array or memory map is read block by block.
         x2: [N2, n].
-        which: nngp or ntk.
-        memory: bytes that may be used at a time beyond the arguments and the result.
-        dtype: float32 or float64: of the computation, and of the result unless `out` is given.
-        out: where the result goes, [N1, N2], e.g. an `np.memmap`; None makes an array.
+        which: `nngp` or `ntk`.
+        memory: maximum bytes of working memory besides the arguments and the result.
+        dtype: float32 or float64, for the computation, and for the result unless `out` is given.
+        out: array for the result, [N1, N2], e.g. an `np.memmap`; None: a new array.
 
     Returns:
-        [N1, N2]: `out` if it was given.
+        [N1, N2]; `out` if given.
 
     Raises:
-        ValueError: an argument is out of range, of a wrong shape, or not finite.
+        ValueError: an argument is out of range, has a wrong shape, or is not finite.
     """
     x1, x2 = _checked(kernel, x1, x2, which, memory, dtype)
     second = x1 if x2 is None else x2
@@ -79,22 +79,22 @@ def kernel_times(
     memory: int = 2**30,
     dtype: str = "float32",
 ) -> np.ndarray:
-    """K(x1, x2) v, without the whole of K at any time.
+    """K(x1, x2) v, without ever holding all of K.
 
     Args:
-        kernel: as `kernel_matrix`'s.
+        kernel: see `kernel_matrix`.
         x1: [N1, n].
-        x2: [N2, n]; None is `x1`, half of whose kernel is computed.
+        x2: [N2, n]; None: `x1`, of whose kernel half is computed.
         v: [N2] or [N2, k].
-        which: nngp or ntk.
-        memory: bytes that may be used at a time beyond the arguments and the result.
-        dtype: float32 or float64: of the kernel and of the result; sums over blocks are float64.
+        which: `nngp` or `ntk`.
+        memory: maximum bytes of working memory besides the arguments and the result.
+        dtype: float32 or float64, for the kernel and the result; sums over blocks are float64.
 
     Returns:
         [N1] or [N1, k].
 
     Raises:
-        ValueError: an argument is out of range, of a wrong shape, or not finite.
+        ValueError: an argument is out of range, has a wrong shape, or is not finite.
     """
     x1, x2 = _checked(kernel, x1, x2, which, memory, dtype)
     second = x1 if x2 is None else x2
@@ -111,7 +111,7 @@ def kernel_times(
             if x2 is None and j < i:
                 continue
             block = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
-            # on the backend: NumPy's own threads would contend with those that made the block
+            # on the backend: NumPy's own threads would compete with those that computed the block
             product = np.asarray(ops.matmul(block, plan.padded(flat, columns)))
             total[rows] += product[: rows.stop - rows.start]
             if x2 is None and j > i:
@@ -121,7 +121,7 @@ def kernel_times(
 
 
 class _Plan:
-    """Sides of the blocks, and the blocks' points, padded to one shape."""
+    """Sides of the blocks, and the blocks' points, padded to equal shape."""
 
     def __init__(self, x1: np.ndarray, x2: np.ndarray, dtype: str, memory: int, columns: int = 0):
         self.x1, self.x2, self.dtype = x1, x2, np.dtype(dtype)
@@ -129,15 +129,15 @@ class _Plan:
         self.rows, self.columns = (_even(len(x), side) for x in (x1, x2))
 
     def padded(self, v: np.ndarray, place: slice) -> np.ndarray:
-        """Rows `place` of v, filled up to the side of a block of the columns."""
+        """Rows `place` of v, padded to the side of a column block."""
         return _padded(v, place, self.columns, self.dtype)
 
     def first(self) -> Iterator[tuple[int, slice, np.ndarray]]:
-        """Of the blocks' rows: number, place, and points [B1, n]."""
+        """Row blocks: index, slice, and points [B1, n]."""
         return self._parts(self.x1, self.rows)
 
     def second(self) -> Iterator[tuple[int, slice, np.ndarray]]:
-        """The same of the columns."""
+        """Column blocks, likewise."""
         return self._parts(self.x2, self.columns)
 
     def _parts(self, x: np.ndarray, side: int) -> Iterator[tuple[int, slice, np.ndarray]]:
@@ -153,23 +153,24 @@ def _padded(x: np.ndarray, place: slice, side: int, dtype: np.dtype) -> np.ndarr
 
 
 def block_bytes(side: int, features: int, itemsize: int, columns: int = 0) -> int:
-    """Working memory of one block of `side` x `side`: four of its size, three of its points."""
+    """Working memory of one block of `side` x `side`: four times its size, three times its
+    points."""
     return itemsize * side * (4 * side + 6 * features + 4 * columns)
 
 
 def _side(features: int, itemsize: int, memory: int, columns: int) -> int:
-    """The greatest side of a block that fits."""
+    """The largest side of a block that fits."""
     linear = 6 * features + 4 * columns
     side = int((math.sqrt(linear**2 + 16 * memory / itemsize) - linear) / 8)
     if side < 1:
         least = block_bytes(1, features, itemsize, columns)
-        raise ValueError(f"memory={memory}: must be at least {least} bytes, what one entry needs")
+        raise ValueError(f"memory={memory}: must be at least {least} bytes, enough for one entry")
     side = min(side, LARGEST_BLOCK)
     return side - side % ALIGN or side
 
 
 def _even(size: int, side: int) -> int:
-    """A side no greater than `side` of which as many blocks cover `size` with little padding."""
+    """A side of at most `side` with which as many blocks cover `size` with little padding."""
     if size <= side:
         return size
     even = math.ceil(size / math.ceil(size / side))
@@ -177,7 +178,7 @@ def _even(size: int, side: int) -> int:
 
 
 class _Compiled:
-    """A kernel of two blocks of points, and of one with itself."""
+    """The kernel of two blocks of points, and of one block with itself."""
 
     def __init__(self, kernel: Any, which: str):
         method = getattr(kernel, which)
@@ -203,20 +204,20 @@ _remembered = functools.lru_cache(maxsize=32)(_Compiled)
 def _compiled(kernel: Any, which: str) -> _Compiled:
     try:
         return _remembered(kernel, which)
-    except TypeError:  # not hashable
+    except TypeError:  # unhashable
         return _Compiled(kernel, which)
 
 
 def _checked(
     kernel: Any, x1: Tensor, x2: Tensor | None, which: str, memory: int, dtype: str
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """x1 and x2 as arrays, all arguments tried."""
+    """x1 and x2 as arrays, with all arguments checked."""
     if which not in WHICH or not hasattr(kernel, which):
         raise ValueError(f"which={which!r}: must be one of {', '.join(WHICH)} that the kernel has")
     if dtype not in DTYPES:
         raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(DTYPES)}")
     if backend.standardize_dtype(ops.convert_to_tensor(np.zeros(1, dtype)).dtype) != dtype:
-        raise ValueError(f"dtype={dtype!r}: JAX computes in it only with jax_enable_x64 set")
+        raise ValueError(f"dtype={dtype!r}: needs jax_enable_x64 on JAX")
     if not memory > 0:
         raise ValueError(f"memory={memory}: must be above 0")
     first = _array("x1", x1)
@@ -231,7 +232,7 @@ def _checked(
 def _array(name: str, x: Tensor) -> np.ndarray:
     x = x if isinstance(x, np.ndarray) else np.asarray(x)
     if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"{name} of shape {x.shape}: must be [N, n], neither of them 0")
+        raise ValueError(f"{name} of shape {x.shape}: must be [N, n], both at least 1")
     _check_finite(name, x)
     return x
 
@@ -239,7 +240,7 @@ def _array(name: str, x: Tensor) -> np.ndarray:
 def _check_finite(name: str, x: np.ndarray, rows: int = 1024) -> None:
     if x.dtype.kind not in "biuf":
         raise ValueError(f"{name} of dtype {x.dtype}: must be numbers")
-    for start in range(0, len(x), rows):  # a mask of the whole would be memory beyond the bound
+    for start in range(0, len(x), rows):  # a mask of the whole would exceed the memory bound
         good = np.isfinite(x[start : start + rows])
         if not good.all():
             row = start + int(np.argwhere(~good)[0][0])

@@ -22,29 +22,29 @@ class NetworkConfig(Config):
     builds = ("tfzoo.bottleneck.model:BottleneckNetwork",)
 
     bottleneck_dim: Count = key(MISSING, "d")
-    depth: Parts = key(2, "hidden layers of g")
-    activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "of g")
-    head_activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "of f")
-    draws: Count = key(1, "independent draws, whose mean and spread are the answer")
-    width: Count = key(2048, "units that realise g_0 and f_0")
+    depth: Parts = key(2, "number of hidden layers of g")
+    activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "activation of g")
+    head_activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "activation of f")
+    draws: Count = key(1, "independent draws, of which mean and spread are returned")
+    width: Count = key(2048, "units per layer with which g_0 and f_0 are realised")
     centred: bool = key(True, "outputs start at 0")
     freeze_features: bool = key(False, "an ablation")
     rate: Stable = key(0.1, "c in learning rate = c N / (curvature x lambda_max(Theta_F))")
-    limit: Stable = key(1.0, "the sharpness above which the learning rate is lowered")
+    limit: Stable = key(1.0, "sharpness above which the learning rate is reduced")
     pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
-    unit_rows: bool = key(False, "then scaled to length sqrt(n)")
+    unit_rows: bool = key(False, "scale inputs to length sqrt(n)")
 
 
 @dataclass(frozen=True)
 class NetworkTaskConfig(RunConfig):
     """The config of `bottleneck.network`.
 
-    The training set is one batch, drawn by the seed: `batch_size` N says how many examples it has.
-    An epoch is `steps_per_epoch` steps of gradient descent on all of them.
+    The training set is one batch of `batch_size` N examples, drawn by the seed. An epoch has
+    `steps_per_epoch` steps of gradient descent on all of them.
 
     The size rule: a step needs about 4 N^2 bytes for the kernel and 40 N x draws x width for the
-    halves; both together must be within `memory_gib`.
+        halves; their sum must fit into `memory_gib`.
     """
 
     data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`")
@@ -52,8 +52,8 @@ class NetworkTaskConfig(RunConfig):
     loss: Annotated[str, OneOf(*LOSSES)] = key(
         "squared_error", "`squared_error`, regression on one-hot rows, or `cross_entropy`"
     )
-    memory_gib: Positive = key(4.0, "see the size rule")
-    steps_per_epoch: Count = key(20, "steps of gradient descent in an epoch")
+    memory_gib: Positive = key(4.0, "memory for the size rule")
+    steps_per_epoch: Count = key(20, "steps of gradient descent per epoch")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,7 +69,7 @@ class NetworkTaskConfig(RunConfig):
         )
 
     def largest(self) -> int:
-        """The most training examples that the size rule allows."""
+        """The maximum number of training examples that the size rule allows."""
         linear, budget = 10.0 * self.model.draws * self.model.width, self.memory_gib * GIB / 4
         # N^2 + linear N = budget
         return max(int((linear**2 / 4 + budget) ** 0.5 - linear / 2), 1)

@@ -1,4 +1,4 @@
-"""Keras models that are trained on their whole training set at once, and keep it."""
+"""Keras models that train on their whole training set at once, and store it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tfzoo.typing import Shape, Tensor
 
 
 class WholeSetModel(ZooModel):
-    """What the models here share: rows of inputs, the stored training set, and `fit`.
+    """Base of these models: rows of inputs, the stored training set, and `fit`.
 
-    A subclass says `_make(inputs, outputs, examples)`, which adds its weights, `_begin(y)` and
-    `_end()`, called at the start and the end of each `fit`, and `train_step`. None of the weights
-    is trainable. Computation is in float32 at least, whatever the global dtype policy is.
+    A subclass defines `_make(inputs, outputs, examples)`, which adds its weights, `_begin(y)` and
+    `_end()`, called at the start and the end of each `fit`, and `train_step`. No weights are
+    trainable. Computation is in at least float32 under any dtype policy.
 
     Args:
-        input_shape: of one example; None is taken from the first `fit`, as the next two are.
-        outputs: k.
-        examples: N, training examples that the model holds.
+        input_shape: shape of one example; None: taken from the first `fit`, as for the next two.
+        outputs: number of outputs k.
+        examples: number N of training examples in the model.
         pixel_mean: subtracted from the inputs.
-        pixel_std: then divided by.
-        unit_rows: then scaled to length sqrt(n) for n inputs, so that x.x/n = 1.
+        pixel_std: divisor of the result.
+        unit_rows: scale the result to length sqrt(n) for n inputs, so that x.x/n = 1.
         **keywords: `name`, ...
     """
 
@@ -59,10 +59,10 @@ class WholeSetModel(ZooModel):
             self.build((None, *self.example_shape))
 
     def build(self, shape: Shape | None = None) -> None:
-        """Makes all weights.
+        """Creates all weights.
 
         Raises:
-            ValueError: the numbers of examples and outputs are not known yet.
+            ValueError: the numbers of examples and outputs are unknown.
         """
         if self.built:
             return
@@ -77,11 +77,11 @@ class WholeSetModel(ZooModel):
         """Shape of one example, k and N.
 
         Raises:
-            ValueError: they are not known yet.
+            ValueError: they are unknown.
         """
         if self.example_shape is None or self.num_outputs is None or self.examples is None:
             raise ValueError(
-                f"model {self.name!r} holds no training set: call fit first, or give input_shape, "
+                f"model {self.name!r} has no training set: call fit first, or pass input_shape, "
                 "outputs and examples"
             )
         return self.example_shape, self.num_outputs, self.examples
@@ -101,7 +101,7 @@ class WholeSetModel(ZooModel):
         )
 
     def rows(self, x: Tensor) -> Tensor:
-        """Inputs as the kernels take them: [B, *input_shape] -> [B, n]."""
+        """Converts inputs for the kernels: [B, *input_shape] -> [B, n]."""
         if self.example_shape is not None and tuple(x.shape[1:]) != self.example_shape:
             raise ValueError(f"input {tuple(x.shape)}: must be [B, *{self.example_shape}]")
         x = ops.cast(x, self.variable_dtype)
@@ -109,11 +109,11 @@ class WholeSetModel(ZooModel):
         x = (x - self.pixel_mean) / self.pixel_std
         if self.unit_rows:
             square = ops.mean(ops.square(x), -1, keepdims=True)
-            x = x * ops.rsqrt(ops.maximum(square, 1e-12))  # a zero vector stays one
+            x = x * ops.rsqrt(ops.maximum(square, 1e-12))  # a zero vector stays zero
         return x
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Examples like those of the training set."""
+        """Inputs shaped like the training examples."""
         return [keras.InputSpec("float32", (None, *self.sizes()[0]))]
 
     @override
@@ -121,7 +121,7 @@ class WholeSetModel(ZooModel):
         return (shape[0], self.num_outputs)
 
     def get_config(self) -> dict[str, Any]:
-        """With the sizes of the training set, which the constructor may not have known."""
+        """The config with the training set's sizes, which the constructor may not have known."""
         shape = None if self.example_shape is None else list(self.example_shape)
         sizes = {"outputs": self.num_outputs, "examples": self.examples}
         return super().get_config() | {"input_shape": shape} | sizes
@@ -132,7 +132,7 @@ class WholeSetModel(ZooModel):
         if self.built and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
-    @only_on("tensorflow", "torch", why="whose steps assign to its weights, as JAX's must not")
+    @only_on("tensorflow", "torch", why="whose steps assign to weights, which JAX's must not")
     def fit(
         self,
         x: Any = None,
@@ -150,36 +150,36 @@ class WholeSetModel(ZooModel):
         steps_per_epoch: int | None = None,
         **keywords: Any,
     ) -> keras.callbacks.History:
-        """Trains on the whole set at once, as `keras.Model.fit` otherwise.
+        """Trains on the whole set at once, otherwise like `keras.Model.fit`.
 
-        Every step sees all examples, so an epoch is one step unless `steps_per_epoch` says more;
-        more steps an epoch leave less to callbacks and the progress bar. Called again with the same
-        examples, it goes on.
+        Every step uses all examples, so an epoch is one step unless `steps_per_epoch` is given;
+        more steps per epoch reduce the overhead of callbacks and the progress bar. Called again
+        with the same examples, it continues.
 
         Args:
-            x: inputs [N, *input_shape], or what gives batches (x, y), all of which together are the
-                training set: a `tf.data.Dataset` (an endless one must repeat it as one batch), a
-                `keras.utils.PyDataset`, or an iterator that ends.
-            y: targets [N, k], or class numbers [N] for a sparse loss; None with batches.
+            x: inputs [N, *input_shape], or a source of batches (x, y) that together form the
+                training set: a `tf.data.Dataset` (an infinite one must repeat it as one batch), a
+                `keras.utils.PyDataset`, or a finite iterator.
+            y: targets [N, k], or class indices [N] for a sparse loss; None with batches.
             batch_size: None, or at least N.
-            epochs: as in Keras, as are the following.
+            epochs: as in Keras, like the following.
             verbose: see `epochs`.
             callbacks: see `epochs`.
-            validation_split: share of examples, from the end.
-            validation_data: evaluated at each epoch's end.
-            shuffle: makes no difference.
+            validation_split: fraction of examples, from the end.
+            validation_data: evaluated at the end of each epoch.
+            shuffle: has no effect.
             class_weight: not supported.
             sample_weight: not supported.
             initial_epoch: as in Keras.
-            steps_per_epoch: full-batch steps in an epoch.
-            **keywords: further ones of Keras's.
+            steps_per_epoch: full-batch steps per epoch.
+            **keywords: further arguments of Keras's `fit`.
 
         Raises:
-            ValueError: an argument is not supported, the data are not finite or of a wrong shape,
+            ValueError: an argument is not supported, the data are not finite or have a wrong shape,
                 or the model was trained on other examples.
             FloatingPointError: the loss became NaN or infinite.
         """
-        import tensorflow as tf  # for an endless dataset
+        import tensorflow as tf  # for an infinite dataset
 
         del shuffle
         for name, value in (("class_weight", class_weight), ("sample_weight", sample_weight)):
@@ -192,13 +192,13 @@ class WholeSetModel(ZooModel):
             (x, y), validation_data = (x[:cut], y[:cut]), (x[cut:], y[cut:])
         if batch_size is not None and batch_size < len(x):
             raise ValueError(
-                f"batch_size={batch_size}: must be None or at least {len(x)}, all of the training "
-                "set; for less memory take fewer examples"
+                f"batch_size={batch_size}: must be None or at least {len(x)}, the whole training "
+                "set; use fewer examples to save memory"
             )
         self._take(x, y)
         self._begin(y)
-        self.train_function = None  # the old one holds the old set
-        one = tf.data.Dataset.from_tensors((x[:1], y[:1])).repeat()  # stands for the set
+        self.train_function = None  # the old function holds the old set
+        one = tf.data.Dataset.from_tensors((x[:1], y[:1])).repeat()  # placeholder for the set
         try:
             return super().fit(
                 one,
@@ -222,7 +222,7 @@ class WholeSetModel(ZooModel):
         loss, sparse = step_loss(self.loss, 1)
         if loss is CROSS_ENTROPY and not sparse and y.size == len(y):
             raise ValueError(
-                f"y of shape {y.shape}: must be rows [N, k], k from 2; class numbers are for "
+                f"y of shape {y.shape}: must be rows [N, k], k at least 2; class indices are for "
                 "SparseCategoricalCrossentropy(from_logits=True)"
             )
         outputs = self.num_outputs
@@ -238,19 +238,19 @@ class WholeSetModel(ZooModel):
             self.x.assign(rows)
         elif len(rows) != self.examples or not np.array_equal(rows, ops.convert_to_numpy(self.x)):
             raise ValueError(
-                f"x of {len(x)} examples: must be the {self.examples} that the model was made for "
-                "and trained on; make a new model for others"
+                f"x of {len(x)} examples: must be the {self.examples} that the model was built for "
+                "and trained on; build a new model for others"
             )
 
 
 class _Guard(keras.callbacks.Callback):
-    """Ends a training whose loss is no number; runs after all other callbacks."""
+    """Stops a training whose loss is not finite; runs after all other callbacks."""
 
     @override
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"step {int(self.model.steps)}: the loss is {loss}; take a smaller rate or "
+                f"step {int(self.model.steps)}: the loss is {loss}; use a smaller rate or "
                 "learning rate"
             )

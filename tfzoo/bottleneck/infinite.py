@@ -1,4 +1,4 @@
-"""Infinitely wide networks without a bottleneck: kernel regression, as a Keras model."""
+"""Infinitely wide networks without a bottleneck: kernel regression as a Keras model."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ KERNELS = ("ntk", "nngp")
 
 @serializable("bottleneck")
 class InfiniteNetwork(WholeSetModel):
-    """An infinitely wide network, trained to the end in closed form.
+    """An infinitely wide network, trained to convergence in closed form.
 
         mean(x) = K(x, X) (K(X, X) + s I)^-1 y
         variance(x) = K(x, x) - K(x, X) (K(X, X) + s I)^-1 K(X, x) + noise
 
     with s = noise + jitter x mean of K's diagonal. With the NTK the mean is that of centred
-    networks after gradient descent without end on the squared error (with weight decay towards the
-    start, if there is noise); with the NNGP it is the Bayesian network's posterior mean. The
+    networks after infinitely long gradient descent on the squared error (with weight decay towards
+    the start, if there is noise); with the NNGP it is the Bayesian network's posterior mean. The
     variance is that of the Gaussian process with the kernel as its covariance: the Bayesian
-    posterior's for the NNGP, a relative measure for the NTK.
+    posterior variance for the NNGP, a relative measure for the NTK.
 
-    With `head_activation` the kernel is that of f after g: `BottleneckNetwork` with infinitely many
-    units in the bottleneck, the baseline. All is computed in float64.
+    With `head_activation` the kernel is that of f after g: a `BottleneckNetwork` with infinitely
+        many units in the bottleneck, the baseline. All computations are in float64.
 
     Args:
-        depth: hidden layers of g.
-        activation: of g: `relu`, `erf` or `linear`.
-        head_activation: of f's one hidden layer; None leaves f out.
+        depth: number of hidden layers of g.
+        activation: activation of g: `relu`, `erf` or `linear`.
+        head_activation: activation of f's hidden layer; None: no f.
         kernel: `ntk` or `nngp`.
         noise: variance of the targets' noise.
-        jitter: for the condition of the kernel matrix, relative to its mean diagonal.
+        jitter: improves the condition of the kernel matrix; relative to its mean diagonal.
         weight_scale: see `InfiniteMLP`.
-        bias_scale: of all layers.
-        input_shape: of one example; None is taken from the first `fit`.
-        outputs: k; None as before.
-        examples: N, training examples that the model holds; None as before.
+        bias_scale: bias scale of all layers.
+        input_shape: shape of one example; None: taken from the first `fit`.
+        outputs: number of outputs k; None: likewise.
+        examples: number N of training examples in the model; None: likewise.
         pixel_mean: subtracted from the inputs.
-        pixel_std: then divided by.
-        unit_rows: then scaled to length sqrt(n) for n inputs.
+        pixel_std: divisor of the result.
+        unit_rows: scale the result to length sqrt(n) for n inputs.
         **keywords: `name`, ...
 
     Input: [B, *input_shape]. Output: [B, k], the mean.
@@ -130,9 +130,9 @@ class InfiniteNetwork(WholeSetModel):
         self._fitted = None
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Nothing is left to train: the metrics on the training set."""
+        """Trains nothing; returns the metrics on the training set."""
         del data
-        assert self._fitted is not None  # `_begin` solved for them
+        assert self._fitted is not None  # computed by `_begin`
         outputs, targets = self._fitted
         self.steps.assign_add(1)
         loss = self.compute_loss(y=targets, y_pred=outputs, training=True)
@@ -162,14 +162,14 @@ class InfiniteNetwork(WholeSetModel):
 
     @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def posterior(self, x: Tensor) -> tfp.distributions.GaussianProcessRegressionModel:
-        """The Gaussian process at some points together, by TFP.
+        """The Gaussian process jointly at several points, as a TFP distribution.
 
         Args:
             x: [B, *input_shape].
 
         Returns:
             A `tfp.distributions.GaussianProcessRegressionModel` of batch shape [k] and event shape
-            [B], float64, with the covariance between points that `predictive` leaves out.
+            [B], float64, with the covariance between points that `predictive` omits.
         """
         import tensorflow_probability as tfp
 
@@ -197,20 +197,20 @@ class InfiniteNetwork(WholeSetModel):
         loss: Callable | str = "mse",
         **keywords: Any,
     ) -> None:
-        """As Keras's; there is nothing to optimise, and the loss is the squared error.
+        """As Keras's, but there is nothing to optimise, and the loss is the squared error.
 
         Raises:
             ValueError: an optimizer or another loss.
         """
         if optimizer is not None:
             raise ValueError(
-                f"optimizer={optimizer!r}: must be None, the solution is in closed form"
+                f"optimizer={optimizer!r}: must be None, since the solution is in closed form"
             )
         if step_loss(loss, 1)[0].curvature != 2.0:
-            raise ValueError(f"loss={loss!r}: must be 'mse', what kernel regression minimises")
+            raise ValueError(f"loss={loss!r}: must be 'mse', which kernel regression minimises")
         super().compile(keras.optimizers.SGD(), loss, **keywords)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Keras's, without its optimizer."""
+        """Keras's compile config without the optimizer."""
         config = super().get_compile_config()
         return config | {"optimizer": None} if config else config

@@ -1,4 +1,4 @@
-"""NNGP and NTK of infinitely wide fully connected networks, by layer-wise recursion."""
+"""NNGP and NTK of infinitely wide fully connected networks, computed layer by layer."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ ACTIVATIONS = ("relu", "erf", "linear")
 
 
 class DotProductKernel:
-    """NNGP and NTK of a network that are functions of x.x'/n, |x|^2/n and |x'|^2/n alone."""
+    """NNGP and NTK of a network as functions of only x.x'/n, |x|^2/n and |x'|^2/n."""
 
     def elementwise(
         self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
+        """`propagate` for tensors of any broadcastable shapes; if `ntk` is None, so is Theta."""
         raise NotImplementedError
 
     def propagate_diagonal(self, nngp: Tensor, ntk: Tensor) -> tuple[Tensor, Tensor]:
-        """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
+        """`propagate` for points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
         raise NotImplementedError
 
     def nngp(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
-        """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
+        """K(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` defaults to `x1`."""
         q, d1, d2 = _products(x1, x2)
         nngp = self.elementwise(q, None, d1[:, None], d2[None, :])[0]
         return nngp if x2 is not None else _on_diagonal(nngp, self.propagate_diagonal(d1, 0.0)[0])
 
     def ntk(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
-        """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` None is `x1`."""
+        """Theta(x1, x2): [N1, n], [N2, n] -> [N1, N2]; `x2` defaults to `x1`."""
         return self.covariances(x1, x2)[1]
 
     def covariances(self, x1: Tensor, x2: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -52,16 +52,16 @@ class DotProductKernel:
     def propagate(
         self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The kernels after this net of points that are themselves outputs of infinite nets.
+        """The kernels after this network for points that are outputs of infinite networks.
 
         If g has kernels K_g, Theta_g, this gives those of f after g with infinitely many units
         between them: for depth 1 and the default scales, Sigma_f[K_g] + kappa_0 (K_g + Theta_g).
 
         Args:
-            nngp: [N1, N2]; x.x'/n for points.
-            ntk: [N1, N2]; 0 for points.
+            nngp: [N1, N2]; x.x'/n for plain points.
+            ntk: [N1, N2]; 0 for plain points.
             diag1: `nngp` of each first point with itself, [N1].
-            diag2: of each second point, [N2].
+            diag2: `nngp` of each second point with itself, [N2].
 
         Returns:
             K and Theta, each [N1, N2].
@@ -73,7 +73,7 @@ class DotProductKernel:
 
 @dataclass(frozen=True)
 class InfiniteMLP(DotProductKernel):
-    """A fully connected network all of whose hidden layers are infinitely wide.
+    """A fully connected network whose hidden layers are all infinitely wide.
 
     The network (NTK parametrisation, all W and b standard normal, m the width to infinity):
 
@@ -83,29 +83,30 @@ class InfiniteMLP(DotProductKernel):
 
     Its NNGP is K(x, x') = E f(x) f(x'), its NTK is Theta(x, x') = E <df(x)/dw, df(x')/dw> over all
     W and b, each for one output. With depth 0 the only layer is linear in x; its scale is
-    `readout_scale` if given, else `input_scale`.
+    `readout_scale` if given, otherwise `input_scale`.
 
-    With the defaults a ReLU net of depth L has K^0 = Theta^0 = x.x'/n and then L times
-    K <- sqrt(K(x,x) K(x',x')) kappa_1, Theta <- K + kappa_0 Theta. Of bottleneck points z [d],
-    depth 1 is sqrt(2/m) v.relu(U z / sqrt(d)); with activation erf, input_scale sigma_u and
-    readout_scale sigma_v it is (sigma_v / sqrt(m)) v.erf(sigma_u U z / sqrt(d)).
+    With the defaults a ReLU network of depth L has K^0 = Theta^0 = x.x'/n, followed L times by K <-
+    sqrt(K(x,x) K(x',x')) kappa_1, Theta <- K + kappa_0 Theta. For bottleneck points z [d], depth 1
+    is sqrt(2/m) v.relu(U z / sqrt(d)); with activation erf, input_scale sigma_u and readout_scale
+    sigma_v it is (sigma_v / sqrt(m)) v.erf(sigma_u U z / sqrt(d)).
 
-    neural_tangents writes it `stax.serial(Dense(m, input_scale, bias_scale), Relu(), Dense(m,
+    In neural_tangents it is `stax.serial(Dense(m, input_scale, bias_scale), Relu(), Dense(m,
     weight_scale, bias_scale), Relu(), ..., Dense(1, readout_scale, bias_scale))`.
 
     Kernels are computed in the dtype of the first argument, at least float32; on JAX float64 needs
-    its x64 mode. They and their gradients are finite for equal, zero and antipodal points: sines
-    below 1e-6 (float32: 7e-4) count as 0, and the angle of a zero vector with any is pi/2. In
-    float32 the angle of nearly equal points is uncertain by as much; where `x2` is None the
-    diagonal is taken from the points' norms alone and is exact.
+    its x64 mode. Kernels and their gradients are finite for equal, zero and antipodal points: sines
+    below 1e-6 (float32: 7e-4) count as 0, and the angle of a zero vector with any other is pi/2. In
+    float32 the angle of nearly equal points has an error of this size; if `x2` is None, the
+    diagonal is computed from the points' norms and is exact.
 
     Attributes:
-        depth: hidden layers, from 0.
+        depth: number of hidden layers, at least 0.
         activation: phi: relu, erf or linear.
-        weight_scale: sigma_w of the layers between hidden layers; None is sqrt(2) for relu, else 1.
+        weight_scale: sigma_w of the layers between hidden layers; None: sqrt(2) for relu, otherwise
+            1.
         bias_scale: sigma_b of every layer.
-        readout_scale: sigma_w of the last layer; None is `weight_scale`'s value.
-        input_scale: sigma_w of the first layer, the one that acts on x.
+        readout_scale: sigma_w of the last layer; None: `weight_scale`'s value.
+        input_scale: sigma_w of the first layer, which acts on x.
 
     Raises:
         ValueError: a field is out of range.
@@ -137,7 +138,7 @@ class InfiniteMLP(DotProductKernel):
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """sigma_w of each of the depth + 1 layers, defaults filled in."""
+        """sigma_w of each of the depth + 1 layers, with defaults filled in."""
         if self.depth == 0:
             return (self.input_scale if self.readout_scale is None else self.readout_scale,)
         weight = self.weight_scale
@@ -149,7 +150,7 @@ class InfiniteMLP(DotProductKernel):
     def elementwise(
         self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
+        """`propagate` for tensors of any broadcastable shapes; if `ntk` is None, so is Theta."""
         moments, diagonal = _MOMENTS[self.activation], _DIAGONALS[self.activation]
         for layer, scale in enumerate(self.scales):
             if layer:
@@ -163,7 +164,7 @@ class InfiniteMLP(DotProductKernel):
         return nngp, ntk
 
     def propagate_diagonal(self, nngp: Tensor, ntk: Tensor) -> tuple[Tensor, Tensor]:
-        """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
+        """`propagate` for points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
         for layer, scale in enumerate(self.scales):
             if layer:
                 nngp, slope, _ = _DIAGONALS[self.activation](nngp)
@@ -175,8 +176,8 @@ class InfiniteMLP(DotProductKernel):
     def input_gradient(self, z1: Tensor, z2: Tensor) -> tuple[Tensor, Tensor]:
         """dK(z1, z2)/dz1 and dTheta(z1, z2)/dz1: [N1, n], [N2, n] -> two of [N1, N2, n].
 
-        Where Theta has no derivative (equal, antipodal and zero points of a ReLU net) the term that
-        jumps, that of kappa_0's slope, is 0.
+        Where Theta has no derivative (equal, antipodal and zero points of a ReLU network), the
+        discontinuous term with kappa_0's slope is 0.
         """
         z1, z2 = _points(z1, "z1"), _points(z2, "z2")
         parts = self.gradient_factors(z1, z2)
@@ -189,7 +190,7 @@ class InfiniteMLP(DotProductKernel):
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """`input_gradient` as coefficients: d/dz1 = a z2 + b z1, for K and for Theta.
 
-        So sum_j chi_j dTheta(z, z_j)/dz = (a chi) z2 + (b chi) z1 needs no [N1, N2, n].
+        So sum_j chi_j dTheta(z, z_j)/dz = (a chi) z2 + (b chi) z1 does not need [N1, N2, n].
 
         Returns:
             ((a, b) of K, (a, b) of Theta), each [N1, N2].
@@ -220,7 +221,7 @@ class InfiniteMLP(DotProductKernel):
 
 @dataclass(frozen=True)
 class Composition(DotProductKernel):
-    """The net `outer` on infinitely many outputs of the net `inner`: no bottleneck between them.
+    """The network `outer` on infinitely many outputs of `inner`: no bottleneck between them.
 
     Attributes:
         outer: f.
@@ -233,13 +234,13 @@ class Composition(DotProductKernel):
     def elementwise(
         self, nngp: Tensor, ntk: Tensor, diag1: Tensor, diag2: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`propagate` on tensors of any shapes that broadcast; with `ntk` None, Theta is None."""
+        """`propagate` for tensors of any broadcastable shapes; if `ntk` is None, so is Theta."""
         nngp, ntk = self.inner.elementwise(nngp, ntk, diag1, diag2)
         diag1, diag2 = (self.inner.propagate_diagonal(d, 0.0)[0] for d in (diag1, diag2))
         return self.outer.elementwise(nngp, ntk, diag1, diag2)
 
     def propagate_diagonal(self, nngp: Tensor, ntk: Tensor) -> tuple[Tensor, Tensor]:
-        """`propagate` of points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
+        """`propagate` for points with themselves: NNGP and NTK diagonals [N] -> two of [N]."""
         return self.outer.propagate_diagonal(*self.inner.propagate_diagonal(nngp, ntk))
 
 
@@ -260,7 +261,7 @@ def _affine(k: Tensor, weight: float, bias: float) -> Tensor:
 
 
 def _floats(x: Tensor) -> Tensor:
-    """A float32 or float64 tensor; half precision and whole numbers become float32."""
+    """A float32 or float64 tensor; half precision and integers become float32."""
     x = ops.convert_to_tensor(x)
     kind = backend.standardize_dtype(x.dtype)
     return x if kind in ("float32", "float64") else ops.cast(x, "float32")
@@ -307,12 +308,12 @@ def _norms(x: Tensor) -> Tensor:
 def _cosine(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, ...]:
     """cos, sin, pi - theta, |u|, |u'|, 1/|u|, 1/|u'|, and where sin counts as 0.
 
-    The second factor of each product is safe where the first is not (a gradient through `where`
-    is NaN if that of the branch not taken is infinite).
+    The second factor of each product is safe where the first is not (the gradient of `where` is NaN
+    if that of the other branch is infinite).
     """
     (r1, i1), (r2, i2) = _root(d1), _root(d2)
     c = k * i1 * i2
-    square = (1.0 - c) * (1.0 + c)  # 1 - c^2, without its loss of digits near 1
+    square = (1.0 - c) * (1.0 + c)  # 1 - c^2 without cancellation near 1
     tiny = 5e-7 if backend.standardize_dtype(c.dtype) == "float32" else 1e-12
     straight = square <= tiny
     zero = ops.zeros_like(c)
@@ -323,7 +324,7 @@ def _cosine(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, ...]:
 
 
 def _arccos(c: Tensor) -> Tensor:
-    """arccos; in float32 by a polynomial to 2e-8, of which XLA makes vector instructions.
+    """arccos; in float32 a polynomial accurate to 2e-8, which XLA vectorises.
 
     Abramowitz and Stegun, Handbook of Mathematical Functions, 4.4.46.
     """
@@ -345,7 +346,7 @@ _ARCCOS = (
 
 
 def _root(d: Tensor) -> tuple[Tensor, Tensor]:
-    """sqrt(d) and its inverse; 0 and 0 of 0."""
+    """sqrt(d) and its inverse; both 0 for 0."""
     positive = d > 0
     root = ops.sqrt(ops.where(positive, d, ops.ones_like(d)))
     zero = ops.zeros_like(d)
@@ -379,12 +380,12 @@ def _relu_diagonal(d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _erf(k: Tensor, d1: Tensor, d2: Tensor) -> tuple[Tensor, Tensor]:
     gap = _erf_gap(k, d1, d2)
     root = ops.sqrt(gap)
-    # asin(2k / sqrt(ab)) = atan(2k / sqrt(ab - 4k^2)), which is steep nowhere
+    # asin(2k / sqrt(ab)) = atan(2k / sqrt(ab - 4k^2)), which has no steep parts
     return (2.0 / math.pi) * ops.arctan(2.0 * k / root), (4.0 / math.pi) / root
 
 
 def _erf_gap(k: Tensor, d1: Tensor, d2: Tensor) -> Tensor:
-    """(1 + 2 d1)(1 + 2 d2) - 4 k^2, not below what k^2 <= d1 d2 leaves."""
+    """(1 + 2 d1)(1 + 2 d2) - 4 k^2, at least the bound that follows from k^2 <= d1 d2."""
     a, b = 1.0 + 2.0 * d1, 1.0 + 2.0 * d2
     return ops.maximum(a * b - 4.0 * k * k, a + b - 1.0)
 
@@ -423,4 +424,4 @@ _MOMENTS = {"relu": _relu, "erf": _erf, "linear": _linear}
 """Covariance k and diagonals before a layer -> E phi phi' and E phi_dot phi_dot'."""
 _SLOPES = {"relu": _relu_slopes, "erf": _erf_slopes, "linear": _linear_slopes}
 _DIAGONALS = {"relu": _relu_diagonal, "erf": _erf_diagonal, "linear": _linear_diagonal}
-"""Of a point with itself, from its diagonal d: E phi^2, E phi_dot^2, and d(E phi^2)/dd."""
+"""For a point with itself, from its diagonal d: E phi^2, E phi_dot^2, and d(E phi^2)/dd."""

@@ -1,4 +1,4 @@
-"""The network with a bottleneck between two infinitely wide halves, as a Keras model."""
+"""A network with a bottleneck between two infinitely wide halves, as a Keras model."""
 
 from __future__ import annotations
 
@@ -28,45 +28,45 @@ from tfzoo.registry import serializable
 from tfzoo.typing import Tensor
 
 LOOK_EVERY = 2
-"""Steps between looks at the sharpness."""
+"""Steps between checks of the sharpness."""
 Stable = Annotated[float, Gt(0), Lt(2)]
-"""What gradient descent on a quadratic takes, in units of one over its curvature."""
+"""Learning rate of gradient descent on a quadratic, in units of its inverse curvature."""
 
 
 @serializable("bottleneck")
 class BottleneckNetwork(WholeSetModel):
-    """F = f(g(x)), g and f infinitely wide, d units between them (arXiv:2107.00364).
+    """F = f(g(x)), with g and f infinitely wide and d units between them (arXiv:2107.00364).
 
     `fit` simulates gradient descent in function space (S2, see `dynamics.Hybrid`): the bottleneck's
-    values z move by the NTK of g, and f is linearised in its parameters. For points outside the
+    values z change by the NTK of g, and f is linearised in its parameters. For points outside the
     training set
 
         z_t(x) = g_0(x) + sum_j Theta_g(x, x_j) C_j        C: [N, d], summed up in training
 
-    where g_0 is one function, drawn as a finite network of `width` units a layer with g's own
-    architecture: its covariance is K_g up to width^(-1/2) (our derivation; the motion is exact).
+    where g_0 is one function, drawn as a finite network with `width` units per layer and g's
+    architecture: its covariance is K_g up to width^(-1/2) (our derivation; the dynamics are exact).
 
     Args:
-        bottleneck_dim: d.
-        depth: hidden layers of g.
-        activation: of g: `relu`, `erf` or `linear`.
-        head_activation: of f's one hidden layer.
-        draws: independent draws of (g_0, f_0), each trained; the output is their mean.
-        width: units that realise g_0 and f_0; 2,048 or more for small error.
-        weight_scale: of g's and f's hidden layers; see `InfiniteMLP`.
-        bias_scale: of all layers.
-        centred: the output is F - F_0, which is 0 before training; J_0 = df_0/dz stays as drawn.
-        freeze_features: z does not move: an ablation.
-        rate: c in learning rate = c N / (curvature x lambda_max(Theta_F)), taken at the start
+        bottleneck_dim: number of units d in the bottleneck.
+        depth: number of hidden layers of g.
+        activation: activation of g: `relu`, `erf` or `linear`.
+        head_activation: activation of f's hidden layer.
+        draws: number of independent draws of (g_0, f_0), each trained; the output is their mean.
+        width: units per layer that realise g_0 and f_0; 2,048 or more for a small error.
+        weight_scale: weight scale of g's and f's hidden layers; see `InfiniteMLP`.
+        bias_scale: bias scale of all layers.
+        centred: the output is F - F_0, which is 0 before training; J_0 = df_0/dz is unchanged.
+        freeze_features: keeps z fixed, as an ablation.
+        rate: c in learning rate = c N / (curvature x lambda_max(Theta_F)), computed at the start
             unless an optimizer is compiled.
         limit: the sharpness (learning rate x curvature x lambda_max(Theta_F) / N; 2 is unstable)
-            above which the learning rate is lowered, looked at every other step; None never does.
-        input_shape: of one example; None is taken from the first `fit`.
-        outputs: k; None as before.
-        examples: N, training examples that the model holds; None as before.
+            above which the learning rate is reduced, checked every other step; None: never.
+        input_shape: shape of one example; None: taken from the first `fit`.
+        outputs: number of outputs k; None: likewise.
+        examples: number N of training examples in the model; None: likewise.
         pixel_mean: subtracted from the inputs.
-        pixel_std: then divided by.
-        unit_rows: then scaled to length sqrt(n) for n inputs.
+        pixel_std: divisor of the result.
+        unit_rows: scale the result to length sqrt(n) for n inputs.
         **keywords: `name`, ...
 
     Input: [B, *input_shape]. Output: [B, k], the mean over draws.
@@ -132,7 +132,7 @@ class BottleneckNetwork(WholeSetModel):
         return Head(self.f, *map(ops.copy, (self.u, self.v)))
 
     @property
-    def _state(self) -> State:  # `copy` reads a variable, where `convert_to_tensor` gives it back
+    def _state(self) -> State:  # `convert_to_tensor` would return a variable itself
         c, du, dv = map(ops.copy, (self.c, self.du, self.dv))
         return State(c, Change(du, dv))
 
@@ -142,9 +142,9 @@ class BottleneckNetwork(WholeSetModel):
         return ops.transpose(ops.reshape(outputs, (-1, self.draws, self.dim)), (1, 0, 2))
 
     def _points(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """z_0 and z_t of any points: [B, n] -> two of [draws, B, d]."""
+        """z_0 and z_t at any points: [B, n] -> two of [draws, B, d]."""
         start = self._initial(rows)
-        # in float32 the kernel of equal points is right to 1e-4 only
+        # in float32 the kernel of equal points is accurate only to 1e-4
         theta = self.g.ntk(*(ops.cast(points, "float64") for points in (rows, self.x)))
         return start, start + ops.matmul(ops.cast(theta, rows.dtype), self._state.c)
 
@@ -165,12 +165,12 @@ class BottleneckNetwork(WholeSetModel):
     def predictive(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation over the draws: [B, *input_shape] -> two of [B, k].
 
-        The deviation (n - 1 in its denominator) says how much infinitely wide networks trained on
-        these data differ by their initialisation alone. It is no posterior, knows no noise in the
-        targets, and is as rough as the draws are few.
+        The deviation (with n - 1 in the denominator) tells how much infinitely wide networks
+        trained on these data differ by initialisation alone. It is not a posterior, does not
+        account for noise in the targets, and is imprecise for few draws.
 
         Raises:
-            ValueError: there is one draw only.
+            ValueError: there is only one draw.
         """
         if self.draws < 2:
             raise ValueError(f"draws={self.draws}: must be at least 2 for a standard deviation")
@@ -192,11 +192,11 @@ class BottleneckNetwork(WholeSetModel):
         """As Keras's.
 
         Args:
-            optimizer: None takes the learning rate from the kernel's spectrum by `rate`; a
-                `keras.optimizers.SGD` without momentum says it. What the simulator lowers is its
-                variable, so that callbacks see and set the learning rate as usual.
+            optimizer: None derives the learning rate from the kernel's spectrum by `rate`; a
+                `keras.optimizers.SGD` without momentum sets it. The simulator reduces its variable,
+                so that callbacks see and set the learning rate as usual.
             loss: `mse`, or (sparse) categorical cross-entropy from logits.
-            **keywords: further ones of Keras's: `metrics`, `jit_compile`, ...
+            **keywords: further arguments of Keras's: `metrics`, `jit_compile`, ...
 
         Raises:
             ValueError: another optimizer or loss.
@@ -208,12 +208,14 @@ class BottleneckNetwork(WholeSetModel):
         super().compile(optimizer, loss, **keywords)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Keras's, with `optimizer` None where the spectrum says the learning rate."""
+        """Keras's compile config, with `optimizer` None if the spectrum determines the learning
+        rate."""
         config = super().get_compile_config()
         return config | {"optimizer": None} if config and self._spectral else config
 
     def _begin(self, y: np.ndarray) -> None:
-        """Kernel, start and targets of the training set; the learning rate, if it is due."""
+        """Computes kernel, initial values and targets of the training set, and the learning rate if
+        needed."""
         _, outputs, examples = self.sizes()
         loss, sparse = step_loss(self.loss, outputs)
         self._labels = ops.convert_to_tensor(y)
@@ -236,7 +238,7 @@ class BottleneckNetwork(WholeSetModel):
             top = loss.curvature * largest(self._problem, self._state)
             if not 0 < top < float("inf"):
                 raise ValueError(
-                    f"x: the kernel's greatest eigenvalue is {top}; must be above 0 (are all "
+                    f"x: the kernel's largest eigenvalue is {top}; must be above 0 (are all "
                     "inputs 0?)"
                 )
             self.optimizer.learning_rate = self.arguments.rate / top
@@ -246,10 +248,10 @@ class BottleneckNetwork(WholeSetModel):
         self._problem = None  # N x N
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """One step of gradient descent on the whole training set; `data` is not looked at."""
+        """One step of gradient descent on the whole training set; `data` is ignored."""
         del data
         problem, state = self._problem, self._state
-        assert problem is not None  # `_begin` made it
+        assert problem is not None  # created by `_begin`
         rate = self._look(problem, state)
         state, outputs = problem.step(state, ops.cast(rate, self.variable_dtype))
         for weight, value in zip((self.c, self.du, self.dv), (state.c, *state.change), strict=True):
@@ -262,7 +264,7 @@ class BottleneckNetwork(WholeSetModel):
         return metrics | {"learning_rate": rate, "sharpness": ops.copy(self.sharpness)}
 
     def _look(self, problem: Hybrid, state: State) -> Tensor:
-        """The learning rate, every `LOOK_EVERY` steps lowered where the kernel has grown."""
+        """The learning rate, reduced every `LOOK_EVERY` steps if the kernel has grown."""
         rate = ops.copy(self.optimizer.learning_rate)
         if self.arguments.limit is None:
             return rate
@@ -297,18 +299,18 @@ def halves(
 
 
 def _check_plain(optimizer: keras.optimizers.Optimizer) -> None:
-    """Refuses what the simulator would not do.
+    """Refuses optimizers that the simulator does not implement.
 
     Raises:
-        ValueError: this is no plain gradient descent.
+        ValueError: the optimizer is not plain gradient descent.
     """
     extra = ["momentum", "nesterov", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm"]
     extra += ["use_ema", "gradient_accumulation_steps"]
-    # on torch Keras makes a class of its own of it
+    # on torch Keras creates a subclass of it
     plain = isinstance(optimizer, keras.optimizers.SGD) and type(optimizer).__name__ == "SGD"
     plain = plain and not any(getattr(optimizer, name, None) for name in extra)
     if not plain or not isinstance(optimizer._learning_rate, keras.Variable):
         raise ValueError(
             f"optimizer={type(optimizer).__name__!r}: must be None or a plain "
-            "keras.optimizers.SGD(learning_rate), the gradient descent that is simulated"
+            "keras.optimizers.SGD(learning_rate), the simulated gradient descent"
         )

@@ -1,4 +1,4 @@
-"""The kernels as TensorFlow Probability's: `tfp.distributions.GaussianProcess` takes them.
+"""The kernels for TensorFlow Probability, e.g. for `tfp.distributions.GaussianProcess`.
 
 Not imported with the package: importing TFP takes about a second.
 """
@@ -15,9 +15,9 @@ from tfzoo.typing import Tensor
 
 
 class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
-    """Either kernel; both classes say their arguments."""
+    """The common base; the subclasses document the arguments."""
 
-    _which: int  # place in the pair that the network's methods return
+    _which: int  # index in the pair that the network's methods return
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class _NetworkKernel(tfp.math.psd_kernels.PositiveSemidefiniteKernel):
 
     @property
     def network(self) -> DotProductKernel:
-        """Whose kernel it is."""
+        """The network whose kernel it is."""
         return self._network
 
     @property
     def amplitude(self) -> Tensor | None:
-        """The factor whose square multiplies the kernel, or None."""
+        """The factor by whose square the kernel is multiplied, or None."""
         return self._amplitude
 
     def _apply(self, x1: Tensor, x2: Tensor, example_ndims: int = 0) -> Tensor:
@@ -95,10 +95,10 @@ class NNGPKernel(_NetworkKernel):
 
     Args:
         network: an `InfiniteMLP` or a `Composition`.
-        amplitude: float, tensor or variable [batch]; None is 1. The kernel's only parameter that
-            can be trained, and the one that gives it a batch shape and a dtype.
-        validate_args: as any TFP kernel's.
-        name: of the ops.
+        amplitude: float, tensor or variable [batch]; None: 1. The kernel's only trainable
+            parameter, which also determines its batch shape and dtype.
+        validate_args: as for any TFP kernel.
+        name: name of the ops.
 
     Raises:
         ValueError: `network` has no kernel.
@@ -112,10 +112,10 @@ class NTKernel(_NetworkKernel):
 
     Args:
         network: an `InfiniteMLP` or a `Composition`.
-        amplitude: float, tensor or variable [batch]; None is 1. The kernel's only parameter that
-            can be trained, and the one that gives it a batch shape and a dtype.
-        validate_args: as any TFP kernel's.
-        name: of the ops.
+        amplitude: float, tensor or variable [batch]; None: 1. The kernel's only trainable
+            parameter, which also determines its batch shape and dtype.
+        validate_args: as for any TFP kernel.
+        name: name of the ops.
 
     Raises:
         ValueError: `network` has no kernel.

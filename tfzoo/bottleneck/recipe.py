@@ -1,4 +1,4 @@
-"""The bottleneck's task: labelled images, trained all at once."""
+"""The bottleneck's task: labelled images, all trained at once."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @task("bottleneck.network")
 class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
-    """Images to classes through a finite bottleneck, simulated in function space."""
+    """Image classification through a finite bottleneck, simulated in function space."""
 
     config_class = NetworkTaskConfig
     own_data = dict.fromkeys(ImageClassification.own_data, ("batch_size",))
 
     def one_device(self, config: NetworkTaskConfig) -> str:
-        """The reason, which holds for every config."""
+        """The reason, which applies to every config."""
         return "since the training set is one batch, whose kernel is one matrix"
 
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: NetworkTaskConfig, info: data.Info
     ) -> tf.Tensor:
-        """As it is: the training set is one batch that never changes."""
+        """Unchanged, as the training set is one batch that never changes."""
         return transforms.to_size(image, self.image_size(config, info))
 
     def data_info(self, config: NetworkTaskConfig) -> data.Info:
@@ -42,7 +42,7 @@ class BottleneckClassification(ImageClassification[NetworkTaskConfig]):
         return replace(super().data_info(config), steps_per_epoch=config.steps_per_epoch)
 
     def datasets(self, config: NetworkTaskConfig) -> data.Datasets:
-        """The stream's first batch, again and again, is the training set."""
+        """The training set: the stream's first batch, repeated."""
         sets = super().datasets(config)
         whole = sets.train.from_step(0).take(1).cache()
         info = replace(sets.info, steps_per_epoch=config.steps_per_epoch)

@@ -1,4 +1,4 @@
-"""What the exported models answer."""
+"""Signatures of the exported models."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ Network = BottleneckNetwork | InfiniteNetwork
 
 
 def answer(model: Network, classes: bool = False) -> Callable[..., dict[str, Tensor]]:
-    """A function from inputs to `mean`, `stddev` [B, k] and, if `classes`, what they say of them.
+    """A function from inputs to `mean`, `stddev` [B, k] and, with `classes`, `probabilities` and
+    `classes`.
 
-    A network of one draw has no `stddev`. Trained by cross-entropy, `mean` are logits, and
-    `probabilities` [B, k] the mean over draws of their softmax. Trained by squared error on one-hot
-    rows, it has none: its outputs are no probabilities. `classes` int32 [B] are the likeliest.
+    A network with one draw has no `stddev`. If trained by cross-entropy, `mean` are logits, and
+    `probabilities` [B, k] the mean over draws of their softmax. If trained by squared error on
+    one-hot rows, there are no `probabilities`. `classes` int32 [B] are the most likely ones.
     """
     logits = not isinstance(model.loss, str) and "entropy" in type(model.loss).__name__.lower()
 
@@ -51,8 +52,8 @@ def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
     """`serving_default(x)` and, of a bottleneck, `features(x) -> features` [B, draws, d].
 
     Args:
-        model: fitted.
-        classes: outputs stand for classes, see `answer`.
+        model: a fitted model.
+        classes: whether outputs stand for classes; see `answer`.
     """
     shape, _, _ = model.sizes()
     inputs = {"x": tf.TensorSpec([None, *shape], tf.float32)}
@@ -71,7 +72,7 @@ def of_images(model: Network, info: Info | None = None) -> dict[str, Signature]:
     (height, width, channels), _, _ = model.sizes()
     if height != width:
         raise ValueError(f"images {height}x{width}: must be square")
-    says = "mean and spread of the outputs, and the likeliest class"
+    says = "mean and spread of the outputs, and the most likely class"
     named = image_signatures(answer(model, classes=True), height, channels, says, info)
     default = named["serving_default"]
     return named | _features(model, "images", default.inputs, default.examples)

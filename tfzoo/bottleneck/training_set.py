@@ -1,4 +1,4 @@
-"""Training sets and losses of models that are trained on everything at once."""
+"""Training sets and losses of models that train on all data at once."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from keras import ops
 from tfzoo.bottleneck.dynamics import CROSS_ENTROPY, SQUARED, Loss
 
 MOST = 2**17
-"""Examples that an iterator may give: the kernel of more takes above 68 GB."""
+"""Maximum number of examples from an iterator: a larger kernel takes over 68 GB."""
 
 
 def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """The arrays of a training set, from arrays or from batches.
 
     Raises:
-        ValueError: targets are missing, lengths differ, a value is no finite number, targets are no
+        ValueError: targets are missing, lengths differ, a value is not finite, targets are not
             rows, or an iterator does not end.
     """
     batches = _batches(x)
     if batches is not None:
         if y is not None:
-            raise ValueError("y: must be None where x gives batches")
+            raise ValueError("y: must be None if x gives batches")
         pairs = list(_pairs(batches))
         if not pairs:
             raise ValueError("x: must give at least one batch (x, y)")
@@ -41,20 +41,20 @@ def training_set(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         if not np.isfinite(value).all():
             raise ValueError(f"{name}: holds NaN or infinity, must be finite")
     if y.ndim > 2:
-        raise ValueError(f"y of shape {y.shape}: must be [N, k], or class numbers [N]")
+        raise ValueError(f"y of shape {y.shape}: must be [N, k], or class indices [N]")
     return x, y
 
 
 def _batches(x: Any) -> Iterable[Any] | None:
-    """What gives the batches (x, y), or None where `x` holds arrays."""
-    import tensorflow as tf  # for its datasets alone
+    """The source of batches (x, y), or None if `x` holds arrays."""
+    import tensorflow as tf  # only for its datasets
 
     if isinstance(x, tf.data.Dataset):
         endless = x.cardinality() == tf.data.INFINITE_CARDINALITY
         return (x.take(1) if endless else x).as_numpy_iterator()
     if isinstance(x, keras.utils.PyDataset):
         if x.num_batches is None:
-            raise ValueError("x: a PyDataset must say its num_batches")
+            raise ValueError("x: a PyDataset must define num_batches")
         return (x[i] for i in range(x.num_batches))
     return x if isinstance(x, Iterator) else None
 
@@ -75,13 +75,13 @@ def _pairs(batches: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def step_loss(loss: Callable | str, outputs: int) -> tuple[Loss, bool]:
-    """A compiled Keras loss as the simulators take it, in Keras's unit.
+    """Converts a compiled Keras loss for the simulators, on Keras's scale.
 
     Returns:
-        The loss, and whether its targets are class numbers.
+        The loss, and whether its targets are class indices.
 
     Raises:
-        ValueError: the loss is another than squared error or cross-entropy of logits.
+        ValueError: the loss is neither squared error nor cross-entropy of logits.
     """
     losses, chosen = keras.losses, keras.losses.get(loss)
     plain = getattr(chosen, "reduction", "mean") in ("sum_over_batch_size", "mean")
@@ -102,27 +102,27 @@ def class_numbers(y: np.ndarray) -> np.ndarray:
     """Targets [N] or [N, 1] of a sparse loss as int64 [N].
 
     Raises:
-        ValueError: they are rows, or no whole numbers.
+        ValueError: they are rows, or not integers.
     """
     if y.size != len(y):
         raise ValueError(
-            f"y of shape {y.shape}: must be class numbers [N] for a sparse loss; "
+            f"y of shape {y.shape}: must be class indices [N] for a sparse loss; "
             "CategoricalCrossentropy(from_logits=True) takes rows [N, k]"
         )
     y = y.reshape(len(y))
     other = y[y != np.floor(y)]
     if len(other):
-        raise ValueError(f"y: {other[0]} is no class number, must be whole for a sparse loss")
+        raise ValueError(f"y: {other[0]} is not a class index, must be whole for a sparse loss")
     return y.astype(np.int64)
 
 
 def one_hot(y: np.ndarray, classes: int) -> np.ndarray:
-    """Class numbers [N] or [N, 1] as rows [N, k].
+    """Class indices [N] or [N, 1] as one-hot rows [N, k].
 
     Raises:
-        ValueError: a number is no class's.
+        ValueError: an index is out of range.
     """
     y = class_numbers(y)
     if y.min() < 0 or y.max() >= classes:
-        raise ValueError(f"y: class numbers from {y.min()} to {y.max()}, must be below {classes}")
+        raise ValueError(f"y: class indices from {y.min()} to {y.max()}, must be below {classes}")
     return np.eye(classes, dtype=np.float32)[y]

@@ -20,7 +20,7 @@ class AlphaFit:
         alpha: slope of log(1 + V) over L/n through the origin.
         low: lower end of its 95 % interval, by bootstrap over the samples.
         high: upper end.
-        r_squared: of the fit, 1 - residual / total about the mean.
+        r_squared: R^2 of the fit, 1 - residual / total about the mean.
         widths: n.
         variances: measured V at each width: variance / mean^2 of K(x, x).
     """
@@ -53,7 +53,7 @@ def measure_alpha(
         depth: hidden layers L of the block.
         samples: initialisations of each width.
         x: one example; None draws one.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Raises:
         ValueError: an argument is out of range.

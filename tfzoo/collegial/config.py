@@ -38,7 +38,7 @@ class ResNeXtConfig(Config):
     base_width: Count = key(MISSING, "width n of a member in the first stage")
     depth: Parts = key(29, "layers; 38 with 4 stages is the official code's ImageNet-64 network")
     family: str = key("cifar", "`cifar` or `imagenet`")
-    stages: Parts = key(3, "of the `cifar` family")
+    stages: Parts = key(3, "stages of the `cifar` family")
     image_size: Count = key(32, "side of the images")
     pixel_mean: PixelMean = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: PixelStd = key(None, PIXEL_STD, of_data=True)
@@ -69,7 +69,9 @@ class MLPConfig(Config):
     members: Count = key(MISSING, "m")
     width: Count = key(MISSING, "n of each hidden layer of a member")
     depth: Parts = key(2, "hidden layers")
-    activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key("relu", "of the hidden layers")
+    activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key(
+        "relu", "activation of the hidden layers"
+    )
     parametrization: Annotated[str, OneOf("standard", "ntk")] = key("ntk", "`ntk` or `standard`")
     use_bias: bool = key(False, "biases in all layers")
     pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)

@@ -70,8 +70,9 @@ class CollegialDense(keras.layers.Layer):
         use_bias: as in `keras.layers.Dense`.
         parametrization: `"standard"`; or `"ntk"`: kernels start as standard normal numbers and the
             product is scaled by `weight_scale / sqrt(inputs)`, biases by `bias_scale`.
-        weight_scale: of the NTK parametrisation; sqrt(2) keeps the size of ReLU activations.
-        bias_scale: of the NTK parametrisation.
+        weight_scale: weight scale of the NTK parametrisation; sqrt(2) keeps the size of ReLU
+            activations.
+        bias_scale: bias scale of the NTK parametrisation.
         kernel_initializer: default: He normal for one member, standard normal under `"ntk"`.
         bias_initializer: default: zeros, standard normal under `"ntk"`.
         **keywords: `name`, `dtype`, ...

@@ -21,16 +21,16 @@ class CollegialMLP(ZooModel):
     """m fully connected networks trained as one: F = m^(-1/2) sum_j F_j (arXiv:2006.07678).
 
     Args:
-        input_shape: of one example, e.g. (64,) or (8, 8, 1); flattened.
+        input_shape: shape of one example, e.g. (64,) or (8, 8, 1); flattened.
         outputs: k.
         members: m.
         width: n of each hidden layer of a member.
         depth: hidden layers L.
-        activation: of the hidden layers.
+        activation: activation of the hidden layers.
         parametrization: `"ntk"` or `"standard"`, see `CollegialDense`.
-        weight_scale: of the hidden layers, under `"ntk"`.
+        weight_scale: weight scale of the hidden layers, under `"ntk"`.
         use_bias: biases in all layers.
-        bias_scale: of the biases, under `"ntk"`.
+        bias_scale: bias scale of the biases, under `"ntk"`.
         pixel_mean: subtracted from the input.
         pixel_std: then divided by.
         **keywords: `name`, `dtype`, ...

@@ -278,8 +278,8 @@ class KernelDrift(keras.callbacks.Callback):
 
     Args:
         x: examples [N, ...] that the kernel is taken on; a few dozen are enough.
-        chunk: of `empirical_ntk`.
-        name: of the log's entry.
+        chunk: chunk of `empirical_ntk`.
+        name: name of the log's entry.
     """
 
     def __init__(self, x: Tensor, chunk: int = 16, name: str = "kernel_drift"):

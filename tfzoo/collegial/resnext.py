@@ -81,12 +81,12 @@ class CollegialResNeXt(keras.Model):
             official code's ImageNet-64 network, which it makes with its default depth 29, is 38
             with `stages=4`.
         family: `"cifar"` (3x3 stem, no pooling) or `"imagenet"` (7x7 stem with stride, pooling).
-        stages: of the `cifar` family: 3, or 4 for images of 64x64.
-        channels: of the images.
+        stages: stages of the `cifar` family: 3, or 4 for images of 64x64.
+        channels: channels of the images.
         image_size: side that served files are resized to; the network itself takes any.
         pixel_mean: subtracted from raw pixels, one number or one for each channel.
         pixel_std: then divided by.
-        name: of the model.
+        name: name of the model.
         dtype: policy.
 
     Input: raw pixels [B, H, W, channels], any size. Output: logits float32 [B, num_classes].

@@ -168,7 +168,7 @@ def maximize_trainability(
     Args:
         budget: parameters that may be spent.
         cost: parameters of (members, width), growing with both.
-        alpha: of the variance law.
+        alpha: alpha of the variance law.
         depth: hidden layers of a member.
         widths: whole numbers to try.
         tolerance: share by which the budget may be exceeded; the published ImageNet shape,
@@ -221,7 +221,7 @@ def minimize_parameters(
     Args:
         variance_limit: the greatest V, e.g. that of a wide network, `variance(1, 128)`.
         cost: parameters of (members, width), growing with both.
-        alpha: of the variance law.
+        alpha: alpha of the variance law.
         depth: hidden layers of a member.
         widths: whole numbers to try.
 

@@ -22,11 +22,11 @@ class Info:
         steps_per_epoch: batches in an epoch.
         examples: number of training examples.
         version: TFDS's `name/config/version` of the prepared data.
-        shape: of one input as stored in the data; None where it varies.
-        dtype: of the input as stored in the data.
+        shape: shape of one input as stored in the data; None where it varies.
+        dtype: dtype of the input as stored in the data.
         low: smallest value of the input; None if unknown.
         high: largest value of the input; None if unknown.
-        mean: of the training inputs, one number per channel (last axis).
+        mean: mean of the training inputs, one number per channel (last axis).
         std: standard deviations, likewise.
         classes: names of the classes, in order of class index.
         guesses: names of the fields that a dry run cannot know without preparing the data.

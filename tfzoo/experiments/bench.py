@@ -49,7 +49,7 @@ class Result:
 
     Attributes:
         name: the alternative.
-        seconds: of each repetition, in the order of the rounds.
+        seconds: seconds of each repetition, in the order of the rounds.
         peak_bytes: peak resident memory during a repetition, above that of a process that has built
             the alternative but not run it yet.
         error: why measurements are missing, e.g. out of memory.

@@ -120,7 +120,9 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="tfzoo bench serving", description=__doc__.split("\n")[0])
     parser.add_argument("--output", type=expanded, default="benches/serving")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of load; default %(default)s")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="minutes of load; default %(default)s"
+    )
     parser.add_argument("--clients", type=int, default=8, help="half REST; default %(default)s")
     parser.add_argument("--kills", type=int, default=100, help="default %(default)s")
     words = parser.parse_args(argv)

@@ -26,11 +26,11 @@ def kept(folder: Path, name: str, settings: Any, compute: Callable[..., T], *arg
 
     Args:
         folder: the study's folder; results are cached in `finished/` below it.
-        name: of the part, e.g. its arm and seed.
+        name: name of the part, e.g. its arm and seed.
         settings: everything else that it depends on, compared by `repr`.
         compute: returns rows, arrays, numbers and strings, in lists and in dicts with string keys.
             Cached results of other settings or other code are not used.
-        *arguments: of `compute`.
+        *arguments: arguments of `compute`.
     """
     plain = re.sub(r"[^\w.=-]+", "_", name)
     path = folder / "finished" / f"{plain}.json"

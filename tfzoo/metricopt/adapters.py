@@ -54,8 +54,8 @@ class FiLM(_Channelwise):
     Args:
         scale: whether there is gamma.
         shift: whether there is delta.
-        axis: of the C channels.
-        **keywords: of `keras.layers.Layer`.
+        axis: axis of the C channels.
+        **keywords: arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: neither `scale` nor `shift`.
@@ -88,8 +88,8 @@ class LowRankFiLM(_Channelwise):
     Args:
         rank: q, at most 2C.
         seed: of U.
-        axis: of the C channels.
-        **keywords: of `keras.layers.Layer`.
+        axis: axis of the C channels.
+        **keywords: arguments of `keras.layers.Layer`.
 
     Raises:
         ValueError: the rank is below 1, or at building above 2C.

@@ -62,14 +62,14 @@ class MetricOpt(keras.callbacks.Callback):
             the trajectories; at least the metric's resolution on the validation split.
         value_function: fitted elsewhere (`meta_train`); its weights are copied.
         restore_best: whether the best adapters are put back at the end.
-        seed: of trajectories and minibatches.
+        seed: seed of trajectories and minibatches.
         batch_size: for validation arrays.
         value: `"network"` or `"trust_region"`, see above; the latter needs to know the steps of
             `fit`, and takes `observe_every`, `init_std` and `seed` of these settings.
         test_data: as `validation_data`; looked at once, at the end: how far validation is ahead.
         measure_noise: whether the metric's noise on the validation split is looked at when `fit`
             begins, by its value on 12 halves, and warned of.
-        search: of `"trust_region"`.
+        search: search of `"trust_region"`.
 
     Attributes:
         history: (step, value) of every observation.

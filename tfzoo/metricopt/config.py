@@ -24,7 +24,7 @@ class FineTuneConfig(Config):
 
     layers: list[str] = key(MISSING, "names or patterns of layers that get adapters")
     kind: Annotated[str, OneOf(*KINDS)] = key(
-        "film", "of the adapters, see `tfzoo.metricopt.attach_adapters`"
+        "film", "kind of the adapters, see `tfzoo.metricopt.attach_adapters`"
     )
     optimizer: Annotated[str, OneOf("sgd", "adam")] = key("sgd", "`sgd` (momentum 0.9) or `adam`")
     learning_rate: Positive = key(0.02, "of it")
@@ -63,7 +63,8 @@ class TunedClassificationConfig(ClassificationConfig):
     """The config of `metricopt.images` and `metricopt.table`."""
 
     optimizer: OptimizerConfig = key(
-        OptimizerConfig(), "of the base model's training, see `tfzoo.optim.OptimizerConfig`"
+        OptimizerConfig(),
+        "optimizer of the base model's training, see `tfzoo.optim.OptimizerConfig`",
     )
     finetune: FineTuneConfig = key(MISSING, "see `FineTuneConfig`")
 
@@ -73,6 +74,7 @@ class TunedRetrievalConfig(RetrievalConfig):
     """The config of `metricopt.retrieval`."""
 
     optimizer: OptimizerConfig = key(
-        OptimizerConfig(), "of the base model's training, see `tfzoo.optim.OptimizerConfig`"
+        OptimizerConfig(),
+        "optimizer of the base model's training, see `tfzoo.optim.OptimizerConfig`",
     )
     finetune: FineTuneConfig = key(MISSING, "see `FineTuneConfig`")

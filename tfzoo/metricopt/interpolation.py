@@ -26,7 +26,7 @@ def interpolate(
         steps: where to interpolate [T].
         observed_steps: where the metric was observed [m], at least one.
         observed: its values [m].
-        length_scale: of the kernel, in steps.
+        length_scale: length scale of the kernel, in steps.
         noise: standard deviation of an observation.
         amplitude: standard deviation of the process.
 

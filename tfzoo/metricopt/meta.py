@@ -32,7 +32,7 @@ def meta_train(
         rounds: passes over the tasks.
         inner_steps: minibatches on one task.
         epsilon: outer step.
-        seed: of the minibatches.
+        seed: seed of the minibatches.
 
     Raises:
         InputError: no tasks, other dimensions, or a setting out of range.

@@ -35,8 +35,8 @@ def attach_adapters(
             dense or convolution layer. Keep the number of parameters small (20 to 200).
         kind: `film` (scale and shift of each channel), `scale`, `shift`, or `low_rank` (scale and
             shift in a random subspace).
-        rank: of `low_rank`, parameters per layer.
-        seed: of `low_rank`'s subspaces.
+        rank: rank of `low_rank`, parameters per layer.
+        seed: seed of `low_rank`'s subspaces.
         example: a batch of inputs, needed once for a model that is no functional or sequential
             one.
 
@@ -68,7 +68,7 @@ class AdaptedModel(ZooModel):
         kind: see there.
         rank: see there.
         seed: see there.
-        **keywords: of `keras.Model`; `dtype` is that of `base` by default.
+        **keywords: arguments of `keras.Model`; `dtype` is that of `base` by default.
 
     Attributes:
         base: the model without adapters.

@@ -39,7 +39,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
         weight: lambda, at least 0.
         hidden: widths of the value function's hidden layers.
         capacity: steps that the buffer holds.
-        name: of the optimizer.
+        name: name of the optimizer.
 
     Attributes:
         value: the `ValueFunction`, once built.

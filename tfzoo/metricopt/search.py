@@ -81,9 +81,9 @@ class TrustRegion:
     """Proposes points one at a time; its state is what was observed, and nothing else.
 
     Args:
-        scale: of each coordinate [D], the box's half side at first.
+        scale: scale of each coordinate [D], the box's half side at first.
         free: which coordinates move [D].
-        seed: of the candidates.
+        seed: seed of the candidates.
     """
 
     def __init__(self, scale: np.ndarray, free: np.ndarray, seed: int = 0):

@@ -72,7 +72,7 @@ class Search:
 
     Args:
         callback: whose model, metric and settings these are.
-        steps: of the whole `fit`.
+        steps: steps of the whole `fit`.
         settings: how they are spent.
     """
 

@@ -25,7 +25,7 @@ class Observations:
     Attributes:
         phi: adapter parameters [N, D].
         cost: the metric there, less is better, interpolated [N].
-        variance: of the interpolation [N], in units of the cost squared.
+        variance: variance of the interpolation [N], in units of the cost squared.
     """
 
     phi: np.ndarray
@@ -98,7 +98,7 @@ class ValueFunction(ZooModel):
         dim: D.
         hidden: widths of the hidden layers.
         learning_rate: of its own Adam.
-        **keywords: of `keras.Model`.
+        **keywords: arguments of `keras.Model`.
 
     Attributes:
         lower: [D], the box's lower corner; -inf before the first fit counts as no box.
@@ -174,7 +174,7 @@ class ValueFunction(ZooModel):
         Args:
             data: all observations; weights are 1 / variance, of mean 1.
             steps: minibatches.
-            seed: of their order.
+            seed: seed of their order.
             batch_size: observations in one.
 
         Returns:

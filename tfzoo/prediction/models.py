@@ -84,7 +84,7 @@ class Model:
 
         Args:
             words: the user's input words.
-            path: of the file.
+            path: path of the file.
 
         Raises:
             InputError: the model has no such format, or the input does not fit.

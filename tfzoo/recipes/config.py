@@ -86,7 +86,7 @@ class NetworkConfig(Config):
     hidden: list[Count] = key([32], "widths of `mlp`")
     depth: Annotated[
         int, Must(lambda n: 8 <= n < 1000 and n % 6 == 2, "6 n + 2 below 1000: 8, 14, 20, ...")
-    ] = key(20, "of `resnet`, 6 n + 2")
+    ] = key(20, "depth of `resnet`, 6 n + 2")
     width: Count = key(16, "width of `resnet`'s first stage")
     pixel_mean: Level | None = key(
         None, f"{PIXEL_MEAN}; tables are standardised by their training split", of_data=True

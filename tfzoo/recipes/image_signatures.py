@@ -31,7 +31,7 @@ def image_signatures(
     Args:
         answer: maps raw pixels [B, size, size, channels] to outputs by name.
         size: side of the images.
-        channels: of the images.
+        channels: channels of the images.
         says: what is returned, for the descriptions.
         info: properties of the training images; without it their range is assumed to be 0 to 255.
     """

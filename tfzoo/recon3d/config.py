@@ -43,7 +43,7 @@ class ReconstructorConfig(Config):
         False, "ours: points come with how far they are behind the silhouettes; not for `global`"
     )
     points: Annotated[str, OneOf(*POINTS)] = key("facing", "see `PointRepresentation`")
-    point_width: Count = key(64, "of r")
+    point_width: Count = key(64, "width of r")
     octaves: Natural = key(0, "see `PointRepresentation`")
     distance: Positive = key(1.6, "mean distance of the cameras from the objects")
     aggregate: Annotated[str, OneOf(*AGGREGATES)] = key("mean_var", "see `ViewAggregation`")
@@ -72,7 +72,7 @@ class ReconstructionConfig(RunConfig):
     image_size: Count = key(64, "side of the images")
     min_views: Count = key(1, "views of a training batch, at least")
     max_views: Count = key(5, "at most; drawn for each batch")
-    points: Count = key(512, "of a shape in a training step")
+    points: Count = key(512, "points of a shape in a training step")
     rate: Positive = key(1e-3, "Adam's learning rate")
     decay: Annotated[str, OneOf("none", "cosine")] = key(
         "cosine", "`none`, or `cosine` to 0 over the training"
@@ -84,10 +84,10 @@ class ReconstructionConfig(RunConfig):
         [0.2, 0.3, 0.4, 0.5], "probabilities that validation chooses one of"
     )
     mesh_shapes: Natural = key(
-        0, "of each test split, whose meshes are made and measured; 0 for none"
+        0, "mesh shapes of each test split, whose meshes are made and measured; 0 for none"
     )
     resolution: Annotated[int, Must(lambda n: n >= 8 and n % 4 == 0, "a multiple of 4 from 8")] = (
-        key(48, "of those meshes")
+        key(48, "resolution of those meshes")
     )
 
     def __post_init__(self) -> None:

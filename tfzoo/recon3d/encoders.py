@@ -95,7 +95,7 @@ class GlobalEncoder(_Encoder):
         image_size: S, a multiple of 16.
         features: C of the code.
         width: channels of the first convolution; later ones have up to 4 times as many.
-        channels: of the images; a fourth is a silhouette.
+        channels: channels of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
 
     Input: [M, S, S, channels] in [-1, 1]. Output: [M, C].
@@ -123,7 +123,7 @@ class UNetEncoder(_Encoder):
         image_size: S, a multiple of 16.
         features: C of the map.
         width: channels at stride 2; 4/3, 2 and 8/3 times as many at strides 4, 8 and 16.
-        channels: of the images; a fourth is a silhouette.
+        channels: channels of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
 
     Input: [M, S, S, channels] in [-1, 1]. Output: [M, S/2, S/2, C].
@@ -157,7 +157,7 @@ class LocalEncoder(_Encoder):
         image_size: S, even.
         features: C of the map.
         width: channels inside.
-        channels: of the images; a fourth is a silhouette.
+        channels: channels of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
 
     Input: [M, S, S, channels] in [-1, 1]. Output: [M, S/2, S/2, C].

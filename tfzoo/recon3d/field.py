@@ -45,7 +45,7 @@ def _compiled(
     """One graph of a function for any number of objects, and of views or points; on TensorFlow.
 
     Args:
-        function: of tensors.
+        function: function of tensors.
         inputs: of each, its shape but for the first two sides, and its dtype.
     """
     if keras.backend.backend() != "tensorflow":
@@ -60,7 +60,7 @@ class Field:
     """Logits of points in objects whose images are encoded already.
 
     Args:
-        functions: of the model.
+        functions: functions of the model.
         images: raw pixels [B, V, S, S, 3].
         cameras: [B, V, 3, 7].
     """

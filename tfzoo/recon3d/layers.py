@@ -31,8 +31,8 @@ class PointRepresentation(keras.layers.Layer):
 
     Args:
         points: one of `POINTS`.
-        width: of g's two layers.
-        octaves: of a positional encoding of rho, 0 for none.
+        width: width of g's two layers.
+        octaves: octaves of a positional encoding of rho, 0 for none.
         distance: cameras' mean distance, taken from the depth of `camera` and `camera+origin`.
         scale: rho is multiplied by it.
         **keywords: `name`, `dtype`, ...
@@ -118,7 +118,7 @@ class ViewAggregation(keras.layers.Layer):
 
     Args:
         mode: one of `AGGREGATES`.
-        views: of `concat`: so many at most, missing ones are 0.
+        views: views of `concat`: so many at most, missing ones are 0.
         **keywords: `name`, `dtype`, ...
 
     Input: r [B, V, N, C], weights [B, V, N] from 0. Output: [B, N, C], of `mean_var` 2 C, of

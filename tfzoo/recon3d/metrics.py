@@ -28,7 +28,7 @@ class OccupancyIoU(keras.metrics.Metric):
 
     Args:
         threshold: probability from which a point counts as inside; predictions are logits.
-        name: of the metric.
+        name: name of the metric.
         dtype: of its state.
     """
 
@@ -91,7 +91,7 @@ def surface_metrics(
         truth: [M, 3].
         reconstructed_normals: unit, [N, 3].
         truth_normals: unit, [M, 3].
-        tolerance: of the F-score.
+        tolerance: tolerance of the F-score.
 
     Raises:
         InputError: no points on a side.

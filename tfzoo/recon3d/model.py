@@ -53,7 +53,7 @@ class OccupancyReconstructor(ZooModel):
         hull: ours: a point comes with what `geometry.silhouette_maps` has where each view sees it,
             and with the least of these over views, which is the visual hull; not for `global`.
         points: see `PointRepresentation`.
-        point_width: of r.
+        point_width: width of r.
         octaves: see `PointRepresentation`.
         distance: mean distance of the cameras from the objects, for `points=camera`.
         aggregate: see `ViewAggregation`.

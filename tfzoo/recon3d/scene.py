@@ -34,7 +34,7 @@ class Frame:
     x is a point of the capture's world, x' the same point in the cube's. Axes are kept.
 
     Attributes:
-        centre: of the object in the world [3].
+        centre: centre of the object in the world [3].
         scale: the longest side of its box, in the world's units.
     """
 
@@ -292,7 +292,7 @@ def reconstruct_capture(
 
     Args:
         model: an `OccupancyReconstructor`, trained.
-        capture: of `read_capture`.
+        capture: a capture from `read_capture`.
         resolution: cells along a side of the cube around the object.
         threshold: probability on the surface; the model's own by default.
         views: so many at most are shown to the model.

@@ -52,14 +52,14 @@ class SDNConfig(Config):
     code_dim: Annotated[int, Ge(2)] = key(64, "d, bits of a code")
     noise_dim: Count = key(8, "numbers of an image's noise")
     preset: Annotated[str, OneOf(*PRESETS)] = key("mlp", "`mlp`, `conv` or `sagan`")
-    width: Count = key(256, "of the networks")
-    bottleneck: Count = key(8, "of the energy's auto-encoder")
+    width: Count = key(256, "width of the networks")
+    bottleneck: Count = key(8, "bottleneck of the energy's auto-encoder")
     prior_hidden: Counts = key([128, 128], "widths of the prior")
     margin: Positive = key(0.1, "in the energy's units")
     prior_to_encoder: NonNegative = key(0.0, "weight of -log p(z) in the encoder's gradient")
     use_code: bool = key(True, "false hides the code from the energy")
     stochastic: bool = key(False, "random codes while training")
-    ema: Fraction = key(0.99, "of the averaged generator")
+    ema: Fraction = key(0.99, "decay rate of the averaged generator")
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class TwoAdamConfig(Config):
     """The group `optimizer` of `sdn.sets`: Adam for both sides."""
 
     rate: Positive = key(2e-4, "learning rate of encoder, energy and prior")
-    g_rate: Positive = key(2e-4, "of the generator")
-    beta_1: Fraction = key(0.0, "of both")
-    beta_2: Fraction = key(0.999, "of both")
+    g_rate: Positive = key(2e-4, "learning rate of the generator")
+    beta_1: Fraction = key(0.0, "beta_1 of both")
+    beta_2: Fraction = key(0.999, "beta_2 of both")
     decay: Annotated[str, OneOf("none", "cosine")] = key(
         "none", "`none`, or `cosine` to 0 over the training"
     )
@@ -124,7 +124,7 @@ class JudgeConfig(ImagesConfig):
     """The config of `sdn.voxels` and `sdn.verifier`."""
 
     width: Count = key(256, "see `make_voxel_net`, `make_verifier`")
-    dim: Count = key(32, "of a verifier's embedding")
+    dim: Count = key(32, "size of a verifier's embedding")
     rate: Positive = key(1e-3, "Adam's")
     identities: Count = key(
         1000, "training sets, for a dry run of a verifier whose data are not prepared"

@@ -23,8 +23,8 @@ def of_codes(
     Args:
         model: trained.
         images: raw pixels [M, 2 n, S, S, C], no image absent.
-        train_codes: of the training sets.
-        seed: of the images made.
+        train_codes: codes of the training sets.
+        seed: seed of the images made.
     """
     a, b = judges.halves(images, images.shape[1] // 2)
     first, second = model.encode(a), model.encode(b)
@@ -61,11 +61,11 @@ def of_shapes(
 
     Args:
         model: trained.
-        net: of `make_voxel_net`, trained on real views of the training shapes.
+        net: a network from `make_voxel_net`, trained on real views of the training shapes.
         images: raw pixels [M, n, S, S, C].
         voxels: bool [M, 8, 8, 8], see `coarse`.
-        seed: of the images made.
-        sizes: of k, up to n.
+        seed: seed of the images made.
+        sizes: sizes of k, up to n.
     """
     truth, n = np.asarray(voxels, bool), min(8, images.shape[1])
     other = np.roll(truth, 1, 0)
@@ -96,9 +96,9 @@ def of_identities(
 
     Args:
         model: trained.
-        net: of `make_verifier`, trained on the training identities.
+        net: a network from `make_verifier`, trained on the training identities.
         images: raw pixels [M, 2 n, S, S, C].
-        seed: of the images made.
+        seed: seed of the images made.
     """
     a, b = judges.halves(images, images.shape[1] // 2)
     embed = lambda x: judges.set_embeddings(net, x)  # noqa: E731

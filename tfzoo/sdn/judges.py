@@ -86,9 +86,9 @@ def make_verifier(
     Args:
         image_size: S.
         channels: C.
-        identities: of the training sets.
-        width: of the first convolution, then 2 and 4 times that.
-        dim: of the embedding.
+        identities: identities of the training sets.
+        width: width of the first convolution, then 2 and 4 times that.
+        dim: size of the embedding.
         mean: subtracted from raw pixels.
         std: then divided by.
 

@@ -92,7 +92,7 @@ class SetEncoder(_Reader):
         preset: `mlp`, `conv` or `sagan`, see `make_encoder`.
         width: see there.
         stochastic: in training, z_j = +1 with probability sigmoid(2 a_j) instead of the sign.
-        seed: of that.
+        seed: seed of that.
         **keywords: `name`, `dtype`, ...
 
     Input: images [B, n, S, S, C] in [-1, 1]; mask [B, n] or None.

@@ -44,18 +44,18 @@ class SetDistributionNetwork(TwoPlayer):
         code_dim: d, bits of a code.
         noise_dim: numbers of an image's noise.
         preset: `mlp` (any size), `conv` (28 to 32 pixels), `sagan` (32, 64, 128).
-        width: of the networks, see `make_encoder`.
-        bottleneck: of the energy's auto-encoder.
+        width: width of the networks, see `make_encoder`.
+        bottleneck: bottleneck of the energy's auto-encoder.
         prior_hidden: widths of the prior, see `MADE`.
         margin: m, in the energy's units: mean squared error of images in [-1, 1].
         prior_to_encoder: weight of -log p(z) in the encoder's gradient. 0 is ours; the
             likelihood's own would be 1 / (n S S C), and large ones collapse the code.
         use_code: False hides the code from the energy, for ablations.
         stochastic: see `SetEncoder`.
-        ema: of the average.
+        ema: decay rate of the average.
         pixel_mean: subtracted from raw pixels.
         pixel_std: then divided by, so that they are in [-1, 1].
-        seed: of noise while training.
+        seed: seed of noise while training.
         **keywords: `name`, `dtype`, ...
 
     Input: images [B, n, S, S, C], raw pixels. Output: codes float32 [B, d] of -1 and +1.

@@ -27,7 +27,7 @@ class CodeMonitor(keras.callbacks.Callback):
         directory: where `epoch-0001.png` and so on go: sets, their reconstructions, free samples;
             None writes none.
         every: epochs between two looks; the last epoch of a `fit` is looked at always.
-        seed: of the images made.
+        seed: seed of the images made.
 
     Raises:
         ValueError: `every` is below 1.
@@ -87,7 +87,7 @@ def picture(
         sets: raw pixels [M, n, S, S, C].
         mask: [M, n], or None.
         rows: sets shown, at most.
-        seed: of the images made.
+        seed: seed of the images made.
     """
     import tensorflow as tf
 

@@ -94,10 +94,10 @@ def make_encoder(
             spectral norm, and self-attention where the map is 32x32.
         image_size: S.
         channels: C.
-        width: of the first layers.
-        units: of the last.
-        depth: of `mlp`.
-        name: of the model.
+        width: width of the first layers.
+        units: units of the last.
+        depth: depth of `mlp`.
+        name: name of the model.
     """
     check_preset(preset, image_size, channels=channels, width=width, units=units, depth=depth)
     dense, conv = _kinds(preset)
@@ -134,7 +134,7 @@ def make_decoder(
         inputs: numbers.
         generator: with BatchNormalization (momentum 0.9) and ReLU, tanh at the end; else with
             LeakyReLU, linear at the end.
-        name: of the model.
+        name: name of the model.
     """
     check_preset(preset, image_size, channels=channels, width=width, inputs=inputs)
     dense, conv = _kinds(preset)

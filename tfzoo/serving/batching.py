@@ -17,7 +17,7 @@ def joined(
     """Adds a batched copy of a signature to its graph: concurrent runs share a batch.
 
     Args:
-        graph: of a loaded SavedModel; its session picks the copy up at its next run.
+        graph: graph of a loaded SavedModel; its session picks the copy up at its next run.
         signature: every input and output has a batch axis of any size as axis 0.
         parameters: sizes, waits and threads.
 

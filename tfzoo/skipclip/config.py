@@ -46,7 +46,7 @@ class EncoderConfig(Config):
     builds = ("tfzoo.skipclip.model:make_encoder",)
 
     kind: Annotated[str, OneOf(*KINDS)] = key("r3d18", "`r3d18`, `r2plus1d18` or `small`")
-    width: Count = key(16, "of the small one")
+    width: Count = key(16, "width of the small one")
     shortcut: Annotated[str, OneOf(*SHORTCUTS)] = key("B", "`A` or `B`")
     form: Annotated[str, OneOf(*FORMS)] = key(
         "paper", "`paper`, or torchvision's of the two large ones (`torchvision`)"
@@ -84,9 +84,9 @@ class PretextConfig(Config):
     stride: Count = key(1, "tau, frames of the video from one of the clip to the next")
     futures: Annotated[int, Ge(2)] = key(4, "m")
     skip: Count = key(16, "k, frames of the video from one future's start to the next")
-    margin: float = key(0.1, "of neighbouring futures' scores")
-    rank_weight: NonNegative = key(1.0, "of the ranking loss")
-    rotation_weight: NonNegative = key(0.0, "of the rotation loss; 0 is without it")
+    margin: float = key(0.1, "margin of neighbouring futures' scores")
+    rank_weight: NonNegative = key(1.0, "weight of the ranking loss")
+    rotation_weight: NonNegative = key(0.0, "weight of the rotation loss; 0 is without it")
     reduction: Annotated[str, OneOf(*REDUCTIONS)] = key("sum", "`sum` or `mean_pairs`")
     head: Annotated[str, OneOf(*HEADS)] = key(
         "none", "`none`, `conv1x1`, or `norm`: scores of features standardised by the batch"
@@ -119,14 +119,16 @@ class DescentConfig(Config):
         "`adam`, with decoupled decay and a cosine to 0.",
     )
     learning_rate: Positive = key(0.01, "the first")
-    momentum: Fraction = key(0.9, "of `sgd`")
-    weight_decay: NonNegative = key(5e-4, "of kernels (`adam`) or all weights (`sgd`, as PyTorch)")
+    momentum: Fraction = key(0.9, "momentum of `sgd`")
+    weight_decay: NonNegative = key(
+        5e-4, "weight decay of kernels (`adam`) or all weights (`sgd`, as PyTorch)"
+    )
     schedule: Annotated[str, OneOf(*SCHEDULES)] = key(
         "method",
-        "of the rate: `cosine` to 0, `steps` at `drop_epochs`, `constant`; `method` is `adam`'s "
+        "rate schedule: `cosine` to 0, `steps` at `drop_epochs`, `constant`; `method` is `adam`'s "
         "cosine and `sgd`'s steps.",
     )
-    warmup_steps: Natural = key(0, "of a cosine: the rate rises from 0 in so many")
+    warmup_steps: Natural = key(0, "steps of a cosine: the rate rises from 0 in so many")
     drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
     drop_factor: Factor = key(0.1, "see there")
     trunk_factor: Positive = key(
@@ -162,13 +164,13 @@ class FinetuneConfig(Config):
         None, "training videos of each class whose labels are used; null is all"
     )
     frames: Count | None = key(
-        None, "of a clip; null is the pretext's. Clips of evaluation and serving have it too"
+        None, "frames of a clip; null is the pretext's. Clips of evaluation and serving have it too"
     )
-    stride: Count | None = key(None, "of a clip; null is the pretext's")
+    stride: Count | None = key(None, "stride of a clip; null is the pretext's")
     clips: Count = key(10, "evenly spread over a video, whose mean softmax is the video's")
-    epochs: Count = key(150, "of `full`")
+    epochs: Count = key(150, "epochs of `full`")
     batch_size: Count = key(16, "clips a step")
-    dropout: Fraction = key(0.5, "of the features")
+    dropout: Fraction = key(0.5, "dropout of the features")
     augment: bool = key(
         True, "whether training clips are shifted and recoloured as in pre-training"
     )
@@ -186,10 +188,12 @@ class VideoConfig(RunConfig):
     model: EncoderConfig = key(EncoderConfig(), "see `EncoderConfig`")
     pretext: PretextConfig = key(PretextConfig(), "see `PretextConfig`")
     augment: AugmentConfig = key(AugmentConfig(), "see `AugmentConfig`")
-    optimizer: DescentConfig = key(DescentConfig(), "of pre-training, see `DescentConfig`")
+    optimizer: DescentConfig = key(
+        DescentConfig(), "optimizer of pre-training, see `DescentConfig`"
+    )
     finetune: FinetuneConfig = key(FinetuneConfig(), "see `FinetuneConfig`")
     classes: Count | None = key(
-        None, "of the videos that a path leads to; for a dry run without the path only"
+        None, "classes of the videos that a path leads to; for a dry run without the path only"
     )
 
     def __post_init__(self) -> None:

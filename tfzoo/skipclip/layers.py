@@ -19,7 +19,7 @@ class PadChannels(keras.layers.Layer):
     """ResNet's shortcut A: every `strides`-th position, new channels filled with zeros.
 
     Args:
-        channels: of the output; at least the input's.
+        channels: channels of the output; at least the input's.
         strides: in time, height and width.
 
     Input: [B, T, H, W, C]. Output: [B, ceil(T/s), ceil(H/s), ceil(W/s), channels].
@@ -60,9 +60,9 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
     run has several devices, moments are of all replicas. On other backends it is Keras's layer.
 
     Args:
-        momentum: of the running statistics.
+        momentum: momentum of the running statistics.
         epsilon: added to the variance.
-        **keywords: of `keras.layers.BatchNormalization`; the axis is the last.
+        **keywords: arguments of `keras.layers.BatchNormalization`; the axis is the last.
 
     Input, output: [..., C].
     """

@@ -51,7 +51,7 @@ def make_encoder(
     Args:
         kind: one of `KINDS`.
         width: channels of the small one's stem; its features have four times as many.
-        channels: of the video.
+        channels: channels of the video.
         shortcut: `B`, a 1x1x1 convolution where shape changes, or `A`, zero channels.
         form: `paper`, or `torchvision`, which the small one has not.
         last_relu: whether the last block ends with a ReLU; without it features may be negative.
@@ -60,7 +60,7 @@ def make_encoder(
         widths: channels of the stages of a large one, of the stem those of the first; None is 64,
             128, 256, 512.
         dtype: the layers' policy; None is the current one.
-        name: of the model.
+        name: name of the model.
 
     Returns:
         A functional model: [B, T, H, W, C] of raw pixels, whole numbers or floats,

@@ -77,7 +77,7 @@ def check_margin(margin: float, futures: int, signed: bool) -> None:
     """Refuses a margin that no scores can satisfy.
 
     Args:
-        margin: of neighbouring clips.
+        margin: margin of neighbouring clips.
         futures: m, how many clips are ranked.
         signed: whether scores reach from -1 to 1, not just from 0.
 

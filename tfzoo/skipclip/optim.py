@@ -17,8 +17,8 @@ class TrunkSGD(MomentumSGD):
     """`MomentumSGD` whose steps on all but a new layer are `trunk_factor` as long.
 
     Args:
-        learning_rate: of the new layer.
-        momentum: of the buffer.
+        learning_rate: learning rate of the new layer.
+        momentum: momentum of the buffer.
         coupled_decay: as in `MomentumSGD`.
         trunk_factor: see above.
         new: name of the new layer.

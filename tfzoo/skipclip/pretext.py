@@ -106,9 +106,9 @@ class SkipClip(_Pretext):
     Args:
         encoder: video to feature maps, as `make_encoder` makes it; contexts and futures share it.
         futures: m.
-        margin: of neighbouring futures.
-        rank_weight: of the ranking loss.
-        rotation_weight: of the 4-way cross-entropy; 0 is without it.
+        margin: margin of neighbouring futures.
+        rank_weight: weight of the ranking loss.
+        rotation_weight: weight of the 4-way cross-entropy; 0 is without it.
         reduction: `sum` over pairs, the paper's formula, or `mean_pairs`.
         head: `none`, the paper's formula; `conv1x1`: a 1x1x1 convolution for contexts and one
             for futures, of use in pre-training only; `norm`: features are standardised by the

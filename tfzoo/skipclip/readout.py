@@ -29,7 +29,7 @@ def of_videos(
 
     Args:
         function: clips [N, T, S, S, C] -> [N, D].
-        batches: of `streams.evaluation_clips`.
+        batches: batches from `streams.evaluation_clips`.
 
     Returns:
         float32 [videos, clips, D] and labels [videos].

@@ -28,9 +28,9 @@ class ActionRecognizer(ZooModel):
     Args:
         encoder: video to feature maps; it is used, not copied.
         classes: K; 0 makes a model without a linear layer, whose output are the features.
-        dropout: of the features, in training.
-        context_head: of a `SkipClip`, or None.
-        future_head: of a `SkipClip`; None if the other is.
+        dropout: dropout of the features, in training.
+        context_head: context head of a `SkipClip`, or None.
+        future_head: future head of a `SkipClip`; None if the other is.
         view: what an exported model makes of a video: the side of the square that the encoder was
             trained on, and its share of the frames' shorter side.
         **keywords: `name`, `dtype`, ...
@@ -80,8 +80,8 @@ class ActionRecognizer(ZooModel):
         Args:
             pretrained: `SkipClip`, `ClipOrder`, another `ActionRecognizer`, or a bare encoder.
             classes: K.
-            dropout: of the features.
-            **keywords: of the constructor.
+            dropout: dropout of the features.
+            **keywords: arguments of the constructor.
         """
         encoder = getattr(pretrained, "encoder", pretrained)
         heads = [getattr(pretrained, f"{name}_head", None) for name in ("context", "future")]

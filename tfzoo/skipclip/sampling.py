@@ -46,7 +46,7 @@ def tuple_frames(length: tf.Tensor, seed: tf.Tensor, clips: Clips) -> tf.Tensor:
     """Numbers of the frames of a context and its futures, at a random place.
 
     Args:
-        length: of the video, int32; one below `clips.span` begins anew at its end.
+        length: length of the video, int32; one below `clips.span` begins anew at its end.
         seed: int32 [2].
         clips: the form.
 

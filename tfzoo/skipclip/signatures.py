@@ -20,7 +20,7 @@ def prepared(video: tf.Tensor, size: int, share: float) -> tf.Tensor:
     Args:
         video: [B, T, H, W, C], any dtype.
         size: side of the result.
-        share: of the shorter side, above 0 and up to 1.
+        share: share of the shorter side, above 0 and up to 1.
 
     Returns:
         float32 [B, T, size, size, C] of raw pixels.

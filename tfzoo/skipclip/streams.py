@@ -37,7 +37,7 @@ def tuples(
         view: crop and colours.
         rotate: whether tuples are turned by a random number of quarter turns; else all are 0.
         batch_size: tuples.
-        seed: of all draws.
+        seed: seed of all draws.
         steps_per_epoch: caps the epoch.
     """
 

@@ -226,8 +226,8 @@ def order_scores(
     Args:
         model: with `rank`.
         source: the videos.
-        config: of the run.
-        form: of the tuples; None is the pretext's.
+        config: config of the run.
+        form: form of the tuples; None is the pretext's.
     """
     form = form or config.pretext.clips
 

@@ -43,8 +43,8 @@ class TwoPlayer(ZooModel):
         """Sets both optimizers.
 
         Args:
-            optimizer: of the critic; None: the model's default.
-            g_optimizer: of the generator; None: the model's default.
+            optimizer: optimizer of the critic; None: the model's default.
+            g_optimizer: optimizer of the generator; None: the model's default.
             **keywords: Keras's execution options: `run_eagerly`, `steps_per_execution`,
                 `jit_compile`, ...
 

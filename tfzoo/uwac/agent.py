@@ -50,7 +50,7 @@ class BearAgent(tf_agent.TFAgent):
         action_spec: bounded; its limits must be the networks'.
         networks: what is trained, with its settings.
         train_step_counter: default: one of its own.
-        name: of the module.
+        name: name of the module.
 
     Raises:
         ValueError: the specs are not the networks'.
@@ -253,7 +253,7 @@ class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
         action_spec: bounded; its limits must be the networks'.
         networks: the actor is trained.
         train_step_counter: default: one of its own.
-        name: of the module.
+        name: name of the module.
 
     Raises:
         ValueError: the specs are not the networks'.

@@ -24,7 +24,7 @@ class OfflineConfig(RunConfig):
         None, "gymnasium's id of the task to be evaluated in; null evaluates nothing"
     )
     references: Annotated[str, OneOf(*REFERENCES)] = key(
-        "d4rl", "of the score's 0 and 100: `d4rl`'s, or `tfzoo`'s own for its v5 tasks"
+        "d4rl", "references of the score's 0 and 100: `d4rl`'s, or `tfzoo`'s own for its v5 tasks"
     )
     algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
     agent: AgentSettings = key(AgentSettings(), "see `AgentSettings`")
@@ -40,7 +40,7 @@ class OfflineConfig(RunConfig):
         "them; otherwise one outside them is an error.",
     )
     evaluate_every: Count = key(1, "epochs between two evaluations; the last is always evaluated")
-    evaluation_episodes: Count = key(20, "of one evaluation, side by side")
+    evaluation_episodes: Count = key(20, "episodes of one evaluation, side by side")
     parallel: bool = key(False, "evaluate each episode in a process of its own")
 
     def __post_init__(self) -> None:

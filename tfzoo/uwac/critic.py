@@ -34,7 +34,7 @@ class DropoutCritic(SpaceModel):
         spectral_norm: divides every kernel by its largest singular value, so that Q without
             dropout is Lipschitz with constant `sn_coeff ** layers` in (s, a).
         sn_coeff: kernels are multiplied by it after the division; an extension of ours.
-        **keywords: of `Space`, and `name`, `dtype`.
+        **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations and actions side by side, [..., D + A]. Output: Q [...], float32, by the
     network without dropout. `sample` draws one mask, `moments` gives mean and variance over masks.
@@ -131,7 +131,7 @@ class DropoutCritic(SpaceModel):
             action: [B, A].
             samples: T, masks for each row, at least 2.
             seed: an int (the same masks each time), a `keras.random.SeedGenerator`, or None.
-            estimator: of `ESTIMATORS`.
+            estimator: one of `ESTIMATORS`.
             shared_masks: a mask serves all rows: as good for each of them, and cheaper.
 
         Returns:

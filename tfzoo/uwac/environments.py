@@ -111,7 +111,7 @@ class VectorEnvironment(py_environment.PyEnvironment):
 
     Args:
         vector: gymnasium's, of one-dimensional observations and actions, autoreset `NEXT_STEP`.
-        seed: of the starts.
+        seed: seed of the starts.
     """
 
     def __init__(self, vector: VectorEnv, seed: int = 0):
@@ -179,7 +179,7 @@ def make_environment(
     Args:
         name: e.g. `tfzoo/PointMass-v0`, `Hopper-v5`, `AdroitHandPen-v1` (gymnasium-robotics).
         count: at least 1.
-        seed: of the starts.
+        seed: seed of the starts.
         parallel: a process for each; the embedded tasks need none.
 
     Raises:

@@ -33,7 +33,7 @@ class Evaluation:
         environment: gymnasium's id.
         episodes: side by side.
         parallel: each in a process of its own.
-        references: of the score, see `normalised`.
+        references: references of the score, see `normalised`.
 
     Raises:
         InputError: no such environment, or one of other sizes or limits than the model's.

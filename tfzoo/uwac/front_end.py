@@ -45,7 +45,7 @@ class UWACConfig(Config):
     clip_actions: bool = key(
         False, "cut the data's actions to the limits; otherwise one outside them is an error"
     )
-    seed: int = key(0, "of initialisation, order of the data, and everything drawn")
+    seed: int = key(0, "seed of initialisation, order of the data, and everything drawn")
 
     @classmethod
     def paper(cls, **changes: Any) -> UWACConfig:
@@ -214,7 +214,7 @@ class UWAC:
         Args:
             environment: gymnasium's id.
             n_steps: at least 1; those from one episode's end to the next start are left out.
-            seed: of the starts.
+            seed: seed of the starts.
 
         Raises:
             InputError: no such environment, or one of other sizes or limits than the model's.
@@ -253,7 +253,7 @@ class UWAC:
             n_steps_per_epoch: between two rows of the result.
             dataset: as `fit` takes it.
             n_first: steps in the environment before the first gradient step.
-            capacity: of the buffer.
+            capacity: capacity of the buffer.
             evaluators: as `fit` takes them.
 
         Returns:

@@ -23,7 +23,7 @@ def kernel_mean(x: Tensor, y: Tensor, kernel: str, sigma: float) -> Tensor:
     Args:
         x: [B, n, d].
         y: [B, m, d].
-        kernel: of `KERNELS`.
+        kernel: one of `KERNELS`.
         sigma: above 0.
 
     Returns:
@@ -42,7 +42,7 @@ def mmd(x: Tensor, y: Tensor, kernel: str = "gaussian", sigma: float = 20.0) -> 
     Args:
         x: [B, n, d].
         y: [B, m, d].
-        kernel: of `KERNELS`.
+        kernel: one of `KERNELS`.
         sigma: above 0.
 
     Returns:
@@ -63,7 +63,7 @@ def uncertainty_weight(
 
     Args:
         variance: any shape, at least 0.
-        weight_fn: of `WEIGHTS`.
+        weight_fn: one of `WEIGHTS`.
         beta: above 0; infinity gives `high` throughout.
         low: the least weight.
         high: the greatest weight.

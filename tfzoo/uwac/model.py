@@ -27,9 +27,9 @@ class ActorCritic(SpaceModel):
     Args:
         settings: sizes, losses and rates, an `AgentSettings` or a dict of its fields.
         algorithm: `uwac`, `bear`, or `bc`, which trains the actor alone and acts by its mean.
-        seed: of what training draws at random.
+        seed: seed of what training draws at random.
         data_version: full name of the data that it learns from, for the record.
-        **keywords: of `Space`, and `name`, `dtype`.
+        **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations [B, D]. Output: actions [B, A] of the actor's mean; `best_action` is the
     paper's way to act.
@@ -119,7 +119,7 @@ class ActorCritic(SpaceModel):
         Args:
             observation: [B, D].
             noise: [B, N, A], standard normal.
-            seed: of the mean's `n_mc_samples` dropout masks, see `DropoutCritic.moments`; the
+            seed: seed of the mean's `n_mc_samples` dropout masks, see `DropoutCritic.moments`; the
                 masks are the same for all rows, and the last layer's average is exact.
 
         Returns:

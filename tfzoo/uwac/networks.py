@@ -77,7 +77,7 @@ class GaussianActor(SpaceModel):
 
     Args:
         hidden: widths of its ReLU layers.
-        **keywords: of `Space`, and `name`, `dtype`.
+        **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations [..., D]. Output: mean and log standard deviation of u, each [..., A],
     float32; the action is tanh(u) on the limits. Log deviations are cut to [-5, 2].
@@ -152,7 +152,7 @@ class BehaviorVAE(SpaceModel):
 
     Args:
         units: width of its two encoder and two decoder layers.
-        **keywords: of `Space`, and `name`, `dtype`.
+        **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations and actions side by side, [..., D + A]. Output: the action rebuilt from
     the latent's mean, in [-1, 1], and the latent's mean and log standard deviation, each

@@ -22,10 +22,10 @@ class Collector:
     """An agent's collect policy in an environment, whose steps go to a replay buffer.
 
     Args:
-        agent: of `tfzoo.uwac.training.make_agent`.
+        agent: an agent from `tfzoo.uwac.training.make_agent`.
         environment: gymnasium's id.
         capacity: steps that the buffer holds; the oldest go first.
-        seed: of the starts, and of what is drawn from the buffer.
+        seed: seed of the starts, and of what is drawn from the buffer.
 
     Raises:
         InputError: no such environment, or one of other sizes or limits than the agent's.
@@ -79,7 +79,7 @@ class OnlineLearner:
     Args:
         agent: of UWAC or BEAR.
         collector: with a step in its buffer at least.
-        size: of a batch's part from the buffer.
+        size: size of a batch's part from the buffer.
         recorded: batches of `Transitions`' arrays to join it, or None.
     """
 

@@ -44,31 +44,31 @@ class AgentSettings(Config):
     builds = ("tfzoo.uwac.critic:DropoutCritic",)
 
     hidden: Counts = key([256, 256], "widths of actor and critics")
-    vae_units: Count = key(750, "of the behaviour model")
-    dropout_rate: Fraction = key(0.1, "of the critics; 0 with `bear` is plain BEAR")
-    spectral_norm: bool = key(True, "of the critics' kernels")
+    vae_units: Count = key(750, "units of the behaviour model")
+    dropout_rate: Fraction = key(0.1, "dropout rate of the critics; 0 with `bear` is plain BEAR")
+    spectral_norm: bool = key(True, "spectral normalisation of the critics' kernels")
     sn_coeff: Positive = key(1.0, "see `DropoutCritic`")
     actor_learning_rate: Positive = key(1e-4, "Adam's, as the next three")
-    critic_learning_rate: Positive = key(3e-4, "of both critics")
-    imitator_learning_rate: Positive = key(3e-4, "of the behaviour model")
-    alpha_learning_rate: Positive = key(1e-3, "of the multiplier")
+    critic_learning_rate: Positive = key(3e-4, "learning rate of both critics")
+    imitator_learning_rate: Positive = key(3e-4, "learning rate of the behaviour model")
+    alpha_learning_rate: Positive = key(1e-3, "learning rate of the multiplier")
     gamma: Fraction = key(0.99, "discount")
-    tau: Factor = key(0.005, "of the targets' averages, after each step")
-    lam: Share = key(0.75, "of the pessimistic mixture of both critics")
+    tau: Factor = key(0.005, "tau of the targets' averages, after each step")
+    lam: Share = key(0.75, "lambda of the pessimistic mixture of both critics")
     n_action_samples: Count = key(100, "N, actions to choose from when it acts")
     n_target_samples: Count = key(10, "M, candidates of the target")
     n_mmd_action_samples: Count = key(4, "K, of both sides")
     mmd_kernel: Annotated[str, OneOf(*KERNELS)] = key("gaussian", "`gaussian` or `laplacian`")
     mmd_sigma: Positive = key(20.0, "see `mathematics.kernel_mean`")
     alpha_threshold: Positive = key(0.07, "epsilon, what the MMD may reach")
-    vae_kl_weight: NonNegative = key(0.5, "of the behaviour model's KL")
+    vae_kl_weight: NonNegative = key(0.5, "weight of the behaviour model's KL")
     warmup_steps: Natural = key(40000, "steps whose actor only follows the MMD")
     n_mc_samples: Annotated[int, Ge(2)] = key(100, "T, dropout masks; at least 2, for a variance")
     estimator: Annotated[str, OneOf(*ESTIMATORS)] = key(
         "monte_carlo", "`monte_carlo` or `conditional`, see `DropoutCritic.moments`"
     )
     shared_masks: bool = key(False, "see there")
-    beta: Positive = key(0.5, "of the weights")
+    beta: Positive = key(0.5, "beta of the weights")
     weight_fn: Annotated[str, OneOf(*WEIGHTS)] = key(
         "inverse", "`inverse` (paper) or `exp` (official code)"
     )
@@ -78,7 +78,7 @@ class AgentSettings(Config):
     weight_power: Annotated[int, OneOf(1, 2)] = key(1, "1 or 2")
     weight_critic: bool = key(True, "whether the critics' losses are weighted")
     weight_actor: bool = key(True, "whether the actor's is")
-    q_penalty: NonNegative = key(0.0, "of mean relu(Q(s, a)) Var, in the critics' losses")
+    q_penalty: NonNegative = key(0.0, "weight of mean relu(Q(s, a)) Var, in the critics' losses")
 
     @classmethod
     def paper(cls, **changes: Any) -> AgentSettings:

@@ -42,7 +42,7 @@ class Learner:
     """Runs an agent over a stream of transition batches.
 
     Args:
-        agent: of `make_agent`.
+        agent: an agent from `make_agent`.
         batches: dicts of `Transitions`' arrays, [B, ...].
         jit_compile: compile a step with XLA.
     """
@@ -89,7 +89,7 @@ def train(
 
     Args:
         model: untrained.
-        stream: of transition batches.
+        stream: stream of transition batches.
         transitions: that the batches are drawn from; their rewards bound the true values.
         run: keeps checkpoints and log.
 

@@ -17,7 +17,7 @@ def test_kid_is_its_definition():
     ]
     across = np.mean([k(a, b) for a in x for b in y])
     assert quality.kid(x, y) == pytest.approx(sum(within) - 2 * across)
-    with pytest.raises(InputError, match="of one width"):
+    with pytest.raises(InputError, match="equal in width"):
         quality.kid(x, y[:, :2])
 
 

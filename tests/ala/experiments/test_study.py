@@ -162,7 +162,7 @@ def test_smoothness_is_free_of_the_losss_scale_and_leaves_the_weights():
         (["--mnist", "none.npz"], "--mnist='none.npz': no such file"),
         (["--seeds", "x"], "--seeds"),
         (["--tasks", "long_tail"], "--cifar='': must be the file of CIFAR-10-JPEG"),
-        (["epochs=1"], "key=value=['epochs=1']: must be for the task long_tail alone"),
+        (["epochs=1"], "key=value=['epochs=1']: must be only for the task long_tail"),
     ],
 )
 def test_wrong_words(words, says, capsys):

@@ -1,4 +1,5 @@
-"""`tfzoo bench afv`: per-example gradients and linear read-outs, against what TensorFlow offers."""
+"""`tfzoo bench afv`: per-example gradients and linear read-outs, compared with TensorFlow's own
+means."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ FEATURES = ("pass", "extraction")
 READOUTS = ("features", "jvp", "layers")
 PARTS = ("gradients", "features", "readout")
 SLOW_ROUNDS = 3
-"""Repetitions of what takes seconds."""
+"""Repetitions of alternatives that take seconds."""
 
 
 def _model(width: int, batch: int, side: int) -> tuple[keras.Model, Tensor]:
@@ -45,7 +46,8 @@ def _flat(gradients: Sequence[Tensor], rows: int) -> Tensor:
 
 
 def per_example(name: str, model: keras.Model, images: Tensor) -> Callable[[], Tensor]:
-    """A function that gives [B, P] of a batch; all but `loop`, of eager tapes, are graphs."""
+    """A function that maps a batch to [B, P]; all but `loop`, which uses eager tapes, are
+    graphs."""
     import tensorflow as tf
 
     from tfzoo.afv import PerExampleGradients
@@ -93,7 +95,7 @@ def build_gradients(
 def build_features(
     name: str, width: int = WIDTH, batch: int = BATCH, side: int = SIDE
 ) -> Callable[[], None]:
-    """`pass`: one forward and backward pass for the batch's gradient. `extraction`: its vectors."""
+    """`pass`: a forward and backward pass for the batch's gradient. `extraction`: its vectors."""
     import tensorflow as tf
 
     model, images = _model(width, batch, side)
@@ -144,9 +146,11 @@ def _wait(x: Tensor) -> None:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench afv` with the arguments `argv`."""
     parser = bench.parser("afv", __doc__, 7, PARTS)
-    parser.add_argument("--width", type=int, default=WIDTH, help="of D; default %(default)s")
-    parser.add_argument("--batch", type=int, default=BATCH, help="images; default %(default)s")
-    parser.add_argument("--side", type=int, default=SIDE, help="of the images")
+    parser.add_argument("--width", type=int, default=WIDTH, help="width of D; default %(default)s")
+    parser.add_argument(
+        "--batch", type=int, default=BATCH, help="images per batch; default %(default)s"
+    )
+    parser.add_argument("--side", type=int, default=SIDE, help="side of the images")
     words = bench.parse(parser, argv, PARTS)
     for name in ("width", "batch"):
         check(getattr(words, name) >= 1, f"--{name}", getattr(words, name), "at least 1")
@@ -184,7 +188,7 @@ def _compare(
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times, ours = Times(rows, "kind", "alternative"), ("gradients", "ours")
     reached = times.ratio("times faster than loop", ("gradients", "loop"), ours, 10, True)
     reached += times.ratio("times faster than jacobian", ("gradients", "jacobian"), ours, 5, True)

@@ -21,13 +21,13 @@ from tfzoo.experiments.statistics import Row
 
 ARMS = ("AFV", "AFV, random D", "D-pool", "last layer", "last map", "pixels")
 MARGINS = {"D-pool": 0.015, "AFV, random D": 0.015, "last layer": 0.03}
-"""By how much AFV's error is expected below another's, from a pilot on other images."""
+"""Expected margin of AFV's error below another's, from a pilot on other images."""
 
 
 def run(
     task: Task, seeds: Sequence[int], labels: Sequence[int], scale: Scale, output: Path
 ) -> list[Row]:
-    """Trains a GAN with each seed and compares all features; tables, curves, pictures."""
+    """Trains a GAN with each seed and compares all features; writes tables, curves and images."""
     rows: list[Row] = []
     curves, labels = {}, [n for n in labels if n <= len(task.train[0])]
     for seed in seeds:
@@ -46,7 +46,7 @@ def run(
 def _of_seed(
     task: Task, seed: int, labels: Sequence[int], scale: Scale, output: Path, first: bool
 ) -> tuple[list[Row], list[dict[str, float]]]:
-    """A row for each arm, and what was seen while the GAN was trained."""
+    """A row for each arm, and what was recorded while training the GAN."""
     rows = []
     sets = {"train": task.train[0][: scale.watched], "test": task.test[0][: scale.watched]}
     gan, curve, seconds = train(
@@ -79,7 +79,8 @@ def _of_seed(
 
 
 def _arms(gan, fake: np.ndarray, scale: Scale, seed: int) -> dict:
-    """name -> a function that gives (number of features, vectorizer, or a function of images)."""
+    """By name: a function that returns the number of features and a vectorizer or a function of
+    images."""
     trained = gan.discriminator
 
     def fisher(discriminator: keras.Model):

@@ -1,4 +1,4 @@
-"""Distances held against what anyone sees: which classes and which images are alike."""
+"""Compares distances with visible facts: which classes and which images are similar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.files import write_text
 
 EACH, QUERIES, NEAR, POOL = 200, 10, 8, 2000
-"""Test images of a class; queries; neighbours of each; test images that these are among."""
+"""Test images per class; queries; neighbours of each; test images that are searched."""
 
 
 def run(task: Task, vectorizer: FisherVectorizer, output: Path) -> None:

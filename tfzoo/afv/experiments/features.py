@@ -14,7 +14,7 @@ from tfzoo.afv.fisher import FisherVectorizer
 from tfzoo.afv.readout import choose_ridge
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""C of logistic regression, for feature sets that are small enough for it."""
+"""Values of C for logistic regression, for feature sets that are small enough."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Kernels:
 
 
 def of_rows(function: Callable, *images: np.ndarray) -> Kernels:
-    """Of a network's features, standardised by those of the training images."""
+    """Kernels of a network's features, standardised by those of the training images."""
     parts = []
     for x in images:
         pieces = [np.asarray(function(x[at : at + 500])) for at in range(0, len(x), 500)]
@@ -51,7 +51,7 @@ def of_rows(function: Callable, *images: np.ndarray) -> Kernels:
 def of_vectors(
     vectorizer: FisherVectorizer, train: np.ndarray, held: np.ndarray, test: np.ndarray
 ) -> Kernels:
-    """Of Fisher vectors; only those of the training images are held."""
+    """Kernels of Fisher vectors; only those of the training images are held in memory."""
     rows = vectorizer.transform(train)
 
     def products(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +74,12 @@ def classify(
 ) -> dict[str, float]:
     """Test error of a linear classifier on the first `count` training images.
 
-    One-vs-all ridge, its penalty chosen on validation; where the features are few also logistic
-    regression (up to `iterations` of L-BFGS), its C chosen the same way, and of both the better on
-    validation.
+    One-vs-all ridge, with the penalty chosen on validation; for few features also logistic
+    regression (up to `iterations` of L-BFGS), with C chosen in the same way. The better of both on
+    validation counts.
 
     Returns:
-        `error_<count>`, and 1 where logistic regression was taken.
+        `error_<count>`, and 1 if logistic regression was chosen.
     """
     y, held, test = labels[0][:count], labels[1], labels[2]
     problem, alpha, _, best = choose_ridge(
@@ -90,7 +90,7 @@ def classify(
         x, x_held, x_test = kernels.rows
         for strength in STRENGTHS:
             model = LogisticRegression(C=strength, max_iter=iterations, tol=1e-3)
-            with warnings.catch_warnings():  # stopped early is as good: validation decides
+            with warnings.catch_warnings():  # early stopping is fine, as validation decides
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x[:count], y)
             accuracy = model.score(x_held, held)
@@ -100,7 +100,7 @@ def classify(
 
 
 def nearest_error(kernels: Kernels, labels: tuple[np.ndarray, ...]) -> float:
-    """Test error of the nearest training image by cosine."""
+    """Test error of the nearest neighbour among training images, by cosine."""
     scale = np.sqrt(np.maximum(np.diag(kernels.train), 1e-12))
     nearest = (kernels.test / scale).argmax(1)
     return float(np.mean(labels[0][nearest] != labels[2]))

@@ -1,4 +1,4 @@
-"""A check of monitoring: a GAN that has seen only 200 images is nearer to them than to others."""
+"""A check of monitoring: a GAN trained on only 200 images is closer to them than to others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ SEEN = 200
 
 
 def run(task: Task, seeds: Sequence[int], scale: Scale, output: Path) -> list[Row]:
-    """Trains on `SEEN` images; the distances of these and of as many held-out ones by step."""
+    """Trains on `SEEN` images; returns their distances and those of as many held-out images, by
+    step."""
     rows, curves = [], {}
     for seed in seeds:
         seen, _ = task.labelled(SEEN, seed)

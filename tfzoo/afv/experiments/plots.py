@@ -1,4 +1,4 @@
-"""The study's figures."""
+"""The study's plots."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How good generated images are, by the features of another network: the kernel inception distance.
+"""Quality of generated images by another network's features: the kernel inception distance.
 
-Any network serves in place of Inception; figures of different ones cannot be compared. Real images
-against other real ones are the floor.
+Any network can replace Inception, but figures of different networks are not comparable. Real images
+compared with other real images give the floor.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from tfzoo.config import check
 NETWORK = "ala/digits"
 """Package weights whose last hidden layer gives the features: a classifier of 8x8 digits."""
 IMAGES = 1000
-"""Of each set at most."""
+"""Maximum number of images of each set."""
 
 
 def features(name: str = NETWORK) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of images [N, S, S, C] in [-1, 1] to the named network's last hidden layer [N, d].
+    """A function from images [N, S, S, C] in [-1, 1] to the named network's last hidden layer [N,
+    d].
 
-    Images are brought to its size and, by their mean over channels, to one channel of its range.
+    Images are resized to its size and averaged over channels to one channel of its range.
     """
     model = zoo.load(name, compile=False)
     hidden = keras.Model(model.inputs, model.layers[-2].output)
@@ -42,13 +43,13 @@ def features(name: str = NETWORK) -> Callable[[np.ndarray], np.ndarray]:
 def kid(x: np.ndarray, y: np.ndarray) -> float:
     """The unbiased squared MMD of features [N, d], [M, d] under (x.y / d + 1)^3 (1801.01401).
 
-    About 0, and as often below, for two draws of one distribution.
+    About 0, and negative half the time, for two draws of one distribution.
 
     Raises:
         InputError: fewer than two rows, or different widths.
     """
     check(min(len(x), len(y)) > 1, "features", [len(x), len(y)], "at least two rows each")
-    check(x.shape[1] == y.shape[1], "features", [x.shape[1], y.shape[1]], "of one width")
+    check(x.shape[1] == y.shape[1], "features", [x.shape[1], y.shape[1]], "equal in width")
     within = [_mean_apart(_kernel(a, a)) for a in (x, y)]
     return float(sum(within) - 2 * _kernel(x, y).mean())
 
@@ -66,6 +67,6 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _mean_apart(kernel: np.ndarray) -> float:
-    """The mean without the diagonal."""
+    """The mean over off-diagonal entries."""
     count = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))

@@ -1,8 +1,9 @@
-"""`tfzoo study afv`: what Fisher vectors of a GAN's discriminator are worth.
+"""`tfzoo study afv`: the value of Fisher vectors of a GAN's discriminator.
 
 The claims of arXiv:1910.13101 at a scale for one machine: a linear classifier on them beats one on
 the discriminator's activations and one on the Fisher vectors of a random network; the Fisher
-distance watches training and sees overfitting. On MNIST and CIFAR-10-JPEG by path, else on digits.
+distance tracks training and detects overfitting. On MNIST and CIFAR-10-JPEG if their paths are
+given, otherwise on digits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ HEADLINE = Headline(
     "AFV",
     "D-pool",
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("features", "overfit")
 DIGITS = (1000, 300, 300)
@@ -35,20 +36,30 @@ DIGITS = (1000, 300, 300)
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study afv` with the arguments `argv`."""
     parser = study.parser("afv", overrides=False)
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
     parser.add_argument("--mnist", type=expanded, metavar="FILE", help="an .npz of MNIST")
     parser.add_argument("--cifar", type=expanded, metavar="FILE", help="CIFAR-10-JPEG's .npz")
     parser.add_argument("--labels", default="100,500,1000,5000", help="default %(default)s")
-    parser.add_argument("--width", type=int, default=24, help="of D and G; default %(default)s")
-    parser.add_argument("--steps", type=int, default=3000, help="of each GAN; default %(default)s")
+    parser.add_argument(
+        "--width", type=int, default=24, help="width of D and G; default %(default)s"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=3000, help="steps of each GAN; default %(default)s"
+    )
     parser.add_argument("--overfit-steps", type=int, default=2000, help="default %(default)s")
     parser.add_argument("--overfit-seeds", default="0", help="default %(default)s")
     parser.add_argument("--objective", default="lsgan", help="lsgan or hinge")
-    parser.add_argument("--train", type=int, default=20000, help="images for GANs and labels")
+    parser.add_argument(
+        "--train", type=int, default=20000, help="number of images for GANs and labels"
+    )
     parser.add_argument("--held", type=int, default=2000, help="validation images")
     parser.add_argument("--test", type=int, default=5000, help="test images")
-    parser.add_argument("--samples", type=int, default=1024, help="generated, for statistics")
-    parser.add_argument("--iterations", type=int, default=300, help="of logistic regression")
+    parser.add_argument(
+        "--samples", type=int, default=1024, help="number of generated images for statistics"
+    )
+    parser.add_argument(
+        "--iterations", type=int, default=300, help="iterations of logistic regression"
+    )
     words = parser.parse_args(argv)
     seeds, few = study.parse_seeds(words.seeds), study.parse_seeds(words.overfit_seeds)
     parts = [p for p in words.parts.split(",") if p]
@@ -56,7 +67,10 @@ def main(argv: Sequence[str]) -> None:
         check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
     for name in ("width", "steps", "overfit_steps", "train", "held", "test", "iterations"):
         check(
-            getattr(words, name) >= 1, f"--{name.replace('_', '-')}", getattr(words, name), "1 up"
+            getattr(words, name) >= 1,
+            f"--{name.replace('_', '-')}",
+            getattr(words, name),
+            "at least 1",
         )
     check(words.samples >= 16, "--samples", words.samples, "at least 16")
     choices("--objective", words.objective, ("lsgan", "hinge"))
@@ -93,5 +107,5 @@ def _labels(text: str) -> list[int]:
     except ValueError:
         numbers = []
     if not numbers or numbers[0] < 10:
-        raise InputError(f"--labels={text!r}: must be numbers from 10 up, e.g. 100,1000")
+        raise InputError(f"--labels={text!r}: must be numbers of at least 10, e.g. 100,1000")
     return numbers

@@ -19,14 +19,14 @@ Part = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Task:
-    """Images [N, 16, 16, C] in [-1, 1] with class numbers; no part overlaps another.
+    """Images [N, 16, 16, C] in [-1, 1] with class indices; no part overlaps another.
 
     Attributes:
-        name: of the data.
-        train: what GANs see without labels; labelled examples are drawn from it.
-        held: for choices.
-        test: for results.
-        classes: their names.
+        name: name of the data.
+        train: images on which GANs train without labels; labelled examples are drawn from them.
+        held: images for validation.
+        test: images for results.
+        classes: names of the classes.
     """
 
     name: str
@@ -37,17 +37,18 @@ class Task:
 
     @property
     def channels(self) -> int:
-        """C, the channels of the images."""
+        """The number of channels C of the images."""
         return self.train[0].shape[-1]
 
     def labelled(self, count: int, seed: int) -> Part:
-        """`count` training examples, drawn by the seed; a smaller draw begins a larger one."""
+        """`count` training examples, drawn by the seed; a smaller draw is a prefix of a larger
+        one."""
         order = np.random.default_rng(seed).permutation(len(self.train[0]))[:count]
         return self.train[0][order], self.train[1][order]
 
 
 def digits(train: int, held: int, test: int) -> Task:
-    """scikit-learn's 8x8 digits: a smoke test, pixels alone are nearly as good as it gets."""
+    """scikit-learn's 8x8 digits: a smoke test, as pixels alone are almost optimal."""
     builder = data.builder(data.DataConfig("tfzoo_digits"))
 
     def part(split: str, count: int) -> Part:
@@ -63,7 +64,7 @@ def mnist(path: str, train: int, held: int, test: int) -> Task:
     """The first images of MNIST's .npz: padded to 32x32, means of 2x2 pixels.
 
     Raises:
-        InputError: no such file, or not of that form.
+        InputError: no such file, or a wrong format.
     """
 
     def read(file: np.lib.npyio.NpzFile, part: str, count: int) -> Part:
@@ -77,7 +78,7 @@ def cifar(path: str, train: int, held: int, test: int) -> Task:
     """The first images of CIFAR-10-JPEG's .npz: means of 2x2 pixels.
 
     Raises:
-        InputError: no such file, or not of that form.
+        InputError: no such file, or a wrong format.
     """
     names: tuple[str, ...] = ("airplane", "automobile", "bird", "cat", "deer")
     names += ("dog", "frog", "horse", "ship", "truck")

@@ -1,4 +1,4 @@
-"""Trains the study's GANs, looks at them on the way, and keeps them."""
+"""Trains the study's GANs, evaluates them during training, and saves them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tfzoo.files import replacing, write_text
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the study is.
+    """The scale of the study.
 
     Attributes:
-        width: of D and G.
-        steps: of each GAN.
+        width: width of D and G.
+        steps: steps of each GAN.
         latent: length of z.
-        batch: images a step.
-        samples: generated images for statistics.
-        watched: images a look at Fisher similarity takes of each set.
-        looks: about so many looks.
-        objective: of the GAN.
-        iterations: of logistic regression.
+        batch: images per step.
+        samples: number of generated images for statistics.
+        watched: images of each set per evaluation of Fisher similarity.
+        looks: approximate number of evaluations.
+        objective: objective of the GAN.
+        iterations: iterations of logistic regression.
     """
 
     width: int = 24
@@ -54,11 +54,10 @@ def train(
 ) -> tuple[EnergyGAN, list[dict[str, float]], float]:
     """A GAN trained on images [N, 16, 16, C] in [-1, 1].
 
-    A GAN that an earlier, interrupted study of the same scale and code left in the folder is taken
-    as it is.
+    A GAN left in the folder by an earlier, interrupted study of the same scale and code is reused.
 
     Returns:
-        The GAN with calibrated average, rows of what was seen by step, and seconds.
+        The GAN with calibrated average, rows of measurements by step, and seconds.
     """
     kept, seen = folder / f"{name}.keras", folder / f"{name}.json"
     mark = fingerprint((scale, images.shape), __name__)
@@ -89,7 +88,7 @@ def train(
         print(f"{name}: {_line(curve[-1])}", flush=True)
     gan.calibrate(seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    seen.unlink(missing_ok=True)  # of another GAN; it is written last
+    seen.unlink(missing_ok=True)  # belongs to another GAN; it is written last
     with replacing(kept) as aside:
         gan.save(aside)
     note = {"curve": curve, "seconds": spent, "fingerprint": mark}
@@ -100,13 +99,13 @@ def train(
 
 
 def _order(count: int, scale: Scale, seed: int) -> np.ndarray:
-    """Indices of the images of all steps: one permutation after the other."""
+    """Indices of the images of all steps: one permutation after another."""
     rng, needed = np.random.default_rng(seed), scale.steps * scale.batch
     return np.concatenate([rng.permutation(count) for _ in range(-(-needed // count))])[:needed]
 
 
 def look_at(scale: Scale) -> Sequence[int]:
-    """Steps at which there is a look: denser in the beginning."""
+    """Steps at which to evaluate, denser at the beginning."""
     steps = np.unique(np.rint(scale.steps * np.linspace(0, 1, scale.looks + 1) ** 1.5).astype(int))
     return [int(step) for step in steps if step > 0]
 

@@ -1,4 +1,5 @@
-"""`tfzoo bench ala`: what alignment costs beside plain `fit`, and children against a loop."""
+"""`tfzoo bench ala`: the cost of alignment relative to plain `fit`, and children compared with a
+loop."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ ARMS = ("plain", "ala")
 CHILDREN = ("vectorised", "loop_in_graph", "loop_of_models")
 
 STEPS = {"mlp": 1000, "resnet": 200}
-"""Steps of one repetition, with the paper's 200 to an action."""
+"""Steps of one repetition, with the paper's 200 per action."""
 
 BATCH, HELD, EVALUATIONS = 64, 500, 1
 COUNT, CHILD_STEPS = 8, 50
@@ -25,13 +26,13 @@ OVERHEAD, SPEEDUP = 1.1, 2.0
 
 
 def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
-    """One `fit` of so many steps: with cross-entropy, or with class weights that are moved.
+    """One `fit` of `steps` steps, with cross-entropy or with adaptive class weights.
 
     Args:
         name: one of `ARMS`.
         model: `mlp` (64-32-10 on 8x8 images) or `resnet` (ResNet-8, 32x32 images).
-        steps: of the fit; the metric is evaluated on 500 images once an action, whose draw alone
-            gives an error of 0.2 a standard deviation of 0.018.
+        steps: steps of the fit; the metric is evaluated on 500 images once per action; their
+            sampling gives an error of 0.2 a standard deviation of 0.018.
     """
     import keras
     import numpy as np
@@ -74,12 +75,12 @@ def build_overhead(name: str, model: str, steps: int) -> Callable[[], None]:
 
 
 def build_children(name: str, count: int, steps: int) -> Callable[[], None]:
-    """Steps of several 64-32-10 networks, each with a batch of its own.
+    """Steps of several 64-32-10 networks, each with its own batch.
 
     Args:
         name: one of `CHILDREN`; `loop_of_models` is `train_on_batch` of one model after another.
-        count: of the children.
-        steps: of a repetition.
+        count: number of children.
+        steps: steps of a repetition.
     """
     import keras
     import numpy as np
@@ -119,7 +120,9 @@ def build_children(name: str, count: int, steps: int) -> Callable[[], None]:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench ala` with the arguments `argv`."""
     parser = bench.parser("ala", __doc__, 5, PARTS)
-    parser.add_argument("--steps", type=int, help="of a repetition; by the part by default")
+    parser.add_argument(
+        "--steps", type=int, help="steps of a repetition; default: depends on the part"
+    )
     words = bench.parse(parser, argv, PARTS)
     check(words.steps is None or words.steps >= 3, "--steps", words.steps, "at least 3")
     rows: list[dict[str, Any]] = []
@@ -144,7 +147,7 @@ def _compare(
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times, reached = Times(rows, "model", "alternative"), []
     for model in STEPS:
         says = f"{model}: time of `fit` with alignment / plain, evaluations counted"

@@ -1,8 +1,8 @@
-"""The study's settings, one after the other, by validation splits of seeds that are not reported.
+"""Chooses the study's settings one by one, on validation splits of seeds that are not reported.
 
-Each is tried with the others as they then stand; the arm that has it is trained with every seed,
-and the setting with the best mean of the validation metric (of the child that is best by it) stays.
-Test splits are not looked at.
+Each setting is varied with the others at their current values; its arm is trained with every seed,
+and the value with the best mean validation metric (of the child that is best by it) is kept. Test
+splits are not used.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ GRID: dict[str, tuple[str, tuple[Any, ...]]] = {
     "trace": ("ALA", (1.0, 0.97)),
     "random": ("persistent random", (0.3, 1.0)),
 }
-"""By field of `Chosen`: the arm that is looked at, and what is tried."""
+"""By field of `Chosen`: the arm to evaluate, and the values to try."""
 
 
 def run(name: str, make: Callable[[int], Problem], seeds: Sequence[int], output: Path) -> Chosen:
-    """Goes through `GRID` on one task; writes and prints what was seen and what stays."""
+    """Goes through `GRID` on one task; writes and prints the results and the choices."""
     problems: dict[int, Problem] = {}
     best, known = Chosen(), {}
     lines = ["| setting | arm | validation | chosen |", "|---|---|---|---|"]
@@ -48,7 +48,7 @@ def run(name: str, make: Callable[[int], Problem], seeds: Sequence[int], output:
             seen = known[arm, trial]
             means[value] = float(np.mean(seen)) if seen else np.inf
         if not np.isfinite(list(means.values())).all():
-            continue  # the task has no such arm
+            continue  # the task lacks this arm
         best = replace(best, **{field: min(means, key=lambda v: means[v])})
         for value, mean in means.items():
             mark = "*" if value == getattr(best, field) else ""
@@ -68,7 +68,7 @@ def _seen(
     arm: str,
     trial: Chosen,
 ) -> list[float]:
-    """The validation cost of an arm with each seed; nothing where the task has no such arm."""
+    """The validation cost of an arm with each seed; empty if the task lacks the arm."""
     seen, (count, schedule) = [], methods.settings(name)
     for seed in seeds:
         if seed not in problems:

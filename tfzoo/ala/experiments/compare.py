@@ -14,7 +14,7 @@ from tfzoo.experiments.statistics import Row
 
 SURFACE_ROWS = 512
 SMOOTH = ("CE, momentum", "ALA", "ALA, Eq. 6", "triplet")
-"""Arms whose loss is looked at where the training ended."""
+"""Arms whose loss surface is examined at the end of training."""
 
 OURS = "ALA"
 
@@ -22,7 +22,7 @@ OURS = "ALA"
 def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> dict[str, list[Row]]:
-    """Runs and reports each task, seed by seed; a seed that is finished is not repeated."""
+    """Runs and reports each task, seed by seed; finished seeds are not repeated."""
     finished = {}
     for name, make in tasks.items():
         rows: list[Row] = []
@@ -36,7 +36,7 @@ def run(
 
 
 def plain(problem: Problem) -> str:
-    """The fixed loss that ours starts from."""
+    """The fixed loss from which ours starts."""
     return "CE, momentum" if problem.classes else "triplet"
 
 
@@ -69,7 +69,7 @@ def _row(name: str, arm: Arm, seed: int, problem: Problem, outcome: Outcome, ste
     if name in SMOOTH:
         part = [a[:SURFACE_ROWS] for a in problem.train]
         if not problem.classes:
-            part = [a[:64] for a in problem.train]  # some classes, whole
+            part = [a[:64] for a in problem.train]  # selected classes, complete
         loss, phi = outcome.learning.alignment.loss, outcome.phi[-1][outcome.child]
         metrics |= surface.smoothness(outcome.model, loss, phi, *part)
     return Row(name, seed, outcome.model.count_params(), metrics, outcome.seconds)

@@ -1,4 +1,4 @@
-"""What a learned controller is held against: selection, and a policy that knows the answer."""
+"""Controls for a learned controller: selection, and a policy that knows the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfzoo.ala.parametric import ParametricLoss
 
 
 class Oracle(LossController):
-    """A controller that takes the same actions in every window: what a perfect one could reach.
+    """A controller that takes the same actions in every window, as an upper bound.
 
     Attributes:
         answer: actions 0, 1, 2 of the decisions [n].
@@ -30,10 +30,11 @@ class Oracle(LossController):
 
 
 def knowing(loss: str, problem: Problem) -> np.ndarray:
-    """Actions [n] of one who knows which classes are rare, or that hard pairs count.
+    """Actions [n] given knowledge of which classes are rare, or that hard pairs matter.
 
     Class weights: rare classes up, others down. Eq. 6: pairs of rare classes up, pairs of others
-    down, which weighs the rare ones' rows. Distance mixture: the large distances of positive pairs
+        down, which increases the weight of the rare ones' rows. Distance mixture: the large
+        distances of positive pairs
     and the small ones of negative pairs. Focal pairs: sharper.
     """
     if loss == "class weights":
@@ -51,19 +52,19 @@ def knowing(loss: str, problem: Problem) -> np.ndarray:
 class Population(Alignment):
     """Population-based training (arXiv:1711.09846) of the loss's parameters; nothing is learned.
 
-    Each child begins with parameters of its own. Every so many windows the worst third of the
-    children take weights, optimizer and parameters of the best third, the parameters moved by
-    normal deviates.
+    Each child starts with its own parameters. Every `every` windows the worst third of the children
+    copies weights, optimizer and parameters from the best third, and normal deviates are added to
+    the parameters.
 
     Args:
-        loss: whose parameters are moved.
-        controller: its `gamma` sums the metric.
-        count: P.
-        total: T.
-        children: whose weights are copied.
-        size: the deviates' standard deviation.
-        every: windows.
-        seed: of the deviates.
+        loss: the loss whose parameters are changed.
+        controller: its `gamma` is used in summing the metric.
+        count: number of children P.
+        total: number of actions T.
+        children: the children whose weights are copied.
+        size: standard deviation of the deviates.
+        every: windows between selections.
+        seed: seed of the deviates.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Population(Alignment):
 
     @override
     def close(self) -> None:
-        """Warns of nothing: no reward is read here."""
+        """Does nothing, as no reward is used here."""
 
     def _perturbed(self, phi: np.ndarray) -> np.ndarray:
         steps = self.size * self.random.normal(size=self.loss.decisions)

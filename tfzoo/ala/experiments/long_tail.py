@@ -1,6 +1,6 @@
-"""CIFAR-10 with a long tail, at the scale of the paper: arms of the recipe `ala/cifar10_lt`.
+"""Long-tailed CIFAR-10 at the scale of the paper: arms of the recipe `ala/cifar10_lt`.
 
-Hours each; a run that was stopped goes on exactly where it was, by the same command.
+Each takes hours; the same command resumes a stopped run exactly where it was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OVERRIDES: dict[str, list[str]] = {
     "persistent random": ["ala.exploration=0.3", "ala.learn=false"],
     "ALA": [],
 }
-"""By arm; all have as many children and steps."""
+"""Overrides by arm; all arms have the same numbers of children and steps."""
 
 
 def run(cifar: str, seeds: Sequence[int], output: Path, overrides: Sequence[str] = ()) -> list[Row]:
@@ -28,9 +28,9 @@ def run(cifar: str, seeds: Sequence[int], output: Path, overrides: Sequence[str]
 
     Args:
         cifar: CIFAR-10-JPEG's `.npz`.
-        seeds: of the runs.
-        output: of the study; runs lie in `runs` below it.
-        overrides: for every arm.
+        seeds: seeds of the runs.
+        output: folder of the study; runs are in `runs` below it.
+        overrides: overrides for every arm.
     """
     own = ["data.name=tfzoo_arrays", f"data.path={cifar}", "rare.ratio=100"]
     own += ["model.pixel_mean=120.7", "model.pixel_std=64.1"]

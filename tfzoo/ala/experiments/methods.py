@@ -29,7 +29,7 @@ BATCH, CLASS_ROWS = 64, 4
 CHUNK = 1000
 RATE, EMBEDDING_RATE = 0.1, 1e-3
 FEW = 50
-"""Steps to a window of an arm that does not move: what is evaluated there is for pictures."""
+"""Steps per window of an arm with a fixed loss, which is evaluated only for plots."""
 
 DIGITS = (6, Schedule(100, 10, 1, 150))
 IMAGES = (4, Schedule(60, 10, 1, 150))
@@ -38,22 +38,22 @@ EMBEDDINGS = (2, Schedule(40, 10, 1, 50))
 
 @dataclass(frozen=True)
 class Chosen:
-    """What `choose` settles on validation splits of seeds that are not reported.
+    """The settings chosen by `choose` on validation splits of seeds that are not reported.
 
     Attributes:
-        momentum: of SGD, by cross-entropy; of every arm but those that are said to have none.
-        tau: of logit adjustment.
+        momentum: momentum of SGD, chosen with cross-entropy, for every arm except those without.
+        tau: tau of logit adjustment.
         focus: gamma of the focal loss.
-        smoothing: of labels.
+        smoothing: smoothing of labels.
         effective: beta of the class-balanced loss.
-        perturbation: of the population's Phi, a standard deviation.
-        every: windows between its selections.
+        perturbation: perturbation of the population's Phi, a standard deviation.
+        every: windows between the population's selections.
         random: `exploration` of the random policies.
         random_hold: windows for which they are kept.
-        beta: step of ALA, of the random policies and of the oracle.
-        rate: of the controller's Adam.
-        exploration: of ALA.
-        trace: of ALA.
+        beta: step size of ALA, of the random policies and of the oracle.
+        rate: learning rate of the controller's Adam.
+        exploration: `exploration` of ALA.
+        trace: `trace` of ALA.
     """
 
     momentum: float = 0.9
@@ -72,15 +72,15 @@ class Chosen:
 
 
 CHOSEN = Chosen(tau=1.5, perturbation=1.0)
-"""What `tfzoo study ala --choose --tasks digits` printed, taken for all tasks."""
+"""The output of `tfzoo study ala --choose --tasks digits`, used for all tasks."""
 
 
 class Fixed(ParametricLoss):
-    """A fixed loss of rows in the place of a parametric one, with numbers that do not move.
+    """A fixed per-row loss in place of a parametric one, with constant parameters.
 
     Args:
-        rows: of Phi [C], labels and logits.
-        classes: C.
+        rows: loss per row, from Phi [C], labels and logits.
+        classes: number of classes C.
     """
 
     decisions = 1
@@ -112,15 +112,15 @@ class Arm:
     """One way to train.
 
     Attributes:
-        loss: a key of `LOSSES`, with its number where it has one.
-        start: Phi_0 of a problem [...]; None is the loss's own.
-        control: arguments of the controller that moves the loss; None: it does not move.
+        loss: a key of `LOSSES`, with its number if it has one.
+        start: Phi_0 for a problem [...]; None: the loss's default.
+        control: arguments of the controller that changes the loss; None: the loss is fixed.
         learn: whether the controller learns.
-        source: makes the controller, of a seed, in the place of a new one.
-        population: whether the loss is moved by selection in place of a controller.
-        oracle: whether the controller knows what to do.
-        momentum: of SGD.
-        adjust: tau of what is subtracted from logits when the model is used.
+        source: creates the controller from a seed, instead of a new one.
+        population: whether selection changes the loss instead of a controller.
+        oracle: whether the controller knows the answer.
+        momentum: whether SGD has momentum.
+        adjust: tau of the logit adjustment subtracted when the model is used.
         alone: whether there is a single child.
     """
 
@@ -137,20 +137,20 @@ class Arm:
 
     @property
     def moves(self) -> bool:
-        """Whether the loss's parameters are moved."""
+        """Whether the loss's parameters change."""
         return self.control is not None or self.source is not None or self.population is not None
 
 
 @dataclass
 class Outcome:
-    """What an arm left behind.
+    """The result of an arm.
 
     Attributes:
-        learning: its parts, as they were when the training ended.
-        seconds: of training and evaluating, without compilation: the process's own, so that
-            other work on the machine does not count. One thread: as many as on a clock.
+        learning: its components at the end of training.
+        seconds: seconds of training and evaluating, without compilation: process time, so that
+            other work on the machine does not count. With one thread it equals wall time.
         model: the child that was best on validation.
-        validation: its metric there, at the end.
+        validation: its validation metric at the end.
         phi: the children's parameters after each action [T, P, ...].
     """
 
@@ -163,14 +163,14 @@ class Outcome:
 
 
 def settings(name: str) -> tuple[int, Schedule]:
-    """Children and schedule of a task."""
+    """Children and schedule for a task."""
     if name == "digits":
         return DIGITS
     return EMBEDDINGS if name == "omniglot" else IMAGES
 
 
 def arms(problem: Problem, s: Chosen) -> dict[str, Arm]:
-    """Those of a task, by name, with settings `s`."""
+    """The arms of a task, by name, with settings `s`."""
     if not problem.classes:
         return _embedding_arms(s)
     m: dict[str, Any] = {"momentum": s.momentum}
@@ -204,7 +204,7 @@ def arms(problem: Problem, s: Chosen) -> dict[str, Arm]:
 
 
 def _controls(s: Chosen) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of the controllers of ours and of the persistent random policies."""
+    """Arguments of our controllers and of the persistent random policies."""
     level = {"learning_rate": s.rate, "trace": s.trace, "exploration": s.exploration}
     still = {"learning_rate": 0.0, "exploration": s.random, "hold": s.random_hold}
     return {"beta": s.beta} | level, {"beta": s.beta} | still
@@ -229,18 +229,18 @@ def _embedding_arms(s: Chosen) -> dict[str, Arm]:
 
 
 def prior(problem: Problem) -> np.ndarray:
-    """Logarithms of the classes' shares of the training examples [C]."""
+    """Logarithms of the class frequencies in the training examples [C]."""
     counts = np.maximum(counted(problem), 1)
     return np.log(counts / counts.sum())
 
 
 def inverse(problem: Problem) -> np.ndarray:
-    """Phi of class weights by inverse frequencies [C]."""
+    """Phi of class weights from inverse frequencies [C]."""
     return -prior(problem)
 
 
 def counted(problem: Problem) -> np.ndarray:
-    """Training examples of each class [C]."""
+    """Number of training examples of each class [C]."""
     return np.bincount(problem.train[1], minlength=problem.classes)
 
 
@@ -289,7 +289,7 @@ LOSSES: dict[str, Callable[..., ParametricLoss]] = {
 
 
 def from_digits(seed: int) -> LossController:
-    """A controller that learned on digits of another split with other rare classes."""
+    """A controller trained on digits of another split with other rare classes."""
     if seed not in _sources:
         problem, s = digits(1000 + seed), CHOSEN
         outcome = train(problem, arms(problem, s)["ALA"], *DIGITS, seed)
@@ -302,7 +302,7 @@ _children: dict[tuple, Children] = {}
 
 
 def train(problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int) -> Outcome:
-    """Trains an arm's children from the seed's first weights and batches."""
+    """Trains an arm's children from the seed's initial weights and batches."""
     controller = _controller(problem, arm, seed)
     learning = _learning(problem, arm, controller, 1 if arm.alone else count, schedule, seed)
     start = time.process_time()
@@ -313,7 +313,7 @@ def train(problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int)
 def train_for(
     problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int, seconds: float
 ) -> tuple[Outcome, int]:
-    """Trains for so many seconds, without evaluations but for those at the end; and the steps."""
+    """Trains for a number of seconds, with evaluations only at the end; also returns the steps."""
     learning = _learning(problem, arm, _controller(problem, arm, seed), count, schedule, seed)
     children, alignment, steps = learning.children, learning.alignment, 0
     phi, start = ops.convert_to_numpy(alignment.phi), time.process_time()
@@ -329,9 +329,9 @@ def train_for(
 
 
 def said(problem: Problem, arm: Arm, model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """What an arm's model says of inputs [N, C]."""
+    """The predictions of an arm's model for inputs [N, C]."""
     parts = [x[i : i + CHUNK] for i in range(0, len(x), CHUNK)]
-    # `predict` would compile for every model
+    # `predict` would compile anew for every model
     logits = np.concatenate([ops.convert_to_numpy(model(part, training=False)) for part in parts])
     return logits - arm.adjust * prior(problem) if arm.adjust else logits
 
@@ -347,7 +347,7 @@ def _outcome(problem: Problem, arm: Arm, learning: SharedLearning, seconds: floa
 
 
 def batches(problem: Problem, count: int, seed: int) -> Iterator[Part]:
-    """Rows for all children, of their own; of embeddings, four rows of each of 16 classes."""
+    """Separate rows for each child; for embeddings, four rows of each of 16 classes."""
     random, (x, y) = np.random.default_rng(seed), problem.train
     by_class = [np.flatnonzero(y == c) for c in np.unique(y)]
     while True:
@@ -363,7 +363,7 @@ def batches(problem: Problem, count: int, seed: int) -> Iterator[Part]:
 
 
 def _several(stream: Iterator[Part], count: int, steps: int) -> list[np.ndarray]:
-    """Inputs and labels [K, P, B, ...] of so many steps."""
+    """Inputs and labels [K, P, B, ...] for K steps."""
     pairs = zip(*itertools.islice(stream, steps), strict=True)
     whole = (np.stack(arrays) for arrays in pairs)
     return [a.reshape(steps, count, -1, *a.shape[2:]) for a in whole]
@@ -371,7 +371,7 @@ def _several(stream: Iterator[Part], count: int, steps: int) -> list[np.ndarray]
 
 def _controller(problem: Problem, arm: Arm, seed: int) -> LossController:
     if arm.source is not None:
-        return arm.source(seed)  # its own training is no part of this one's time
+        return arm.source(seed)  # its training does not count in this arm's time
     keras.utils.set_random_seed(seed)
     if arm.oracle:
         oracle = Oracle(seed=seed, **(arm.control or {}))
@@ -396,7 +396,7 @@ def _learning(
     if isinstance(loss, ClassWeightLoss):
         loss.counts.assign(counted(problem))
     loss.phi.assign(loss.start if arm.start is None else arm.start(problem))
-    if not arm.moves:  # the same number of steps, all of its own loss
+    if not arm.moves:  # the same number of steps, all with its own loss
         window = min(FEW, schedule.total)
         left = schedule.total % window
         schedule = Schedule(schedule.total // window, window, 1, left)
@@ -417,7 +417,7 @@ def _learning(
 
 
 def _compiled(problem: Problem, arm: Arm, count: int, models: list[keras.Model]) -> Children:
-    """Children that begin as `models`; arms that differ in Phi alone share the compiled step."""
+    """Children that start as `models`; arms that differ only in Phi share the compiled step."""
     shapes = problem.train[0].shape[1:], problem.validation[0].shape
     key = (arm.loss, arm.momentum, count, shapes)
     if key not in _children:

@@ -1,4 +1,4 @@
-"""Pictures of losses that move."""
+"""Plots of adaptive losses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def parameters(
     outcomes: Mapping[str, Outcome], arms: Mapping[str, Arm], problem: Problem, path: Path
 ) -> None:
-    """Loss parameters over actions, the mean over children, a panel for each moving arm."""
+    """Loss parameters over actions, averaged over children, with one panel per adaptive arm."""
     shown = {name: o for name, o in outcomes.items() if arms[name].moves}
     figure, axes = _panels(len(shown), 3.6, 2.6)
     for axis, (name, outcome) in zip(axes, shown.items(), strict=True):
@@ -55,7 +55,7 @@ def matrix(outcome: Outcome, path: Path) -> None:
 
 
 def progress(outcomes: Mapping[str, Outcome], metric: str, path: Path) -> None:
-    """The metric on validation over steps, the mean over children."""
+    """The validation metric over steps, averaged over children."""
     figure, (axis,) = _panels(1, 6.0, 3.6)
     for name, outcome in outcomes.items():
         values = outcome.learning.values
@@ -81,7 +81,7 @@ def errors(rows: Sequence[Row], metric: str, path: Path) -> None:
 
 
 def _labels(count: int, problem: Problem) -> list[tuple[str, str]]:
-    """A legend's text (once each) and a colour for every decision."""
+    """The legend text (once each) and colour of every decision."""
     if not problem.classes:
         if count == 2:
             return [("positive pairs", "C0"), ("negative pairs", "C1")]

@@ -1,7 +1,8 @@
-"""`tfzoo study ala`: losses that move, against fixed ones, random policies, selection, transfer.
+"""`tfzoo study ala`: adaptive losses compared with fixed ones, random policies, selection and
+transfer.
 
-At equal steps and, for the plain loss, at equal time; on digits, and on the user's files. Settings
-come from `tfzoo study ala --choose`.
+Compares at equal steps and, for the plain loss, at equal time; on digits and on the user's files.
+Settings come from `tfzoo study ala --choose`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ HEADLINE = Headline(
     "ALA",
     "CE, momentum",
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 
 CHOICE_SEEDS = range(100, 103)
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study ala` with the arguments `argv`."""
     parser = study.parser("ala")
     parser.set_defaults(seeds="0,1,2,3,4,5,6,7")
-    parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")
+    parser.add_argument("--tasks", default="", help="comma-separated; default: all but long_tail")
     parser.add_argument("--mnist", type=expanded, default="", metavar="NPZ", help="adds its task")
     parser.add_argument(
         "--cifar", type=expanded, default="", metavar="NPZ", help="CIFAR-10-JPEG: adds its tasks"
@@ -44,17 +45,17 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--choose",
         action="store_true",
-        help="finds settings, on validation of other seeds",
+        help="choose settings, on validation splits of other seeds",
     )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     output = Path(words.output or "studies/ala")
-    if words.tasks == "long_tail":  # hours: only where it is named, alone
+    if words.tasks == "long_tail":  # takes hours: only if it is requested, alone
         check(bool(words.cifar), "--cifar", words.cifar, "the file of CIFAR-10-JPEG, for long_tail")
-        tasks.by_path("", words.cifar, "")  # whether it is there
+        tasks.by_path("", words.cifar, "")  # checks that it exists
         long_tail.run(words.cifar, seeds, output / "long_tail", words.overrides)
         return
-    check(not words.overrides, "key=value", words.overrides, "for the task long_tail alone")
+    check(not words.overrides, "key=value", words.overrides, "only for the task long_tail")
     chosen = tasks.embedded() | tasks.by_path(words.mnist, words.cifar, words.omniglot)
     for name in filter(None, words.tasks.split(",")):
         allowed = f"some of {', '.join(chosen)}; paths of data add more (--help)"

@@ -1,4 +1,4 @@
-"""How smooth a loss is where its training ended, along its own gradient."""
+"""The smoothness of a loss at the end of training, along its gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.typing import Tensor
 
 STEPS = np.linspace(0.02, 0.4, 8)
-"""Lengths of the steps along the gradient, in parts of the weights' own norm."""
+"""Lengths of the steps along the gradient, relative to the weights' norm."""
 
 
 def smoothness(
@@ -19,15 +19,15 @@ def smoothness(
 ) -> dict[str, float]:
     """Range of the loss and change of the gradient along the gradient's direction.
 
-    The measures of arXiv:1805.11604 (Santurkar et al., Fig. 4), made free of the loss's scale:
-    `loss_range`, the greatest less the smallest loss along the direction, in parts of the loss's
-    standard deviation over rows; and `gradient_change`, the mean over steps of |g(w + s u) - g(w)|
-    / |g(w)|. That the paper measures smoothness in this way is our assumption.
+    The measures of arXiv:1805.11604 (Santurkar et al., Fig. 4), made independent of the loss's
+    scale: `loss_range`, the difference between the largest and smallest loss along the direction,
+    in standard deviations of the loss over rows; and `gradient_change`, the mean over steps of |g(w
+    + s u) - g(w)| / |g(w)|. We assume that the paper measures smoothness in this way.
 
     Args:
-        model: whose weights are moved, and put back.
+        model: the model; its weights are changed temporarily.
         loss: the loss.
-        phi: its parameters.
+        phi: the loss's parameters.
         x: inputs [N, ...].
         y: labels [N].
     """

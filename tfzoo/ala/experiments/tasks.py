@@ -26,14 +26,14 @@ class Problem:
     """One task with one seed.
 
     Attributes:
-        make: gives a fresh network; of CIFAR-10-JPEG, one on features computed once.
-        classes: of the labels; 0 for embeddings.
-        metric: a name, what the controller is rewarded by.
-        mode: of `tfzoo.ala.Children`.
+        make: creates a new network; for CIFAR-10-JPEG, one on precomputed features.
+        classes: number of classes; 0 for embeddings.
+        metric: name of the metric that rewards the controller.
+        mode: see `tfzoo.ala.Children`.
         train: inputs and labels.
-        validation: what the metric is observed on.
-        test: what is reported.
-        rare: classes that were cut, for pictures.
+        validation: data on which the metric is observed.
+        test: data for the reported results.
+        rare: classes that were reduced, for plots.
     """
 
     make: Callable[[], keras.Model]
@@ -46,11 +46,11 @@ class Problem:
     rare: np.ndarray
 
     def black_box(self) -> metrics.BlackBoxMetric:
-        """The metric, with its own count of calls."""
+        """The metric, with a separate count of calls."""
         return metrics.get(self.metric)
 
     def report(self, y_pred: np.ndarray) -> dict[str, float]:
-        """What is reported of test predictions."""
+        """The reported metrics of test predictions."""
         labels = self.test[1]
         if not self.classes:
             return {f"recall_at_{k}": metrics.recall_at_k(labels, y_pred, k) for k in (1, 4)}
@@ -60,7 +60,7 @@ class Problem:
 
 
 def digits(seed: int) -> Problem:
-    """Digits, five classes cut to four training examples; balanced error."""
+    """Digits with five classes reduced to four training examples; balanced error."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -120,12 +120,12 @@ def _omniglot(path: str) -> Callable[[int], Problem]:
 
 
 def embedded() -> dict[str, Callable[[int], Problem]]:
-    """Tasks on data that scikit-learn ships."""
+    """Tasks on data shipped with scikit-learn."""
     return {"digits": digits}
 
 
 def by_path(mnist: str, cifar: str, omniglot: str) -> dict[str, Callable[[int], Problem]]:
-    """Tasks on files of the user's, those whose path is not empty.
+    """Tasks on the user's files, for paths that are not empty.
 
     Raises:
         InputError: a file is missing.
@@ -147,7 +147,7 @@ def by_path(mnist: str, cifar: str, omniglot: str) -> dict[str, Callable[[int], 
 def _rare(
     train: Part, validation: Part, test: Part, keep: int | None, seed: int, metric: str
 ) -> Problem:
-    """A network of one hidden layer; five classes keep `keep` training examples, unless None."""
+    """A network with one hidden layer; five classes keep `keep` training examples, unless None."""
     rows = np.arange(len(train[1])) if keep is None else cut(train[1], 5, keep, seed)
     train = train[0][rows], train[1][rows]
     counts = np.bincount(train[1], minlength=10)
@@ -172,7 +172,7 @@ def _drawn(train: Part, test: Part, counts: tuple[int, int, int], seed: int) -> 
 
 
 def _trunk(train: Part) -> keras.Model:
-    """Three convolutions, trained by cross-entropy with a layer on top that is thrown away."""
+    """Three convolutions, trained by cross-entropy with a top layer that is discarded."""
     h = inputs = keras.Input(train[0].shape[1:])
     for width in (16, 32, 64):
         h = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(h)
@@ -186,7 +186,7 @@ def _trunk(train: Part) -> keras.Model:
 
 
 def _of_classes(x: np.ndarray, y: np.ndarray, classes: np.ndarray) -> Part:
-    """Images of some classes, as means of 2x2 pixels, ink high [N, 14, 14, 1]."""
+    """Images of some classes, averaged over 2x2 pixels, with high values for ink [N, 14, 14, 1]."""
     rows = np.isin(y, classes)
     images = x[rows].reshape(-1, 14, 2, 14, 2).mean((2, 4))[..., None]
     return (images / max(float(images.max()), 1.0)).astype("float32"), y[rows]

@@ -1,7 +1,7 @@
 """Training in function space.
 
-S1 `FiniteNetwork`, S2 `Hybrid` (what the models run), S3 `FunctionSpace`; without a bottleneck
-`KernelDescent` and `closed_form`; linear halves `two_rate_descent`. `descend` runs any of them.
+S1 `FiniteNetwork`, S2 `Hybrid` (used by the models), S3 `FunctionSpace`; without a bottleneck
+`KernelDescent` and `closed_form`; for linear halves `two_rate_descent`. `descend` runs any of them.
 """
 
 from tfzoo.bottleneck.dynamics.descent import Descent, descend

@@ -1,4 +1,4 @@
-"""Gradient descent on any of the simulators: step size from the spectrum, watched as it grows."""
+"""Gradient descent on any of the simulators, with the step size from the monitored spectrum."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tfzoo.bottleneck.dynamics.sharpness import Problem, largest, random_probe, 
 
 @dataclass
 class Descent:
-    """What a simulation gave.
+    """The result of a simulation.
 
     Attributes:
         losses: before each step and after the last, [T + 1] or, with draws, [T + 1, ...].
         rates: learning rate of each step, [T].
-        sharpness: by step, learning rate x curvature x lambda_max(Theta_F) / N where it was looked
-            at, before any reduction; 2 is where gradient descent becomes unstable.
-        state: the last.
-        noted: what `note` returned, by step.
+        sharpness: by step, learning rate x curvature x lambda_max(Theta_F) / N where it was
+            computed, before any reduction; gradient descent is unstable above 2.
+        state: the final state.
+        noted: results of `note`, by step.
     """
 
     losses: np.ndarray
@@ -33,11 +33,11 @@ class Descent:
 
     @property
     def steps(self) -> int:
-        """T, the number of steps made."""
+        """The number of steps T."""
         return len(self.rates)
 
     def steps_to(self, level: float) -> int | None:
-        """Steps until the (mean) loss is first at or below `level`; None if it never is."""
+        """Steps until the (mean) loss first reaches `level`; None if it never does."""
         losses = self.losses.reshape(len(self.losses), -1).mean(1)
         below = np.flatnonzero(losses <= level)
         return int(below[0]) if len(below) else None
@@ -56,21 +56,21 @@ def descend(
     note_every: int = 100,
     state: Any = None,
 ) -> Descent:
-    """Runs explicit Euler steps, which are gradient descent.
+    """Runs explicit Euler steps, that is, gradient descent.
 
     Args:
         problem: the simulator.
-        steps: at most so many.
+        steps: maximum number of steps.
         rate: c in learning rate = c N / (curvature x lambda_max(Theta_F)) at the start.
         learning_rate: the learning rate itself; overrides `rate`.
-        limit: the sharpness above which the learning rate is lowered (recorded in `rates`); None
-            never lowers it, and does not look.
-        look_every: steps between looks at the sharpness and at the loss.
-        until: stop at the look that finds the mean loss at or below this.
+        limit: the sharpness above which the learning rate is reduced (recorded in `rates`); None:
+            the sharpness is not computed.
+        look_every: steps between checks of the sharpness and the loss.
+        until: stops at the first check with a mean loss of at most this.
         note: called with (step, state), at the start, at the end, and in between about every
-            `note_every` steps; its results are kept.
+            `note_every` steps; its results are collected.
         note_every: see `note`.
-        state: to go on from; default the start.
+        state: state to continue from; default: the initial state.
 
     Raises:
         ValueError: a number is out of range.
@@ -116,7 +116,8 @@ def descend(
 def _in_graph(
     problem: Problem, state: Any, eta: tf.Tensor, count: tf.Tensor
 ) -> tuple[Any, tf.Tensor]:
-    """`count` steps in one compiled loop: the state after them, and the losses before each."""
+    """Runs `count` steps in one compiled loop; returns the final state and the loss before each
+    step."""
     losses = tf.TensorArray(eta.dtype, count)
 
     def body(i: tf.Tensor, state: Any, losses: tf.TensorArray) -> tuple:
@@ -139,5 +140,5 @@ def _check_finite(losses: tf.Tensor, step: int, rate: float) -> None:
     if not bool(tf.reduce_all(tf.math.is_finite(losses))):
         raise FloatingPointError(
             f"the loss became NaN or infinite after step {step}, at learning rate {rate:.4g}; "
-            "take a smaller rate, or a limit of at most 1"
+            "use a smaller rate, or a limit of at most 1"
         )

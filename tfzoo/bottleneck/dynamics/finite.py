@@ -1,4 +1,4 @@
-"""S1: the same network with halves of finite width, by automatic differentiation. For checks."""
+"""S1: the same network with halves of finite width, by automatic differentiation; for checks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class FiniteNetwork:
     """Plain gradient descent on all weights of f(g(x)).
 
     Args:
-        g: from inputs to the bottleneck.
-        f: from the bottleneck to the outputs.
-        layers: those of g, then those of f; see `layers.draw_layers`.
+        g: network from inputs to the bottleneck.
+        f: network from the bottleneck to the outputs.
+        layers: layers of g, then of f; see `layers.draw_layers`.
         x: training inputs [N, n].
         y: targets [N, k].
-        loss: of the outputs.
+        loss: loss of the outputs.
         centred: outputs are F - F_0.
     """
 
@@ -45,7 +45,7 @@ class FiniteNetwork:
             self.offset = self.outputs(layers)
 
     def start(self) -> tuple[Layers, Layers]:
-        """The layers as drawn, of g and of f."""
+        """The initial layers of g and f."""
         return self.layers
 
     def features(self, state: tuple[Layers, Layers]) -> tf.Tensor:
@@ -63,7 +63,7 @@ class FiniteNetwork:
         return moved, outputs
 
     def kernel_at(self, state: tuple[Layers, Layers]) -> Gradient:
-        """The function w -> Theta_F w for w [N, k]: a backward and a forward pass."""
+        """The function w -> Theta_F w for w [N, k], by a backward and a forward pass."""
 
         def times(w: tf.Tensor) -> tf.Tensor:
             _, gradient = self._pull(state, lambda _: w)

@@ -1,4 +1,4 @@
-"""S3: the equations in function space, with the whole history. O(t N^2 d) a step: for checks."""
+"""S3: the equations in function space, with the whole history; O(t N^2 d) per step, for checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfzoo.typing import Tensor
 
 
 class Past(NamedTuple):
-    """Where the points were at each step, and what pulled on f there."""
+    """The points at each step, and the forces on f there."""
 
     z: Tensor  # [N, d], now
     points: Tensor  # [t N, d], z_j(s)
@@ -21,7 +21,7 @@ class Past(NamedTuple):
 
 
 class FunctionSpace:
-    """Gradient descent by kernels alone, f_0 and J_0 from a frozen wide net.
+    """Gradient descent with kernels only, and f_0 and J_0 from a frozen wide network.
 
         f_t(z) = f_0(z) - eta sum_(s, j) Theta_f(z, z_j(s)) chi_j(s)
         J_t(z) = J_0(z) - eta sum_(s, j) chi_j(s) (x) grad_z Theta_f(z, z_j(s))
@@ -29,13 +29,13 @@ class FunctionSpace:
     Args:
         theta: Theta_g of the training points, [N, N].
         z: g_0 of the training points, [N, d].
-        head: f_0; its units should be 20,000 or more, since they stand for infinitely many.
+        head: f_0, which should have 20,000 units or more to approximate infinite width.
         y: targets [N, k].
-        loss: of the outputs.
+        loss: loss of the outputs.
         centred: outputs are F - F_0.
     """
 
-    growing = True  # the state's shape changes from step to step
+    growing = True  # the state's shape changes with each step
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class FunctionSpace:
         self.offset = start if centred else ops.zeros_like(start)
 
     def start(self) -> Past:
-        """Before the first step."""
+        """The state before the first step."""
         return Past(self.z, self.z[:0], self.y[:0])
 
     def outputs(self, state: Past) -> Tensor:

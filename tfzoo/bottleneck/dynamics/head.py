@@ -1,4 +1,4 @@
-"""The half f behind the bottleneck: one wide hidden layer, linearised in its parameters only."""
+"""The half f after the bottleneck: one wide hidden layer, linearised only in its parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfzoo.typing import Tensor
 
 
 class Change(NamedTuple):
-    """How far f's parameters have moved: those of the hidden layer, those of the readout."""
+    """The change of f's parameters: those of the hidden layer and those of the readout."""
 
     u: Tensor
     v: Tensor
@@ -24,15 +24,16 @@ class Head:
 
         f_0(z) = (sigma_v / sqrt(n)) v^T phi(h) + sigma_b c,   h = sigma_u U z / sqrt(d) + sigma_b b
 
-    For n to infinity this is the infinitely wide f itself (our derivation): U_0, v_0 stay, and only
-    dU, dv and the arguments z move. Biases are a last column of U and a last row of v.
+    For n to infinity this is the infinitely wide f itself (our derivation): U_0, v_0 are fixed, and
+    only dU, dv and the arguments z change. Biases are a last column of U and a last row of v.
 
-    Where phi has a kink (ReLU), J = df/dz holds what the moving kinks contribute, by the difference
-    phi'(h + dh) - phi'(h) for the derivative phi''(h) dh: the finite net's own Jacobian does the
-    same, and that of the linearised function, taken almost everywhere, would lack it.
+    Where phi has a kink (ReLU), J = df/dz includes the contribution of moving kinks, with the
+    difference phi'(h + dh) - phi'(h) in place of the derivative phi''(h) dh. The finite network's
+    Jacobian does the same, whereas that of the linearised function, taken almost everywhere, would
+    lack it.
 
     Args:
-        mlp: f, of depth 1; says activation and scales.
+        mlp: f, of depth 1; determines activation and scales.
         u: U_0 [..., n, d], with biases [..., n, d + 1]; leading axes are independent draws.
         v: v_0 [..., n, k], with biases [..., n + 1, k].
 
@@ -69,7 +70,7 @@ class Head:
         dtype: str = "float32",
     ) -> Head:
         """Standard normal U_0 and v_0."""
-        import tensorflow as tf  # Keras's generators draw other numbers
+        import tensorflow as tf  # Keras's generators draw different numbers
 
         generator = tf.random.Generator.from_seed(seed, alg="philox")
         shapes = cls.shapes(mlp, dim, units, outputs)
@@ -85,7 +86,7 @@ class Head:
 
 
 class Point:
-    """f_t at points z [..., N, d]: value, and products with its derivatives.
+    """f_t at points z [..., N, d]: its value, and products with its derivatives.
 
     Attributes:
         value: f_t(z), [..., N, k].
@@ -108,7 +109,8 @@ class Point:
         self.value = ops.matmul(self.phi, head.v + change.v) + moved
 
     def pull(self, w: Tensor) -> tuple[Tensor, Change]:
-        """Transposed derivatives times w [..., N, k]: J^T w [..., N, d], and by the parameters."""
+        """Transposed derivatives times w [..., N, k]: J^T w [..., N, d], and the same by the
+        parameters."""
         head = self.head
         back = ops.matmul(w, _transposed(self._hidden(head.v)))  # [..., N, n]
         by_unit = self.slope * back
@@ -121,7 +123,7 @@ class Point:
         return head.scale_in * dz, Change(du, dv)
 
     def push(self, dz: Tensor, change: Change) -> Tensor:
-        """Derivatives times a move of z [..., N, d] and of the parameters: [..., N, k]."""
+        """Derivatives times a change of z [..., N, d] and of the parameters: [..., N, k]."""
         head = self.head
         dz = head.scale_in * dz
         by_u = ops.matmul(dz, _transposed(self._weights(head.u)))
@@ -168,4 +170,4 @@ ACTIVATIONS: dict[str, tuple[Callable, Callable, Callable]] = {
     "erf": (ops.erf, _erf_slope, lambda h, dh: -2.0 * h * dh * _erf_slope(h)),
     "linear": (lambda h: h, ops.ones_like, lambda h, dh: ops.zeros_like(h)),
 }
-"""phi, phi', and the change of phi' from h to h + dh, to first order where phi is smooth."""
+"""phi, phi', and the change of phi' from h to h + dh, to first order if phi is smooth."""

@@ -1,4 +1,4 @@
-"""S2: bottleneck points moved by the NTK of g, behind them the linearised f. O(N n d) a step."""
+"""S2: bottleneck points driven by the NTK of g, followed by the linearised f; O(N n d) per step."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tfzoo.typing import Tensor
 
 
 class State(NamedTuple):
-    """What moves in training.
+    """The variables of the training.
 
     Attributes:
         c: C [..., N, d], minus the sum over steps of learning rate x J^T chi.
-        change: of f's parameters.
+        change: change of f's parameters.
     """
 
     c: Tensor
@@ -25,24 +25,23 @@ class State(NamedTuple):
 
 
 class Hybrid:
-    """Gradient descent on F = f(g(x)), halves infinitely wide, d units between them.
+    """Gradient descent on F = f(g(x)), with infinitely wide halves and d units between them.
 
     The limit's equations, for explicit Euler steps (our derivation, see the model card):
 
         z_t(x) = g_0(x) + sum_j Theta_g(x, x_j) C_j        C <- C - eta J_t^T chi
         F_t(x) = f_t(z_t(x)),  chi = dL/dF                 dU, dv <- their gradient step
 
-    As Theta_g is constant, C is all that g has to remember, also for points outside the training
-    set.
+    As Theta_g is constant, g's state is C, also for points outside the training set.
 
     Args:
         theta: Theta_g of the training points, [N, N].
         z: g_0 of the training points, [..., N, d]; leading axes are independent draws.
         head: f.
         y: targets [N, k].
-        loss: of the outputs.
-        centred: outputs are F - F_0, so that training starts at 0 on each x; J_0 stays.
-        frozen: z does not move (kernel regression on the features g_0).
+        loss: loss of the outputs.
+        centred: outputs are F - F_0, so that training starts at 0 for each x; J_0 is kept.
+        frozen: z is fixed (kernel regression on the features g_0).
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Hybrid:
         self.offset = start if centred else ops.zeros_like(start)
 
     def start(self) -> State:
-        """Before the first step."""
+        """The state before the first step."""
         return State(ops.zeros_like(self.z), self.head.unmoved())
 
     def features(self, state: State) -> Tensor:
@@ -114,14 +113,14 @@ def draw_points(nngp: Tensor, dim: int, *, seed: int, jitter: float = 1e-10) -> 
 
     Args:
         nngp: K_g of all points together, training and test, [N, N].
-        dim: d.
-        seed: of the draw.
-        jitter: added to the diagonal, times its mean.
+        dim: number of units d.
+        seed: seed of the draw.
+        jitter: added to the diagonal, relative to its mean.
 
     Raises:
         ValueError: `nngp` with the jitter is not positive definite.
     """
-    import tensorflow as tf  # Keras's generators draw other numbers
+    import tensorflow as tf  # Keras's generators draw different numbers
 
     nngp = ops.cast(nngp, "float64")
     noise = tf.random.Generator.from_seed(seed, alg="philox").normal(
@@ -131,17 +130,17 @@ def draw_points(nngp: Tensor, dim: int, *, seed: int, jitter: float = 1e-10) -> 
 
 
 def cholesky(kernel: Tensor, jitter: float) -> Tensor:
-    """The factor of kernel + jitter x mean diagonal x I.
+    """The Cholesky factor of kernel + jitter x mean diagonal x I.
 
     Raises:
-        ValueError: that is not positive definite, or not finite.
+        ValueError: the matrix is not positive definite, or not finite.
     """
     level = jitter * ops.mean(ops.diagonal(kernel))
     shifted = kernel + level * ops.eye(len(kernel), dtype=kernel.dtype)
     try:
         factor = ops.cholesky(shifted)
         good = bool(ops.all(ops.isfinite(factor)))
-    except ValueError:  # what Keras makes of a failure
+    except ValueError:  # how Keras reports a failure
         good = False
     if not good:
         raise ValueError(

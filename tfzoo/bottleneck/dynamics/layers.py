@@ -1,4 +1,4 @@
-"""The layers of a network of finite width in NTK parametrisation: drawn, and applied."""
+"""Draws and applies the layers of a finite-width network in NTK parametrisation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tfzoo.typing import Tensor
 
 _PHI = {"relu": ops.relu, "erf": ops.erf, "linear": lambda h: h}
 Layers = list[Tensor]
-"""One W [out, in], with biases [out, in + 1], for each layer."""
+"""One W [out, in], or with biases [out, in + 1], per layer."""
 
 
 def draw_layers(
     mlp: InfiniteMLP, inputs: int, width: int, outputs: int, *, seed: int, dtype: str = "float64"
 ) -> Layers:
     """Standard normal weights of the network whose hidden layers have `width` units."""
-    import tensorflow as tf  # Keras's generators draw other numbers
+    import tensorflow as tf  # Keras's generators draw different numbers
 
     generator = tf.random.Generator.from_seed(seed, alg="philox")
     bias = 1 if mlp.bias_scale else 0
@@ -28,7 +28,7 @@ def draw_layers(
 
 
 def forward(mlp: InfiniteMLP, layers: Layers, x: Tensor) -> Tensor:
-    """The network: [N, in] -> [N, out]."""
+    """Applies the network: [N, in] -> [N, out]."""
     for i, (w, scale) in enumerate(zip(layers, mlp.scales, strict=True)):
         x = _PHI[mlp.activation](x) if i else x
         fan_in = w.shape[1] - (1 if mlp.bias_scale else 0)

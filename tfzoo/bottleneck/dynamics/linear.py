@@ -1,4 +1,4 @@
-"""The solvable case: f and g linear. Two matrices, two rates, and what they conserve."""
+"""The solvable case of linear f and g: two matrices, two rates, and a conserved quantity."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class LinearPath:
     """Gradient descent on F = A B x / sqrt(d), [der] of the method for linear halves.
 
     f and g infinitely wide and linear have Theta_f = c_f z.z'/d and Theta_g = c_g x.x' (x scaled by
-    1/sqrt(d_0)), c the number of weight layers of that half. So A moves at rate c_f, B at rate c_g,
-    and W = A B / sqrt(d) by
+    1/sqrt(d_0)), c the number of weight layers of that half. So A changes at rate c_f, B at rate
+    c_g, and W = A B / sqrt(d) by
 
         dW/dt = -[c_g (A A^T / d) grad L + c_f grad L (B^T B / d)]
 
-    a preconditioner that grows along what was learnt. Without a bottleneck dW/dt = -(c_f + c_g)
+    a preconditioner that grows along learnt directions. Without a bottleneck dW/dt = -(c_f + c_g)
     grad L: plain gradient descent. Gradient flow conserves A^T A / c_f - B B^T / c_g.
 
     Attributes:
@@ -61,9 +61,9 @@ def two_rate_descent(
         b: B_0 [d, d_0].
         x: [N, d_0], scaled by 1/sqrt(d_0).
         y: [N, k].
-        rates: (c_f, c_g), weight layers of f and of g.
-        learning_rate: eta.
-        steps: of gradient descent.
+        rates: (c_f, c_g), the numbers of weight layers of f and g.
+        learning_rate: learning rate eta.
+        steps: steps of gradient descent.
         centred: outputs are F - F_0.
     """
     root, count = np.sqrt(len(b)), len(x)
@@ -84,7 +84,8 @@ def two_rate_descent(
 def plain_descent(
     x: np.ndarray, y: np.ndarray, *, rate: float, learning_rate: float, steps: int
 ) -> np.ndarray:
-    """Losses [steps + 1] of the linear net without a bottleneck: W moves at rate c_f + c_g."""
+    """Losses [steps + 1] of the linear network without a bottleneck: W changes at rate c_f +
+    c_g."""
     w, losses = np.zeros((y.shape[1], x.shape[1])), []
     for _ in range(steps + 1):
         gap = x @ w.T - y

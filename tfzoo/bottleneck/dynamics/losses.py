@@ -1,4 +1,4 @@
-"""The two losses of the simulators, with what stable steps need to know of them."""
+"""The two losses of the simulators, with the constants for stable steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Loss:
         value: (F, y) -> [...], the mean over the N examples.
         gradient: (F, y) -> dL/dF, [..., N, k].
         curvature: bound on N times the eigenvalues of the second derivative by F; gradient descent
-            is stable while learning rate x curvature x lambda_max(Theta) / N < 2.
+            is stable if learning rate x curvature x lambda_max(Theta) / N < 2.
     """
 
     value: Callable[[Tensor, Tensor], Tensor]
@@ -26,7 +26,7 @@ class Loss:
     curvature: float
 
     def times(self, factor: float) -> Loss:
-        """The same loss in another unit."""
+        """The same loss multiplied by a factor."""
         return Loss(
             lambda f, y: factor * self.value(f, y),
             lambda f, y: factor * self.gradient(f, y),

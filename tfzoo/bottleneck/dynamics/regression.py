@@ -1,4 +1,4 @@
-"""No bottleneck: the kernel stays, so gradient descent is linear in the outputs."""
+"""No bottleneck: the kernel is constant, so gradient descent is linear in the outputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tfzoo.typing import Tensor
 class KernelDescent:
     """dF = -eta Theta chi, for any loss.
 
-    The state is a [N, k], minus the sum over steps of learning rate x chi: F = F_0 + Theta a, for
-    points outside the training set too.
+    The state is a [N, k], minus the sum over steps of learning rate x chi: F = F_0 + Theta a, also
+    for points outside the training set.
 
     Args:
         theta: the NTK of the training points, [N, N].
         y: targets [N, k].
-        loss: of the outputs.
+        loss: loss of the outputs.
         initial: F_0 [N, k]; default 0, as for centred outputs.
     """
 

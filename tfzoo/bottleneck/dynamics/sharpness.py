@@ -1,4 +1,4 @@
-"""How sharp a simulator's loss is: the greatest eigenvalue of its kernel, and what it allows."""
+"""The sharpness of a simulator's loss: the largest eigenvalue of its kernel, and stable rates."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tfzoo.bottleneck.dynamics.losses import Loss
 from tfzoo.typing import Tensor
 
 Times = Callable[[Tensor], Tensor]
-"""A symmetric matrix as what it does to a vector."""
+"""A symmetric matrix as its action on a vector."""
 
 
 class Problem(Protocol):
-    """What gradient descent needs of a simulator; a state is any nest of tensors."""
+    """The interface of a simulator for gradient descent; a state is any nest of tensors."""
 
     loss: Loss
     y: Tensor
@@ -38,12 +38,12 @@ def greatest_eigenvalue(times: Times, probe: Tensor, iterations: int) -> tuple[T
     """lambda_max of a symmetric matrix by power iteration, from below.
 
     Args:
-        times: w [..., N, k] -> matrix w; leading axes are matrices of their own.
-        probe: where to start, [..., N, k].
-        iterations: a few from an earlier result, some 30 from a random one.
+        times: w [..., N, k] -> matrix w; leading axes are separate matrices.
+        probe: start vectors, [..., N, k].
+        iterations: a few from an earlier result, about 30 from random vectors.
 
     Returns:
-        The greatest of all, and the vectors, to go on from.
+        The largest of all, and the vectors to continue from.
     """
     tiny = np.finfo(backend.standardize_dtype(probe.dtype)).tiny
 
@@ -58,8 +58,8 @@ def greatest_eigenvalue(times: Times, probe: Tensor, iterations: int) -> tuple[T
 
 
 def random_probe(outputs: Tensor) -> Tensor:
-    """A fixed direction of the outputs' shape, of length 1 in each draw."""
-    import tensorflow as tf  # Keras's generators draw other numbers
+    """A fixed direction of the outputs' shape, with length 1 in each draw."""
+    import tensorflow as tf  # Keras's generators draw different numbers
 
     kind = backend.standardize_dtype(outputs.dtype)
     noise = ops.convert_to_tensor(
@@ -78,10 +78,10 @@ def largest(problem: Problem, state: Any, iterations: int = 30) -> float:
 def watch(
     problem: Problem, state: Any, probe: Tensor, rate: Tensor, limit: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Lowers the learning rate to where the sharpness is `limit`, if it is above.
+    """Reduces the learning rate so that the sharpness is at most `limit`.
 
     Returns:
-        The learning rate, the vectors for the next look, and the sharpness found.
+        The learning rate, the vectors for the next check, and the sharpness before.
     """
     eigenvalue, probe = greatest_eigenvalue(problem.kernel_at(state), probe, 1)
     count = ops.cast(ops.shape(problem.y)[0], rate.dtype)

@@ -17,10 +17,10 @@ from tfzoo.experiments.statistics import Row
 
 POINTS, INPUTS = 64, 30
 SCALES = {1: (0.1, 1500), 5: (0.1, 1000), 20: (0.02, 3000)}
-"""Target scale -> (c, steps at most); c is the learning rate as a multiple of N / lambda_max."""
+"""Target scale -> (c, maximum steps); c is the learning rate as a multiple of N / lambda_max."""
 DIMS = (4, 8, 16, 64)
 LEVEL = 0.01
-"""Of the loss at the start."""
+"""Target loss as a fraction of the initial loss."""
 
 
 def run(
@@ -50,7 +50,7 @@ def run(
 def _of_seed(
     scale: int, c: float, steps: int, seed: int, dims: Sequence[int]
 ) -> tuple[list[Row], dict[str, np.ndarray]]:
-    """A row for each arm; by arm, the loss over that at the start at equal step size."""
+    """A row for each arm, and by arm the loss relative to its start, at equal step size."""
     task = Task(teacher([POINTS], INPUTS, scale, seed))
     baseline = task.baseline().problem
     equal = c / largest(baseline, baseline.start())
@@ -69,7 +69,7 @@ def _of_seed(
         problem = task.network(8, seed, frozen=True).problem
         timed = _descend(problem, equal, steps)
         rows.append(_row(scale, "d=8, z frozen", "", seed, *timed, alone[0], steps))
-    # what claims of "half the steps" are held against
+    # the reference for claims of "half the steps"
     rows.append(Row(f"scale {scale}, half", seed, metrics={"log2_steps": -1.0}))
     print(f"acceleration: scale {scale}, seed {seed}", flush=True)
     return rows, {name: path.losses / path.losses[0] for name, path in paths.items()}

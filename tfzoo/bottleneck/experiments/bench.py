@@ -19,11 +19,12 @@ PASSES = 5
 SIMULATORS = ("hybrid", "finite")
 SIMULATION = {"points": 256, "inputs": INPUTS, "width": 2048, "dim": 16, "outputs": 10, "steps": 5}
 SLOWEST_ROUNDS = 3
-"""Turns at the greatest sizes, where one repetition takes seconds."""
+"""Turns at the largest sizes, where one repetition takes seconds."""
 
 
 def build_kernel(name: str, points: int, inputs: int = INPUTS) -> Callable[[], None]:
-    """The NTK of a ReLU net of depth 3, float32 [points, points]; or what it is measured by."""
+    """The NTK of a ReLU network of depth 3, float32 [points, points], or an alternative to compare
+    it with."""
     import numpy as np
     import tensorflow as tf
 
@@ -46,7 +47,7 @@ def build_kernel(name: str, points: int, inputs: int = INPUTS) -> Callable[[], N
 
     def limit() -> None:
         k = tf.matmul(x, x, transpose_b=True)
-        for _ in range(PASSES):  # eagerly: compiled they would be one
+        for _ in range(PASSES):  # eagerly: compilation would merge them
             k = k * 1.001
         k[:1].numpy()
 
@@ -72,7 +73,7 @@ def plain_ntk(x: Tensor, depth: int) -> Tensor:
 def build_simulator(
     name: str, points: int, inputs: int, width: int, dim: int, outputs: int, steps: int
 ) -> Callable[[], None]:
-    """`steps` steps of gradient descent: S2, or S1 of the same width by autodiff; float32."""
+    """`steps` steps of gradient descent: S2, or S1 of equal width by autodiff; float32."""
     import numpy as np
     import tensorflow as tf
 
@@ -113,11 +114,11 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench bottleneck` with the arguments `argv`."""
     makers = {"kernel": kernel_rows, "simulator": simulator_rows}
     parser = bench.parser("bottleneck", __doc__, 9, tuple(makers))
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="N of the kernels")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="sizes N of the kernels")
     words = bench.parse(parser, argv, tuple(makers))
     for word in words.sizes.split(","):
         good = word.isdecimal() and int(word) >= 1
-        check(good, "--sizes", word, "whole numbers from 1 up, with commas between")
+        check(good, "--sizes", word, "comma-separated whole numbers of at least 1")
     sizes = sorted({int(word) for word in words.sizes.split(",")})
     rows = []
     for part in words.parts:
@@ -126,7 +127,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def kernel_rows(rounds: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
-    """Our kernel matrix, the plain one, and the limit, at each size."""
+    """Our kernel matrix, the plain one, and the lower bound, at each size."""
     rows = []
     with bench.workers(KERNELS, time_limit=300) as workers:
         for n in sizes:
@@ -139,7 +140,7 @@ def kernel_rows(rounds: int, sizes: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def simulator_rows(rounds: int, sizes: Sequence[int] = ()) -> list[dict[str, Any]]:
-    """The hybrid simulator and the finite net."""
+    """The hybrid simulator and the finite network."""
     keywords = {name: {"name": name, **SIMULATION} for name in SIMULATORS}
     with bench.workers(SIMULATORS, time_limit=300) as workers:
         target = "tfzoo.bottleneck.experiments.bench:build_simulator"
@@ -149,7 +150,7 @@ def simulator_rows(rounds: int, sizes: Sequence[int] = ()) -> list[dict[str, Any
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times, reached = Times(rows, "kind", "size", "alternative"), []
     sizes = sorted({size for kind, size, _ in times.seconds if kind == "kernel"})
     for n in sizes:

@@ -1,4 +1,4 @@
-"""What moves: the kernel's growth, its alignment with the target, the points in the bottleneck."""
+"""Feature learning: the kernel's growth, its alignment with the target, the bottleneck's points."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCALE, RATE, STEPS, DIMS = 5, 0.1, 400, (4, 8, 64)
 def run(
     seeds: Sequence[int], output: Path, dims: Sequence[int] = DIMS, steps: int = STEPS
 ) -> list[Row]:
-    """Takes kernels before and after training; CSV, table, plot."""
+    """Compares kernels before and after training; writes CSV, table and plot."""
     rows: list[Row] = []
     for seed in seeds:
         picture = output / "moving_features.png" if seed == seeds[0] else None
@@ -86,7 +86,7 @@ def _of_seed(seed: int, dims: Sequence[int], steps: int, picture: Path | None) -
 
 
 def _points(problem: Hybrid | KernelDescent) -> Callable[[int, State], np.ndarray] | None:
-    """What `descend` notes: the bottleneck's values, where there are any."""
+    """The `note` of `descend`: the bottleneck's values, if there is a bottleneck."""
     if not isinstance(problem, Hybrid):
         return None
     return lambda step, state: ops.convert_to_numpy(problem.features(state))

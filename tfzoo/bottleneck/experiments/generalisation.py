@@ -1,4 +1,4 @@
-"""A report, not a claim: test accuracy at the step that validation chooses."""
+"""Test accuracy at the step chosen on validation; reported without a claim."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tfzoo.experiments.statistics import Row
 
 @dataclass(frozen=True)
 class Setting:
-    """One data set, with how it is trained.
+    """One data set and its training settings.
 
     Attributes:
-        dims: d.
-        steps: of gradient descent.
-        rate: c, of each network's own lambda_max.
-        loss: of the outputs.
-        says: for the table's note.
+        dims: values of d.
+        steps: steps of gradient descent.
+        rate: c, relative to each network's own lambda_max.
+        loss: loss of the outputs.
+        says: description for the table's note.
     """
 
     dims: Sequence[int]
@@ -46,7 +46,7 @@ SETTINGS = {
     "mnist": Setting((16, 64), 400, 0.5, SQUARED, "the first 1,000 MNIST images, regression"),
 }
 LOOK = 20
-"""Steps between looks at validation."""
+"""Steps between validations."""
 
 
 def task_of(name: str, seed: int, mnist: str) -> Task:
@@ -67,7 +67,7 @@ def run(
     mnist: str = "",
     steps: int | None = None,
 ) -> list[Row]:
-    """Trains each d with each seed; CSV, table, curves of validation accuracy."""
+    """Trains each d with each seed; writes CSV, table and curves of validation accuracy."""
     setting, most = SETTINGS[name], steps or SETTINGS[name].steps
     rows: list[Row] = []
     paths: dict[str, list[np.ndarray]] = {}

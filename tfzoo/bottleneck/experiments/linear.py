@@ -1,4 +1,4 @@
-"""The linear theory: two rates against plain gradient descent, and the conserved quantity."""
+"""The linear theory: two rates compared with plain gradient descent, and the conserved quantity."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tfzoo.experiments.statistics import Row
 POINTS, INPUTS, STEPS, RATE = 64, 20, 3000, 0.02
 DIMS = (1, 4, 32)
 RATES = (2, 3)
-"""Weight layers of f and g: one hidden layer and two, as elsewhere in the study."""
+"""Weight layers of f and g: one and two hidden layers, as elsewhere in the study."""
 FINER = (1, 10)
-"""By what the steps are divided to see the conserved quantity move."""
+"""Divisor of the step size for checking the conserved quantity."""
 DATA = ("isotropic", "ill-conditioned")
 SCALES = (1, 5)
 
@@ -27,7 +27,8 @@ SCALES = (1, 5)
 def run(
     seeds: Sequence[int], output: Path, dims: Sequence[int] = DIMS, steps: int = STEPS
 ) -> list[Row]:
-    """Trains linear networks of each d; CSV, table, plots, and the conserved quantity's drift."""
+    """Trains linear networks of each d; writes CSV, table, plots and the conserved quantity's
+    drift."""
     rows: list[Row] = []
     paths: dict[tuple[str, int], dict[str, list[np.ndarray]]] = {}
     drifts: dict[int, list[float]] = {finer: [] for finer in FINER}
@@ -72,7 +73,7 @@ def run(
 def _of_seed(
     kind: str, scale: int, seed: int, dims: Sequence[int], steps: int
 ) -> tuple[list[tuple[str, Row, np.ndarray]], list[float]]:
-    """Name, row and loss over that at the start of each arm; drifts by `FINER` if d = 4 is one."""
+    """Name, row and relative loss of each arm; for d = 4 also the drifts by `FINER`."""
     x, y = problem(kind, scale, seed)
     top = np.linalg.eigvalsh(x @ x.T).max() / POINTS
     rate = RATE / (sum(RATES) * top)
@@ -111,7 +112,7 @@ def draw(dim: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def drift(a, b, x, y, rate: float, steps: int) -> float:
-    """How far the conserved quantity moved, relative to its start."""
+    """The change of the conserved quantity relative to its start."""
     start = conserved(a, b, RATES)
     ended = two_rate_descent(a, b, x, y, rates=RATES, learning_rate=rate, steps=steps)
     return float(np.linalg.norm(ended.conserved - start) / np.linalg.norm(start))

@@ -1,4 +1,4 @@
-"""The study's figures."""
+"""The study's plots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _pyplot() -> ModuleType:
 def curves(
     losses: Mapping[str, Sequence[np.ndarray]], path: Path, label: str, title: str, log: bool = True
 ) -> None:
-    """Every seed's curve, [steps] or pairs of step and value, one colour for each name."""
+    """Every seed's curve, [steps] or pairs of step and value, one colour per name."""
     figure, axes = _pyplot().subplots(figsize=(5.5, 3.8))
     for i, (name, values) in enumerate(losses.items()):
         for j, curve in enumerate(values):
@@ -39,7 +39,7 @@ def curves(
 
 
 def moving_points(points: dict[int, np.ndarray], labels: np.ndarray, path: Path) -> None:
-    """The bottleneck's values at several steps, on the last one's two principal axes."""
+    """The bottleneck's values at several steps, on the last step's two principal axes."""
     last = points[max(points)]
     _, _, axes_of = np.linalg.svd(last - last.mean(0), full_matrices=False)
     plt = _pyplot()

@@ -2,7 +2,7 @@
 
 The claims of arXiv:2107.00364 at a scale for one machine, in function space: a small bottleneck
 trains in fewer steps, the more so the larger the targets; features move and the kernel aligns;
-linear halves show why. Generalisation is reported. With `--mnist` also on MNIST.
+linear halves show why. Generalisation is only reported, with `--mnist` also on MNIST.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADLINE = Headline(
     "scale 5, no bottleneck",
     digits=2,
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("linear", "acceleration", "features", "teacher", "digits", "digits_ce")
 
@@ -33,9 +33,9 @@ PARTS = ("linear", "acceleration", "features", "teacher", "digits", "digits_ce")
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study bottleneck` with the arguments `argv`."""
     parser = study.parser("bottleneck", overrides=False)
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
     parser.add_argument(
-        "--mnist", type=expanded, metavar="FILE", help="an .npz of MNIST: adds that report"
+        "--mnist", type=expanded, metavar="FILE", help="an .npz of MNIST: adds its report"
     )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)

@@ -1,4 +1,4 @@
-"""Data and networks that the study's parts share."""
+"""Data and networks shared by the study's parts."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ Part = tuple[np.ndarray, np.ndarray]
 
 @dataclass
 class Task:
-    """Training points and others, with their kernels.
+    """Training points and other points, with their kernels.
 
     Attributes:
         parts: (x [N, n], y [N, k]) of the training set, then of others, e.g. validation and test.
-        loss: of the outputs.
+        loss: loss of the outputs.
     """
 
     parts: Sequence[Part]
     loss: Loss = SQUARED
 
     def __post_init__(self):
-        """Stacks the points, since g_0 is drawn on all of them together."""
+        """Stacks the points, since g_0 is drawn jointly on all of them."""
         self.x = ops.convert_to_tensor(np.concatenate([x for x, _ in self.parts]), "float64")
         self.y = ops.convert_to_tensor(self.parts[0][1], "float32")
         self.train = len(self.y)
 
     @cached_property
     def kernels(self) -> tuple[np.ndarray, np.ndarray]:
-        """K_g of all points (float64) and Theta_g of all with the training points (float32)."""
+        """K_g of all points (float64), and Theta_g of all points with the training points
+        (float32)."""
         nngp, theta = G.covariances(self.x)
         return nngp, ops.cast(theta[:, : self.train], "float32")
 
@@ -68,7 +69,7 @@ class Task:
         return Baseline(problem, self.unlimited)
 
     def accuracy(self, outputs: np.ndarray, part: int) -> float:
-        """Share of a part's points whose outputs (of all points) say their class."""
+        """Accuracy on a part's points, from the outputs of all points."""
         start = sum(len(y) for _, y in self.parts[:part])
         y = self.parts[part][1]
         mine = outputs[start : start + len(y)]
@@ -79,7 +80,7 @@ class Task:
 
 @dataclass
 class Network:
-    """A simulator together with the points outside the training set."""
+    """A simulator extended to points outside the training set."""
 
     problem: Hybrid
     theta: Tensor
@@ -94,7 +95,7 @@ class Network:
 
 @dataclass
 class Baseline:
-    """Kernel descent together with the points outside the training set."""
+    """Kernel descent extended to points outside the training set."""
 
     problem: KernelDescent
     theta: Tensor
@@ -125,10 +126,11 @@ def digits(train: int) -> list[Part]:
 
 
 def mnist(path: str | Path, sizes: Sequence[int]) -> list[Part]:
-    """The first images of an .npz with x_train, y_train, x_test, y_test: train, validation, test.
+    """The first images of an .npz with x_train, y_train, x_test, y_test, as train, validation,
+    test.
 
     Raises:
-        InputError: no such file, or not of that form.
+        InputError: no such file, or a wrong format.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -143,6 +145,6 @@ def mnist(path: str | Path, sizes: Sequence[int]) -> list[Part]:
 
 
 def labelled(images: np.ndarray, labels: np.ndarray, mean: float) -> Part:
-    """Images, less the mean pixel, as rows with x.x = n; labels as one-hot rows."""
+    """Images minus the mean pixel, as rows with x.x = n; labels as one-hot rows."""
     x = images.reshape(len(images), -1).astype(np.float64) - mean
     return x / np.sqrt(np.mean(x**2, 1, keepdims=True)), np.eye(10)[labels]

@@ -49,7 +49,7 @@ def descend(
         x: training examples [N, n].
         y: targets [N, k].
         test: test examples.
-        learning_rate: of plain gradient descent on the mean of |f - f_0 - y|^2 / 2.
+        learning_rate: learning rate of plain gradient descent on the mean of |f - f_0 - y|^2 / 2.
         steps: at most so many.
         until: stops when the loss is at most this.
 

@@ -189,8 +189,8 @@ def collect(task: ControlTask, mixture: str, seed: int = 0) -> dict[str, Array]:
     """The episodes of a mixture, 4,000 transitions in total (`human`: 1,000).
 
     Args:
-        task: of `TASKS`.
-        mixture: of `MIXTURES`; with two behaviours, each collects half.
+        task: one of `TASKS`.
+        mixture: one of `MIXTURES`; with two behaviours, each collects half.
         seed: seeds everything.
 
     Returns:

@@ -113,7 +113,7 @@ def random_erasing(
     Args:
         image: [H, W, C], float and normalized.
         seed: int32[2].
-        probability: of erasing anything.
+        probability: probability of erasing anything.
         scale: smallest and largest share of the image's area.
         ratio: smallest and largest width/height, drawn on a logarithmic scale.
     """

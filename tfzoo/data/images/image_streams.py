@@ -32,7 +32,7 @@ def image_stream(
         builder: a TFDS builder.
         split_name: a split, or a part of one.
         map_fn: `(example, seed int32[2]) -> element`, called with decoded images.
-        **keywords: of `train_stream`.
+        **keywords: arguments of `train_stream`.
 
     Raises:
         InputError: the split has fewer examples than a batch, or cannot be read.

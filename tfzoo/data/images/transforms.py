@@ -39,8 +39,8 @@ def deit(
         image: uint8 [H, W, 3].
         seed: int32 [2].
         size: side of the result.
-        mean: of raw pixels, by channel; erased boxes are filled with noise around it.
-        std: of raw pixels, by channel.
+        mean: mean of raw pixels, by channel; erased boxes are filled with noise around it.
+        std: std of raw pixels, by channel.
 
     Returns:
         float32 [size, size, 3] of raw pixels.

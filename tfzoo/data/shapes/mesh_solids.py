@@ -65,7 +65,7 @@ class ClosedSolid(GridSolid):
     Args:
         values: see `GridSolid`.
         cell: see `GridSolid`.
-        triangles: of the mesh [M, 3, 3].
+        triangles: triangles of the mesh [M, 3, 3].
     """
 
     def __init__(self, values: np.ndarray, cell: float, triangles: np.ndarray):

@@ -102,7 +102,7 @@ def render(
         field: see `Field`.
         cameras: [V, 3, 7].
         size: S of the images.
-        albedo: of the surface.
+        albedo: albedo of the surface.
         light: the direction towards the light.
 
     Returns:

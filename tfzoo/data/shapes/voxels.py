@@ -124,7 +124,7 @@ def views(grid: np.ndarray, elevation: float = ELEVATION) -> np.ndarray:
 
     Args:
         grid: bool [SIDE, SIDE, SIDE].
-        elevation: of the camera, degrees.
+        elevation: elevation of the camera, degrees.
     """
     rays, depth = _rays(elevation)
     hit = np.append(grid.reshape(-1), False)[rays]

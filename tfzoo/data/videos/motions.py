@@ -90,7 +90,7 @@ def make_video(
         seed: determines everything but the motion; for any motion, the same seed gives the same
             initial position, angle, size, shape and colours.
         frames: number of frames.
-        side: of a frame, in pixels.
+        side: side of a frame, in pixels.
 
     Returns:
         uint8 [frames, side, side, 3].

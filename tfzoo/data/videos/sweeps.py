@@ -42,7 +42,7 @@ def make_video(
         motion: one of `MOTIONS`.
         seed: determines everything but the motion: ranges, shape, textures, background, speed.
         frames: how many of the `FRAMES`, from the first.
-        side: of a frame, in pixels.
+        side: side of a frame, in pixels.
 
     Returns:
         uint8 [frames, side, side, 3].

@@ -27,7 +27,7 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
         arm: one of `ARMS`.
         model: `mlp` (64-32-10, 84 adapter parameters, 8x8 images) or `resnet` (ResNet-20, 148
             adapter parameters, 32x32 images).
-        steps: of the fit.
+        steps: steps of the fit.
     """
     import keras
     import numpy as np
@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench metricopt` with the arguments `argv`."""
     parser = bench.parser("metricopt", __doc__, 7)
     parser.add_argument("--models", default=",".join(SIZES), help="some of %(default)s")
-    parser.add_argument("--steps", type=int, help="of a repetition; by the model by default")
+    parser.add_argument("--steps", type=int, help="steps of a repetition; by the model by default")
     words = bench.parse(parser, argv)
     check(words.steps is None or words.steps >= 1, "--steps", words.steps, "at least 1")
     rows, targets = [], []

@@ -18,7 +18,7 @@ class SupervisedContrastive(keras.losses.Loss):
     similarities; rows alone in their class do not count.
 
     Args:
-        temperature: of the softmax.
+        temperature: temperature of the softmax.
         **keywords: `name`.
 
     Raises:

@@ -29,7 +29,7 @@ class Problem:
     Attributes:
         base: the converged model; of image tasks, its last layers on features computed once.
         layers: where adapters sit.
-        loss: of training and fine-tuning.
+        loss: loss of training and fine-tuning.
         metric: a name, with options.
         options: see there.
         train: inputs and labels.

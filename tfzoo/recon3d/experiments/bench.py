@@ -104,7 +104,7 @@ def build_speed(name: str) -> Callable[[], object]:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench recon3d` with the arguments `argv`."""
     parser = bench.parser("recon3d", __doc__, 5, PARTS)
-    parser.add_argument("--resolution", type=int, default=128, help="of the meshes")
+    parser.add_argument("--resolution", type=int, default=128, help="resolution of the meshes")
     words = bench.parse(parser, argv, PARTS)
     size = words.resolution
     check(size >= 8 and size % 4 == 0, "--resolution", size, "a multiple of 4 from 8")

@@ -56,7 +56,7 @@ def reconstructions(
     Args:
         methods: by name, as `inside_by` gives them.
         splits: by name; the first shapes of different categories are shown.
-        path: of the PNG.
+        path: path of the PNG.
         views: that methods see, at most; the next one is shown.
         each: shapes of a split.
     """

@@ -70,7 +70,9 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study recon3d` with the arguments `argv`."""
     parser = study.parser("recon3d")
     parser.add_argument("--parts", default="solids,meshes", help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--epochs", type=int, default=24, help="of solids; default %(default)s")
+    parser.add_argument(
+        "--epochs", type=int, default=24, help="epochs of solids; default %(default)s"
+    )
     parser.add_argument("--arms", default="all", help="all, core, or evidence")
     parser.add_argument("--meshes", type=expanded, default="", metavar="PATH", help="adds its part")
     parser.add_argument("--unseen", default=",".join(UNSEEN), help="its categories held out")

@@ -46,7 +46,7 @@ def build_network(name: str, width: int = 256, sets: int = SETS) -> Callable[[],
 
     Args:
         name: one of `NETWORK`.
-        width: of the `mlp` networks, images of 16x16.
+        width: width of the `mlp` networks, images of 16x16.
         sets: of 8 images, at once.
     """
     import numpy as np
@@ -78,7 +78,7 @@ def _wait(x: Tensor) -> None:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench sdn` with the arguments `argv`."""
     parser = bench.parser("sdn", __doc__, 5, PARTS)
-    parser.add_argument("--width", type=int, default=256, help="of the networks")
+    parser.add_argument("--width", type=int, default=256, help="width of the networks")
     words = bench.parse(parser, argv, PARTS)
     check(words.width >= 1, "--width", words.width, "at least 1")
     rows: list[dict[str, Any]] = []

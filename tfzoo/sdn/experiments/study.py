@@ -69,7 +69,9 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study sdn` with the arguments `argv`."""
     parser = study.parser("sdn")
     parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
-    parser.add_argument("--epochs", type=int, default=12, help="of shapes; default %(default)s")
+    parser.add_argument(
+        "--epochs", type=int, default=12, help="epochs of shapes; default %(default)s"
+    )
     parser.add_argument(
         "--omniglot", type=expanded, default="", metavar="NPZ", help="adds its part"
     )

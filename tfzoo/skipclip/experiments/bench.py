@@ -149,7 +149,9 @@ def _convolutions(model: keras.Model, kind: str) -> Callable[[], None]:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench skipclip` with the arguments `argv`."""
     parser = bench.parser("skipclip", __doc__, 7, PARTS)
-    parser.add_argument("--width", type=int, default=WIDTH, help="of small; default %(default)s")
+    parser.add_argument(
+        "--width", type=int, default=WIDTH, help="width of small; default %(default)s"
+    )
     parser.add_argument("--encoders", default="small,r3d18", help="default %(default)s")
     words = bench.parse(parser, argv, PARTS)
     check(words.width >= 1, "--width", words.width, "at least 1")

@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--arms", help="some of the pretexts, by name; default: all")
     parser.add_argument("--held-out", default="1,4,8", help="its sequences; default %(default)s")
-    parser.add_argument("--labels", default="5", help="of each class; default %(default)s")
+    parser.add_argument("--labels", default="5", help="labels of each class; default %(default)s")
     words = parser.parse_args(argv)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:

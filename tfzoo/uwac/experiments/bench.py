@@ -36,10 +36,12 @@ MOST_BEAR_STEPS, LEAST_STEP_SHARE = 8, 0.9
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench uwac` with the arguments `argv`."""
     parser = bench.parser("uwac", __doc__, 3, PARTS)
-    parser.add_argument("--width", type=int, default=256, help="of actor and critics")
+    parser.add_argument("--width", type=int, default=256, help="width of actor and critics")
     parser.add_argument("--batch-size", type=int, default=BATCH, help="default %(default)s")
     parser.add_argument("--official-samples", type=int, default=OFFICIAL, help="its T")
-    parser.add_argument("--samples", type=int, help="of the conditional; default: by accuracy")
+    parser.add_argument(
+        "--samples", type=int, help="samples of the conditional; default: by accuracy"
+    )
     words = bench.parse(parser, argv, PARTS)
     for name, least in (("width", 1), ("batch_size", 1), ("official_samples", 2)):
         value = getattr(words, name)
@@ -148,9 +150,9 @@ def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], 
     """One gradient step of an agent on a fixed batch.
 
     Args:
-        name: of `STEPS`.
+        name: one of `STEPS`.
         samples: dropout masks.
-        width: of actor and critics.
+        width: width of actor and critics.
         batch: transitions.
     """
     import tensorflow as tf
@@ -168,9 +170,9 @@ def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], 
     """One part of UWAC's step: batches of data, a loss with its gradient, or the whole.
 
     Args:
-        name: of `SHARES`.
-        samples: of the conditional estimator.
-        width: of actor and critics.
+        name: one of `SHARES`.
+        samples: samples of the conditional estimator.
+        width: width of actor and critics.
         batch: transitions.
     """
     import tensorflow as tf
