@@ -102,8 +102,8 @@ def test_dense_cost():
         ("coefficients", lambda: Polynomial((0, 0))),
         ("coefficients", lambda: Polynomial((1, -1))),
         ("need a power above the first", lambda: search.best_width(Polynomial((5,)))),
-        ("grow with the number", lambda: maximize_trainability(10, lambda m, n: 1.0)),
-        ("no quadratic", lambda: search.counted_cost(cubic)),
+        ("increase with the number", lambda: maximize_trainability(10, lambda m, n: 1.0)),
+        ("not a quadratic", lambda: search.counted_cost(cubic)),
     ],
 )  # fmt: skip
 def test_wrong_input(match, call):

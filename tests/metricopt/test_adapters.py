@@ -140,14 +140,14 @@ def test_patterns_mean_layers_that_take_an_adapter_in_and_names_any():
     model.add(keras.layers.Dense(2, name="dense_2"))
     assert attach_adapters(model, "d*").layer_paths == ["dense", "dense_2"]
     assert attach_adapters(model, "dropout").layer_paths == ["dropout"]
-    with pytest.raises(InputError, match="those that do are dense, dense_2"):
+    with pytest.raises(InputError, match="these can: dense, dense_2"):
         attach_adapters(model, "drop*")
 
 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: attach_adapters(cases.network(), "dense"), "layers='dense': fits no layer"),
+        (lambda: attach_adapters(cases.network(), "dense"), "layers='dense': matches no layer"),
         (lambda: attach_adapters(cases.network(), []), "at least one layer"),
         (lambda: attach_adapters(cases.network(), kind="lora"), "kind='lora': must be one of film"),
         (

@@ -226,7 +226,7 @@ def test_a_value_function_from_elsewhere_needs_no_trajectories():
     trained = tuned(model, MetricOptimizer("sgd", 0.3), x, y, 40, [callback])
     assert callback.history[0] == (0, pytest.approx(mean_square(y, np.array(model(x))), rel=1e-5))
     assert mean_square(y, np.array(trained(x))) < callback.history[0][1]
-    with pytest.raises(InputError, match="value_function: of 5 parameters"):
+    with pytest.raises(InputError, match="value_function: has 5 parameters"):
         wrong = MetricOpt(
             mean_square, (x, y), "min", trajectories=0, value_function=ValueFunction(5)
         )

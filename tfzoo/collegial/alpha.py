@@ -1,4 +1,4 @@
-"""alpha of the variance law, measured on a block of the user's by Monte Carlo."""
+"""Measures alpha of the variance law for a user's block by Monte Carlo."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tfzoo.environment import only_on
 
 @dataclass(frozen=True)
 class AlphaFit:
-    """What `measure_alpha` found.
+    """The result of `measure_alpha`.
 
     Attributes:
         alpha: slope of log(1 + V) over L/n through the origin.
         low: lower end of its 95 % interval, by bootstrap over the samples.
         high: upper end.
         r_squared: R^2 of the fit, 1 - residual / total about the mean.
-        widths: n.
+        widths: the widths n.
         variances: measured V at each width: variance / mean^2 of K(x, x).
     """
 
@@ -45,21 +45,21 @@ def measure_alpha(
 ) -> AlphaFit:
     """Fits V(1, n) = exp(alpha L / n) - 1 to a block's kernel over initialisations.
 
-    V is heavy-tailed: narrow blocks want 4,000 samples and more.
+    V is heavy-tailed: narrow blocks need 4,000 samples or more.
 
     Args:
         block_fn: width -> a built model with one input and outputs [B, k].
-        widths: n to try, at least two.
+        widths: widths n to measure, at least two.
         depth: hidden layers L of the block.
-        samples: initialisations of each width.
-        x: one example; None draws one.
+        samples: initialisations per width.
+        x: one example; None: a random one.
         seed: seed of the draws.
 
     Raises:
         ValueError: an argument is out of range.
     """
     if len(set(widths)) < 2 or min(widths) < 1:
-        raise ValueError(f"widths={list(widths)}: must be two or more whole numbers from 1 up")
+        raise ValueError(f"widths={list(widths)}: must be two or more whole numbers, at least 1")
     for name, value, least in (("depth", depth, 1), ("samples", samples, 2)):
         if value < least:
             raise ValueError(f"{name}={value}: must be at least {least}")
@@ -82,5 +82,5 @@ def measure_alpha(
 
 
 def squared_variation(values: np.ndarray) -> float:
-    """Variance over squared mean."""
+    """Variance divided by squared mean."""
     return float(np.var(values, ddof=1) / np.mean(values) ** 2)

@@ -17,7 +17,7 @@ AUGMENTATIONS = ("none", "shift", "flip_crop", "inception")
 
 @dataclass(frozen=True)
 class ImageConfig(RunConfig):
-    """The keys that both tasks have."""
+    """The keys common to both tasks."""
 
     data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`")
     augment: Annotated[str, OneOf(*AUGMENTATIONS)] = key(
@@ -34,7 +34,7 @@ class ResNeXtConfig(Config):
 
     builds = ("tfzoo.collegial.resnext:CollegialResNeXt",)
 
-    cardinality: Count = key(MISSING, "members m of each block")
+    cardinality: Count = key(MISSING, "number of members m per block")
     base_width: Count = key(MISSING, "width n of a member in the first stage")
     depth: Parts = key(29, "layers; 38 with 4 stages is the official code's ImageNet-64 network")
     family: str = key("cifar", "`cifar` or `imagenet`")
@@ -67,13 +67,13 @@ class MLPConfig(Config):
     builds = ("tfzoo.collegial.mlp:CollegialMLP",)
 
     members: Count = key(MISSING, "m")
-    width: Count = key(MISSING, "n of each hidden layer of a member")
+    width: Count = key(MISSING, "width n of each hidden layer of a member")
     depth: Parts = key(2, "hidden layers")
     activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key(
         "relu", "activation of the hidden layers"
     )
     parametrization: Annotated[str, OneOf("standard", "ntk")] = key("ntk", "`ntk` or `standard`")
-    use_bias: bool = key(False, "biases in all layers")
+    use_bias: bool = key(False, "whether all layers have biases")
     pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
 

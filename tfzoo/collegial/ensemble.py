@@ -1,4 +1,4 @@
-"""Any block of the user's, replicated and trained as one."""
+"""A user's block, replicated and trained as one model."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from tfzoo.typing import Shape, Tensor
 
 @serializable("collegial")
 class Collegial(keras.layers.Layer):
-    """F(x) = m^(-1/2) sum_j F(x; theta_j): m copies of a block with weights of their own.
+    """F(x) = m^(-1/2) sum_j F(x; theta_j): m copies of a block, each with its own weights.
 
-    The copies are trained as one model on one loss of the aggregate (arXiv:2006.07678), not each on
-    its own. Where the block is a stack of dense layers or grouped convolutions, `CollegialDense`
-    and `GroupConv2D` compute the same in one product.
+    The copies are trained as one model on one loss of the aggregate (arXiv:2006.07678), not
+    separately. For stacks of dense layers or grouped convolutions, `CollegialDense` and
+    `GroupConv2D` compute the same in one product.
 
     Args:
-        block: a layer or model with one input and one output; it serves as the pattern, and its
-            own weights are not used.
-        members: m.
+        block: a layer or model with one input and one output; it is a template, whose own weights
+            are not used.
+        members: number of members m.
         **keywords: `name`, `dtype`, ...
 
     Input and output: those of the block.
 
     Raises:
-        ValueError: `members` is below 1; the copies begin with equal weights, as they do when the
-            block's initializers have fixed seeds, so that they would stay equal for ever.
+        ValueError: `members` is below 1; the copies start with equal weights, because the block's
+            initializers have fixed seeds, and would stay equal forever.
     """
 
     def __init__(self, block: keras.layers.Layer, members: Parts, **keywords: Any):
         super().__init__(**keywords)
-        # text: Keras changes dictionaries that it deserializes
+        # a string, since Keras modifies dictionaries that it deserializes
         self._pattern = json.dumps(keras.saving.serialize_keras_object(block))
-        self.arguments.block = json.loads(self._pattern)  # not its weights
+        self.arguments.block = json.loads(self._pattern)  # without its weights
         self.members = [copy_of(self._pattern, f"member{j}") for j in range(members)]
 
     def build(self, shape: Shape) -> None:
-        """Makes the weights of all copies."""
+        """Creates the weights of all copies."""
         for member in self.members:
             if not member.built:
                 member.build(shape)
@@ -57,8 +57,8 @@ class Collegial(keras.layers.Layer):
         first, second = ([np.asarray(v) for v in m.trainable_weights] for m in self.members[:2])
         if all(np.array_equal(a, b) for a, b in zip(first, second, strict=True)):
             raise ValueError(
-                "block: its copies begin with equal weights; its initializers must not have fixed "
-                "seeds (say the seed by keras.utils.set_random_seed)"
+                "block: its copies start with equal weights; its initializers must not have fixed "
+                "seeds (use keras.utils.set_random_seed)"
             )
 
     def call(self, x: Tensor, training: bool | None = None) -> Tensor:
@@ -74,7 +74,7 @@ class Collegial(keras.layers.Layer):
         return self.members[0].compute_output_shape(shape)
 
     def member(self, index: int) -> keras.layers.Layer:
-        """A plain copy of one member, with weights of its own.
+        """A plain copy of one member, with its own weights.
 
         Raises:
             IndexError: there is no such member.
@@ -88,7 +88,7 @@ class Collegial(keras.layers.Layer):
         return copy
 
     def set_member(self, index: int, block: keras.layers.Layer) -> None:
-        """Gives one member the weights of a plain block.
+        """Copies the weights of a plain block to one member.
 
         Raises:
             IndexError: there is no such member.
@@ -103,7 +103,7 @@ class Collegial(keras.layers.Layer):
 
 
 def copy_of(pattern: str, name: str | None) -> keras.layers.Layer:
-    """A new block from a serialized one, its weights drawn anew."""
+    """A new block from a serialized one, with newly drawn weights."""
     block = keras.saving.deserialize_keras_object(json.loads(pattern))
     if name is not None:
         block.name = name

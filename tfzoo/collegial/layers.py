@@ -1,4 +1,4 @@
-"""Layers that hold all members of an ensemble at once (arXiv:2006.07678)."""
+"""Layers that hold all members of an ensemble (arXiv:2006.07678)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class GroupConv2D(keras.layers.Conv2D):
     Args:
         filters: output channels, a multiple of `groups`.
         kernel_size: height and width.
-        groups: g.
+        groups: number of groups g.
         **keywords: those of `keras.layers.Conv2D`; `data_format` is `"channels_last"`.
 
     Input: [B, H, W, C], C a multiple of `groups`. Output: [B, H', W', filters].
 
     Raises:
-        ValueError: filters or channels are no multiple of `groups`; another data format.
+        ValueError: filters or channels are not a multiple of `groups`, or another data format.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class GroupConv2D(keras.layers.Conv2D):
         super().__init__(filters, kernel_size, groups=groups, **keywords)
 
     def build(self, shape: Shape) -> None:
-        """Makes kernel [height, width, C / g, filters] and bias."""
+        """Creates kernel [height, width, C / g, filters] and bias."""
         if shape[-1] is None or shape[-1] % self.groups:
             raise ValueError(f"groups={self.groups}: must divide the input's {shape[-1]} channels")
         super().build(shape)
@@ -61,26 +61,26 @@ class GroupConv2D(keras.layers.Conv2D):
 
 @serializable("collegial")
 class CollegialDense(keras.layers.Layer):
-    """m dense layers side by side, as one batched product: a block-diagonal matrix.
+    """m parallel dense layers as one batched product: a block-diagonal matrix.
 
     Args:
         members: m.
         units: outputs of each member.
         activation: as in `keras.layers.Dense`.
         use_bias: as in `keras.layers.Dense`.
-        parametrization: `"standard"`; or `"ntk"`: kernels start as standard normal numbers and the
-            product is scaled by `weight_scale / sqrt(inputs)`, biases by `bias_scale`.
-        weight_scale: weight scale of the NTK parametrisation; sqrt(2) keeps the size of ReLU
+        parametrization: `"standard"`; or `"ntk"`: kernels start standard normal, the product is
+            scaled by `weight_scale / sqrt(inputs)` and biases by `bias_scale`.
+        weight_scale: weight scale of the NTK parametrisation; sqrt(2) preserves the scale of ReLU
             activations.
         bias_scale: bias scale of the NTK parametrisation.
         kernel_initializer: default: He normal for one member, standard normal under `"ntk"`.
         bias_initializer: default: zeros, standard normal under `"ntk"`.
         **keywords: `name`, `dtype`, ...
 
-    Input: [B, n], seen by all members, or [B, m, n], a row for each member. Output: [B, m, units].
+    Input: [B, n], shared by all members, or [B, m, n], one row per member. Output: [B, m, units].
 
     Raises:
-        ValueError: an argument or the input's shape is not one of these.
+        ValueError: an invalid argument or input shape.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class CollegialDense(keras.layers.Layer):
         self.arguments.bias_initializer = self.bias_initializer
 
     def build(self, shape: Shape) -> None:
-        """Makes kernel [m, n, units] and bias [m, units]."""
+        """Creates kernel [m, n, units] and bias [m, units]."""
         good = len(shape) == 2 or (len(shape) == 3 and shape[1] == self.members)
         if not good or shape[-1] is None:
             raise ValueError(f"input {tuple(shape)}: must be [B, n] or [B, {self.members}, n]")
@@ -134,7 +134,7 @@ class CollegialDense(keras.layers.Layer):
             y = ops.matmul(x, ops.reshape(ops.transpose(kernel, (1, 0, 2)), (n, m * units)))
         else:
             y = ops.transpose(ops.matmul(ops.transpose(x, (1, 0, 2)), kernel), (1, 0, 2))
-            y = ops.reshape(y, (-1, m * units))  # as a row, the bias adds faster
+            y = ops.reshape(y, (-1, m * units))  # adding the bias as a row is faster
         ntk = self.parametrization == "ntk"
         if ntk:
             y = y * (self.weight_scale / math.sqrt(n))
@@ -150,23 +150,23 @@ class CollegialDense(keras.layers.Layer):
 
 @serializable("collegial")
 class MemberHeNormal(keras.initializers.Initializer):
-    """He's normal numbers for kernels [m, n, units]: variance 2 / n, n that of one member.
+    """He normal initialisation of kernels [m, n, units]: variance 2 / n, with one member's n.
 
     Args:
-        seed: whole number, `keras.random.SeedGenerator` or None.
+        seed: integer, `keras.random.SeedGenerator` or None.
     """
 
     def __init__(self, seed: int | keras.random.SeedGenerator | None = None):
         self._normal = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
-        """Numbers of a shape [..., n, units]."""
+        """Values of a shape [..., n, units]."""
         return self._normal(shape, dtype) * math.sqrt(2.0 / shape[-2])
 
 
 @serializable("collegial")
 class Aggregate(keras.layers.Layer):
-    """F = m^(-1/2) sum_j F_j over the axis of the members: [B, m, ...] -> [B, ...]."""
+    """F = m^(-1/2) sum_j F_j over the members' axis: [B, m, ...] -> [B, ...]."""
 
     def call(self, x: Tensor) -> Tensor:
         """[B, m, ...] -> [B, ...]."""

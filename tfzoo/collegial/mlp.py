@@ -1,4 +1,4 @@
-"""A fully connected ensemble whose members reach up to the output."""
+"""A fully connected ensemble whose members extend to the output."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class CollegialMLP(ZooModel):
 
     Args:
         input_shape: shape of one example, e.g. (64,) or (8, 8, 1); flattened.
-        outputs: k.
-        members: m.
-        width: n of each hidden layer of a member.
-        depth: hidden layers L.
+        outputs: number of outputs k.
+        members: number of members m.
+        width: width n of each hidden layer of a member.
+        depth: number of hidden layers L.
         activation: activation of the hidden layers.
         parametrization: `"ntk"` or `"standard"`, see `CollegialDense`.
         weight_scale: weight scale of the hidden layers, under `"ntk"`.
-        use_bias: biases in all layers.
+        use_bias: whether all layers have biases.
         bias_scale: bias scale of the biases, under `"ntk"`.
         pixel_mean: subtracted from the input.
-        pixel_std: then divided by.
+        pixel_std: divisor of the result.
         **keywords: `name`, `dtype`, ...
 
     Input: [B, *input_shape]. Output: [B, k], the aggregate.
@@ -94,7 +94,7 @@ class CollegialMLP(ZooModel):
         return ops.cast(self.head(x), "float32")
 
     def member_logits(self, x: Tensor) -> Tensor:
-        """sqrt(m) F_j, [B, m, k]: what the ensemble would say if all members were like member j.
+        """sqrt(m) F_j, [B, m, k]: the ensemble's output if all members were equal to member j.
 
         Their mean over the members is the ensemble's output.
         """
@@ -109,7 +109,7 @@ class CollegialMLP(ZooModel):
         return (shape[0], self.num_outputs)
 
     def member(self, index: int) -> CollegialMLP:
-        """One member as a network of its own, with a copy of its weights.
+        """One member as a separate network, with a copy of its weights.
 
         Raises:
             IndexError: there is no such member.
@@ -120,7 +120,7 @@ class CollegialMLP(ZooModel):
         return alone
 
     def set_member(self, index: int, network: CollegialMLP) -> None:
-        """Gives one member the weights of a network of one member.
+        """Copies the weights of a single-member network to one member.
 
         Raises:
             IndexError: there is no such member.

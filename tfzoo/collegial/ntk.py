@@ -2,8 +2,8 @@
 
     K(x, x') = (1/k) sum_a <df_a(x)/dtheta, df_a(x')/dtheta>
 
-over the k outputs and all trainable weights, of the model as it stands or, for `diagonal`, as it is
-initialised; it runs in inference mode.
+over the k outputs and all trainable weights, for the model's current weights or, in `diagonal`, for
+its initialisations; the model runs in inference mode.
 """
 
 from __future__ import annotations
@@ -27,16 +27,17 @@ def empirical_ntk(
 ) -> np.ndarray:
     """K(x1, x2).
 
-    Models all of whose weights are in `Dense` and `CollegialDense` layers, each called once on one
-    row an example, get it in closed form, from the layers' inputs and the gradients behind them;
-    others from the gradients of `chunk` examples at a time.
+    If all weights are in `Dense` and `CollegialDense` layers, each called once with one row per
+    example, it is computed in closed form from the layers' inputs and output gradients; otherwise
+    from the gradients of `chunk` examples at a time.
 
     Args:
         model: a built model with one input; outputs float [B, k] or [B].
         x1: [N1, ...].
-        x2: [N2, ...]; None is `x1`.
-        chunk: examples whose gradients are held at a time: 2 chunk k P numbers for P weights.
-        full: keep outputs apart.
+        x2: [N2, ...]; None: `x1`.
+        chunk: examples whose gradients are held at a time; they take 2 chunk k P numbers for P
+            weights.
+        full: keep outputs separate.
 
     Returns:
         float32 [N1, N2]; [N1, N2, k, k] if `full`.
@@ -61,7 +62,7 @@ def empirical_ntk(
 
 
 def _dense_layers(model: keras.Model) -> list[keras.layers.Layer] | None:
-    """The layers that hold the weights, if all of them have a closed form."""
+    """The layers with weights, if all of them have a closed form."""
     layers = [
         layer
         for layer in model._flatten_layers(include_self=True)
@@ -72,7 +73,7 @@ def _dense_layers(model: keras.Model) -> list[keras.layers.Layer] | None:
 
 
 def _factors(model: keras.Model, layers: Sequence[keras.layers.Layer], x: tf.Tensor) -> list | None:
-    """Of each layer: inputs, scales, and gradients of the k outputs before its activation."""
+    """For each layer: inputs, scales, and gradients of the k outputs before its activation."""
     seen: dict[int, list] = {i: [] for i in range(len(layers))}
     held = [(layer.call, layer.activation) for layer in layers]
 
@@ -97,11 +98,11 @@ def _factors(model: keras.Model, layers: Sequence[keras.layers.Layer], x: tf.Ten
             each = [tf.reduce_sum(outputs[:, a]) for a in range(outputs.shape[1])]
         finally:
             for layer, (call, activation) in zip(layers, held, strict=True):
-                del layer.call  # the class's own again
+                del layer.call  # restores the class's own `call`
                 layer.activation = activation
                 del call
     if any(len(s) != 2 or s[0].shape.rank > _rank(layer) for s, layer in _pairs(seen, layers)):
-        return None  # a layer shared, or used on more than one row an example
+        return None  # a shared layer, or one used on several rows per example
     factors = []
     for (inputs, z), layer in _pairs(seen, layers):
         delta = tf.stack([tape.gradient(e, z) for e in each], 1)  # [N, k, (m,) units]
@@ -193,7 +194,7 @@ def gradient_rows(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def model_input_shape(model: keras.Model) -> tuple[int, ...]:
-    """The shape of one example; free sides count as 8."""
+    """The shape of one example; free sizes count as 8."""
     shape = getattr(model, "example_shape", None) or model.input_shape[1:]
     return tuple(8 if n is None else n for n in shape)
 
@@ -211,13 +212,12 @@ def _outputs(y: Tensor) -> tf.Tensor:
 def diagonal(
     model: keras.Model, samples: int, *, x: np.ndarray | None = None, seed: int = 0
 ) -> np.ndarray:
-    """K(x, x) of a model at so many initialisations, float64 [samples].
+    """K(x, x) of a model over random initialisations, float64 [samples].
 
-    The model's weights are drawn anew each time by their layers' own initializers, and are left
-    as the last draw made them.
+    The model's weights are redrawn each time by their layers' initializers, and keep the last draw.
 
     Raises:
-        ValueError: a weight's initializer is not known.
+        ValueError: a weight's initializer is unknown.
     """
     if x is None:
         x = np.random.default_rng(seed).normal(size=model_input_shape(model)).astype("float32")
@@ -250,7 +250,7 @@ def diagonal(
 def _draws(
     model: keras.Model, seeds: keras.random.SeedGenerator
 ) -> list[tuple[keras.Variable, keras.initializers.Initializer]]:
-    """Each trainable weight with its layer's initializer, by Keras's naming, on new seeds."""
+    """Each trainable weight with its layer's initializer (by Keras's naming) and a new seed."""
     draws = {}
     for layer in model._flatten_layers(include_self=True):
         for weight in layer._trainable_variables:
@@ -274,11 +274,11 @@ def _reseeded(
 
 
 class KernelDrift(keras.callbacks.Callback):
-    """Adds to each epoch's logs how far the kernel has moved: |K - K_0| / |K_0| (Frobenius).
+    """Logs the kernel's relative change per epoch: |K - K_0| / |K_0| (Frobenius).
 
     Args:
-        x: examples [N, ...] that the kernel is taken on; a few dozen are enough.
-        chunk: chunk of `empirical_ntk`.
+        x: examples [N, ...] on which the kernel is computed; a few dozen are enough.
+        chunk: see `empirical_ntk`.
         name: name of the log's entry.
     """
 
@@ -294,7 +294,7 @@ class KernelDrift(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes the drift into the logs."""
-        assert self.initial is not None  # taken before the first epoch
+        assert self.initial is not None  # computed before the first epoch
         now = empirical_ntk(self.model, self.x, chunk=self.chunk)
         if logs is not None:
             logs[self.name] = drift(self.initial, now)

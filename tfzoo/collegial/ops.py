@@ -20,8 +20,8 @@ def grouped_conv2d(
 ) -> Tensor:
     """A 2-D convolution in g groups, g = channels / kernel.shape[2].
 
-    On CPU, TensorFlow's grouped convolution has no gradient (without oneDNN), and Keras's way
-    round it, XLA, is hundreds of times slower: here it is g convolutions side by side.
+    On CPU, TensorFlow's grouped convolution has no gradient (without oneDNN), and Keras's
+    workaround, XLA, is hundreds of times slower; here it is g separate convolutions.
 
     Args:
         x: [B, H, W, channels].
@@ -35,7 +35,7 @@ def grouped_conv2d(
         [B, H', W', filters].
 
     Raises:
-        ValueError: channels or filters are no multiple of the groups.
+        ValueError: channels or filters are not a multiple of the groups.
     """
     channels, filters = x.shape[-1], kernel.shape[-1]
     groups, rest = divmod(channels, kernel.shape[2])
@@ -45,7 +45,7 @@ def grouped_conv2d(
             f"that gives its filters"
         )
     if padding == "same":
-        # a tap beyond the image sees padding, however far it lies; its distance would cost memory
+        # a tap beyond the image only sees padding, but its distance would cost memory
         dilation_rate = tuple(
             rate if side is None else min(rate, 2 * max(side, 1))
             for rate, side in zip(dilation_rate, x.shape[1:3], strict=True)

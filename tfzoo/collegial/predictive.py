@@ -1,4 +1,4 @@
-"""What the members of an ensemble say one by one, where their outputs are final."""
+"""The individual predictions of an ensemble's members, if they extend to the output."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def member_probabilities(member_logits: Tensor) -> Tensor:
 
 
 def disagreement(member_logits: Tensor) -> Tensor:
-    """How far the members' answers lie apart: [B, m, k] -> [B], in nats, from 0 to log m.
+    """The members' disagreement: [B, m, k] -> [B], in nats, from 0 to log m.
 
-    The entropy of the members' mean distribution less the mean of their entropies
-    (Jensen-Shannon divergence, the mutual information of answer and member).
+    The entropy of the members' mean distribution minus the mean of their entropies (Jensen-Shannon
+    divergence, the mutual information of prediction and member).
     """
     p = member_probabilities(member_logits)
     apart = _entropy(ops.mean(p, 1)) - ops.mean(_entropy(p), 1)
@@ -24,7 +24,7 @@ def disagreement(member_logits: Tensor) -> Tensor:
 
 
 def predictive(member_logits: Tensor) -> Tensor:
-    """The mixture of the members' answers as a distribution, on TensorFlow.
+    """The mixture of the members' predictions as a distribution, on TensorFlow.
 
     Args:
         member_logits: [B, m, k].

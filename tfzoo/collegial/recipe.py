@@ -41,7 +41,7 @@ class _Images(ImageClassification[Config]):
     def augmented(
         self, image: tf.Tensor, seed: tf.Tensor, config: ImageConfig, info: data.Info
     ) -> tf.Tensor:
-        """A training image, augmented as the key `augment` says."""
+        """A training image, augmented according to the key `augment`."""
         return augmented(image, seed, config.augment, self.image_size(config, info))
 
 
@@ -59,7 +59,7 @@ def _compile(
 
 @task("collegial.resnext")
 class ResNeXtClassification(_Images[ResNeXtTaskConfig]):
-    """Ensembles within the blocks of a ResNeXt."""
+    """Ensembles inside the blocks of a ResNeXt."""
 
     config_class = ResNeXtTaskConfig
     own_data = dict.fromkeys(ImageClassification.own_data, ("model.image_size",))
@@ -76,13 +76,14 @@ class ResNeXtClassification(_Images[ResNeXtTaskConfig]):
         return _compile(model, optimizer, config)
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
-        """`serving_default(images)` and `bytes(encoded)`; members are not final here."""
+        """`serving_default(images)` and `bytes(encoded)`; members do not extend to the output
+        here."""
         return classifier(model, model.image_size, model.channels, info)
 
 
 @task("collegial.mlp")
 class MLPClassification(_Images[MLPTaskConfig]):
-    """A fully connected ensemble whose members reach up to the output."""
+    """A fully connected ensemble whose members extend to the output."""
 
     config_class = MLPTaskConfig
 
@@ -103,7 +104,7 @@ class MLPClassification(_Images[MLPTaskConfig]):
             outputs = class_answer(keras.ops.mean(members, 1))
             return {**outputs, "disagreement": predictive.disagreement(members)}
 
-        says = "class probabilities, the likeliest class, and the members' disagreement in nats"
+        says = "class probabilities, the most likely class, and the members' disagreement in nats"
         outputs = image_signatures(answer, size, channels, says, info)
         default = outputs["serving_default"]
         outputs["members"] = Signature(

@@ -18,7 +18,7 @@ IMAGENET_BLOCKS = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: 
 
 
 def stage_blocks(family: str, depth: int, stages: int) -> tuple[int, ...]:
-    """Blocks of each stage.
+    """Number of blocks of each stage.
 
     Raises:
         ValueError: there is no such network.
@@ -39,7 +39,7 @@ def stage_blocks(family: str, depth: int, stages: int) -> tuple[int, ...]:
 
 
 def member_width(base_width: int, filters: int) -> int:
-    """Channels of one member in a stage of so many output channels."""
+    """Channels of one member in a stage with `channels` output channels."""
     return int(base_width * filters / 256)
 
 
@@ -52,7 +52,8 @@ def count_kernels(
     stages: int = 3,
     channels: int = 3,
 ) -> int:
-    """Convolution kernels and classifier, without batch normalisation: the search's cost."""
+    """Parameters of convolution kernels and classifier, without batch normalisation: the search's
+    cost."""
     stem = 7 if family == "imagenet" else 3
     total, before = stem**2 * channels * 64, 64
     for stage, blocks in enumerate(stage_blocks(family, depth, stages)):
@@ -68,26 +69,26 @@ def count_kernels(
 
 @serializable("collegial")
 class CollegialResNeXt(keras.Model):
-    """ResNeXt; `cardinality` is the number m of members in each block, `base_width` their n.
+    """ResNeXt; `cardinality` is the number m of members per block, `base_width` their width n.
 
-    The two 1x1 convolutions around a grouped 3x3 one are m bottlenecks of n channels side by side,
-    summed; He's initialisation by fan-in of the last gives the factor m^(-1/2).
+    The two 1x1 convolutions around a grouped 3x3 one are m parallel bottlenecks of n channels,
+    summed; He initialisation of the last one by fan-in gives the factor m^(-1/2).
 
     Args:
-        num_classes: classes.
-        cardinality: m.
-        base_width: n in the first stage; doubles with each stage.
-        depth: layers; `cifar`: 2 + 3 stages x blocks (29); `imagenet`: 26, 50, 101 or 152. The
-            official code's ImageNet-64 network, which it makes with its default depth 29, is 38
+        num_classes: number of classes.
+        cardinality: number of members m.
+        base_width: width n in the first stage; doubles with each stage.
+        depth: number of layers; `cifar`: 2 + 3 stages x blocks (29); `imagenet`: 26, 50, 101 or
+            152. The official code's ImageNet-64 network, built with its default depth 29, is 38
             with `stages=4`.
         family: `"cifar"` (3x3 stem, no pooling) or `"imagenet"` (7x7 stem with stride, pooling).
-        stages: stages of the `cifar` family: 3, or 4 for images of 64x64.
+        stages: number of stages of the `cifar` family: 3, or 4 for images of 64x64.
         channels: channels of the images.
-        image_size: side that served files are resized to; the network itself takes any.
-        pixel_mean: subtracted from raw pixels, one number or one for each channel.
-        pixel_std: then divided by.
+        image_size: side to which served files are resized; the network itself takes any size.
+        pixel_mean: subtracted from raw pixels; one number, or one per channel.
+        pixel_std: divisor of the result, likewise.
         name: name of the model.
-        dtype: policy.
+        dtype: dtype policy.
 
     Input: raw pixels [B, H, W, channels], any size. Output: logits float32 [B, num_classes].
 
@@ -120,7 +121,7 @@ class CollegialResNeXt(keras.Model):
         if family == "imagenet":
             x = make.normal(make.convolution(x, 64, 7, stride=2, name="stem"), "stem_norm")
             x = keras.layers.ReLU(dtype=make.dtype)(x)
-            x = keras.layers.ZeroPadding2D(1, dtype=make.dtype)(x)  # pixels are at least 0 by now
+            x = keras.layers.ZeroPadding2D(1, dtype=make.dtype)(x)  # values are non-negative here
             x = keras.layers.MaxPooling2D(3, 2, dtype=make.dtype)(x)
         else:
             x = make.normal(make.convolution(x, 64, 3, name="stem"), "stem_norm")
@@ -137,13 +138,13 @@ class CollegialResNeXt(keras.Model):
         )(x)
         super().__init__(inputs=inputs, outputs=outputs, name=name, **keywords)
         self.channels, self.image_size, self.num_classes = channels, image_size, num_classes
-        self.dtype_policy = make.dtype  # Keras gives a functional model the global one
+        self.dtype_policy = make.dtype  # Keras gives functional models the global policy
 
-    save = ZooModel.save  # a functional model cannot have it as its base
+    save = ZooModel.save  # a functional model cannot have it as a base class
 
 
 class _Maker:
-    """Layers as PyTorch makes them: padding on both sides, its batch normalisation."""
+    """Layers with PyTorch's conventions: padding on both sides, and its batch normalisation."""
 
     def __init__(self, dtype: keras.DTypePolicy | str | None):
         self.dtype = keras.dtype_policies.get(dtype)

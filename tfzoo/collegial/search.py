@@ -1,12 +1,12 @@
-"""How many members of what width: the search for an ensemble's shape, without training.
+"""The search for an ensemble's shape, members and width, without training.
 
-The variance of a network's neural tangent kernel over initialisations stands for how far it is
-from the trainable infinite limit (arXiv:2006.07678, proposition 1; Hanin and Nica, 1909.05989):
+The variance of a network's neural tangent kernel over initialisations measures its distance from
+the trainable infinite limit (arXiv:2006.07678, proposition 1; Hanin and Nica, 1909.05989):
 
     V(m, n) = (exp(a / n) - 1) / m,    a = alpha * hidden layers,
 
 and m members of width n cost m c(n) parameters. The best width depends on neither the budget nor
-the variance that is asked for: it solves n c'(n) / c(n) = x / (1 - exp(-x)), x = a / n.
+the variance limit: it solves n c'(n) / c(n) = x / (1 - exp(-x)), x = a / n.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ALPHA = 3.0
 """Default of alpha: both published optima (37x10d, 12x10d) follow from it, and a bias-free ReLU
-layer's exact value at large width is 3. The authors' own value is not known to us."""
+layer's exact value at large width is 3. The authors' value is unknown to us."""
 WIDTHS = range(2, 129)
 
 Cost = Callable[[int, int], float]
@@ -34,9 +34,9 @@ class Shape:
     """An ensemble's shape.
 
     Attributes:
-        members: m.
-        width: n of each member.
-        parameters: what `cost(m, n)` gave.
+        members: number of members m.
+        width: width n of each member.
+        parameters: `cost(m, n)`.
         variance: V(m, n), squared coefficient of variation of the NTK's diagonal.
     """
 
@@ -50,10 +50,10 @@ class Shape:
 
 
 class Polynomial:
-    """A cost m (c_1 n + c_2 n^2 + ...) + fixed, whose best width is known in closed form.
+    """A cost m (c_1 n + c_2 n^2 + ...) + fixed, for which the best width has a closed form.
 
     Args:
-        coefficients: c_1, c_2, ... of a member's parameters, by power of the width n.
+        coefficients: c_1, c_2, ... of a member's parameter count, by power of the width n.
         fixed: parameters that do not depend on the shape (stem, classifier).
 
     Raises:
@@ -70,7 +70,7 @@ class Polynomial:
         return self.fixed + members * self.member(width)
 
     def member(self, width: float) -> float:
-        """c(n), for any real n."""
+        """c(n) for any real n."""
         return sum(c * width**k for k, c in enumerate(self.coefficients, 1))
 
     def degree_at(self, width: float) -> float:
@@ -80,7 +80,8 @@ class Polynomial:
 
 
 def dense_cost(inputs: int, depth: int, outputs: int) -> Polynomial:
-    """Kernels of a fully connected member with `depth` hidden layers: n0 n + (L-1) n^2 + n k.
+    """Kernel parameters of a fully connected member with `depth` hidden layers: n0 n + (L-1) n^2 +
+    n k.
 
     Raises:
         ValueError: a number is below 1.
@@ -91,14 +92,14 @@ def dense_cost(inputs: int, depth: int, outputs: int) -> Polynomial:
 
 
 def counted_cost(build: Callable[[int], keras.layers.Layer]) -> Polynomial:
-    """The cost of a Keras block of the user's, counted at four widths.
+    """The cost of a user's Keras block, counted at four widths.
 
     Args:
         build: width -> a built `keras.layers.Layer` or `keras.Model`, one member.
 
     Raises:
-        ValueError: the parameters are no quadratic polynomial of the width without constant part
-            (a bias of fixed size, for example, belongs to no member's width).
+        ValueError: the parameter count is not a quadratic polynomial of the width without a
+            constant part (a bias of fixed size, for example, does not scale with the width).
     """
     widths = (4, 8, 12, 16)
     counts = [build(n).count_params() for n in widths]
@@ -106,11 +107,11 @@ def counted_cost(build: Callable[[int], keras.layers.Layer]) -> Polynomial:
     constant, first, second = (float(v) for v in np.round(np.linalg.solve(powers, counts[:3]), 6))
     if abs(constant + first * 16 + second * 256 - counts[3]) > 0.5 or min(first, second) < 0:
         counted = ", ".join(f"{n}: {c}" for n, c in zip(widths, counts, strict=True))
-        raise ValueError(f"build: parameters by width {counted} are no quadratic polynomial")
+        raise ValueError(f"build: parameters by width {counted} are not a quadratic polynomial")
     if abs(constant) > 0.5:
         raise ValueError(
-            f"build: {constant:.0f} parameters do not depend on the width; leave them out of the "
-            "member (or say them as `Polynomial(..., fixed=...)`)"
+            f"build: {constant:.0f} parameters do not depend on the width; exclude them from the "
+            "member (or pass them as `Polynomial(..., fixed=...)`)"
         )
     return Polynomial((first, second))
 
@@ -129,10 +130,10 @@ def variance(members: float, width: float, alpha: float = ALPHA, depth: int = 1)
 
 
 def best_width(cost: Polynomial, alpha: float = ALPHA, depth: int = 1) -> float:
-    """The real width n* that both problems share, by the root of the stationarity condition.
+    """The real-valued optimum n* of both problems, as the root of the stationarity condition.
 
-    For c(n) ~ n^2 alone it is alpha depth / 1.593624. A cost without powers above the first has
-    no optimum: ever narrower members would be better.
+    For c(n) ~ n^2 alone it is alpha depth / 1.593624. A cost without powers above the first has no
+    optimum: narrower members are always better.
 
     Raises:
         ValueError: there is no optimum.
@@ -163,19 +164,19 @@ def maximize_trainability(
     widths: Sequence[int] = WIDTHS,
     tolerance: float = 0.0,
 ) -> Shape:
-    """The least variance within a budget (the official code's "primal").
+    """Finds the lowest variance within a budget (the official code's "primal").
 
     Args:
-        budget: parameters that may be spent.
-        cost: parameters of (members, width), growing with both.
-        alpha: alpha of the variance law.
-        depth: hidden layers of a member.
-        widths: whole numbers to try.
-        tolerance: share by which the budget may be exceeded; the published ImageNet shape,
+        budget: maximum number of parameters.
+        cost: parameters by (members, width), increasing in both.
+        alpha: constant alpha of the variance law.
+        depth: number of hidden layers of a member.
+        widths: integers to try.
+        tolerance: fraction by which the budget may be exceeded; the published ImageNet shape,
             12x10d, costs 0.74 % more than its baseline.
 
     Raises:
-        ValueError: not even one member of the least width fits, or an argument is out of range.
+        ValueError: not even one member of the smallest width fits, or an argument is out of range.
     """
     shapes = frontier(budget, cost, alpha=alpha, depth=depth, widths=widths, tolerance=tolerance)
     return min(shapes, key=lambda s: s.variance)
@@ -190,7 +191,7 @@ def frontier(
     widths: Sequence[int] = WIDTHS,
     tolerance: float = 0.0,
 ) -> list[Shape]:
-    """For each width the most members that the budget allows: the whole curve.
+    """The whole curve: for each width, the maximum number of members within the budget.
 
     Arguments and errors as for `maximize_trainability`.
     """
@@ -216,14 +217,14 @@ def minimize_parameters(
     depth: int = 1,
     widths: Sequence[int] = WIDTHS,
 ) -> Shape:
-    """The fewest parameters with at most a given variance (the official code's "dual").
+    """Finds the fewest parameters with at most a given variance (the official code's "dual").
 
     Args:
-        variance_limit: the greatest V, e.g. that of a wide network, `variance(1, 128)`.
-        cost: parameters of (members, width), growing with both.
-        alpha: alpha of the variance law.
-        depth: hidden layers of a member.
-        widths: whole numbers to try.
+        variance_limit: maximum V, e.g. that of a wide network, `variance(1, 128)`.
+        cost: parameters by (members, width), increasing in both.
+        alpha: constant alpha of the variance law.
+        depth: number of hidden layers of a member.
+        widths: integers to try.
 
     Raises:
         ValueError: an argument is out of range.
@@ -246,14 +247,14 @@ def _shape(members: int, width: int, cost: Cost, alpha: float, depth: int) -> Sh
 
 
 def _most_members(limit: float, cost: Cost, width: int) -> int:
-    """The greatest m with cost(m, width) <= limit, by doubling and bisection."""
+    """The largest m with cost(m, width) <= limit, by doubling and bisection."""
     if cost(1, width) > limit:
         return 0
     low, high = 1, 2
     while cost(high, width) <= limit:
         low, high = high, 2 * high
         if high > 2**40:
-            raise ValueError("cost: must grow with the number of members")
+            raise ValueError("cost: must increase with the number of members")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if cost(middle, width) <= limit else (low, middle)
@@ -262,7 +263,7 @@ def _most_members(limit: float, cost: Cost, width: int) -> int:
 
 def _checked(widths: Sequence[int]) -> Sequence[int]:
     if not len(widths) or min(widths) < 1:
-        raise ValueError(f"widths={list(widths)}: must be whole numbers from 1 up")
+        raise ValueError(f"widths={list(widths)}: must be whole numbers, at least 1")
     return widths
 
 

@@ -1,4 +1,4 @@
-"""Adapters: the few task-specific parameters phi, as layers that start as the identity."""
+"""Adapters: a few task-specific parameters phi, as layers that start as the identity."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Channelwise(keras.layers.Layer):
         self.axis = axis
 
     def effect(self) -> tuple[Tensor | None, Tensor | None]:
-        """gamma and delta, float32 [C] each; None where there is none."""
+        """gamma and delta, float32 [C] each; None if absent."""
         raise NotImplementedError
 
     def call(self, inputs: Tensor) -> Tensor:
@@ -48,12 +48,12 @@ class _Channelwise(keras.layers.Layer):
 class FiLM(_Channelwise):
     """Feature-wise linear modulation, h' = (1 + gamma) h + delta (arXiv:1709.07871).
 
-    gamma and delta [C] start at 0, where the layer is the identity. In arXiv:2104.10631 such
-    conditioning is an example of the compact adapter parameters phi.
+    gamma and delta [C] start at 0, the identity. In arXiv:2104.10631 such conditioning is an
+    example of compact adapter parameters phi.
 
     Args:
-        scale: whether there is gamma.
-        shift: whether there is delta.
+        scale: whether there is a gamma.
+        shift: whether there is a delta.
         axis: axis of the C channels.
         **keywords: arguments of `keras.layers.Layer`.
 
@@ -68,7 +68,7 @@ class FiLM(_Channelwise):
         self.scale, self.shift = scale, shift
 
     def build(self, input_shape: Shape) -> None:
-        """Makes gamma and delta."""
+        """Creates gamma and delta."""
         size = (input_shape[self.axis],)
         self.gamma = self.add_weight(size, "zeros", name="gamma") if self.scale else None
         self.delta = self.add_weight(size, "zeros", name="delta") if self.shift else None
@@ -86,8 +86,8 @@ class LowRankFiLM(_Channelwise):
     variance gives gamma and delta of unit variance. z starts at 0: the identity.
 
     Args:
-        rank: q, at most 2C.
-        seed: of U.
+        rank: number q of trained values, at most 2C.
+        seed: seed of U.
         axis: axis of the C channels.
         **keywords: arguments of `keras.layers.Layer`.
 
@@ -110,7 +110,7 @@ class LowRankFiLM(_Channelwise):
         self.basis = self.add_weight((size, self.rank), columns, name="basis", trainable=False)
 
     def effect(self) -> tuple[Tensor | None, Tensor | None]:
-        """gamma and delta from z."""
+        """gamma and delta, computed from z."""
         both = ops.matmul(ops.cast(self.basis, "float32"), ops.cast(self.z, "float32")[:, None])
         gamma, delta = ops.split(both[:, 0], 2)
         return gamma, delta
@@ -119,10 +119,10 @@ class LowRankFiLM(_Channelwise):
 def make_adapter(
     kind: str, rank: int, seed: int, axis: int, name: str, dtype: Any = None
 ) -> _Channelwise:
-    """An adapter of one of `KINDS`; `dtype` is its policy, None the global one.
+    """An adapter of one of `KINDS`; `dtype` is its policy, None: the global one.
 
     Raises:
-        InputError: another kind.
+        InputError: an unknown kind.
     """
     choices("kind", kind, KINDS)
     if kind == "low_rank":

@@ -1,4 +1,4 @@
-"""The last steps of adapter parameters and the metric where it was observed, as variables."""
+"""Recent adapter parameters and observed metrics, stored in variables."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Trajectory:
     """One run of fine-tuning steps.
 
     Attributes:
-        number: which one.
+        number: index of the trajectory.
         phi: adapter parameters after each step [T, D].
         steps: positions of the observations in it [m].
-        cost: the metric there, less is better [m].
+        cost: the metric there, lower is better [m].
     """
 
     number: int
@@ -30,15 +30,15 @@ class Trajectory:
 
 
 class Buffer:
-    """A ring of `capacity` steps; when it is full, the oldest go first.
+    """A ring buffer of `capacity` steps, which overwrites the oldest when full.
 
-    It lives in variables, so that a checkpoint and a saved file hold it, and is written from
-    within the compiled step.
+    It consists of variables, so that checkpoints and saved files include it, and is written by the
+    compiled step.
 
     Args:
-        make: `(shape, dtype, name) -> variable`, zeros.
-        capacity: steps.
-        dim: D.
+        make: `(shape, dtype, name) -> variable`, initialised with zeros.
+        capacity: number of steps.
+        dim: number of parameters D.
     """
 
     def __init__(self, make: Callable[..., keras.Variable], capacity: int, dim: int):
@@ -51,7 +51,7 @@ class Buffer:
         self.current = make((), "int32", "buffer_current")
 
     def record(self, phi: Tensor) -> None:
-        """Writes the parameters after a step [D]; also works in a graph."""
+        """Records the parameters after a step [D]; also works in a graph."""
         row = self.written % self.capacity
         _write(self.phi, row, phi)
         _write(self.observed, row, ops.zeros((), "int32"))
@@ -59,13 +59,13 @@ class Buffer:
         self.written.assign(self.written + 1)
 
     def observe(self, cost: float) -> None:
-        """The metric at the last written step."""
+        """Records the metric at the last recorded step."""
         row = (int(self.written) - 1) % self.capacity
         _write(self.cost, row, ops.convert_to_tensor(cost, "float32"))
         _write(self.observed, row, ops.ones((), "int32"))
 
     def trajectories(self) -> list[Trajectory]:
-        """What the ring holds, the oldest first; those never observed are left out."""
+        """The trajectories in the buffer, oldest first; those without observations are left out."""
         count = int(self.written)
         rows = np.arange(max(0, count - self.capacity), count) % self.capacity
         columns = (self.phi, self.cost, self.observed, self.number)
@@ -81,7 +81,7 @@ class Buffer:
 
 def _write(variable: keras.Variable, row: int | Tensor, value: Tensor) -> None:
     """One row of a variable."""
-    if keras.backend.backend() == "tensorflow":  # in place; slice_update would copy the whole ring
+    if keras.backend.backend() == "tensorflow":  # in place: slice_update would copy the buffer
         import tensorflow as tf
 
         index = tf.reshape(tf.cast(row, tf.int32), (1, 1))

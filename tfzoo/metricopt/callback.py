@@ -1,4 +1,4 @@
-"""The callback that observes the metric while `fit` runs, and fits the value function."""
+"""The callback that observes the metric during `fit` and fits the value function."""
 
 from __future__ import annotations
 
@@ -31,55 +31,57 @@ class MetricOpt(keras.callbacks.Callback):
     """Fine-tunes an `AdaptedModel` for a black-box metric, within one `fit`.
 
     The model is compiled with a `MetricOptimizer`. The first `trajectories * trajectory_steps`
-    steps collect fine-tuning trajectories on the loss alone, each from adapters drawn at random;
-    the metric is observed at their start and every `observe_every` steps, and interpolated to the
-    steps between. Then the value function is fitted, and the other steps of `fit` fine-tune from
-    the identity with its gradient; it is refitted as observations come. At the end the adapters of
-    the best metric observed are put back.
+    steps collect fine-tuning trajectories on the loss alone, each from random adapters; the metric
+    is observed at their start and every `observe_every` steps, and interpolated in between. Then
+    the value function is fitted, and the remaining steps of `fit` fine-tune from the identity with
+    its gradient; it is refitted as observations arrive. At the end the adapters with the best
+    observed metric are restored.
 
     That is the paper's form, `value="network"`. `value="trust_region"` is ours, and spends the same
-    number of observations otherwise: the loss is followed from the identity, without random
-    trajectories; then the metric is observed at points near the best one so far, first moves of
-    the last layer's shift, in closed form on its cached outputs, then of all adapters, where a
-    Gaussian process expects it to be better (`tfzoo.metricopt.search`). At the end, of the best
-    observed the one is taken that their neighbours agree with, which over-fits less than the best.
+    number of observations differently: it follows the loss from the identity, without random
+    trajectories; then it observes the metric at points near the best one so far where a Gaussian
+    process expects improvement (`tfzoo.metricopt.search`), first changing only the last layer's
+    shift, in closed form on its cached outputs, then all adapters. The final choice among the best
+    observed points is the one that neighbouring observations support, which overfits less than the
+    best one.
 
-    All state is in the optimizer's variables: a `fit` that was cut off goes on where it stopped.
+    All state is in the optimizer's variables: an interrupted `fit` resumes where it stopped.
 
     Args:
         metric: a name of `tfzoo.metrics.names()`, a `BlackBoxMetric`, or a function
             `(y_true, y_pred) -> float`, with its `mode`.
         validation_data: `(x, y)`, or batches of them; never the test split.
         mode: `"min"` or `"max"`, for a function.
-        trajectories: I; 0 with a `value_function` that was fitted elsewhere.
-        trajectory_steps: n, steps of each.
-        init_std: standard deviation of a trajectory's first adapters.
-        observe_every: k, steps between observations.
+        trajectories: number I of trajectories; 0 with a pre-trained `value_function`.
+        trajectory_steps: steps n of each.
+        init_std: standard deviation of a trajectory's initial adapters.
+        observe_every: steps k between observations.
         refit_every: observations between refits of the value function.
         fit_steps: minibatches of its first fit.
         refit_steps: minibatches of a refit.
         noise: standard deviation of an observation, in standard deviations of the metric over
             the trajectories; at least the metric's resolution on the validation split.
-        value_function: fitted elsewhere (`meta_train`); its weights are copied.
-        restore_best: whether the best adapters are put back at the end.
+        value_function: a pre-trained one (`meta_train`); its weights are copied.
+        restore_best: whether the best adapters are restored at the end.
         seed: seed of trajectories and minibatches.
-        batch_size: for validation arrays.
-        value: `"network"` or `"trust_region"`, see above; the latter needs to know the steps of
-            `fit`, and takes `observe_every`, `init_std` and `seed` of these settings.
-        test_data: as `validation_data`; looked at once, at the end: how far validation is ahead.
-        measure_noise: whether the metric's noise on the validation split is looked at when `fit`
-            begins, by its value on 12 halves, and warned of.
-        search: search of `"trust_region"`.
+        batch_size: batch size for validation arrays.
+        value: `"network"` or `"trust_region"`, see above; the latter requires the number of steps
+            of `fit`, and uses only `observe_every`, `init_std` and `seed` of these settings.
+        test_data: like `validation_data`; evaluated once, at the end, to report by how much
+            validation is better.
+        measure_noise: whether to estimate the metric's noise on the validation split when `fit`
+            begins, from its values on 12 halves, and warn if it is large.
+        search: settings of `"trust_region"`.
 
     Attributes:
         history: (step, value) of every observation.
-        report: at the end, what `fit` prints: the metric on validation and test data `before` and
-            `after`, and its `noise`.
+        report: the numbers printed at the end of `fit`: the metric on validation and test data
+            `before` and `after`, and its `noise`.
 
     Raises:
         InputError: a setting out of range, validation data without examples, or a model without
             `MetricOptimizer`.
-        MetricError: while fitting, if the metric raises or gives no finite number.
+        MetricError: during `fit`, if the metric raises or returns a non-finite value.
     """
 
     @checked
@@ -124,7 +126,7 @@ class MetricOpt(keras.callbacks.Callback):
 
     @property
     def exploration(self) -> int:
-        """Steps that collect trajectories."""
+        """Number of steps that collect trajectories."""
         return self.trajectories * self.trajectory_steps if self.value == "network" else 0
 
     @property
@@ -142,11 +144,11 @@ class MetricOpt(keras.callbacks.Callback):
 
     @only_on(
         "tensorflow",
-        why="where a callback can move a model's weights while fit runs",
+        why="where a callback can change a model's weights during fit",
         name="MetricOpt",
     )
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Starts the first trajectory, or goes on where a saved state stands."""
+        """Starts the first trajectory, or continues from a saved state."""
         replicas = self.model.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
             raise InputError(
@@ -175,13 +177,13 @@ class MetricOpt(keras.callbacks.Callback):
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
         if not steps:
             raise InputError(
-                "steps_per_epoch=None: must be given for value='trust_region', which shares its "
-                "observations out over the steps of fit"
+                "steps_per_epoch=None: must be given for value='trust_region', which spreads its "
+                "observations over the steps of fit"
             )
         return steps * epochs
 
     def _say_what_is_adapted(self) -> None:
-        """Before anything is trained: which layers, and whether they can be folded."""
+        """Reports, before training, which layers are adapted and whether they can be folded."""
         model = self.model
         if not isinstance(model, AdaptedModel):
             return
@@ -201,13 +203,13 @@ class MetricOpt(keras.callbacks.Callback):
             count = len(keras.tree.flatten(labels)[0])
             warnings.warn(
                 f"validation_data: metric {self.metric.name!r} is {value:.4g} on its {count} "
-                f"examples{_rarest(labels)}, give or take {deviation:.2g} by which examples they "
-                "are; what is tuned on so few may be luck",
+                f"examples{_rarest(labels)}, give or take {deviation:.2g} by the choice of "
+                "examples; improvements on so few may be chance",
                 stacklevel=2,
             )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Observes and fits when it is time to."""
+        """Observes and fits when due."""
         before, self._step = self._step, int(self.optimizer.steps)
         if self._search is not None:
             self._search.after(before, self._step)
@@ -224,14 +226,14 @@ class MetricOpt(keras.callbacks.Callback):
             self._fit(self.refit_steps)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Logs the last and the best observed metric."""
+        """Logs the latest and the best observed metric."""
         if logs is not None and self.history:
             sign = 1.0 if self.metric.mode == "min" else -1.0
             logs[f"val_{self.metric.name}"] = self.history[-1][1]
             logs[f"best_val_{self.metric.name}"] = sign * float(self.optimizer.best_cost)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Observes the last parameters and puts the best ones back."""
+        """Observes the last parameters and restores the best ones."""
         if self._step <= self.exploration:
             warnings.warn(
                 f"fit: ended after {self._step} steps, the first {self.exploration} only collect "
@@ -247,7 +249,7 @@ class MetricOpt(keras.callbacks.Callback):
             self._report()
 
     def _report(self) -> None:
-        """Measures, and prints where `fit` does, how far validation is ahead of other data."""
+        """Measures the gap between validation and test data, and prints it if `fit` prints."""
         model, says = self.model, bool(self.params.get("verbose"))
         if self.tested is None and not says or not isinstance(model, AdaptedModel):
             return
@@ -274,13 +276,13 @@ class MetricOpt(keras.callbacks.Callback):
         print(line, flush=True)
 
     def observations(self) -> Observations:
-        """All recorded steps with the metric interpolated: what the value function learns from."""
+        """All recorded steps with the interpolated metric: the value function's training data."""
         return self.interpolated(self.optimizer.buffer.trajectories())
 
     def interpolated(self, trajectories: Sequence[Trajectory]) -> Observations:
-        """The same of given trajectories."""
+        """The same for given trajectories."""
         costs, value = np.concatenate([t.cost for t in trajectories]), self.optimizer.value
-        # one scale from the first fit on, so that old trajectories need no new interpolation
+        # a fixed scale since the first fit, so that old trajectories need no new interpolation
         scale = float(value.std) if float(value.adapted) else max(float(np.std(costs)), 1e-12)
         noise = max(self.noise, resolution(costs) / scale)
         parts = []
@@ -300,7 +302,7 @@ class MetricOpt(keras.callbacks.Callback):
         return Observations(phi, cost, variance)
 
     def _begin(self) -> None:
-        """The next trajectory, or, when all are collected, the fine-tuning."""
+        """Starts the next trajectory or, when all are collected, the fine-tuning."""
         optimizer, number = self.optimizer, self._step // self.trajectory_steps
         dim = sum(optimizer.sizes)
         if self._step < self.exploration:
@@ -323,8 +325,8 @@ class MetricOpt(keras.callbacks.Callback):
         if np.ptp(data.cost) < 1e-12:
             warnings.warn(
                 f"metric {self.metric.name!r}: is {self.history[-1][1]} at all "
-                f"{len(self.history)} observations; nothing can be learnt of a constant, the loss "
-                "alone is followed",
+                f"{len(self.history)} observations; nothing can be learnt of a constant, only the "
+                "loss is followed",
                 stacklevel=2,
             )
             return
@@ -335,7 +337,7 @@ class MetricOpt(keras.callbacks.Callback):
         own = self.optimizer.value
         if value.dim != own.dim or value.hidden != own.hidden:
             raise InputError(
-                f"value_function: of {value.dim} parameters and widths {value.hidden}, must be of "
+                f"value_function: has {value.dim} parameters and widths {value.hidden}, must have "
                 f"{own.dim} and {own.hidden}"
             )
         own.set_weights(value.get_weights())
@@ -343,7 +345,7 @@ class MetricOpt(keras.callbacks.Callback):
 
 
 def _rarest(labels: Any) -> str:
-    """` (8 of the rarest class)`, for labels that are class numbers."""
+    """` (8 of the rarest class)`, for labels that are class indices."""
     if keras.tree.is_nested(labels):
         return ""
     y = np.asarray(labels)
@@ -354,7 +356,7 @@ def _rarest(labels: Any) -> str:
 
 
 def resolution(values: Sequence[float] | np.ndarray) -> float:
-    """The smallest step between different values of a metric, at most their spread; 0 if none."""
+    """The smallest difference between distinct values of a metric; 0 if all are equal."""
     steps = np.diff(np.unique(np.asarray(values, "float64")))
     steps = steps[steps > 1e-9]
     return float(min(steps.min(), np.std(values))) if len(steps) else 0.0

@@ -1,4 +1,4 @@
-"""The configs of MetricOpt's three tasks; `epochs` are of the base model's own training."""
+"""The configs of MetricOpt's three tasks; `epochs` refers to the base model's training."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class FineTuneConfig(Config):
         "tfzoo.metricopt.model:attach_adapters",
     )
 
-    layers: list[str] = key(MISSING, "names or patterns of layers that get adapters")
+    layers: list[str] = key(MISSING, "names or patterns of the layers that get adapters")
     kind: Annotated[str, OneOf(*KINDS)] = key(
         "film", "kind of the adapters, see `tfzoo.metricopt.attach_adapters`"
     )
     optimizer: Annotated[str, OneOf("sgd", "adam")] = key("sgd", "`sgd` (momentum 0.9) or `adam`")
-    learning_rate: Positive = key(0.02, "of it")
-    weight: NonNegative = key(0.3, "lambda, of the value function's gradient")
-    steps: Count = key(400, "after the trajectories")
-    trajectories: Count = key(12, "see `tfzoo.metricopt.MetricOpt`, as the next four")
+    learning_rate: Positive = key(0.02, "learning rate of the inner optimizer")
+    weight: NonNegative = key(0.3, "weight lambda of the value function's gradient")
+    steps: Count = key(400, "fine-tuning steps after the trajectories")
+    trajectories: Count = key(12, "see `tfzoo.metricopt.MetricOpt`, also for the next four")
     trajectory_steps: Count = key(60, "see there")
     observe_every: Count = key(5, "see there")
     refit_every: Count = key(4, "see there")
@@ -46,7 +46,7 @@ class FineTuneConfig(Config):
         return self.trajectories * self.trajectory_steps + self.steps
 
     def callback_settings(self) -> dict[str, Any]:
-        """Keywords of `MetricOpt`."""
+        """Keyword arguments for `MetricOpt`."""
         names = (
             "trajectories",
             "trajectory_steps",

@@ -1,4 +1,4 @@
-"""Adapters folded into the weights of the layers that they sit at."""
+"""Folds adapters into the weights of the adapted layers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tfzoo.metricopt.adapters import FiLM, LowRankFiLM
 
 def fold(adapted: keras.Model, inplace: bool) -> keras.Model:
     """See `AdaptedModel.fold`."""
-    check(adapted)  # before any weight changes
+    check(adapted)  # before any weights change
     known = hooks.paths(adapted.base)
     model = adapted.base if inplace else _copy(adapted)
-    hosts = dict(zip(known, hooks.paths(model).values(), strict=True))  # a copy has other names
+    hosts = dict(zip(known, hooks.paths(model).values(), strict=True))  # a copy has different names
     for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
         _apply(hosts[path], *_effect(adapter))
     if inplace:
@@ -25,10 +25,10 @@ def fold(adapted: keras.Model, inplace: bool) -> keras.Model:
 
 
 def check(adapted: keras.Model) -> None:
-    """Whether `fold` will do.
+    """Raises if an adapter cannot be folded.
 
     Raises:
-        InputError: it will not, and why.
+        InputError: an adapter cannot be folded, with the reason.
     """
     known = hooks.paths(adapted.base)
     for path, adapter in zip(adapted.layer_paths, adapted.adapters, strict=True):
@@ -46,14 +46,14 @@ def _check(
     scaled, shifted = ("gamma", "beta") if isinstance(layer, hooks.NORMS) else ("kernel", "bias")
     if not isinstance(layer, (*hooks.AFFINE, *hooks.NORMS)):
         raise InputError(
-            f"layer {path!r}: a {type(layer).__name__} cannot take an adapter in; export the "
+            f"layer {path!r}: a {type(layer).__name__} cannot absorb an adapter; export the "
             "adapted model itself, or attach to a dense, convolution or normalisation layer"
         )
     for name, values in ((scaled, gamma), (shifted, delta)):
         if values is not None and getattr(layer, name, None) is None:
             kind = "shift" if name == scaled else "scale"
             raise InputError(
-                f"layer {path!r}: has no {name} to take the adapter in; attach with kind={kind!r}"
+                f"layer {path!r}: has no {name} to absorb the adapter; attach with kind={kind!r}"
             )
 
 
@@ -70,7 +70,7 @@ def _apply(layer: keras.layers.Layer, gamma: np.ndarray | None, delta: np.ndarra
 
 
 def _copy(adapted: keras.Model) -> keras.Model:
-    """A model of the base's class, config, weights and compilation."""
+    """A model with the base's class, config, weights and compilation."""
     base = adapted.base
     model = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(base))
     if not model.built:

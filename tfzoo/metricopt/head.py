@@ -1,4 +1,4 @@
-"""The model's last layer: moves of its shift are observed in closed form on cached outputs."""
+"""The model's last layer: changes of its shift are evaluated in closed form on cached outputs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tfzoo.metricopt.model import AdaptedModel
 
 
 class Head:
-    """Outputs of a model after another shift of its last adapter.
+    """Outputs of a model under a different shift of its last adapter.
 
-    The adapter acts before the layer's activation, so a shift delta is added to the logits: of a
-    linear output y + delta, of a softmax softmax(log p + delta), of a sigmoid likewise. No pass
-    through the model is needed.
+    The adapter acts before the layer's activation, so a shift delta is added to the logits: y +
+    delta for a linear output, softmax(log p + delta) for a softmax, and likewise for a sigmoid. No
+    pass through the model is needed.
 
     Attributes:
         where: the shift's coordinates in phi.
@@ -29,7 +29,7 @@ class Head:
 
     @classmethod
     def of(cls, model: AdaptedModel) -> Head | None:
-        """The head of a model whose last layer has an adapter with a shift; else None."""
+        """The head of a model whose last layer has an adapter with a shift; otherwise None."""
         host = hooks.paths(model.base)[model.layer_paths[-1]]
         layers = getattr(model.base, "layers", None) or [None]
         adapter = model.adapters[-1]
@@ -55,9 +55,9 @@ class Head:
         return y + delta
 
     def prior_correction(self, outputs: np.ndarray, labels: Any) -> np.ndarray | None:
-        """log of the classes' shares among labels over those that the model expects, [C].
+        """log of the class frequencies among labels over the model's expected frequencies, [C].
 
-        None for labels that are no class numbers, or outputs of one column.
+        None for labels that are not class indices, or outputs with one column.
         """
         y = np.asarray(labels)
         y = y.reshape(len(y), -1)

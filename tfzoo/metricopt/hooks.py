@@ -1,4 +1,4 @@
-"""Where adapters go: the layers of any Keras model, found by name and hooked while it runs."""
+"""Attaches adapters: selects layers of any Keras model by name and hooks them while it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 AFFINE = (keras.layers.Dense, *_CONVOLUTIONS)
 """Layers whose adapter acts before the activation, so that it can be folded into the weights."""
 NORMS = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
-"""Layers whose adapter acts on the output, and can be folded too."""
+"""Layers whose adapter acts on the output, and can also be folded."""
 
 
 def paths(model: keras.Model) -> dict[str, keras.layers.Layer]:
@@ -39,11 +39,11 @@ Layers = str | Sequence[str | int] | None
 
 
 def choose(model: keras.Model, layers: Layers) -> list[str]:
-    """The paths that names, paths, patterns or positions mean; see `attach_adapters`.
+    """The paths selected by names, paths, patterns or positions; see `attach_adapters`.
 
     Raises:
-        InputError: one of them fits no layer, a pattern none that can take an adapter in, or the
-            model has no layer with weights.
+        InputError: one of them matches no layer, a pattern matches none that can absorb an adapter,
+            or the model has no layer with weights.
     """
     known = paths(model)
     if layers is None:
@@ -60,12 +60,12 @@ def choose(model: keras.Model, layers: Layers) -> list[str]:
             if pattern == position
             or any(fnmatch.fnmatchcase(name, str(pattern)) for name in (path, layer.name))
         ]
-        if any(c in str(pattern) for c in "*?["):  # a dropout or a block is meant by its name only
+        if any(c in str(pattern) for c in "*?["):  # a dropout or a block must be named
             fits = [path for path in fits if isinstance(known[path], (*AFFINE, *NORMS))]
         if not fits:
             able = [path for path, x in known.items() if isinstance(x, (*AFFINE, *NORMS))]
             raise InputError(
-                f"layers={pattern!r}: fits no layer that takes an adapter in; those that do are "
+                f"layers={pattern!r}: matches no layer that can absorb an adapter; these can: "
                 f"{', '.join(able) or 'none'}"
             )
         chosen |= dict.fromkeys(fits)
@@ -84,9 +84,9 @@ def channel_axis(layer: keras.layers.Layer) -> int:
 
 @contextlib.contextmanager
 def hooked(pairs: Sequence[tuple[keras.layers.Layer, keras.layers.Layer]]) -> Iterator[None]:
-    """Within the block each (layer, adapter)'s outputs pass through the adapter.
+    """Inside the block, the outputs of each (layer, adapter) pass through the adapter.
 
-    An affine layer's do so before its activation. Nothing of the layers is changed for good.
+    For an affine layer this happens before its activation. The layers are restored afterwards.
     """
     with contextlib.ExitStack() as stack:
         for layer, adapter in pairs:
@@ -105,7 +105,7 @@ def _replaced(layer: keras.layers.Layer, name: str, adapter: keras.layers.Layer)
     def call(*args: Any, **keywords: Any) -> Any:
         return adapter(original(*args, **keywords))
 
-    # past Keras's tracking of attributes
+    # bypasses Keras's tracking of attributes
     vars(layer)[name] = activation if name == "activation" else call
     try:
         yield

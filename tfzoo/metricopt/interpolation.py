@@ -1,4 +1,4 @@
-"""Sparse observations of a metric along a trajectory, made dense by a Gaussian process."""
+"""Interpolates sparse observations of a metric along a trajectory by a Gaussian process."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ def interpolate(
     """M_hat_t and sigma_hat_t^2 at every step of one trajectory (arXiv:2104.10631, Fig. 2).
 
     A Gaussian process over the step index with the observations' mean, an RBF kernel and noise, as
-    tensorflow-probability has it. That the paper's interpolation is a Gaussian process is our
-    reading.
+    in tensorflow-probability. That the paper interpolates by a Gaussian process is our reading.
 
     Args:
-        steps: where to interpolate [T].
-        observed_steps: where the metric was observed [m], at least one.
-        observed: its values [m].
+        steps: steps to interpolate at [T].
+        observed_steps: steps with observations [m], at least one.
+        observed: observed values [m].
         length_scale: length scale of the kernel, in steps.
         noise: standard deviation of an observation.
         amplitude: standard deviation of the process.
@@ -34,7 +33,7 @@ def interpolate(
         Means [T] and variances [T], float64; the variances include the noise.
 
     Raises:
-        InputError: nothing observed, or a setting that is not positive.
+        InputError: no observations, or a setting that is not positive.
     """
     import tensorflow_probability as tfp
 

@@ -19,23 +19,23 @@ def meta_train(
     epsilon: float = 0.2,
     seed: int = 0,
 ) -> ValueFunction:
-    """Trains a value function to be a good start for new tasks.
+    """Trains a value function as an initialisation for new tasks.
 
     Each round takes every task in turn: from the weights w, `inner_steps` of Adam on the task's
     observations give w_j, then w += epsilon (w_j - w) (Reptile, arXiv:1803.02999). The paper
-    meta-trains "from different finetuning trajectories"; that it does so in this way is our
-    reading. Costs are standardised within each task, parameters over all of them.
+    meta-trains "from different finetuning trajectories"; doing so in this way is our reading. Costs
+    are standardised within each task, parameters over all tasks.
 
     Args:
-        value: changed in place, and returned.
-        tasks: each task's observations, all of the same D (`MetricOpt.observations()`).
+        value: modified in place and returned.
+        tasks: each task's observations, all with the same D (`MetricOpt.observations()`).
         rounds: passes over the tasks.
-        inner_steps: minibatches on one task.
+        inner_steps: minibatches per task.
         epsilon: outer step.
         seed: seed of the minibatches.
 
     Raises:
-        InputError: no tasks, other dimensions, or a setting out of range.
+        InputError: no tasks, different dimensions, or a setting out of range.
     """
     check(len(tasks) > 0, "tasks", [], "at least one task's observations")
     for task in tasks:

@@ -1,4 +1,4 @@
-"""A Keras model with adapters: only they train, the model itself stays as it is."""
+"""A Keras model with adapters: only the adapters are trained, the model itself is unchanged."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def attach_adapters(
     seed: int = 0,
     example: Any = None,
 ) -> AdaptedModel:
-    """`model` with adapters at some of its layers, giving the same outputs at first.
+    """`model` with adapters at some of its layers, initially with the same outputs.
 
     Args:
         model: any built Keras model; neither its code nor its weights change.
-        layers: names, paths (`"block/dense"`), patterns (`"conv*"`, which mean dense, convolution
-            and normalisation layers only), or positions among all layers; by default the last
+        layers: names, paths (`"block/dense"`), patterns (`"conv*"`, which match only dense,
+            convolution and normalisation layers), or positions among all layers; default: the last
             dense or convolution layer. Keep the number of parameters small (20 to 200).
-        kind: `film` (scale and shift of each channel), `scale`, `shift`, or `low_rank` (scale and
+        kind: `film` (scale and shift per channel), `scale`, `shift`, or `low_rank` (scale and
             shift in a random subspace).
         rank: rank of `low_rank`, parameters per layer.
         seed: seed of `low_rank`'s subspaces.
-        example: a batch of inputs, needed once for a model that is no functional or sequential
-            one.
+        example: a batch of inputs, needed once for a model that is neither functional nor
+            sequential.
 
     Raises:
         InputError: no such layer or kind, or `example` is missing.
@@ -56,24 +56,24 @@ def attach_adapters(
 
 @serializable("metricopt")
 class AdaptedModel(ZooModel):
-    """`base` with adapters; compiles, fits, saves as any Keras model.
+    """`base` with adapters; can be compiled, fitted and saved like any Keras model.
 
-    Its trainable weights are the adapters' alone. The base runs in inference mode (batch
+    Only the adapters' weights are trainable. The base runs in inference mode (batch
     normalisation by its running statistics, no dropout), so that outputs, and the metric, depend on
     the adapters only.
 
     Args:
         base: the model.
-        layers: see `attach_adapters`, as the next three.
-        kind: see there.
-        rank: see there.
-        seed: see there.
+        layers: see `attach_adapters`, also for the next three.
+        kind: see `attach_adapters`.
+        rank: see `attach_adapters`.
+        seed: see `attach_adapters`.
         **keywords: arguments of `keras.Model`; `dtype` is that of `base` by default.
 
     Attributes:
         base: the model without adapters.
-        layer_paths: where the adapters are.
-        adapters: they themselves, in the same order.
+        layer_paths: paths of the adapted layers.
+        adapters: the adapters, in the same order.
 
     Raises:
         InputError: no such layer or kind.
@@ -92,7 +92,7 @@ class AdaptedModel(ZooModel):
         self.base, self.kind, self.rank, self.seed = base, kind, rank, seed
         self.layer_paths = hooks.choose(base, layers)
         layers_by_path = hooks.paths(base)
-        # by position, for Keras renames what it makes anew
+        # by position, since Keras renames what it recreates
         self.arguments.layers = [list(layers_by_path).index(path) for path in self.layer_paths]
         hosts = [layers_by_path[path] for path in self.layer_paths]
         self.adapters = [
@@ -106,7 +106,7 @@ class AdaptedModel(ZooModel):
             self(keras.tree.map_structure(lambda x: keras.KerasTensor(x.shape, x.dtype), known))
 
     def call(self, inputs: Any) -> Any:
-        """The base's outputs, in inference mode, with the adapters at work."""
+        """The base's outputs, in inference mode, with active adapters."""
         with hooks.hooked(self._pairs()):
             return self.base(inputs, training=False)
 
@@ -133,7 +133,7 @@ class AdaptedModel(ZooModel):
         return [v for v in self.variables if id(v) not in phi]
 
     def get_vector(self) -> np.ndarray:
-        """phi, all adapter weights one after the other, float32 [D]."""
+        """phi, all adapter weights concatenated, float32 [D]."""
         parts = [ops.convert_to_numpy(w).reshape(-1) for w in self.trainable_weights]
         return np.concatenate(parts).astype("float32")
 
@@ -149,17 +149,18 @@ class AdaptedModel(ZooModel):
         assign_vector(self.trainable_weights, phi)
 
     def detach(self) -> keras.Model:
-        """The base model, as it was before."""
+        """The unchanged base model."""
         return self.base
 
     def fold(self, inplace: bool = False) -> keras.Model:
-        """A plain model whose weights give what this model gives in inference.
+        """A plain model whose weights reproduce this model's outputs in inference.
 
         Args:
-            inplace: change `base` itself, and set the adapters back to the identity.
+            inplace: modify `base` itself, and reset the adapters to the identity.
 
         Raises:
-            InputError: an adapter's layer cannot take it in; such a model is exported as it is.
+            InputError: an adapter's layer cannot absorb it; such a model is exported with its
+                adapters.
         """
         return folding.fold(self, inplace)
 

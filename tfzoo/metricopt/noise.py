@@ -1,4 +1,4 @@
-"""How far a metric of a small split can be trusted."""
+"""How much a metric on a small split can be trusted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tfzoo.metrics import BlackBoxMetric
 
 HALVES = 12
 NOISY, NOISY_SHARE = 0.05, 0.1
-"""A noise above this is warned of: of a metric between 0 and 1, and as a share of any other."""
+"""Noise above this causes a warning: absolute for a metric between 0 and 1, otherwise relative."""
 
 
 def noise(metric: BlackBoxMetric, labels: Any, outputs: Any) -> float:
-    """The standard deviation of a metric by the examples that a split happens to have.
+    """The standard deviation of a metric over the random choice of a split's examples.
 
-    That of the metric on random halves, whose deviation is that of the whole's value where it is a
-    mean of examples. The metric's function is called 12 times, which `calls` does not count.
+    Estimated on random halves, whose deviation equals that of the whole's value if the metric is a
+    mean over examples. The metric's function is called 12 times, which `calls` does not count.
     Infinite if it fails on a half, e.g. one without positive labels.
     """
     count = len(keras.tree.flatten(labels)[0])
@@ -34,6 +34,6 @@ def noise(metric: BlackBoxMetric, labels: Any, outputs: Any) -> float:
 
 
 def is_noisy(value: float, deviation: float) -> bool:
-    """Whether so much noise hides what tuning could gain."""
+    """Whether this noise hides what tuning could gain."""
     limit = NOISY if 0 <= value <= 1 else NOISY_SHARE * abs(value)
     return not deviation <= limit

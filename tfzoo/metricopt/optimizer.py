@@ -1,4 +1,4 @@
-"""The plug-in: any Keras optimizer, its gradients augmented by the value function's."""
+"""The plug-in: any Keras optimizer with gradients augmented by the value function's."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _NO_COST = 1e30
 
 @serializable("metricopt")
 class MetricOptimizer(keras.optimizers.Optimizer):
-    """g = grad L(phi) + weight * grad f(phi) / |grad f(phi)|, handed to an inner optimizer.
+    """Passes g = grad L(phi) + weight * grad f(phi) / |grad f(phi)| to an inner optimizer.
 
-    f is a value function that predicts the metric (less is better) from the trained variables
-    phi; `tfzoo.metricopt.MetricOpt`, a callback, observes the metric and fits it. Until then, and
-    with `weight=0` always, this is the inner optimizer and nothing else. The value gradient is
-    normalised: at a converged model the loss gradient is about 0, and a weight relative to its
-    norm would switch the metric off. After each step phi is clipped to the box that the value
-    function's observations cover, for f is worth nothing outside.
+    f is a value function that predicts the metric (lower is better) from the trained variables phi;
+    the callback `tfzoo.metricopt.MetricOpt` observes the metric and fits f. Before that, and always
+    with `weight=0`, this is just the inner optimizer. The value gradient is normalised: for a
+    converged model the loss gradient is about 0, and a weight relative to its norm would disable
+    the metric. After each step phi is clipped to the box covered by the value function's
+    observations, outside which f is meaningless.
 
     Source: arXiv:2104.10631, abstract and Fig. 2; the coupling is our reading of it.
 
     Args:
         optimizer: any Keras optimizer, or its name.
-        weight: lambda, at least 0.
+        weight: weight lambda, at least 0.
         hidden: widths of the value function's hidden layers.
-        capacity: steps that the buffer holds.
+        capacity: number of steps in the buffer.
         name: name of the optimizer.
 
     Attributes:
         value: the `ValueFunction`, once built.
         buffer: the `Buffer`, once built.
-        best_phi: [D], of the lowest cost observed.
-        best_cost: that cost.
+        best_phi: [D], with the lowest observed cost.
+        best_cost: the lowest observed cost.
 
     Raises:
         InputError: `weight` or `capacity` is out of range.
@@ -64,7 +64,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
         self.weight, self.hidden, self.capacity = float(weight), tuple(hidden), capacity
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the value function, the buffer and the inner optimizer's variables."""
+        """Creates the value function, the buffer and the inner optimizer's variables."""
         if self.built:
             return
         self.inner.build(variables)
@@ -87,7 +87,8 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """Own, the inner optimizer's, the value function's and its optimizer's."""
+        """The own variables, and those of the inner optimizer, the value function and its
+        optimizer."""
         if not self.built:
             return [*self._variables, *self.inner.variables]
         value = self.value
@@ -100,7 +101,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
     @only_on("tensorflow", "torch", why="which writes to its buffer, as JAX's steps must not")
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
-        """One step; the parameters after it are recorded."""
+        """Makes one step and records the parameters after it."""
         if not self.built:
             self.build(trainable_variables)
         variables = list(trainable_variables or self._trainable_variables)
@@ -113,19 +114,19 @@ class MetricOptimizer(keras.optimizers.Optimizer):
         self.steps.assign(self.steps + 1)
 
     def observe(self, cost: float, phi: np.ndarray) -> None:
-        """Notes the metric at the last recorded step, phi [D]."""
+        """Records the metric at the last recorded step, phi [D]."""
         self.buffer.observe(cost)
         if cost < float(self.best_cost):
             self.best_cost.assign(cost)
             self.best_phi.assign(phi)
 
     def restore_best(self) -> None:
-        """Puts the parameters of the lowest cost observed into the variables."""
+        """Restores the parameters with the lowest observed cost."""
         if float(self.best_cost) < _NO_COST:
             assign_vector(self._trainable_variables, ops.convert_to_numpy(self.best_phi))
 
     def start_at(self, phi: np.ndarray, trajectory: int) -> None:
-        """Begins a trajectory at phi [D], with the inner optimizer as new."""
+        """Starts a trajectory at phi [D], with the inner optimizer reset."""
         assign_vector(self._trainable_variables, phi)
         renew(self.inner)
         self.buffer.current.assign(trajectory)
@@ -145,7 +146,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Tensor:
-        """The inner optimizer's."""
+        """The inner optimizer's value."""
         return self.inner.learning_rate
 
     @learning_rate.setter
@@ -154,7 +155,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
     @property
     def iterations(self) -> keras.Variable:
-        """The inner optimizer's."""
+        """The inner optimizer's value."""
         return self.inner.iterations
 
 

@@ -20,16 +20,16 @@ from tfzoo.training.run import Run
 from tfzoo.typing import Tensor
 
 SHUFFLE_BUFFER = 10_000
-"""Of encoded images for retrieval, or as many as the budget in bytes allows."""
+"""Shuffle buffer of encoded images for retrieval, or as many as the byte budget allows."""
 
 
 class _Tuned(Classification[TunedClassificationConfig]):
-    """A plain Keras model, whose adapters are then tuned for the metric."""
+    """Trains a plain Keras model, then tunes adapters for the metric."""
 
     config_class = TunedClassificationConfig
 
     def one_device(self, config: TunedClassificationConfig) -> str:
-        """The reason, which holds for every config."""
+        """The reason, which applies to every config."""
         return training.ONE_DEVICE
 
     def build(self, config: TunedClassificationConfig, info: data.Info) -> keras.Model:
@@ -54,17 +54,17 @@ class ImageMetric(_Tuned, Images[TunedClassificationConfig]):
 
 @task("metricopt.table")
 class TableMetric(_Tuned, Table[TunedClassificationConfig]):
-    """Rows of numbers to classes, tuned for a metric."""
+    """Classification of rows of numbers, tuned for a metric."""
 
 
 @task("metricopt.retrieval")
 class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
-    """Images to embeddings, trained by a normalised softmax over the training classes."""
+    """Image embeddings, trained by a normalised softmax over the training classes."""
 
     config_class = TunedRetrievalConfig
 
     def one_device(self, config: TunedRetrievalConfig) -> str:
-        """The reason, which holds for every config."""
+        """The reason, which applies to every config."""
         return training.ONE_DEVICE
 
     def stream(
@@ -92,15 +92,15 @@ class RetrievalMetric(Retrieval[TunedRetrievalConfig]):
         )
 
     def build(self, config: TunedRetrievalConfig, info: data.Info) -> keras.Model:
-        """A plain Keras model from raw pixels to embeddings of unit length."""
+        """A plain Keras model that maps raw pixels to embeddings of unit length."""
         return self.network(config, info)
 
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[TunedRetrievalConfig]
     ) -> dict[str, float]:
-        """The embedding under its softmax, then its adapters for the metric."""
+        """Trains the embedding under its softmax, then its adapters for the metric."""
         if run.config.model.weights == "imagenet":
-            networks.load_imagenet(model)  # a resumed run puts its own over them
+            networks.load_imagenet(model)  # a resumed run overwrites them with its own
         base = _classifier(model, run.config)
         loss = {"logits": keras.losses.CategoricalCrossentropy(from_logits=True)}
         training.compile_base(base, loss, run.config, datasets.train.steps_per_epoch)

@@ -1,8 +1,8 @@
-"""Where to observe the metric next: a Gaussian process over phi, trusted near the best observation.
+"""Chooses the next observation with a Gaussian process over phi, trusted near the best observation.
 
-This is ours, not the paper's: `MetricOpt(value="trust_region")`. The loss' own path is looked at
-now and then; between, the metric is observed at points around the best one so far, whose box grows
-where it gets better and shrinks where it does not (TuRBO, arXiv:1910.01739, has the box).
+This is ours, not the paper's: `MetricOpt(value="trust_region")`. The loss's own path is observed
+    occasionally; in between, the metric is observed at points around the best one so far, in a box
+    that grows with success and shrinks otherwise (the box is TuRBO's, arXiv:1910.01739).
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import scipy.linalg
 
 CANDIDATES = 256
 MOVED = 12
-"""Coordinates that a candidate moves, about."""
+"""Approximate number of coordinates that a candidate changes."""
 SUCCESSES, FAILURES = 2, 6
-"""In a row, after which the box doubles or halves."""
+"""Consecutive successes and failures after which the box doubles or halves."""
 LEAST = 2.0**-5
-"""Side at which a box that only shrank starts anew."""
+"""Side at which a box that only shrank is reset."""
 LENGTHS, NOISES = (0.3, 0.6, 1.2, 2.4), (1e-3, 1e-2, 1e-1)
-"""Tried for the process: length scales in box sides times sqrt(D), variances of an observation."""
+"""Settings tried for the process: length scales in box sides times sqrt(D), noise variances."""
 NEAREST = 200
-"""Observations that the process is fitted to."""
+"""Number of observations to which the process is fitted."""
 
 
 @dataclass
 class GaussianProcess:
-    """A Matern 5/2 process with the observations' mean and variance, the best of a few settings.
+    """A Matern 5/2 process with the observations' mean and variance, and the best of a few
+    settings.
 
     Args:
         x: [N, D], in box sides.
@@ -78,11 +79,11 @@ def _matern(distances: np.ndarray, length: float) -> np.ndarray:
 
 
 class TrustRegion:
-    """Proposes points one at a time; its state is what was observed, and nothing else.
+    """Proposes points one at a time; its state consists only of the observations.
 
     Args:
-        scale: scale of each coordinate [D], the box's half side at first.
-        free: which coordinates move [D].
+        scale: scale of each coordinate [D], the box's initial half side.
+        free: which coordinates may change [D].
         seed: seed of the candidates.
     """
 
@@ -91,7 +92,7 @@ class TrustRegion:
         self._settings: tuple[float, float] | None = None
 
     def side(self, start: float, costs: Sequence[float]) -> float:
-        """The box's side after proposals of such costs, from a best of `start`."""
+        """The box's side after proposals with these costs, starting from a best of `start`."""
         side, best, good, bad = 1.0, start, 0, 0
         for cost in costs:
             better = cost < best - 1e-12
@@ -110,9 +111,9 @@ class TrustRegion:
         """The next point [D].
 
         Args:
-            phi: all points observed [N, D].
-            cost: there [N].
-            own: which of them this region proposed, in order [N].
+            phi: all observed points [N, D].
+            cost: costs there [N].
+            own: which points this region proposed, in order [N].
         """
         center, number = phi[int(np.argmin(cost))], int(own.sum())
         before = cost[~own]
@@ -140,7 +141,7 @@ class TrustRegion:
         x: np.ndarray,
         cost: np.ndarray,
     ) -> np.ndarray:
-        """Points around the best and around means of the best few, in box sides [M, D]."""
+        """Points around the best one and around means of the best few, in box sides [M, D]."""
         size = len(self.free)
         dense = random.normal(size=(CANDIDATES, size))
         kept = random.random((CANDIDATES, size)) < min(1.0, MOVED / size)
@@ -152,7 +153,7 @@ class TrustRegion:
         return np.concatenate([dense * kept, around, means[1:], lines, around[:64] + lines[3]])
 
     def _downhill(self, process: GaussianProcess) -> np.ndarray:
-        """The direction in which the process falls at the centre, as long as a candidate is [D]."""
+        """The descent direction of the process at the centre, as long as a candidate's step [D]."""
         size = len(self.free)
         steps = 0.05 * np.eye(size)
         ahead, _ = process.predict(np.concatenate([steps, -steps]))
@@ -161,9 +162,9 @@ class TrustRegion:
 
 
 def smoothed_best(phi: np.ndarray, cost: np.ndarray, scale: np.ndarray, among: int = 12) -> int:
-    """Which of the `among` lowest costs the process believes to be the lowest.
+    """Which of the `among` lowest costs is the lowest according to the process.
 
-    The lowest of many noisy observations is partly luck; what its neighbours say is less so.
+    The lowest of many noisy observations is partly luck; the process also uses its neighbours.
     """
     best = np.argsort(cost, kind="stable")[:among]
     x = (phi - phi[best[0]]) / scale

@@ -1,4 +1,4 @@
-"""`MetricOpt(value="trust_region")`: how the observations of one `fit` are spent."""
+"""`MetricOpt(value="trust_region")`: how the observations of a `fit` are spent."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tfzoo.metrics import BlackBoxMetric
 from tfzoo.metrics.held_out import HeldOut
 
 PATH, HEAD, ALL = 0, 1, 2
-"""Numbers of trajectories in the buffer: the loss' own path, and what each region proposed."""
+"""Indices of trajectories in the buffer: the loss's own path, and each region's proposals."""
 SHIFT_SCALE, SHIFT_SCALE_OF_ALL = 1.0, 0.5
-"""Half sides of the box in the shift of the logits: alone, and among all parameters."""
+"""Half sides of the box for the shift of the logits: alone, and among all parameters."""
 CORRECTIONS = (0.5, 1.0, 1.5, 2.0)
-"""Multiples of the head's prior correction that come first."""
+"""Multiples of the head's prior correction that are tried first."""
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How the observations are shared out.
+    """How the observations are distributed.
 
     Attributes:
-        warm_up: share of the steps before anything but the loss' path is observed.
-        look: the path is observed at every so many of the observations' times.
-        head_share: most of the other observations that moves of the head may take.
-        idle: after so many of these without a gain they end.
-        smoothed: whether the last choice is by what the process believes, or the lowest observed.
+        warm_up: fraction of the steps in which only the loss's path is observed.
+        look: the path is observed at every `look`-th observation.
+        head_share: maximum fraction of the other observations for changes of the head.
+        idle: number of these without improvement after which they end.
+        smoothed: whether the final choice uses the process's estimate or the lowest observation.
     """
 
     warm_up: Annotated[float, Ge(0), Lt(1)] = 0.4
@@ -45,7 +45,7 @@ class SearchSettings:
 
 
 class Observer(Protocol):
-    """What a `MetricOpt` has that its search needs."""
+    """The parts of a `MetricOpt` that its search uses."""
 
     model: AdaptedModel
     metric: BlackBoxMetric
@@ -64,16 +64,16 @@ class Observer(Protocol):
 
 
 class Search:
-    """Follows the loss from the identity, then searches around the best that was observed.
+    """Follows the loss from the identity, then searches around the best observation.
 
-    One observation for each `observe_every` steps, as in the paper's form; those that the warm-up
-    leaves over follow it. Moves of the head come first, since they need no pass through the model.
-    The state is in the optimizer's buffer, so that a `fit` goes on where it stopped.
+    There is one observation per `observe_every` steps, as in the paper's form; those not used in
+    the warm-up follow it. Changes of the head come first, since they need no pass through the
+    model. The state is in the optimizer's buffer, so that a `fit` resumes where it stopped.
 
     Args:
-        callback: whose model, metric and settings these are.
+        callback: provides model, metric and settings.
         steps: steps of the whole `fit`.
-        settings: how they are spent.
+        settings: how the observations are distributed.
     """
 
     def __init__(self, callback: Observer, steps: int, settings: SearchSettings):
@@ -92,7 +92,7 @@ class Search:
         self._read()
 
     def _read(self) -> None:
-        """What the buffer holds."""
+        """The buffer's content."""
         trajectories = self.callback.optimizer.buffer.trajectories()
         rows = [
             (t.phi[i], c, t.number)
@@ -104,18 +104,18 @@ class Search:
         self.number = [number for _, _, number in rows]
 
     def begin(self) -> None:
-        """From the identity."""
+        """Starts from the identity."""
         optimizer = self.callback.optimizer
         optimizer.start_at(np.zeros(sum(optimizer.sizes), "float32"), PATH)
         self.look()
 
     def look(self) -> None:
-        """Observes the path where it is."""
+        """Observes the current point of the path."""
         self.callback._observe()
         self._note(self.callback.model.get_vector(), PATH)
 
     def after(self, before: int, step: int) -> None:
-        """What is due after a step."""
+        """Does what is due after a step."""
         every, look = self.callback.observe_every, self.settings.look
         time = step // every
         if time == before // every:
@@ -127,7 +127,7 @@ class Search:
                 self._propose()
 
     def end(self) -> None:
-        """Chooses among the best observed ones the one that its neighbours agree with."""
+        """Chooses the observation, among the best ones, that its neighbours support."""
         if not self.settings.smoothed:
             return
         phi, cost = np.array(self.phi), np.array(self.cost)
@@ -163,7 +163,7 @@ class Search:
         outputs, labels = self._outputs[1], callback.held_out.labels
         point, tried = None, int(own.sum())
         if tried < len(CORRECTIONS):
-            if tried:  # multiples of the first centre's, not of what they led to
+            if tried:  # multiples relative to the first centre, not to later ones
                 center = phi[int(np.argmin(np.where(own, np.inf, cost)))]
                 outputs = self._predictions(center)
             correction = head.prior_correction(outputs, labels)

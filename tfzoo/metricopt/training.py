@@ -1,4 +1,4 @@
-"""The recipes' training: the base model, then its adapters, folded in at the end."""
+"""Training of the recipes: the base model, then its adapters, which are finally folded in."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def train(
     """Trains `base`, writes `base.keras`, fine-tunes adapters for the metric and folds them in.
 
     Args:
-        model: what the run ends with; shares its layers with `base`.
-        base: what is trained, compiled: `model` itself, or one with more outputs.
+        model: the run's final model; shares its layers with `base`.
+        base: the compiled model to train: `model` itself, or one with more outputs.
         datasets: training stream and validation batches of `base`.
-        run: the run.
-        labels: a batch's labels as the loss takes them -> as the metric does.
+        run: the current run.
+        labels: converts a batch's labels from the loss's form to the metric's.
         validate: see `Run.fit`.
 
     Raises:
-        InputError: an adapter's layer is not there, or cannot take it in.
+        InputError: an adapter's layer does not exist, or cannot absorb it.
     """
     config = run.config
     settings = config.finetune
     adapted = attach_adapters(base, settings.layers, settings.kind, seed=config.seed)
-    folding.check(adapted)  # not after an hour of training
+    folding.check(adapted)  # fails early, not after an hour of training
     run.phase("base", config.epochs).fit(base, datasets, validate=validate)
     if run.chief:
         with replacing(run.directory / "base.keras") as aside:
@@ -64,7 +64,7 @@ def train(
     stream = replace(datasets.train, steps_per_epoch=settings.total)
     phase = run.phase("finetune", 1)
     phase.fit(adapted, replace(datasets, train=stream), [callback], validate=False)
-    optimizer.restore_best()  # also when a finished phase was only restored
+    optimizer.restore_best()  # also if a finished phase was only restored
     adapted.fold(inplace=True)
 
 
@@ -83,7 +83,7 @@ def _inner(settings: Any) -> keras.optimizers.Optimizer:
 
 
 def _on_outputs(function: Callable[..., float]) -> Callable[..., float]:
-    """A metric of the embedding where the model has more outputs."""
+    """A metric of the embedding, for a model with more outputs."""
 
     def call(y_true: Tensor, y_pred: Tensor, **options: Any) -> float:
         values = y_pred["embedding"] if isinstance(y_pred, dict) else y_pred

@@ -1,4 +1,4 @@
-"""The value function: from adapter parameters phi to the metric that they will give."""
+"""The value function: predicts the metric from adapter parameters phi."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class Observations:
-    """What the value function learns from.
+    """The value function's training data.
 
     Attributes:
         phi: adapter parameters [N, D].
-        cost: the metric there, less is better, interpolated [N].
+        cost: the interpolated metric there, lower is better [N].
         variance: variance of the interpolation [N], in units of the cost squared.
     """
 
@@ -38,17 +38,17 @@ class Observations:
 
 @serializable("metricopt")
 class RankedRegression(keras.losses.Loss):
-    """Weighted squared error plus a ranking term that keeps the ordinal ranks of the metric.
+    """Weighted squared error plus a ranking term that preserves the metric's ordinal ranks.
 
     mean_t w_t (f_t - M_t)^2 + c mean_{i,j: |M_i - M_j| > tau} relu(m - (f_i - f_j) sign(M_i - M_j))
 
-    The ranking term has a dead zone tau, without which it would fit noise. That the paper's loss
-    has this form is our reading of "preserves the ordinal ranks" and "variances".
+    The ranking term has a dead zone tau, without which it would fit noise. This form is our reading
+    of the paper's "preserves the ordinal ranks" and "variances".
 
     Args:
-        ranking: c.
-        margin: m.
-        dead_zone: tau, in standard deviations of the metric.
+        ranking: weight c of the ranking term.
+        margin: margin m.
+        dead_zone: dead zone tau, in standard deviations of the metric.
         **keywords: `name`.
 
     Raises:
@@ -74,7 +74,7 @@ class RankedRegression(keras.losses.Loss):
         Args:
             y_true: columns M_t and w_t [B, 2].
             y_pred: f_t [B, 1].
-            sample_weight: not used.
+            sample_weight: ignored.
         """
         y_true, f = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")[:, 0]
         m, w = y_true[:, 0], y_true[:, 1]
@@ -88,21 +88,21 @@ class RankedRegression(keras.losses.Loss):
 
 @serializable("metricopt")
 class ValueFunction(ZooModel):
-    """f: phi [B, D] -> predicted metric [B, 1], less is better; a tanh network.
+    """f: phi [B, D] -> predicted metric [B, 1], lower is better; a tanh network.
 
-    Inputs and outputs are standardised by what it was first fitted on; what it predicts is in the
-    metric's own units. It knows the box that its observations cover, outside which it is worth
-    nothing (its gradient is exploited there).
+    Inputs and outputs are standardised by the data of the first fit; predictions are in the
+    metric's units. It records the box covered by its observations, outside which it is meaningless
+    (its gradient would be exploited there).
 
     Args:
-        dim: D.
+        dim: number of parameters D.
         hidden: widths of the hidden layers.
-        learning_rate: of its own Adam.
+        learning_rate: learning rate of its own Adam.
         **keywords: arguments of `keras.Model`.
 
     Attributes:
-        lower: [D], the box's lower corner; -inf before the first fit counts as no box.
-        upper: [D], the upper one.
+        lower: [D], the box's lower corner; -1e30 before the first fit.
+        upper: [D], the box's upper corner; 1e30 before the first fit.
 
     Raises:
         InputError: a size below 1.
@@ -137,7 +137,7 @@ class ValueFunction(ZooModel):
         self.optimizer.build(self.trainable_variables)
 
     def build(self, input_shape: Shape) -> None:
-        """Makes the layers' weights."""
+        """Creates the layers' weights."""
         for layer in (*self.hidden_layers, self.head):
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
@@ -156,7 +156,7 @@ class ValueFunction(ZooModel):
         return ops.convert_to_numpy(values * self.std + self.mean)
 
     def gradient(self, phi: Tensor) -> Tensor:
-        """df/dphi at one point [D] -> [D], in closed form, so that it needs no tape of its own."""
+        """df/dphi at one point [D] -> [D], in closed form, so that it needs no tape."""
         activations, h = [], ((phi - self.center) / self.spread)[None]
         for layer in self.hidden_layers:
             h = layer(h)
@@ -169,13 +169,13 @@ class ValueFunction(ZooModel):
     def fit_observations(
         self, data: Observations, steps: int, seed: int, batch_size: int = 64
     ) -> float:
-        """Goes on fitting by so many minibatch steps; the first call sets the standardisation.
+        """Continues fitting for `steps` minibatches; the first call sets the standardisation.
 
         Args:
-            data: all observations; weights are 1 / variance, of mean 1.
-            steps: minibatches.
+            data: all observations; weights are proportional to 1 / variance, with mean 1.
+            steps: number of minibatches.
             seed: seed of their order.
-            batch_size: observations in one.
+            batch_size: observations per minibatch.
 
         Returns:
             The last minibatch's loss.
@@ -191,7 +191,7 @@ class ValueFunction(ZooModel):
         return float(loss)
 
     def _adapt(self, data: Observations) -> None:
-        """The standardisation, once, and the box, each time."""
+        """Sets the standardisation, once, and the box, each time."""
         if not float(self.adapted):
             self.center.assign(data.phi.mean(0))
             self.spread.assign(np.maximum(data.phi.std(0), _TINY))
@@ -205,7 +205,7 @@ class ValueFunction(ZooModel):
 
 
 def renew(optimizer: keras.optimizers.Optimizer) -> None:
-    """Sets an optimizer back to its start: moments and step count, not the learning rate."""
+    """Resets an optimizer's moments and step count, but not its learning rate."""
     for variable in optimizer.variables:
         if variable is not optimizer._learning_rate:
             variable.assign(ops.zeros(variable.shape, variable.dtype))

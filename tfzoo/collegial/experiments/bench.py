@@ -84,7 +84,7 @@ def build_network(name: str) -> Callable[[], None]:
 
 
 def _slices(x: Tensor, members: int) -> list[Tensor]:
-    """What a plain loop over the members writes; its gradient sums m arrays of the size of `x`."""
+    """A plain loop over the members; its gradient sums m arrays of the size of `x`."""
     return [x[:, j] for j in range(members)]
 
 
@@ -120,7 +120,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench collegial` with the arguments `argv`."""
     makers = {"convolution": convolution_rows, "dense": dense_rows, "network": network_rows}
     parser = bench.parser("collegial", __doc__, 9, tuple(makers))
-    parser.add_argument("--groups", default="4,32,37", help="some of %(default)s")
+    parser.add_argument("--groups", default="4,32,37", help="a subset of %(default)s")
     words = bench.parse(parser, argv, tuple(makers))
     known = {str(g): g for g in GROUPS}
     for word in words.groups.split(","):
@@ -167,7 +167,7 @@ def network_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times, reached = Times(rows, "kind", "size", "alternative"), []
     for g in GROUPS:
         ours, keras = ("convolution", g, "ours"), ("convolution", g, "keras")

@@ -1,4 +1,4 @@
-"""A report, not a claim: a small ResNeXt on CIFAR-10-JPEG, wide against the searched shape."""
+"""A small ResNeXt on CIFAR-10-JPEG, the wide compared with the searched shape; no claim is made."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ EPOCHS, BATCH = 6, 50
 
 
 def prepare(source: str | Path, target: Path) -> Path:
-    """Decodes the first images of the file, halves their sides, writes an .npz of arrays.
+    """Decodes the first images of the file, halves their sides, and writes an .npz of arrays.
 
     Raises:
-        InputError: no such file, or not of that form.
+        InputError: no such file, or a wrong format.
     """
     if target.is_file():
         return target
@@ -53,7 +53,7 @@ def prepare(source: str | Path, target: Path) -> Path:
 
 
 def searched() -> search.Shape:
-    """The shape of least variance at the wide network's parameters."""
+    """The shape with the lowest variance at the wide network's parameter count."""
 
     def cost(members: int, width: int) -> int:
         return count_kernels(members, width, **NETWORK)
@@ -62,7 +62,7 @@ def searched() -> search.Shape:
 
 
 def run(source: str | Path, seeds: Sequence[int], output: Path) -> list[Row]:
-    """Trains both shapes for as many epochs, and the faster one for as long as the slower."""
+    """Trains both shapes for equal epochs, and the faster one for the slower one's time."""
     path = prepare(source, output / "cifar16.npz")
     best = searched()
     rows = study.run_grid(
@@ -92,7 +92,7 @@ def run(source: str | Path, seeds: Sequence[int], output: Path) -> list[Row]:
 
 
 SCALE = ("model.pixel_mean=[125.3,123.0,113.9]", "model.pixel_std=[63.0,62.1,66.7]")
-"""Of CIFAR-10; a recipe's own scale does not hold for data by path."""
+"""CIFAR-10's scale, since a recipe's own does not apply to data by path."""
 
 
 def _arm(name: str, members: int, width: int, epochs: int, path: Path) -> Arm:

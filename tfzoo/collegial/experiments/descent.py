@@ -1,4 +1,4 @@
-"""Full-batch gradient descent at a learning rate set by the kernel, for the study."""
+"""Full-batch gradient descent with a learning rate from the kernel, for the study."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tfzoo.collegial.ntk import empirical_ntk
 
 @dataclass(frozen=True)
 class Descent:
-    """What gradient descent came to.
+    """The result of gradient descent.
 
     Attributes:
         loss: mean of |f - f_0 - y|^2 / 2 over the examples.
-        steps: taken.
+        steps: number of steps taken.
         answer: f - f_0 of the test examples, [N, k].
     """
 
@@ -42,7 +42,7 @@ def descend(
     steps: int,
     until: float = 0.0,
 ) -> Descent:
-    """Gradient descent on the centred output f - f_0, with squares.
+    """Gradient descent on the squared error of the centred output f - f_0.
 
     Args:
         model: [B, n] -> [B, k]; its weights are changed.
@@ -50,11 +50,11 @@ def descend(
         y: targets [N, k].
         test: test examples.
         learning_rate: learning rate of plain gradient descent on the mean of |f - f_0 - y|^2 / 2.
-        steps: at most so many.
+        steps: maximum number of steps.
         until: stops when the loss is at most this.
 
     Returns:
-        The end; the loss is NaN if it left the numbers.
+        The result; the loss is NaN if it diverged.
     """
     x, y = tf.constant(x), tf.constant(y)
     weights = [w.value for w in model.trainable_weights]

@@ -1,4 +1,4 @@
-"""Digits as the study's rows: scaled to one length, one-hot targets."""
+"""Digits as rows of equal length, with one-hot targets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Digits:
         return np.eye(10, dtype=np.float32)[self.labels]
 
     def accuracy(self, answer: np.ndarray) -> float:
-        """Share of examples whose greatest answer is their label."""
+        """Fraction of examples whose largest output is their label's."""
         return float(np.mean(answer.argmax(1) == self.labels))
 
 

@@ -1,4 +1,4 @@
-"""Kernel drift after the same fall of the loss: falls with the number of members."""
+"""Kernel drift at equal training loss, which decreases with the number of members."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNTIL, STEPS, PROBES = 0.25, 4000, 64
 
 
 def run(seeds: Sequence[int], output: Path, members: Sequence[int] = MEMBERS) -> list[Row]:
-    """Trains to the same loss with several m; writes CSV, table and plot."""
+    """Trains to equal loss with several m; writes CSV, table and plot."""
     train, test = digits.load("train"), digits.load("test")
     rows = []
     for seed in seeds:

@@ -19,9 +19,9 @@ NETWORKS = {
     "resnext50": ("1x64", {"family": "imagenet", "depth": 50, "num_classes": 1000}),
     "resnext101": ("1x64", {"family": "imagenet", "depth": 101, "num_classes": 1000}),
 }
-DESCRIPTION = """Finds an ensemble's shape without training (arXiv:2006.07678): the least variance
-of the neural tangent kernel within a budget of parameters, and the fewest parameters within a
-limit of variance. Convolution kernels and classifier count, batch normalisation does not."""
+DESCRIPTION = """Finds an ensemble's shape without training (arXiv:2006.07678): the lowest variance
+of the neural tangent kernel within a parameter budget, and the fewest parameters within a variance
+limit. Counts convolution kernels and classifier, but not batch normalisation."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -59,12 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tfzoo search collegial", description=DESCRIPTION)
     parser.add_argument("network", choices=[*NETWORKS, "mlp"], help="mlp needs --mlp")
     parser.add_argument("--mlp", metavar="IN,LAYERS,OUT", help="inputs, hidden layers, outputs")
-    parser.add_argument("--baseline", metavar="MxN", help="members x width that is compared with")
-    parser.add_argument("--budget", type=int, help="parameters; default: the baseline's")
-    parser.add_argument("--variance", type=float, help="limit; default: the baseline's")
+    parser.add_argument("--baseline", metavar="MxN", help="members x width to compare with")
+    parser.add_argument("--budget", type=int, help="parameter budget; default: the baseline's")
+    parser.add_argument("--variance", type=float, help="variance limit; default: the baseline's")
     parser.add_argument("--alpha", type=float, default=search.ALPHA, help="default: %(default)s")
     parser.add_argument(
-        "--tolerance", type=float, default=0.0, help="share by which the budget may be exceeded"
+        "--tolerance", type=float, default=0.0, help="fraction by which the budget may be exceeded"
     )
     parser.add_argument("--max-width", type=int, default=128, help="default: %(default)s")
     parser.add_argument("--output", type=expanded, help="folder for the whole curve as CSV and PNG")
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _network(words: argparse.Namespace) -> tuple[Callable, int, tuple[int, int]]:
     if words.network != "mlp":
         default, settings = NETWORKS[words.network]
-        # a block is the ensemble's unit: one hidden layer of members
+        # the ensemble's unit is a block: one hidden layer of members
         return _counted(settings), 1, _pair(words.baseline or default)
     try:
         inputs, depth, outputs = (int(n) for n in (words.mlp or "").split(","))
@@ -123,7 +123,7 @@ def _write(curve: Sequence[Shape], path: Path) -> None:
 
 
 def plot(curve: Sequence[Shape], best: Shape, path: Path, title: str) -> None:
-    """Variance over width at the same budget, with the optimum marked."""
+    """Variance over width at equal budget, with the optimum marked."""
     import matplotlib
 
     matplotlib.use("Agg")

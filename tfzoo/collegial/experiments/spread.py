@@ -1,4 +1,4 @@
-"""The variance law by Monte Carlo: over the width, over the members."""
+"""The variance law by Monte Carlo, over width and over members."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _spreads(samples: int, seed: int) -> list[float]:
 
 
 def table(fits: dict[int, AlphaFit], spreads: list[float], exponent: float, samples: int) -> str:
-    """The two findings as Markdown."""
+    """Both results as Markdown."""
     lines = ["| hidden layers L | alpha | 95 % interval | R^2 of the fit |", "|---|---|---|---|"]
     for depth, f in fits.items():
         lines.append(

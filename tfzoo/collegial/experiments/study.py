@@ -1,8 +1,8 @@
-"""`tfzoo study collegial`: the variance law, what it predicts of training, kernel drift.
+"""`tfzoo study collegial`: the variance law, its predictions for training, kernel drift.
 
 The claims of arXiv:2006.07678 at a scale for one machine: V falls with the members as 1 / m and
-follows exp(alpha L / n) - 1; at equal parameters the width of least variance trains best; the
-kernel drifts less with more members. With `--cifar` also a report on a small ResNeXt.
+follows exp(alpha L / n) - 1; at equal parameters the width with the lowest variance trains best;
+the kernel drifts less with more members. With `--cifar` also a report on a small ResNeXt.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEADLINE = Headline(
     "1x128",
     digits=4,
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("spread", "sweep", "drift")
 
@@ -34,10 +34,10 @@ PARTS = ("spread", "sweep", "drift")
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study collegial` with the arguments `argv`."""
     parser = study.parser("collegial", overrides=False)
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
     parser.add_argument("--samples", type=int, default=4000, help="initialisations for `spread`")
     parser.add_argument(
-        "--cifar", type=expanded, metavar="FILE", help="CIFAR-10-JPEG's .npz: adds that report"
+        "--cifar", type=expanded, metavar="FILE", help="CIFAR-10-JPEG's .npz: adds its report"
     )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)

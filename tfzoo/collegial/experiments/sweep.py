@@ -1,4 +1,4 @@
-"""Equal parameters, many shapes: does the least variance train best? (spec: paper, sec. 5)."""
+"""Equal parameters, many shapes: does the lowest variance train best? (spec: paper, sec. 5)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ COST = search.dense_cost(64, DEPTH, 10)
 BUDGET = int(COST(1, 128))
 WIDTHS = (4, 6, 8, 12, 16, 19, 23, 30, 41, 59, 87, 128)
 RATES = (0.5, 1.0)
-"""Learning rates as multiples of N / lambda_max(K_0); the better by training loss counts."""
+"""Learning rates as multiples of N / lambda_max(K_0); the one with the lower training loss
+counts."""
 
 
 def shapes() -> list[tuple[int, int]]:
-    """(members, width) whose parameters are within 2 % of the wide network's."""
+    """(members, width) with parameter counts within 2 % of the wide network's."""
     pairs = [(round(BUDGET / COST.member(n)), n) for n in WIDTHS]
     return [(m, n) for m, n in pairs if abs(COST(m, n) / BUDGET - 1) <= 0.02]
 

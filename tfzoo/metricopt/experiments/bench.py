@@ -1,4 +1,5 @@
-"""`tfzoo bench metricopt`: what MetricOpt costs beside plain fine-tuning of the same adapters."""
+"""`tfzoo bench metricopt`: the cost of MetricOpt relative to plain fine-tuning of the same
+adapters."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Result, Target
 
 ARMS = ("plain", "between", "observing", "refitting")
-"""Plain SGD; MetricOpt's steps without observations; with them; with refits of the value too."""
+"""Plain SGD; MetricOpt's steps without observations; with observations; also with refits."""
 
 SIZES = {"mlp": 1000, "resnet": 20}
 """Steps of one repetition."""
@@ -88,8 +89,10 @@ def build(arm: str, model: str, steps: int) -> Callable[[], None]:
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench metricopt` with the arguments `argv`."""
     parser = bench.parser("metricopt", __doc__, 7)
-    parser.add_argument("--models", default=",".join(SIZES), help="some of %(default)s")
-    parser.add_argument("--steps", type=int, help="steps of a repetition; by the model by default")
+    parser.add_argument("--models", default=",".join(SIZES), help="a subset of %(default)s")
+    parser.add_argument(
+        "--steps", type=int, help="steps of a repetition; default: depends on the model"
+    )
     words = bench.parse(parser, argv)
     check(words.steps is None or words.steps >= 1, "--steps", words.steps, "at least 1")
     rows, targets = [], []
@@ -115,7 +118,7 @@ def _rows(model: str, steps: int, results: dict[str, Result]) -> list[dict[str, 
         row |= {"ms_per_step": _round(per_step[name])}
         row |= {"ratio_to_plain": _round(per_step[name] / per_step["plain"])}
         extra = {"observing": "between", "refitting": "observing"}.get(name)
-        # ms of one observation, or of one refit
+        # ms per observation, or per refit
         every = OBSERVE_EVERY * (REFIT_EVERY if name == "refitting" else 1)
         row["ms_per_event"] = _round((per_step[name] - per_step[extra]) * every) if extra else ""
         rows.append(row | {"repetitions": len(result.seconds), "error": result.error})

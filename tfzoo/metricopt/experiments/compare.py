@@ -28,7 +28,7 @@ NOTE = (
 def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> dict[str, list[Row]]:
-    """Runs and reports each task; what is finished is reported at once."""
+    """Runs and reports each task; finished tasks are reported at once."""
     by_task = {}
     for name, make in tasks.items():
         rows: list[Row] = []
@@ -51,10 +51,10 @@ def run(
 
 
 def over_all_tasks(by_task: Mapping[str, Sequence[Row]]) -> str:
-    """MetricOpt against every competitor on every task, adjusted by Holm for all of them together.
+    """MetricOpt compared with every competitor on every task, Holm-adjusted over all comparisons.
 
     Returns:
-        A Markdown table; a p-value is of Student's paired test of the test errors, two-sided.
+        A Markdown table; p-values are from Student's paired two-sided test on test errors.
     """
     from scipy import stats
 
@@ -103,14 +103,14 @@ def _of_seed(name: str, make: Callable[[int], Problem], seed: int) -> list[Row]:
 
 
 def error(problem: Problem, y: np.ndarray, predictions: np.ndarray) -> float:
-    """The metric of predictions, turned so that less is better."""
+    """The metric of predictions as a cost, where lower is better."""
     metric = problem.black_box()
     value = metric(y, predictions)
     return value if metric.mode == "min" else 1 - value
 
 
 def plot(by_task: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """Mean test error of each arm, with 95 % intervals, one panel a task."""
+    """Mean test error of each arm with 95 % intervals, one panel per task."""
     figure, axes = plots.panels(len(by_task), 4.2, 2.6)
     for axis, (name, rows) in zip(axes, by_task.items(), strict=True):
         names = list(dict.fromkeys(r.arm for r in rows))[::-1]

@@ -1,4 +1,4 @@
-"""A loss for embeddings without weights of its own."""
+"""A loss for embeddings, without weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tfzoo.typing import Tensor
 
 
 class SupervisedContrastive(keras.losses.Loss):
-    """Supervised contrastive loss of a batch (arXiv:2004.11362, its L_out).
+    """Supervised contrastive loss of a batch (L_out of arXiv:2004.11362).
 
-    Each row is pulled to the rows of its class against all others, by the softmax of cosine
-    similarities; rows alone in their class do not count.
+    A softmax over cosine similarities pulls each row towards the rows of its class; rows alone in
+    their class do not count.
 
     Args:
         temperature: temperature of the softmax.
@@ -37,9 +37,9 @@ class SupervisedContrastive(keras.losses.Loss):
         """The loss of a batch, a scalar.
 
         Args:
-            y_true: class numbers [B] or [B, 1].
+            y_true: class indices [B] or [B, 1].
             y_pred: embeddings [B, D].
-            sample_weight: not used.
+            sample_weight: ignored.
         """
         labels = ops.reshape(ops.cast(y_true, "int32"), (-1,))
         x = ops.cast(y_pred, "float32")

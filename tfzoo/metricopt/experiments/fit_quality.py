@@ -33,7 +33,7 @@ NOTE = (
 def run(
     tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
 ) -> list[Row]:
-    """A row for each task and seed; a picture of the first seed's predictions."""
+    """A row for each task and seed, and a plot of the first seed's predictions."""
     rows: list[Row] = []
     shown: dict[str, tuple[Pairs, Pairs]] = {}
     for name, make in tasks.items():
@@ -52,7 +52,7 @@ def run(
 
 
 def _within(rows: Sequence[Row]) -> list[str]:
-    """A line for each task: the correlation on left-out observations."""
+    """A line for each task with the correlation on held-out observations."""
     names = dict.fromkeys(r.arm for r in rows)
     correlations = {
         n: statistics.interval(list(statistics.values(rows, n, "within").values())) for n in names
@@ -64,7 +64,7 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 
 def _of_seed(make: Callable[[int], Problem], seed: int) -> tuple[Pairs, Pairs]:
-    """(predicted, observed) of left-out observations, and of unseen trajectories."""
+    """(predicted, observed) for held-out observations, and for unseen trajectories."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     problem = make(seed)

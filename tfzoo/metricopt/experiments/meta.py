@@ -1,7 +1,7 @@
-"""A value function meta-trained on other tasks, against one fitted on few own observations.
+"""A value function meta-trained on other tasks, compared with one fitted on a few own observations.
 
-The tasks are digits with other classes made rare; the adapters are those of the logits, whose
-meaning (one for each class) the tasks share.
+The tasks are digits with different rare classes; the adapters are those of the logits, whose
+meaning (one per class) is common to the tasks.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ BATCH, INIT_STD = 64, 0.3
 
 @dataclass
 class Best:
-    """The parameters of the lowest cost among a fixed number of metric evaluations."""
+    """Keeps the parameters with the lowest cost among a fixed number of metric evaluations."""
 
     problem: Problem
     model: AdaptedModel
@@ -43,7 +43,7 @@ class Best:
         self.cost, self.phi = np.inf, self.model.get_vector()
 
     def look(self) -> float:
-        """Evaluates the model as it is; raises once the budget is spent."""
+        """Evaluates the current model; raises once the budget is spent."""
         if self.metric.calls >= self.budget:
             raise RuntimeError(f"more than {self.budget} metric evaluations")
         cost = self.metric.cost(self.held_out.evaluate(self.model, self.metric))
@@ -57,7 +57,7 @@ class Best:
         return self.look()
 
     def done(self) -> AdaptedModel:
-        """The model at its best."""
+        """Restores the best parameters."""
         self.model.set_vector(self.phi)
         return self.model
 
@@ -76,10 +76,10 @@ class Look(keras.callbacks.Callback):
 
 
 class SoftF1(keras.losses.Loss):
-    """1 - F1 of probabilities in place of decisions: of class 1, or the mean over classes."""
+    """1 - F1 of probabilities instead of decisions: of class 1, or the mean over classes."""
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """One number for each class, as Keras's Dice loss over the rows."""
+        """One number per class, like Keras's Dice loss over the rows."""
         if y_pred.shape[-1] == 1:
             return keras.losses.dice(y_true, ops.sigmoid(y_pred), axis=0)
         y = ops.one_hot(ops.cast(ops.reshape(y_true, (-1,)), "int32"), y_pred.shape[-1])
@@ -87,27 +87,27 @@ class SoftF1(keras.losses.Loss):
 
 
 def base(problem: Problem, seed: int) -> keras.Model:
-    """The converged model, nothing done."""
+    """The converged model, unchanged."""
     return problem.base
 
 
 def loss_only(problem: Problem, seed: int) -> keras.Model:
-    """Fine-tuning on the task's loss."""
+    """Fine-tunes on the task's loss."""
     return _relaxed(problem, problem.loss, seed)
 
 
 def soft_f1(problem: Problem, seed: int) -> keras.Model:
-    """Fine-tuning on a relaxed F1."""
+    """Fine-tunes on a relaxed F1."""
     return _relaxed(problem, SoftF1(), seed)
 
 
 def metricopt(problem: Problem, seed: int) -> keras.Model:
-    """Fine-tuning by MetricOpt with the trust region, which is ours."""
+    """Fine-tunes by MetricOpt with our trust region."""
     return run_metricopt(problem, seed, value="trust_region")[0]
 
 
 def paper(problem: Problem, seed: int) -> keras.Model:
-    """Fine-tuning by MetricOpt with the value network, the paper's."""
+    """Fine-tunes by MetricOpt with the paper's value network."""
     return run_metricopt(problem, seed)[0]
 
 
@@ -138,7 +138,7 @@ def run_metricopt(
 
 
 def random_search(problem: Problem, seed: int) -> keras.Model:
-    """Adapters drawn at random, the best kept; scales from 0.1 to 1, drawn too."""
+    """Random adapters, of which the best are kept; scales are random from 0.1 to 1."""
     best, random = Best(problem, attach_adapters(problem.base, problem.layers)), _random(seed)
     best.look()
     for _ in range(EVALUATIONS - 1):
@@ -162,7 +162,8 @@ def cma_es(problem: Problem, seed: int) -> keras.Model:
 
 
 def thresholds(problem: Problem, seed: int) -> keras.Model:
-    """The output's biases alone, one after the other: for two classes, the decision threshold."""
+    """Tunes only the output's biases, one after another: for two classes, the decision
+    threshold."""
     model = attach_adapters(problem.base, problem.layers[-1], kind="shift")
     best, size = Best(problem, model), len(model.get_vector())
     best.look()
@@ -179,9 +180,9 @@ def thresholds(problem: Problem, seed: int) -> keras.Model:
 
 
 def logit_adjustment(problem: Problem, seed: int) -> keras.Model:
-    """Logits less tau times the log of the training classes' shares (arXiv:2007.07314).
+    """Logits minus tau times the log of the training class frequencies (arXiv:2007.07314).
 
-    tau from 0 to 4, by the metric on validation.
+    tau from 0 to 4 is chosen by the metric on validation.
     """
     model = attach_adapters(problem.base, problem.layers[-1], kind="shift")
     best, y = Best(problem, model), np.asarray(problem.train[1]).astype(int).ravel()
@@ -195,7 +196,7 @@ def logit_adjustment(problem: Problem, seed: int) -> keras.Model:
 def tuned_threshold(problem: Problem, seed: int) -> keras.Model:
     """scikit-learn's `TunedThresholdClassifierCV` on the converged model's probabilities.
 
-    Its threshold, moved into the output's bias, so that the metric's own threshold stands.
+    Its threshold is moved into the output's bias, so that the metric's own threshold applies.
     """
     from scipy.special import expit, logit
     from sklearn.base import BaseEstimator, ClassifierMixin
@@ -243,7 +244,7 @@ def arms(problem: Problem) -> dict[str, Callable[[Problem, int], keras.Model]]:
         "MetricOpt, paper's": paper,
     }
     methods |= {"random search": random_search, "CMA-ES": cma_es}
-    if problem.metric in ("misclassification_rate", "f1"):  # thresholds change no ranking
+    if problem.metric in ("misclassification_rate", "f1"):  # thresholds do not change rankings
         methods |= {"thresholds": thresholds, "logit adjustment": logit_adjustment}
         if problem.classes == 1:
             methods["TunedThresholdClassifierCV"] = tuned_threshold
@@ -268,7 +269,7 @@ def _sgd() -> keras.optimizers.Optimizer:
 
 
 def _stream(problem: Problem, seed: int) -> tf.data.Dataset:
-    import tensorflow as tf  # its shuffle is the order of the rows
+    import tensorflow as tf  # shuffling it orders the rows
 
     x, y = problem.train
     size = min(BATCH, len(x))

@@ -1,4 +1,4 @@
-"""What the study's pictures share."""
+"""Common parts of the study's plots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure and `count` axes in rows of three, each of a size in inches."""
+    """A figure with `count` axes in rows of three, each of the given size in inches."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Settings of the trust region, chosen on seeds that no figure is reported of."""
+"""Settings of the trust region, chosen on seeds that are not reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfzoo.metricopt.experiments import compare, methods
 from tfzoo.metricopt.experiments.tasks import Problem
 
 FIRST = 100
-"""Seeds below this are for figures."""
+"""Seeds below this are reserved for reported figures."""
 CHOICES = {
     "default": SearchSettings(),
     "short warm-up": SearchSettings(warm_up=0.2),

@@ -1,4 +1,5 @@
-"""`tfzoo study metricopt`: MetricOpt against honest competitors, its value function, its transfer.
+"""`tfzoo study metricopt`: MetricOpt compared with fair competitors, its value function, its
+transfer.
 
 At equal numbers of metric evaluations and training steps, on embedded data and on the user's files.
 """
@@ -22,18 +23,18 @@ HEADLINE = Headline(
     "MetricOpt",
     "loss only",
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("compare", "value", "meta")
-"""Of a whole study; the part `settings` is asked for by itself, with seeds from 100 up."""
+"""Parts of a whole study; the part `settings` is run separately, with seeds of at least 100."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study metricopt` with the arguments `argv`."""
     parser = study.parser("metricopt", overrides=False)
     parser.set_defaults(seeds="0,1,2,3,4,5")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
-    parser.add_argument("--tasks", default="", help="some tasks only, comma-separated")
+    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
+    parser.add_argument("--tasks", default="", help="comma-separated; default: all tasks")
     parser.add_argument(
         "--mammography", type=expanded, default="", metavar="CSV", help="adds its tasks"
     )

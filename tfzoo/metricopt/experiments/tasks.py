@@ -1,4 +1,4 @@
-"""The study's tasks: data, a converged base model, a metric, and where the adapters sit."""
+"""The study's tasks: data, a converged base model, a metric, and the adapted layers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Problem:
     """One task with one seed.
 
     Attributes:
-        base: the converged model; of image tasks, its last layers on features computed once.
-        layers: where adapters sit.
+        base: the converged model; for image tasks, its last layers on precomputed features.
+        layers: the layers with adapters.
         loss: loss of training and fine-tuning.
-        metric: a name, with options.
-        options: see there.
+        metric: name of the metric.
+        options: options of the metric.
         train: inputs and labels.
-        validation: what the metric is observed on.
-        test: what is reported.
+        validation: data on which the metric is observed.
+        test: data for the reported results.
     """
 
     base: keras.Model
@@ -47,17 +47,17 @@ class Problem:
     test: Part
 
     def black_box(self) -> metrics.BlackBoxMetric:
-        """The metric, with its own count of calls."""
+        """The metric, with a separate count of calls."""
         return metrics.get(self.metric, **self.options)
 
     @property
     def classes(self) -> int:
-        """Columns of the logits; 0 for embeddings."""
+        """Number of columns of the logits; 0 for embeddings."""
         return 0 if self.metric == "recall_at_k" else self.base.output_shape[-1]
 
 
 def digits_mcr(seed: int) -> Problem:
-    """Digits, five classes cut to four training examples; misclassification rate."""
+    """Digits with five classes reduced to four training examples; misclassification rate."""
     train, *held = _digits(seed)
     rows = cut(train[1], 5, 4, seed)
     train = train[0][rows], train[1][rows]
@@ -67,7 +67,8 @@ def digits_mcr(seed: int) -> Problem:
 
 
 def digits_recall(seed: int) -> Problem:
-    """Digits, an embedding of six classes; recall@1 among the rows of the four others."""
+    """Digits with an embedding trained on six classes; recall@1 among the rows of the other
+    four."""
     parts = _digits(seed)
     seen = np.random.RandomState(seed).permutation(10)[:6]
     x, y = parts[0]
@@ -128,7 +129,7 @@ def _cifar(path: str, metric: str) -> Callable[[int], Problem]:
 
 
 def embedded() -> dict[str, Callable[[int], Problem]]:
-    """Tasks on data that scikit-learn ships."""
+    """Tasks on data shipped with scikit-learn."""
     return {
         "digits_mcr": digits_mcr,
         "digits_recall_at_1": digits_recall,
@@ -138,7 +139,7 @@ def embedded() -> dict[str, Callable[[int], Problem]]:
 
 
 def by_path(mammography: str, mnist: str, cifar: str) -> dict[str, Callable[[int], Problem]]:
-    """Tasks on files of the user's, those whose path is not empty.
+    """Tasks on the user's files, for paths that are not empty.
 
     Raises:
         InputError: a file is missing.
@@ -159,7 +160,7 @@ def by_path(mammography: str, mnist: str, cifar: str) -> dict[str, Callable[[int
 
 
 def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> keras.Model:
-    """A fully connected network with names for its layers."""
+    """A fully connected network with named layers."""
     model = keras.Sequential([keras.Input((inputs,))])
     for i, n in enumerate(hidden):
         model.add(keras.layers.Dense(n, "relu", name=f"hidden_{i}"))
@@ -170,8 +171,8 @@ def mlp(inputs: int, hidden: Sequence[int], outputs: int) -> keras.Model:
 def converged(
     model: keras.Model, loss: keras.losses.Loss, train: Part, steps: int, batch_size: int = 1024
 ) -> keras.Model:
-    """The model trained by Adam at 3e-3, on the whole split at once where it is small."""
-    import tensorflow as tf  # its shuffle is the order of the rows
+    """The model trained by Adam at 3e-3, on the whole split at once if it is small."""
+    import tensorflow as tf  # shuffling it orders the rows
 
     model.compile(keras.optimizers.Adam(3e-3), loss)
     rows = tf.data.Dataset.from_tensor_slices(train)
@@ -204,7 +205,7 @@ def _images(
     rare: int | None,
     epochs: int,
 ) -> Problem:
-    """A small convolutional network; its last two layers on cached features are the base."""
+    """A small convolutional network, whose last two layers on cached features are the base."""
     order = np.random.RandomState(seed).permutation(len(x))[: sum(counts)]
     train, held = order[: counts[0]], order[counts[0] :]
     if rare:
@@ -242,7 +243,7 @@ def _thirds(x: np.ndarray, y: np.ndarray, seed: int) -> list[Part]:
 
 
 def _standardised(parts: list[Part]) -> list[Part]:
-    """By the training split's means and deviations."""
+    """Standardised by the training split's means and deviations."""
     x = parts[0][0]
     mean, std = x.mean(0), np.maximum(x.std(0), 1e-9)
     return [(((x - mean) / std).astype("float32"), y) for x, y in parts]
