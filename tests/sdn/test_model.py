@@ -200,7 +200,7 @@ def test_codes_become_a_name_for_each_of_four_identities():
         (np.zeros((2, 3, 5, 5, 1)), r"must be \[B, n, 4, 4, 1\]"),
         (np.zeros((2, 0, 4, 4, 1)), "at least one image"),
         ([np.zeros((0, 4, 4, 1))], "set 0 is empty"),
-        ([np.zeros((1, 4, 4, 1)), np.zeros((1, 5, 5, 1))], "must be of one"),
+        ([np.zeros((1, 4, 4, 1)), np.zeros((1, 5, 5, 1))], "must be equal"),
         (np.full((1, 1, 4, 4, 1), np.nan), "finite"),
         (np.array([[["a"]]]), "must be"),
     ],

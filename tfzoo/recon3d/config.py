@@ -36,21 +36,19 @@ class ReconstructorConfig(Config):
     encoder: Annotated[str, OneOf(*ENCODERS)] = key(
         "unet", "`global`, `unet` or `local`: see `ENCODERS`"
     )
-    features: Count = key(32, "C of a view's map or code")
+    features: Count = key(32, "channels C of a view's map or code")
     encoder_width: Count = key(24, "see the encoders")
-    silhouette: bool = key(False, "ours: the views' silhouettes as a fourth channel of the images")
+    silhouette: bool = key(False, "ours: adds the views' silhouettes as a fourth image channel")
     hull: bool = key(
-        False, "ours: points come with how far they are behind the silhouettes; not for `global`"
+        False, "ours: adds each point's depth behind the silhouettes; not for `global`"
     )
     points: Annotated[str, OneOf(*POINTS)] = key("facing", "see `PointRepresentation`")
     point_width: Count = key(64, "width of r")
     octaves: Natural = key(0, "see `PointRepresentation`")
     distance: Positive = key(1.6, "mean distance of the cameras from the objects")
     aggregate: Annotated[str, OneOf(*AGGREGATES)] = key("mean_var", "see `ViewAggregation`")
-    views: Count | None = key(None, "at most, of the aggregate `concat` only")
-    visibility: bool = key(
-        False, "views that do not have a point in their image do not count for it"
-    )
+    views: Count | None = key(None, "maximum number of views, only for the aggregate `concat`")
+    visibility: bool = key(False, "whether to ignore views that do not have a point in their image")
     decoder: Kind = key("cbn", "`cbn` or `plain`")
     decoder_width: Count = key(64, "see `OccupancyDecoder`")
     blocks: Parts = key(3, "see `OccupancyDecoder`")
@@ -59,7 +57,7 @@ class ReconstructorConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         fits = (self.aggregate == "concat") == (self.views is not None)
-        check(fits, "views", self.views, "from 1 up for aggregate=concat, else null")
+        check(fits, "views", self.views, "at least 1 for aggregate=concat, otherwise null")
         check(not (self.hull and self.encoder == "global"), "hull", True, "false for `global`")
 
 
@@ -70,21 +68,21 @@ class ReconstructionConfig(RunConfig):
     data: ShapesConfig = key(MISSING, "see `posed_shapes`")
     model: ReconstructorConfig = key(ReconstructorConfig(), "see `ReconstructorConfig`")
     image_size: Count = key(64, "side of the images")
-    min_views: Count = key(1, "views of a training batch, at least")
-    max_views: Count = key(5, "at most; drawn for each batch")
+    min_views: Count = key(1, "minimum number of views of a training batch")
+    max_views: Count = key(5, "maximum number of views, drawn for each batch")
     points: Count = key(512, "points of a shape in a training step")
     rate: Positive = key(1e-3, "Adam's learning rate")
     decay: Annotated[str, OneOf("none", "cosine")] = key(
         "cosine", "`none`, or `cosine` to 0 over the training"
     )
     test_views: Counts = key(
-        [1, 2, 5, 3], "numbers of views that results are reported with; the last is the headline's"
+        [1, 2, 5, 3], "numbers of views for reported results; the last is the headline's"
     )
     thresholds: Annotated[list[Annotated[float, Gt(0), Lt(1)]], Len(1)] = key(
-        [0.2, 0.3, 0.4, 0.5], "probabilities that validation chooses one of"
+        [0.2, 0.3, 0.4, 0.5], "probabilities from which validation chooses the threshold"
     )
     mesh_shapes: Natural = key(
-        0, "mesh shapes of each test split, whose meshes are made and measured; 0 for none"
+        0, "number of shapes of each test split whose meshes are evaluated; 0: none"
     )
     resolution: Annotated[int, Must(lambda n: n >= 8 and n % 4 == 0, "a multiple of 4 from 8")] = (
         key(48, "resolution of those meshes")
@@ -103,9 +101,9 @@ class ReconstructionConfig(RunConfig):
             not (self.model.aggregate == "var" and single),
             "model.aggregate",
             "var",
-            "another for single views: min_views and test_views from 2 up",
+            "another for single views: min_views and test_views must be at least 2",
         )
 
     def keywords(self) -> dict[str, Any]:
-        """The model's arguments."""
+        """The model's constructor arguments."""
         return {"image_size": self.image_size, **asdict(self.model)}

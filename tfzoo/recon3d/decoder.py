@@ -1,4 +1,4 @@
-"""Occupancy Networks' decoders (arXiv:1812.03828), with a condition of each point's own."""
+"""Occupancy Networks' decoders (arXiv:1812.03828), with a separate condition per point."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ INPUTS = ("condition", "world")
 
 @serializable("recon3d")
 class ConditionalBatchNorm(keras.layers.Layer):
-    """gamma(c) BN(h) + beta(c): statistics over batch and points, scale and shift by c.
+    """gamma(c) BN(h) + beta(c): statistics over batch and points, scale and shift from c.
 
-    gamma and beta are linear in c and begin as 1 and 0, so that the layer begins as BN. Momentum
-    and epsilon are PyTorch's (0.9 as Keras counts, 1e-5).
+    gamma and beta are linear in c and start as 1 and 0, so that the layer starts as BN. Momentum
+    and epsilon are PyTorch's (0.9 in Keras's convention, 1e-5).
 
     Args:
         **keywords: `name`, `dtype`, ...
@@ -31,7 +31,7 @@ class ConditionalBatchNorm(keras.layers.Layer):
     """
 
     def build(self, h_shape: Shape, c_shape: Shape) -> None:
-        """Makes the two maps and the statistics."""
+        """Creates the two maps and the statistics."""
         policy = self.dtype_policy
         self.norm = keras.layers.BatchNormalization(
             momentum=0.9, epsilon=1e-5, center=False, scale=False, name="norm", dtype=policy
@@ -49,7 +49,7 @@ class ConditionalBatchNorm(keras.layers.Layer):
         self.beta.build(c_shape)
 
     def call(self, h: Tensor, c: Tensor, training: bool | None = None) -> Tensor:
-        """Scaled and shifted."""
+        """Normalises, scales and shifts."""
         return self.gamma(c) * self.norm(h, training=training) + self.beta(c)
 
     @override
@@ -59,9 +59,10 @@ class ConditionalBatchNorm(keras.layers.Layer):
 
 @serializable("recon3d")
 class ConditionalResidualBlock(keras.layers.Layer):
-    """h + fc_1(relu(CBN_1(fc_0(relu(CBN_0(h, c))), c))), or without norms and c added: `plain`.
+    """h + fc_1(relu(CBN_1(fc_0(relu(CBN_0(h, c))), c))), or, for `plain`, without norms and with c
+    added.
 
-    fc_1 begins at 0: the block begins as the identity (`plain`: as h + fc_c(c)).
+    fc_1 starts at 0, so that the block starts as the identity (`plain`: as h + fc_c(c)).
 
     Args:
         kind: `cbn` or `plain`.
@@ -70,7 +71,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
     Input: h [B, N, H], c [B, N, C]. Output: [B, N, H].
 
     Raises:
-        ValueError: another kind.
+        ValueError: an unknown kind.
     """
 
     def __init__(self, kind: Kind = "cbn", **keywords: Any):
@@ -78,7 +79,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
         self.kind = kind
 
     def build(self, h_shape: Shape, c_shape: Shape) -> None:
-        """Makes two dense layers, and norms or a dense layer of c."""
+        """Creates two dense layers, and norms or a dense layer of c."""
         policy, width = self.dtype_policy, h_shape[-1]
         self.fc_0 = keras.layers.Dense(width, name="fc_0", dtype=policy)
         self.fc_1 = keras.layers.Dense(width, kernel_initializer="zeros", name="fc_1", dtype=policy)
@@ -107,17 +108,17 @@ class ConditionalResidualBlock(keras.layers.Layer):
 
 @serializable("recon3d")
 class OccupancyDecoder(keras.layers.Layer):
-    """A point's condition to the logit of its being inside.
+    """Maps a point's condition to the logit that it is inside.
 
     h = fc_p(p), residual blocks, then fc_out(relu(CBN(h, c))) (`plain`: fc_out(relu(h))). p is the
-    condition itself by default, or the world's coordinates, which tie the field to how objects are
-    put into the world. The paper's p is not known to us.
+    condition itself by default, or the world coordinates, which tie the field to the objects' pose
+    in the world. The paper's p is unknown to us.
 
     Args:
-        width: H of the blocks.
+        width: width H of the blocks.
         blocks: number of blocks.
         kind: `cbn` or `plain`.
-        inputs: what p is: `condition` or `world`.
+        inputs: the input p: `condition` or `world`.
         **keywords: `name`, `dtype`, ...
 
     Input: c [B, N, C], points [B, N, 3]. Output: float32 [B, N].
@@ -171,5 +172,5 @@ class OccupancyDecoder(keras.layers.Layer):
     def compute_output_spec(
         self, c: Tensor, points: Tensor, training: bool | None = None
     ) -> keras.KerasTensor:
-        """Float32 whatever the policy."""
+        """Float32 under any policy."""
         return keras.KerasTensor(c.shape[:-1], "float32")

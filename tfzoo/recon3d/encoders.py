@@ -1,7 +1,7 @@
-"""Image encoders of different spatial extent: one code, a map that sees far, a map that sees near.
+"""Image encoders of different spatial extent: a global code, a far-sighted map, a local map.
 
 Convolutions of stride 2 have kernels of 4, pooling windows of 2: both keep the centres of cells
-where `sample_features` looks for them. A kernel of 3 would shift a map by half a pixel a level.
+where `sample_features` expects them. A kernel of 3 would shift a map by half a pixel per level.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tfzoo.typing import Shape, Tensor
 
 
 def _block(filters: int, kernel: int = 3, stride: int = 1) -> list[keras.layers.Layer]:
-    """Convolution, BatchNormalization as PyTorch's, ReLU."""
+    """Convolution, BatchNormalization with PyTorch's settings, ReLU."""
     return [
         layers.Conv2D(filters, kernel, stride, "same", use_bias=False),
         layers.BatchNormalization(momentum=0.9, epsilon=1e-5),
@@ -33,11 +33,11 @@ def _apply(x: Tensor, *blocks: list[keras.layers.Layer]) -> Tensor:
 
 
 class _Encoder(layers.Layer):
-    """What the encoders share: sizes, checks, and a functional network inside.
+    """Base of the encoders: sizes, checks, and a functional network inside.
 
     Attributes:
-        receptive_field: side in pixels of what a cell of the output depends on.
-        stride: pixels that a cell of the map spans; None for a single code.
+        receptive_field: side in pixels of the region that a cell of the output depends on.
+        stride: pixels spanned by a cell of the map; None for a single code.
     """
 
     divisor = 2
@@ -70,7 +70,7 @@ class _Encoder(layers.Layer):
         self.built = True
 
     def make(self, image: Tensor) -> Tensor:
-        """The network's output of a symbolic image."""
+        """The network's output for a symbolic image."""
         raise NotImplementedError
 
     def call(self, images: Tensor, training: bool | None = None) -> Tensor:
@@ -87,13 +87,13 @@ class _Encoder(layers.Layer):
 
 @serializable("recon3d")
 class GlobalEncoder(_Encoder):
-    """One code for a whole image: strided convolutions, mean over all places, a dense layer.
+    """One code for a whole image: strided convolutions, mean over all positions, a dense layer.
 
-    As in Occupancy Networks, at a smaller scale: every point gets the same code.
+    As in Occupancy Networks, at smaller scale: every point gets the same code.
 
     Args:
-        image_size: S, a multiple of 16.
-        features: C of the code.
+        image_size: side S of the images, a multiple of 16.
+        features: size C of the code.
         width: channels of the first convolution; later ones have up to 4 times as many.
         channels: channels of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
@@ -108,7 +108,7 @@ class GlobalEncoder(_Encoder):
     stride = None
 
     def make(self, image: Tensor) -> Tensor:
-        """Four halvings, then the mean."""
+        """Halves the sides four times, then takes the mean."""
         self.receptive_field = self.image_size
         widths = [self.width, self.width * 3 // 2, self.width * 2, self.width * 4]
         x = _apply(image, *(_block(w, 4, 2) for w in widths))
@@ -117,11 +117,11 @@ class GlobalEncoder(_Encoder):
 
 @serializable("recon3d")
 class UNetEncoder(_Encoder):
-    """A map of stride 2 whose cells see most of the image, and still know where they are.
+    """A map of stride 2 whose cells see most of the image but keep their position.
 
     Args:
-        image_size: S, a multiple of 16.
-        features: C of the map.
+        image_size: side S of the images, a multiple of 16.
+        features: channels C of the map.
         width: channels at stride 2; 4/3, 2 and 8/3 times as many at strides 4, 8 and 16.
         channels: channels of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
@@ -134,10 +134,10 @@ class UNetEncoder(_Encoder):
 
     divisor = 16
     receptive_field = 106
-    """Of two neighbouring cells, at most: 5 cells of stride 16, 52 of stride 2, 106 pixels."""
+    """For two neighbouring cells, at most: 5 cells of stride 16, 52 of stride 2, 106 pixels."""
 
     def make(self, image: Tensor) -> Tensor:
-        """Down to stride 16 and up to 2, with skips."""
+        """Down to stride 16 and up to stride 2, with skip connections."""
         widths = [self.width, self.width * 4 // 3, self.width * 2, self.width * 8 // 3]
         x, skips = _apply(image, _block(widths[0], 4, 2)), []
         for width in widths[1:]:
@@ -151,11 +151,11 @@ class UNetEncoder(_Encoder):
 
 @serializable("recon3d")
 class LocalEncoder(_Encoder):
-    """A map of stride 2 whose cells see 14 pixels: shapes are put together from local evidence.
+    """A map of stride 2 whose cells see 14 pixels: shapes are composed from local evidence.
 
     Args:
-        image_size: S, even.
-        features: C of the map.
+        image_size: side S of the images, even.
+        features: channels C of the map.
         width: channels inside.
         channels: channels of the images; a fourth is a silhouette.
         **keywords: `name`, `dtype`, ...
@@ -167,13 +167,13 @@ class LocalEncoder(_Encoder):
     """
 
     receptive_field = 14
-    """A cell sees 4 + 4 + 4, interpolation between two cells 2 more."""
+    """A cell sees 4 + 4 + 4 pixels, interpolation between two cells 2 more."""
 
     def make(self, image: Tensor) -> Tensor:
-        """Three convolutions and a map of single cells."""
+        """Three convolutions and a 1x1 convolution."""
         x = _apply(image, _block(self.width, 4, 2), _block(self.width), _block(self.width))
         return layers.Conv2D(self.features, 1)(x)
 
 
 ENCODERS = {"global": GlobalEncoder, "unet": UNetEncoder, "local": LocalEncoder}
-"""Encoders by the name that configs have for them."""
+"""Encoders by their names in configs."""

@@ -1,4 +1,4 @@
-"""What a trained network is measured by, on shapes that it has never seen."""
+"""Evaluates a trained network on unseen shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 8
 
 
 def logits_of(model: OccupancyReconstructor, arrays: dict, views: int) -> np.ndarray:
-    """Logits [M, P] by the first views of `PosedShapes.arrays`."""
+    """Logits [M, P] from the first views of `PosedShapes.arrays`."""
     logits = []
     for i in range(0, len(arrays["points"]), BATCH):
         part = slice(i, i + BATCH)
@@ -30,7 +30,7 @@ def logits_of(model: OccupancyReconstructor, arrays: dict, views: int) -> np.nda
 def choose_threshold(
     model: OccupancyReconstructor, arrays: dict, views: int, thresholds: Sequence[float]
 ) -> float:
-    """The probability of the best mean IoU, on validation shapes."""
+    """The probability threshold with the best mean IoU on validation shapes."""
     logits, truth = logits_of(model, arrays, views), arrays["occupancies"] > 0.5
     scores = [volumetric_iou(logits > logit(t), truth).mean() for t in thresholds]
     return float(thresholds[int(np.argmax(scores))])
@@ -41,8 +41,8 @@ def of_split(
 ) -> dict[str, float]:
     """Mean IoU over shapes, `<name>_<views>` for each number of views, and of the visual hull.
 
-    At the model's threshold; with the last number of views also at 0.5, and as the mean over
-    categories (`_by_category`).
+    Uses the model's threshold; for the last number of views also 0.5, and the mean over categories
+    (`_by_category`).
     """
     arrays = shapes.arrays(max(views))
     truth, metrics = arrays["occupancies"] > 0.5, {}
@@ -66,10 +66,10 @@ def of_split(
 def of_gauge(
     model: OccupancyReconstructor, shapes: PosedShapes, views: Sequence[int], seed: int = 0
 ) -> dict[str, float]:
-    """Mean IoU on the same shapes in worlds turned at random: images are the very same.
+    """Mean IoU on the same shapes in randomly rotated worlds, with identical images.
 
-    `gauge_<views>`; what is lost against the split's own figure was learnt from how objects are put
-    into the world. `gauge_change` is the largest change of a probability.
+    `gauge_<views>`; any loss relative to the split's own figure was learnt from the objects' pose
+    in the world. `gauge_change` is the largest change of a probability.
     """
     arrays = shapes.arrays(max(views))
     truth, rng = arrays["occupancies"] > 0.5, np.random.default_rng(seed)
@@ -99,10 +99,10 @@ def of_meshes(
     resolution: int,
     name: str,
 ) -> dict[str, float]:
-    """Mean surface metrics of the first shapes' meshes; `<name>_meshes` is how many had a surface.
+    """Mean surface metrics of the first shapes' meshes; `<name>_meshes` is how many have a surface.
 
-    By `SURFACE` points each way. `<name>_<metric>_ceiling` is what the truth scores against other
-    points of itself. A field without a surface counts in `<name>_meshes` only.
+    Uses `SURFACE` points each way. `<name>_<metric>_ceiling` is the score of the truth against
+    other points of itself. Fields without a surface only affect `<name>_meshes`.
     """
 
     arrays, rows = shapes.take(np.arange(min(count, len(shapes)))).arrays(views, 1), []
@@ -122,7 +122,7 @@ def of_meshes(
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """A rotation [3, 3], evenly over all."""
+    """A uniformly random rotation [3, 3]."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q = q * np.sign(np.diagonal(r))
     return q if np.linalg.det(q) > 0 else q[:, [1, 0, 2]]

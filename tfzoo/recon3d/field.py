@@ -1,4 +1,4 @@
-"""A model's field of logits, asked in chunks of few sizes."""
+"""Evaluates a model's field of logits in chunks of a few sizes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from keras import ops
 from tfzoo.typing import Tensor
 
 CHUNK = 8192
-"""Points of an object that are asked for at once."""
+"""Number of points of an object evaluated at once."""
 
 _LEAST = 256
 
 
 class Functions:
-    """A model's encoder and decoder as compiled functions, made when they are first needed.
+    """A model's encoder and decoder as compiled functions, created on first use.
 
-    They follow the model's weights. They are no part of the model, whose attributes are saved.
+    They follow the model's weights but are not part of the model, whose attributes are saved.
     """
 
     def __init__(self, model: keras.Model):
@@ -36,28 +36,28 @@ class Functions:
         )
 
     def __deepcopy__(self, memo: dict) -> None:
-        """A copied model makes its own."""
+        """A copied model creates its own."""
 
 
 def _compiled(
     function: Callable[..., Tensor], *inputs: tuple[tuple[int, ...], str]
 ) -> Callable[..., Tensor]:
-    """One graph of a function for any number of objects, and of views or points; on TensorFlow.
+    """On TensorFlow, a single graph of a function for any number of objects, views or points.
 
     Args:
         function: function of tensors.
-        inputs: of each, its shape but for the first two sides, and its dtype.
+        inputs: shape without the first two axes, and dtype, of each input.
     """
     if keras.backend.backend() != "tensorflow":
         return function
-    import tensorflow as tf  # all else runs by Keras alone
+    import tensorflow as tf  # everything else runs on any backend
 
     specs = [tf.TensorSpec([None, None, *shape], dtype) for shape, dtype in inputs]
     return tf.function(function, input_signature=specs)
 
 
 class Field:
-    """Logits of points in objects whose images are encoded already.
+    """Logits of points in objects whose images are already encoded.
 
     Args:
         functions: functions of the model.
@@ -71,7 +71,7 @@ class Field:
         self._cameras = ops.convert_to_tensor(cameras, "float32")
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Logits float32 [B, N] of points [B, N, 3]; the last chunk is filled up, then cut."""
+        """Logits float32 [B, N] of points [B, N, 3]; the last chunk is padded, then cut."""
         count = points.shape[1]
         size = min(CHUNK, max(_LEAST, 1 << max(0, count - 1).bit_length()))
         values = np.empty(points.shape[:2], np.float32)

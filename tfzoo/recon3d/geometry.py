@@ -2,7 +2,7 @@
 
 Cameras are [..., 3, 7]: K, R, t of a world-to-camera map with OpenCV's axes; see
 `tfzoo.data.shapes.cameras`. Pixel i spans [i, i + 1); a feature map of stride s is sampled at the
-index u / s - 1/2, between the centres of its cells, and constant beyond its border.
+index u / s - 1/2, interpolating between the centres of its cells, and constant beyond its border.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from keras import ops
 from tfzoo.typing import Tensor
 
 MIN_DEPTH = 1e-3
-"""Smaller depths, and those behind the camera, are taken for this one in a projection."""
+"""In a projection, smaller depths, including those behind the camera, are replaced by this one."""
 
 
 def camera_points(cameras: Tensor, points: Tensor) -> Tensor:
-    """Points as the cameras have them: R X + t.
+    """Points in camera coordinates: R X + t.
 
     Args:
         cameras: [B, V, 3, 7].
-        points: [B, N, 3] of the world.
+        points: [B, N, 3] in world coordinates.
 
     Returns:
         float32 [B, V, N, 3].
@@ -38,14 +38,14 @@ def project(cameras: Tensor, seen: Tensor) -> Tensor:
         seen: [B, V, N, 3] of `camera_points`.
 
     Returns:
-        float32 [B, V, N, 2], x before y. Finite everywhere: depths are at least `MIN_DEPTH`.
+        float32 [B, V, N, 2], x before y. Always finite, as depths are at least `MIN_DEPTH`.
     """
     image = ops.matmul(seen, ops.swapaxes(cameras[..., :3], -1, -2))
     return image[..., :2] / ops.maximum(image[..., 2:], MIN_DEPTH)
 
 
 def camera_centres(cameras: Tensor) -> Tensor:
-    """-R^T t, where the cameras stand in the world: [B, V, 3]."""
+    """-R^T t, the cameras' positions in the world: [B, V, 3]."""
     r, t = cameras[..., 3:6], cameras[..., 6:]
     return -ops.matmul(ops.swapaxes(r, -1, -2), t)[..., 0]
 
@@ -58,41 +58,42 @@ def ray_directions(cameras: Tensor, pixels: Tensor) -> Tensor:
         pixels: [B, V, N, 2].
 
     Returns:
-        float32 [B, V, N, 3]; a point at depth z lies at the centre + z direction / cosine.
+        float32 [B, V, N, 3]; a point at depth z is at centre + z direction / cosine.
     """
     k, r = cameras[..., :3], cameras[..., 3:6]
     focal = ops.stack([k[..., 0, 0], k[..., 1, 1]], -1)
     plane = (pixels - ops.expand_dims(k[..., :2, 2], 2)) / ops.expand_dims(focal, 2)
     seen = ops.concatenate([plane, ops.ones_like(plane[..., :1])], -1)
     seen = seen / ops.norm(seen, axis=-1, keepdims=True)
-    return ops.matmul(seen, r)  # rows times R: R^T of each
+    return ops.matmul(seen, r)  # rows times R applies R^T to each
 
 
 def normalised_coordinates(seen: Tensor, distance: float, scale: float = 1.0) -> Tensor:
-    """Camera points [..., 3] with the depth less `distance`, times `scale`: numbers about 1."""
+    """Camera points [..., 3] with `distance` subtracted from the depth, times `scale`: of order
+    1."""
     shift = ops.convert_to_tensor([0.0, 0.0, distance], dtype=seen.dtype)
     return (seen - shift) * scale
 
 
 def facing_coordinates(cameras: Tensor, seen: Tensor) -> Tensor:
-    """Camera points from the world's origin, in axes that look at it: what looks alike is alike.
+    """Camera points relative to the world's origin, in axes facing it: equal for equal images.
 
-    With a = t / |t|, the way to the origin, and A the smallest turn that brings a to the z axis,
-    A (R X + t) - (0, 0, |t|) = A R X. A longer lens from further away (dolly zoom) changes none of
-    it, nor do a crop beside the principal point and a camera that is turned on its spot.
+    With a = t / |t|, the direction to the origin, and A the smallest rotation that takes a to the z
+    axis, A (R X + t) - (0, 0, |t|) = A R X. This is invariant to a longer lens from farther away
+    (dolly zoom), to an off-centre crop, and to rotating the camera in place.
 
     Args:
         cameras: [B, V, 3, 7].
         seen: [B, V, N, 3] of `camera_points`.
 
     Returns:
-        float32 [B, V, N, 3]; R X + t where a camera stands at the origin, or is absent.
+        float32 [B, V, N, 3]; R X + t for a camera at the origin, or an absent one.
     """
     t = cameras[..., 6]
     size = ops.sqrt(ops.sum(t * t, -1, keepdims=True))
     way = t / ops.maximum(size, 1e-9)
     x, y, z = (way[..., i] for i in range(3))
-    part = 1 / ops.maximum(1 + z, 1e-6)  # 0 for an origin right behind, which no camera sees
+    part = 1 / ops.maximum(1 + z, 1e-6)  # 0 for an origin straight behind, which no camera sees
     rows = [
         ops.stack([1 - x * x * part, -x * y * part, -x], -1),
         ops.stack([-x * y * part, 1 - y * y * part, -y], -1),
@@ -103,13 +104,14 @@ def facing_coordinates(cameras: Tensor, seen: Tensor) -> Tensor:
 
 
 def inside_image(pixels: Tensor, depth: Tensor, size: int) -> Tensor:
-    """Which points fall into an image of that side and before the camera: bool [B, V, N]."""
+    """Which points are in front of the camera and fall into an image of that size: bool [B, V,
+    N]."""
     inside = ops.logical_and(pixels >= 0, pixels <= size)
     return ops.logical_and(ops.all(inside, axis=-1), depth > MIN_DEPTH)
 
 
 def present(cameras: Tensor) -> Tensor:
-    """Which views are there, bool [B, V]: an absent one's camera is all zero."""
+    """Which views are present, bool [B, V]: an absent view's camera is all zero."""
     return ops.any(ops.not_equal(cameras, 0), axis=(-2, -1))
 
 
@@ -119,10 +121,10 @@ def sample_features(maps: Tensor, pixels: Tensor, stride: int) -> Tensor:
     Args:
         maps: [M, H, W, C], H and W known and at least 2.
         pixels: float32 [M, N, 2] in pixels of the image, x before y, finite.
-        stride: pixels of the image that a cell spans.
+        stride: pixels of the image spanned by a cell.
 
     Returns:
-        [M, N, C], of the maps' dtype.
+        [M, N, C], in the maps' dtype.
 
     Raises:
         ValueError: a side below 2, or unknown.
@@ -146,23 +148,23 @@ def sample_features(maps: Tensor, pixels: Tensor, stride: int) -> Tensor:
 
 
 SILHOUETTES = 3
-"""Channels of `silhouette_maps`."""
+"""Number of channels of `silhouette_maps`."""
 
 
 def silhouette_maps(shapes: Tensor, stride: int) -> Tensor:
-    """Silhouettes, sharp and blurred: how much of the surroundings of a place is the object.
+    """Sharp and blurred silhouettes: the object's share of each neighbourhood.
 
-    Blurred ones say how far a place is from the silhouette's edge, which an edge alone does not.
+    Blurred ones also tell the distance from the silhouette's edge.
 
     Args:
         shapes: float32 [M, S, S, 1], 1 on the object.
-        stride: pixels that a cell of the maps spans.
+        stride: pixels spanned by a cell of the maps.
 
     Returns:
-        float32 [M, S / stride, S / stride, `SILHOUETTES`]: means over 1, 5 and 17 cells a side.
+        float32 [M, S / stride, S / stride, `SILHOUETTES`]: means over 1, 5 and 17 cells per side.
     """
     fine = ops.average_pool(shapes, stride, stride, "valid")
-    # "same" would count what lies beyond the image for nothing: it is background
+    # "same" would not count the area beyond the image, which is background
     wide = [fine]
     for side in (5, 17):
         padded = ops.pad(fine, [(0, 0), (side // 2, side // 2), (side // 2, side // 2), (0, 0)])
@@ -171,11 +173,11 @@ def silhouette_maps(shapes: Tensor, stride: int) -> Tensor:
 
 
 def hull_of(phi: Tensor, weights: Tensor) -> Tensor:
-    """The least over views of the last `SILHOUETTES` channels, for every view: the visual hull.
+    """The minimum over views of the last `SILHOUETTES` channels, for every view: the visual hull.
 
     Args:
         phi: [B, V, N, C], the last channels of `silhouette_maps`.
-        weights: [B, V, N], 0 for a view that does not count; 1 everywhere without any.
+        weights: [B, V, N], 0 for a view that does not count; 1 everywhere if no view counts.
 
     Returns:
         [B, V, N, `SILHOUETTES`].

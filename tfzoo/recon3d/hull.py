@@ -1,4 +1,4 @@
-"""The visual hull: what silhouettes alone say of a shape. Nothing is learnt."""
+"""The visual hull: a shape from silhouettes alone, without learning."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ WHITE = 255
 
 
 def visual_hull(images: np.ndarray, cameras: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Whether points lie behind the silhouette in every view that has them in its image.
+    """Whether points are behind the silhouette in every view that has them in its image.
 
     Args:
-        images: raw pixels [V, S, S, 3], the background white.
+        images: raw pixels [V, S, S, 3] on white.
         cameras: [V, 3, 7].
         points: [N, 3].
 

@@ -1,4 +1,4 @@
-"""What a user hands in, checked, as arrays with a batch axis."""
+"""Checks a user's inputs and returns arrays with a batch axis."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ def checked(
         points: likewise.
 
     Raises:
-        InputError: a shape that does not fit, an object without views, too few views for the
-            model, values that are not finite, or views that no model can make sense of: see
-            `tfzoo.recon3d.views.check_views`.
+        InputError: a wrong shape, an object without views, too few views for the model, non-finite
+            values, or views that are inconsistent: see `tfzoo.recon3d.views.check_views`.
     """
     size = model.image_size
     images, cameras, points = _array("images", images), _array("cameras", cameras), points
@@ -36,7 +35,7 @@ def checked(
         raise InputError(f"images{list(images.shape)}: must be [B, V, {size}, {size}, 3]")
     if cameras.shape != (*images.shape[:2], 3, 7):
         raise InputError(
-            f"cameras{list(cameras.shape)}: must be {[*images.shape[:2], 3, 7]}, one an image"
+            f"cameras{list(cameras.shape)}: must be {[*images.shape[:2], 3, 7]}, one per image"
         )
     if points.ndim != 3 or points.shape[0] != len(images) or points.shape[2] != 3:
         raise InputError(f"points{list(points.shape)}: must be [{len(images)}, N, 3]")

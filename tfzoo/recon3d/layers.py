@@ -1,4 +1,4 @@
-"""What the method adds: points as cameras see them, and the variance over views."""
+"""The method's own layers: points in camera coordinates, and the variance over views."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ AGGREGATES = ("mean", "max", "var", "mean_var", "concat")
 
 @serializable("recon3d")
 class PointRepresentation(keras.layers.Layer):
-    """r_v(X) = g([phi_v(X); rho_v(X)]): a point's features in a view, with where it lies.
+    """r_v(X) = g([phi_v(X); rho_v(X)]): a point's features in a view, with its position.
 
-    rho is nothing, the world's X, the camera's R_v X + t_v, or that and the way o_v - X from the
-    point to the camera. `facing`, which is ours, is R_v X in axes that look at the world's origin:
-    it is the same for a longer lens from further away, which sees the same picture. `none`,
-    `camera` and `facing` do not change if the world is turned; the others do. g is two dense
-    layers, shared by views and points. Which form the paper takes is not known to us; `camera` is
-    how we read it, `facing` our default.
+    rho is nothing, the world coordinates X, the camera coordinates R_v X + t_v, or these and the
+    vector o_v - X from the point to the camera. `facing`, which is ours, is R_v X in axes facing
+    the world's origin: it is equal for a longer lens from farther away, which sees the same image.
+    `none`, `camera` and `facing` are invariant to rotations of the world; the others are not. g is
+    two dense layers, shared by views and points. The paper's form is unknown to us; `camera` is our
+    reading, `facing` our default.
 
     Args:
         points: one of `POINTS`.
         width: width of g's two layers.
-        octaves: octaves of a positional encoding of rho, 0 for none.
-        distance: cameras' mean distance, taken from the depth of `camera` and `camera+origin`.
-        scale: rho is multiplied by it.
+        octaves: octaves of a positional encoding of rho; 0: none.
+        distance: the cameras' mean distance, subtracted from the depth for `camera` and
+            `camera+origin`.
+        scale: factor of rho.
         **keywords: `name`, `dtype`, ...
 
     Input: phi [B, V, N, C], points [B, N, 3], cameras [B, V, 3, 7]. Output: [B, V, N, width].
@@ -62,7 +63,7 @@ class PointRepresentation(keras.layers.Layer):
 
     @property
     def extra(self) -> int:
-        """How many numbers rho has, encoding included."""
+        """Size of rho, including the encoding."""
         size = {"none": 0, "world": 3, "camera": 3, "camera+origin": 6, "facing": 3}[self.points]
         return size * (1 + 2 * self.octaves)
 
@@ -109,23 +110,23 @@ _WAVES = (ops.sin, ops.cos)
 
 @serializable("recon3d")
 class ViewAggregation(keras.layers.Layer):
-    """Representations of a point in several views to one, whatever the views' order.
+    """Aggregates a point's representations over views, independent of their order.
 
     `var` is the variance cost, sum over v of w_v (r_v - mean)^2 / sum of w_v, element by element,
-    as in multi-view stereo: 0 where the views agree. With one view it is 0 everywhere and says
-    nothing. `mean_var` is [relu(mean); var]. `concat`, which heeds the order, is for comparison.
-    Without any view all are 0.
+    as in multi-view stereo: 0 where the views agree. With one view it is 0 everywhere and
+        uninformative. `mean_var` is [relu(mean); var]. `concat`, which depends on the order, is for
+        comparison. Without views all are 0.
 
     Args:
         mode: one of `AGGREGATES`.
-        views: views of `concat`: so many at most, missing ones are 0.
+        views: maximum number of views for `concat`; missing ones are 0.
         **keywords: `name`, `dtype`, ...
 
-    Input: r [B, V, N, C], weights [B, V, N] from 0. Output: [B, N, C], of `mean_var` 2 C, of
-    `concat` views x C.
+    Input: r [B, V, N, C], weights [B, V, N], non-negative. Output: [B, N, C], for `mean_var` 2 C,
+        for `concat` views x C.
 
     Raises:
-        ValueError: an argument is out of range; `concat` of more views; `var` of a single view.
+        ValueError: an argument is out of range; `concat` with more views; `var` with a single view.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class ViewAggregation(keras.layers.Layer):
     ):
         super().__init__(**keywords)
         if (mode == "concat") != (views is not None) or (views or 1) < 1:
-            raise ValueError(f"views={views}: must be given, from 1 up, for 'concat' and only then")
+            raise ValueError(f"views={views}: must be given, at least 1, only for 'concat'")
         self.mode, self.views = mode, views
         self.built = True
 
@@ -151,7 +152,7 @@ class ViewAggregation(keras.layers.Layer):
         if self.mode == "concat":
             return ops.cast(self._concat(values * ops.cast(weights > 0, "float32")), r.dtype)
         if self.mode == "var":
-            words = "mode='var' of {} view(s): must have at least 2 views, of one it is always 0"
+            words = "mode='var' of {} view(s): must have at least 2 views, for one it is always 0"
             values = values[:, : size_within(ops.shape(r)[1], 2, 10_000, words)]
         total = ops.maximum(ops.sum(weights, axis=1), 1e-6)
         mean = ops.sum(values * weights, axis=1) / total
@@ -164,7 +165,7 @@ class ViewAggregation(keras.layers.Layer):
         return ops.cast(cost, r.dtype)
 
     def _concat(self, values: Tensor) -> Tensor:
-        assert self.views is not None  # the constructor saw to it
+        assert self.views is not None  # ensured by the constructor
         batch, count, points, channels = ops.shape(values)
         words = f"{{}} views: 'concat' takes at most {self.views}"
         count = size_within(count, 0, self.views, words)
@@ -178,5 +179,5 @@ class ViewAggregation(keras.layers.Layer):
         return (r_shape[0], r_shape[2], self.width(r_shape[3]))
 
     def width(self, channels: int) -> int:
-        """C' of so many channels in each view."""
+        """The number of output channels for a number of channels per view."""
         return channels * {"mean_var": 2, "concat": self.views or 1}.get(self.mode, 1)

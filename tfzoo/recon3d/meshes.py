@@ -1,4 +1,4 @@
-"""The surface of a field: evaluated where it is needed, then marching cubes; mesh files."""
+"""The surface of a field by adaptive evaluation and marching cubes; mesh files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 Field = Callable[[np.ndarray], np.ndarray]
 BOUND = 0.55
-"""Half the side of the cube that is searched: 1 and a margin of a tenth, as Occupancy Networks'."""
+"""Half the side of the searched cube: 1 plus a tenth of margin, as in Occupancy Networks."""
 NEAR = 1.0
-"""Of logits: what comes so near to the level may hide a speck between the first grid's points."""
+"""For logits: values this close to the level may hide a speck between points of the first grid."""
 
 FORMATS = (".obj", ".ply", ".glb", ".stl", ".off")
 _APART = np.float32(1e-3)
@@ -29,13 +29,14 @@ _BLOCK = list(itertools.product((0, 1, 2), repeat=3))
 
 
 def lattice(resolution: int, bound: float = BOUND) -> np.ndarray:
-    """Vertices of a grid of so many cells a side: float32 [n, n, n, 3], n = resolution + 1."""
+    """Vertices of a grid with `resolution` cells per side: float32 [n, n, n, 3], n = resolution +
+    1."""
     axis = np.linspace(-bound, bound, resolution + 1, dtype=np.float32)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
 
 
 def dense_grid(field: Field, resolution: int, bound: float = BOUND) -> tuple[np.ndarray, int]:
-    """Values at all vertices [n, n, n], and how many were asked for."""
+    """Values at all vertices [n, n, n], and the number of evaluations."""
     points = lattice(resolution, bound)
     values = np.asarray(field(points.reshape(-1, 3)), np.float32)
     return values.reshape(points.shape[:3]), values.size
@@ -49,23 +50,23 @@ def sparse_grid(
     bound: float = BOUND,
     near: float = NEAR,
 ) -> tuple[np.ndarray, int]:
-    """The same as far as the surface goes, values elsewhere only on the right side of the level.
+    """The same near the surface; values elsewhere are only on the correct side of the level.
 
-    A coarse grid first; cells whose corners are on both sides, or come `near`, are halved, and so
-    is a neighbour that turns out to be crossed where both touch, until none is left. What is missed
-    is a part of the surface that lies inside coarse cells, touches no found part, and is steeper
-    than `near` in half a cell or so.
+    Starts with a coarse grid; cells with corners on both sides, or within `near`, are halved, and
+    so are neighbours that turn out to be crossed where they touch, until none is left. It misses
+    only parts of the surface that lie inside coarse cells, touch no other part, and are steeper
+    than `near` in about half a cell.
 
     Args:
         field: points [N, 3] to values [N].
-        resolution: cells a side, `coarse` times a power of 2.
+        resolution: cells per side, `coarse` times a power of 2.
         level: value on the surface.
-        coarse: cells a side of the first grid.
+        coarse: cells per side of the first grid.
         bound: half the side.
-        near: distance of values from the level, for cells of the first grid; it halves with them.
+        near: distance of values from the level for cells of the first grid; it halves with them.
 
     Returns:
-        Values [n, n, n], and how many were asked for.
+        Values [n, n, n], and the number of evaluations.
     """
     values, asked = dense_grid(field, coarse, bound)
     known, size = np.ones(values.shape, bool), coarse
@@ -86,7 +87,7 @@ def _refine(
     step: float,
     bound: float,
 ) -> int:
-    """Fills in what cells of twice the size need; works on `values` and `known` in place."""
+    """Evaluates what cells of twice the size need; updates `values` and `known` in place."""
     old = values[::2, ::2, ::2]
     low, high = (_reduce(of, old, _CORNERS, 1) for of in (np.minimum, np.maximum))
     cells = (low <= level + band) & (high > level - band)
@@ -126,7 +127,7 @@ def _reduce(of: np.ufunc, grid: np.ndarray, corners: list, size: int) -> np.ndar
 
 
 def _finer(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Twice the cells: values in between are means, hence on their neighbours' side."""
+    """Doubles the cells: values in between are means, hence on their neighbours' side."""
     for axis in range(3):
         n = values.shape[axis]
         shape = [2 * n - 1 if i == axis else m for i, m in enumerate(values.shape)]
@@ -140,10 +141,10 @@ def _finer(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> trimesh.Trimesh:
-    """Marching cubes on values that are larger inside: a watertight mesh, normals outward.
+    """Marching cubes on values that are larger inside: a watertight mesh with outward normals.
 
-    The grid is closed by a layer as far below the level as its largest value is above, so that what
-    reaches the border is capped there. (Far smaller values would pile vertices up on each other.)
+    The grid is closed by a layer as far below the level as its largest value is above, so that a
+    surface reaching the border is capped there. (Far smaller values would make vertices coincide.)
 
     Raises:
         InputError: no value is above the level, or scikit-image or trimesh is missing.
@@ -162,16 +163,16 @@ def grid_mesh(values: np.ndarray, level: float, bound: float = BOUND) -> trimesh
 
 
 def _off_level(values: np.ndarray, level: float) -> np.ndarray:
-    """Values of which none is so near to the level that a vertex falls onto the grid's point.
+    """Moves values away from the level, so that no vertex coincides with a grid point.
 
-    Such vertices, one on each edge that meets there, are one place: their triangles have no area,
-    and without them, or with the vertices merged, the surface is no longer closed. They are moved
-    `_APART` of an edge away, on their side.
+    Such vertices, one on each edge that meets there, would coincide: their triangles have no area,
+    and without these, or with merged vertices, the surface is no longer closed. They are moved
+    `_APART` of an edge away, to their side.
     """
     over = values - np.float32(level)
     near = np.argwhere(np.abs(over) <= _APART * np.ptp(over))
     own, last = over[tuple(near.T)], np.array(over.shape) - 1
-    steep = np.zeros_like(own)  # the largest step across the level to a neighbour
+    steep = np.zeros_like(own)  # the largest difference to a neighbour across the level
     for axis, side in itertools.product(range(3), (-1, 1)):
         other = over[tuple(np.clip(near + side * np.eye(3, dtype=int)[axis], 0, last).T)]
         np.maximum(steep, np.where((other > 0) != (own > 0), np.abs(other - own), 0), out=steep)
@@ -189,15 +190,15 @@ def extract_mesh(
     dense: bool = False,
     near: float = NEAR,
 ) -> trimesh.Trimesh:
-    """The surface where a field is `level`, as a `trimesh.Trimesh`.
+    """The surface on which a field equals `level`, as a `trimesh.Trimesh`.
 
     Args:
-        field: points [N, 3] to values [N], larger inside: logits, rather than probabilities, which
-            are further from linear.
-        resolution: cells along a side of the cube, a multiple of 4 from 8.
+        field: points [N, 3] to values [N], larger inside: preferably logits, since probabilities
+            are less linear.
+        resolution: cells along a side of the cube, a multiple of 4, at least 8.
         level: value on the surface.
         bound: half the cube's side.
-        dense: asks for every vertex, for comparison.
+        dense: evaluates every vertex, for comparison.
         near: see `sparse_grid`; the default is meant for logits.
 
     Raises:
@@ -216,7 +217,7 @@ def logit(threshold: float) -> float:
     """ln t - ln(1 - t), the logit whose probability is t.
 
     Raises:
-        InputError: not between 0 and 1.
+        InputError: t is not between 0 and 1.
     """
     if not 0 < threshold < 1:
         raise InputError(f"threshold={threshold}: must be between 0 and 1")
@@ -224,17 +225,17 @@ def logit(threshold: float) -> float:
 
 
 def first_grid(resolution: int) -> int:
-    """Cells a side to begin with: what comes to the resolution by doubling, from at most 40."""
+    """Initial cells per side, at most 40, from which doubling reaches the resolution."""
     while resolution % 2 == 0 and resolution > 40:
         resolution //= 2
     return resolution
 
 
 def save_mesh(mesh: trimesh.Trimesh, path: str | Path) -> Path:
-    """Writes a mesh file, complete or not at all; its suffix says the format.
+    """Writes a mesh file, complete or not at all; its suffix determines the format.
 
     Raises:
-        InputError: another suffix than those of `FORMATS`.
+        InputError: the suffix is not one of `FORMATS`.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:

@@ -1,4 +1,4 @@
-"""How near a reconstruction is: volumetric IoU, Chamfer-L1, F-score, normal consistency."""
+"""Metrics of reconstructions: volumetric IoU, Chamfer-L1, F-score, normal consistency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 SURFACE = 100_000
-"""Points of each surface, as Occupancy Networks has them."""
+"""Number of points per surface, as in Occupancy Networks."""
 
 
 @serializable("recon3d")
@@ -29,7 +29,7 @@ class OccupancyIoU(keras.metrics.Metric):
     Args:
         threshold: probability from which a point counts as inside; predictions are logits.
         name: name of the metric.
-        dtype: of its state.
+        dtype: dtype of its state.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ def surface_metrics(
     truth_normals: np.ndarray | None = None,
     tolerance: float = 0.01,
 ) -> dict[str, float]:
-    """Distances between two surfaces by points that are drawn from them.
+    """Distances between two surfaces, from points drawn on them.
 
     `chamfer_l1` is the mean of accuracy and completeness, each a mean distance (not squared) to the
-    nearest point of the other; `f_score` 2 P R / (P + R), P and R the shares within `tolerance`
-    (1 % of the unit cube's side); `normal_consistency` the mean |n . n'| at nearest points, both
-    ways.
+    nearest point of the other; `f_score` 2 P R / (P + R), with P and R the fractions within
+    `tolerance` (1 % of the unit cube's side); `normal_consistency` the mean |n . n'| at nearest
+    points, in both directions.
 
     Args:
         reconstructed: [N, 3].
@@ -124,9 +124,8 @@ def mesh_metrics(
 ) -> dict[str, float]:
     """`surface_metrics` of a trimesh against points of the true surface.
 
-    Both sides should have as many points as Occupancy Networks': fewer put a floor under the
-    distance and a ceiling over the F-score, which `surface_metrics` of two halves of the truth
-    shows.
+    Both sides should have as many points as in Occupancy Networks: fewer bound the distance from
+    below and the F-score from above, as `surface_metrics` of two halves of the truth shows.
     """
     import trimesh
 

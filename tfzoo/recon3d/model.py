@@ -1,4 +1,4 @@
-"""The network: posed images and points to occupancy, for any number of views."""
+"""The network: from posed images and points to occupancy, for any number of views."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import trimesh
 
 SHADED = 250 / 127.5 - 1
-"""Pixels, in [-1, 1], that are darker in a colour are the object's."""
+"""Pixels, in [-1, 1], that are darker in any channel belong to the object."""
 
 
 @serializable("recon3d")
@@ -36,37 +36,37 @@ class OccupancyReconstructor(ZooModel):
     """Whether points of space are inside an object, from posed images (arXiv:2006.15427).
 
     F_v = encoder(I_v); phi_v(X) is F_v sampled where X is seen (or a global code); r_v = g([phi_v;
-    rho_v]); c = aggregate over v; logit = decoder(c). The three biases that the paper puts to the
-    test are `encoder`, `points` and `aggregate`.
+    rho_v]); c = aggregate over v; logit = decoder(c). The three biases tested in the paper are
+    `encoder`, `points` and `aggregate`.
 
     `fit` takes a dict `images`, `cameras`, `points` and the occupancies [B, N] of 0 and 1. `call`
-    gives logits, of the dict or of three arguments. A view whose camera is all zero is absent.
-    Examples of weight 0 still count in BatchNormalization's running statistics, and nowhere else.
+    returns logits, for the dict or for three arguments. A view whose camera is all zero is absent.
+    Examples with weight 0 affect only BatchNormalization's running statistics.
 
     Args:
-        image_size: S; a multiple of 16 for `global` and `unet`, even for `local`.
+        image_size: side S of the images; a multiple of 16 for `global` and `unet`, even for
+            `local`.
         encoder: `global`, `unet` or `local`: see `ENCODERS`.
-        features: C of a view's map or code.
+        features: channels C of a view's map or code.
         encoder_width: see the encoders.
-        silhouette: ours: the encoder has each view's silhouette, all that is not nearly white, as
-            a fourth channel.
-        hull: ours: a point comes with what `geometry.silhouette_maps` has where each view sees it,
-            and with the least of these over views, which is the visual hull; not for `global`.
+        silhouette: ours: the encoder gets each view's silhouette, that is, everything not nearly
+            white, as a fourth channel.
+        hull: ours: a point gets the values of `geometry.silhouette_maps` where each view sees it,
+            and their minimum over views, the visual hull; not for `global`.
         points: see `PointRepresentation`.
         point_width: width of r.
         octaves: see `PointRepresentation`.
         distance: mean distance of the cameras from the objects, for `points=camera`.
         aggregate: see `ViewAggregation`.
-        views: at most, of the aggregate `concat` only.
-        visibility: views that do not have a point in their image do not count for it.
+        views: maximum number of views, only for the aggregate `concat`.
+        visibility: whether to ignore views that do not have a point in their image.
         decoder: `cbn` or `plain`.
         decoder_width: see `OccupancyDecoder`.
         blocks: see `OccupancyDecoder`.
         decoder_input: `condition` or `world`.
         threshold: probability from which a point counts as inside; may be set after training.
-        camera_ranges: from which to which the cameras of the training data were, by the names of
-            `CameraRanges`: `occupancy` and `reconstruct` refuse others; None, also as an attribute,
-            takes all.
+        camera_ranges: ranges of the training data's cameras, by the names of `CameraRanges`;
+            `occupancy` and `reconstruct` refuse others. None, also as an attribute: any cameras.
         **keywords: `name`, `dtype`, ...
 
     Input: images [B, V, S, S, 3] raw pixels from 0 to 255, cameras [B, V, 3, 7] (`pack_cameras`),
@@ -114,7 +114,7 @@ class OccupancyReconstructor(ZooModel):
         self.silhouette, self.hull = silhouette, hull
         if hull and self.encoder.stride is None:
             raise InputError(
-                "hull=True: must be False for encoder='global', whose code has no place"
+                "hull=True: must be False for encoder='global', whose code has no position"
             )
         self.point = PointRepresentation(
             points, point_width, octaves, distance, dtype=policy, name="point"
@@ -132,7 +132,7 @@ class OccupancyReconstructor(ZooModel):
 
     @property
     def receptive_field(self) -> int:
-        """Pixels, along a side, that a point's features of a view depend on."""
+        """Side in pixels of the region that a point's features in a view depend on."""
         return self.encoder.receptive_field
 
     def prepare(self, images: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class OccupancyReconstructor(ZooModel):
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
-        """Of a view's features as `encode` gives them: [H, W, C], or [C] of a code."""
+        """Shape of a view's features from `encode`: [H, W, C], or [C] for a code."""
         *places, channels = self.encoder.compute_output_shape((None,))[1:]
         return (*places, channels + (geometry.SILHOUETTES if self.hull else 0))
 
@@ -163,7 +163,7 @@ class OccupancyReconstructor(ZooModel):
     def decode(
         self, features: Tensor, cameras: Tensor, points: Tensor, training: bool | None = None
     ) -> Tensor:
-        """Logits float32 [B, N] of points, by the features of `encode`."""
+        """Logits float32 [B, N] of points, from the features of `encode`."""
         cameras, points = ops.cast(cameras, "float32"), ops.cast(points, "float32")
         batch, views = ops.shape(cameras)[:2]
         count = ops.shape(points)[1]
@@ -193,7 +193,7 @@ class OccupancyReconstructor(ZooModel):
         points: Tensor | None = None,
         training: bool | None = None,
     ) -> Tensor:
-        """Logits of points, also of a dict `images`, `cameras`, `points`: float32 [B, N]."""
+        """Logits of points, also from a dict `images`, `cameras`, `points`: float32 [B, N]."""
         if isinstance(images, dict):
             images, cameras, points = (images[k] for k in ("images", "cameras", "points"))
         features = self.encode(images, training=training)
@@ -203,7 +203,7 @@ class OccupancyReconstructor(ZooModel):
         """Probabilities of being inside, in chunks of points.
 
         Args:
-            images: raw pixels [B, V, S, S, 3], or of one object [V, S, S, 3].
+            images: raw pixels [B, V, S, S, 3], or [V, S, S, 3] for one object.
             cameras: [B, V, 3, 7], or [V, 3, 7]; all zero where a view is absent.
             points: [B, N, 3], or [N, 3].
 
@@ -211,15 +211,15 @@ class OccupancyReconstructor(ZooModel):
             float32 [B, N], or [N].
 
         Raises:
-            InputError: shapes that do not fit, an object without views, values not finite, or
-                views that do not show an object in the unit cube: the camera's number, and why.
+            InputError: wrong shapes, an object without views, non-finite values, or views that do
+                not show an object in the unit cube, with the camera's number and the reason.
         """
         images, cameras, points, single = inputs.checked(self, images, cameras, points)
         occupied = probabilities(self.field(images, cameras)(points))
         return occupied[0] if single else occupied
 
     def field(self, images: np.ndarray, cameras: np.ndarray) -> Field:
-        """Objects' logits as a function of points [B, N, 3]; features are made once."""
+        """Objects' logits as a function of points [B, N, 3]; features are computed once."""
         return Field(self._functions, images, cameras)
 
     def reconstruct(
@@ -235,7 +235,7 @@ class OccupancyReconstructor(ZooModel):
             images: raw pixels [V, S, S, 3].
             cameras: [V, 3, 7].
             resolution: cells along a side of the cube from -0.55 to 0.55, a multiple of 4.
-            threshold: probability on the surface; the model's own by default.
+            threshold: probability on the surface; default: the model's.
 
         Raises:
             InputError: see `occupancy`; a wrong resolution; no surface at the threshold.
@@ -249,7 +249,7 @@ class OccupancyReconstructor(ZooModel):
         return extract_mesh(lambda x: field(x[None])[0], resolution, logit(limit))
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Images, cameras and points, as many of each as there are."""
+        """Images, cameras and points, in any numbers."""
         size = self.image_size
         shapes = (None, None, size, size, 3), (None, None, 3, 7), (None, None, 3)
         return [keras.InputSpec("float32", shape) for shape in shapes]
@@ -272,12 +272,12 @@ class OccupancyReconstructor(ZooModel):
         points: Tensor = None,
         training: bool | None = None,
     ) -> keras.KerasTensor:
-        """Float32 whatever the policy."""
+        """Float32 under any policy."""
         points = images["points"] if isinstance(images, dict) else points
         return keras.KerasTensor(points.shape[:2], "float32")
 
     def get_config(self) -> dict[str, Any]:
-        """With the threshold and the cameras' ranges as they stand: they may be set."""
+        """The config with the current threshold and camera ranges, which may have been set."""
         ranges = self.camera_ranges
         if ranges is not None:
             ranges = {name: [float(end) for end in ends] for name, ends in ranges.items()}

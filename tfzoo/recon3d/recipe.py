@@ -1,4 +1,4 @@
-"""The task: posed images of shapes to occupancy, seen and unseen categories apart."""
+"""The task: from posed images of shapes to occupancy, with seen and unseen categories separate."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from tfzoo.serving import Signature
 from tfzoo.training.run import Run
 
 _KNOWN, _GUESS = {"tfzoo_solids": 240, "varied_solids": 512}, 1000
-"""Training shapes of data that a dry run does not prepare."""
+"""Number of training shapes of data that a dry run does not prepare."""
 
 
 @dataclass(frozen=True)
 class ShapeDatasets(data.Datasets):
-    """Batches, and the shapes that they are drawn from.
+    """Batches, and the shapes from which they are drawn.
 
     Attributes:
-        shapes: by split: `train`, `validation`, `test` and `unseen`.
+        shapes: shapes by split: `train`, `validation`, `test` and `unseen`.
     """
 
     shapes: dict[str, PosedShapes]
@@ -58,18 +58,18 @@ def _info(config: ReconstructionConfig, count: int, **known: Any) -> data.Info:
 
 @task("recon3d.occupancy")
 class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
-    """Shapes by their occupancy."""
+    """Reconstruction of shapes by occupancy."""
 
     config_class = ReconstructionConfig
     formats = FORMATS
     own_data = {"tfzoo_meshes": ("data.unseen", "image_size")}
 
     def one_device(self, config: ReconstructionConfig) -> str:
-        """The reason, which holds for every config."""
-        return "since its conditional batch normalisation takes the moments of one device"
+        """The reason, which applies to every config."""
+        return "since its conditional batch normalisation uses the moments of one device"
 
     def data_info(self, config: ReconstructionConfig) -> data.Info:
-        """Steps, by the shapes of known data or of the path; without one they are guessed."""
+        """Steps, from the shapes of known data or of the path; otherwise they are guessed."""
         counted = count_shapes(config.data, config.image_size)
         if counted is not None:
             fits = config.batch_size <= counted
@@ -79,7 +79,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
         return _info(config, known or _GUESS, guesses=guesses)
 
     def datasets(self, config: ReconstructionConfig) -> ShapeDatasets:
-        """Random views and points of each shape; for validation and test the first ones."""
+        """Random views and points of each shape; the first ones for validation and test."""
         shapes = posed_shapes(config.data, config.image_size)
         stream = shapes["train"].stream(
             (config.min_views, config.max_views),
@@ -114,7 +114,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
     def train(
         self, model: keras.Model, datasets: ShapeDatasets, run: Run[ReconstructionConfig]
     ) -> dict[str, float]:
-        """One `fit`, then the threshold that is best on the validation shapes."""
+        """One `fit`, then the choice of the best threshold on validation shapes."""
         run.fit(model, datasets)
         config, views = run.config, run.config.test_views[-1]
         held = datasets.shapes["validation"].arrays(views)
@@ -124,7 +124,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
     def evaluate(
         self, model: keras.Model, datasets: ShapeDatasets, config: ReconstructionConfig
     ) -> dict[str, float]:
-        """IoU on seen and unseen categories, of the visual hull, and in turned worlds."""
+        """IoU on seen and unseen categories, of the visual hull, and in rotated worlds."""
         shapes = datasets.shapes
         views = list(config.test_views)
         metrics: dict[str, float] = {}
@@ -141,10 +141,10 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
         return signatures(model)
 
     def save_answer(self, model: keras.Model, arrays: Mapping[str, np.ndarray], path: str) -> None:
-        """The mesh of one object, by raw `images` [V, S, S, 3] and their cameras.
+        """The mesh of one object, from raw `images` [V, S, S, 3] and their cameras.
 
-        Cameras are `cameras` [V, 3, 7], or `k`, `r` and `t`: see `tfzoo.recon3d.reconstruct`. An
-        axis of one object may come first, as the signature `grid` has it.
+        Cameras are `cameras` [V, 3, 7], or `k`, `r` and `t`: see `tfzoo.recon3d.reconstruct`. A
+            leading axis of size 1 is accepted, as in the signature `grid`.
         """
         if "images" not in arrays:
             raise InputError("must hold images, and cameras or k, r and t")

@@ -1,13 +1,14 @@
-"""A mesh file from photographs and their cameras: `python -m tfzoo.recon3d.reconstruct MODEL ...`.
+"""Writes a mesh from photographs and their cameras: `python -m tfzoo.recon3d.reconstruct MODEL
+...`.
 
     python -m tfzoo.recon3d.reconstruct recon3d/solids capture/ --output x.glb
     python -m tfzoo.recon3d.reconstruct recon3d/solids a.png b.png --cameras c.npz --output x.obj
 
-A folder is a capture as NeRF, COLMAP, OpenCV or 3D-R2N2 have it (`tfzoo.data.shapes.captures`): the
-object is found in it, and the mesh is in the capture's own coordinates and units. Image files by
-themselves, the background white or transparent, need `--cameras`: a file of `cameras` [V, 3, 7], or
-`k` [V, 3, 3], `r` [V, 3, 3] and `t` [V, 3], of the unit cube that the object is in: OpenCV's axes,
-world to camera, in pixels of the image files. Images may have any size.
+A folder is a capture in the form of NeRF, COLMAP, OpenCV or 3D-R2N2 (`tfzoo.data.shapes.captures`):
+the object is located in it, and the mesh is in the capture's own coordinates and units. Separate
+image files, with a white or transparent background, need `--cameras`: a file with `cameras` [V, 3,
+7], or `k` [V, 3, 3], `r` [V, 3, 3] and `t` [V, 3], in the frame of the object's unit cube: OpenCV's
+axes, world to camera, in pixels of the image files. Images may have any size.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tfzoo.recon3d.scene import reconstruct_capture
 
 
 def read_cameras(path: str) -> np.ndarray:
-    """Cameras [V, 3, 7] of a file.
+    """Cameras [V, 3, 7] from a file.
 
     Raises:
         InputError: no such file, or neither `cameras` nor `k`, `r`, `t` in it.
@@ -43,11 +44,11 @@ def read_cameras(path: str) -> np.ndarray:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line: 0, or 2 with one line that says what is wrong."""
+    """Runs the command line: returns 0, or 2 with one line that explains the error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="a name of `tfzoo list models`, a run, or a .keras file")
-    parser.add_argument("images", nargs="+", type=expanded, help="a capture, or one file a view")
-    parser.add_argument("--cameras", help=".npz, of files: see the module")
+    parser.add_argument("images", nargs="+", type=expanded, help="a capture, or one file per view")
+    parser.add_argument("--cameras", help=".npz of cameras, for image files: see the module")
     parser.add_argument("--output", required=True, help=f"one of {', '.join(FORMATS)}")
     parser.add_argument("--resolution", type=int, default=64, help="cells a side")
     parser.add_argument("--threshold", type=float, help="default: the model's")

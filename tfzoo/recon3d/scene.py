@@ -1,4 +1,4 @@
-"""A capture's object put into the unit cube, and its mesh back in the capture's own units."""
+"""Puts a capture's object into the unit cube, and its mesh back into the capture's units."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from tfzoo.data.shapes.captures import Capture
 
 _WELL = 0.04
-"""By so much of its side, planes along the silhouettes may miss the box that fits best."""
+"""Fraction of its side by which planes along the silhouettes may miss the best-fitting box."""
 _TANGENTS = 64
-"""Planes along each silhouette."""
+"""Number of planes along each silhouette."""
 
 VIEWS = 8
-"""More views of a capture than these are not looked at; they are chosen from all sides."""
+"""Maximum number of a capture's views to use; they are chosen from all sides."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The similarity that puts an object into the unit cube: x = scale x' + centre.
+    """The similarity transform that puts an object into the unit cube: x = scale x' + centre.
 
-    x is a point of the capture's world, x' the same point in the cube's. Axes are kept.
+    x is a point in the capture's world, x' the same point in the cube's frame. Axes are kept.
 
     Attributes:
         centre: centre of the object in the world [3].
@@ -42,48 +42,47 @@ class Frame:
     scale: float
 
     def cameras(self, cameras: np.ndarray) -> np.ndarray:
-        """Cameras [V, 3, 7] of the world as cameras of the cube."""
+        """Converts world cameras [V, 3, 7] to the cube's frame."""
         return pinhole.in_frame(cameras, self.centre, self.scale)
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 3] of the cube as points of the world."""
+        """Converts points [..., 3] from the cube's frame to the world."""
         return np.asarray(points) * self.scale + self.centre
 
     def mesh(self, mesh: trimesh.Trimesh) -> trimesh.Trimesh:
-        """A mesh in the cube as one in the world, in its coordinates and units."""
+        """Converts a mesh from the cube's frame to the world's coordinates and units."""
         placed = mesh.copy()
         placed.vertices = self.points(mesh.vertices)
         return placed
 
 
 UNIT = Frame(np.zeros(3), 1.0)
-"""Of objects that are in the cube already."""
+"""The transform for objects already in the cube."""
 
 
 def frame_scene(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> Frame:
-    """Where the object of a capture is and how large, by its silhouettes.
+    """Locates a capture's object and its size from silhouettes.
 
-    The box along the world's axes that touches best the planes which touch the silhouettes. Of
-    what no view shows, e.g. how high something seen from above is, that is the sparing guess: the
-    visual hull would have a tent on every table.
+    Finds the axis-aligned box that best touches the planes tangent to the silhouettes. Where views
+    give no information, e.g. on the height of something seen from above, this is the conservative
+    guess: the visual hull would put a tent on every table.
 
     Args:
         cameras: [V, 3, 7], world to camera, OpenCV's axes, in pixels of the masks.
-        masks: where each view sees the object: V arrays [H, W], true or above 0 there; sizes may
-            differ.
+        masks: the object in each view: V arrays [H, W], true or positive on it; sizes may differ.
 
     Returns:
-        The similarity; `frame.cameras(cameras)` are what a model takes, and `frame.mesh(mesh)` is
-        in the capture's own coordinates and units again.
+        The transform; `frame.cameras(cameras)` gives a model's cameras, and `frame.mesh(mesh)`
+        returns a mesh to the capture's own coordinates and units.
 
     Raises:
-        InputError: fewer than 2 views, an empty mask, a camera that is none, or cameras whose
+        InputError: fewer than 2 views, an empty mask, an invalid camera, or cameras whose
             silhouettes do not meet in space.
     """
     cameras = np.asarray(cameras, np.float64)
     masks = [np.asarray(mask) > 0 for mask in masks]
     if cameras.ndim != 3 or cameras.shape[1:] != (3, 7) or len(cameras) != len(masks):
-        raise InputError(f"cameras{list(cameras.shape)}: must be [{len(masks)}, 3, 7], one a mask")
+        raise InputError(f"cameras{list(cameras.shape)}: must be [{len(masks)}, 3, 7], as masks")
     if len(cameras) < 2:
         raise InputError(f"cameras: {len(cameras)} view, must be at least 2 to find an object")
     for v, mask in enumerate(masks):
@@ -111,7 +110,7 @@ def frame_scene(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> Frame:
 
 
 def _middle(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """A point near all lines of sight to the silhouettes' middles, before all cameras."""
+    """A point close to all lines of sight to the silhouettes' centres, in front of all cameras."""
     starts, ways = _sights(cameras, masks)
     if np.linalg.eigvalsh(_across(ways).sum(0))[0] < 1e-4 * len(cameras):
         raise InputError("cameras: all look along one line, must see the object from several sides")
@@ -136,11 +135,11 @@ def _middle(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
 def _touching_box(
     cameras: np.ndarray, masks: Sequence[np.ndarray], centre: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Corners of the box of a body that planes along the silhouettes touch, and how far they miss.
+    """Corners of the box of a body touched by planes along the silhouettes, and their misfit.
 
     The body is between a box and an ellipsoid: it reaches c n + (sum_i |a_i n_i|^q)^(1/q) along n,
     q = 1 being the box and q = 2 the ellipsoid of half sides a. Each plane n x = n o through a
-    camera says how far it reaches along n.
+    camera gives its extent along n.
     """
     from scipy import optimize
 
@@ -149,14 +148,14 @@ def _touching_box(
     ways, reaches = [], []
     for camera, mask in zip(cameras, masks, strict=True):
         y, x = np.nonzero(mask & ~_eroded(mask))
-        middles = lines @ np.stack([x + 0.5, y + 0.5])  # of pixels, whose corners are further
+        middles = lines @ np.stack([x + 0.5, y + 0.5])  # pixels, whose corners extend farther
         edge = middles.max(-1) + np.abs(lines).sum(-1) / 2
         way = np.concatenate([lines, -edge[:, None]], -1) @ camera[:, :3] @ camera[:, 3:6]
         way /= np.linalg.norm(way, axis=-1, keepdims=True)
         ways.append(way)
         reaches.append(way @ (-camera[:, 3:6].T @ camera[:, 6] - centre))
     n, reach = np.concatenate(ways), np.concatenate(reaches)
-    # of a box it is linear in the corners
+    # for a box it is linear in the corners
     corners = np.linalg.lstsq(np.concatenate([np.minimum(n, 0), np.maximum(n, 0)], -1), reach)[0]
     size = float(np.abs(reach).max())
     half = np.maximum(np.abs(corners[3:] - corners[:3]) / 2, 0.01 * size)
@@ -174,7 +173,7 @@ def _touching_box(
 
 
 def _better_reading(cameras: np.ndarray, masks: Sequence[np.ndarray], misfit: float) -> str:
-    """How cameras would have to be meant to fit much better, if they do not fit well."""
+    """The reading of the cameras that would fit much better, if they do not fit well."""
     readings = {}
     for says, read in READINGS[:4] if misfit > _WELL else ():
         moved = read(cameras)
@@ -186,14 +185,14 @@ def _better_reading(cameras: np.ndarray, masks: Sequence[np.ndarray], misfit: fl
 
 
 def _eroded(mask: np.ndarray) -> np.ndarray:
-    """Pixels of which the four neighbours are in the mask too."""
+    """Pixels whose four neighbours are also in the mask."""
     padded = np.pad(mask, 1)
     sides = padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]
     return np.logical_and.reduce(sides)
 
 
 def _sights(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Where cameras stand [V, 3], and unit directions [V, 3] to their silhouettes' middles."""
+    """Camera positions [V, 3], and unit directions [V, 3] to their silhouettes' centres."""
     ways = []
     for camera, mask in zip(cameras, masks, strict=True):
         y, x = np.nonzero(mask)
@@ -204,19 +203,19 @@ def _sights(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> tuple[np.ndarra
 
 
 def _across(ways: np.ndarray) -> np.ndarray:
-    """What takes from a vector its part along each direction [V, 3]: [V, 3, 3]."""
+    """Projections that remove a vector's component along each direction [V, 3]: [V, 3, 3]."""
     return np.eye(3) - ways[:, :, None] * ways[:, None]
 
 
 def _meeting(starts: np.ndarray, ways: np.ndarray) -> np.ndarray:
-    """The point [3] that is nearest to all lines, in squares."""
+    """The point [3] nearest to all lines, in least squares."""
     across = _across(ways)
     return np.linalg.lstsq(across.sum(0), np.einsum("vij,vj->i", across, starts))[0]
 
 
 def _meeting_hint(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> str:
-    """A hint, where the lines of sight would meet if the cameras were meant otherwise."""
-    for says, read in READINGS[:4]:  # lengths have no unit here
+    """A hint, if the lines of sight would meet under another reading of the cameras."""
+    for says, read in READINGS[:4]:  # lengths have no units here
         moved = read(cameras)
         starts, ways = _sights(moved, masks)
         way = _meeting(starts, ways) - starts
@@ -231,17 +230,17 @@ def _meeting_hint(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> str:
 def cut_out(
     image: np.ndarray, camera: np.ndarray, size: int, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The square of an image around the origin, brought to a model's size, and its camera.
+    """The square of an image around the origin, resized for a model, and its camera.
 
     Args:
         image: raw pixels uint8 [H, W, 3] on white.
         camera: [3, 7] of the image, the object in the unit cube.
-        size: side of the square in pixels, afterwards.
-        scale: image widths that a length of 1 at the origin then has.
+        size: side of the resized square in pixels.
+        scale: size in image widths of a unit length at the origin in the result.
 
     Returns:
-        Raw pixels float32 [size, size, 3], white beyond the image, and the camera [3, 7] for them:
-        square pixels, and the principal point wherever it falls.
+        Raw pixels float32 [size, size, 3], white beyond the image, and their camera [3, 7]: square
+        pixels, and the principal point anywhere.
     """
     from PIL import Image
 
@@ -252,7 +251,7 @@ def cut_out(
     (left, top), (right, bottom) = room.astype(int).tolist()
     padded = np.pad(image, [(top, bottom), (left, right), (0, 0)], constant_values=255)
     box = (*(corner + [left, top]), *(corner + spans + [left, top]))
-    # BOX would take the nearest pixel where the square is smaller than it becomes
+    # BOX would use the nearest pixel when enlarging the square
     way = Image.Resampling.BOX if spans.min() > 2 * size else Image.Resampling.BILINEAR
     small = Image.fromarray(padded).resize((size, size), way, box=box)
     shifted = np.array(camera, np.float64)
@@ -262,11 +261,11 @@ def cut_out(
 
 
 def spread(cameras: np.ndarray, count: int) -> np.ndarray:
-    """Numbers of `count` cameras that look from as different sides as can be, the first among them.
+    """Indices of `count` cameras that look from the most different sides, including the first.
 
     Args:
         cameras: [V, 3, 7], the object at the origin.
-        count: at most; all of fewer.
+        count: maximum number of cameras.
     """
     centres = -np.einsum("vji,vj->vi", cameras[:, :, 3:6], cameras[:, :, 6])
     ways = centres / np.linalg.norm(centres, axis=-1, keepdims=True)
@@ -287,15 +286,15 @@ def reconstruct_capture(
 ) -> trimesh.Trimesh:
     """The mesh of a capture's object, in the capture's own coordinates and units.
 
-    `frame_scene` finds the object, by the silhouettes of all views. Squares around it are cut out
-    of the images, as large as the model had them in its training.
+    `frame_scene` locates the object by the silhouettes of all views. Squares around it are cropped
+    from the images, at the scale of the model's training.
 
     Args:
-        model: an `OccupancyReconstructor`, trained.
+        model: a trained `OccupancyReconstructor`.
         capture: a capture from `read_capture`.
         resolution: cells along a side of the cube around the object.
-        threshold: probability on the surface; the model's own by default.
-        views: so many at most are shown to the model.
+        threshold: probability on the surface; default: the model's.
+        views: maximum number of views for the model.
 
     Raises:
         InputError: the cameras do not fit the images, or the model's range; no surface.

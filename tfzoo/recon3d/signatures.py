@@ -1,4 +1,4 @@
-"""What the exported models answer; the axes of views and points are inside the row."""
+"""Signatures of the exported models; the axes of views and points are inside the row."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tfzoo.serving import Signature
 from tfzoo.typing import Tensor
 
 GRID = 31
-"""Cells a side of the grid's answer: 32 vertices."""
+"""Cells per side of the grid's output: 32 vertices."""
 
 _PIECES = 8
 
 
 def signatures(model: OccupancyReconstructor) -> dict[str, Signature]:
-    """Images and cameras to occupancy at points, on a grid; images to features.
+    """Maps images and cameras to occupancy at points or on a grid, and images to features.
 
-    `serving_default(images, cameras, points)` and `occupancy`, the same, give `probability` [B, N];
-    `grid(images, cameras)` gives `occupancy` [B, 32, 32, 32], probabilities at the vertices of a
-    grid over the cube from -0.55 to 0.55; `features(images)` gives `features` of each view.
-    `images` are raw pixels [B, any, S, S, 3], `cameras` [B, any, 3, 7] K, R, t; a view whose camera
-    is all zero is absent.
+    `serving_default(images, cameras, points)` and its alias `occupancy` return `probability` [B,
+    N]; `grid(images, cameras)` returns `occupancy` [B, 32, 32, 32], probabilities at the vertices
+    of a grid over the cube from -0.55 to 0.55; `features(images)` returns `features` of each view.
+    `images` are raw pixels [B, any, S, S, 3], `cameras` [B, any, 3, 7] are K, R, t; a view whose
+    camera is all zero is absent.
 
     Args:
-        model: trained.
+        model: a trained model.
     """
     size, views = model.image_size, 2
     rng = np.random.default_rng(0)

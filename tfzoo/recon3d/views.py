@@ -1,7 +1,7 @@
-"""Whether views fit an object in the unit cube.
+"""Checks whether views fit an object in the unit cube.
 
-Mistakes with cameras give pictures that a model takes without a word, and a mesh of nonsense. Here
-they are named, with the camera's number and, where another reading of the cameras fits, with it.
+A model silently accepts wrong cameras and returns a meaningless mesh. These checks name the mistake
+with the camera's number and, if another reading of the cameras fits, suggest it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from tfzoo.errors import InputError
 Ranges = Mapping[str, Sequence[float]]
 
 CHECKED = ("focal", "distance", "scale")
-"""Of `CameraRanges`, what a model's cameras are held to. A field in cameras' axes does not know
-what is up in the world, so elevation and roll say only what it was trained on."""
+"""The ranges of `CameraRanges` that a model's cameras must satisfy. A field in camera axes does not
+depend on the world's up direction, so elevation and roll only describe the training data."""
 
 MARGIN = 0.05
-"""So far beyond the range that a model was trained for, as a share, its cameras may be."""
+"""Fraction by which cameras may exceed the range that a model was trained for."""
 
 CUBE = 0.55
 _PAST = 0.2
-"""Of an object's pixels, so many may look past the cube."""
+"""Fraction of an object's pixels that may look past the cube."""
 _GRID = 24
 _BRIGHT, _BLANK = 200, 250
 _FITTING = (0.02, 1.5)
-"""Image widths that a length of 1 may have at the origin."""
+"""Range of the size in image widths of a unit length at the origin."""
 
 FRAME_HELP = "tfzoo.recon3d.frame_scene(cameras, masks) puts an object into the unit cube"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with the view of that number."""
+    """What is wrong with the view at that index."""
 
     view: int
     says: str
@@ -48,16 +48,16 @@ def check_views(
     camera_ranges: Ranges | None = None,
     row: int | None = None,
 ) -> None:
-    """Refuses views of one object that no model can make sense of.
+    """Refuses inconsistent views of one object.
 
     Args:
         images: raw pixels [V, S, S, 3] on white.
         cameras: [V, 3, 7], all zero where a view is absent.
-        camera_ranges: as `OccupancyReconstructor` has it; None for any cameras.
-        row: the object's number, where there are several.
+        camera_ranges: as in `OccupancyReconstructor`; None: any cameras.
+        row: the object's index, if there are several.
 
     Raises:
-        InputError: one line that names the first view that is wrong, and what.
+        InputError: one line that names the first wrong view and its fault.
     """
     number = (lambda v: f"[{v}]") if row is None else (lambda v: f"[{row}, {v}]")
     there = np.flatnonzero((cameras != 0).any((1, 2)))
@@ -83,7 +83,7 @@ def check_views(
 
 
 def check_cameras(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> None:
-    """Refuses cameras that do not see an object in the unit cube where their silhouettes are.
+    """Refuses cameras whose silhouettes do not match an object in the unit cube.
 
     Args:
         cameras: float64 [V, 3, 7].
@@ -97,7 +97,8 @@ def check_cameras(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> None:
 
 
 def foreground(image: np.ndarray) -> np.ndarray:
-    """Which pixels [H, W] of raw pixels [H, W, 3] show the object: all that is not nearly white."""
+    """Which pixels [H, W] of raw pixels [H, W, 3] show the object: all that are not nearly
+    white."""
     return np.asarray(np.any(np.asarray(image) < _BLANK, axis=-1))
 
 
@@ -105,14 +106,14 @@ def _picture_fault(image: np.ndarray) -> str:
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     if (border.min(-1) < _BRIGHT).mean() > 0.5:
         colour = "black" if border.max(-1).mean() < 64 else f"about {border.mean(0).astype(int)}"
-        return f"its border is {colour}, must be white, as background is"
+        return f"its border is {colour}, must be white, as the background"
     if not foreground(image).any():
         return "shows nothing but white, must show the object"
     return ""
 
 
 def matrix_faults(cameras: np.ndarray) -> list[Fault]:
-    """Cameras [V, 3, 7] whose K is no intrinsics, or whose R is no rotation."""
+    """Cameras [V, 3, 7] whose K is not a valid intrinsic matrix, or whose R is not a rotation."""
     faults = []
     for v, camera in enumerate(cameras):
         k, r = camera[:, :3], camera[:, 3:6]
@@ -132,15 +133,15 @@ def matrix_faults(cameras: np.ndarray) -> list[Fault]:
 
 
 def camera_faults(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> list[Fault]:
-    """What is wrong with cameras that should see an object within the unit cube at the origin.
+    """Faults of cameras that should see an object within the unit cube at the origin.
 
     Args:
         cameras: float64 [V, 3, 7].
-        masks: where each sees the object, bool [H, W].
+        masks: the object in each view, bool [H, W].
 
     Returns:
-        Faults of single views; else, where no point of the cube is behind all silhouettes, of the
-        view without which there is one, or that disagrees with most.
+        Faults of single views; otherwise, if no point of the cube is behind all silhouettes, the
+        fault of the view without which there is one, or that disagrees with most.
     """
     faults = matrix_faults(cameras)
     if faults:
@@ -180,7 +181,7 @@ def _view_fault(camera: np.ndarray, mask: np.ndarray) -> str:
 
 
 def _share_past(camera: np.ndarray, mask: np.ndarray) -> float:
-    """Share of a mask's pixels whose rays miss the cube."""
+    """Fraction of a mask's pixels whose rays miss the cube."""
     y, x = np.nonzero(mask)
     pixels = np.stack([x + 0.5, y + 0.5, np.ones(len(x))], -1)
     ways = pixels @ np.linalg.inv(camera[:, :3]).T @ camera[:, 3:6]
@@ -192,7 +193,7 @@ def _share_past(camera: np.ndarray, mask: np.ndarray) -> float:
 
 
 def _joint_faults(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> list[Fault]:
-    """The view that leaves no point of the cube behind all silhouettes."""
+    """The view because of which no point of the cube is behind all silhouettes."""
     seen = behind(cameras, masks)
     if len(seen) < 2 or seen.all(0).any():
         return []
@@ -205,7 +206,8 @@ def _joint_faults(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> list[Faul
 
 
 def odd_one(seen: np.ndarray) -> int:
-    """The view without which most points are behind all others, or that agrees with fewest."""
+    """The view without which the most points are behind all others, or that agrees with the
+    fewest."""
     votes = seen.sum(0)
     alone = [int((votes - row == len(seen) - 1).sum()) for row in seen]
     apart = [int((votes * row).sum()) / max(1, int(row.sum())) for row in seen]
@@ -218,7 +220,7 @@ def behind(
     centre: np.ndarray | float = 0.0,
     half: float = CUBE,
 ) -> np.ndarray:
-    """Which points of a coarse grid over a cube each view has behind its silhouette: [V, P]."""
+    """Which points of a coarse grid over a cube are behind each view's silhouette: [V, P]."""
     axis = ((np.arange(_GRID) + 0.5) / _GRID * 2 - 1) * half
     points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3) + centre
     pairs = zip(cameras, masks, strict=True)
@@ -228,9 +230,9 @@ def behind(
 def behind_mask(
     camera: np.ndarray, mask: np.ndarray, points: np.ndarray, reach: float = 0.0
 ) -> np.ndarray:
-    """Which points [N, 3] lie behind a silhouette, or within `reach` of it; bool [N].
+    """Which points [N, 3] are behind a silhouette, or within `reach` of it; bool [N].
 
-    A point outside of the image may be anything, and counts; one behind the camera does not.
+    A point outside the image is unknown and counts; one behind the camera does not.
     """
     from scipy import ndimage
 
@@ -269,14 +271,14 @@ def _moved(cameras: np.ndarray, factor: float) -> np.ndarray:
 
 
 def _flipped(cameras: np.ndarray) -> np.ndarray:
-    """Camera axes turned about x: y up and z back become y down and z forward."""
+    """Camera axes rotated about x: y up and z back become y down and z forward."""
     flipped = cameras.copy()
     flipped[:, 1:, 3:] *= -1
     return flipped
 
 
 def _hint(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> str:
-    """How the cameras would fit if they were meant otherwise, or what makes them fit."""
+    """The reading under which the cameras would fit."""
     if matrix_faults(cameras):
         return ""
     fitting = {
@@ -284,7 +286,7 @@ def _hint(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> str:
         for says, read in READINGS
         if not camera_faults(read(cameras), masks)
     }
-    if fitting:  # where silhouettes meet by chance, little is behind all of them
+    if fitting:  # if silhouettes meet by chance, little is behind all of them
         return f"; the cameras would fit if they were {max(fitting, key=lambda k: fitting[k])}"
     return f"; {FRAME_HELP}"
 

@@ -1,4 +1,4 @@
-"""Binary codes of sets: straight-through binarisation, and what is measured of codes."""
+"""Binary codes of sets: straight-through binarisation and statistics of codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfzoo.typing import Tensor
 
 
 def sign(a: Tensor) -> Tensor:
-    """-1 where a < 0, else +1 (also at 0), in a's dtype."""
+    """-1 where a < 0, otherwise +1 (also at 0), in a's dtype."""
     return ops.where(a < 0, ops.cast(-1, a.dtype), ops.cast(1, a.dtype))
 
 
@@ -20,11 +20,11 @@ def straight_through(a: Tensor, hard: Tensor | None = None) -> Tensor:
 
     Args:
         a: any shape.
-        hard: other values of -1 and +1 in place of sign(a), e.g. a random draw.
+        hard: values of -1 and +1 to use instead of sign(a), e.g. a random draw.
     """
     soft = ops.tanh(a)
     hard = sign(a) if hard is None else hard
-    # s + (t - t) instead of t + (s - t): the value is exact, whatever the rounding
+    # s + (t - t) instead of t + (s - t): the value is exact despite rounding
     return ops.stop_gradient(hard) + (soft - ops.stop_gradient(soft))
 
 
@@ -32,7 +32,7 @@ def check_codes(codes: ArrayLike, dim: int) -> np.ndarray:
     """Codes [B, dim] as float32.
 
     Raises:
-        InputError: another shape, or a number that is neither -1 nor +1.
+        InputError: a wrong shape, or a number that is neither -1 nor +1.
     """
     array = np.asarray(codes)
     if array.ndim != 2 or array.shape[1] != dim or len(array) == 0:
@@ -44,7 +44,7 @@ def check_codes(codes: ArrayLike, dim: int) -> np.ndarray:
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Bits that differ, [N, d] and [M, d] -> [N, M]."""
+    """Number of differing bits, [N, d] and [M, d] -> [N, M]."""
     return (a.shape[1] - a @ b.T) / 2
 
 

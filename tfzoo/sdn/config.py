@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImagesConfig(RunConfig):
-    """The keys that all three tasks have."""
+    """The keys common to all three tasks."""
 
     data: DataConfig = key(MISSING, "see `tfzoo.data.images.image_sets.image_sets`")
-    image_size: Count = key(16, "side that images are brought to")
+    image_size: Count = key(16, "side to which images are resized")
     channels: Annotated[int, OneOf(1, 3)] | None = key(
-        None, "1 or 3; null: as the data are grey or have colours", of_data=True
+        None, "1 or 3; null: depending on whether the data are grey or colour", of_data=True
     )
-    set_size: Count = key(8, "images of a set in a step")
+    set_size: Count = key(8, "images per set in a step")
     pixel_mean: Level | None = key(None, PIXEL_MIDDLE, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_HALF, of_data=True)
 
@@ -49,22 +49,22 @@ class SDNConfig(Config):
 
     builds = ("tfzoo.sdn.model:SetDistributionNetwork",)
 
-    code_dim: Annotated[int, Ge(2)] = key(64, "d, bits of a code")
-    noise_dim: Count = key(8, "numbers of an image's noise")
+    code_dim: Annotated[int, Ge(2)] = key(64, "number of bits d of a code")
+    noise_dim: Count = key(8, "size of an image's noise")
     preset: Annotated[str, OneOf(*PRESETS)] = key("mlp", "`mlp`, `conv` or `sagan`")
     width: Count = key(256, "width of the networks")
     bottleneck: Count = key(8, "bottleneck of the energy's auto-encoder")
-    prior_hidden: Counts = key([128, 128], "widths of the prior")
-    margin: Positive = key(0.1, "in the energy's units")
+    prior_hidden: Counts = key([128, 128], "widths of the prior's hidden layers")
+    margin: Positive = key(0.1, "margin in the energy's units")
     prior_to_encoder: NonNegative = key(0.0, "weight of -log p(z) in the encoder's gradient")
-    use_code: bool = key(True, "false hides the code from the energy")
-    stochastic: bool = key(False, "random codes while training")
+    use_code: bool = key(True, "whether the energy sees the code")
+    stochastic: bool = key(False, "whether codes are random in training")
     ema: Fraction = key(0.99, "decay rate of the averaged generator")
 
 
 @dataclass(frozen=True)
 class TwoAdamConfig(Config):
-    """The group `optimizer` of `sdn.sets`: Adam for both sides."""
+    """The group `optimizer` of `sdn.sets`: Adam for both parts."""
 
     rate: Positive = key(2e-4, "learning rate of encoder, energy and prior")
     g_rate: Positive = key(2e-4, "learning rate of the generator")
@@ -77,7 +77,7 @@ class TwoAdamConfig(Config):
     def schedule(
         self, rate: float, steps: int
     ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-        """The rate, or its schedule."""
+        """The learning rate or its schedule."""
         import keras
 
         if self.decay == "cosine":
@@ -93,17 +93,17 @@ class SetsConfig(ImagesConfig):
     optimizer: TwoAdamConfig = key(TwoAdamConfig(), "see `TwoAdamConfig`")
     voxel_net: str | None = key(
         None,
-        "a trained `sdn.voxels`, by the name of a package weight or a path, that judges the "
-        "test sets; null for none. The data must have `voxels`.",
+        "a trained `sdn.voxels`, as the name of a package weight or a path, that evaluates the "
+        "test sets; null: none. The data must have `voxels`.",
         of_data=True,
     )
     verifier: str | None = key(None, "a trained `sdn.verifier`, likewise", of_data=True)
-    test_size: Count | None = key(None, "images of one half of a test set; null is `set_size`")
+    test_size: Count | None = key(None, "images per half of a test set; null: `set_size`")
     test_sets: Annotated[int, Ge(2)] | None = key(
-        None, "sets that results are reported on, at most; null takes all"
+        None, "maximum number of test sets for results; null: all"
     )
-    monitor_sets: Count = key(64, "training sets that are watched, see `CodeMonitor`")
-    monitor_every: Count = key(1, "epochs between two looks")
+    monitor_sets: Count = key(64, "number of training sets that are monitored, see `CodeMonitor`")
+    monitor_every: Count = key(1, "epochs between evaluations")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,7 +115,7 @@ class SetsConfig(ImagesConfig):
 
     @property
     def half(self) -> int:
-        """Images of one half of a test set."""
+        """Number of images per half of a test set."""
         return self.test_size or self.set_size
 
 
@@ -127,5 +127,5 @@ class JudgeConfig(ImagesConfig):
     dim: Count = key(32, "size of a verifier's embedding")
     rate: Positive = key(1e-3, "Adam's")
     identities: Count = key(
-        1000, "training sets, for a dry run of a verifier whose data are not prepared"
+        1000, "number of training sets, for a dry run of a verifier whose data are not prepared"
     )

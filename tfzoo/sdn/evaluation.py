@@ -1,4 +1,4 @@
-"""What a trained network is measured by, on sets that it has never seen."""
+"""Evaluates a trained network on unseen sets."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ def of_codes(
 ) -> dict[str, float]:
     """Codes of held-out sets, by the model's own encoder.
 
-    Two disjoint halves of each set are encoded: are their codes nearest to each other
-    (`code_retrieval`), do their distances tell same from different (`code_auc`); the same of a set
-    and its reconstruction (`reconstruction_auc`). `novelty` is the mean distance of samples of the
-    prior from the nearest training code, `test_novelty` that of the test codes.
+    Two disjoint halves of each set are encoded: `code_retrieval` is how often their codes are
+        nearest to each other, `code_auc` how well their distances separate same from different
+        sets, and `reconstruction_auc` the same for a set and its reconstruction. `novelty` is the
+        mean distance of samples of the prior from the nearest training code, `test_novelty` that of
+        test codes.
 
     Args:
-        model: trained.
-        images: raw pixels [M, 2 n, S, S, C], no image absent.
+        model: a trained model.
+        images: raw pixels [M, 2 n, S, S, C], with all images present.
         train_codes: codes of the training sets.
-        seed: seed of the images made.
+        seed: seed of the generated images.
     """
     a, b = judges.halves(images, images.shape[1] // 2)
     first, second = model.encode(a), model.encode(b)
@@ -52,20 +53,21 @@ def of_shapes(
     seed: int = 0,
     sizes: tuple[int, ...] = (1, 2, 4, 8),
 ) -> dict[str, float]:
-    """Intersection over union of what a 3D network sees, with the truth.
+    """Intersection over union of a 3D network's predictions with the truth.
 
-    `iou_real` of real views, `iou_reconstructed` of those rebuilt from their code, each also
-    against the truth of another shape (`_shuffled`); `iou_from_k` rebuilt from k views. Of free
-    samples: `sample_consistency`, between two halves of a sampled set, against `sample_cross`,
-    between halves of different sets, and `real_consistency` of real sets.
+    `iou_real` is for real views, `iou_reconstructed` for views reconstructed from their code, each
+    also compared with the truth of another shape (`_shuffled`); `iou_from_k` for reconstructions
+    from k views. For free samples, `sample_consistency` is between two halves of a sampled set,
+    `sample_cross` between halves of different sets, and `real_consistency` between halves of real
+    sets.
 
     Args:
-        model: trained.
+        model: a trained model.
         net: a network from `make_voxel_net`, trained on real views of the training shapes.
         images: raw pixels [M, n, S, S, C].
         voxels: bool [M, 8, 8, 8], see `coarse`.
-        seed: seed of the images made.
-        sizes: sizes of k, up to n.
+        seed: seed of the generated images.
+        sizes: values of k, up to n.
     """
     truth, n = np.asarray(voxels, bool), min(8, images.shape[1])
     other = np.roll(truth, 1, 0)
@@ -89,16 +91,17 @@ def of_shapes(
 def of_identities(
     model: SetDistributionNetwork, net: keras.Model, images: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
-    """Whether a verification network takes rebuilt sets for the same identity: areas under ROC.
+    """Whether a verification network assigns reconstructed sets to the same identity: areas under
+    ROC.
 
-    `verify_real` of two halves of a real set, `verify_reconstructed` of one half and the other
-    half's reconstruction, `verify_sampled` of two halves of a sampled set.
+    `verify_real` is for two halves of a real set, `verify_reconstructed` for one half and the other
+    half's reconstruction, `verify_sampled` for two halves of a sampled set.
 
     Args:
-        model: trained.
+        model: a trained model.
         net: a network from `make_verifier`, trained on the training identities.
         images: raw pixels [M, 2 n, S, S, C].
-        seed: seed of the images made.
+        seed: seed of the generated images.
     """
     a, b = judges.halves(images, images.shape[1] // 2)
     embed = lambda x: judges.set_embeddings(net, x)  # noqa: E731

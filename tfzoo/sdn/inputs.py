@@ -1,4 +1,4 @@
-"""Sets of images as users give them, checked."""
+"""Checks sets of images given by users."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def padded(
 
     Args:
         sets: [B, n, S, S, C], or a list of [n_i, S, S, C].
-        mask: [B, n], which images are there; None is all.
-        image_size: S.
-        channels: C.
+        mask: [B, n], which images are present; None: all.
+        image_size: side S.
+        channels: number of channels C.
 
     Returns:
         float32 [B, n, S, S, C] and bool [B, n].
 
     Raises:
-        InputError: no sets, an empty one, a mask of another shape, another size of image, or
-            values that are no finite numbers.
+        InputError: no sets, an empty set, a mask of another shape, images of another size, or
+            non-finite values.
     """
     if isinstance(sets, (list, tuple)):
         sets, mask = _joined([np.asarray(s) for s in sets], mask)
@@ -33,7 +33,7 @@ def padded(
     if images.ndim != 5 or images.shape[2:] != (image_size, image_size, channels):
         raise InputError(f"sets: shape {list(images.shape)}, must be {want}")
     if 0 in images.shape[:2]:
-        raise InputError(f"sets: shape {list(images.shape)}, must hold at least one image each")
+        raise InputError(f"sets: shape {list(images.shape)}, must have at least one image each")
     mask = np.ones(images.shape[:2], bool) if mask is None else np.asarray(mask).astype(bool)
     if mask.shape != images.shape[:2]:
         raise InputError(f"mask: shape {list(mask.shape)}, must be {list(images.shape[:2])}")
@@ -53,10 +53,10 @@ def check_count(name: str, value: int) -> None:
 
 def _joined(sets: list[np.ndarray], mask: ArrayLike | None) -> tuple[np.ndarray, ArrayLike]:
     if not sets:
-        raise InputError("sets=[]: must hold at least one set")
+        raise InputError("sets=[]: must have at least one set")
     shapes = {s.shape[1:] for s in sets}
     if len(shapes) > 1:
-        raise InputError(f"sets: images of shapes {sorted(map(list, shapes))}, must be of one")
+        raise InputError(f"sets: images of shapes {sorted(map(list, shapes))}, must be equal")
     sizes = [len(s) for s in sets]
     if 0 in sizes:
         raise InputError(f"sets: set {sizes.index(0)} is empty, must have at least one image")

@@ -1,4 +1,4 @@
-"""The tasks that train SDN's judges, on real images of the training sets."""
+"""The tasks that train SDN's evaluation networks, on real images of the training sets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tfzoo.typing import Tensor
 
 @task("sdn.voxels")
 class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
-    """Views of shapes to their occupancy."""
+    """Predicts the occupancy of shapes from views."""
 
     config_class = JudgeConfig
     own_data = {}
@@ -82,17 +82,18 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
 
 @task("sdn.verifier")
 class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
-    """Images to embeddings that tell whether two are of one set."""
+    """Embeds images so that images of one set are recognised."""
 
     config_class = JudgeConfig
 
     def data_info(self, config: JudgeConfig) -> data.Info:
-        """Steps, and identities by the config where the data are not known."""
+        """Steps, and identities from the config if the data are unknown."""
         info = super().data_info(config)
         return replace(info, examples=config.identities) if "examples" in info.guesses else info
 
     def datasets(self, config: JudgeConfig) -> data.Datasets:
-        """One random image of `batch_size` training sets a step, and the number of its set."""
+        """One random image from each of `batch_size` training sets per step, and the index of its
+        set."""
         sets = self.sets(config)
         self.check(config, sets)
         train = sets["train"]
@@ -115,7 +116,7 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
         return data.Datasets(stream, held, test, info)
 
     def build(self, config: JudgeConfig, info: data.Info) -> keras.Model:
-        """The embedding; `train` puts a classifier of the training sets on it."""
+        """The embedding; `train` adds a classifier of the training sets."""
         embed, self._classifier = judges.make_verifier(
             config.image_size,
             info.channels,
@@ -133,14 +134,15 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[JudgeConfig]
     ) -> dict[str, float]:
-        """The classifier by one `fit`; held-out sets have no class in it, so there is no loss."""
+        """Trains the classifier with one `fit`; held-out sets have no class in it, so they have no
+        loss."""
         run.fit(self._classifier, datasets, validate=False)
         return {}
 
     def evaluate(
         self, model: keras.Model, datasets: data.Datasets, config: JudgeConfig
     ) -> dict[str, float]:
-        """Area under ROC of two halves of the test sets, same against different."""
+        """Area under ROC for pairs of halves of the test sets, same versus different."""
         images = memory.joined(
             b["images"][b["mask"].all(1)] for b in datasets.test.as_numpy_iterator()
         )

@@ -1,7 +1,7 @@
-"""Networks that judge sets from outside: what shape do they show, whose are they.
+"""Networks that evaluate sets independently: which shape or identity they show.
 
-Both are trained on real images of the training sets only, as in the paper's evaluation; which
-networks the paper used is not known to us.
+Both are trained only on real images of the training sets, as in the paper's evaluation; the paper's
+networks are unknown to us.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import numpy as np
 from keras import layers
 
 VOXELS = 8
-"""Side of the grid that `make_voxel_net` gives."""
+"""Side of the grid predicted by `make_voxel_net`."""
 
 
 def make_voxel_net(
     image_size: int, channels: int = 1, width: int = 256, mean: float = 127.5, std: float = 127.5
 ) -> keras.Model:
-    """Views of a shape to its occupancy, of stock Keras layers.
+    """A network of stock Keras layers from views of a shape to its occupancy.
 
-    Each view through `width` and `width / 2` units, their maximum over the views, `width` units,
-    logits of the grid.
+    Each view passes through `width` and `width / 2` units, followed by the maximum over views,
+    `width` units, and the logits of the grid.
 
     Args:
-        image_size: S.
-        channels: C.
+        image_size: side S of the images.
+        channels: number of channels C.
         width: see above.
         mean: subtracted from raw pixels.
-        std: then divided by.
+        std: divisor of the result.
 
     Returns:
         [B, n, S, S, C] of raw pixels, any n -> logits [B, 8, 8, 8].
@@ -46,10 +46,10 @@ def make_voxel_net(
 
 
 def coarse(voxels: np.ndarray, side: int = VOXELS) -> np.ndarray:
-    """Voxels [M, s, s, s] to [M, side, side, side]: occupied where any voxel inside is.
+    """Downsamples voxels [M, s, s, s] to [M, side, side, side]: occupied if any voxel inside is.
 
     Raises:
-        ValueError: s is no multiple of `side`.
+        ValueError: s is not a multiple of `side`.
     """
     m, s = voxels.shape[:2]
     if s % side:
@@ -66,7 +66,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def occupancy(net: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What the net sees in sets of raw pixels, bool [M, 8, 8, 8]."""
+    """The network's predictions for sets of raw pixels, bool [M, 8, 8, 8]."""
     return net.predict(images, batch_size=64, verbose=0) > 0
 
 
@@ -79,18 +79,18 @@ def make_verifier(
     mean: float = 127.5,
     std: float = 127.5,
 ) -> tuple[keras.Model, keras.Model]:
-    """An embedding of images, and the classifier of training identities that it is trained in.
+    """An image embedding, and the classifier of training identities that trains it.
 
     Three convolutions, an embedding of unit length, cosine logits over 0.05 (arXiv:1811.12649).
 
     Args:
-        image_size: S.
-        channels: C.
-        identities: identities of the training sets.
-        width: width of the first convolution, then 2 and 4 times that.
+        image_size: side S of the images.
+        channels: number of channels C.
+        identities: number of identities in the training sets.
+        width: width of the first convolution; the others have 2 and 4 times that.
         dim: size of the embedding.
         mean: subtracted from raw pixels.
-        std: then divided by.
+        std: divisor of the result.
 
     Returns:
         [B, S, S, C] of raw pixels -> [B, dim]; the same -> logits [B, identities].
@@ -117,7 +117,7 @@ def set_embeddings(net: keras.Model, images: np.ndarray) -> np.ndarray:
 
 
 def verification(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Whether the rows i of a and b are told to be of one set: AUC, and the ROC's two rates.
+    """How well rows i of a and b are recognised as one set: AUC, and the ROC's two rates.
 
     Args:
         a: [M, k]; a pair's score is the product of its rows.
@@ -133,7 +133,7 @@ def verification(a: np.ndarray, b: np.ndarray) -> tuple[float, np.ndarray, np.nd
 
 
 def retrieval(a: np.ndarray, b: np.ndarray) -> float:
-    """Share of the rows i of a whose best product is with row i of b; ties count as misses."""
+    """Fraction of rows i of a whose largest product is with row i of b; ties count as misses."""
     scores = a @ b.T
     own = np.diagonal(scores).copy()
     np.fill_diagonal(scores, -np.inf)

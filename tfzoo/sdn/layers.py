@@ -1,6 +1,6 @@
 """The parts of a Set Distribution Network: encoder, energy and generator of sets of images.
 
-Images are [B, n, S, S, C] in [-1, 1]; a mask [B, n] says which of them are there.
+Images are [B, n, S, S, C] in [-1, 1]; a mask [B, n] says which of them are present.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tfzoo.typing import Shape, Tensor
 
 
 def masked_mean(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean over axis 1 of those that are there; 0 where none is. Float32.
+    """The mean over the present entries of axis 1; 0 if there are none. Float32.
 
     Args:
         x: [B, n] or [B, n, k].
@@ -41,13 +41,13 @@ def flat(images: Tensor) -> Tensor:
 
 
 def unflat(x: Tensor, images: Tensor) -> Tensor:
-    """[B n, ...] -> [B, n, ...], as `images` has them."""
+    """[B n, ...] -> [B, n, ...], with the sizes of `images`."""
     count = images.shape[1] or ops.shape(images)[1]
     return ops.reshape(x, (-1, count, *x.shape[1:]))
 
 
 class _Part(keras.layers.Layer):
-    """What the parts share: sizes, and the policy for the networks inside."""
+    """Base of the parts: sizes, and the policy for the networks inside."""
 
     def __init__(
         self,
@@ -72,32 +72,32 @@ class _Part(keras.layers.Layer):
 
 
 class _Reader(_Part):
-    """A part that images with a mask go into, which leaves none on what comes out."""
+    """A part that takes images with a mask and produces outputs without one."""
 
     def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
-        """A mask of images is used up."""
+        """Drops the mask of images."""
 
 
 @serializable("sdn")
 class SetEncoder(_Reader):
-    """z = sign of the mean of a network's numbers over a set, straight-through.
+    """z = sign of the mean of a network's outputs over a set, straight-through.
 
-    Order and number of the images do not matter but for what they show: a set and the same set
-    twice have the same code. The mean comes before the sign (spec: binarise after pooling).
+    Order and number of the images do not matter, only their content: a set and its duplicate have
+    the same code. The mean is taken before the sign (spec: binarise after pooling).
 
     Args:
-        image_size: S.
-        channels: C.
-        code_dim: d, bits of a code.
+        image_size: side S of the images.
+        channels: number of channels C.
+        code_dim: number of bits d of a code.
         preset: `mlp`, `conv` or `sagan`, see `make_encoder`.
-        width: see there.
+        width: see `make_encoder`.
         stochastic: in training, z_j = +1 with probability sigmoid(2 a_j) instead of the sign.
-        seed: seed of that.
+        seed: seed of these draws.
         **keywords: `name`, `dtype`, ...
 
     Input: images [B, n, S, S, C] in [-1, 1]; mask [B, n] or None.
-    Output: codes z of -1 and +1, and the means a; both float32 [B, d]. A row without any image
-    has the code 0, which is none.
+    Output: codes z of -1 and +1, and the means a; both float32 [B, d]. A row without images has the
+        code 0, which is not a valid code.
 
     Raises:
         ValueError: an argument is out of range.
@@ -120,7 +120,7 @@ class SetEncoder(_Reader):
         self.features = self._under_policy(make_encoder, code_dim, 3, "code")
 
     def build(self, *shapes: Shape) -> None:
-        """The network is made with the layer."""
+        """The network is created with the layer."""
 
     @override
     def call(
@@ -148,16 +148,16 @@ class SetEncoder(_Reader):
 class SetDiscriminator(_Reader):
     """E(X; z) = mean over images and pixels of (x - Dec(Enc(x), z))^2: an auto-encoder's energy.
 
-    The decoder sees the code: that is how an image of another set costs energy (our
-    reconstruction of the paper's description).
+    The decoder sees the code, so that images of another set have high energy (our reconstruction of
+    the paper's description).
 
     Args:
-        image_size: S.
-        channels: C.
-        code_dim: d.
+        image_size: side S of the images.
+        channels: number of channels C.
+        code_dim: number of bits d of a code.
         preset: see `SetEncoder`.
-        width: see there.
-        bottleneck: numbers that Enc gives.
+        width: see `make_encoder`.
+        bottleneck: size of Enc's output.
         use_code: False hides the code from the decoder, for ablations.
         **keywords: `name`, `dtype`, ...
 
@@ -185,7 +185,7 @@ class SetDiscriminator(_Reader):
         self.decoder = self._under_policy(make_decoder, size, False, "energy_decoder")
 
     def build(self, *shapes: Shape) -> None:
-        """The networks are made with the layer."""
+        """The networks are created with the layer."""
 
     def autoencode(self, images: Tensor, codes: Tensor, training: bool | None = None) -> Tensor:
         """Dec(Enc(x), z), [B, n, S, S, C]."""
@@ -223,15 +223,15 @@ class SetDiscriminator(_Reader):
 
 @serializable("sdn")
 class SetGenerator(_Part):
-    """x_i = G(z, noise_i): images of one set, independent of each other given its code.
+    """x_i = G(z, noise_i): images of one set, independent given its code.
 
     Args:
-        image_size: S.
-        channels: C.
-        code_dim: d.
+        image_size: side S of the images.
+        channels: number of channels C.
+        code_dim: number of bits d of a code.
         preset: see `SetEncoder`.
-        width: see there.
-        noise_dim: k, numbers of an image's noise.
+        width: see `make_encoder`.
+        noise_dim: size k of an image's noise.
         **keywords: `name`, `dtype`, ...
 
     Input: codes [B, d], noise [B, n, k]. Output: images [B, n, S, S, C] in [-1, 1].
@@ -256,7 +256,7 @@ class SetGenerator(_Part):
         self.network = self._under_policy(make_decoder, size, True, "images")
 
     def build(self, *shapes: Shape) -> None:
-        """The network is made with the layer."""
+        """The network is created with the layer."""
 
     @override
     def call(self, codes: Tensor, noise: Tensor, training: bool | None = None) -> Tensor:

@@ -25,13 +25,13 @@ class MADE(keras.layers.Layer):
     """p(z) = prod_j Bernoulli(z_j | z_1 .. z_{j-1}) for codes z of -1 and +1.
 
     One masked network gives all conditionals in one pass. Units are sorted by degree, so that
-    sampling computes each hidden unit once, when the bits that it sees are known: a draw costs one
-    pass in all, not one for each bit.
+    sampling computes each hidden unit once, when its input bits are known: a draw costs one pass in
+    total, not one per bit.
 
     Args:
-        dim: d, bits of a code, at least 2.
-        hidden: widths of the masked hidden layers (ReLU). One narrower than d - 1 has no unit for
-            some bits, whose influence on later ones is lost: that is warned of.
+        dim: number of bits d of a code, at least 2.
+        hidden: widths of the masked hidden layers (ReLU). Layers narrower than d - 1 have no units
+            for some bits, whose influence on later ones is lost; this causes a warning.
         **keywords: `name`, `dtype`, ...
 
     Input: codes [B, d]. Output: logits of z_j = +1, float32 [B, d].
@@ -46,14 +46,14 @@ class MADE(keras.layers.Layer):
         if min(self.hidden) < dim - 1:
             warnings.warn(
                 f"hidden={list(self.hidden)}: must be at least dim - 1 = {dim - 1} throughout for "
-                "every bit to depend on all before it; a narrower layer loses dependencies",
+                "every bit to depend on all earlier ones; a narrower layer loses dependencies",
                 stacklevel=3,
             )
         self._degrees = [np.arange(dim) + 1]
         self._degrees += [1 + np.arange(width) * (dim - 1) // width for width in self.hidden]
 
     def build(self, shape: Shape | None = None) -> None:
-        """Makes the kernels, in float32 whatever the policy."""
+        """Creates the kernels, in float32 under any policy."""
         if shape is not None and shape[-1] != self.dim:
             raise ValueError(f"codes: last axis {shape[-1]}, must be {self.dim}")
         widths = [self.dim, *self.hidden, self.dim]
@@ -66,7 +66,8 @@ class MADE(keras.layers.Layer):
             self._biases.append(weight((m,), "zeros", f"bias_{i}"))
 
     def masks(self) -> list[np.ndarray]:
-        """0 or 1 for each kernel: a unit sees inputs up to its degree, logit j those below j."""
+        """0 or 1 for each kernel entry: a unit sees inputs up to its degree, logit j those below
+        j."""
         ins = self._degrees
         hidden = [b[None, :] >= a[:, None] for a, b in zip(ins, ins[1:], strict=False)]
         hidden.append(ins[0][None, :] > ins[-1][:, None])
@@ -88,7 +89,7 @@ class MADE(keras.layers.Layer):
         return ops.sum(ops.log_sigmoid(codes * self(codes)), -1)
 
     def sample(self, uniforms: Tensor) -> Tensor:
-        """Codes by the inverse distribution function, bit by bit.
+        """Draws codes by the inverse distribution function, bit by bit.
 
         Args:
             uniforms: in [0, 1), [B, d].
@@ -97,7 +98,7 @@ class MADE(keras.layers.Layer):
             Codes of -1 and +1, float32 [B, d].
         """
         kernels = [ops.convert_to_tensor(k) for k in self._kernels]
-        # what each unit has received so far: every kernel is read once, row by row
+        # each unit's input so far: every kernel is read once, row by row
         sums: list[Tensor] = [ops.convert_to_tensor(b) for b in self._biases]
         thresholds = ops.log(uniforms) - ops.log1p(-uniforms)
         bits: list[Tensor] = []
@@ -108,7 +109,7 @@ class MADE(keras.layers.Layer):
                 break
             sums[0] = sums[0] + bits[j] * kernels[0][j]
             for i, degrees in enumerate(self._degrees[1:]):
-                # units of degree j + 1 have now all that they see
+                # units of degree j + 1 now have all their inputs
                 lo, hi = (int(np.searchsorted(degrees, k)) for k in (j + 1, j + 2))
                 if hi > lo:
                     known = ops.relu(sums[i][:, lo:hi])
@@ -138,5 +139,5 @@ class MADE(keras.layers.Layer):
         return tuple(shape)
 
     def compute_output_spec(self, codes: Tensor) -> keras.KerasTensor:
-        """Float32 whatever the policy."""
+        """Float32 under any policy."""
         return keras.KerasTensor(codes.shape, "float32")

@@ -1,4 +1,4 @@
-"""Set Distribution Networks: sets of images to codes, codes to sets, and codes from a prior."""
+"""Set Distribution Networks: from sets of images to codes and back, and codes from a prior."""
 
 from __future__ import annotations
 
@@ -23,38 +23,39 @@ from tfzoo.training.two_player import TwoPlayer, follow
 from tfzoo.typing import Shape, Tensor
 
 CHUNK = 64
-"""Sets that `encode`, `reconstruct` and `generate` take at once."""
+"""Number of sets that `encode`, `reconstruct` and `generate` process at once."""
 
 
 @serializable("sdn")
 class SetDistributionNetwork(TwoPlayer):
-    """Encoder, energy and prior against a generator (arXiv:2006.10705; our reconstruction).
+    """Encoder, energy and prior, trained against a generator (arXiv:2006.10705; our
+    reconstruction).
 
-    A step moves encoder, energy and prior along
-    E(X; z) + max(0, margin - E(X'; z)) - log p(z) with z = z(X), X' = G(z, noise), then the
-    generator along E(G(z, noise); z) with new noise. `average` follows the generator's parameters
-    as a <- ema a + (1 - ema) p and is what makes images after training.
+    A step updates encoder, energy and prior along E(X; z) + max(0, margin - E(X'; z)) - log p(z)
+    with z = z(X), X' = G(z, noise), then the generator along E(G(z, noise); z) with new noise.
+    `average` follows the generator's parameters as a <- ema a + (1 - ema) p and generates images
+    after training.
 
     `fit` takes sets of raw pixels [B, n, H, W, C] of the networks' size, alone or as a dict
-    `images`, `mask`. `call` gives their codes. Losses and metrics are the model's own.
+    `images`, `mask`. `call` returns their codes. The model defines its own losses and metrics.
 
     Args:
-        image_size: S.
-        channels: C.
-        code_dim: d, bits of a code.
-        noise_dim: numbers of an image's noise.
+        image_size: side S of the images.
+        channels: number of channels C.
+        code_dim: number of bits d of a code.
+        noise_dim: size of an image's noise.
         preset: `mlp` (any size), `conv` (28 to 32 pixels), `sagan` (32, 64, 128).
         width: width of the networks, see `make_encoder`.
         bottleneck: bottleneck of the energy's auto-encoder.
-        prior_hidden: widths of the prior, see `MADE`.
-        margin: m, in the energy's units: mean squared error of images in [-1, 1].
-        prior_to_encoder: weight of -log p(z) in the encoder's gradient. 0 is ours; the
-            likelihood's own would be 1 / (n S S C), and large ones collapse the code.
+        prior_hidden: widths of the prior's hidden layers; see `MADE`.
+        margin: margin m in the energy's units, mean squared error of images in [-1, 1].
+        prior_to_encoder: weight of -log p(z) in the encoder's gradient. 0 is our choice; the
+            likelihood's would be 1 / (n S S C), and large ones collapse the code.
         use_code: False hides the code from the energy, for ablations.
         stochastic: see `SetEncoder`.
         ema: decay rate of the average.
         pixel_mean: subtracted from raw pixels.
-        pixel_std: then divided by, so that they are in [-1, 1].
+        pixel_std: divisor of the result, which should be in [-1, 1].
         seed: seed of noise while training.
         **keywords: `name`, `dtype`, ...
 
@@ -113,13 +114,13 @@ class SetDistributionNetwork(TwoPlayer):
     ) -> Tensor:
         """Codes of sets of raw pixels, or of a dict `images`, `mask`: float32 [B, d]."""
         if isinstance(images, dict):
-            if isinstance(mask, dict):  # the implicit masks of the inputs, from Keras
+            if isinstance(mask, dict):  # implicit masks of the inputs, from Keras
                 mask = mask["images"]
             images, mask = images["images"], images.get("mask", mask)
         return self.encoder(self.prepare(images), mask=mask, training=training)[0]
 
     def judge_variables(self) -> list[keras.Variable]:
-        """The encoder's, the energy's and the prior's."""
+        """The variables of encoder, energy and prior."""
         return [v for p in (self.encoder, self.energy, self.prior) for v in p.trainable_variables]
 
     @override
@@ -127,16 +128,16 @@ class SetDistributionNetwork(TwoPlayer):
         return self.generator.trainable_variables
 
     def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
-        """Adam(2e-4, 0, 0.999) for both."""
+        """Adam(2e-4, 0, 0.999) for both parts."""
         return make_adam(), make_adam()
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Means over an epoch: losses, energies of real and made sets, -log p(z), mean |a|."""
+        """Means over an epoch: losses, energies of real and generated sets, -log p(z), mean |a|."""
         return list(self._means.values())
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
-        """Moves encoder, energy and prior, then the generator and its average."""
+        """Updates encoder, energy and prior, then the generator and its average."""
         real, mask = self._sets(data)
         with self.tape() as tape:
             z, a = self.encoder(real, mask=mask, training=True)
@@ -144,7 +145,7 @@ class SetDistributionNetwork(TwoPlayer):
             fake = ops.stop_gradient(self.generator(fixed, self._noise(real), training=True))
             e_real = self.energy(real, z, mask=mask, training=True)
             e_fake = self.energy(fake, z, mask=mask, training=True)
-            # the prior's own gradient is whole, the encoder's is weighted
+            # the prior's own gradient is unweighted, the encoder's is weighted
             nll = -self.prior.log_prob(fixed + self.prior_to_encoder * (z - fixed))
             d_loss = self._judged(e_real, e_fake, nll)
             scaled = self.scaled(d_loss, self.optimizer)
@@ -158,7 +159,7 @@ class SetDistributionNetwork(TwoPlayer):
         return self._note(d_loss, g_loss, e_real, e_fake, nll, a)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
-        """The losses on held-out sets, in inference mode, images of the average."""
+        """The losses on held-out sets, in inference mode, with images of the average."""
         real, mask = self._sets(data)
         z, a = self.encoder(real, mask=mask, training=False)
         fake = self.average(z, self._noise(real), training=False)
@@ -175,13 +176,14 @@ class SetDistributionNetwork(TwoPlayer):
 
         Args:
             sets: raw pixels [B, n, S, S, C], or a list of [n_i, S, S, C].
-            mask: [B, n], which images are there.
+            mask: [B, n], which images are present.
 
         Returns:
             float32 [B, d] of -1 and +1.
 
         Raises:
-            InputError: no sets, an empty one, another size or number of channels, or NaN.
+            InputError: no sets, an empty set, another size or number of channels, or non-finite
+                values.
         """
         images, mask = inputs.padded(sets, mask, self.image_size, self.channels)
         parts = [
@@ -206,7 +208,7 @@ class SetDistributionNetwork(TwoPlayer):
         return np.concatenate(decoded)
 
     def images(self, codes: Tensor, noise: Tensor) -> Tensor:
-        """The average's images as raw pixels; also in a graph."""
+        """The average's images as raw pixels; also works in a graph."""
         decoded = ops.cast(self.average(codes, noise, training=False), "float32")
         return decoded * self.pixel_std + self.pixel_mean
 
@@ -217,7 +219,7 @@ class SetDistributionNetwork(TwoPlayer):
         mask: ArrayLike | None = None,
         seed: int = 0,
     ) -> np.ndarray:
-        """n new images of each set, by its code; as many as the largest set has by default.
+        """n new images of each set, from its code; default: as many as in the largest set.
 
         Raises:
             InputError: see `encode` and `decode`.
@@ -227,7 +229,7 @@ class SetDistributionNetwork(TwoPlayer):
         return self.decode(self.encode(images, mask), count, seed)
 
     def sample_codes(self, count: int, seed: int = 0) -> np.ndarray:
-        """Codes of the prior, float32 [count, d]."""
+        """Codes drawn from the prior, float32 [count, d]."""
         inputs.check_count("count", count)
         draw = np.random.default_rng(seed).random((count, self.code_dim)).astype("float32")
         return ops.convert_to_numpy(self.prior.sample(draw))
@@ -238,7 +240,7 @@ class SetDistributionNetwork(TwoPlayer):
         return self.decode(self.sample_codes(n_sets, seed), n, seed)
 
     def log_prob(self, codes: ArrayLike) -> np.ndarray:
-        """log p(z) under the prior, nats, float32 [B].
+        """log p(z) under the prior, in nats, float32 [B].
 
         Raises:
             InputError: codes that are not [B, d] of -1 and +1.
@@ -248,11 +250,11 @@ class SetDistributionNetwork(TwoPlayer):
     def code_stats(
         self, sets: ArrayLike | list[np.ndarray], mask: ArrayLike | None = None, seed: int = 0
     ) -> dict[str, float]:
-        """What tells a collapse, of some sets: see `code_statistics`; and further
+        """Statistics that reveal a collapse: those of `code_statistics`, and
 
-        `code_bits`, -log2 p(z) in the mean; `cycle_error`, the share of bits that change when a
-        set's images are made from its code and encoded again; `view_spread`, the deviation of
-        such images over their noise, over that of the set's own images.
+        `code_bits`, the mean of -log2 p(z); `cycle_error`, the fraction of bits that change when
+        images are generated from a set's code and encoded again; `view_spread`, the deviation of
+        such images over their noise relative to that of the set's own images.
         """
         images, mask = inputs.padded(sets, mask, self.image_size, self.channels)
         codes = self.encode(images, mask)
@@ -302,12 +304,12 @@ class SetDistributionNetwork(TwoPlayer):
     def compute_output_spec(
         self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
     ) -> keras.KerasTensor:
-        """Float32 whatever the policy."""
+        """Float32 under any policy."""
         rows = keras.tree.flatten(images)[0].shape[0]
         return keras.KerasTensor((rows, self.code_dim), "float32")
 
     def compute_mask(self, *inputs: Any, **keywords: Any) -> None:
-        """A mask of images is used up."""
+        """Drops the mask of images."""
 
 
 def make_adam(
@@ -315,7 +317,7 @@ def make_adam(
     beta_1: float = 0.0,
     beta_2: float = 0.999,
 ) -> keras.optimizers.Adam:
-    """Adam as GANs use it; `rate` may be a schedule."""
+    """Adam with GAN settings; `rate` may be a schedule."""
     return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8)
 
 

@@ -1,4 +1,4 @@
-"""What is watched while a Set Distribution Network trains."""
+"""Monitors a Set Distribution Network in training."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tfzoo.files import replacing
 from tfzoo.sdn.model import SetDistributionNetwork
 
 FEW = 0.05
-"""Unique codes a set below which the encoder is said to collapse."""
+"""Unique codes per set below which the encoder counts as collapsed."""
 
 
 class CodeMonitor(keras.callbacks.Callback):
-    """Adds code statistics of some sets to an epoch's logs, warns of a collapse, writes pictures.
+    """Logs code statistics of sets per epoch, warns of a collapse, and writes pictures.
 
-    See `SetDistributionNetwork.code_stats` for what is logged.
+    See `SetDistributionNetwork.code_stats` for the statistics.
 
     Args:
         sets: raw pixels [M, n, S, S, C].
         mask: [M, n], or None.
-        directory: where `epoch-0001.png` and so on go: sets, their reconstructions, free samples;
-            None writes none.
-        every: epochs between two looks; the last epoch of a `fit` is looked at always.
-        seed: seed of the images made.
+        directory: folder for `epoch-0001.png` and so on, with sets, their reconstructions and free
+            samples; None: no pictures.
+        every: epochs between evaluations; the last epoch of a `fit` is always evaluated.
+        seed: seed of the generated images.
 
     Raises:
         ValueError: `every` is below 1.
@@ -49,7 +49,7 @@ class CodeMonitor(keras.callbacks.Callback):
         self.every, self.seed, self.warned = every, seed, False
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks, when it is due."""
+        """Evaluates, when due."""
         last = epoch + 1 == self.params.get("epochs")
         if (epoch + 1) % self.every and not last:
             return
@@ -83,11 +83,11 @@ def picture(
     """A PNG of three columns: sets, their reconstructions, and sets sampled freely.
 
     Args:
-        model: whose.
+        model: the model.
         sets: raw pixels [M, n, S, S, C].
         mask: [M, n], or None.
-        rows: sets shown, at most.
-        seed: seed of the images made.
+        rows: maximum number of sets shown.
+        seed: seed of the generated images.
     """
     import tensorflow as tf
 

@@ -1,7 +1,7 @@
-"""Encoders and decoders of single images behind one interface, for three sizes of problem.
+"""Encoders and decoders of single images with one interface, for three problem sizes.
 
-Our choices: of the paper's networks no more is known than that they are SAGAN-like with spectral
-norm and self-attention (arXiv:2006.10705; arXiv:1805.08318).
+The details are ours: of the paper's networks it is known only that they are SAGAN-like, with
+    spectral norm and self-attention (arXiv:2006.10705; arXiv:1805.08318).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ SLOPE = 0.2
 
 @serializable("sdn")
 class SelfAttention2D(keras.layers.Layer):
-    """x + gamma * attention(x) over the positions of a map, gamma from 0 (arXiv:1805.08318, eq. 3).
+    """x + gamma * attention(x) over a map's positions, with gamma starting at 0 (arXiv:1805.08318,
+    eq. 3).
 
     Keys and queries have C/8 channels, values C/2, each at least 1; all maps are 1x1 convolutions
     with the re-parametrised spectral norm.
@@ -33,12 +34,12 @@ class SelfAttention2D(keras.layers.Layer):
     """
 
     def build(self, shape: Shape) -> None:
-        """Makes the four maps and gamma."""
+        """Creates the four maps and gamma."""
         channels = shape[-1]
         small, half = max(1, channels // 8), max(1, channels // 2)
         make = lambda n, name: SNConv2D(n, 1, name=name, dtype=self.dtype_policy)  # noqa: E731
         self.query = make(small, "query")
-        # a key's bias would change no softmax
+        # a key's bias would not change the softmax
         self.key = SNConv2D(small, 1, use_bias=False, name="key", dtype=self.dtype_policy)
         self.values, self.out = make(half, "values"), make(channels, "out")
         for layer in (self.query, self.key, self.values):
@@ -66,7 +67,7 @@ def check_preset(preset: str, image_size: int, **numbers: int) -> None:
     """Checks a network's size.
 
     Raises:
-        ValueError: no such preset, a size that it does not take, or a number below 1.
+        ValueError: an unknown preset, an unsupported size, or a number below 1.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset={preset!r}: must be one of {', '.join(PRESETS)}")
@@ -86,16 +87,16 @@ def check_preset(preset: str, image_size: int, **numbers: int) -> None:
 def make_encoder(
     preset: str, image_size: int, channels: int, width: int, units: int, depth: int, name: str
 ) -> keras.Model:
-    """An image to numbers, [B, S, S, C] in [-1, 1] -> [B, units].
+    """An encoder of images, [B, S, S, C] in [-1, 1] -> [B, units].
 
     Args:
         preset: `mlp`: `depth` dense layers of `width`; `conv`: two residual blocks, `width` and
             twice that, each halving the sides; `sagan`: blocks down to 4x4, at most 8 `width`, with
             spectral norm, and self-attention where the map is 32x32.
-        image_size: S.
-        channels: C.
+        image_size: side S of the images.
+        channels: number of channels C.
         width: width of the first layers.
-        units: units of the last.
+        units: units of the last layer.
         depth: depth of `mlp`.
         name: name of the model.
     """
@@ -124,16 +125,16 @@ def make_decoder(
     generator: bool,
     name: str,
 ) -> keras.Model:
-    """Numbers to an image, [B, inputs] -> [B, S, S, C].
+    """A decoder to images, [B, inputs] -> [B, S, S, C].
 
     Args:
         preset: as in `make_encoder`, mirrored; `mlp` has two hidden layers.
-        image_size: S.
-        channels: C.
-        width: as there.
-        inputs: numbers.
-        generator: with BatchNormalization (momentum 0.9) and ReLU, tanh at the end; else with
-            LeakyReLU, linear at the end.
+        image_size: side S of the images.
+        channels: number of channels C.
+        width: as in `make_encoder`.
+        inputs: size of the input.
+        generator: with BatchNormalization (momentum 0.9), ReLU, and tanh at the end; otherwise with
+            LeakyReLU and a linear end.
         name: name of the model.
     """
     check_preset(preset, image_size, channels=channels, width=width, inputs=inputs)

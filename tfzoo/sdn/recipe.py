@@ -1,4 +1,4 @@
-"""SDN's task: sets of images to codes and back."""
+"""SDN's task: from sets of images to codes and back."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from tfzoo.serving import Signature
 from tfzoo.training.run import Run
 
 _KNOWN = {"tfzoo_shapes_views": voxels.COUNTS["train"], "omniglot": 868}
-"""Training sets of data that a dry run does not prepare."""
+"""Number of training sets of data that a dry run does not prepare."""
 
 _GUESS = 1000
 
 
 @dataclass(frozen=True)
 class SetDatasets(data.Datasets):
-    """Batches, and the sets that they are drawn from.
+    """Batches, and the sets from which they are drawn.
 
     Attributes:
-        sets: by split: `train`, `validation` and `test`.
+        sets: sets by split: `train`, `validation` and `test`.
     """
 
     sets: dict[str, ImageSets]
 
 
 def sets_info(config: ImagesConfig, count: int, channels: int, **known: Any) -> data.Info:
-    """Of `count` training sets of images with so many channels."""
+    """Properties of `count` training sets of images with `channels` channels."""
     return data.Info(
         data.epoch_steps(count, config.batch_size, config.steps_per_epoch),
         examples=count,
@@ -52,7 +52,7 @@ def sets_info(config: ImagesConfig, count: int, channels: int, **known: Any) -> 
 
 
 def info_of(config: ImagesConfig, train: ImageSets) -> data.Info:
-    """Of the training sets themselves."""
+    """Properties of the training sets themselves."""
     low, high = train.limits
     known: dict[str, Any] = {"version": config.data.name, "low": low, "high": high}
     return sets_info(config, len(train), train.shape[-1], **known)
@@ -63,12 +63,12 @@ D = TypeVar("D", bound=data.Datasets)
 
 
 class SetsRecipe(Recipe[Images, D]):
-    """What the tasks share: three splits of sets."""
+    """Base of the tasks: three splits of sets."""
 
     own_data = {"tfzoo_image_folder": ("image_size",)}
 
     def data_info(self, config: Images) -> data.Info:
-        """Steps, by the sets of known data or of the path; without one they are guessed."""
+        """Steps, from the sets of known data or of the path; otherwise they are guessed."""
         if config.data.path is not None:
             sets = self.sets(config)
             self.check(config, sets)
@@ -84,7 +84,7 @@ class SetsRecipe(Recipe[Images, D]):
         return image_sets(config.data, config.image_size, config.channels)
 
     def check(self, config: Images, sets: dict[str, ImageSets]) -> None:
-        """Raises `InputError` where the sets do not suffice for training and evaluation."""
+        """Raises `InputError` if there are too few sets for training and evaluation."""
         check(
             config.batch_size <= len(sets["train"]),
             "batch_size",
@@ -95,20 +95,20 @@ class SetsRecipe(Recipe[Images, D]):
 
 @task("sdn.sets")
 class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
-    """Sets of images, to codes, to sets."""
+    """Maps sets of images to codes, and codes to sets."""
 
     config_class = SetsConfig
 
     def check(self, config: SetsConfig, sets: dict[str, ImageSets]) -> None:
-        """Likewise; the evaluation needs two test sets of two halves each."""
+        """Also checks that the evaluation has two test sets with two halves each."""
         super().check(config, sets)
         counts = sets["test"].counts[: config.test_sets]
         whole, most = int((counts >= 2 * config.half).sum()), int(np.sort(counts)[-2:][0])
         if whole < 2:
             advice = (
-                f"test_size={most // 2} would do"
+                f"test_size={most // 2} would work"
                 if len(counts) > 1 and most > 1
-                else ("give more sets, of at least two images")
+                else ("use more sets, of at least two images")
             )
             raise InputError(
                 f"test_size={config.half}: {whole} of {len(counts)} test sets have "
@@ -118,7 +118,7 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
             raise InputError(f"voxel_net={config.voxel_net!r}: {config.data.name} has no voxels")
 
     def datasets(self, config: SetsConfig) -> SetDatasets:
-        """`set_size` random images of each set; for validation and test the first ones."""
+        """`set_size` random images per set; the first ones for validation and test."""
         sets = self.sets(config)
         self.check(config, sets)
         stream = sets["train"].stream(
@@ -153,7 +153,7 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
     def train(
         self, model: SetDistributionNetwork, datasets: SetDatasets, run: Run[SetsConfig]
     ) -> dict[str, float]:
-        """One `fit`, watched; leaves `samples/` in the run directory."""
+        """One monitored `fit`; writes `samples/` to the run directory."""
         config = run.config
         images, mask = datasets.sets["train"].arrays(config.set_size, config.monitor_sets)
         folder = run.directory / "samples" if run.chief else None
@@ -164,7 +164,8 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
     def evaluate(
         self, model: SetDistributionNetwork, datasets: SetDatasets, config: SetsConfig
     ) -> dict[str, float]:
-        """Codes of the test sets, and what the config's judges say of their reconstructions."""
+        """Metrics of the test sets' codes, and the config's evaluation networks on
+        reconstructions."""
         sets = datasets.sets
         images, mask = sets["test"].arrays(2 * config.half, config.test_sets)
         whole = mask.all(1)  # two full halves

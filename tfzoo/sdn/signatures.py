@@ -1,4 +1,4 @@
-"""What the exported models answer; the axis of a set's images is inside the row."""
+"""Signatures of the exported models; a set's axis of images is inside the row."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ SEEDS = np.arange(4, dtype=np.int32)
 
 
 def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature]:
-    """Sets to codes, images and scores; seeds to sets.
+    """Maps sets to codes, images and scores, and seeds to sets.
 
-    `serving_default(images, mask)` and `encode`, the same, give `code` [B, d]; a row without any
-    image has the code 0. `reconstruct(images, mask, seed)` gives `images` of the set's code, as
-    many as came, raw pixels; `sample(seed)` gives a `code` of the prior and `images`, n of them;
-    `score(images, mask)` gives `energy`, less for sets that fit their code, and `log_prob` of the
-    code. `images` are raw pixels [B, any, S, S, C], `mask` [B, any] says which are there, `seed`
-    [B] makes each row's randomness.
+    `serving_default(images, mask)` and its alias `encode` return `code` [B, d]; a row without
+    images has the code 0. `reconstruct(images, mask, seed)` returns `images` from the set's code,
+    as many as in the input, as raw pixels; `sample(seed)` returns a `code` of the prior and n
+    `images`; `score(images, mask)` returns `energy`, lower for sets that fit their code, and
+    `log_prob` of the code. `images` are raw pixels [B, any, S, S, C], `mask` [B, any] says which
+    are present, `seed` [B] determines each row's randomness.
 
     Args:
-        model: trained.
-        n: images of a sampled set.
+        model: a trained model.
+        n: number of images of a sampled set.
     """
     size = (model.image_size, model.image_size, model.channels)
     rng = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
         energy = model.energy(model.prepare(images), code, mask=mask, training=False)
         return {"energy": energy, "log_prob": model.prior.log_prob(code)}
 
-    says = "sets of raw images, with a mask of those that are there, to"
+    says = "sets of raw images, with a mask of those present, to"
     code = Signature(encode, specs, examples, description=f"{says} binary codes")
     return {
         "serving_default": code,
@@ -80,7 +80,7 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
 
 
 def _noise(seed: Tensor, n: int | Tensor, k: int) -> Tensor:
-    """Standard normal [B, n, k]; image i of a row has the same noise however many there are."""
+    """Standard normal [B, n, k]; image i of a row has the same noise for any n."""
 
     def row(s: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal([n, k], tf.stack([s, 0]))

@@ -244,7 +244,7 @@ def _minari_04(path: str) -> Iterator[Episode]:
                     _check_stored(path, f"{name}/{key}", arrays[key])
                 if arrays["actions"].dtype.kind in "iub":
                     kind = arrays["actions"].dtype
-                    refuse(f"data.path={path!r}", f"{kind}, numbers of discrete actions")
+                    refuse(f"data.path={path!r}", f"{kind}, indices of discrete actions")
                 yield _minari_episode(path, name, **arrays)
     except InputError:
         raise
@@ -303,7 +303,7 @@ def _episodes(path: str, arrays: dict[str, Any]) -> Iterator[Episode]:
     if not count:
         raise InputError(f"data.path={path!r}: must have transitions, has none")
     if arrays["actions"].dtype.kind in "iub":
-        refuse(f"data.path={path!r}", f"{arrays['actions'].dtype}, numbers of discrete actions")
+        refuse(f"data.path={path!r}", f"{arrays['actions'].dtype}, indices of discrete actions")
     terminals, ends = _ends(path, arrays, count)
     observations, actions = arrays["observations"], arrays["actions"]
     following = arrays.get("next_observations")

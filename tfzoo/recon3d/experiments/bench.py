@@ -1,4 +1,5 @@
-"""`tfzoo bench recon3d`: points and pictures a second; meshes by a dense and by a growing grid."""
+"""`tfzoo bench recon3d`: points and images per second; meshes from a dense and from an adaptive
+grid."""
 
 from __future__ import annotations
 
@@ -36,11 +37,11 @@ def _shape(size: int) -> dict[str, Any]:
 
 
 def build_mesh(name: str, resolution: int = 128) -> Callable[[], None]:
-    """A mesh of the package's model, images encoded once each time.
+    """A mesh from the package weight; images are encoded once per repetition.
 
     Args:
         name: one of `MESH`.
-        resolution: cells a side.
+        resolution: cells per side.
     """
     from tfzoo.recon3d.meshes import extract_mesh, logit
 
@@ -56,7 +57,7 @@ def build_mesh(name: str, resolution: int = 128) -> Callable[[], None]:
 
 
 def count_evaluations(resolution: int) -> dict[str, Any]:
-    """Field evaluations of both grids, and how far apart the meshes' vertices are at most."""
+    """Field evaluations of both grids, and the largest distance between the meshes' vertices."""
     from scipy.spatial import cKDTree
 
     from tfzoo.recon3d import meshes
@@ -74,7 +75,7 @@ def count_evaluations(resolution: int) -> dict[str, Any]:
 
 
 def build_speed(name: str) -> Callable[[], object]:
-    """`POINTS` points of an object of 3 views, a training step of 8 objects, 8 pictures.
+    """`POINTS` points of an object with 3 views, a training step of 8 objects, or 8 images.
 
     Args:
         name: one of `SPEED`.
@@ -136,7 +137,7 @@ def _compare(kind: str, keywords: dict[str, dict], rounds: int) -> list[dict[str
 
 
 def targets(rows: Sequence[dict[str, Any]], size: int) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times = Times(rows, "kind", "alternative")
     says = f"mesh at {size}^3: times faster than the dense grid"
     reached = times.ratio(says, ("mesh", "dense"), ("mesh", "sparse"), FASTER, True)
@@ -145,6 +146,6 @@ def targets(rows: Sequence[dict[str, Any]], size: int) -> list[Target]:
         ratio = asked["dense"] / asked["sparse"]
         reached.append(Target(f"mesh at {size}^3: times fewer evaluations", ratio, FEWER, True))
         apart = next(r["apart"] for r in rows if r.get("evaluations"))
-        # as far as float32 sums of another order differ
+        # up to float32 differences between summation orders
         reached.append(Target("vertices apart, in cells", apart * size / 1.1, 0.01, False))
     return reached

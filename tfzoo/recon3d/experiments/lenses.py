@@ -1,7 +1,7 @@
-"""The package weight under lenses and distances that it was not trained with.
+"""The package weight with lenses and distances that it was not trained on.
 
-What looks nearly alike through a long lens from afar must be rebuilt alike. The same weights are
-given points that face the object and the paper's `camera` points, beside the visual hull.
+Objects that look nearly alike through a long lens from afar must be reconstructed alike. Compares
+the weight with `facing` points, the paper's `camera` points, and the visual hull.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from tfzoo.recon3d.model import OccupancyReconstructor
 WEIGHT = "recon3d/solids"
 LENSES = [(51.2, 1.28), (60, 1.5), (70, 1.75), (80, 2.0), (100, 2.5), (140, 3.5), (160, 4.0)]
 LENSES += [(256, 6.4)]
-"""Focal length in pixels of an image of `SIZE`, mean distance of the camera."""
+"""Focal length in pixels for images of `SIZE`, and mean distance of the camera."""
 SIZE = 64
 VIEWS, POINTS = 3, 4096
 EACH = {"seen": (SEEN, 5), "unseen": (UNSEEN, 3)}
-"""Categories, and shapes of each; none is of a split of `tfzoo_solids`."""
+"""Categories, and shapes of each; none is in a split of `tfzoo_solids`."""
 
 
 def run(output: Path) -> list[Row]:
-    """IoU by lens of both forms of points and of the hull, as a table."""
+    """IoU by lens for both forms of points and the hull, as a table."""
     facing = zoo.load(WEIGHT, compile=False)
     config = facing.get_config() | {"points": "camera", "camera_ranges": None}
     camera = OccupancyReconstructor.from_config(config)
@@ -63,7 +63,7 @@ def run(output: Path) -> list[Row]:
 def _scores(
     models: dict[str, OccupancyReconstructor], focal: float, distance: float
 ) -> dict[str, dict[str, float]]:
-    """Mean IoU of seen and unseen categories, by model, and of the hull."""
+    """Mean IoU on seen and unseen categories, by model, and of the hull."""
     scores: dict[str, dict[str, float]] = {name: {} for name in (*models, "visual hull")}
     for split, (kinds, count) in EACH.items():
         values: dict[str, list[float]] = {name: [] for name in scores}
@@ -85,7 +85,7 @@ def _scores(
 def _views(
     kind: str, focal: float, distance: float, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Images, cameras, points and their truth of one new shape."""
+    """Images, cameras, points and occupancies of one new shape."""
     solid = make_solid(kind, rng)
     near, far = 1.6 / 1.75, 1.9 / 1.75
     cameras = np.stack(

@@ -1,4 +1,4 @@
-"""Pictures of reconstructions: what was seen, what was there, what came out."""
+"""Pictures of inputs, truth and reconstructions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CELLS = 64
 
 
 def grid_solid(inside: np.ndarray, bound: float = BOUND) -> GridSolid:
-    """A grid of booleans [n, n, n] over the cube as a distance field that can be rendered."""
+    """A grid of booleans [n, n, n] over the cube as a renderable distance field."""
     from scipy import ndimage
 
     cell = 2 * bound / (len(inside) - 1)
@@ -35,7 +35,7 @@ def grid_solid(inside: np.ndarray, bound: float = BOUND) -> GridSolid:
 
 
 def inside_by(model: OccupancyReconstructor) -> Callable[..., np.ndarray]:
-    """What a model takes for inside: (images, cameras, points) -> bool [N]."""
+    """A model's prediction of inside: (images, cameras, points) -> bool [N]."""
 
     def ask(images: np.ndarray, cameras: np.ndarray, points: np.ndarray) -> np.ndarray:
         field = model.field(images[None], cameras[None])
@@ -51,14 +51,14 @@ def reconstructions(
     views: int = 3,
     each: int = 4,
 ) -> None:
-    """A row for each shape: its views, the truth in a view that no method saw, and every method.
+    """A row per shape: its views, the truth in a held-out view, and every method.
 
     Args:
-        methods: by name, as `inside_by` gives them.
-        splits: by name; the first shapes of different categories are shown.
+        methods: by name, from `inside_by`.
+        splits: by name; shows the first shapes of different categories.
         path: path of the PNG.
-        views: that methods see, at most; the next one is shown.
-        each: shapes of a split.
+        views: maximum number of views that methods see; the next one is shown.
+        each: number of shapes per split.
     """
     import matplotlib
 
@@ -97,12 +97,12 @@ def reconstructions(
 
 
 def _wrapped(name: str) -> str:
-    """A method's name on two lines at most."""
+    """A method's name on at most two lines."""
     return "\n".join(textwrap.wrap(name, max(12, len(name) // 2 + 2)))
 
 
 def _different(shapes: PosedShapes, count: int) -> list[int]:
-    """The first shape of each category, as many as wanted, then second ones."""
+    """The first shape of each category, then the second ones, up to the requested number."""
     order = sorted(
         range(len(shapes)), key=lambda i: (int((shapes.labels[:i] == shapes.labels[i]).sum()), i)
     )
@@ -112,7 +112,7 @@ def _different(shapes: PosedShapes, count: int) -> list[int]:
 def by_views(rows: Sequence[Row], views: Sequence[int], path: str | Path) -> None:
     """IoU over the number of views, seen and unseen categories, every arm and the hull.
 
-    Arms stand beside each other at each number of views, so that none hides another.
+    Arms are drawn side by side at each number of views, so that none hides another.
     """
     import matplotlib
 
@@ -122,7 +122,7 @@ def by_views(rows: Sequence[Row], views: Sequence[int], path: str | Path) -> Non
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
     figure.suptitle("Volumetric IoU with the truth (1: equal), mean and 95 % interval over seeds")
     views, arms = sorted(views), list(dict.fromkeys(r.arm for r in rows))
-    sides = np.linspace(-0.3, 0.3, len(arms) + 1)  # of the distance of two numbers of views
+    sides = np.linspace(-0.3, 0.3, len(arms) + 1)  # relative to the spacing of views
     for axis, split in zip(axes, ("seen", "unseen"), strict=True):
         places = np.arange(len(views))
         for i, (arm, side) in enumerate(zip(arms, sides, strict=False)):

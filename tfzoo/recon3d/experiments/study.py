@@ -1,7 +1,8 @@
-"""`tfzoo study recon3d`: which of the three biases carry over to categories never seen?
+"""`tfzoo study recon3d`: which of the three biases transfer to unseen categories?
 
-Each is switched on its own, on procedural solids and, by path, on real meshes; seen against unseen
-categories, 1 to 5 views, in turned worlds, with the visual hull as what silhouettes alone give.
+Each is switched separately, on procedural solids and, given a path, on real meshes; for seen and
+unseen categories, 1 to 5 views, and rotated worlds, with the visual hull as a baseline from
+silhouettes alone.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ HEADLINE = Headline(
     "global, world, mean",
     more=True,
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("solids", "meshes", "varied", "lenses")
 OURS, BASE = "unet, camera, mean+var", "global, world, mean"
@@ -56,20 +57,20 @@ EVIDENCE = {
     "facing, hull": ["model.points=facing", "model.hull=true"],
     "facing, both": ["model.points=facing", "model.silhouette=true", "model.hull=true"],
 }
-"""What is not the paper's: cameras that are normalised, and what the visual hull knows."""
+"""Additions to the paper: normalised cameras, and the visual hull's features."""
 
 _PAPERS = ["model.points=camera", "model.distance=1.75", "model.silhouette=false"]
 _PAPERS += ["model.hull=false"]
 
 CORE = (OURS, BASE, "local encoder", "world points", "mean")
 UNSEEN = ("Bottle", "Guitar", "Bed", "Sword", "DeskLamp", "Monitor")
-"""Of the meshes: what is held out."""
+"""The held-out categories of the meshes."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study recon3d` with the arguments `argv`."""
     parser = study.parser("recon3d")
-    parser.add_argument("--parts", default="solids,meshes", help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--parts", default="solids,meshes", help=f"a subset of {','.join(PARTS)}")
     parser.add_argument(
         "--epochs", type=int, default=24, help="epochs of solids; default %(default)s"
     )
@@ -108,11 +109,11 @@ def main(argv: Sequence[str]) -> None:
 
 
 def arms(recipe: str, names: Sequence[str], common: Sequence[str]) -> list[Arm]:
-    """The arms of these names."""
+    """The arms with these names."""
     mine = ["deterministic=false", "mesh_shapes=0", *_PAPERS, *common]
     width = runner.resolve(recipe, mine).config.model.point_width
     more = {name: list((ARMS | EVIDENCE)[name]) for name in names}
-    if WIDE in more:  # mean+var gives the decoder twice as many numbers as the mean does
+    if WIDE in more:  # mean+var gives the decoder twice as many inputs as the mean
         more[WIDE].append(f"model.point_width={2 * width}")
     return [Arm(name, recipe, [*mine, *more[name]]) for name in names]
 
@@ -120,7 +121,7 @@ def arms(recipe: str, names: Sequence[str], common: Sequence[str]) -> list[Arm]:
 def compare(
     recipe: str, names: Sequence[str], common: Sequence[str], seeds: Sequence[int], output: Path
 ) -> list[Row]:
-    """All arms, tables of claims, pictures of the first seed."""
+    """Runs all arms; writes tables of claims and pictures of the first seed."""
     chosen = arms(recipe, names, common)
     rows = with_errors(study.run_grid(chosen, seeds, output))
     config = runner.resolve(recipe, chosen[0].overrides).config

@@ -1,4 +1,5 @@
-"""`tfzoo bench sdn`: sets a second in training, encoding and sampling; the prior against TFP's."""
+"""`tfzoo bench sdn`: sets per second in training, encoding and sampling; the prior compared with
+TFP's."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from tfzoo.typing import Tensor
 
 PARTS = ("prior", "network")
 PRIOR = ("ours", "tfp")
-"""Sampling codes from one MADE: in one pass, and by TFP's `Autoregressive`, a pass for each bit."""
+"""Sampling codes from one MADE: in one pass, and by TFP's `Autoregressive` with one pass per
+bit."""
 
 NETWORK = ("training", "encoding", "sampling")
 DIM, CODES = 64, 256
@@ -21,12 +23,12 @@ FASTER = 3
 
 
 def build_prior(name: str, dim: int = DIM, codes: int = CODES) -> Callable[[], None]:
-    """Draws codes from a MADE of two hidden layers of 128.
+    """Draws codes from a MADE with two hidden layers of 128 units.
 
     Args:
         name: one of `PRIOR`; both are compiled functions without XLA.
-        dim: bits of a code.
-        codes: drawn at once.
+        dim: number of bits of a code.
+        codes: number of codes drawn at once.
     """
     import tensorflow as tf
 
@@ -42,12 +44,12 @@ def build_prior(name: str, dim: int = DIM, codes: int = CODES) -> Callable[[], N
 
 
 def build_network(name: str, width: int = 256, sets: int = SETS) -> Callable[[], None]:
-    """One step of `fit`, the codes of a batch of sets, or as many sampled sets.
+    """One step of `fit`, encoding a batch of sets, or sampling as many sets.
 
     Args:
         name: one of `NETWORK`.
         width: width of the `mlp` networks, images of 16x16.
-        sets: of 8 images, at once.
+        sets: number of sets of 8 images at once.
     """
     import numpy as np
     import tensorflow as tf
@@ -105,7 +107,7 @@ def _compare(
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times = Times(rows, "kind", "alternative")
     says = f"MADE, d={DIM}: sampling, times faster than TFP's Autoregressive"
     return times.ratio(says, ("prior", "tfp"), ("prior", "ours"), FASTER, True)

@@ -18,7 +18,7 @@ from tfzoo.sdn.monitor import picture
 from tfzoo.sdn.recipe import SetsRecipe
 
 SHOWN = 5
-"""Images of a set in a picture."""
+"""Number of images of a set in a picture."""
 
 
 def of_run(run: Path, output: Path) -> None:
@@ -33,8 +33,8 @@ def of_run(run: Path, output: Path) -> None:
 
 
 def nearest(model: keras.Model, train: np.ndarray, mask: np.ndarray, rows: int = 6) -> bytes:
-    """A PNG: sampled sets, the training sets of the nearest codes, and the images nearest to each
-    sampled image, pixel by pixel."""
+    """A PNG of sampled sets, the training sets with the nearest codes, and the training images
+    nearest to each sampled image in pixels."""
     import tensorflow as tf
 
     codes = model.sample_codes(rows, 0)
@@ -52,7 +52,7 @@ def nearest(model: keras.Model, train: np.ndarray, mask: np.ndarray, rows: int =
 
 
 def by_views(rows: Sequence[Row], arm: str, path: Path) -> None:
-    """IoU of reconstructions over the number of views that were encoded."""
+    """IoU of reconstructions over the number of encoded views."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -76,7 +76,7 @@ def by_views(rows: Sequence[Row], arm: str, path: Path) -> None:
 
 
 def roc(run: Path, verifier: Path, path: Path) -> None:
-    """ROC curves of the verification network: real, reconstructed, sampled sets."""
+    """ROC curves of the verification network for real, reconstructed and sampled sets."""
     import matplotlib
 
     matplotlib.use("Agg")

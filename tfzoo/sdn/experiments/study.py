@@ -1,7 +1,8 @@
-"""`tfzoo study sdn`: are codes of unseen sets kept, do sampled sets hang together, what matters?
+"""`tfzoo study sdn`: are codes of unseen sets preserved, are sampled sets consistent, and what
+matters?
 
-On procedural furniture, judged by a network that reads occupancy from views; on Omniglot, by the
-user's file, on characters of unseen alphabets, judged by a verification network.
+On procedural furniture, evaluated by a network that predicts occupancy from views; on Omniglot,
+from the user's file, on characters of unseen alphabets, evaluated by a verification network.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ HEADLINE = Headline(
     "energy without code",
     more=True,
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("shapes", "omniglot")
 OURS, UNTRAINED = "SDN", "untrained"
 WEAK = 1 / (8 * 16 * 16)
-"""The weight of -log p(z) that the likelihood itself gives, for 8 images of 16x16."""
+"""The weight of -log p(z) in the likelihood itself, for 8 images of 16x16."""
 
 JUDGE_EPOCHS = 80
-"""Of the verification network."""
+"""Epochs of the verification network."""
 
 _UNTRAINED = ("epochs=1", "steps_per_epoch=1", "optimizer.rate=1e-12", "optimizer.g_rate=1e-12")
 
@@ -62,13 +63,13 @@ CHARACTERS_CLAIMS = (
     ("bits of marginal entropy, more than the prior's", "marginal_entropy", "code_bits"),
     ("nearest training code: samples further than test codes", "novelty", "test_novelty"),
 )
-"""(what it says, the greater metric, the lesser one), of the trained network alone."""
+"""(text, greater metric, lesser metric) for claims about the trained network alone."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study sdn` with the arguments `argv`."""
     parser = study.parser("sdn")
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of %(default)s")
+    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
     parser.add_argument(
         "--epochs", type=int, default=12, help="epochs of shapes; default %(default)s"
     )
@@ -76,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
         "--omniglot", type=expanded, default="", metavar="NPZ", help="adds its part"
     )
     parser.add_argument(
-        "--omniglot-epochs", type=int, default=20, help="of its networks; default %(default)s"
+        "--omniglot-epochs", type=int, default=20, help="its networks' epochs; default %(default)s"
     )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
@@ -113,7 +114,7 @@ def arms(epochs: int, overrides: Sequence[str] = ()) -> list[Arm]:
 
 
 def shapes(seeds: Sequence[int], output: Path, epochs: int, overrides: Sequence[str] = ()) -> None:
-    """All arms, the table of claims, pictures of the first seed."""
+    """Runs all arms; writes the table of claims and pictures of the first seed."""
     rows = with_errors(study.run_grid(arms(epochs, overrides), seeds, output), "iou_reconstructed")
     claims = [
         (f"reconstructions are nearer to the truth than those of {other}", OURS, other)
@@ -137,7 +138,7 @@ def omniglot(
     judge = Arm("verifier", "sdn/omniglot_verifier", [*data, *scale, f"epochs={JUDGE_EPOCHS}"])
     study.run_grid([judge], seeds[:1], output)
     verifier = output / "runs" / f"verifier-seed{seeds[0]}" / "model.keras"
-    data += ["pixel_mean=20.0", "pixel_std=235.0"]  # as the recipe has them for TFDS's Omniglot
+    data += ["pixel_mean=20.0", "pixel_std=235.0"]  # as in the recipe for TFDS's Omniglot
     common = [*data, f"verifier={verifier}", f"epochs={epochs}", f"monitor_every={epochs}"]
     studied = [
         Arm(OURS, "sdn/omniglot", [*common, *overrides]),
@@ -158,7 +159,7 @@ def omniglot(
 
 
 def with_errors(rows: Sequence[Row], metric: str) -> list[Row]:
-    """Rows with `error`, 1 - metric: less is better, as claims want it."""
+    """Rows with `error`, 1 - metric: lower is better, as in claims."""
     kept = []
     for row in rows:
         extra = {"error": 1 - row.metrics[metric]} if metric in row.metrics else {}
@@ -167,12 +168,12 @@ def with_errors(rows: Sequence[Row], metric: str) -> list[Row]:
 
 
 def omniglot_arrays(source: str, target: Path) -> Path:
-    """The two alphabets' halves of a file `omniglot_28.npz` as `tfzoo_arrays` takes them.
+    """Converts both halves of the alphabets in a file `omniglot_28.npz` for `tfzoo_arrays`.
 
     Args:
-        source: with `x28_background` [N, 28, 28], `y_background` [N], `x28_evaluation`,
-            `y_evaluation`, characters numbered from 0 in each.
-        target: written anew.
+        source: a file with `x28_background` [N, 28, 28], `y_background` [N], `x28_evaluation`,
+            `y_evaluation`, in each of which characters are numbered from 0.
+        target: the file to write.
 
     Raises:
         InputError: an array is missing.
