@@ -50,7 +50,7 @@ def test_a_file_holds_the_whole_learner(learner, tmp_path):
         for a, b in zip(optimizer.variables, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
     loaded.model.save(tmp_path / "b.keras")
-    with pytest.raises(InputError, match="b.keras'?: holds no learner, must be of UWAC.save"):
+    with pytest.raises(InputError, match="b.keras'?: holds no learner, must be from UWAC.save"):
         UWAC.load(tmp_path / "b.keras")
 
 

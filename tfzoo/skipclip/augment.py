@@ -1,7 +1,7 @@
-"""Augmentations of tuples of clips, made so that no low-level cue tells their order.
+"""Augmentations of tuples of clips, designed so that no low-level cue reveals their order.
 
-What a tuple shares keeps its cells comparable: place, mirror, quarter turns. What each clip has of
-its own takes cues away: colour, and a shift much smaller than what moves.
+Position, mirroring and quarter turns are shared by a tuple, which keeps its cells comparable.
+Colour, and a shift much smaller than the motion, are drawn per clip to remove cues.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ DRAWN = ("clip", "tuple")
 
 @dataclass(frozen=True)
 class AugmentConfig(Config):
-    """The config's group `augment`. None of the values is from the paper: it does not say them."""
+    """The config group `augment`. None of the values are from the paper, which does not give
+    them."""
 
     resize: Count = key(128, "shorter side of the frames before cropping")
     size: Count = key(112, "side of the square crop")
     shift: Natural = key(
-        2, "pixels by which each clip's crop is off the tuple's, at most, each way"
+        2, "maximum shift in pixels of each clip's crop relative to the tuple's, each way"
     )
     flip: bool = key(
         True,
-        "whether half of the tuples are mirrored left to right; never where classes are "
+        "whether half of the tuples are mirrored horizontally; not for classes that are "
         "directions.",
     )
-    brightness: Share = key(0.5, "each clip's is multiplied by a factor in 1 +- this")
+    brightness: Share = key(0.5, "each clip's brightness is multiplied by a factor in 1 +- this")
     contrast: Share = key(0.5, "the same")
     saturation: Share = key(0.5, "the same")
     hue: Annotated[float, Ge(0), Le(0.5)] = key(
-        0.25, "turned by up to this share of a full turn, each way"
+        0.25, "maximum rotation of the hue, as a fraction of a full turn, each way"
     )
     gray: Share = key(0.5, "probability that a clip loses its colours")
     colours: Annotated[str, OneOf(*DRAWN)] = key(
-        "clip", "brightness to gray are drawn for each `clip`, or once for a `tuple`"
+        "clip", "whether brightness to gray are drawn per `clip` or per `tuple`"
     )
 
     def __post_init__(self) -> None:
@@ -52,10 +53,11 @@ class AugmentConfig(Config):
 
 
 def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Scales clips, cuts a square out at a place they share but for small shifts, mirrors all.
+    """Scales clips, crops a square at a common position up to small shifts, and mirrors all or
+    none.
 
     Args:
-        clips: uint8 [n, T, H, W, C], of one video.
+        clips: uint8 [n, T, H, W, C], from one video.
         seed: int32 [2].
         config: `resize`, `size`, `shift`, `flip`.
 
@@ -87,7 +89,7 @@ def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
 
 
 def middle(clips: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Scaled clips' middle square, for evaluation: uint8 [..., size, size, C]."""
+    """The central square of scaled clips, for evaluation: uint8 [..., size, size, C]."""
     size, shape = config.size, clips.shape
     clips = splits.short_side(clips, config.resize)
     y, x = tf.unstack((tf.shape(clips)[-3:-1] - size) // 2)
@@ -96,7 +98,7 @@ def middle(clips: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
 
 
 def turn(clips: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
-    """Square clips [..., S, S, C] turned by `times` quarter turns, counterclockwise, all alike."""
+    """Square clips [..., S, S, C] rotated by `times` quarter turns counterclockwise, all alike."""
     shape = clips.shape
     flat = tf.reshape(clips, [-1, *shape[-3:]])
     return tf.reshape(tf.image.rot90(flat, times), shape)
@@ -105,8 +107,8 @@ def turn(clips: tf.Tensor, times: tf.Tensor) -> tf.Tensor:
 def colour(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
     """Brightness, contrast, saturation, hue and gray, the same in all frames of a clip.
 
-    All are one linear map of the three colours about the clip's mean, clipped to 0..255 at the end
-    (torchvision clips after each one, in a random order).
+    All are combined in one linear map of the three colours about the clip's mean, clipped to 0..255
+    at the end (torchvision clips after each operation, in random order).
 
     Args:
         clips: uint8 [B, n, T, S, S, 3].
@@ -128,10 +130,10 @@ def colour(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
         return tf.random.stateless_uniform(tf.concat([batch, [1, 1]], 0), seeds[i], low, high)
 
     light, contrast, saturation = (draw(i, 1 - s, 1 + s) for i, s in enumerate(strengths[:3]))
-    luma, eye = tf.constant([_LUMA] * 3), tf.eye(3)  # luma x: gray in all three colours
+    luma, eye = tf.constant([_LUMA] * 3), tf.eye(3)  # luma x: gray in all three channels
     angle = 2 * math.pi * draw(3, -config.hue, config.hue)
     saturation = tf.where(draw(4, 0.0, 1.0) < config.gray, 0.0, saturation)
-    # hue turns the colours about the gray axis (Rodrigues' formula)
+    # hue rotates the colours about the gray axis (Rodrigues' formula)
     axis = tf.constant([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], tf.float32) / math.sqrt(3)
     mean = tf.ones([3, 3]) / 3
     around = mean + tf.cos(angle) * (eye - mean) + tf.sin(angle) * axis
@@ -141,7 +143,7 @@ def colour(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tenso
     shape = tf.shape(x)
     flat = tf.reshape(x, [shape[0], shape[1], -1, 3])
     mixed = tf.matmul(flat, colours, transpose_b=True)
-    # contrast is about the clip's own mean gray
+    # contrast is relative to the clip's mean gray
     level = tf.reduce_mean(mixed, [2, 3], keepdims=True)
     mixed = tf.clip_by_value(level + contrast * (mixed - level), 0.0, 255.0)
     return tf.reshape(tf.cast(tf.round(mixed), tf.uint8), shape)

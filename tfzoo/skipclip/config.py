@@ -46,12 +46,12 @@ class EncoderConfig(Config):
     builds = ("tfzoo.skipclip.model:make_encoder",)
 
     kind: Annotated[str, OneOf(*KINDS)] = key("r3d18", "`r3d18`, `r2plus1d18` or `small`")
-    width: Count = key(16, "width of the small one")
+    width: Count = key(16, "width of the small encoder")
     shortcut: Annotated[str, OneOf(*SHORTCUTS)] = key("B", "`A` or `B`")
     form: Annotated[str, OneOf(*FORMS)] = key(
-        "paper", "`paper`, or torchvision's of the two large ones (`torchvision`)"
+        "paper", "`paper`, or, for the two large encoders, torchvision's (`torchvision`)"
     )
-    last_relu: bool = key(True, "whether features are cut at 0")
+    last_relu: bool = key(True, "whether features end with a ReLU")
     pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)
     pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
 
@@ -64,10 +64,10 @@ class EncoderConfig(Config):
 
 @dataclass(frozen=True)
 class PretextConfig(Config):
-    """The group `pretext`: clips and losses of pre-training. `epochs` of the config are its.
+    """The group `pretext`: clips and losses of pre-training, to which the config's `epochs` refers.
 
-    The paper's numbers of clips, skips, margin and weights are not known; these are the
-    specification's, not from the paper.
+    The paper's numbers of clips, skips, margin and weights are unknown; these come from the
+    specification, not from the paper.
     """
 
     builds = ("tfzoo.skipclip.pretext:SkipClip",)
@@ -81,23 +81,23 @@ class PretextConfig(Config):
         "pre-training; then `kind` must be `none`.",
     )
     frames: Count = key(16, "T of a clip")
-    stride: Count = key(1, "tau, frames of the video from one of the clip to the next")
+    stride: Count = key(1, "tau, frames of the video between consecutive frames of a clip")
     futures: Annotated[int, Ge(2)] = key(4, "m")
-    skip: Count = key(16, "k, frames of the video from one future's start to the next")
+    skip: Count = key(16, "k, frames of the video between the starts of consecutive futures")
     margin: float = key(0.1, "margin of neighbouring futures' scores")
     rank_weight: NonNegative = key(1.0, "weight of the ranking loss")
-    rotation_weight: NonNegative = key(0.0, "weight of the rotation loss; 0 is without it")
+    rotation_weight: NonNegative = key(0.0, "weight of the rotation loss; 0 disables it")
     reduction: Annotated[str, OneOf(*REDUCTIONS)] = key("sum", "`sum` or `mean_pairs`")
     head: Annotated[str, OneOf(*HEADS)] = key(
-        "none", "`none`, `conv1x1`, or `norm`: scores of features standardised by the batch"
+        "none", "`none`, `conv1x1`, or `norm`: features standardised over the batch"
     )
     head_width: Count = key(128, "channels of `conv1x1`")
     cross_video_negatives: bool = key(False, "whether another video's clip is ranked last")
-    negatives: Count = key(1, "of how many other videos, fewer than a batch has")
+    negatives: Count = key(1, "number of other videos, fewer than in a batch")
 
     @property
     def clips(self) -> Clips:
-        """The form of tuples."""
+        """The shape of tuples."""
         return Clips(self.frames, self.stride, self.futures, self.skip)
 
     def __post_init__(self) -> None:
@@ -111,29 +111,27 @@ class PretextConfig(Config):
 
 @dataclass(frozen=True)
 class DescentConfig(Config):
-    """The groups `optimizer`, of pre-training, and `finetune.optimizer`."""
+    """The groups `optimizer`, for pre-training, and `finetune.optimizer`."""
 
     method: Annotated[str, OneOf(*METHODS)] = key(
         "sgd",
-        "`sgd`, with momentum and coupled decay, whose rate falls at `drop_epochs`; or "
+        "`sgd`, with momentum and coupled decay, whose rate drops at `drop_epochs`; or "
         "`adam`, with decoupled decay and a cosine to 0.",
     )
-    learning_rate: Positive = key(0.01, "the first")
+    learning_rate: Positive = key(0.01, "initial learning rate")
     momentum: Fraction = key(0.9, "momentum of `sgd`")
     weight_decay: NonNegative = key(
-        5e-4, "weight decay of kernels (`adam`) or all weights (`sgd`, as PyTorch)"
+        5e-4, "weight decay of kernels (`adam`) or of all weights (`sgd`, as in PyTorch)"
     )
     schedule: Annotated[str, OneOf(*SCHEDULES)] = key(
         "method",
         "rate schedule: `cosine` to 0, `steps` at `drop_epochs`, `constant`; `method` is `adam`'s "
         "cosine and `sgd`'s steps.",
     )
-    warmup_steps: Natural = key(0, "steps of a cosine: the rate rises from 0 in so many")
+    warmup_steps: Natural = key(0, "warm-up steps of a cosine, in which the rate rises from 0")
     drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
     drop_factor: Factor = key(0.1, "see there")
-    trunk_factor: Positive = key(
-        1.0, "the encoder's rate is so many times that of the linear layer"
-    )
+    trunk_factor: Positive = key(1.0, "the encoder's rate relative to the linear layer's")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,7 +141,7 @@ class DescentConfig(Config):
 
     @property
     def form(self) -> str:
-        """The schedule, `method` resolved."""
+        """The schedule, with `method` resolved."""
         if self.schedule != "method":
             return self.schedule
         return "cosine" if self.method == "adam" else "steps"
@@ -151,7 +149,7 @@ class DescentConfig(Config):
 
 @dataclass(frozen=True)
 class FinetuneConfig(Config):
-    """The group `finetune`: what becomes of the encoder, if videos have labels."""
+    """The group `finetune`: how the encoder is used if videos have labels."""
 
     builds = ("tfzoo.skipclip.recognizer:ActionRecognizer",)
 
@@ -160,14 +158,12 @@ class FinetuneConfig(Config):
         "`full` trains all layers; `probe` fits a logistic regression on frozen features, its "
         "penalty chosen on validation; `none` ends with the encoder.",
     )
-    labels: Count | None = key(
-        None, "training videos of each class whose labels are used; null is all"
-    )
+    labels: Count | None = key(None, "training videos per class whose labels are used; null: all")
     frames: Count | None = key(
-        None, "frames of a clip; null is the pretext's. Clips of evaluation and serving have it too"
+        None, "frames of a clip, also in evaluation and serving; null: the pretext's"
     )
-    stride: Count | None = key(None, "stride of a clip; null is the pretext's")
-    clips: Count = key(10, "evenly spread over a video, whose mean softmax is the video's")
+    stride: Count | None = key(None, "stride of a clip; null: the pretext's")
+    clips: Count = key(10, "clips evenly spread over a video, whose mean softmax is the video's")
     epochs: Count = key(150, "epochs of `full`")
     batch_size: Count = key(16, "clips a step")
     dropout: Fraction = key(0.5, "dropout of the features")
@@ -182,7 +178,7 @@ class FinetuneConfig(Config):
 
 @dataclass(frozen=True)
 class VideoConfig(RunConfig):
-    """The config of `skipclip.videos`; `epochs` and `batch_size` are of pre-training."""
+    """The config of `skipclip.videos`; `epochs` and `batch_size` refer to pre-training."""
 
     data: VideoDataConfig = key(MISSING, "see `tfzoo.data.videos.splits.VideoDataConfig`")
     model: EncoderConfig = key(EncoderConfig(), "see `EncoderConfig`")
@@ -193,7 +189,7 @@ class VideoConfig(RunConfig):
     )
     finetune: FinetuneConfig = key(FinetuneConfig(), "see `FinetuneConfig`")
     classes: Count | None = key(
-        None, "classes of the videos that a path leads to; for a dry run without the path only"
+        None, "number of classes of the videos; only for a dry run without their path"
     )
 
     def __post_init__(self) -> None:

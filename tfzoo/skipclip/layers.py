@@ -1,4 +1,4 @@
-"""What video networks need beside Keras's own layers."""
+"""Layers of video networks that Keras does not provide."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tfzoo.typing import Shape, Tensor
 
 @serializable("skipclip")
 class PadChannels(keras.layers.Layer):
-    """ResNet's shortcut A: every `strides`-th position, new channels filled with zeros.
+    """ResNet's shortcut A: every `strides`-th position, with new channels filled with zeros.
 
     Args:
         channels: channels of the output; at least the input's.
-        strides: in time, height and width.
+        strides: strides in time, height and width.
 
     Input: [B, T, H, W, C]. Output: [B, ceil(T/s), ceil(H/s), ceil(W/s), channels].
 
@@ -54,10 +54,11 @@ class PadChannels(keras.layers.Layer):
 class FoldedBatchNormalization(keras.layers.BatchNormalization):
     """BatchNormalization of video, three times as fast in training on a CPU.
 
-    Keras computes the moments of 5-D inputs by separate operations; TensorFlow's fused kernel takes
-    the same values as a picture one pixel wide. Constants are PyTorch's (momentum 0.9 in Keras's
-    sense, epsilon 1e-5), and so is the running variance, of n - 1. With `synchronized`, as while a
-    run has several devices, moments are of all replicas. On other backends it is Keras's layer.
+    Keras computes the moments of 5-D inputs by separate operations; TensorFlow's fused kernel
+    accepts the same values as an image one pixel wide. Constants are PyTorch's (momentum 0.9 in
+    Keras's convention, epsilon 1e-5), and so is the running variance, with n - 1. With
+    `synchronized`, as in a run on several devices, moments cover all replicas. On other backends it
+    is Keras's layer.
 
     Args:
         momentum: momentum of the running statistics.
@@ -73,7 +74,7 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
     def call(
         self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Normalised inputs; in training by the batch's own moments."""
+        """Normalised inputs; in training by the batch's moments."""
         fused = training and self.trainable and keras.backend.backend() == "tensorflow"
         if not fused or mask is not None:
             return super().call(inputs, training=training, mask=mask)
@@ -103,7 +104,7 @@ class FoldedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the rows [n, C] of all replicas: mean, variance of n, variance of n - 1."""
+    """Moments of the rows [n, C] of all replicas: mean, variance with n, variance with n - 1."""
     sums, n = replicas.total([ops.sum(x, 0), ops.cast(ops.shape(x)[0], "float32")])
     mean = sums / n
     squares = replicas.total(ops.sum(ops.square(x - mean), 0))

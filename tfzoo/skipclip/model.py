@@ -32,39 +32,39 @@ def make_encoder(
     dtype: keras.DTypePolicy | str | None = None,
     name: str = "encoder",
 ) -> keras.Model:
-    """A network from raw video to a map of features; any length and size from one pixel up.
+    """A network from raw video to a feature map, for any length and size of at least one pixel.
 
     `r3d18` is Hara et al.'s 3D ResNet-18 (arXiv:1711.09577): a 7x7x7 stem of stride (1, 2, 2), max
     pooling, four stages of two basic blocks; 33,203,904 trainable parameters with shortcut B,
-    173,824 fewer with A. PyTorch's padding, BatchNormalization with momentum 0.9 and epsilon 1e-5,
-    He's initialisation by fan-out. `r2plus1d18` has each 3x3x3 convolution as 1x3x3, then 3x1x1,
-    with as many parameters (Tran et al., arXiv:1711.11248) and that paper's stem, without pooling.
-    `small` is a 3D ResNet with a 3x5x5 stem of stride (1, 2, 2) and two stages of two blocks, which
-    halve times and cells and double channels; on large maps, where normalisation weighs most on
-    a CPU, only the stem works. Its padding is `same`.
+    173,824 fewer with A. It has PyTorch's padding, BatchNormalization with momentum 0.9 and epsilon
+    1e-5, and He initialisation by fan-out. `r2plus1d18` factorises each 3x3x3 convolution into
+    1x3x3 and 3x1x1 with as many parameters (Tran et al., arXiv:1711.11248) and has that paper's
+    stem, without pooling. `small` is a 3D ResNet with a 3x5x5 stem of stride (1, 2, 2) and two
+    stages of two blocks, which halve times and cells and double channels; only the stem works on
+    large maps, where normalisation is most expensive on a CPU. Its padding is `same`.
 
-    The form `torchvision` is the common one of the two large networks, for which that library has
-    weights (see `from_torchvision`): `r3d18` has a 3x7x7 stem without pooling (33,166,272
-    trainable parameters), and in `r2plus1d18` both convolutions of a block have as many channels
-    between space and time as the first needs (31,300,125, else 33,165,639).
+    The form `torchvision` is the common form of the two large networks, for which that library has
+    weights (see `from_torchvision`): `r3d18` has a 3x7x7 stem without pooling (33,166,272 trainable
+    parameters), and in `r2plus1d18` both convolutions of a block have as many channels between
+    space and time as the first needs (31,300,125 parameters instead of 33,165,639).
 
     Args:
         kind: one of `KINDS`.
-        width: channels of the small one's stem; its features have four times as many.
+        width: channels of the small encoder's stem; its features have four times as many.
         channels: channels of the video.
-        shortcut: `B`, a 1x1x1 convolution where shape changes, or `A`, zero channels.
-        form: `paper`, or `torchvision`, which the small one has not.
-        last_relu: whether the last block ends with a ReLU; without it features may be negative.
-        pixel_mean: subtracted from raw pixels, a number or one a channel.
-        pixel_std: then divided by.
-        widths: channels of the stages of a large one, of the stem those of the first; None is 64,
+        shortcut: `B`, a 1x1x1 convolution where the shape changes, or `A`, zero channels.
+        form: `paper`, or `torchvision`, which the small encoder does not have.
+        last_relu: whether the last block ends with a ReLU; without it, features may be negative.
+        pixel_mean: subtracted from raw pixels; one number, or one per channel.
+        pixel_std: divisor of the result, likewise.
+        widths: channels of a large encoder's stages; the stem has those of the first. None: 64,
             128, 256, 512.
-        dtype: the layers' policy; None is the current one.
+        dtype: the layers' policy; None: the current one.
         name: name of the model.
 
     Returns:
-        A functional model: [B, T, H, W, C] of raw pixels, whole numbers or floats,
-        -> [B, T', H', W', D].
+        A functional model: [B, T, H, W, C] of raw pixels, integers or floats, -> [B, T', H', W',
+            D].
 
     Raises:
         ValueError: an argument is out of range.
@@ -93,7 +93,7 @@ def make_encoder(
         means, deviations = means[:1], deviations[:1]
     factors = [1 / v for v in deviations]
     offsets = [-m / v for m, v in zip(means, deviations, strict=True)]
-    plain = len(factors) == 1  # numbers, as files of before have them
+    plain = len(factors) == 1  # plain numbers, as in earlier files
     scale = keras.layers.Rescaling(
         factors[0] if plain else factors,
         offsets[0] if plain else offsets,
@@ -110,14 +110,14 @@ def make_encoder(
 
 
 class _Builder:
-    """Makes the parts of an encoder's graph."""
+    """Creates the parts of an encoder's graph."""
 
     def __init__(self, kind: str, form: str, shortcut: str, dtype: keras.DTypePolicy | str | None):
         self.common, self.shortcut = form == "torchvision", shortcut
         self.factorised, self.same, self.dtype = kind == "r2plus1d18", kind == "small", dtype
 
     def conv(self, x: Tensor, filters: int, kernel: tuple, strides: tuple, name: str) -> Tensor:
-        """Padded as PyTorch pads, the same on both sides whatever the stride, or `same`."""
+        """Padded as in PyTorch, equally on both sides for any stride, or `same`."""
         padding = tuple(k // 2 for k in kernel)
         if self.same or max(strides) == 1:
             mode = "same"
@@ -141,11 +141,12 @@ class _Builder:
         return FoldedBatchNormalization(dtype=self.dtype, name=name)(x)
 
     def relu(self, x: Tensor, name: str) -> Tensor:
-        """By a layer, so that it has a name."""
+        """Adds by a layer, so that it has a name."""
         return keras.layers.ReLU(dtype=self.dtype, name=name)(x)
 
     def cube(self, x: Tensor, filters: int, strides: int, name: str, middle: int) -> Tensor:
-        """A 3x3x3 convolution, whole or as 1x3x3 and 3x1x1 with `middle` channels between."""
+        """A 3x3x3 convolution, full or factorised into 1x3x3 and 3x1x1 with `middle` channels in
+        between."""
         s = strides
         if not self.factorised:
             return self.conv(x, filters, (3, 3, 3), (s, s, s), name)
@@ -165,7 +166,7 @@ class _Builder:
         x = self.relu(self.norm(x, "stem_norm"), "stem_relu")
         if self.same or self.common:
             return x
-        # after a ReLU zeros are as good as PyTorch's minus infinity
+        # after a ReLU, zeros are equivalent to PyTorch's minus infinity
         x = keras.layers.ZeroPadding3D(1, dtype=self.dtype, name="stem_pool_pad")(x)
         return keras.layers.MaxPooling3D(3, 2, dtype=self.dtype, name="stem_pool")(x)
 
@@ -189,5 +190,5 @@ class _Builder:
 
 
 def middle(before: int, after: int) -> int:
-    """Channels between 1x3x3 and 3x1x1 that have as many parameters as 3x3x3 (1711.11248)."""
+    """Channels between 1x3x3 and 3x1x1 that give as many parameters as 3x3x3 (1711.11248)."""
     return max(1, 27 * before * after // (9 * before + 3 * after))

@@ -1,4 +1,4 @@
-"""Optimizers with a rate of their own for the pre-trained part."""
+"""Optimizers with a separate learning rate for the pre-trained part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfzoo.typing import Tensor
 
 @serializable("skipclip")
 class TrunkSGD(MomentumSGD):
-    """`MomentumSGD` whose steps on all but a new layer are `trunk_factor` as long.
+    """`MomentumSGD` whose steps are multiplied by `trunk_factor`, except on a new layer.
 
     Args:
         learning_rate: learning rate of the new layer.
@@ -41,8 +41,8 @@ class TrunkSGD(MomentumSGD):
     def update_step(
         self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor
     ) -> None:
-        """One variable's step."""
-        # on TensorFlow it is the backend's variable that comes, `head/kernel:0`
+        """Updates one variable."""
+        # on TensorFlow, Keras passes the backend's variable, `head/kernel:0`
         if self.new not in getattr(variable, "path", variable.name).split("/"):
             learning_rate = learning_rate * self.trunk_factor
         super().update_step(gradient, variable, learning_rate)
@@ -51,7 +51,7 @@ class TrunkSGD(MomentumSGD):
 def make_optimizer(
     config: DescentConfig, steps_per_epoch: int, epochs: int
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a config, for a training of so many steps."""
+    """The optimizer of a config for a given number of training steps."""
     schedules, steps = keras.optimizers.schedules, steps_per_epoch * epochs
     rate: float | keras.optimizers.schedules.LearningRateSchedule = config.learning_rate
     if config.method == "adam" and config.form == "cosine":
@@ -63,7 +63,7 @@ def make_optimizer(
         rate = schedules.CosineDecay(0.0 if warm else rate, max(steps - warm, 1), **target)
     elif config.form == "steps" and config.drop_epochs:
         rates = [rate * config.drop_factor**i for i in range(len(config.drop_epochs) + 1)]
-        # a boundary belongs to the steps before it
+        # a boundary belongs to the interval before it
         ends = [epoch * steps_per_epoch - 1 for epoch in config.drop_epochs]
         rate = schedules.PiecewiseConstantDecay(ends, rates)
     if config.method == "adam":

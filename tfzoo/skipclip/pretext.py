@@ -23,7 +23,7 @@ HEADS = ("none", "conv1x1", "norm")
 
 
 class _Pretext(ZooModel):
-    """An encoder with a task of its own; losses and metrics are the model's."""
+    """An encoder with a self-supervised task, which defines its own losses and metrics."""
 
     encoder: keras.Model
     _means: dict[str, keras.metrics.Mean]
@@ -31,7 +31,7 @@ class _Pretext(ZooModel):
     def _clips(self, clips: Tensor, training: bool | None) -> Tensor:
         """Feature maps of clips [B, n, T, H, W, C] -> [B, n, T', H', W', D].
 
-        One forward pass for all, so that BatchNormalization treats them alike.
+        One forward pass for all clips, so that BatchNormalization treats them alike.
         """
         shape, words = ops.shape(clips), f"clips: {{}} in a row, must be {self.count}"
         count = size_within(shape[1], self.count, self.count, words)
@@ -54,7 +54,7 @@ class _Pretext(ZooModel):
     def compile(
         self, optimizer: keras.optimizers.Optimizer | str = "adam", **keywords: Any
     ) -> None:
-        """Only the optimizer and how to run: losses are the model's own.
+        """Sets only the optimizer and execution options: the model defines its own losses.
 
         Raises:
             ValueError: a loss or metric is given.
@@ -63,7 +63,7 @@ class _Pretext(ZooModel):
         super().compile(optimizer, **keywords)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Restores what `compile` was given."""
+        """Restores the arguments of `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
@@ -75,12 +75,12 @@ class _Pretext(ZooModel):
     def compute_metrics(
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> dict[str, Any]:
-        """What `compute_loss` has noted."""
+        """The metrics recorded by `compute_loss`."""
         return self.get_metrics_result()
 
 
 def headed(head: keras.layers.Layer | None, maps: Tensor, training: bool | None) -> Tensor:
-    """A head of `SkipClip`'s on feature maps; without one, these."""
+    """Applies a head of `SkipClip` to feature maps, if there is one."""
     if head is None:
         return maps
     return (
@@ -95,32 +95,33 @@ def pooled(maps: Tensor) -> Tensor:
 
 @serializable("skipclip")
 class SkipClip(_Pretext):
-    """Ranks future clips by nearness in time, given a context clip (arXiv:1910.12770).
+    """Ranks future clips by temporal distance from a context clip (arXiv:1910.12770).
 
     `fit` takes tuples of clips [B, 1 + m, T, H, W, C], the context first, then the futures, nearest
-    first (`tfzoo.skipclip.streams` makes them), with the number of quarter turns [B] that the tuple
-    was turned by as labels, if there is the auxiliary objective. The loss is
-    `rank_weight` L_rank + `rotation_weight` L_rot, see `objective`; `plateau` in the logs is L_rank
-    over its value for equal scores: 1 means that nothing is learnt.
+    first (`tfzoo.skipclip.streams` makes them), with the number of quarter turns [B] by which the
+    tuple was rotated as labels, if the auxiliary objective is used. The loss is `rank_weight`
+    L_rank + `rotation_weight` L_rot, see `objective`; `plateau` in the logs is L_rank relative to
+    its value for equal scores: 1 means that nothing has been learnt.
 
     Args:
-        encoder: video to feature maps, as `make_encoder` makes it; contexts and futures share it.
-        futures: m.
+        encoder: network from video to feature maps, as from `make_encoder`; shared by contexts and
+            futures.
+        futures: number m of future clips.
         margin: margin of neighbouring futures.
         rank_weight: weight of the ranking loss.
-        rotation_weight: weight of the 4-way cross-entropy; 0 is without it.
+        rotation_weight: weight of the 4-way cross-entropy; 0 disables it.
         reduction: `sum` over pairs, the paper's formula, or `mean_pairs`.
-        head: `none`, the paper's formula; `conv1x1`: a 1x1x1 convolution for contexts and one
-            for futures, of use in pre-training only; `norm`: features are standardised by the
-            batch before the cosine, so that scores use their whole range.
+        head: `none`, the paper's formula; `conv1x1`: a 1x1x1 convolution for contexts and one for
+            futures, used only in pre-training; `norm`: features are standardised over the batch
+            before the cosine, so that scores use their whole range.
         head_width: channels of `conv1x1`.
         cross_video_negatives: ranks the nearest future of another video of the batch last (ours).
-        negatives: of how many other videos; the batch must be larger.
-        signed: whether the encoder's features may be negative, as without a last ReLU.
+        negatives: number of other videos; the batch must be larger.
+        signed: whether the encoder's features may be negative, as without a final ReLU.
         **keywords: `name`, `dtype`, ...
 
-    Input: as `fit`'s. Output: `scores` float32 [B, m], and `rotation` float32 [B, 4], the logits'
-    mean over the clips, if there is that objective.
+    Input: as for `fit`. Output: `scores` float32 [B, m], and, with the rotation objective,
+        `rotation` float32 [B, 4], the mean of the logits over clips.
 
     Raises:
         ValueError: an argument is out of range, or the margin cannot be reached.
@@ -187,7 +188,7 @@ class SkipClip(_Pretext):
         return headed(self.future_head, maps, training)
 
     def rank(self, context: Tensor, future: Tensor) -> Tensor:
-        """Scores of pairs of clips, float32 [B]: the higher, the sooner `future` follows.
+        """Scores of pairs of clips, float32 [B]; the sooner `future` follows, the higher.
 
         Args:
             context: raw pixels [B, T, H, W, C].
@@ -200,7 +201,7 @@ class SkipClip(_Pretext):
     @override
     def call(self, clips: Tensor, training: bool | None = None) -> dict[str, Tensor]:
         maps = self._clips(clips, training)
-        h, z = ops.split(maps, [1], axis=1)  # a split's gradient costs less than a slice's
+        h, z = ops.split(maps, [1], axis=1)  # its gradient is cheaper than a slice's
         h, shape = self.contexts(ops.squeeze(h, 1), training), ops.shape(maps)
         z = self.targets(ops.reshape(z, (-1, *shape[2:])), training)
         z = ops.reshape(z, (-1, self.futures, *ops.shape(z)[1:]))
@@ -252,20 +253,20 @@ class SkipClip(_Pretext):
 
 @serializable("skipclip")
 class ClipOrder(_Pretext):
-    """Says in which order shuffled clips of a video came: the pretext task of Xu et al. (VCOP).
+    """Predicts the order of shuffled clips of a video: the pretext task of Xu et al. (VCOP).
 
-    A baseline: unlike Skip-Clip it has no context clip, so that a motion and its reverse are one
-    to it. `fit` takes clips [B, n, T, H, W, C] with the number [B] of their permutation, as
-    `itertools.permutations(range(n))` counts them. Features of each two clips go through a shared
-    layer, then all together to a softmax over n! orders (the form of VCOP, CVPR 2019).
+    A baseline: unlike Skip-Clip it has no context clip, so it cannot tell a motion from its
+        reverse. `fit` takes clips [B, n, T, H, W, C] with the index [B] of their permutation in
+        `itertools.permutations(range(n))`. Features of each pair of clips pass through a shared
+        layer, then jointly to a softmax over n! orders (the form of VCOP, CVPR 2019).
 
     Args:
         encoder: as in `SkipClip`.
-        clips: n, from 2 to 4.
+        clips: number n of clips, from 2 to 4.
         hidden: width of the layer on pairs.
         **keywords: `name`, `dtype`, ...
 
-    Input: as `fit`'s. Output: logits float32 [B, n!].
+    Input: as for `fit`. Output: logits float32 [B, n!].
 
     Raises:
         ValueError: `clips` is out of range.

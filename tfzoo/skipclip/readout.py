@@ -1,4 +1,4 @@
-"""What frozen features tell: retrieval and a linear probe; accuracy by clips and by videos."""
+"""Evaluates frozen features by retrieval and a linear probe; accuracy by clips and by videos."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def compiled(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    """A graph of a function, one for any number of rows."""
-    import tensorflow as tf  # all else is Keras and numpy
+    """A single graph of a function for any number of rows."""
+    import tensorflow as tf  # everything else uses Keras and numpy
 
     return tf.function(function, reduce_retracing=True, autograph=False)
 
@@ -25,7 +25,7 @@ def compiled(function: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 def of_videos(
     function: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A function's answers on evaluation clips.
+    """A function's outputs on evaluation clips.
 
     Args:
         function: clips [N, T, S, S, C] -> [N, D].
@@ -44,7 +44,7 @@ def of_videos(
 
 
 def retrieve(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
-    """Gallery rows of each query from the nearest on, by cosine: [Q, D], [G, D] -> int64 [Q, G]."""
+    """Gallery rows for each query, nearest first, by cosine: [Q, D], [G, D] -> int64 [Q, G]."""
     unit = [
         x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (queries, gallery)
     ]
@@ -52,7 +52,7 @@ def retrieve(queries: np.ndarray, gallery: np.ndarray) -> np.ndarray:
 
 
 def recall(order: np.ndarray, labels: np.ndarray, gallery_labels: np.ndarray, k: int = 1) -> float:
-    """Share of queries with one of their class among the k nearest of the gallery."""
+    """Fraction of queries with a row of their class among the k nearest of the gallery."""
     near = np.asarray(gallery_labels)[order[:, :k]]
     return float((near == np.asarray(labels)[:, None]).any(1).mean())
 
@@ -62,11 +62,11 @@ def linear_probe(
     held: tuple[np.ndarray, np.ndarray],
     strengths: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0),
 ) -> Pipeline:
-    """Logistic regression on standardised features, its penalty chosen on held-out videos.
+    """Logistic regression on standardised features, with the penalty chosen on held-out videos.
 
     Args:
-        train: features [N, D] and class numbers [N].
-        held: the same, for the choice.
+        train: features [N, D] and class indices [N].
+        held: the same, for choosing the penalty.
         strengths: values of scikit-learn's C.
 
     Returns:
@@ -81,18 +81,18 @@ def linear_probe(
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
         probe.fit(*train)
         score = probe.score(*held)
-        if score > best_score:  # of equals, the stronger penalty
+        if score > best_score:  # among equals, the stronger penalty
             best, best_score = probe, score
     return best
 
 
 def as_dense(probe: Pipeline, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """A probe's kernel [D, classes] and bias [classes] on features that are not standardised."""
+    """A probe's kernel [D, classes] and bias [classes] for unstandardised features."""
     scale, regression = (step for _, step in probe.steps)
     kernel = np.zeros((scale.n_features_in_, classes), "float32")
-    bias = np.full(classes, -30.0, "float32")  # of a class that was not in the training videos
+    bias = np.full(classes, -30.0, "float32")  # for classes missing from the training videos
     coefficients, intercept = regression.coef_, regression.intercept_
-    if len(regression.classes_) == 2:  # one row stands for both
+    if len(regression.classes_) == 2:  # one row represents both classes
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercept = np.concatenate([-intercept, intercept]) / 2
     weights = coefficients / scale.scale_
@@ -102,7 +102,7 @@ def as_dense(probe: Pipeline, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def accuracies(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy of clips, and of videos by the mean of their clips' softmax, and its loss.
+    """Accuracy of clips, and accuracy and loss of videos by the mean of their clips' softmax.
 
     Args:
         logits: [videos, clips, K].

@@ -1,4 +1,4 @@
-"""Skip-Clip's task: pre-train an encoder on videos, then fine-tune or probe it."""
+"""Skip-Clip's task: pre-trains an encoder on videos, then fine-tunes or probes it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from tfzoo.training.distribute import check_share
 from tfzoo.training.run import Run
 
 _PUBLIC = {"tfzoo_motions": 1200, "tfzoo_motions:2.0.0": 4200, "ucf101/ucf101_1": 9537}
-"""Training videos of data that a dry run does not prepare."""
+"""Number of training videos of data that a dry run does not prepare."""
 _BY_PATH = ("tfzoo_video_arrays", "tfzoo_video_folder")
 
 
 @task("skipclip.videos")
 class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
-    """Videos to features, classes and scores of order."""
+    """Maps videos to features, classes and scores of order."""
 
     config_class = VideoConfig
     own_data = {"tfzoo_video_folder": (), "tfzoo_video_arrays": ("data.held_out",)}
 
     def data_info(self, config: VideoConfig) -> data.Info:
-        """Classes (0 without labels) and steps; by `classes` where no path is given."""
+        """Classes (0 without labels) and steps; from `classes` if no path is given."""
         name = config.data.name
         if name in _PUBLIC:
             names = class_names(data.unprepared(config.data))
@@ -81,7 +81,7 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
         return VideoDatasets(stream, validation, test, info, sources)
 
     def build(self, config: VideoConfig, info: data.Info) -> keras.Model:
-        """The recognizer, its encoder untrained or of `pretext.source`."""
+        """The recognizer, with an untrained encoder or that of `pretext.source`."""
         classes = info.num_classes if config.finetune.mode != "none" else 0
         pretrained = training.make_pretext(config, info)
         view = (config.augment.size, config.augment.size / config.augment.resize)
@@ -92,9 +92,9 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
     def train(
         self, model: ActionRecognizer, datasets: VideoDatasets, run: Run[VideoConfig]
     ) -> dict[str, float]:
-        """Pre-training, then fine-tuning or the probe; leaves `pretrained.keras` too."""
+        """Pre-training, then fine-tuning or the probe; also writes `pretrained.keras`."""
         config = run.config
-        if run.strategy and config.finetune.mode == "full":  # known before pre-training, not after
+        if run.strategy and config.finetune.mode == "full":  # fails before pre-training, not after
             _, batch = training.tuned(datasets, config)
             check_share(run.strategy, batch, "finetune.batch_size")
         with run.scope():
@@ -116,12 +116,12 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
     def evaluate(
         self, model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig
     ) -> dict[str, float]:
-        """Accuracy of videos and clips; retrieval; the share of future clips in the right order.
+        """Accuracy of videos and clips; retrieval; the fraction of future clips in the right order.
 
-        `retrieval_1`: test videos whose nearest training video, by cosine of mean features, is of
-        their class. `pair_accuracy` is of tuples from the middle of test videos, where they are
-        long enough; `far_accuracy` likewise, of the clip just behind the context against one that
-        starts 40 frames after the context does.
+        `retrieval_1`: fraction of test videos whose nearest training video, by cosine of mean
+            features, is of their class. `pair_accuracy` is for tuples from the middle of test
+            videos that are long enough; `far_accuracy` likewise, for the clip just after the
+            context versus one that starts 40 frames after the context's start.
         """
         return training.evaluate(model, datasets, config)
 
@@ -133,10 +133,11 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
 
 
 def split_names(builder: Any) -> tuple[str, str, str]:
-    """Train, validation and test; where there is no validation, a tenth of the training videos.
+    """Train, validation and test; a tenth of the training videos replaces a missing validation
+    split.
 
-    UCF101's clips of one group follow each other in the prepared files' order or not, as TFDS
-    shuffles them; choices on that validation part are optimistic.
+    As TFDS shuffles UCF101, clips of one group may be in both parts, so choices on that validation
+    part are optimistic.
     """
     if "validation" in builder.info.splits:
         return data.three_splits(builder)
@@ -144,7 +145,7 @@ def split_names(builder: Any) -> tuple[str, str, str]:
 
 
 def class_names(builder: Any) -> tuple[str, ...]:
-    """Of the videos' labels; empty without labels."""
+    """Names of the videos' classes; empty without labels."""
     features = builder.info.features
     return tuple(features["label"].names) if "label" in features else ()
 

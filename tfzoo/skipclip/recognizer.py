@@ -1,4 +1,4 @@
-"""Actions from a pre-trained video encoder."""
+"""Recognises actions with a pre-trained video encoder."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tfzoo.typing import Tensor
 
 @serializable("skipclip")
 class ActionRecognizer(ZooModel):
-    """An encoder, the mean over its map, dropout and a linear layer, to be fine-tuned.
+    """An encoder, the mean over its map, dropout and a linear layer, for fine-tuning.
 
-    `rank` scores how soon one clip follows another, as a `SkipClip` was pre-trained to; after all
-    layers have been fine-tuned those scores mean little.
+    `rank` scores how soon one clip follows another, as learnt by a `SkipClip`; after fine-tuning
+    all layers these scores are hardly meaningful.
 
-    Videos of weight 0 still count in BatchNormalization's running statistics, and nowhere else.
+    Videos with weight 0 affect only BatchNormalization's running statistics.
 
     Args:
-        encoder: video to feature maps; it is used, not copied.
-        classes: K; 0 makes a model without a linear layer, whose output are the features.
+        encoder: network from video to feature maps; used directly, not copied.
+        classes: number of classes K; 0: no linear layer, the output is the features.
         dropout: dropout of the features, in training.
         context_head: context head of a `SkipClip`, or None.
-        future_head: future head of a `SkipClip`; None if the other is.
-        view: what an exported model makes of a video: the side of the square that the encoder was
-            trained on, and its share of the frames' shorter side.
+        future_head: future head of a `SkipClip`; None if `context_head` is.
+        view: how an exported model crops a video: the side of the square that the encoder was
+            trained on, and its fraction of the frames' shorter side.
         **keywords: `name`, `dtype`, ...
 
     Input: [B, T, H, W, C] of raw pixels. Output: logits float32 [B, K], or features [B, D].
@@ -54,7 +54,7 @@ class ActionRecognizer(ZooModel):
         super().__init__(**keywords)
         size, share = view
         if size < 1 or not 0 < share <= 1:
-            raise ValueError(f"view={view}: must be a side from 1 up and a share up to 1")
+            raise ValueError(f"view={view}: must be a side of at least 1 and a share up to 1")
         if (context_head is None) != (future_head is None):
             raise ValueError("context_head, future_head: must both be layers, or both None")
         self.view = (int(size), float(share))
@@ -75,11 +75,11 @@ class ActionRecognizer(ZooModel):
     def from_pretrained(
         cls, pretrained: keras.Model, classes: int, dropout: float = 0.5, **keywords: Any
     ) -> ActionRecognizer:
-        """A recognizer around a copy of a pretext model's encoder, with a fresh linear layer.
+        """A recognizer around a copy of a pretext model's encoder, with a new linear layer.
 
         Args:
-            pretrained: `SkipClip`, `ClipOrder`, another `ActionRecognizer`, or a bare encoder.
-            classes: K.
+            pretrained: a `SkipClip`, `ClipOrder`, another `ActionRecognizer`, or a bare encoder.
+            classes: number of classes K.
             dropout: dropout of the features.
             **keywords: arguments of the constructor.
         """
@@ -103,14 +103,14 @@ class ActionRecognizer(ZooModel):
         return [keras.InputSpec("float32", self.encoder.input_shape)]
 
     def rank(self, context: Tensor, future: Tensor) -> Tensor:
-        """As `SkipClip.rank`: scores float32 [B] of pairs of clips."""
+        """Like `SkipClip.rank`: scores float32 [B] of pairs of clips."""
         h, z = (self.encoder(x, training=False) for x in (context, future))
         h, z = headed(self.context_head, h, False), headed(self.future_head, z, False)
         return objective.similarity(h, z)
 
 
 def _copy(layer: Any) -> Any:
-    """A layer or model of its own with the same weights; None stays None."""
+    """A copy of a layer or model with the same weights; None stays None."""
     if layer is None:
         return None
     if isinstance(layer, keras.Model):

@@ -1,4 +1,4 @@
-"""What the exported encoders answer."""
+"""Signatures of the exported encoders."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tfzoo.typing import Tensor
 
 
 def prepared(video: tf.Tensor, size: int, share: float) -> tf.Tensor:
-    """Videos of any size as the encoder was trained on them.
+    """Converts videos of any size to the encoder's training size.
 
-    The middle square, `share` of the shorter side wide, scaled to `size` pixels; unchanged if it
-    has that size already and `share` is 1.
+    The central square, with a side of `share` times the shorter side, scaled to `size` pixels;
+    unchanged if it already has that size and `share` is 1.
 
     Args:
         video: [B, T, H, W, C], any dtype.
         size: side of the result.
-        share: share of the shorter side, above 0 and up to 1.
+        share: fraction of the shorter side, above 0 and up to 1.
 
     Returns:
         float32 [B, T, size, size, C] of raw pixels.
@@ -37,7 +37,7 @@ def prepared(video: tf.Tensor, size: int, share: float) -> tf.Tensor:
 
 
 def _triangles(side: tf.Tensor, size: int) -> tf.Tensor:
-    """Weights [size, side] of `tf.image.resize(antialias=True)`, whose kernel XLA has not."""
+    """Weights [size, side] of `tf.image.resize(antialias=True)`, whose kernel XLA lacks."""
     step = tf.cast(side, tf.float32) / size
     at = (tf.range(size, dtype=tf.float32) + 0.5) * step - 0.5
     away = tf.abs(at[:, None] - tf.cast(tf.range(side), tf.float32)) / tf.maximum(step, 1.0)
@@ -46,12 +46,12 @@ def _triangles(side: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def signatures(model: ActionRecognizer) -> dict[str, Signature]:
-    """Videos to features and classes, pairs of clips to scores.
+    """Maps videos to features and classes, and pairs of clips to scores.
 
-    `serving_default(video)` gives `features` float32 [B, D]; `classify(video)` gives
-    `probabilities` and `classes`, if the model has a linear layer; `rank(context, future)` gives
+    `serving_default(video)` returns `features` float32 [B, D]; `classify(video)` returns
+    `probabilities` and `classes`, if the model has a linear layer; `rank(context, future)` returns
     `scores` [B], higher for a future that follows sooner. Videos are uint8 [B, T, H, W, 3] of any
-    length and size from one frame and pixel up; all frames are one clip.
+    length and size of at least one frame and pixel; all frames form one clip.
     """
     size, share = model.view
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def signatures(model: ActionRecognizer) -> dict[str, Signature]:
             rank,
             {"context": spec, "future": spec},
             {"context": shown, "future": future},
-            description="pairs of clips to scores: the higher, the sooner the second follows",
+            description="pairs of clips to scores; the sooner the second follows, the higher",
         ),
     }
     if model.head is not None:
@@ -88,6 +88,6 @@ def signatures(model: ActionRecognizer) -> dict[str, Signature]:
             classify,
             {"video": spec},
             {"video": shown},
-            description="raw frames to class probabilities and the likeliest class",
+            description="raw frames to class probabilities and the most likely class",
         )
     return given

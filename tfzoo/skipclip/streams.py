@@ -1,4 +1,4 @@
-"""Streams of tuples of clips for the pretext tasks, of labelled clips, and of clips to evaluate."""
+"""Streams of tuples of clips for the pretext tasks, of labelled clips, and of evaluation clips."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def tuples(
 ) -> data.TrainStream:
     """Batches for `SkipClip.fit`: uint8 [B, 1 + m, T, S, S, 3], quarter turns int32 [B].
 
-    Each draw is by seed, epoch and position. Place, mirror and turn are the tuple's, colours and
-    small shifts the clip's (see `augment`).
+    Each draw depends on seed, epoch and position. Position, mirroring and rotation are shared by a
+    tuple, colours and small shifts are drawn per clip (see `augment`).
 
     Args:
         source: the videos.
-        clips: the tuple's form.
-        view: crop and colours.
-        rotate: whether tuples are turned by a random number of quarter turns; else all are 0.
-        batch_size: tuples.
+        clips: shape of the tuples.
+        view: settings of crop and colours.
+        rotate: whether tuples are rotated by a random number of quarter turns; otherwise all are 0.
+        batch_size: tuples per batch.
         seed: seed of all draws.
         steps_per_epoch: caps the epoch.
     """
@@ -101,7 +101,7 @@ def labelled(
     seed: int,
     steps_per_epoch: int | None = None,
 ) -> data.TrainStream:
-    """Batches for `ActionRecognizer.fit`: one clip a video, uint8 [B, T, S, S, 3], int64 [B]."""
+    """Batches for `ActionRecognizer.fit`: one clip per video, uint8 [B, T, S, S, 3], int64 [B]."""
 
     def prepare(example: dict[str, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         when, where = tf.unstack(tf.random.split(seed, 2))
@@ -125,11 +125,12 @@ def labelled(
 
 
 def few(source: splits.VideoSplit, labels: int | None, seed: int) -> splits.VideoSplit:
-    """`labels` videos of each class, drawn by the seed; a smaller draw begins a larger one."""
+    """`labels` videos of each class, drawn by the seed; a smaller draw is a prefix of a larger
+    one."""
     if labels is None:
         return source
     if source.lookup is None:
-        raise InputError(f"finetune.labels={labels}: must be null, the videos do not fit memory")
+        raise InputError(f"finetune.labels={labels}: must be null, the videos exceed memory")
     y = np.array([int(source.lookup(tf.constant(i))["label"]) for i in range(source.count)])
     order = np.random.default_rng(seed).permutation(source.count)
     rows = np.concatenate([order[y[order] == k][:labels] for k in np.unique(y)])
@@ -191,7 +192,7 @@ def _view(video: tf.Tensor, index: tf.Tensor, view: AugmentConfig) -> tf.Tensor:
 
 
 def _clips(video: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    """Frames by numbers [n, T] -> [n, T, H, W, C]."""
+    """Frames at indices [n, T] -> [n, T, H, W, C]."""
     flat = splits.frames(video, tf.reshape(index, [-1]))
     shape = tf.shape(flat)
     frames = tf.reshape(flat, [*index.shape, shape[1], shape[2], flat.shape[-1]])

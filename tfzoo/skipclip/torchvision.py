@@ -1,4 +1,4 @@
-"""Weights of torchvision's video networks, given as `.npz`, as encoders of ours."""
+"""Loads weights of torchvision's video networks from `.npz` files into our encoders."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tfzoo.training.state_dict import StateDict
 
 MEAN = (0.43216, 0.394666, 0.37645)
 STD = (0.22803, 0.22145, 0.216989)
-"""Of pixels in [0, 1], by which torchvision's weights for Kinetics expect them normalised."""
+"""Mean and deviation of pixels in [0, 1] with which torchvision's Kinetics weights were trained."""
 
 
 def from_torchvision(path: str | Path) -> ActionRecognizer:
     """torchvision's `r3d_18` or `r2plus1d_18`, with the weights of a state dict.
 
-    Its encoder takes raw pixels, 0 to 255; they are normalised within, by `MEAN` and `STD`. The
-    mean over its map, `features`, is what torchvision's network has before `fc`, which becomes the
-    linear layer.
+    Its encoder takes raw pixels, 0 to 255, and normalises them by `MEAN` and `STD`. The mean over
+    its map, `features`, equals the input of `fc` in torchvision's network; `fc` becomes the linear
+    layer.
 
     Args:
         path: an `.npz` of the state dict, see `StateDict`; without `fc` there are no classes. The
-            network is told by the names, its stages may have any widths.
+            network is recognised by the names; its stages may have any widths.
 
     Raises:
         InputError: no such file, or not these networks' tensors.
@@ -64,7 +64,7 @@ def _assign(layer: keras.layers.Layer, name: str, state: StateDict) -> None:
 
 
 def _theirs(name: str, factorised: bool) -> str:
-    """torchvision's name of a layer of ours."""
+    """torchvision's name for one of our layers."""
     stems = {"stem": 0, "stem_norm": 1}
     if factorised:
         stems = {"stem_space": 0, "stem_space_norm": 1, "stem": 3, "stem_norm": 4}
@@ -74,7 +74,7 @@ def _theirs(name: str, factorised: bool) -> str:
     where = f"layer{stage}.{int(block) - 1}"
     if rest.startswith("shortcut"):
         return f"{where}.downsample.{int(rest.endswith('norm'))}"
-    if rest.startswith("norm"):  # of the whole convolution
+    if rest.startswith("norm"):  # of the full convolution
         return f"{where}.conv{rest[-1]}.1"
     conv, _, part = rest.partition("_")
     places = {"": "0", "space": "0.0", "norm": "0.1", "time": "0.3"}

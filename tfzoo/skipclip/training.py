@@ -1,4 +1,4 @@
-"""The phases of Skip-Clip's recipe, which its study uses too."""
+"""The phases of Skip-Clip's recipe, also used by its study."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 EVALUATED = 8
-"""Tuples a step of evaluation."""
+"""Tuples per evaluation step."""
 
 ORDERED = 3
-"""Clips of the pretext `order`."""
+"""Number of clips of the pretext `order`."""
 
 
 FAR = 40
-"""Frames from a context's start to the far future's of `far_accuracy`."""
+"""Frames from a context's start to the start of `far_accuracy`'s far future."""
 
 
 @dataclass(frozen=True)
 class VideoDatasets(data.Datasets):
-    """Batches, and the videos that clips are cut from.
+    """Batches, and the videos from which clips are taken.
 
     Attributes:
-        sources: by split: `train`, `validation` and `test`.
+        sources: videos by split: `train`, `validation` and `test`.
     """
 
     sources: dict[str, splits.VideoSplit]
@@ -58,7 +58,7 @@ def make_pretext(config: VideoConfig, info: data.Info) -> keras.Model:
         source = zoo.load(settings.source)
         if not isinstance(source, (SkipClip, ClipOrder, ActionRecognizer)):
             raise InputError(
-                f"pretext.source={settings.source!r}: holds {type(source).__name__}, must be of "
+                f"pretext.source={settings.source!r}: holds {type(source).__name__}, must be from "
                 "tfzoo.skipclip"
             )
         return source
@@ -118,7 +118,7 @@ def pretrain(model: keras.Model, datasets: VideoDatasets, run: Run[VideoConfig])
 
 
 def adopt(model: ActionRecognizer, pretrained: keras.Model) -> None:
-    """Gives the recognizer every weight of a pre-trained encoder, and of its heads."""
+    """Copies the weights of a pre-trained encoder and its heads to the recognizer."""
     model.encoder.set_weights(pretrained.encoder.get_weights())
     for name in ("context_head", "future_head"):
         theirs = getattr(pretrained, name, None)
@@ -136,7 +136,7 @@ def clips(source: splits.VideoSplit, config: VideoConfig) -> tf.data.Dataset:
 
 
 def tuned(datasets: VideoDatasets, config: VideoConfig) -> tuple[splits.VideoSplit, int]:
-    """The labelled videos of fine-tuning, and its batch size: at most all of them."""
+    """The labelled videos for fine-tuning, and the batch size, at most their number."""
     source = streams.few(datasets.sources["train"], config.finetune.labels, config.seed)
     return source, min(config.finetune.batch_size, source.count)
 
@@ -165,7 +165,7 @@ def finetune(model: ActionRecognizer, datasets: VideoDatasets, run: Run[VideoCon
 
 
 def compile_tuned(model: ActionRecognizer, config: VideoConfig, steps: int) -> None:
-    """Compiles a recognizer for fine-tuning by epochs of `steps` steps."""
+    """Compiles a recognizer for fine-tuning with epochs of `steps` steps."""
     settings = config.finetune
     model.compile(
         make_optimizer(settings.optimizer, steps, settings.epochs),
@@ -176,14 +176,14 @@ def compile_tuned(model: ActionRecognizer, config: VideoConfig, steps: int) -> N
 
 
 def probe(model: ActionRecognizer, datasets: VideoDatasets, config: VideoConfig) -> None:
-    """Sets the linear layer to a logistic regression on frozen features of mean clips."""
+    """Sets the linear layer to a logistic regression on frozen features averaged over clips."""
     assert model.head is not None  # its task has classes
     source = streams.few(datasets.sources["train"], config.finetune.labels, config.seed)
     (x, y), (held_x, held_y) = (
         readout.of_videos(model.features, batches)
         for batches in (clips(source, config), datasets.validation)
     )
-    # fitted on clips, applied to clips; videos are the mean of their softmax
+    # fitted on clips and applied to clips; videos use the mean softmax
     rows = (x.reshape(-1, x.shape[-1]), np.repeat(y, x.shape[1]))
     held = (held_x.reshape(-1, x.shape[-1]), np.repeat(held_y, held_x.shape[1]))
     kernel, bias = readout.as_dense(readout.linear_probe(rows, held), model.classes)
@@ -224,10 +224,10 @@ def order_scores(
     """Scores [videos, m] of tuples from the middle of each video; empty if none is long enough.
 
     Args:
-        model: with `rank`.
+        model: a model with `rank`.
         source: the videos.
         config: config of the run.
-        form: form of the tuples; None is the pretext's.
+        form: shape of the tuples; None: the pretext's.
     """
     form = form or config.pretext.clips
 

@@ -1,7 +1,7 @@
 """Uncertainty Weighted Actor-Critic for offline reinforcement learning (arXiv:2105.08140).
 
 Networks, mathematics and recipes load without tf-agents; agents, policies and environments are
-imported, with tf-agents, when they are first asked for.
+imported, with tf-agents, on first use.
 """
 
 from typing import Any

@@ -35,25 +35,25 @@ BearLossInfo = namedtuple(
     "critic_loss actor_loss vae_loss alpha mmd q target target_max variance weight actor_weight",
 )
 """Scalars of one step: three losses, the multiplier, and means over the batch (`target_max` is the
-greatest target)."""
+largest target)."""
 
 
 class BearAgent(tf_agent.TFAgent):
-    """Bootstrapping error accumulation reduction (arXiv:1906.00949), offline.
+    """Bootstrapping error accumulation reduction (BEAR, arXiv:1906.00949), offline.
 
-    A step takes all gradients at the weights before it, then applies them. `train` takes
-    `Trajectory` batches [B, 2, ...] or `Transition`s [B, ...]; frames that cross the border of two
-    episodes are left out of the losses.
+    A step computes all gradients before applying any. `train` takes `Trajectory` batches [B, 2,
+    ...] or `Transition`s [B, ...]; pairs across the boundary of two episodes are excluded from the
+    losses.
 
     Args:
-        time_step_spec: TF-Agents'.
-        action_spec: bounded; its limits must be the networks'.
-        networks: what is trained, with its settings.
-        train_step_counter: default: one of its own.
+        time_step_spec: TF-Agents' time step spec.
+        action_spec: bounded spec, whose limits must equal the networks'.
+        networks: the networks to train, with their settings.
+        train_step_counter: default: a new counter.
         name: name of the module.
 
     Raises:
-        ValueError: the specs are not the networks'.
+        ValueError: the specs do not match the networks.
     """
 
     @only_on("tensorflow", why="which TF-Agents trains")
@@ -95,7 +95,7 @@ class BearAgent(tf_agent.TFAgent):
         self._as_transition = data_converter.AsTransition(self.data_context, squeeze_time_dim=True)
 
     def weights_of(self, variance: Tensor) -> Tensor:
-        """BEAR trusts every target alike."""
+        """Ones, as BEAR trusts all targets equally."""
         return ops.ones_like(variance)
 
     def moments(
@@ -114,7 +114,7 @@ class BearAgent(tf_agent.TFAgent):
                 weight.assign(other)
 
     def target(self, reward: Tensor, discount: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        """y [B] and the uncertainty V [B]: the greatest sum of both variances over candidates."""
+        """y [B] and the uncertainty V [B]: the largest sum of both variances over candidates."""
         n, s = self.networks, self.settings
         actions, _ = n.actor.sample(following, s.n_target_samples, n.seed_generator)
         many = ops.repeat(following, s.n_target_samples, 0)
@@ -152,7 +152,7 @@ class BearAgent(tf_agent.TFAgent):
     def _losses(
         self, experience: Any, weights: Tensor | None
     ) -> tuple[dict[str, Tensor], BearLossInfo]:
-        """The loss of each part, whose gradient is taken for that part's variables alone."""
+        """The loss of each part, whose gradient is taken only for that part's variables."""
         n = self.networks
         at, action, after = self._as_transition(experience)[:3]
         observation, action = at.observation, action.action
@@ -187,7 +187,7 @@ class BearAgent(tf_agent.TFAgent):
         return losses, info
 
     def behaviour_loss(self, observation: Tensor, action: Tensor) -> Tensor:
-        """The behaviour model's squared error [B] and its KL, a mean over the batch."""
+        """The behaviour model's squared error [B], and its KL averaged over the batch."""
         n, s = self.networks, self.settings
         rebuilt, mean, log_std = n.vae.reconstruct(observation, action, n.seed_generator)
         error = ops.mean(ops.square(rebuilt - n.space.inner(action)), -1)
@@ -209,8 +209,8 @@ class BearAgent(tf_agent.TFAgent):
     def actor_loss(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """-w Q of one action [B], 0 while warming up; the MMD [B]; the action's Var[Q] [B].
 
-        No gradient of the actor's reaches critics or behaviour model: each part's is taken for its
-        own variables.
+        No gradient of the actor reaches critics or behaviour model, as each part's gradient is
+        taken for its own variables.
         """
         n, s = self.networks, self.settings
         k = s.n_mmd_action_samples
@@ -223,7 +223,7 @@ class BearAgent(tf_agent.TFAgent):
         return -started * w * ops.minimum(m1, m2), apart, ops.stop_gradient(v1 + v2)
 
     def _follow(self) -> None:
-        """Moves the targets towards the critics; u and v of spectral norm are their own."""
+        """Moves the targets towards the critics, except for u and v of the spectral norm."""
         tau = self.settings.tau
         for target, source in self.networks.pairs():
             for variable, other in zip(target.weights, source.weights, strict=True):
@@ -232,31 +232,31 @@ class BearAgent(tf_agent.TFAgent):
 
 
 class UwacAgent(BearAgent):
-    """BEAR whose losses are weighted by how certain the critics are (arXiv:2105.08140).
+    """BEAR with losses weighted by the critics' certainty (arXiv:2105.08140).
 
-    Var[Q] over dropout masks at (s', a') weighs the critics' errors, at (s, a) the actor's value.
+    Var[Q] over dropout masks at (s', a') weights the critics' errors, at (s, a) the actor's value.
     """
 
     def weights_of(self, variance: Tensor) -> Tensor:
-        """`mathematics.uncertainty_weight` by the settings."""
+        """`mathematics.uncertainty_weight` with the agent's settings."""
         s = self.settings
         return mathematics.uncertainty_weight(variance, s.weight_fn, s.beta, *s.weight_clip)
 
 
 class BehaviorCloningAgent(behavioral_cloning_agent.BehavioralCloningAgent):
-    """TF-Agents' own behavioural cloning, of the actor's mean by the squared error.
+    """TF-Agents' behavioural cloning of the actor's mean, with the squared error.
 
-    Only the gradient step is ours: TF-Agents' watches no Keras 3 variables.
+    Only the gradient step is ours: TF-Agents' does not watch Keras 3 variables.
 
     Args:
-        time_step_spec: TF-Agents'.
-        action_spec: bounded; its limits must be the networks'.
-        networks: the actor is trained.
-        train_step_counter: default: one of its own.
+        time_step_spec: TF-Agents' time step spec.
+        action_spec: bounded spec, whose limits must equal the networks'.
+        networks: the networks, of which the actor is trained.
+        train_step_counter: default: a new counter.
         name: name of the module.
 
     Raises:
-        ValueError: the specs are not the networks'.
+        ValueError: the specs do not match the networks.
     """
 
     @only_on("tensorflow", why="which TF-Agents trains")
@@ -308,10 +308,10 @@ AGENTS = {"uwac": UwacAgent, "bear": BearAgent, "bc": BehaviorCloningAgent}
 def check_specs(
     observation: tf.TensorSpec, action: tensor_spec.BoundedTensorSpec, networks: ActorCritic
 ) -> None:
-    """Checks that TF-Agents' specs are those of the networks.
+    """Checks that TF-Agents' specs match the networks.
 
     Raises:
-        ValueError: another shape, or other limits of actions.
+        ValueError: different shapes or action limits.
     """
     space = networks.space
     for name, spec, size in (
@@ -320,18 +320,18 @@ def check_specs(
     ):
         if tuple(spec.shape) != (size,):
             raise ValueError(
-                f"{name} spec: shape {list(spec.shape)} must be [{size}], as the networks have it"
+                f"{name} spec: shape {list(spec.shape)} must be [{size}], as in the networks"
             )
     for name, mine in (("minimum", space.action_low), ("maximum", space.action_high)):
         theirs = getattr(action, name)
         if not ops.convert_to_numpy(ops.isclose(ops.convert_to_tensor(theirs), mine)).all():
             raise ValueError(
-                f"action spec: {name} {theirs} must be {mine.tolist()}, as the networks have it"
+                f"action spec: {name} {theirs} must be {mine.tolist()}, as in the networks"
             )
 
 
 def specs_of(networks: ActorCritic) -> tuple[ts.TimeStep, tensor_spec.BoundedTensorSpec]:
-    """TF-Agents' specs of a time step and an action, as the networks have them."""
+    """TF-Agents' specs of a time step and an action, from the networks."""
     space = networks.space
     observation = tf.TensorSpec([space.observation_dim], tf.float32, "observation")
     limits = space.action_low, space.action_high
@@ -340,9 +340,9 @@ def specs_of(networks: ActorCritic) -> tuple[ts.TimeStep, tensor_spec.BoundedTen
 
 
 def as_experience(batch: dict[str, Tensor], agent: tf_agent.TFAgent) -> Any:
-    """A batch of `tfzoo.data.Transitions`' arrays as what an agent's `train` takes.
+    """Converts a batch of `tfzoo.data.Transitions`' arrays for an agent's `train`.
 
-    A `Transition` of [B, ...], or for behavioural cloning a `Trajectory` of [B, ...].
+    A `Transition` of [B, ...], or, for behavioural cloning, a `Trajectory` of [B, ...].
     """
     count = tf.shape(batch["reward"])[0]
     mid, one = tf.fill([count], ts.StepType.MID), tf.ones([count])
@@ -358,14 +358,14 @@ def as_experience(batch: dict[str, Tensor], agent: tf_agent.TFAgent) -> Any:
 
 
 def save_policy(agent: tf_agent.TFAgent, path: str | Path) -> None:
-    """Writes an agent's policy as TF-Agents' `PolicySaver` does, complete or not at all.
+    """Writes an agent's policy with TF-Agents' `PolicySaver`, complete or not at all.
 
     Raises:
         InputError: `path` exists.
     """
     path = Path(expanded(path))
     if path.exists():
-        raise InputError(f"path={str(path)!r}: exists; must be new")
+        raise InputError(f"path={str(path)!r}: already exists, must be new")
     with aside(path) as hidden:
         saver = policy_saver.PolicySaver(agent.policy, train_step=agent.train_step_counter)
         saver.save(str(hidden))

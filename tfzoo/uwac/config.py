@@ -21,27 +21,27 @@ class OfflineConfig(RunConfig):
 
     data: DataConfig = key(MISSING, "episodes in the RLDS form, see `tfzoo.data.control.offline`")
     environment: Text | None = key(
-        None, "gymnasium's id of the task to be evaluated in; null evaluates nothing"
+        None, "gymnasium id of the task for evaluation; null: no evaluation"
     )
     references: Annotated[str, OneOf(*REFERENCES)] = key(
-        "d4rl", "references of the score's 0 and 100: `d4rl`'s, or `tfzoo`'s own for its v5 tasks"
+        "d4rl", "returns for the scores 0 and 100: `d4rl`'s, or `tfzoo`'s own for its v5 tasks"
     )
     algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
     agent: AgentSettings = key(AgentSettings(), "see `AgentSettings`")
-    steps_per_epoch: Count = key(1000, "gradient steps between two evaluations")
-    normalise: bool = key(False, "observations by the data's mean and standard deviation")
+    steps_per_epoch: Count = key(1000, "gradient steps per epoch")
+    normalise: bool = key(False, "standardise observations by the data's mean and deviation")
     action_low: Annotated[list[float], Len(1)] = key(
-        [-1.0], "the least action, one number or one for each of its dimensions"
+        [-1.0], "smallest action, one number or one per dimension"
     )
-    action_high: Annotated[list[float], Len(1)] = key([1.0], "the greatest")
+    action_high: Annotated[list[float], Len(1)] = key([1.0], "largest action, likewise")
     clip_actions: bool = key(
         False,
-        "cut the data's actions to the limits, as environments do with what a policy gave "
-        "them; otherwise one outside them is an error.",
+        "clip the data's actions to the limits, as environments do with a policy's "
+        "actions; otherwise an action outside them is an error.",
     )
-    evaluate_every: Count = key(1, "epochs between two evaluations; the last is always evaluated")
-    evaluation_episodes: Count = key(20, "episodes of one evaluation, side by side")
-    parallel: bool = key(False, "evaluate each episode in a process of its own")
+    evaluate_every: Count = key(1, "epochs between evaluations; the last is always evaluated")
+    evaluation_episodes: Count = key(20, "parallel episodes of an evaluation")
+    parallel: bool = key(False, "whether to evaluate each episode in its own process")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,10 +52,10 @@ class OfflineConfig(RunConfig):
             check(ordered, "action_low", low, f"below action_high={high}")
 
     def limits(self, actions: int) -> dict[str, list[float]]:
-        """Keywords of `Space` for so many actions.
+        """Keyword arguments of `Space` for a number of actions.
 
         Raises:
-            InputError: limits of another length.
+            InputError: limits with another length.
         """
         read = {}
         for name in ("action_low", "action_high"):

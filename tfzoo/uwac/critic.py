@@ -1,4 +1,4 @@
-"""The critic: a dropout network whose spread over masks is the uncertainty of its value."""
+"""The critic: a dropout network whose variance over masks is the uncertainty of its value."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ ESTIMATORS = ("monte_carlo", "conditional")
 
 @serializable("uwac")
 class DropoutCritic(SpaceModel):
-    """Q(s, a) with dropout behind every hidden layer, also in use (Sec. 3 of the paper).
+    """Q(s, a) with dropout after every hidden layer, also at inference (Sec. 3 of the paper).
 
     Args:
         hidden: widths of its ReLU layers.
-        dropout_rate: p; 0 makes an ordinary critic, whose variance is 0.
+        dropout_rate: dropout rate p; 0: an ordinary critic, whose variance is 0.
         spectral_norm: divides every kernel by its largest singular value, so that Q without
             dropout is Lipschitz with constant `sn_coeff ** layers` in (s, a).
-        sn_coeff: kernels are multiplied by it after the division; an extension of ours.
+        sn_coeff: factor of the kernels after the division; our extension.
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
-    Input: observations and actions side by side, [..., D + A]. Output: Q [...], float32, by the
-    network without dropout. `sample` draws one mask, `moments` gives mean and variance over masks.
+    Input: concatenated observations and actions, [..., D + A]. Output: Q [...], float32, from the
+        network without dropout. `sample` draws one mask, `moments` returns mean and variance over
+        masks.
 
     Raises:
-        ValueError: as `Space`, a width below 1, a rate outside [0, 1), or a coefficient that is
-            not above 0.
+        ValueError: see `Space`; a width below 1, a rate outside [0, 1), or a non-positive
+            coefficient.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class DropoutCritic(SpaceModel):
         )
 
     def settle(self) -> None:
-        """One power iteration of each spectrally normalised layer, once a training step."""
+        """One power iteration of each spectrally normalised layer, to be called once per training
+        step."""
         for layer in (*self.body, self.value):
             if isinstance(layer, SpectralLayer):
                 layer.settle(1)
@@ -90,12 +92,12 @@ class DropoutCritic(SpaceModel):
         return [layer.normalised() * self.sn_coeff for layer in (*self.body, self.value)]
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Observations and actions side by side."""
+        """Concatenates observations and actions."""
         size = self.space.observation_dim + self.space.action_dim
         return [keras.InputSpec("float32", (None, size))]
 
     def call(self, x: Tensor) -> Tensor:
-        """Q without dropout, [B], of observations and actions side by side, [B, D + A]."""
+        """Q without dropout, [B], of concatenated observations and actions, [B, D + A]."""
         observation, action = self.split(x)
         return self._through(self.joined(observation, action), self.kernels(), None)[0]
 
@@ -105,7 +107,7 @@ class DropoutCritic(SpaceModel):
         action: Tensor,
         seed: int | keras.random.SeedGenerator | None = None,
     ) -> Tensor:
-        """Q [B] by one random mask for each row of [B, D] and [B, A]."""
+        """Q [B] with one random mask for each row of [B, D] and [B, A]."""
         x = self.joined(observation, action)
         return self._through(x, self.kernels(), lambda shape: self._mask(shape, seed))[0]
 
@@ -120,19 +122,20 @@ class DropoutCritic(SpaceModel):
     ) -> tuple[Tensor, Tensor]:
         """Mean and variance of Q over dropout masks.
 
-        `monte_carlo` draws whole masks, as the official code does. `conditional` draws all but
-        the last layer's and takes mean and variance over that in closed form, by the law of total
-        variance; what the others do is compared with Q's linear approximation in them, whose
-        variance is known (a control variate). Both are unbiased; `conditional` needs far fewer
-        samples for the same accuracy.
+        `monte_carlo` draws complete masks, as the official code does. `conditional` draws all but
+        the last layer's and computes mean and variance over that one in closed form, by the law of
+        total variance; for the others, Q's linear approximation in the masks, whose variance is
+        known, serves as a control variate. Both are unbiased; `conditional` needs far fewer samples
+        for the same accuracy.
 
         Args:
             observation: [B, D].
             action: [B, A].
-            samples: T, masks for each row, at least 2.
-            seed: an int (the same masks each time), a `keras.random.SeedGenerator`, or None.
+            samples: number T of masks per row, at least 2.
+            seed: an int (equal masks each time), a `keras.random.SeedGenerator`, or None.
             estimator: one of `ESTIMATORS`.
-            shared_masks: a mask serves all rows: as good for each of them, and cheaper.
+            shared_masks: whether all rows share masks, which is equally good for each row and
+                cheaper.
 
         Returns:
             Mean [B] and variance [B], float32.
@@ -153,14 +156,15 @@ class DropoutCritic(SpaceModel):
         q, variance = self._through(x, kernels, mask, estimator == "conditional")
         if variance is None:
             return moments_of(q)
-        if len(self.hidden) == 1:  # no other mask is left: both are exact
+        if len(self.hidden) == 1:  # no other masks are left: both are exact
             return q, variance
         return controlled_moments(q, variance, *self._linear(x, kernels, masks))
 
     def _linear(
         self, x: Tensor, kernels: list[Tensor], masks: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Q's linear part [T, B] in the masks, around the network without any, and its variance."""
+        """Q's linear part [T, B] in the masks, around the network without masks, and its
+        variance."""
         hidden, h = [], x
         for layer, kernel in zip(self.body, kernels, strict=False):
             h = ops.relu(ops.cast(h, "float32") @ ops.cast(kernel, "float32") + layer.bias)
@@ -177,14 +181,14 @@ class DropoutCritic(SpaceModel):
 
     @property
     def odds(self) -> float:
-        """p / (1 - p), the variance of a mask's element."""
+        """p / (1 - p), the variance of an element of a mask."""
         return self.dropout_rate / (1.0 - self.dropout_rate)
 
     @only_on("tensorflow", why="which is a distribution of TensorFlow Probability")
     def distribution(
         self, observation: Tensor, action: Tensor, samples: int = 100
     ) -> tfp.distributions.Normal:
-        """Q over masks as a TensorFlow Probability normal distribution [B] of its moments."""
+        """Q over masks as a TensorFlow Probability normal distribution [B] with its moments."""
         import tensorflow_probability as tfp
 
         mean, variance = self.moments(observation, action, samples)
@@ -193,7 +197,7 @@ class DropoutCritic(SpaceModel):
     def _mask(
         self, shape: Sequence[int | Tensor], seed: int | keras.random.SeedGenerator | None
     ) -> Tensor:
-        """0 with probability p, else 1 / (1 - p)."""
+        """0 with probability p, otherwise 1 / (1 - p)."""
         kept = keras.random.uniform(shape, seed=seed, dtype="float32") >= self.dropout_rate
         return ops.cast(kept, "float32") / (1.0 - self.dropout_rate)
 
@@ -204,7 +208,7 @@ class DropoutCritic(SpaceModel):
         mask: Callable[[Sequence[int | Tensor]], Tensor] | None,
         conditional: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Q [...], or [T, B] by T masks; with the variance over the last mask if conditional."""
+        """Q [...], or [T, B] with T masks; if conditional, also the variance over the last mask."""
         h, shared = x, None
         for i, (layer, kernel) in enumerate(zip(self.body, kernels, strict=False)):
             h, kernel = (ops.cast(v, self.compute_dtype) for v in (h, kernel))
@@ -225,10 +229,10 @@ class DropoutCritic(SpaceModel):
         return q, self.odds * ops.squeeze(ops.square(h) @ ops.square(kernel), -1)
 
     def _thinned(self, h: Tensor, masks: Tensor, kernel: Tensor) -> Tensor:
-        """(h * mask) @ kernel for T masks that serve all rows, [B, H], [T, 1, H] -> [T, B, ...].
+        """(h * mask) @ kernel for T masks shared by all rows, [B, H], [T, 1, H] -> [T, B, ...].
 
-        The product without a mask is computed once; of each mask's only what it drops, which is
-        little: a share of about p of the work.
+        The product without a mask is computed once, and for each mask only the dropped part, about
+        a fraction p of the work.
         """
         gone = ops.cast(ops.equal(masks[:, 0], 0.0), h.dtype)  # [T, H]
         dropped, index = ops.top_k(gone, most_dropped(self.dropout_rate, kernel.shape[0]))
@@ -239,7 +243,7 @@ class DropoutCritic(SpaceModel):
 
 @functools.cache
 def most_dropped(rate: float, units: int) -> int:
-    """K, than which more of so many units drop with a probability below 1e-12."""
+    """K such that more than K of the units drop with a probability below 1e-12."""
     tail, k = 0.0, units
     while k > 0:
         tail += math.comb(units, k) * rate**k * (1.0 - rate) ** (units - k)

@@ -1,4 +1,4 @@
-"""Environments: the two embedded tasks in gymnasium, and any gymnasium task for TF-Agents.
+"""Environments: the two embedded tasks for gymnasium, and any gymnasium task for TF-Agents.
 
 Importing this file needs tf-agents and gymnasium, and registers `tfzoo/PointMass-v0` and
 `tfzoo/Pendulum-v0`.
@@ -28,7 +28,7 @@ def _spaces(task: ControlTask) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.B
 
 
 class ControlEnv(gymnasium.Env):
-    """One episode at a time of a `tfzoo.data.control.tasks` task."""
+    """A `tfzoo.data.control.tasks` task as a gymnasium environment, one episode at a time."""
 
     metadata = {"render_modes": []}
 
@@ -46,7 +46,7 @@ class ControlEnv(gymnasium.Env):
         return self._observation(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """One step; gymnasium's own wrapper counts the time limit."""
+        """One step; the time limit is counted by gymnasium's wrapper."""
         action = np.clip(np.asarray(action, "float64").reshape(1, -1), -1, 1)
         self._state, reward = self.task.step(self._state, action)
         return self._observation(), float(reward[0]), False, False, {}
@@ -56,7 +56,7 @@ class ControlEnv(gymnasium.Env):
 
 
 class ControlVectorEnv(VectorEnv):
-    """Many episodes side by side, in one numpy call a step; all end together."""
+    """Many parallel episodes, with one numpy call per step; all end together."""
 
     metadata = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
 
@@ -79,7 +79,7 @@ class ControlVectorEnv(VectorEnv):
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict]:
-        """One step of each, or new starts behind the time limit."""
+        """One step of each, or new starts after the time limit."""
         none = np.zeros(self.num_envs, bool)
         if self._time == self.horizon:
             return self.reset()[0], np.zeros(self.num_envs), none, none, {}
@@ -106,11 +106,12 @@ for _name, _task in (("PointMass", POINT_MASS), ("Pendulum", PENDULUM)):
 class VectorEnvironment(py_environment.PyEnvironment):
     """A gymnasium vector environment as a batched TF-Agents `PyEnvironment`.
 
-    A time limit ends an episode with the discount 1, a terminal state with 0. Behind the end of an
-    episode its row starts anew with the next step.
+    A time limit ends an episode with discount 1, a terminal state with discount 0. After the end of
+    an episode its row restarts with the next step.
 
     Args:
-        vector: gymnasium's, of one-dimensional observations and actions, autoreset `NEXT_STEP`.
+        vector: gymnasium's vector environment, with one-dimensional observations and actions and
+            autoreset `NEXT_STEP`.
         seed: seed of the starts.
     """
 
@@ -132,7 +133,7 @@ class VectorEnvironment(py_environment.PyEnvironment):
 
     @property
     def batch_size(self) -> int:
-        """Episodes side by side."""
+        """Number of parallel episodes."""
         return self._vector.num_envs
 
     @override
@@ -140,11 +141,11 @@ class VectorEnvironment(py_environment.PyEnvironment):
         return self._observation_spec
 
     def action_spec(self) -> array_spec.BoundedArraySpec:
-        """Flat actions with the environment's limits."""
+        """The spec of flat actions with the environment's limits."""
         return self._action_spec
 
     def seed(self, seed: int) -> None:
-        """Sets what the next reset starts from."""
+        """Sets the seed of the next reset."""
         self._seed = seed
 
     def _reset(self) -> ts.TimeStep:
@@ -167,23 +168,23 @@ class VectorEnvironment(py_environment.PyEnvironment):
         return np.asarray(observation, "float32").reshape(self.batch_size, -1)
 
     def close(self) -> None:
-        """Closes gymnasium's."""
+        """Closes gymnasium's environment."""
         self._vector.close()
 
 
 def make_environment(
     name: str, count: int = 1, seed: int = 0, parallel: bool = False
 ) -> VectorEnvironment:
-    """A gymnasium task by its id, `count` episodes side by side, for TF-Agents.
+    """A gymnasium task by its id, with `count` parallel episodes, for TF-Agents.
 
     Args:
         name: e.g. `tfzoo/PointMass-v0`, `Hopper-v5`, `AdroitHandPen-v1` (gymnasium-robotics).
-        count: at least 1.
+        count: number of parallel episodes, at least 1.
         seed: seed of the starts.
-        parallel: a process for each; the embedded tasks need none.
+        parallel: whether to use one process per episode; not needed for the embedded tasks.
 
     Raises:
-        InputError: no such task, one whose package is missing, or other spaces than boxes.
+        InputError: no such task, a missing package, or spaces that are not boxes.
     """
     check(count >= 1, "count", count, "at least 1")
     if name.startswith("AdroitHand"):

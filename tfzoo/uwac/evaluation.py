@@ -1,4 +1,4 @@
-"""Returns of a trained model in an environment, their scores, and what its critics say."""
+"""Returns and scores of a trained model in an environment, and statistics of its critics."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from tf_agents.environments import py_environment
 
 SEED = 10_000
-"""Of evaluation episodes: the same starts for every model."""
+"""Seed of evaluation episodes: the same starts for every model."""
 ASKED = 2000
-"""Transitions that the critics are asked about."""
+"""Number of transitions on which the critics are evaluated."""
 
 
 class Evaluation:
-    """Plays whole episodes with a model, always from the same starts.
+    """Runs whole episodes with a model, always from the same starts.
 
     Args:
-        model: acts by `best_action`.
-        environment: gymnasium's id.
-        episodes: side by side.
-        parallel: each in a process of its own.
-        references: references of the score, see `normalised`.
+        model: a model, which acts by `best_action`.
+        environment: gymnasium id.
+        episodes: number of parallel episodes.
+        parallel: whether each episode runs in its own process.
+        references: see `normalised`.
 
     Raises:
-        InputError: no such environment, or one of other sizes or limits than the model's.
+        InputError: no such environment, or one whose sizes or limits differ from the model's.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Evaluation:
         self._act = _policy(model, episodes)
 
     def returns(self) -> np.ndarray:
-        """The return of each episode [episodes], rewards as the environment gives them."""
+        """The return of each episode [episodes], with the environment's rewards."""
         environment = self._make()
         try:
             return play(environment, self._act)
@@ -68,7 +68,7 @@ class Evaluation:
             environment.close()
 
     def metrics(self) -> dict[str, float]:
-        """`return`, its deviation over episodes, and the normalised `score` where known."""
+        """`return`, its deviation over episodes, and the normalised `score` if references exist."""
         returns = self.returns()
         metrics = {"return": float(returns.mean()), "return_std": float(returns.std())}
         score = normalised(self.name, metrics["return"], self.references)
@@ -76,8 +76,9 @@ class Evaluation:
 
 
 def _policy(model: ActorCritic, episodes: int) -> Callable[[np.ndarray, int], np.ndarray]:
-    """Observations and the step's number to actions, with noise of that step's own."""
-    import tensorflow as tf  # its draws take two words as a seed
+    """A function from observations and the step's index to actions, with separate noise per
+    step."""
+    import tensorflow as tf  # its draws take two integers as a seed
 
     shape = (episodes, model.settings.n_action_samples, model.space.action_dim)
 
@@ -110,7 +111,7 @@ def check_environment(
     """Checks sizes and limits.
 
     Raises:
-        InputError: they are not the model's.
+        InputError: they differ from the model's.
     """
     observation, action = environment.observation_spec(), environment.action_spec()
     space = model.space
@@ -129,12 +130,12 @@ def check_environment(
 
 
 def critic_metrics(model: ActorCritic, data: Transitions, seed: int = 0) -> dict[str, float]:
-    """What the critic says of the data's actions and of uniform ones at the same observations.
+    """The critic's values for the data's actions and for uniform ones at the same observations.
 
     Returns:
         `q_data` and `q_random`, means; with dropout also `std_data`, `std_random`, mean standard
-        deviations of Q over masks, `weight_data`, and `ood_auc`: the chance that a uniform action
-        is less certain than one of the data's.
+        deviations of Q over masks, `weight_data`, and `ood_auc`: the probability that a uniform
+            action is less certain than one from the data.
     """
     import tensorflow as tf  # for the graph of `ask`
     from sklearn.metrics import roc_auc_score

@@ -1,4 +1,4 @@
-"""Evaluators for `UWAC.fit(evaluators=...)`: each asks a learner and gives a number."""
+"""Evaluators for `UWAC.fit(evaluators=...)`: each maps a learner to a number."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def environment_return(environment: str, episodes: int = 10, parallel: bool = Fa
 
     Args:
         environment: gymnasium's id.
-        episodes: side by side, at least 1.
+        episodes: number of parallel episodes, at least 1.
         parallel: each in a process of its own.
 
     Raises:
-        InputError: when asked: no such environment, or one that is not the data's.
+        InputError: on evaluation: no such environment, or one that does not match the data.
     """
     check(episodes >= 1, "episodes", episodes, "at least 1")
     kept: dict[int, Evaluation] = {}
@@ -44,11 +44,12 @@ def environment_return(environment: str, episodes: int = 10, parallel: bool = Fa
 
 
 def td_error(dataset: Transitions | Mapping[str, Any], seed: int = 0) -> Evaluator:
-    """The mean of (r + gamma discount Q1(s', a') - Q1(s, a))^2, a' as the learner acts at s'.
+    """The mean of (r + gamma discount Q1(s', a') - Q1(s, a))^2, where a' is the learner's action at
+    s'.
 
     Args:
-        dataset: as `fit` takes it; of many transitions some are drawn.
-        seed: draws them.
+        dataset: as for `fit`; a sample is drawn from large data sets.
+        seed: seed of the sample.
     """
     some = _some(dataset, seed)
 
@@ -65,11 +66,11 @@ def td_error(dataset: Transitions | Mapping[str, Any], seed: int = 0) -> Evaluat
 
 
 def value_scale(dataset: Transitions | Mapping[str, Any], seed: int = 0) -> Evaluator:
-    """The mean of Q1 at the learner's own actions: how high it thinks of itself.
+    """The mean of Q1 at the learner's own actions: its own estimate of its value.
 
     Args:
         dataset: see `td_error`.
-        seed: likewise.
+        seed: see `td_error`.
     """
     some = _some(dataset, seed)
 

@@ -1,4 +1,4 @@
-"""Imports tf-agents, which only training and environments need, and says how to get it."""
+"""Imports tf-agents, which only training and environments need, or tells how to install it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def load(module: str) -> ModuleType:
     """A module of tfzoo that imports tf-agents or gymnasium.
 
     Raises:
-        InputError: one of them is not installed; says the command.
+        InputError: one of them is not installed; the message gives the command.
     """
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # gym, which tf-agents imports, laments
+        with contextlib.redirect_stderr(io.StringIO()):  # gym's deprecation notice
             import gymnasium  # noqa: F401
             import tf_agents  # noqa: F401
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A front end in the manner of d3rlpy: a config that makes a learner, `fit`, `predict`."""
+"""A front end similar to d3rlpy's: a config that creates a learner with `fit` and `predict`."""
 
 from __future__ import annotations
 
@@ -26,35 +26,34 @@ from tfzoo.uwac.model import ActorCritic
 from tfzoo.uwac.settings import ALGORITHMS, AgentSettings
 
 _CONFIG, _STATE = "learner.json", "learner.npz"
-"""Members of a learner's `.keras` file beside Keras's own."""
+"""Members of a learner's `.keras` file besides Keras's."""
 
 
 @dataclass(frozen=True)
 class UWACConfig(Config):
-    """What a learner is made of."""
+    """The settings of a learner."""
 
     batch_size: Count = key(256, "transitions a step")
     algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
     settings: AgentSettings = key(
-        AgentSettings(), "the rest, under d3rlpy's names where it has them"
+        AgentSettings(), "further settings, named as in d3rlpy where it has them"
     )
-    action_low: float | list[float] = key(
-        -1.0, "the least action, a number or one for each dimension"
-    )
+    action_low: float | list[float] = key(-1.0, "smallest action, one number or one per dimension")
     action_high: float | list[float] = key(1.0, "the greatest")
     clip_actions: bool = key(
-        False, "cut the data's actions to the limits; otherwise one outside them is an error"
+        False, "clip the data's actions to the limits; otherwise an action outside is an error"
     )
-    seed: int = key(0, "seed of initialisation, order of the data, and everything drawn")
+    seed: int = key(0, "seed of initialisation, data order and all random draws")
 
     @classmethod
     def paper(cls, **changes: Any) -> UWACConfig:
-        """With the paper's weights; `changes` are of this class or of `AgentSettings`."""
+        """Settings with the paper's weights; `changes` are fields of this class or of
+        `AgentSettings`."""
         return cls._of(AgentSettings.paper(), changes)
 
     @classmethod
     def official_code(cls, **changes: Any) -> UWACConfig:
-        """With the official code's weights."""
+        """Settings with the official code's weights."""
         return cls._of(AgentSettings.official_code(), changes)
 
     @classmethod
@@ -66,7 +65,7 @@ class UWACConfig(Config):
         return cls(**{"settings": replace(settings, **changes)} | mine)
 
     def create(self) -> UWAC:
-        """A learner without networks yet: `fit` makes them for its data."""
+        """A learner without networks, which `fit` creates for its data."""
         return UWAC(self)
 
 
@@ -74,7 +73,7 @@ class UWAC:
     """Learns a policy from a data set.
 
     Attributes:
-        config: see there.
+        config: see `UWACConfig`.
         model: the `ActorCritic`, None before `fit`.
     """
 
@@ -91,21 +90,21 @@ class UWAC:
         n_steps_per_epoch: int = 1000,
         evaluators: Mapping[str, Callable[[UWAC], float]] | None = None,
     ) -> list[dict[str, float]]:
-        """Takes gradient steps; called again it goes on with the same networks.
+        """Takes gradient steps; when called again, continues with the same networks.
 
         Args:
             dataset: transitions, or their five arrays by name; also under the names of gymnasium's
                 and D4RL's buffers (`observations`, `next_observations`, `terminations`, ...).
-            n_steps: of all.
-            n_steps_per_epoch: between two rows of the result.
-            evaluators: functions of this learner, asked after each epoch.
+            n_steps: total number of gradient steps.
+            n_steps_per_epoch: steps between rows of the result.
+            evaluators: functions of this learner, called after each epoch.
 
         Returns:
-            A row for each epoch: its number, means of losses, and what evaluators said.
+            A row for each epoch: its number, mean losses, and the evaluators' results.
 
         Raises:
-            InputError: numbers of steps below 1, or a data set of another form or other sizes:
-                actions outside the limits or discrete ones, discounts outside [0, 1], NaN, ...
+            InputError: numbers of steps below 1, or a data set of another form or size: actions
+                that are discrete or outside the limits, discounts outside [0, 1], NaN, ...
         """
         import tensorflow as tf  # its tensors hold the rows
 
@@ -125,8 +124,8 @@ class UWAC:
         return history
 
     def predict(self, observation: Tensor) -> np.ndarray:
-        """The actions [B, A] to take at [B, D]: of `n_action_samples` those of the greatest Q."""
-        import tensorflow as tf  # draws of the seed as it is, which Keras folds
+        """The actions [B, A] to take at [B, D]: those of `n_action_samples` with the largest Q."""
+        import tensorflow as tf  # draws from the plain seed, which Keras would fold
 
         model = self.fitted()
         x = rows_of("observation", observation, model.space.observation_dim)
@@ -158,9 +157,9 @@ class UWAC:
         return np.asarray(model.actor.sample(x, 1, model.seed_generator)[0][:, 0])
 
     def save(self, path: str | Path) -> None:
-        """Writes the model as `.keras`; `keras.models.load_model` reads it after `import tfzoo`.
+        """Writes the model as `.keras`, which `keras.models.load_model` reads after `import tfzoo`.
 
-        The file also holds config, optimizers and steps of the learner, for `load`.
+        The file also holds the learner's config, optimizers and steps, for `load`.
         """
         check(Path(path).suffix == ".keras", "path", str(path), "a name that ends in .keras")
         model, agent = self.fitted(), self._agent
@@ -182,10 +181,10 @@ class UWAC:
     @classmethod
     @only_on("tensorflow", why="which TF-Agents trains")
     def load(cls, path: str | Path) -> UWAC:
-        """The learner that `save` wrote; `fit` goes on as if it had never stopped.
+        """Loads a learner written by `save`; `fit` continues as if it had never stopped.
 
         Raises:
-            InputError: no such file, or one that holds no learner.
+            InputError: no such file, or one without a learner.
         """
         model = zoo.load(str(path))
         names: list[str] = []
@@ -193,7 +192,7 @@ class UWAC:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
         if not isinstance(model, ActorCritic) or not {_CONFIG, _STATE} <= set(names):
-            raise InputError(f"path={str(path)!r}: holds no learner, must be of UWAC.save")
+            raise InputError(f"path={str(path)!r}: holds no learner, must be from UWAC.save")
         with zipfile.ZipFile(path) as archive:
             values = json.loads(archive.read(_CONFIG))
             with np.load(io.BytesIO(archive.read(_STATE)), allow_pickle=False) as held:
@@ -209,11 +208,11 @@ class UWAC:
 
     @only_on("tensorflow", why="which TF-Agents runs")
     def collect(self, environment: str, n_steps: int, seed: int = 0) -> Transitions:
-        """Steps in an environment by the actor's draws, whole and broken-off episodes.
+        """Takes steps in an environment with the actor's draws, in complete and truncated episodes.
 
         Args:
             environment: gymnasium's id.
-            n_steps: at least 1; those from one episode's end to the next start are left out.
+            n_steps: at least 1; steps between one episode's end and the next start are left out.
             seed: seed of the starts.
 
         Raises:
@@ -225,7 +224,7 @@ class UWAC:
             self._agent, environment, n_steps + 1, seed
         )
         try:
-            collector.steps(n_steps + 1)  # a transition has two frames
+            collector.steps(n_steps + 1)  # a transition consists of two frames
             return collector.transitions()
         finally:
             collector.close()
@@ -242,25 +241,24 @@ class UWAC:
         capacity: int = 100_000,
         evaluators: Mapping[str, Callable[[UWAC], float]] | None = None,
     ) -> list[dict[str, float]]:
-        """Goes on in an environment: a step there, a gradient step, by turns.
+        """Continues training in an environment, alternating environment and gradient steps.
 
-        Batches come from a replay buffer of the steps taken; with `dataset` half of each is of
-        those recorded transitions. Steps and losses are those of offline training.
+        Batches come from a replay buffer of the steps taken; with `dataset`, half of each batch
+        consists of recorded transitions. Gradient steps and losses are those of offline training.
 
         Args:
             environment: gymnasium's id.
-            n_steps: of both kinds.
-            n_steps_per_epoch: between two rows of the result.
-            dataset: as `fit` takes it.
-            n_first: steps in the environment before the first gradient step.
+            n_steps: number of environment steps and of gradient steps.
+            n_steps_per_epoch: steps between rows of the result.
+            dataset: as for `fit`.
+            n_first: environment steps before the first gradient step.
             capacity: capacity of the buffer.
-            evaluators: as `fit` takes them.
+            evaluators: as for `fit`.
 
-        Returns:
-            Rows as `fit` gives them.
+        Returns: Rows as from `fit`.
 
         Raises:
-            InputError: not fitted, `algorithm` `bc`, an environment or data set of other sizes or
+            InputError: not fitted, `algorithm` `bc`, an environment or data set with other sizes or
                 limits, or numbers below 1.
         """
         import tensorflow as tf  # its tensors hold the rows
@@ -303,7 +301,7 @@ class UWAC:
             collector.close()
 
     def save_policy(self, path: str | Path) -> None:
-        """Writes TF-Agents' form of the policy, by `PolicySaver`, into a new folder."""
+        """Writes TF-Agents' form of the policy to a new folder, with `PolicySaver`."""
         self.fitted()
         extras.load("tfzoo.uwac.agent").save_policy(self._agent, path)
 
@@ -311,7 +309,7 @@ class UWAC:
         """The model.
 
         Raises:
-            InputError: there is none yet.
+            InputError: the learner is not fitted.
         """
         if self.model is None:
             raise InputError("UWAC: must be fitted first, by fit(dataset, n_steps)")
@@ -330,7 +328,7 @@ class UWAC:
         return row | {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
 
     def _checked(self, dataset: Transitions | Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """A data set's arrays, for networks of its sizes."""
+        """A data set's arrays, checked against the networks' sizes."""
         given = transitions_of(dataset)
         arrays = given.arrays() | {"action": self._limited(given.action)}
         self._prepare((given.observation.shape[1], given.action.shape[1]))

@@ -1,4 +1,4 @@
-"""What a user gives the front end, checked as the recipe checks its files."""
+"""Checks a user's inputs to the front end, as the recipe checks its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfzoo.errors import InputError
 from tfzoo.typing import Tensor
 
 BORDER = 1e-4
-"""How far beyond the limits an action may lie, in parts of their distance; it is then cut."""
+"""How far an action may exceed the limits, relative to their distance, and be clipped."""
 
 _NAMES = {
     "observation": ("observation", "observations", "obs"),
@@ -24,19 +24,20 @@ _NAMES = {
     "next_observation": ("next_observation", "next_observations", "next_obs"),
 }
 _ENDS = ("terminations", "terminals", "terminated", "terminal")
-"""In place of the discount, as gymnasium's and D4RL's buffers have it: 1 where an episode ends."""
+"""Names in gymnasium's and D4RL's buffers instead of the discount: 1 where an episode
+terminates."""
 
 
 def limited(
     action: np.ndarray, limits: tuple[ArrayLike, ArrayLike], named: str, clip: bool
 ) -> np.ndarray:
-    """Actions cut to the limits: all of them, or those that hardly leave them.
+    """Clips actions to the limits: all of them, or those that hardly exceed them.
 
     Args:
         action: [N, A].
-        limits: least and greatest, each [A].
-        named: whose they are, for the message.
-        clip: whether those far outside are cut too.
+        limits: smallest and largest action, each [A].
+        named: the source's name, for messages.
+        clip: whether to clip also those far outside.
 
     Raises:
         InputError: an action is outside the limits.
@@ -49,21 +50,21 @@ def limited(
         raise InputError(
             f"{named}: action {action[row, column]:.6g} of transition {row} must be from "
             f"{low[column]:g} to {high[column]:g}; set action_low and action_high to the task's "
-            "limits, or clip_actions=true if the environment cut them"
+            "limits, or clip_actions=true if the environment clipped them"
         )
     return np.clip(action, low, high)
 
 
 def transitions_of(dataset: Transitions | Mapping[str, Any]) -> Transitions:
-    """Transitions of arrays by name, checked but for the limits of actions.
+    """Transitions from arrays by name, with all checks except the limits of actions.
 
     Args:
         dataset: transitions; or arrays under their names, or those of gymnasium's and D4RL's
             buffers (`observations`, `next_observations`, `terminations`, ...).
 
     Raises:
-        InputError: a name is missing, an array of another form or dtype, discrete actions,
-            discounts outside [0, 1], or numbers that are not finite.
+        InputError: a name is missing, an array has another shape or dtype, actions are discrete,
+            discounts are outside [0, 1], or numbers are not finite.
     """
     given = dataset.arrays() if isinstance(dataset, Transitions) else dict(dataset)
     arrays: dict[str, np.ndarray] = {}
@@ -108,10 +109,10 @@ def transitions_of(dataset: Transitions | Mapping[str, Any]) -> Transitions:
 
 
 def rows_of(name: str, value: Tensor, width: int) -> np.ndarray:
-    """Rows float32 [B, width] of a user's, finite.
+    """A user's rows as finite float32 [B, width].
 
     Raises:
-        InputError: another form, or numbers that are not finite.
+        InputError: another shape, or non-finite numbers.
     """
     array = np.asarray(_numbers(name, value), "float32")
     if array.ndim != 2 or array.shape[1] != width:
@@ -126,7 +127,7 @@ def _ends(given: Mapping[str, Any]) -> Any:
 
 
 def _numbers(name: str, value: Any, raw: bool = False) -> np.ndarray:
-    """An array of numbers; with `raw` in its own dtype."""
+    """An array of numbers, with `raw` in its own dtype."""
     if isinstance(value, Mapping):
         raise InputError(
             f"{name}: is a dict of {', '.join(map(str, value))}, must be one array [N, D]; "
@@ -134,8 +135,8 @@ def _numbers(name: str, value: Any, raw: bool = False) -> np.ndarray:
         )
     try:
         array = np.asarray(value)
-    except ValueError:  # rows of several lengths
-        raise InputError(f"{name}: must be one array, its rows are of several lengths") from None
+    except ValueError:  # rows of different lengths
+        raise InputError(f"{name}: must be one array, its rows have different lengths") from None
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name}: {array.dtype} values, must be numbers")
     return array if raw else array.astype("float32")

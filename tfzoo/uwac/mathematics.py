@@ -11,20 +11,20 @@ from tfzoo.typing import Tensor
 KERNELS = ("gaussian", "laplacian")
 WEIGHTS = ("inverse", "exp")
 _TINY = 1e-6
-"""Under the root of MMD^2, whose gradient is infinite at 0."""
+"""Added under the root of MMD^2, whose gradient is infinite at 0."""
 
 
 def kernel_mean(x: Tensor, y: Tensor, kernel: str, sigma: float) -> Tensor:
     """Mean of k(x_i, y_j) over all pairs, k = exp(-D / (2 sigma)).
 
-    D is the squared Euclidean distance (`gaussian`) or the L1 distance (`laplacian`). Sigma, not
-    its square, as BEAR's code has it.
+    D is the squared Euclidean distance (`gaussian`) or the L1 distance (`laplacian`). Sigma is not
+    squared, as in BEAR's code.
 
     Args:
         x: [B, n, d].
         y: [B, m, d].
         kernel: one of `KERNELS`.
-        sigma: above 0.
+        sigma: width of the kernel, above 0.
 
     Returns:
         [B].
@@ -35,7 +35,7 @@ def kernel_mean(x: Tensor, y: Tensor, kernel: str, sigma: float) -> Tensor:
 
 
 def mmd(x: Tensor, y: Tensor, kernel: str = "gaussian", sigma: float = 20.0) -> Tensor:
-    """Maximum mean discrepancy of two samples, pairs of an element with itself included.
+    """Maximum mean discrepancy of two samples, including pairs of an element with itself.
 
     sqrt(k(x, x) + k(y, y) - 2 k(x, y) + 1e-6), so 1e-3 for equal samples (BEAR, eq. 5).
 
@@ -43,7 +43,7 @@ def mmd(x: Tensor, y: Tensor, kernel: str = "gaussian", sigma: float = 20.0) -> 
         x: [B, n, d].
         y: [B, m, d].
         kernel: one of `KERNELS`.
-        sigma: above 0.
+        sigma: width of the kernel, above 0.
 
     Returns:
         [B].
@@ -56,17 +56,17 @@ def mmd(x: Tensor, y: Tensor, kernel: str = "gaussian", sigma: float = 20.0) -> 
 def uncertainty_weight(
     variance: Tensor, weight_fn: str, beta: float, low: float, high: float
 ) -> Tensor:
-    """How much a pair of state and action counts, less for a greater Var[Q].
+    """The weight of a state-action pair, which decreases with Var[Q].
 
-    clip(beta / Var, low, high), the paper's, for `inverse`; clip(exp(-beta Var), low, high), of
-    the official code, for `exp`. No gradient goes through it.
+    For `inverse`, the paper's clip(beta / Var, low, high); for `exp`, the official code's
+    clip(exp(-beta Var), low, high). No gradient flows through it.
 
     Args:
         variance: any shape, at least 0.
         weight_fn: one of `WEIGHTS`.
-        beta: above 0; infinity gives `high` throughout.
-        low: the least weight.
-        high: the greatest weight.
+        beta: scale, above 0; infinity gives `high` everywhere.
+        low: smallest weight.
+        high: largest weight.
     """
     variance = ops.stop_gradient(variance)
     if weight_fn == "inverse":
@@ -84,7 +84,7 @@ def bellman_target(q1: Tensor, q2: Tensor, reward: Tensor, discount: Tensor, lam
     """reward + discount * the best candidate's mixture.
 
     Args:
-        q1: [B, M], of M candidate actions at s'.
+        q1: [B, M], for M candidate actions at s'.
         q2: [B, M].
         reward: [B].
         discount: [B], gamma, or 0 where s' is terminal.
@@ -109,9 +109,9 @@ def controlled_moments(
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance by the law of total variance, E[Var[Q | m]] + Var[E[Q | m]].
 
-    `control`, of mean 0 and known variance, stands in for E[Q | m]: only their difference is
-    estimated from the samples, so that S may be small where it is a good copy. Both results are
-    unbiased for any control, but for the cut of negative variances to 0.
+    `control`, with mean 0 and known variance, replaces E[Q | m]: only their difference is estimated
+    from the samples, so S may be small if it is a good approximation. Both results are unbiased for
+    any control, except for clipping negative variances at 0.
 
     Args:
         means: [S, ...], E[Q | m] for S samples of m, at least 2.
@@ -128,14 +128,14 @@ def controlled_moments(
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
-    """KL from N(mean, std^2) to N(0, 1), the mean over batch and latent (official code)."""
+    """KL from N(mean, std^2) to N(0, 1), averaged over batch and latent (official code)."""
     return -0.5 * ops.mean(1.0 + 2.0 * log_std - ops.square(mean) - ops.exp(2.0 * log_std))
 
 
 def tanh_log_prob(pre: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log-density of tanh(u), u ~ N(mean, std^2), at u = `pre`, summed over the last axis.
 
-    log(1 - tanh(u)^2) is written as 2 (log 2 - u - softplus(-2u)), which does not overflow.
+    log(1 - tanh(u)^2) is computed as 2 (log 2 - u - softplus(-2u)), which does not overflow.
     """
     normal = -0.5 * ops.square((pre - mean) * ops.exp(-log_std)) - log_std
     normal = normal - 0.5 * math.log(2.0 * math.pi)

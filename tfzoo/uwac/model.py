@@ -1,4 +1,4 @@
-"""Everything that an offline actor-critic learns, in one model, and how it acts."""
+"""All parts of an offline actor-critic in one model, and how it acts."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ class ActorCritic(SpaceModel):
     """Actor, twin critics, their targets, behaviour model and Lagrange multiplier.
 
     Targets start as copies of the critics (TF-Agents' convention; in the official code they start
-    from weights of their own).
+    from separate weights).
 
     Args:
         settings: sizes, losses and rates, an `AgentSettings` or a dict of its fields.
-        algorithm: `uwac`, `bear`, or `bc`, which trains the actor alone and acts by its mean.
-        seed: seed of what training draws at random.
-        data_version: full name of the data that it learns from, for the record.
+        algorithm: `uwac`, `bear`, or `bc`, which trains only the actor and acts by its mean.
+        seed: seed of random draws in training.
+        data_version: full name of the training data, for the record.
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations [B, D]. Output: actions [B, A] of the actor's mean; `best_action` is the
-    paper's way to act.
+        paper's policy.
 
     Attributes:
         actor: a `GaussianActor`.
         q1, q2: `DropoutCritic`s.
-        target_q1, target_q2: their slowly following copies.
+        target_q1, target_q2: slowly following copies of the critics.
         vae: a `BehaviorVAE`.
         log_alpha: log of the MMD's multiplier.
-        seed_generator: what training draws from.
+        seed_generator: source of random draws in training.
 
     Raises:
-        ValueError: as its parts; an `InputError`, which is one, for the settings.
+        ValueError: see its parts; for the settings an `InputError`, a subclass.
     """
 
     def __init__(
@@ -73,32 +73,32 @@ class ActorCritic(SpaceModel):
         for target, source in self.pairs():
             target.trainable = False
             for weight, other in zip(target.weights, source.weights, strict=True):
-                weight.assign(ops.copy(other))  # JAX would share the array
+                weight.assign(ops.copy(other))  # on JAX the array would be shared
         self.vae = BehaviorVAE(s.vae_units, name="vae", **space, **dtype)
         self.log_alpha = self.add_weight((), "zeros", name="log_alpha", autocast=False)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.built = True
 
     def compile(self, *arguments: Any, **keywords: Any) -> None:
-        """Raises ValueError: this model has no Keras loss."""
+        """Raises ValueError, as this model has no Keras loss."""
         raise ValueError(self._untrainable("compile"))
 
     def get_compile_config(self) -> None:
-        """None: there is nothing to restore."""
+        """None, as there is nothing to restore."""
         return None
 
     def fit(self, *arguments: Any, **keywords: Any) -> Any:
-        """Raises ValueError: see `compile`."""
+        """Raises ValueError; see `compile`."""
         raise ValueError(self._untrainable("fit"))
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> Any:
-        """Raises ValueError: see `compile`."""
+        """Raises ValueError; see `compile`."""
         raise ValueError(self._untrainable("evaluate"))
 
     def _untrainable(self, name: str) -> str:
         return (
             f"{type(self).__name__}.{name}: it has no Keras loss; an agent (tfzoo.uwac.UwacAgent, "
-            "`tfzoo train`) trains it, and `tfzoo evaluate` judges it in its environment"
+            "`tfzoo train`) trains it, and `tfzoo evaluate` evaluates it in its environment"
         )
 
     def pairs(self) -> tuple[tuple[DropoutCritic, DropoutCritic], ...]:
@@ -112,9 +112,9 @@ class ActorCritic(SpaceModel):
     def best_action(
         self, observation: Tensor, noise: Tensor, seed: int | keras.random.SeedGenerator | None = 0
     ) -> Tensor:
-        """Of several sampled actions the one with the greatest mean of Q1 (official code).
+        """The one of several sampled actions with the largest mean of Q1 (official code).
 
-        Of `bc` it is the actor's mean.
+        For `bc`, the actor's mean.
 
         Args:
             observation: [B, D].
@@ -138,7 +138,7 @@ class ActorCritic(SpaceModel):
         return ops.squeeze(ops.take_along_axis(actions, best[:, None, None], 1), 1)
 
     def weights_of(self, variance: Tensor) -> Tensor:
-        """UWAC's weights of uncertainties; 1 for the other algorithms."""
+        """UWAC's weights for uncertainties; 1 for the other algorithms."""
         s = self.settings
         if self.algorithm != "uwac":
             return ops.ones_like(variance)

@@ -23,11 +23,11 @@ LOG_STD = (-5.0, 2.0)
 """Clip of the actor's log standard deviation, in the official code."""
 VAE_LOG_STD = (-4.0, 15.0)
 LATENT_CLIP = 0.5
-"""Latents of generated actions are cut to +-0.5, so that they stay near the data."""
+"""Latents of generated actions are clipped to +-0.5, so that these stay close to the data."""
 
 
 def dense(units: int, name: str, dtype: Any) -> keras.layers.Dense:
-    """A layer with the official code's start: U(+-1/sqrt(units)), biases 0.1."""
+    """A layer with the official code's initialisation: U(+-1/sqrt(units)), biases 0.1."""
     limit = units**-0.5
     return keras.layers.Dense(
         units,
@@ -40,7 +40,7 @@ def dense(units: int, name: str, dtype: Any) -> keras.layers.Dense:
 
 
 class SpaceModel(ZooModel):
-    """A model that knows its task's `Space`; what actor, critic and behaviour model share."""
+    """A model with its task's `Space`; base of actor, critic and behaviour model."""
 
     def __init__(
         self,
@@ -66,24 +66,24 @@ class SpaceModel(ZooModel):
         return x[..., :at], x[..., at:]
 
     def joined(self, observation: Tensor, action: Tensor) -> Tensor:
-        """What the first layer of a network of both takes, [..., D + A]."""
+        """The input of a network's first layer, from observations and actions, [..., D + A]."""
         inner = ops.cast(self.space.inner(action), keras.config.floatx())
         return ops.concatenate([self.space.observation(observation), inner], -1)
 
 
 @serializable("uwac")
 class GaussianActor(SpaceModel):
-    """The policy: a Gaussian squashed by tanh, on the action's limits.
+    """The policy: a tanh-squashed Gaussian, scaled to the action limits.
 
     Args:
         hidden: widths of its ReLU layers.
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations [..., D]. Output: mean and log standard deviation of u, each [..., A],
-    float32; the action is tanh(u) on the limits. Log deviations are cut to [-5, 2].
+    float32; the action is tanh(u) scaled to the limits. Log deviations are clipped to [-5, 2].
 
     Raises:
-        ValueError: as `Space`, or a width below 1.
+        ValueError: see `Space`; or a width below 1.
     """
 
     def __init__(self, hidden: Widths = (256, 256), **keywords: Any):
@@ -118,7 +118,7 @@ class GaussianActor(SpaceModel):
     def sample(
         self, observation: Tensor, n: int, seed: int | keras.random.SeedGenerator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Actions and their u, each [..., n, A], with the gradient of re-parametrisation."""
+        """Samples actions and their u, each [..., n, A], with reparametrised gradients."""
         mean, log_std = self(observation)
         shape = (*ops.shape(mean)[:-1], n, self.space.action_dim)
         noise = keras.random.normal(shape, seed=seed, dtype="float32")
@@ -126,7 +126,7 @@ class GaussianActor(SpaceModel):
         return self.squash(pre), pre
 
     def log_prob(self, observation: Tensor, pre: Tensor) -> Tensor:
-        """Log-density [..] of the actions whose u is `pre` [..., A], in the user's units."""
+        """Log-density [...] of the actions with u = `pre` [..., A], in the user's units."""
         halves = (self.space.action_high - self.space.action_low) / 2.0
         scale = ops.sum(ops.log(ops.convert_to_tensor(halves)))
         return tanh_log_prob(pre, *self(observation)) - scale
@@ -154,12 +154,12 @@ class BehaviorVAE(SpaceModel):
         units: width of its two encoder and two decoder layers.
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
-    Input: observations and actions side by side, [..., D + A]. Output: the action rebuilt from
-    the latent's mean, in [-1, 1], and the latent's mean and log standard deviation, each
-    [..., 2 A], float32.
+    Input: concatenated observations and actions, [..., D + A]. Output: the action reconstructed
+        from the latent's mean, in [-1, 1], and the latent's mean and log standard deviation, each
+        [..., 2 A], float32.
 
     Raises:
-        ValueError: as `Space`, or a width below 1.
+        ValueError: see `Space`; or a width below 1.
     """
 
     def __init__(self, units: Count = 750, **keywords: Any):
@@ -197,7 +197,8 @@ class BehaviorVAE(SpaceModel):
         action: Tensor,
         seed: int | keras.random.SeedGenerator | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Action in [-1, 1] rebuilt from a sampled latent, and the latent's parameters."""
+        """The action in [-1, 1] reconstructed from a sampled latent, and the latent's
+        parameters."""
         mean, log_std = self.encode(observation, action)
         noise = keras.random.normal(ops.shape(mean), seed=seed, dtype="float32")
         return ops.tanh(self.decode(observation, mean + ops.exp(log_std) * noise)), mean, log_std
@@ -205,7 +206,7 @@ class BehaviorVAE(SpaceModel):
     def generate(
         self, observation: Tensor, n: int, seed: int | keras.random.SeedGenerator | None = None
     ) -> Tensor:
-        """The u of n actions that the data might hold at [B, D]: [B, n, A]."""
+        """The u of n actions that are plausible under the data at [B, D]: [B, n, A]."""
         shape = (ops.shape(observation)[0], n, 2 * self.space.action_dim)
         latent = keras.random.normal(shape, seed=seed, dtype="float32")
         latent = ops.clip(latent, -LATENT_CLIP, LATENT_CLIP)
@@ -221,19 +222,19 @@ class BehaviorVAE(SpaceModel):
         return tfp.distributions.MultivariateNormalDiag(mean, ops.exp(log_std))
 
     def input_specs(self) -> list[keras.InputSpec]:
-        """Observations and actions side by side."""
+        """Concatenated observations and actions."""
         size = self.space.observation_dim + self.space.action_dim
         return [keras.InputSpec("float32", (None, size))]
 
     def call(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Through the latent's mean, without noise."""
+        """Reconstruction through the latent's mean, without noise."""
         observation, action = self.split(x)
         mean, log_std = self.encode(observation, action)
         return ops.tanh(self.decode(observation, mean)), mean, log_std
 
 
 def build_chain(layers: Sequence[keras.layers.Layer], inputs: int) -> None:
-    """Builds layers one behind the other."""
+    """Builds consecutive layers."""
     for layer in layers:
         layer.build((None, inputs))
         inputs = layer.units

@@ -1,4 +1,4 @@
-"""Checkpoints of the official code, github.com/apple/ml-uwac, as models of ours."""
+"""Loads checkpoints of the official code, github.com/apple/ml-uwac."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tfzoo.uwac.settings import AgentSettings
 
 _VAE = ("e1", "e2", "mean", "log_std", "d1", "d2", "d3")
 _UNUSED = ("vae.fc", "vae.last_fc")
-"""Layers that the official behaviour model inherits and never uses."""
+"""Layers that the official behaviour model inherits but never uses."""
 
 
 def from_official(path: str | Path) -> ActorCritic:
-    """The actor, critics, targets and behaviour model of the official code's snapshot.
+    """The actor, critics, targets and behaviour model from the official code's snapshot.
 
-    Its settings are `AgentSettings.official_code` with the sizes of the tensors; spectral norm is
-    told by their names. Actions are in [-1, 1], observations as they are.
+    Its settings are `AgentSettings.official_code` with the tensors' sizes; spectral norm is
+    detected by their names. Actions are in [-1, 1], observations unnormalised.
 
     Args:
         path: an `.npz` of the state dicts, see `StateDict`, whose names begin with `policy.`,
@@ -64,6 +64,6 @@ def _assign(layer: keras.layers.Layer, name: str, state: StateDict) -> None:
     kernel = state.kernel(f"{name}.weight{'_orig' if spectral else ''}", layer.kernel.shape)
     layer.kernel.assign(kernel)
     layer.bias.assign(state.take(f"{name}.bias", layer.bias.shape))
-    if spectral:  # power iterations go on from theirs
+    if spectral:  # power iterations continue from theirs
         layer.u.assign(state.take(f"{name}.weight_u", layer.u.shape))
         layer.v.assign(state.take(f"{name}.weight_v", layer.v.shape))

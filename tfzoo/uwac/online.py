@@ -1,4 +1,4 @@
-"""Steps in an environment, by TF-Agents' driver and replay buffer. Importing needs tf-agents."""
+"""Steps in an environment with TF-Agents' driver and replay buffer. Importing needs tf-agents."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tfzoo.uwac.training import scalars
 
 
 class Collector:
-    """An agent's collect policy in an environment, whose steps go to a replay buffer.
+    """Runs an agent's collect policy in an environment and stores steps in a replay buffer.
 
     Args:
         agent: an agent from `tfzoo.uwac.training.make_agent`.
         environment: gymnasium's id.
-        capacity: steps that the buffer holds; the oldest go first.
-        seed: seed of the starts, and of what is drawn from the buffer.
+        capacity: number of steps in the buffer; the oldest are overwritten.
+        seed: seed of the starts and of draws from the buffer.
 
     Raises:
-        InputError: no such environment, or one of other sizes or limits than the agent's.
+        InputError: no such environment, or one whose sizes or limits differ from the agent's.
     """
 
     def __init__(self, agent: Any, environment: str, capacity: int, seed: int = 0):
@@ -46,12 +46,12 @@ class Collector:
         self._time_step = self._environment.reset()
 
     def steps(self, count: int) -> None:
-        """Takes steps of the environment; behind an episode's end it starts anew."""
+        """Takes steps in the environment, which restarts after an episode's end."""
         for _ in range(count):
             self._time_step, _ = self._run(time_step=self._time_step)
 
     def transitions(self) -> Transitions:
-        """All steps in the buffer, in order, without those across two episodes."""
+        """All steps in the buffer, in order, except those between episodes."""
         frames = tf.nest.map_structure(lambda x: np.asarray(x)[0], self._buffer.gather_all())
         inner = ~frames.is_last()[:-1]
         rows: dict[str, Any] = {
@@ -74,13 +74,13 @@ class Collector:
 
 
 class OnlineLearner:
-    """Gradient steps on what a collector has, and on recorded transitions beside it.
+    """Gradient steps on a collector's buffer, optionally mixed with recorded transitions.
 
     Args:
-        agent: of UWAC or BEAR.
-        collector: with a step in its buffer at least.
-        size: size of a batch's part from the buffer.
-        recorded: batches of `Transitions`' arrays to join it, or None.
+        agent: a UWAC or BEAR agent.
+        collector: a collector with at least one step in its buffer.
+        size: number of transitions per batch from the buffer.
+        recorded: batches of `Transitions`' arrays to add, or None.
     """
 
     def __init__(self, agent: Any, collector: Collector, size: int, recorded: Any = None):
@@ -97,7 +97,7 @@ class OnlineLearner:
                 "discount": after.discount,
                 "next_observation": after.observation,
             }
-            # a pair whose first frame ends an episode is no transition
+            # a pair whose first frame ends an episode is not a transition
             weights = tf.cast(tf.logical_not(at.is_last()), tf.float32)
             if batch is not None:
                 rows = {name: tf.concat([rows[name], batch[name]], 0) for name in rows}
@@ -107,6 +107,6 @@ class OnlineLearner:
         self._one = one
 
     def step(self) -> dict[str, float]:
-        """One gradient step; its scalars."""
+        """Makes one gradient step; returns its scalars."""
         batch = None if self._recorded is None else next(self._recorded)
         return {name: float(v) for name, v in self._one(next(self._fresh), batch).items()}

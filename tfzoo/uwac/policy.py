@@ -1,4 +1,4 @@
-"""TF-Agents' faces of the networks: a thin `Network` around the actor, and the policies."""
+"""TF-Agents wrappers of the networks: a thin `Network` around the actor, and the policies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ActorNetwork(network.Network):
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """The actor's, as TensorFlow has them."""
+        """The actor's variables, as TensorFlow variables."""
         return [v.value for v in self.actor.variables]
 
     def call(
@@ -53,12 +53,12 @@ class ActorNetwork(network.Network):
 def make_collect_policy(
     time_step_spec: ts.TimeStep, action_spec: types.NestedTensorSpec, actor: ActorNetwork
 ) -> tf_policy.TFPolicy:
-    """Samples from the actor."""
+    """A policy that samples from the actor."""
     return actor_policy.ActorPolicy(time_step_spec, action_spec, actor_network=actor)
 
 
 class MaxQPolicy(tf_policy.TFPolicy):
-    """Samples N actions from the actor and takes that with the greatest mean of Q1."""
+    """Samples N actions from the actor and takes the one with the largest mean of Q1."""
 
     @only_on("tensorflow", why="which TF-Agents runs")
     def __init__(
@@ -85,7 +85,7 @@ class MaxQPolicy(tf_policy.TFPolicy):
         if seed is None:
             noise = keras.random.normal(shape, dtype="float32", seed=self._seeds)
         else:
-            words = tf.reshape(tf.cast(seed, tf.int32), [-1])  # a number or two
+            words = tf.reshape(tf.cast(seed, tf.int32), [-1])  # one number or two
             noise = tf.random.stateless_normal(shape, tf.concat([words, words], 0)[:2])
         action = n.best_action(observation, noise)
         return policy_step.PolicyStep(action, policy_state, ())

@@ -1,4 +1,4 @@
-"""UWAC's task: recorded transitions to a policy."""
+"""UWAC's task: a policy from recorded transitions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tfzoo.uwac.signatures import signatures
 
 @dataclass(frozen=True)
 class OfflineInfo(data.Info):
-    """Of recorded transitions; the input is the observation.
+    """Properties of recorded transitions; the input is the observation.
 
     Attributes:
-        action_dim: numbers of an action.
+        action_dim: size of an action.
     """
 
     action_dim: int = 0
@@ -35,26 +35,26 @@ class OfflineInfo(data.Info):
 
 @dataclass(frozen=True)
 class OfflineDatasets(data.Datasets):
-    """Batches, and the transitions that they are drawn from."""
+    """Batches, and the transitions from which they are drawn."""
 
     transitions: data.Transitions
 
 
 @task("uwac.offline")
 class Offline(Recipe[OfflineConfig, OfflineDatasets]):
-    """Transitions, to an actor-critic, to an evaluation in the environment."""
+    """Trains an actor-critic on transitions and evaluates it in the environment."""
 
     config_class = OfflineConfig
     own_data = {"tfzoo_transitions": ("environment",)}
 
     def one_device(self, config: OfflineConfig) -> str:
-        """The reason, which holds for every config."""
+        """The reason, which applies to every config."""
         return "since a step of TF-Agents updates networks on one device"
 
     def data_info(self, config: OfflineConfig) -> OfflineInfo:
-        """Sizes, as the builder says them without being prepared; of no file a guess."""
+        """Sizes from the unprepared builder; guessed if there is no file."""
         if config.data.name == "tfzoo_transitions" and config.data.path is None:
-            guesses = ("examples", "shape", "action_dim", "mean", "std")  # HalfCheetah's
+            guesses = ("examples", "shape", "action_dim", "mean", "std")  # HalfCheetah's sizes
             return OfflineInfo(config.steps_per_epoch, shape=(17,), guesses=guesses, action_dim=6)
         if config.data.name.startswith("tfzoo_mujoco/") and config.data.path is None:
             from tfzoo.data.control.offline import mujoco_sizes  # it imports TFDS
@@ -78,7 +78,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
         )
 
     def datasets(self, config: OfflineConfig) -> OfflineDatasets:
-        """All transitions for training; the environment is what a policy is judged in."""
+        """All transitions for training; a policy is evaluated in the environment."""
         transitions = checked(data.transitions(data.builder(config.data)), config)
         held = {name: memory.tensor(array) for name, array in transitions.arrays().items()}
         rows = tf.data.Dataset.from_tensor_slices(held)
@@ -95,8 +95,8 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
         return OfflineDatasets(stream, batches, batches, info, transitions)
 
     def build(self, config: OfflineConfig, info: data.Info) -> ActorCritic:
-        """The networks; statistics are the data's if there are any."""
-        assert isinstance(info, OfflineInfo)  # of this recipe's own functions
+        """The networks, with the data's statistics if there are any."""
+        assert isinstance(info, OfflineInfo)  # from this recipe's own functions
         (width,) = info.sizes
         space: dict[str, Any] = {"observation_dim": width, "action_dim": info.action_dim}
         space |= config.limits(info.action_dim)
@@ -108,10 +108,10 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     def train(
         self, model: ActorCritic, datasets: OfflineDatasets, run: Run[OfflineConfig]
     ) -> dict[str, float]:
-        """The agent's steps; leaves TF-Agents' own form of the policy in `policy/`.
+        """Runs the agent's steps; writes TF-Agents' form of the policy to `policy/`.
 
         Returns:
-            The summary of the log: the best return and what the losses came to.
+            The summary of the log: the best return and the final losses.
         """
         training.train(model, datasets.train, datasets.transitions, run)
         agent = training.make_agent(model)
@@ -123,7 +123,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
     def evaluate(
         self, model: ActorCritic, datasets: OfflineDatasets, config: OfflineConfig
     ) -> dict[str, float]:
-        """Return in the environment, and what the critics say of actions."""
+        """Return in the environment, and the critics' values of actions."""
         transitions = datasets.transitions
         metrics: dict[str, float] = {}
         if config.environment:
@@ -144,7 +144,7 @@ class Offline(Recipe[OfflineConfig, OfflineDatasets]):
 
 
 def checked(transitions: data.Transitions, config: OfflineConfig) -> data.Transitions:
-    """The transitions, actions cut to the limits: all, or where they hardly leave them.
+    """The transitions, with actions clipped to the limits: all, or those that hardly exceed them.
 
     Raises:
         InputError: actions outside the limits.

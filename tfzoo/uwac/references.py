@@ -1,4 +1,4 @@
-"""What a return is worth: 0 as a random policy's, 100 as an expert's."""
+"""Normalised scores of returns: 0 for a random policy, 100 for an expert."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ REFERENCES: dict[str, dict[str, tuple[float, float]]] = {
 }
 """(random return, expert return) by source, then by the task without its version.
 
-D4RL's are of its own environments, which are older than gymnasium's v5: scores there are a scale,
-not D4RL's scores. tfzoo's own, of v5: uniform actions over 100 episodes, and the mean action of the
-soft actor-critic that made `tfzoo_mujoco`'s expert data, over 20."""
+D4RL's are for its own environments, which are older than gymnasium's v5: scores with them only give
+a scale and are not comparable with D4RL's. tfzoo's own are for v5: uniform actions over 100
+episodes, and the mean action of the soft actor-critic behind `tfzoo_mujoco`'s expert data, over
+20."""
 
 
 def normalised(environment: str, value: float, references: str = "d4rl") -> float | None:
@@ -39,7 +40,7 @@ def normalised(environment: str, value: float, references: str = "d4rl") -> floa
         references: `d4rl` or `tfzoo`, see `REFERENCES`.
 
     Raises:
-        InputError: no such references.
+        InputError: unknown references.
     """
     choices("references", references, list(REFERENCES))
     limits = REFERENCES[references].get(environment.rsplit("-v", 1)[0])

@@ -1,4 +1,4 @@
-"""What an agent of UWAC or BEAR can be told; named as in d3rlpy where it has it."""
+"""Hyperparameters of UWAC and BEAR, named as in d3rlpy where it has them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ def _rising_pair(clip: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class AgentSettings(Config):
-    """Networks, losses and rates; the defaults are the official code's, the weights the paper's.
+    """Networks, losses and rates; the defaults are the official code's, except for the paper's
+    weights.
 
-    Objective of the critics, y from M candidates a' at s' and weights w of their uncertainty:
-    mean of w (Q(s, a) - y)^2 (`weight_power` 1, the paper's) or (w (Q(s, a) - y))^2 (2, the
-    official code's). Of the actor: mean of -w Q(s, a) + alpha (MMD - alpha_threshold).
+    The critics' objective, with y from M candidates a' at s' and weights w from their uncertainty,
+    is the mean of w (Q(s, a) - y)^2 (`weight_power` 1, the paper's) or (w (Q(s, a) - y))^2 (2, the
+    official code's). The actor's is the mean of -w Q(s, a) + alpha (MMD - alpha_threshold).
     """
 
     builds = ("tfzoo.uwac.critic:DropoutCritic",)
@@ -48,45 +49,45 @@ class AgentSettings(Config):
     dropout_rate: Fraction = key(0.1, "dropout rate of the critics; 0 with `bear` is plain BEAR")
     spectral_norm: bool = key(True, "spectral normalisation of the critics' kernels")
     sn_coeff: Positive = key(1.0, "see `DropoutCritic`")
-    actor_learning_rate: Positive = key(1e-4, "Adam's, as the next three")
+    actor_learning_rate: Positive = key(1e-4, "Adam's learning rate for the actor")
     critic_learning_rate: Positive = key(3e-4, "learning rate of both critics")
     imitator_learning_rate: Positive = key(3e-4, "learning rate of the behaviour model")
     alpha_learning_rate: Positive = key(1e-3, "learning rate of the multiplier")
     gamma: Fraction = key(0.99, "discount")
-    tau: Factor = key(0.005, "tau of the targets' averages, after each step")
+    tau: Factor = key(0.005, "rate tau of the targets' moving averages, updated after each step")
     lam: Share = key(0.75, "lambda of the pessimistic mixture of both critics")
-    n_action_samples: Count = key(100, "N, actions to choose from when it acts")
-    n_target_samples: Count = key(10, "M, candidates of the target")
-    n_mmd_action_samples: Count = key(4, "K, of both sides")
+    n_action_samples: Count = key(100, "number N of actions to choose from when acting")
+    n_target_samples: Count = key(10, "number M of candidate actions of the target")
+    n_mmd_action_samples: Count = key(4, "number K of samples on both sides of the MMD")
     mmd_kernel: Annotated[str, OneOf(*KERNELS)] = key("gaussian", "`gaussian` or `laplacian`")
     mmd_sigma: Positive = key(20.0, "see `mathematics.kernel_mean`")
-    alpha_threshold: Positive = key(0.07, "epsilon, what the MMD may reach")
+    alpha_threshold: Positive = key(0.07, "epsilon, the allowed MMD")
     vae_kl_weight: NonNegative = key(0.5, "weight of the behaviour model's KL")
-    warmup_steps: Natural = key(40000, "steps whose actor only follows the MMD")
-    n_mc_samples: Annotated[int, Ge(2)] = key(100, "T, dropout masks; at least 2, for a variance")
+    warmup_steps: Natural = key(40000, "steps in which the actor only minimises the MMD")
+    n_mc_samples: Annotated[int, Ge(2)] = key(100, "number T of dropout masks, at least 2")
     estimator: Annotated[str, OneOf(*ESTIMATORS)] = key(
         "monte_carlo", "`monte_carlo` or `conditional`, see `DropoutCritic.moments`"
     )
     shared_masks: bool = key(False, "see there")
-    beta: Positive = key(0.5, "beta of the weights")
+    beta: Positive = key(0.5, "scale beta of the weights")
     weight_fn: Annotated[str, OneOf(*WEIGHTS)] = key(
         "inverse", "`inverse` (paper) or `exp` (official code)"
     )
     weight_clip: Annotated[list[float], Must(_rising_pair, "[low, high] with 0 <= low < high")] = (
-        key([0.0, 1.5], "least and greatest weight")
+        key([0.0, 1.5], "smallest and largest weight")
     )
     weight_power: Annotated[int, OneOf(1, 2)] = key(1, "1 or 2")
     weight_critic: bool = key(True, "whether the critics' losses are weighted")
-    weight_actor: bool = key(True, "whether the actor's is")
+    weight_actor: bool = key(True, "whether the actor's loss is weighted")
     q_penalty: NonNegative = key(0.0, "weight of mean relu(Q(s, a)) Var, in the critics' losses")
 
     @classmethod
     def paper(cls, **changes: Any) -> AgentSettings:
-        """Weights of the paper: beta / Var, once, cut to [0, 1.5]."""
+        """The paper's weights: beta / Var, to the first power, clipped to [0, 1.5]."""
         return replace(cls(), **changes)
 
     @classmethod
     def official_code(cls, **changes: Any) -> AgentSettings:
-        """Weights of the official code: exp(-beta Var) in the square, cut to [0, 1]."""
+        """The official code's weights: exp(-beta Var), squared, clipped to [0, 1]."""
         settings = cls(weight_fn="exp", weight_power=2, weight_clip=[0.0, 1.0])
         return replace(settings, **changes)

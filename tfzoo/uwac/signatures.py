@@ -1,4 +1,4 @@
-"""What the exported policies answer."""
+"""Signatures of the exported policies."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SEEDS = np.arange(4, dtype=np.int32)
 
 
 def signatures(model: ActorCritic) -> dict[str, Signature]:
-    """Observations to actions, and what the critics say of actions.
+    """Maps observations to actions, and actions to the critics' values.
 
-    `serving_default(observation, seed)` gives `action` [B, A]: of N sampled ones that with the
-    greatest mean Q (of `bc` the actor's mean). `sample(observation, seed)` gives an `action` of
-    the actor and its `log_prob` [B]. `uncertainty(observation, action)`, not of `bc`, gives
-    `q_mean`, `q_std` over dropout masks and the `weight` that UWAC gives the pair, each [B].
-    `observation` [B, D] is as the environment gives it, `seed` [B] makes each row's randomness;
-    dropout masks are fixed.
+    `serving_default(observation, seed)` returns `action` [B, A]: the one of N sampled actions with
+    the largest mean Q (for `bc`, the actor's mean). `sample(observation, seed)` returns an `action`
+    drawn from the actor and its `log_prob` [B]. `uncertainty(observation, action)`, not for `bc`,
+    returns `q_mean`, `q_std` over dropout masks and UWAC's `weight` of the pair, each [B].
+    `observation` [B, D] is as given by the environment, `seed` [B] determines each row's
+    randomness; dropout masks are fixed.
     """
     d, a = model.space.observation_dim, model.space.action_dim
     rng = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
             act,
             observation | seed,
             examples,
-            description="observations to actions, each row by its own seed",
+            description="observations to actions, each row with its own seed",
         ),
         "sample": Signature(
             sample,
@@ -77,7 +77,7 @@ def signatures(model: ActorCritic) -> dict[str, Signature]:
 
 
 def _noise(seed: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal [B, *shape], each row by its own seed."""
+    """Standard normal [B, *shape], each row with its own seed."""
 
     def row(s: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_normal(shape, tf.stack([s, 0]))

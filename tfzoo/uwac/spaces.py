@@ -1,4 +1,4 @@
-"""Observations as networks take them, and actions between the user's units and [-1, 1]."""
+"""Normalises observations, and converts actions between the user's units and [-1, 1]."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class Space:
     """Sizes, action limits and normalisation statistics of a task, part of its models' configs.
 
     Args:
-        observation_dim: D.
-        action_dim: A.
-        action_low: the least action, a number or one for each of A.
-        action_high: the greatest.
-        observation_mean: subtracted from observations, a number or one for each of D.
-        observation_std: then divided by.
+        observation_dim: size D of an observation.
+        action_dim: size A of an action.
+        action_low: smallest action, one number or A numbers.
+        action_high: largest action, likewise.
+        observation_mean: subtracted from observations, one number or D numbers.
+        observation_std: divisor of the result, likewise.
 
     Raises:
-        ValueError: a size below 1, limits that are not in order, a deviation that is not above 0,
-            or numbers of another length.
+        ValueError: a size below 1, limits in the wrong order, a non-positive deviation, or a wrong
+            number of values.
     """
 
-    arguments: SimpleNamespace  # by `configurable`
+    arguments: SimpleNamespace  # set by `configurable`
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class Space:
         return (x - self.observation_mean) / self.observation_std
 
     def inner(self, action: Tensor) -> Tensor:
-        """Actions [..., A] of the user's units in [-1, 1]."""
+        """Converts actions [..., A] from the user's units to [-1, 1]."""
         low, high = self.action_low, self.action_high
         if (low == -1).all() and (high == 1).all():
             return action
         return (action - low) * (2.0 / (high - low)) - 1.0
 
     def outer(self, action: Tensor) -> Tensor:
-        """Actions [..., A] of [-1, 1] in the user's units."""
+        """Converts actions [..., A] from [-1, 1] to the user's units."""
         low, high = self.action_low, self.action_high
         if (low == -1).all() and (high == 1).all():
             return action

@@ -1,4 +1,4 @@
-"""The loop of gradient steps: many of them in one graph, checkpoints, logs and evaluations."""
+"""The loop of gradient steps: many per graph call, with checkpoints, logs and evaluations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tfzoo.uwac.evaluation import Evaluation
 from tfzoo.uwac.model import ActorCritic
 
 CHUNK = 50
-"""Steps in one call of the graph; a signal is looked at between two calls."""
+"""Steps per call of the graph; signals are checked between calls."""
 LOW_WEIGHT = 0.1
-"""A mean weight below it says that hardly anything is learnt."""
+"""A mean weight below this means that hardly anything is learnt."""
 
 
 def make_agent(model: ActorCritic) -> Any:
-    """The TF-Agents agent of a model's algorithm.
+    """The TF-Agents agent for a model's algorithm.
 
     Raises:
         InputError: tf-agents is not installed.
@@ -44,7 +44,7 @@ class Learner:
     Args:
         agent: an agent from `make_agent`.
         batches: dicts of `Transitions`' arrays, [B, ...].
-        jit_compile: compile a step with XLA.
+        jit_compile: whether to compile a step with XLA.
     """
 
     def __init__(self, agent: Any, batches: tf.data.Dataset, jit_compile: bool = False):
@@ -57,7 +57,7 @@ class Learner:
 
         @tf.function
         def many(iterator: Any, steps: Any) -> Any:
-            # the sum over the steps, and the greatest target of all
+            # the sum over the steps, and the largest target of all
             total = one(next(iterator))
             for _ in tf.range(steps - 1):
                 now = one(next(iterator))
@@ -70,7 +70,8 @@ class Learner:
         self._many = many
 
     def steps(self, count: int) -> dict[str, float]:
-        """Some gradient steps; sums of their scalars (`target_max`: the greatest)."""
+        """Makes several gradient steps; returns sums of their scalars (`target_max`: the
+        maximum)."""
         metrics = self._many(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in metrics.items()}
 
@@ -85,16 +86,17 @@ def scalars(info: Any) -> dict[str, Tensor]:
 def train(
     model: ActorCritic, stream: TrainStream, transitions: Transitions, run: Run[OfflineConfig]
 ) -> None:
-    """Trains a model to the end of the run's config, from where the run stands.
+    """Trains a model up to the end of the run's config, from the run's current position.
 
     Args:
-        model: untrained.
+        model: the model to train.
         stream: stream of transition batches.
-        transitions: that the batches are drawn from; their rewards bound the true values.
-        run: keeps checkpoints and log.
+        transitions: transitions from which the batches are drawn; their rewards bound the true
+            values.
+        run: the current run, for checkpoints and log.
 
     Raises:
-        TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+        TrainingInterrupted: on SIGINT or SIGTERM; the state is saved.
         TrainingDiverged: a loss became NaN or infinite.
     """
     config, agent = run.config, make_agent(model)
@@ -116,7 +118,7 @@ def train(
     learner = Learner(agent, stream.from_step(step), config.jit_compile)
     board = tf.summary.create_file_writer(str(run.directory / "tensorboard"))
     bar = keras.utils.Progbar(total) if sys.stderr.isatty() else None
-    told: set[str] = set()  # each kind is said once
+    told: set[str] = set()  # each kind is reported once
     if step:
         print(f"resuming after step {step} of {total}", file=sys.stderr)
     while step < total:
@@ -145,20 +147,21 @@ def train(
 
 
 def add(sums: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
-    """Sums so far and those of some more steps; of `target_max` the greater."""
+    """Adds the sums of further steps; for `target_max`, takes the maximum."""
     if not sums:
         return metrics
     return {k: max(sums[k], v) if k == "target_max" else sums[k] + v for k, v in metrics.items()}
 
 
 def reachable(data: Transitions, gamma: float) -> tuple[float, float]:
-    """Bounds of any true value: the extreme rewards for ever; 0, where networks start, is in."""
+    """Bounds of any true value: the extreme rewards forever; they include 0, where networks
+    start."""
     low, high = min(float(data.reward.min()), 0.0), max(float(data.reward.max()), 0.0)
     return low / (1 - gamma), high / (1 - gamma)
 
 
 def report(row: dict[str, float], epochs: int, board: Any, bar: Any) -> None:
-    """TensorBoard, and a line or the bar's."""
+    """Writes to TensorBoard, and prints a line or updates the progress bar."""
     with board.as_default(step=row["step"]):
         for name, value in row.items():
             if name not in ("epoch", "step"):
@@ -174,12 +177,12 @@ def report(row: dict[str, float], epochs: int, board: Any, bar: Any) -> None:
 def complaints(
     row: dict[str, float], bounds: tuple[float, float], model: ActorCritic
 ) -> dict[str, str]:
-    """What is wrong with an epoch, by kind: values out of reach, or weights that stop learning."""
+    """Faults of an epoch by kind: unreachable values, or weights that stop learning."""
     low, high = bounds
     lines = {}
     if row.get("target_max", high) > high + 1e-6 * max(1.0, abs(high)):
         lines["above"] = (
-            f"the greatest target is {row['target_max']:.4g}, above {high:.4g}, the most that any "
+            f"the largest target is {row['target_max']:.4g}, above {high:.4g}, the most that any "
             "policy can reach: values are overestimated"
         )
     if row.get("q", low) < low:
@@ -196,8 +199,8 @@ def complaints(
 
 
 def summary(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Of a log: the greatest return and score as `best_...`, the greatest target of all epochs as
-    `target_max`, and of the last epoch the means `q`, `weight`, `mmd` and `alpha`."""
+    """Summary of a log: the highest return and score as `best_...`, the largest target of all
+    epochs as `target_max`, and the last epoch's means `q`, `weight`, `mmd` and `alpha`."""
     metrics = {}
     for name, key in (("return", "best_return"), ("score", "best_score")):
         values = [row[name] for row in rows if name in row]

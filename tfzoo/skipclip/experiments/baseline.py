@@ -15,11 +15,11 @@ CELLS = 4
 
 
 def describe(video: np.ndarray) -> np.ndarray:
-    """What changes where, and which way: uint8 [T, H, W, 3] -> float32 [6 x 16].
+    """Where a video changes and in which direction: uint8 [T, H, W, 3] -> float32 [6 x 16].
 
-    Of each of 4x4 cells: mean and deviation over time of the absolute difference of neighbouring
-    frames; the share of it in the second half; the difference times the gradient to the right
-    and downwards, whose signs tell the direction of motion; and the last frame less the first.
+    For each of 4x4 cells: mean and deviation over time of the absolute difference of neighbouring
+        frames; its fraction in the second half; the difference times the horizontal and vertical
+        gradients, whose signs tell the direction of motion; and the last frame minus the first.
     """
     grey = video.astype("float32").mean(-1) / 255
     change = np.diff(grey, axis=0)
@@ -46,7 +46,7 @@ def _cells(frames: np.ndarray) -> np.ndarray:
 
 
 def errors(datasets: VideoDatasets, config: VideoConfig, labels: list[int]) -> dict[str, float]:
-    """`probe_error` of all labels and `error_n` of n labels a class, on the test videos."""
+    """`probe_error` with all labels and `error_n` with n labels per class, on the test videos."""
 
     def of(source: splits.VideoSplit) -> tuple[np.ndarray, np.ndarray]:
         rows: Iterator[dict] = source.dataset.as_numpy_iterator()

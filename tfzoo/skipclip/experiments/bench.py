@@ -1,8 +1,8 @@
-"""`tfzoo bench skipclip`: clips a second of an encoder, of its convolutions, and of its input.
+"""`tfzoo bench skipclip`: clips per second of an encoder, of its convolutions, and of its input.
 
-The network is compared with the same one of Keras's plain layers, with its convolutions alone
-(forward and both gradients of each, on held inputs, one after another as in training: the limit
-that it can reach), and with whole training from the input pipeline.
+The network is compared with the same network of plain Keras layers, with its convolutions alone
+(forward and both gradients of each, on fixed inputs, one after another as in training: its upper
+bound), and with complete training from the input pipeline.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 WIDTH, CLIPS = 16, 5
 SIZES = {"small": (12, 8, 24), "r2plus1d18": (1, 16, 112), "r3d18": (1, 16, 112)}
-"""Of each encoder: tuples of clips a batch, frames, pixels."""
+"""For each encoder: tuples of clips per batch, frames, pixels."""
 RECIPES = dict.fromkeys(SIZES, "skipclip/ucf101_pretrain") | {"small": "skipclip/motions"}
-"""Whose crops and colours are each encoder's."""
+"""The recipe with each encoder's crops and colours."""
 FORWARD = ("forward", "plain_forward")
 TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
 PARTS = ("forward", "training")
@@ -54,7 +54,7 @@ def _videos(kind: str) -> Any:
 
 
 def build_forward(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
-    """Features of a batch's clips, by the encoder or that of plain layers."""
+    """Features of a batch's clips, from the encoder or its version of plain layers."""
     import tensorflow as tf
 
     model = _encoder(name.startswith("plain"), encoder, width)
@@ -65,7 +65,8 @@ def build_forward(name: str, encoder: str = "small", width: int = WIDTH) -> Call
 
 
 def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
-    """A repetition: a step on held clips, its convolutions alone, one of `fit`, or many batches."""
+    """One repetition: a step on fixed clips, its convolutions alone, a step of `fit`, or many
+    batches."""
     if name == "convolutions":
         return _convolutions(_encoder(False, encoder, width), encoder)
     if name == "pipeline":
@@ -87,7 +88,8 @@ def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Cal
 
 
 def _stream(kind: str) -> Any:
-    """Tuples from motions-like videos in memory, cropped and recoloured as by the recipe."""
+    """Tuples from videos like `tfzoo_motions` in memory, cropped and recoloured as in the
+    recipe."""
     import numpy as np
     import tensorflow as tf
 
@@ -128,13 +130,13 @@ def _convolutions(model: keras.Model, kind: str) -> Callable[[], None]:
         convolutions: list[keras.layers.Layer] = []
         before: list[Any] = []
         for layer, value in zip(layers, held, strict=True):
-            # independent ones would share the cores, which a network's cannot
+            # independent ones would run in parallel, which a network's cannot
             with tf.control_dependencies(before), tf.GradientTape() as tape:
                 tape.watch(value)
                 y = layer(value)
             convolutions.append((tape, layer, value, y))
             before = [y]
-        values = [y for *_, y in convolutions]  # fetched too, or no forward convolution is computed
+        values = [y for *_, y in convolutions]  # fetched too, so that they are computed
         for tape, layer, value, y in reversed(convolutions):
             inner = [value] if layer is not layers[0] else []  # pixels need no gradient
             with tf.control_dependencies(before):
@@ -150,7 +152,7 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench skipclip` with the arguments `argv`."""
     parser = bench.parser("skipclip", __doc__, 7, PARTS)
     parser.add_argument(
-        "--width", type=int, default=WIDTH, help="width of small; default %(default)s"
+        "--width", type=int, default=WIDTH, help="width of the small encoder; default %(default)s"
     )
     parser.add_argument("--encoders", default="small,r3d18", help="default %(default)s")
     words = bench.parse(parser, argv, PARTS)
@@ -183,7 +185,7 @@ def _compare(
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times, reached, t = Times(rows, "encoder", "kind", "alternative"), [], "training"
     for e in dict.fromkeys(row["encoder"] for row in rows):
         says = f"{e}: training's clips a second / the convolutions' alone"

@@ -1,4 +1,4 @@
-"""The study's pictures."""
+"""The study's plots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tfzoo.skipclip.config import VideoConfig
 
 
 def bars(rows: Sequence[Row], path: Path) -> None:
-    """Each metric of each arm: the mean, and a dot for every seed."""
+    """Each metric of each arm: the mean, and one dot per seed."""
     plt = _pyplot()
     arms = list(dict.fromkeys(r.arm for r in rows))
     metrics = list(dict.fromkeys(m for r in rows for m in r.metrics))
@@ -31,7 +31,7 @@ def bars(rows: Sequence[Row], path: Path) -> None:
                 axes.barh(i, sum(numbers) / len(numbers), color="C0", alpha=0.4)
                 axes.plot(numbers, [i] * len(numbers), "k.", ms=4)
         axes.set_yticks(range(len(arms)), arms if axes is panels[0][0] else [])
-        axes.set_ylim(len(arms) - 0.5, -0.5)  # also of those without the metric
+        axes.set_ylim(len(arms) - 0.5, -0.5)  # also for those without the metric
         axes.set_title(metric.replace("_", " "), fontsize=9)
     save_figure(figure, path)
 
@@ -40,7 +40,8 @@ QUERIES, NEAREST = 6, 4
 
 
 def of_run(run: Path, output: Path) -> None:
-    """`retrieval.png` and, of a ranking pretext, `ranking.png`, by a run's model on test videos."""
+    """Writes `retrieval.png` and, for a ranking pretext, `ranking.png`, from a run's model on test
+    videos."""
     model, resolved = runner.open_trained(str(run))
     config = resolved.config
     datasets = resolved.recipe.datasets(config)
@@ -57,10 +58,10 @@ def of_run(run: Path, output: Path) -> None:
 def retrieval(
     model: keras.Model, datasets: training.VideoDatasets, config: VideoConfig, path: Path
 ) -> None:
-    """Test videos of different classes, and the training videos nearest to each by their features.
+    """Test videos of different classes, with the training videos nearest to each in features.
 
-    A video is shown by the first, middle and last frame of its middle clip, side by side; the
-    frame is green where the class is the query's.
+    A video is shown by the first, middle and last frames of its middle clip, side by side, with a
+    green border if the class is the query's.
     """
     parts = {"test": datasets.test, "train": training.clips(datasets.sources["train"], config)}
     features, labels, frames = {}, {}, {}
@@ -92,7 +93,7 @@ def retrieval(
 
 
 def ranking(scores: np.ndarray, path: Path) -> None:
-    """Scores [videos, m] of future clips by their distance, and how often each took each place."""
+    """Scores [videos, m] of future clips by distance, and how often each took each rank."""
     plt = _pyplot()
     count = scores.shape[1]
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")

@@ -1,8 +1,8 @@
-"""`tfzoo study skipclip`: what pre-training by ranking future clips is worth on few labels.
+"""`tfzoo study skipclip`: the benefit of pre-training by ranking future clips with few labels.
 
-Pretext tasks against random initialisation and a plain baseline without a network, by retrieval and
+Compares pretext tasks with random initialisation and a baseline without a network, by retrieval and
 a linear probe on frozen features and by fine-tuning all layers; and the ranking's settings, by
-retrieval. On `tfzoo_motions` of version 1 or 2, or on UT-Interaction's .npz by path.
+retrieval. On `tfzoo_motions` version 1 or 2, or on UT-Interaction's .npz given its path.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADLINE = Headline(
     "Skip-Clip",
     "random initialisation",
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PARTS = ("pretexts", "settings")
 PRETEXTS = {
@@ -53,16 +53,16 @@ SETTINGS = {
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study skipclip` with the arguments `argv`."""
     parser = study.parser("skipclip")
-    parser.add_argument("--parts", default="pretexts,settings", help="some of %(default)s")
+    parser.add_argument("--parts", default="pretexts,settings", help="a subset of %(default)s")
     parser.add_argument(
         "--ut", type=expanded, metavar="NPZ", help="UT-Interaction's file, instead of motions"
     )
     parser.add_argument(
         "--motions", choices=("1", "2"), default="1", help="version of the motions; default 1"
     )
-    parser.add_argument("--arms", help="some of the pretexts, by name; default: all")
+    parser.add_argument("--arms", help="names of pretexts; default: all")
     parser.add_argument("--held-out", default="1,4,8", help="its sequences; default %(default)s")
-    parser.add_argument("--labels", default="5", help="labels of each class; default %(default)s")
+    parser.add_argument("--labels", default="5", help="labels per class; default %(default)s")
     words = parser.parse_args(argv)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
         for arm in names:
             check(arm in PRETEXTS, "--arms", arm, f"of {', '.join(PRETEXTS)}")
         arms = [Arm(n, recipe, [*PROBE, *common, *PRETEXTS[n]]) for n in names]
-        if name != "motions":  # the older study had it not
+        if name != "motions":  # the older study did not have it
             arms.append(Arm(PLAIN, recipe, [*PROBE, *common, "pretext.kind=none", "epochs=1"]))
         whole = ["pretext.kind=none", "finetune.mode=full", *([] if words.ut else FEW_EPOCHS)]
         arms.append(Arm(SUPERVISED, recipe, [*common, *whole]))
@@ -95,14 +95,15 @@ def main(argv: Sequence[str]) -> None:
 
 
 def base(recipe: str, overrides: Sequence[str]) -> str:
-    """What the other settings are compared with: the recipe's."""
+    """The recipe's setting, with which the others are compared."""
     settings = runner.resolve(recipe, overrides).config.pretext
     return f"margin {settings.margin}, {settings.futures} futures, skip {settings.skip}"
 
 
 PROBE = ["finetune.mode=probe"]
 FEW_EPOCHS = ["finetune.epochs=9"]
-"""Of all the labels of motions; UT-Interaction has as few as the recipe's epochs are for."""
+"""Epochs with all labels of motions; UT-Interaction has few, for which the recipe's epochs are
+meant."""
 
 
 def compare(
@@ -113,10 +114,11 @@ def compare(
     output: Path,
     name: str,
 ) -> list[Row]:
-    """Every arm with every seed, the mean over `folds` (more overrides); table and pictures.
+    """Runs every arm with every seed, averaged over `folds` (further overrides); writes table and
+    pictures.
 
-    A seed draws initialisation, order of data, and which videos are labelled. An arm of the mode
-    `probe` is then fine-tuned on few labels from the encoder that it left.
+    A seed determines initialisation, order of data, and which videos are labelled. An arm in mode
+    `probe` is then fine-tuned on few labels from its encoder.
     """
 
     def run(resolved: runner.Resolved, folder: Path, export: bool) -> dict[str, float]:
@@ -166,7 +168,7 @@ def compare(
 def more_claims(
     rows: Sequence[Row], claims: Sequence[tuple[str, str, str]], metrics: Sequence[str]
 ) -> list[str]:
-    """The same claims by other errors, as lines of Markdown."""
+    """The same claims for other errors, as lines of Markdown."""
     lines = ["| claim | error | difference, paired by seed | verdict |", "|---|---|---|---|"]
     for says, first, second in claims:
         for metric in metrics:
@@ -219,5 +221,5 @@ def _numbers(option: str, text: str) -> list[int]:
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
-        raise InputError(f"{option}={text!r}: must be numbers from 1 up, e.g. 1,5")
+        raise InputError(f"{option}={text!r}: must be numbers of at least 1, e.g. 1,5")
     return numbers

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 PARTS = ("accuracy", "steps", "shares")
 OBSERVATIONS, ACTIONS, BATCH = 17, 6, 256
 OFFICIAL = 100
-"""T of the official code."""
+"""The official code's T."""
 SAMPLES = (2, 4, 8, 16)
-"""Of the conditional estimator, in the comparison of accuracies."""
+"""Numbers of samples of the conditional estimator in the comparison of accuracies."""
 TRAINED = "uwac/pointmass"
 STEPS = ("bc", "bear", "uwac_conditional", "uwac_official")
 SHARES = ("data", "vae", "target", "critics", "actor", "whole")
 REPEATS = 200
-"""Draws whose spread is an estimator's error."""
+"""Number of draws whose spread is an estimator's error."""
 MOST_BEAR_STEPS, LEAST_STEP_SHARE = 8, 0.9
 
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--batch-size", type=int, default=BATCH, help="default %(default)s")
     parser.add_argument("--official-samples", type=int, default=OFFICIAL, help="its T")
     parser.add_argument(
-        "--samples", type=int, help="samples of the conditional; default: by accuracy"
+        "--samples", type=int, help="samples of the conditional estimator; default: by accuracy"
     )
     words = bench.parse(parser, argv, PARTS)
     for name, least in (("width", 1), ("batch_size", 1), ("official_samples", 2)):
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     asked = words.samples
     check(asked is None or asked >= 2, "--samples", asked, "at least 2")
     needed = "accuracy" in words.parts or words.samples is not None
-    check(needed, "--samples", words.samples, "given where accuracy is not measured")
+    check(needed, "--samples", words.samples, "given if accuracy is not measured")
     size = {"width": words.width, "batch": words.batch_size}
     rows, samples, official = [], words.samples, words.official_samples
     if "accuracy" in words.parts:
@@ -79,9 +79,9 @@ def _compare(
 
 
 def enough(rows: Sequence[dict[str, Any]]) -> int:
-    """The least number of conditional samples whose error is at most the official's.
+    """The smallest number of conditional samples with at most the official error.
 
-    On every critic that was asked; the greatest number tried if none is enough.
+    On every critic; the largest number tried if none is enough.
     """
     means = []
     for critic in dict.fromkeys(r["critic"] for r in rows):
@@ -96,8 +96,8 @@ def enough(rows: Sequence[dict[str, Any]]) -> int:
 def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]]:
     """Spread of both estimators' variances over draws, relative to the variance, and their means.
 
-    Asked are a critic as it starts, of the bench's size, and one that was trained, the package
-    weight's `uwac/pointmass` of 64 units.
+    Uses an untrained critic of the bench's size, and a trained one with 64 units, the package
+    weight `uwac/pointmass`.
 
     Returns:
         A row for each critic, estimator and number of samples; `error_of_variance` is the root
@@ -151,9 +151,9 @@ def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], 
 
     Args:
         name: one of `STEPS`.
-        samples: dropout masks.
+        samples: number of dropout masks.
         width: width of actor and critics.
-        batch: transitions.
+        batch: transitions per batch.
     """
     import tensorflow as tf
 
@@ -173,7 +173,7 @@ def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], 
         name: one of `SHARES`.
         samples: samples of the conditional estimator.
         width: width of actor and critics.
-        batch: transitions.
+        batch: transitions per batch.
     """
     import tensorflow as tf
 
@@ -219,7 +219,7 @@ def _loss(name: str, samples: int, width: int, batch: int) -> Callable[[], objec
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that are meant to be reached, as far as the rows tell."""
+    """The targets that can be computed from the rows."""
     times = Times(rows, "kind", "alternative")
     says = "UWAC's step at the official accuracy, in BEAR steps"
     over, under = ("steps", "uwac_conditional"), ("steps", "bear")

@@ -1,4 +1,4 @@
-"""Plots of the study: returns over training, and at its end for all data sets."""
+"""Plots of the study: returns over training, and final returns for all data sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PANELS = (
 
 
 def curves(runs: Path, rows: Sequence[Row], path: Path) -> None:
-    """Return, greatest target, MMD and weights by epoch, a line for each arm, mean over seeds."""
+    """Return, largest target, MMD and weights by epoch, one line per arm, averaged over seeds."""
     plt = _pyplot()
     figure, axes = plt.subplots(1, len(PANELS), figsize=(15, 4.2), layout="constrained")
     arms = list(dict.fromkeys(r.arm for r in rows))
@@ -41,7 +41,7 @@ def curves(runs: Path, rows: Sequence[Row], path: Path) -> None:
         axis.set(xlabel="gradient steps", title=label)
         axis.grid(alpha=0.3)
     drawn = axes[0].dataLim
-    if drawn.y0 < 10 * drawn.y1:  # returns are negative; below a decade few ticks are left
+    if drawn.y0 < 10 * drawn.y1:  # returns are negative; below a decade, few ticks remain
         axes[0].set_yscale("symlog", linthresh=1)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
@@ -49,7 +49,7 @@ def curves(runs: Path, rows: Sequence[Row], path: Path) -> None:
 
 
 def returns(output: Path, data: Sequence[str], path: Path) -> None:
-    """Mean returns with 95 % intervals, a row of points for each data set reported in `output`."""
+    """Mean returns with 95 % intervals, one row of points per data set reported in `output`."""
     plt = _pyplot()
     files = {name: output / name.replace("/", "-") / "results.csv" for name in data}
     curves = {
@@ -69,7 +69,7 @@ def returns(output: Path, data: Sequence[str], path: Path) -> None:
                 halves.append(np.nan_to_num(interval.half))
         axis.errorbar(means, places, xerr=halves, fmt="o", ms=4, color=colour, label=arm)
     axis.set_xscale("symlog", linthresh=1)
-    axis.set_xlim(right=0)  # of an interval that reaches further the rest cannot be
+    axis.set_xlim(right=0)  # intervals cannot extend beyond 0
     axis.set(yticks=range(len(names)), yticklabels=names, xlabel="return (0 is the best possible)")
     axis.invert_yaxis()
     axis.grid(alpha=0.3)

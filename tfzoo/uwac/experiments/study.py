@@ -1,7 +1,7 @@
-"""`tfzoo study uwac`: do uncertainty weights help an offline actor-critic, and by what?
+"""`tfzoo study uwac`: do uncertainty weights help an offline actor-critic, and why?
 
-On the embedded tasks, judged by returns of whole episodes. Two data sets get the ablations of the
-weights too.
+On the embedded tasks, evaluated by returns of whole episodes. Two data sets also have ablations of
+the weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEADLINE = Headline(
     more=True,
     digits=2,
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
 BEAR_SN, UWAC_EXP = "BEAR, spectral norm", "UWAC, official code without spectral norm"
@@ -54,7 +54,7 @@ DATA = tuple(f"{task}/{mixture}" for task in ("pointmass", "pendulum") for mixtu
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study uwac` with the arguments `argv`."""
     parser = study.parser("uwac")
-    parser.add_argument("--data", default=",".join(DATA), help="some of %(default)s")
+    parser.add_argument("--data", default=",".join(DATA), help="a subset of %(default)s")
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     chosen = [name for name in words.data.split(",") if name]
@@ -81,7 +81,7 @@ def arms(name: str, overrides: Sequence[str] = ()) -> list[Arm]:
 
 
 def with_costs(rows: Sequence[Row]) -> list[Row]:
-    """Rows with `cost`, the return's negative: less is better, as claims want it."""
+    """Rows with `cost`, the negative return: lower is better, as in claims."""
     costed = []
     for row in rows:
         extra = {"cost": -row.metrics["return"]} if "return" in row.metrics else {}
@@ -90,7 +90,7 @@ def with_costs(rows: Sequence[Row]) -> list[Row]:
 
 
 def report(name: str, rows: Sequence[Row], output: Path) -> None:
-    """Table, CSV and JSON of one data set."""
+    """Writes table, CSV and JSON of one data set."""
     claims = [
         ("UWAC costs less than BEAR", UWAC, BEAR),
         ("UWAC costs less than BEAR with its dropout critics (the weights help)", UWAC, DROPOUT),
