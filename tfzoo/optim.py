@@ -94,9 +94,9 @@ class StepsConfig(Config):
 
     builds = ("tfzoo.optim:MomentumSGD",)
 
-    learning_rate: Positive = key(0.1, "the first")
+    learning_rate: Positive = key(0.1, "initial learning rate")
     drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
-    drop_factor: Factor = key(0.1, "see there")
+    drop_factor: Factor = key(0.1, "factor of the drop")
     momentum: Fraction = key(0.9, "momentum of the gradients")
     weight_decay: NonNegative = key(0.0, "coupled L2 decay of all weights")
 
@@ -122,7 +122,7 @@ class OptimizerConfig(Config):
         1e-3, "peak rate, reached after the warm-up"
     )
     weight_decay: NonNegative = key(0.0, "weight decay, on linear kernels only")
-    warmup_steps: Natural = key(0, "linear from 0")
+    warmup_steps: Natural = key(0, "steps of linear warm-up from 0")
     final: Share = key(0.0, "final learning rate as a fraction of the peak")
     beta_2: Annotated[float, Gt(0), Lt(1)] = key(0.999, "beta_2 of Adam")
     clip_norm: Positive | None = key(None, "maximum global gradient norm; null: no clipping")

@@ -33,11 +33,11 @@ class MixerConfig(Config):
     builds = ("tfzoo.aft.autoregressive:AFTImageModel",)
 
     dim: Count = key(MISSING, "width d")
-    depth: Parts = key(MISSING, "blocks")
+    depth: Parts = key(MISSING, "number of blocks")
     variant: Variant = key(
         "local", "`full`, `simple`, `local`, `conv`, or `attention` for the baseline"
     )
-    window: Natural = key(32, "s of `local`")
+    window: Natural = key(32, "window s of `local`")
     bias_dim: Count = key(64, "d' of `full` and `local`")
     num_heads: Count = key(4, "heads of `conv` and `attention`")
     kernel_size: Odd = key(11, "kernel size of `conv`")

@@ -67,7 +67,7 @@ class AdamConfig(Config):
         "epochs after which both rates drop by `drop_factor`; the official code's schedules are "
         "commented out in it.",
     )
-    drop_factor: Factor = key(0.5, "see there")
+    drop_factor: Factor = key(0.5, "factor of the drop")
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class ReadoutConfig(Config):
     )
     served_features: Count = key(1024, "length of the signature `features`")
     epochs: Count = key(200, "epochs of `hinge`, to which the following keys apply, too")
-    batch_size: Count = key(100, "images a step")
+    batch_size: Count = key(100, "images per step")
     rate: Positive = key(1e-6, "learning rate")
     drop_epochs: Rising = key([50, 100, 150], "epochs after which the rate drops by `drop_factor`")
-    drop_factor: Factor = key(0.5, "see there")
+    drop_factor: Factor = key(0.5, "factor of the drop")
     dropout: Fraction = key(0.5, "dropout of the features")
     augment: Annotated[str, OneOf(*AUGMENTATIONS)] = key(
         "flip_crop", "`none`, `flip_crop` or `official`"

@@ -42,7 +42,7 @@ class TrainingConfig(Config):
     builds = ("tfzoo.optim:MomentumSGD",)
 
     kind: Annotated[str, OneOf("sgd", "adam")] = key("sgd", "`sgd` or `adam`")
-    learning_rate: Positive = key(0.1, "the first")
+    learning_rate: Positive = key(0.1, "initial learning rate")
     momentum: Fraction = key(0.9, "momentum of `sgd`")
     weight_decay: NonNegative = key(0.0, "coupled decay of all weights; only with `sgd`")
     final: Share = key(0.0, "final learning rate as a fraction of the first")
@@ -78,19 +78,19 @@ class AlignmentConfig(Config):
     scale: Positive = key(1.0, "scale of the loss's steps")
     beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, also for the next twelve keys")
     controller_rate: NonNegative = key(3e-3, "its argument `learning_rate`")
-    memory: Count = key(10_000, "see there")
-    batch: Count = key(120, "see there")
-    updates: Count = key(1, "see there")
-    entropy: NonNegative = key(0.0, "see there")
-    gamma: Share = key(0.9, "see there")
-    uniform: bool = key(True, "see there")
+    memory: Count = key(10_000, "see `LossController`")
+    batch: Count = key(120, "see `LossController`")
+    updates: Count = key(1, "see `LossController`")
+    entropy: NonNegative = key(0.0, "see `LossController`")
+    gamma: Share = key(0.9, "see `LossController`")
+    uniform: bool = key(True, "see `LossController`")
     credit: Annotated[str, OneOf(*CREDITS)] = key(
         "level", "`level`, or the paper's `window`; `tfzoo.ala.PAPER` has the matching settings"
     )
-    trace: Share = key(1.0, "see there")
-    standardised: bool = key(True, "see there")
-    exploration: NonNegative = key(0.0, "see there")
-    hold: Count = key(20, "see there")
+    trace: Share = key(1.0, "see `LossController`")
+    standardised: bool = key(True, "see `LossController`")
+    exploration: NonNegative = key(0.0, "see `LossController`")
+    hold: Count = key(20, "see `LossController`")
     effective: Fraction = key(
         0.0,
         "beta of the class-balanced loss (arXiv:1901.05555), from which `class_weights` start "
@@ -98,7 +98,7 @@ class AlignmentConfig(Config):
     )
     controller: str | None = key(None, "a saved `controller.keras` to start with, or null")
     learn: bool = key(True, "whether the controller learns")
-    steps_per_action: Count = key(200, "K")
+    steps_per_action: Count = key(200, "window length K, steps per action")
     evaluations: Count = key(1, "evaluations of the metric in a window")
     warmup_steps: Natural = key(0, "steps with the fixed loss")
     children: Count = key(1, "number of children P; 1 trains the model by `fit` with the callback")

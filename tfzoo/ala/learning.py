@@ -22,8 +22,8 @@ from tfzoo.typing import Tensor
 class Schedule(Config):
     """When the controller acts and how often the metric is evaluated."""
 
-    actions: Count = key(MISSING, "T")
-    steps_per_action: Count = key(200, "K, of a window")
+    actions: Count = key(MISSING, "number of actions T")
+    steps_per_action: Count = key(200, "steps K of a window")
     evaluations: Count = key(1, "evaluations of the metric, after the last steps of a window")
     warmup_steps: Natural = key(0, "steps with the fixed loss before the first window")
 

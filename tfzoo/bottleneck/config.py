@@ -21,14 +21,14 @@ class NetworkConfig(Config):
 
     builds = ("tfzoo.bottleneck.model:BottleneckNetwork",)
 
-    bottleneck_dim: Count = key(MISSING, "d")
+    bottleneck_dim: Count = key(MISSING, "number of units d in the bottleneck")
     depth: Parts = key(2, "number of hidden layers of g")
     activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "activation of g")
     head_activation: Annotated[str, OneOf(*ACTIVATIONS)] = key("relu", "activation of f")
     draws: Count = key(1, "independent draws, of which mean and spread are returned")
     width: Count = key(2048, "units per layer with which g_0 and f_0 are realised")
     centred: bool = key(True, "outputs start at 0")
-    freeze_features: bool = key(False, "an ablation")
+    freeze_features: bool = key(False, "keep the features fixed (an ablation)")
     rate: Stable = key(0.1, "c in learning rate = c N / (curvature x lambda_max(Theta_F))")
     limit: Stable = key(1.0, "sharpness above which the learning rate is reduced")
     pixel_mean: Level | None = key(None, PIXEL_MEAN, of_data=True)

@@ -66,9 +66,9 @@ class MLPConfig(Config):
 
     builds = ("tfzoo.collegial.mlp:CollegialMLP",)
 
-    members: Count = key(MISSING, "m")
+    members: Count = key(MISSING, "number of members m")
     width: Count = key(MISSING, "width n of each hidden layer of a member")
-    depth: Parts = key(2, "hidden layers")
+    depth: Parts = key(2, "number of hidden layers")
     activation: Annotated[str, OneOf("relu", "tanh", "gelu")] = key(
         "relu", "activation of the hidden layers"
     )

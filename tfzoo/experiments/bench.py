@@ -285,7 +285,7 @@ def parse(
     if parts:
         words.parts = words.parts.split(",")
         for part in words.parts:
-            check(part in parts, "--parts", part, f"some of {', '.join(parts)}")
+            check(part in parts, "--parts", part, f"one of {', '.join(parts)}")
     return words
 
 

@@ -31,10 +31,10 @@ class FineTuneConfig(Config):
     weight: NonNegative = key(0.3, "weight lambda of the value function's gradient")
     steps: Count = key(400, "fine-tuning steps after the trajectories")
     trajectories: Count = key(12, "see `tfzoo.metricopt.MetricOpt`, also for the next four")
-    trajectory_steps: Count = key(60, "see there")
-    observe_every: Count = key(5, "see there")
-    refit_every: Count = key(4, "see there")
-    init_std: Positive = key(0.3, "see there")
+    trajectory_steps: Count = key(60, "see `MetricOpt`")
+    observe_every: Count = key(5, "see `MetricOpt`")
+    refit_every: Count = key(4, "see `MetricOpt`")
+    init_std: Positive = key(0.3, "see `MetricOpt`")
     value: Annotated[str, OneOf(*VALUES)] = key(
         "network",
         "`network`, the paper's, or `trust_region`, ours; see `tfzoo.metricopt.MetricOpt`",

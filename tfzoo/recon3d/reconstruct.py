@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("images", nargs="+", type=expanded, help="a capture, or one file per view")
     parser.add_argument("--cameras", help=".npz of cameras, for image files: see the module")
     parser.add_argument("--output", required=True, help=f"one of {', '.join(FORMATS)}")
-    parser.add_argument("--resolution", type=int, default=64, help="cells a side")
+    parser.add_argument("--resolution", type=int, default=64, help="cells per side")
     parser.add_argument("--threshold", type=float, help="default: the model's")
     words = parser.parse_args(argv)
     try:

@@ -125,7 +125,7 @@ class JudgeConfig(ImagesConfig):
 
     width: Count = key(256, "see `make_voxel_net`, `make_verifier`")
     dim: Count = key(32, "size of a verifier's embedding")
-    rate: Positive = key(1e-3, "Adam's")
+    rate: Positive = key(1e-3, "Adam's learning rate")
     identities: Count = key(
         1000, "number of training sets, for a dry run of a verifier whose data are not prepared"
     )

@@ -36,8 +36,8 @@ class AugmentConfig(Config):
         "directions.",
     )
     brightness: Share = key(0.5, "each clip's brightness is multiplied by a factor in 1 +- this")
-    contrast: Share = key(0.5, "the same")
-    saturation: Share = key(0.5, "the same")
+    contrast: Share = key(0.5, "likewise")
+    saturation: Share = key(0.5, "likewise")
     hue: Annotated[float, Ge(0), Le(0.5)] = key(
         0.25, "maximum rotation of the hue, as a fraction of a full turn, each way"
     )

@@ -80,9 +80,9 @@ class PretextConfig(Config):
         "a run directory or `.keras` file of a pre-trained model to start from instead of "
         "pre-training; then `kind` must be `none`.",
     )
-    frames: Count = key(16, "T of a clip")
+    frames: Count = key(16, "frames T of a clip")
     stride: Count = key(1, "tau, frames of the video between consecutive frames of a clip")
-    futures: Annotated[int, Ge(2)] = key(4, "m")
+    futures: Annotated[int, Ge(2)] = key(4, "number m of futures")
     skip: Count = key(16, "k, frames of the video between the starts of consecutive futures")
     margin: float = key(0.1, "margin of neighbouring futures' scores")
     rank_weight: NonNegative = key(1.0, "weight of the ranking loss")
@@ -130,7 +130,7 @@ class DescentConfig(Config):
     )
     warmup_steps: Natural = key(0, "warm-up steps of a cosine, in which the rate rises from 0")
     drop_epochs: Rising = key([], "epochs after which the rate is multiplied by `drop_factor`")
-    drop_factor: Factor = key(0.1, "see there")
+    drop_factor: Factor = key(0.1, "factor of the drop")
     trunk_factor: Positive = key(1.0, "the encoder's rate relative to the linear layer's")
 
     def __post_init__(self) -> None:
@@ -165,7 +165,7 @@ class FinetuneConfig(Config):
     stride: Count | None = key(None, "stride of a clip; null: the pretext's")
     clips: Count = key(10, "clips evenly spread over a video, whose mean softmax is the video's")
     epochs: Count = key(150, "epochs of `full`")
-    batch_size: Count = key(16, "clips a step")
+    batch_size: Count = key(16, "clips per step")
     dropout: Fraction = key(0.5, "dropout of the features")
     augment: bool = key(
         True, "whether training clips are shifted and recoloured as in pre-training"

@@ -33,13 +33,13 @@ _CONFIG, _STATE = "learner.json", "learner.npz"
 class UWACConfig(Config):
     """The settings of a learner."""
 
-    batch_size: Count = key(256, "transitions a step")
+    batch_size: Count = key(256, "transitions per step")
     algorithm: Annotated[str, OneOf(*ALGORITHMS)] = key("uwac", "`uwac`, `bear` or `bc`")
     settings: AgentSettings = key(
         AgentSettings(), "further settings, named as in d3rlpy where it has them"
     )
     action_low: float | list[float] = key(-1.0, "smallest action, one number or one per dimension")
-    action_high: float | list[float] = key(1.0, "the greatest")
+    action_high: float | list[float] = key(1.0, "largest action, likewise")
     clip_actions: bool = key(
         False, "clip the data's actions to the limits; otherwise an action outside is an error"
     )

@@ -68,7 +68,7 @@ class AgentSettings(Config):
     estimator: Annotated[str, OneOf(*ESTIMATORS)] = key(
         "monte_carlo", "`monte_carlo` or `conditional`, see `DropoutCritic.moments`"
     )
-    shared_masks: bool = key(False, "see there")
+    shared_masks: bool = key(False, "see `DropoutCritic.moments`")
     beta: Positive = key(0.5, "scale beta of the weights")
     weight_fn: Annotated[str, OneOf(*WEIGHTS)] = key(
         "inverse", "`inverse` (paper) or `exp` (official code)"

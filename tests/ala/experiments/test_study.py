@@ -158,7 +158,7 @@ def test_smoothness_is_free_of_the_losss_scale_and_leaves_the_weights():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--tasks", "cifar"], "--tasks='cifar': must be some of digits"),
+        (["--tasks", "cifar"], "--tasks='cifar': must be one of digits"),
         (["--mnist", "none.npz"], "--mnist='none.npz': no such file"),
         (["--seeds", "x"], "--seeds"),
         (["--tasks", "long_tail"], "--cifar='': must be the file of CIFAR-10-JPEG"),

@@ -134,7 +134,7 @@ def test_adapters_of_the_study_sit_where_it_says():
     ("words", "says"),
     [
         (["--parts", "all"], "--parts='all'"),
-        (["--tasks", "digits"], "--tasks='digits': must be some of digits_mcr"),
+        (["--tasks", "digits"], "--tasks='digits': must be one of digits_mcr"),
         (["--mnist", "none.npz"], "--mnist='none.npz': no such file"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`tfzoo bench aft`: AFT layers against `keras.layers.MultiHeadAttention`, time and memory."""
+"""`tfzoo bench aft`: time and memory of AFT layers and `keras.layers.MultiHeadAttention`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LAYERS = ("attention", "full", "local", "simple", "conv", "projections")
 DECODING = ("simple", "local", "full")
 TARGETS = {"full": 4.0, "local": 6.0, "simple": 8.0}
 DECODED = 64
-"""Tokens of one repetition of decoding."""
+"""Tokens per repetition of decoding."""
 
 BUILD = "tfzoo.aft.experiments.bench:build_layer"
 ALL_UP_TO = 2048
-"""Up to this length each alternative is timed with all settings; beyond, with what won."""
+"""Up to this length each alternative is timed with all settings; beyond, with the best."""
 
 SETTINGS = [(policy, xla) for policy in ("float32", "mixed_bfloat16") for xla in (False, True)]
 
@@ -31,9 +31,9 @@ SETTINGS = [(policy, xla) for policy in ("float32", "mixed_bfloat16") for xla in
 def build_layer(
     name: str, length: int, jit: bool, causal: bool, precision: str = "float32"
 ) -> Callable[[], None]:
-    """One forward and backward pass of a layer on [8, length, 256], gradients of all weights.
+    """A forward and backward pass of a layer on [8, length, 256], with gradients of all weights.
 
-    `projections` is what all share: four dense layers and nothing between.
+    `projections` is the common part: four dense layers with nothing in between.
     """
     import keras
 
@@ -99,7 +99,7 @@ def _pass(layer: keras.layers.Layer, call: Callable, x: Tensor, jit: bool) -> Ca
 
 
 def build_decoding(name: str, position: int, steps: int = DECODED) -> Callable[[], None]:
-    """`steps` tokens decoded from a position on, one call each, batch 8."""
+    """Decodes `steps` tokens from a position on, one call each, batch 8."""
     import keras
     import tensorflow as tf
 
@@ -123,18 +123,18 @@ def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench aft` with the arguments `argv`."""
     parser = bench.parser("aft", __doc__, 5)
     parser.add_argument("--lengths", default="256,512,1024,2048,4096,8192")
-    parser.add_argument("--layers", default=",".join(LAYERS), help="some of %(default)s")
+    parser.add_argument("--layers", default=",".join(LAYERS), help="a subset of %(default)s")
     parser.add_argument("--causal", action="store_true", help="all layers causal")
     words = bench.parse(parser, argv)
     try:
         lengths = sorted({int(n) for n in words.lengths.split(",")})
     except ValueError:
         lengths = [0]
-    check(min(lengths) >= 16, "--lengths", words.lengths, "comma-separated numbers from 16 up")
+    check(min(lengths) >= 16, "--lengths", words.lengths, "comma-separated numbers of at least 16")
 
     layers = words.layers.split(",")
     for name in layers:
-        check(name in LAYERS, "--layers", name, f"some of {', '.join(LAYERS)}")
+        check(name in LAYERS, "--layers", name, f"one of {', '.join(LAYERS)}")
 
     rows = layer_rows(layers, lengths, words.causal, words.rounds)
     positions = [p for p in (64, 512, 4096) if p < 4 * max(lengths)]
@@ -190,7 +190,7 @@ def _table(
 def decoding_rows(
     names: Sequence[str], positions: Sequence[int], rounds: int
 ) -> list[dict[str, Any]]:
-    """Milliseconds a token at several positions; not on JAX, whose loop is the user's."""
+    """Milliseconds per token at several positions; not on JAX, where the loop is the user's."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -209,7 +209,7 @@ def decoding_rows(
 
 
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
-    """The figures that the layers are meant to reach, as far as the rows tell."""
+    """The layers' targets that can be computed from the rows."""
     times, reached, passes = Times(rows, "kind", "layer", "size"), [], "forward+backward"
     memory = {(r["layer"], r["size"]): r["peak_mib"] for r in rows if r["peak_mib"] != ""}
     for name, factor in TARGETS.items():

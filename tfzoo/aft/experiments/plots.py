@@ -1,4 +1,4 @@
-"""The picture of AFT's study."""
+"""The plot of AFT's study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOWS = (1, 4, 16, 32, 64)
 
 
 def plot(rows: Sequence[statistics.Row], path: Path, kind: str) -> None:
-    """Bits per byte against the window, other arms as lines."""
+    """Bits per byte over the window, with other arms as lines."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,7 +1,7 @@
-"""`tfzoo study aft`: what the form of the position bias does for a byte language model.
+"""`tfzoo study aft`: the effect of the position bias's form on a byte language model.
 
 The claims of arXiv:2105.14103, sec. 5.2 and tables 3 and 5, at a scale for one machine: all arms
-have the same number of parameters (by the feed-forward width), steps, data and seeds.
+have equal numbers of parameters (by the feed-forward width), steps, data and seeds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEADLINE = Headline(
     "local-32",
     "attention",
 )
-"""What README and the card quote."""
+"""The headline that README and the card quote."""
 
 PAPER = {"attention": 1.130, "simple": 1.209, "local-32": 1.154}
 """Enwik8 test bits per character at 24 layers of width 256 (table 2), far from this scale."""
@@ -58,10 +58,10 @@ VARIANTS = {
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command line: the options of all studies, and `--path` of an enwik8 file."""
+    """The command line: the common options of studies, and `--path` of an enwik8 file."""
     parser = study.parser("aft")
-    parser.add_argument("--path", type=expanded, help="enwik8, or its beginning, raw or compressed")
-    parser.add_argument("--arms", help=f"some of {','.join(VARIANTS)}; default: all")
+    parser.add_argument("--path", type=expanded, help="enwik8 or a prefix of it, raw or compressed")
+    parser.add_argument("--arms", help=f"a subset of {','.join(VARIANTS)}; default: all")
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     names = words.arms.split(",") if words.arms else list(VARIANTS)
@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def claims(names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """What the paper says, as (text, arm with the lower figure, arm with the higher)."""
+    """The paper's claims, as (text, arm with the lower figure, arm with the higher one)."""
     others = [n for n in names if n != "simple"]
     pairs = [(f"AFT-simple is worse than {n}", n, "simple") for n in others]
     pairs.append(("the factorised bias is no worse than the naive one", "full", "full-naive"))

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     seeds, few = study.parse_seeds(words.seeds), study.parse_seeds(words.overfit_seeds)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
     for name in ("width", "steps", "overfit_steps", "train", "held", "test", "iterations"):
         check(
             getattr(words, name) >= 1,

@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> None:
     check(not words.overrides, "key=value", words.overrides, "only for the task long_tail")
     chosen = tasks.embedded() | tasks.by_path(words.mnist, words.cifar, words.omniglot)
     for name in filter(None, words.tasks.split(",")):
-        allowed = f"some of {', '.join(chosen)}; paths of data add more (--help)"
+        allowed = f"one of {', '.join(chosen)}; paths of data add more (--help)"
         check(name in chosen, "--tasks", name, allowed)
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}

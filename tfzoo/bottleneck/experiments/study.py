@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> None:
     seeds = study.parse_seeds(words.seeds)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
     output = Path(words.output or "studies/bottleneck")
 
     for part, run in (

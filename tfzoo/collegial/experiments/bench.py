@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> None:
     words = bench.parse(parser, argv, tuple(makers))
     known = {str(g): g for g in GROUPS}
     for word in words.groups.split(","):
-        check(word in known, "--groups", word, f"some of {', '.join(known)}")
+        check(word in known, "--groups", word, f"one of {', '.join(known)}")
     groups = [known[word] for word in words.groups.split(",")]
     rows = []
     for part in words.parts:

@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     seeds = study.parse_seeds(words.seeds)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
     check(words.samples >= 10, "--samples", words.samples, "at least 10")
     output = Path(words.output or "studies/collegial")
 

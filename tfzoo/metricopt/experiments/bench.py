@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> None:
     rows, targets = [], []
     with bench.workers(ARMS, time_limit=300) as workers:
         for model in words.models.split(","):
-            check(model in SIZES, "--models", model, f"some of {', '.join(SIZES)}")
+            check(model in SIZES, "--models", model, f"one of {', '.join(SIZES)}")
             steps = words.steps or SIZES[model]
             keywords = {arm: {"arm": arm, "model": model, "steps": steps} for arm in ARMS}
             target = "tfzoo.metricopt.experiments.bench:build"

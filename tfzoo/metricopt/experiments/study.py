@@ -47,10 +47,10 @@ def main(argv: Sequence[str]) -> None:
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
         every = (*PARTS, "settings")
-        check(part in every, "--parts", part, f"some of {', '.join(every)}")
+        check(part in every, "--parts", part, f"one of {', '.join(every)}")
     chosen = tasks.embedded() | tasks.by_path(words.mammography, words.mnist, words.cifar)
     for name in filter(None, words.tasks.split(",")):
-        allowed = f"some of {', '.join(chosen)}; paths of data add more (--help)"
+        allowed = f"one of {', '.join(chosen)}; paths of data add more (--help)"
         check(name in chosen, "--tasks", name, allowed)
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}

@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> None:
     check(words.arms in sets, "--arms", words.arms, "all, core or evidence")
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
     if words.meshes and not Path(words.meshes).exists():
         raise InputError(f"--meshes={words.meshes!r}: no such file or folder")
     names = sets[words.arms]

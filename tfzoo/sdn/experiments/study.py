@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
         check(value >= 1, f"--{name.replace('_', '-')}", value, "at least 1")
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
     if words.omniglot and not Path(words.omniglot).is_file():
         raise InputError(f"--omniglot={words.omniglot!r}: no such file")
     output = Path(words.output or "studies/sdn")

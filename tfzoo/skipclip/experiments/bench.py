@@ -159,7 +159,7 @@ def main(argv: Sequence[str]) -> None:
     check(words.width >= 1, "--width", words.width, "at least 1")
     encoders = [name for name in words.encoders.split(",") if name]
     for name in encoders:
-        check(name in SIZES, "--encoders", name, f"some of {', '.join(SIZES)}")
+        check(name in SIZES, "--encoders", name, f"one of {', '.join(SIZES)}")
     rows: list[dict[str, Any]] = []
     for encoder in encoders:
         size = {"encoder": encoder, "width": words.width if encoder == "small" else 64}

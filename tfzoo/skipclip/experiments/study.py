@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     words = parser.parse_args(argv)
     parts = [p for p in words.parts.split(",") if p]
     for part in parts:
-        check(part in PARTS, "--parts", part, f"some of {', '.join(PARTS)}")
+        check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
     seeds, labels = study.parse_seeds(words.seeds), _numbers("--labels", words.labels)
     name = "ut" if words.ut else {"1": "motions", "2": "motions2"}[words.motions]
     output = Path(words.output or f"studies/skipclip-{name}")

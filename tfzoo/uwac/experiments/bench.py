@@ -38,7 +38,9 @@ def main(argv: Sequence[str]) -> None:
     parser = bench.parser("uwac", __doc__, 3, PARTS)
     parser.add_argument("--width", type=int, default=256, help="width of actor and critics")
     parser.add_argument("--batch-size", type=int, default=BATCH, help="default %(default)s")
-    parser.add_argument("--official-samples", type=int, default=OFFICIAL, help="its T")
+    parser.add_argument(
+        "--official-samples", type=int, default=OFFICIAL, help="the official estimator's T"
+    )
     parser.add_argument(
         "--samples", type=int, help="samples of the conditional estimator; default: by accuracy"
     )

@@ -59,8 +59,8 @@ def main(argv: Sequence[str]) -> None:
     seeds = study.parse_seeds(words.seeds)
     chosen = [name for name in words.data.split(",") if name]
     for name in chosen:
-        check(name in DATA, "--data", name, f"some of {', '.join(DATA)}")
-    check(bool(chosen), "--data", words.data, f"some of {', '.join(DATA)}")
+        check(name in DATA, "--data", name, f"one of {', '.join(DATA)}")
+    check(bool(chosen), "--data", words.data, f"at least one of {', '.join(DATA)}")
     output = Path(words.output or "studies/uwac")
     for name in chosen:
         print(name, flush=True)
