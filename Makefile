@@ -7,7 +7,7 @@ FLOOR_TESTS = tests/golden tests/conformance tests/config tests/data tests/layer
 	tests/optim tests/serving tests/training tests/uwac tests/test_promises.py tests/test_runner.py \
 	tests/test_zoo.py
 
-.PHONY: demo test test-all floors lint bench install clean
+.PHONY: demo test test-all floors lint docs browser bench install clean
 
 demo: install
 	$(BIN)/tfzoo demo
@@ -31,6 +31,12 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+browser: install
+	$(BIN)/pytest -q -rs -m browser tests/test_browser.py
 
 bench: install
 	$(BIN)/tfzoo bench aft

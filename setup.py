@@ -34,6 +34,12 @@ extras = {
     "video": ["av>=13"],
     "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
     "jax": ["jax>=0.6"],
+    "docs": [
+        "mkdocs>=1.6,<2",
+        "mkdocs-material>=9.6",
+        "mkdocstrings[python]>=1.0",
+        "selenium>=4.30",  # opens the site in a browser: tests/test_browser.py
+    ],
     "test": ["hypothesis>=6.100", "mypy>=2.4", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
 }
 extras["all"] = sorted({package for packages in extras.values() for package in packages})

@@ -1,4 +1,4 @@
-"""An eleventh method, by README's steps, in a copy of the repository, tried by the house."""
+"""An eleventh method, by the steps of the guide on extending, in a copy that the house tries."""
 
 import shutil
 import subprocess
@@ -171,6 +171,16 @@ A toy.
 ## Licence
 Apache-2.0.
 """
+GUIDE = f"""# Gain: a toy
+
+## Ten lines
+## How it works
+## Settings that matter
+## When not to use it
+## Results
+
+{HEADLINE}
+"""
 YAML = """# source: ours
 # command: tfzoo train gain/line
 # hardware: any
@@ -186,9 +196,9 @@ batch_size: 16
 def copy(tmp_path_factory):
     root = tmp_path_factory.mktemp("copy")
     skip = shutil.ignore_patterns("__pycache__", "*.pyc", "*.png")
-    for name in ("tfzoo", "tfzoo_cli", "tools", "configs", "tests", "results"):
+    for name in ("tfzoo", "tfzoo_cli", "tools", "configs", "tests", "results", "docs"):
         shutil.copytree(ROOT / name, root / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, root / name)
     files = {
         "tfzoo/gain/__init__.py": PACKAGE,
@@ -201,6 +211,8 @@ def copy(tmp_path_factory):
         "tfzoo/gain/README.md": CARD,
         "configs/gain/line.yaml": YAML,
         "tests/gain/cases.py": CASES,
+        "docs/methods/gain.md": GUIDE,
+        "docs/api/gain.md": "# tfzoo.gain\n\n::: tfzoo.gain\n",
     }
     for path, text in files.items():
         (root / path).parent.mkdir(exist_ok=True)
@@ -235,15 +247,15 @@ def test_its_results_and_the_houses_tests(copy):
     shutil.copy(copy / "study" / "results.csv", results / "line-results.csv")
     shutil.copy(copy / "study" / "study.json", results / "line-study.json")
     shutil.copy(copy / "bench" / "bench.json", results / "bench.json")
-    with (copy / "README.md").open("a") as readme:
-        readme.write(f"\n{HEADLINE}\n")
     given(copy, "tools/headlines.py")
+    given(copy, "tools/site_tables.py")
     assert "test loss: fast 0.0" in (copy / "tfzoo" / "gain" / "README.md").read_text()
     given(copy, "tests/golden/make.py")
     assert (copy / "tests" / "golden" / "tfzoo.gain.Gain.keras").is_file()
 
     house = ["conformance", "golden", "tools", "experiments/test_results.py"]
-    of_checkout = ("test_eleventh.py", "test_readme.py", "test_wheel.py")
+    of_checkout = ("test_browser.py", "test_docs.py", "test_eleventh.py", "test_readme.py")
+    of_checkout += ("test_wheel.py",)
     house += [p.name for p in TESTS.glob("test_*.py") if p.name not in of_checkout]
     test = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
     out = given(copy, *test, "-m", "not slow", *(f"tests/{name}" for name in house))

@@ -21,10 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Limit(NamedTuple):
-    """The Keras backends that a part works on, and why it works on no others."""
+    """The Keras backends that a part works on, why on no others, and what a message calls it."""
 
     backends: tuple[str, ...]
     why: str
+    name: str = ""
 
 
 LIMITS: dict[str, Limit] = {}
@@ -44,7 +45,7 @@ def only_on(*backends: str, why: str, name: str = "") -> Callable[[F], F]:
     """
 
     def limit(function: F) -> F:
-        LIMITS[f"{function.__module__}.{function.__qualname__}"] = Limit(backends, why)
+        LIMITS[f"{function.__module__}.{function.__qualname__}"] = Limit(backends, why, name)
 
         @functools.wraps(function)
         def limited(*args: Any, **keywords: Any) -> Any:

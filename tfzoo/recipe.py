@@ -33,7 +33,7 @@ class Recipe(Generic[C, D]):
     """Suffixes of the files that `save_answer` writes, e.g. `.obj`."""
     own_data: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The values of `data.name` for a user's own files at `data.path`, each with the keys to
-    set for them: sizes, and what only the user knows. README's table is generated from it."""
+    set for them: sizes, and what only the user knows. The site's table is generated from it."""
 
     def one_device(self, config: C) -> str:
         """Why a config must have `distribute=none`; empty if all values work."""

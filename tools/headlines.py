@@ -1,8 +1,9 @@
-"""Updates the headlines of README and the cards from the CSVs: `python tools/headlines.py`.
+"""Updates the figures of README, the site and the cards from the CSVs: `tools/headlines.py`.
 
 A headline is placed between `<!-- headline METHOD -->` and `<!-- end -->`; each study declares its
-own as `HEADLINE`. A test does the same and checks that nothing changes, so that text and numbers
-cannot diverge.
+own as `HEADLINE`. A study's `AGAINST`, which compares the method with what its user would take
+otherwise, is placed after `<!-- against METHOD -->`. A test does the same and checks that nothing
+changes, so that text and numbers cannot diverge.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ from pathlib import Path
 import tfzoo  # noqa: F401  registers the studies
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Timed
 from tfzoo.files import write_text
 
 ROOT = Path(__file__).parent.parent
 
 
-def headlines() -> dict[str, Headline]:
-    """The headlines that the studies declare, by method."""
-    mains = {name: registry.get_experiment("study", name) for name in registry.experiments("study")}
-    return {name: sys.modules[main.__module__].HEADLINE for name, main in mains.items()}
+def headlines() -> dict[str, Headline | Timed]:
+    """What the studies declare: `headline METHOD` of each, `against METHOD` of some."""
+    declared = {}
+    for name in registry.experiments("study"):
+        module = sys.modules[registry.get_experiment("study", name).__module__]
+        declared[f"headline {name}"] = module.HEADLINE
+        if hasattr(module, "AGAINST"):
+            declared[f"against {name}"] = module.AGAINST
+    return declared
 
 
-def filled(text: str, known: Mapping[str, Headline], root: Path = ROOT) -> str:
-    """A Markdown text with its headlines updated from the CSVs below `root`.
+def filled(text: str, known: Mapping[str, Headline | Timed], root: Path = ROOT) -> str:
+    """A Markdown text with its headlines as the CSVs below `root` say.
 
     Raises:
         InputError: the text has a headline of another method, or the CSV is missing.
@@ -36,15 +42,17 @@ def filled(text: str, known: Mapping[str, Headline], root: Path = ROOT) -> str:
 
     def fill(match: re.Match[str]) -> str:
         if match[1] not in known:
-            raise InputError(f"headline {match[1]!r}: must be one of {', '.join(known)}")
-        return f"<!-- headline {match[1]} -->{known[match[1]].text(root)}<!-- end -->"
+            raise InputError(f"{match[1]!r}: must be one of {', '.join(known)}")
+        return f"<!-- {match[1]} -->{known[match[1]].text(root)}<!-- end -->"
 
-    return re.sub(r"<!-- headline (\w+) -->.*?<!-- end -->", fill, text, flags=re.S)
+    pattern = r"<!-- ((?:headline|against) \w+) -->.*?<!-- end -->"
+    return re.sub(pattern, fill, text, flags=re.S)
 
 
 def texts(root: Path = ROOT) -> list[Path]:
-    """The paths of README and the cards."""
-    return [root / "README.md", *sorted((root / "tfzoo").glob("*/README.md"))]
+    """README, the site's pages and the cards."""
+    pages = [*(root / "docs").rglob("*.md"), *(root / "tfzoo").glob("*/README.md")]
+    return [root / "README.md", *sorted(pages)]
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Trains on a user's own images with the recipes that README offers for them, as a newcomer would.
+"""Trains on a user's own images with the recipes that the site offers for them.
 
 `python tools/newcomer.py` enlarges scikit-learn's digits to 28x28 8-bit images, writes them as an
-arrays file and as class folders, and trains on both every classification recipe of README's table
+arrays file and as class folders, and trains on both every classification recipe of the site's table
 whose own data are the 8x8 digits, with its defaults and no keys but `data.name` and `data.path`.
 Each must reach logistic regression's test accuracy minus 0.05 on the same splits.
 
@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from own_data import recipes
 
+from own_data import recipes
 from tfzoo import data, runner
 from tfzoo.errors import InputError
 from tfzoo.experiments import study

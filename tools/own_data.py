@@ -1,22 +1,13 @@
-"""Updates README's table of a user's own data: `python tools/own_data.py`.
-
-It is generated from the recipes' `own_data` and placed between `<!-- own data -->` and `<!-- end of
-own data -->`. A test generates it again.
-"""
+"""The table of own data, generated from the recipes; `tools/site_tables.py` writes it."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from pathlib import Path
 
 import tfzoo  # noqa: F401  registers the tasks
 from tfzoo import registry, zoo
 from tfzoo.config import read_yaml
-from tfzoo.files import write_text
 from tfzoo.recipe import Recipe
-
-README = Path(__file__).parent.parent / "README.md"
 
 KINDS = {
     "tfzoo_image_folder": "images, one folder a class (for `sdn` a set), at the top or in each of "
@@ -41,7 +32,7 @@ def recipes() -> dict[str, type[Recipe]]:
 
 
 def table() -> str:
-    """README's table: a row for each kind of data, with recipes that need the same keys grouped."""
+    """A row for each kind of data, with recipes that need the same keys grouped."""
     tasks = recipes()
     lines = ["| what you have | `data.name` | recipes: keys to set |", "|---|---|---|"]
     for name, kind in KINDS.items():
@@ -50,7 +41,7 @@ def table() -> str:
             if name in task.own_data:
                 groups[task.own_data[name]].append(recipe)
         cells = [
-            ", ".join(_short(group, list(tasks)))
+            ", ".join(short(group, list(tasks)))
             + (f": {', '.join(f'`{key}`' for key in keys)}" if keys else "")
             for keys, group in sorted(groups.items(), key=lambda item: -len(item[0]))
         ]
@@ -58,7 +49,7 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _short(names: list[str], known: list[str]) -> list[str]:
+def short(names: list[str], known: list[str]) -> list[str]:
     """`aft/*` for all recipes of a method, `aft/{a,b}` for some."""
     words = []
     for method in dict.fromkeys(name.split("/")[0] for name in names):
@@ -69,26 +60,3 @@ def _short(names: list[str], known: list[str]) -> list[str]:
         one = mine[0] if len(mine) == 1 else f"{{{','.join(mine)}}}"
         words.append(f"`{method}/{'*' if mine == every else one}`")
     return words
-
-
-def filled(text: str) -> str:
-    """A Markdown text with the table updated."""
-    return re.sub(
-        r"<!-- own data -->.*?<!-- end of own data -->",
-        lambda _: f"<!-- own data -->\n{table()}\n<!-- end of own data -->",
-        text,
-        flags=re.S,
-    )
-
-
-def main() -> None:
-    """Updates the own-data table in README."""
-    text = README.read_text(encoding="utf-8")
-    new = filled(text)
-    if new != text:
-        write_text(README, new)
-        print(f"{README.name}: rewritten")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,47 +1,78 @@
-"""README's and the cards' headlines are those of the committed CSVs."""
+"""Figures of README, the site and the cards are those of the committed CSVs."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from headlines import ROOT, filled, headlines, texts
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival, Timed
 
 MADE = "arm,seed,parameters,loss,seconds,error\na,0,,1.0,,\na,1,,2.0,,\nb,0,,3.0,,\nb,1,,4.5,,\n"
 
 
-@pytest.mark.parametrize("path", texts(), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("path", texts(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_to_rewrite(path):
     text = path.read_text()
     assert filled(text, headlines()) == text, "run python tools/headlines.py"
 
 
 def test_every_method_has_one_in_its_card():
-    assert set(registry.methods()) <= set(headlines())
     for name in registry.methods():
+        assert f"headline {name}" in headlines()
         assert f"<!-- headline {name} -->" in (ROOT / "tfzoo" / name / "README.md").read_text()
 
 
-def test_readme_has_those_of_all_results_that_are_committed():
-    table = re.findall(r"<!-- headline (\w+) -->", (ROOT / "README.md").read_text())
+def test_the_guides_have_those_of_all_results_that_are_committed():
+    guides = [path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md")]
+    quoted = re.findall(r"<!-- headline (\w+) -->", "".join(guides))
     studied = {path.parent.name for path in (ROOT / "results").glob("*/*-study.json")}
-    assert len(table) == len(set(table)) and set(table) == studied <= set(headlines())
+    assert len(quoted) == len(set(quoted)) and set(quoted) == studied
+
+
+def test_readme_sets_every_method_against_another():
+    quoted = re.findall(r"<!-- (against \w+) -->", (ROOT / "README.md").read_text())
+    assert len(quoted) == len(set(quoted)) == 10 and set(quoted) <= set(headlines())
 
 
 def test_the_sentence(tmp_path):
     (tmp_path / "results" / "toy").mkdir(parents=True)
     (tmp_path / "results" / "toy" / "x-results.csv").write_text(MADE)
     less = Headline("toy", "x", "loss", "loss", "a", "b", digits=2)
-    sentence = filled("x <!-- headline toy -->old\n<!-- end -->.", {"toy": less}, tmp_path)
+    sentence = filled("x <!-- headline toy -->old\n<!-- end -->.", {"headline toy": less}, tmp_path)
     assert sentence == (
         "x <!-- headline toy -->loss: a 1.50 ± 6.35; b 3.75 ± 9.53; difference -2.25 ± 3.18 over "
         "2 seeds (inconclusive (mean for it))<!-- end -->."
     )
     more = Headline("toy", "x", "loss", "loss", "a", "b", more=True)
     assert "mean against it" in more.text(tmp_path)
-    with pytest.raises(InputError, match="headline 'none': must be one of toy"):
-        filled("<!-- headline none --><!-- end -->", {"toy": less}, tmp_path)
+    with pytest.raises(InputError, match="'headline none': must be one of headline toy"):
+        filled("<!-- headline none --><!-- end -->", {"headline toy": less}, tmp_path)
     with pytest.raises(InputError, match="no column 'cost'"):
         Headline("toy", "x", "cost", "", "a", "b").text(tmp_path)
+
+
+def test_a_method_beside_what_one_would_take_otherwise(tmp_path):
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    (tmp_path / "results" / "toy" / "x-results.csv").write_text(MADE)
+    settings = {"digits": 1, "called": "the other"}
+    near = Rival("toy", "x", "loss", "loss", "a", "b", **settings)
+    assert near.text(tmp_path) == "loss 1.5, the other 3.8: 2.2 ± 3.2 open"
+    far = Rival("toy", "x", "loss", "loss", "a", "a", second_metric="parameters", **settings)
+    rows = MADE.replace("a,0,,", "a,0,9,").replace("a,1,,", "a,1,10,")
+    (tmp_path / "results" / "toy" / "x-results.csv").write_text(rows)
+    assert far.text(tmp_path) == "loss 1.5, the other 9.5: 8.0 ± 0.0 better"
+    assert replace(far, more=True).text(tmp_path).endswith(" worse")
+
+
+def test_times_beside_those_of_what_one_would_take_otherwise(tmp_path):
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    rows = "size,who,seconds,peak_mib\n1,ours,9,9\n2,ours,0.1824,301.2\n2,plain,1.4105,4856.6\n"
+    (tmp_path / "results" / "toy" / "bench-results.csv").write_text(rows)
+    timed = Timed("toy", "2 rows", {"size": "2"}, "who", "ours", "plain", "loops")
+    said = filled("<!-- against toy --><!-- end -->", {"against toy": timed}, tmp_path)
+    assert "-->2 rows: 182 ms, 301 MiB; loops 1,410 ms, 4,857 MiB<!--" in said
+    with pytest.raises(InputError, match="0 rows of 'plain', must be 1"):
+        replace(timed, rows={"size": "1"}).text(tmp_path)

@@ -1,8 +1,9 @@
-"""A study's headline: the sentence quoted by README and the method's card, computed from its
-CSV."""
+"""The sentences that README, the guides and the cards quote, computed from committed CSVs."""
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,3 +54,79 @@ class Headline:
 
     def _number(self, value: float) -> str:
         return f"{value:.{self.digits}f}"
+
+
+@dataclass(frozen=True)
+class Rival(Headline):
+    """A method against what its user would take otherwise, whoever is ahead.
+
+    Attributes:
+        called: what the sentence calls `second`; empty: as the CSV does.
+        second_metric: the column of `second`; empty: `metric`.
+    """
+
+    called: str = ""
+    second_metric: str = ""
+
+    def text(self, root: Path) -> str:
+        """E.g. `error 0.163, tuned thresholds 0.130: 0.033 ± 0.021 worse`.
+
+        The last word is `open` where the interval of the paired difference holds 0.
+        """
+        path = root / "results" / self.method / f"{self.data}-results.csv"
+        other = self.second_metric or self.metric
+        ours = values(read(path, self.metric), self.first, self.metric)
+        theirs = values(read(path, other), self.second, other)
+        difference = interval([ours[s] - theirs[s] for s in sorted(ours.keys() & theirs.keys())])
+        if difference.count < 2:
+            raise InputError(f"{self.method}: {self.first!r}, {self.second!r}: no common seeds")
+        first, second = (self._number(interval([*v.values()]).mean) for v in (ours, theirs))
+        size, half = self._number(abs(difference.mean)), self._number(difference.half)
+        says = "open"
+        if abs(difference.mean) > difference.half:
+            says = "better" if (difference.mean > 0) == self.more else "worse"
+        called = self.called or self.second
+        return f"{self.says} {first}, {called} {second}: {size} ± {half} {says}"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Time and memory of a method against what its user would take otherwise, from a bench's CSV.
+
+    Attributes:
+        method: package below `tfzoo`.
+        says: what was timed, in words.
+        rows: which rows of `results/<method>/bench-results.csv`: a value for each of some columns.
+        column: that says whose row it is.
+        first: its value for the method.
+        second: its value for the alternative.
+        called: what the sentence calls the alternative.
+    """
+
+    method: str
+    says: str
+    rows: Mapping[str, str]
+    column: str
+    first: str
+    second: str
+    called: str
+
+    def text(self, root: Path) -> str:
+        """E.g. `2,048 steps: 182 ms, 301 MiB; attention 1,411 ms, 4,857 MiB`.
+
+        Raises:
+            InputError: no such file, or not one row for each of the two.
+        """
+        path = root / "results" / self.method / "bench-results.csv"
+        if not path.is_file():
+            raise InputError(f"results {str(path)!r}: no such file")
+        with path.open(encoding="utf-8") as file:
+            lines = [row for row in csv.DictReader(file) if self.rows.items() <= row.items()]
+        costs = []
+        for value in (self.first, self.second):
+            ours = [row for row in lines if row[self.column] == value]
+            if len(ours) != 1:
+                raise InputError(f"results {str(path)!r}: {len(ours)} rows of {value!r}, must be 1")
+            milliseconds, mib = 1e3 * float(ours[0]["seconds"]), float(ours[0]["peak_mib"])
+            costs.append(f"{milliseconds:,.0f} ms, {mib:,.0f} MiB")
+        return f"{self.says}: {costs[0]}; {self.called} {costs[1]}"

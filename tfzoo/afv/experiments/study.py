@@ -16,7 +16,7 @@ from tfzoo.afv.experiments.training import Scale
 from tfzoo.config import check, choices
 from tfzoo.errors import InputError
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Timed
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -27,7 +27,18 @@ HEADLINE = Headline(
     "AFV",
     "D-pool",
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Timed(
+    "afv",
+    "64 examples",
+    {"kind": "gradients"},
+    "alternative",
+    "ours",
+    "vectorized_map",
+    "`tf.vectorized_map`",
+)
+"""The comparison that README quotes."""
 
 PARTS = ("features", "overfit")
 DIGITS = (1000, 300, 300)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tfzoo.ala.experiments import choose, compare, long_tail, tasks
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -24,7 +24,17 @@ HEADLINE = Headline(
     "ALA",
     "CE, momentum",
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "ala",
+    "digits",
+    "balanced_error",
+    "error",
+    "ALA",
+    "logit adjustment",
+)
+"""The comparison that README quotes."""
 
 
 CHOICE_SEEDS = range(100, 103)

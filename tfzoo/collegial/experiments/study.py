@@ -14,7 +14,7 @@ from tfzoo.collegial import search
 from tfzoo.collegial.experiments import cifar, drifting, spread, sweep
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -26,7 +26,18 @@ HEADLINE = Headline(
     "1x128",
     digits=4,
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "collegial",
+    "sweep",
+    "train_loss",
+    "loss",
+    "24x19",
+    "1x128",
+    called="one network",
+)
+"""The comparison that README quotes."""
 
 PARTS = ("spread", "sweep", "drift")
 

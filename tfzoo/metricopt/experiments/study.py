@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.files import expanded
 from tfzoo.metricopt.experiments import compare, fit_quality, meta, settings, tasks
 
@@ -23,7 +23,18 @@ HEADLINE = Headline(
     "MetricOpt",
     "loss only",
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "metricopt",
+    "digits_mcr",
+    "test_error",
+    "error",
+    "MetricOpt",
+    "thresholds",
+    called="tuned thresholds",
+)
+"""The comparison that README quotes."""
 
 PARTS = ("compare", "value", "meta")
 """Parts of a whole study; the part `settings` is run separately, with seeds of at least 100."""

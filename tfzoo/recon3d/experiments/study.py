@@ -16,7 +16,7 @@ from tfzoo.config import check
 from tfzoo.data.shapes.catalogue import posed_shapes
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
@@ -33,7 +33,20 @@ HEADLINE = Headline(
     "global, world, mean",
     more=True,
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "recon3d",
+    "solids",
+    "unseen_3",
+    "IoU",
+    "local encoder",
+    "local encoder",
+    more=True,
+    called="visual hull",
+    second_metric="hull_unseen_3",
+)
+"""The comparison that README quotes."""
 
 PARTS = ("solids", "meshes", "varied", "lenses")
 OURS, BASE = "unet, camera, mean+var", "global, world, mean"

@@ -16,7 +16,7 @@ import numpy as np
 from tfzoo.config import check
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded, read_npz, replacing
@@ -31,7 +31,19 @@ HEADLINE = Headline(
     "energy without code",
     more=True,
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "sdn",
+    "shapes",
+    "iou_reconstructed",
+    "IoU",
+    "SDN",
+    "sets of 1",
+    more=True,
+    called="trained on single images",
+)
+"""The comparison that README quotes."""
 
 PARTS = ("shapes", "omniglot")
 OURS, UNTRAINED = "SDN", "untrained"

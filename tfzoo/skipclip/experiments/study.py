@@ -17,7 +17,7 @@ from tfzoo import runner
 from tfzoo.config import check
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
@@ -31,7 +31,18 @@ HEADLINE = Headline(
     "Skip-Clip",
     "random initialisation",
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "skipclip",
+    "motions-pretexts",
+    "error_5",
+    "error",
+    "Skip-Clip",
+    "random initialisation",
+    called="from scratch",
+)
+"""The comparison that README quotes."""
 
 PARTS = ("pretexts", "settings")
 PRETEXTS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from tfzoo.config import check
 from tfzoo.data.control.tasks import MIXTURES
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline
+from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.uwac.experiments import plots
@@ -28,7 +28,19 @@ HEADLINE = Headline(
     more=True,
     digits=2,
 )
-"""The headline that README and the card quote."""
+"""The headline that the card and the guide quote."""
+
+AGAINST = Rival(
+    "uwac",
+    "pointmass-random_expert",
+    "return",
+    "return",
+    "UWAC",
+    "BEAR",
+    more=True,
+    digits=2,
+)
+"""The comparison that README quotes."""
 
 BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
 BEAR_SN, UWAC_EXP = "BEAR, spectral norm", "UWAC, official code without spectral norm"

@@ -1,13 +1,15 @@
-"""What README promises of a user's own data is what the recipes state, and it works."""
+"""The site's tables are what the code states; what is promised of a user's own data works."""
 
 import functools
 import itertools
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from own_data import KINDS, README, filled, recipes
 
+from own_data import KINDS, recipes
+from site_tables import TABLES, filled, texts
 from tfzoo import registry, runner
 from tfzoo.config.declaration import hints
 from tfzoo.data import prepare
@@ -134,10 +136,12 @@ def own_file(tmp_path_factory):
     return path_of
 
 
-def test_readme_has_the_table_that_the_recipes_state():
-    text = README.read_text(encoding="utf-8")
-    assert text.count("<!-- own data -->") == 1
-    assert filled(text) == text, "run python tools/own_data.py"
+def test_the_site_has_each_table_as_the_code_states_it():
+    pages = [path.read_text(encoding="utf-8") for path in texts()]
+    for text in pages:
+        assert filled(text) == text, "run python tools/site_tables.py"
+    named = re.findall(r"<!-- table (.+) -->", "".join(pages))
+    assert sorted(named) == sorted(TABLES)
 
 
 def test_every_reader_of_a_users_path_is_promised_and_every_method_takes_one():
