@@ -8,11 +8,11 @@ import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# the workers share the cores: small tests gain nothing from threads that wait for each other
+# the workers share the cores: small tests do not benefit from threads that wait for each other
 for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
-# XLA compiles the same programs, without LLVM's passes: a test runs each of them once or twice
+# XLA compiles the same programs without LLVM's passes, since a test runs each only once or twice
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import keras  # noqa: E402
@@ -24,7 +24,7 @@ from tfzoo.experiments import bench  # noqa: E402
 
 
 def pytest_configure(config):
-    """Prepared data go to a folder of the test run's, never to the user's."""
+    """Prepared data go to a folder of the test run, never to the user's."""
     folder = tempfile.TemporaryDirectory(prefix="tfzoo-tests-")
     os.environ["TFDS_DATA_DIR"] = folder.name
     config.add_cleanup(folder.cleanup)
@@ -34,7 +34,8 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def _plain_keras():
-    """Every test starts seeded, in float32, and leaves float32 to the next module's fixtures."""
+    """Every test starts seeded and in float32, and leaves float32 for the next module's
+    fixtures."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
     yield
@@ -43,7 +44,7 @@ def _plain_keras():
 
 @pytest.fixture
 def local_workers(monkeypatch):
-    """Benches measure in this process: starting theirs is tested once, in `test_bench.py`."""
+    """Benches measure in this process: starting workers is tested once, in `test_bench.py`."""
 
     @contextlib.contextmanager
     def workers(names, **limits):
@@ -53,7 +54,7 @@ def local_workers(monkeypatch):
 
 
 def _peak_gb() -> float:
-    """Of the largest process: this one, or a child that ran a file's tests."""
+    """Peak memory of the largest process: this one, or a child that ran a file's tests."""
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return max(resource.getrusage(w).ru_maxrss for w in who) / 2**20
 
@@ -62,19 +63,19 @@ START, PEAKS = time.monotonic(), {}
 
 
 def pytest_sessionfinish(session):
-    """A worker of pytest-xdist tells its peak."""
+    """A pytest-xdist worker reports its peak."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["peak_gb"] = _peak_gb()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
-    """The controller hears of it."""
+    """The controller receives it."""
     PEAKS[node.gateway.id] = getattr(node, "workeroutput", {}).get("peak_gb", float("nan"))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Time and peak memory, which README and `make test` promise to keep small."""
+    """Reports time and peak memory, which README and `make test` promise to keep small."""
     peaks = PEAKS or {"this process": _peak_gb()}
     said = ", ".join(f"{name} {peak:.1f} GB" for name, peak in sorted(peaks.items()))
     minutes = (time.monotonic() - START) / 60

@@ -1,8 +1,8 @@
-"""A process for every test file, forked from pytest-xdist's worker.
+"""Runs every test file in a process forked from pytest-xdist's worker.
 
-TensorFlow keeps what it compiles to the end of a process, gigabytes over the whole suite. The
-worker imports everything and runs nothing: a fork of it costs milliseconds, and its end gives all
-back.
+TensorFlow keeps compiled programs until a process ends, gigabytes over the whole suite. The worker
+imports everything and runs nothing: forking it takes milliseconds, and the fork's end frees all
+memory.
 """
 
 import gc
@@ -14,14 +14,14 @@ import pytest
 
 
 class ForkedFiles:
-    """Plugin of a worker; its child runs the tests of one file and reports them itself."""
+    """A worker's plugin; its child runs the tests of one file and reports them itself."""
 
     def __init__(self):
         self.worker = self.pipe = self.child = None
         self.forked = False
 
     def pytest_collectreport(self, report):
-        """A fork has no threads but its own: TensorFlow's must not run yet."""
+        """A fork has no other threads, so TensorFlow's must not run yet."""
         context = sys.modules.get("tensorflow.python.eager.context")
         if context and context.context()._initialized:
             raise pytest.UsageError(f"{report.nodeid}: computes with TensorFlow while imported")
@@ -31,11 +31,11 @@ class ForkedFiles:
         plugins = session.config.pluginmanager.get_plugins()
         self.worker = next(p for p in plugins if type(p).__name__ == "WorkerInteractor")
         gc.collect()
-        gc.freeze()  # children's collections pass over it and leave it shared
+        gc.freeze()  # so that children's garbage collections leave it shared
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        """Has the child run the test; in the child, pytest does."""
+        """Lets the child run the test; in the child, pytest runs it."""
         if self.forked:
             return None
         if self.child is None:
@@ -61,13 +61,13 @@ class ForkedFiles:
         process = multiprocessing.get_context("fork")
         self.pipe, theirs = process.Pipe()
         self.child = process.Process(target=self._serve, args=(session, self.pipe, theirs))
-        with warnings.catch_warnings():  # of threads: xdist's waits for messages, it holds no lock
+        with warnings.catch_warnings():  # threads: xdist's waits for messages, holds no lock
             warnings.simplefilter("ignore")
             self.child.start()
         theirs.close()
 
     def _serve(self, session, parents, pipe):
-        parents.close()  # else its end would go unnoticed
+        parents.close()  # otherwise its end would go unnoticed
         self.forked, following = True, 0
         while following is not None:
             try:

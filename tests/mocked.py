@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 class Mocked:
-    """What a recipe reads of a TFDS builder, over a few random images."""
+    """The interface of a TFDS builder that recipes use, with a few random images."""
 
     def __init__(self, name, shape, classes, splits):
         import tensorflow_datasets as tfds

@@ -1,4 +1,4 @@
-"""Bytes changed at random, for the fuzz tests."""
+"""Random mutations of bytes, for the fuzz tests."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ OFTEN = settings(
 
 
 def mutated(data):
-    """Some bytes of it changed, cut off, or doubled."""
+    """Changes, truncates or duplicates some of its bytes."""
 
     def change(edits, end, again):
         changed = bytearray(data)

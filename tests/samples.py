@@ -29,7 +29,7 @@ def flat(outputs):
 
 
 def perturbed(name, policy="float32"):
-    """A fresh object on its example input, its weights moved off any special start."""
+    """A new object called on its example input, with weights moved off special initial values."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
     try:
@@ -45,7 +45,7 @@ def perturbed(name, policy="float32"):
 
 
 def as_model(name, layer=None):
-    """The object, a fresh one by default, as a `keras.Model` with a free batch axis."""
+    """The object, by default a new one, as a `keras.Model` with a free batch axis."""
     layer = layer or perturbed(name)
     if isinstance(layer, keras.Model):
         return layer

@@ -1,4 +1,4 @@
-"""Helpers that several test files use."""
+"""Helpers for several test files."""
 
 import contextlib
 import importlib
@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 
 
 def slow(value, **keywords):
-    """A value of `parametrize` that `make test-all` alone tries."""
+    """A value of `parametrize` that only `make test-all` tries."""
     values = value if isinstance(value, tuple) else (value,)
     return pytest.param(*values, marks=pytest.mark.slow, **keywords)
 
@@ -34,7 +34,7 @@ def load_module(path):
 
 
 def declared(name):
-    """What the `tests/<method>/cases.py` that have it call `name`, by method."""
+    """The values called `name` in `tests/<method>/cases.py`, by method."""
     modules = {p.parent.name: load_module(p.relative_to(TESTS)) for p in TESTS.glob("*/cases.py")}
     return {k: getattr(m, name) for k, m in sorted(modules.items()) if hasattr(m, name)}
 
@@ -49,7 +49,7 @@ def load_cases():
 
 
 def start(*words, program="toy_cli.py", env=None, **keywords):
-    """Starts the command line, with the toy recipe registered, in a process of its own."""
+    """Starts the command line, with the toy recipe registered, in a separate process."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(env or {})}
     return subprocess.Popen(
         [sys.executable, str(TESTS / program), *map(str, words)],
@@ -62,7 +62,7 @@ def start(*words, program="toy_cli.py", env=None, **keywords):
 
 
 def command(*words, env=None, timeout=240, **keywords):
-    """Runs Python with these words: (exit status, stdout, stderr)."""
+    """Runs Python with these arguments: (exit status, stdout, stderr)."""
     done = subprocess.run(
         [sys.executable, *map(str, words)],
         env={**os.environ, **(env or {})},
@@ -112,12 +112,12 @@ def whole(folder):
 
 
 class LocalWorker:
-    """Stands in for `Worker` in the test's own process; memory is not weighed."""
+    """Replaces `Worker` in the test's own process; memory is not measured."""
 
     alive = True
 
     def ask(self, kind, *arguments, time_limit=None):
-        """As the worker's process answers."""
+        """Responds like the worker's process."""
         if kind == "build":
             module, function = arguments[0].split(":")
             self._step = getattr(importlib.import_module(module), function)(**arguments[1])

@@ -1,4 +1,4 @@
-"""The model cards: one form, every recipe named, and a program that runs as it stands there."""
+"""The model cards: uniform form, every recipe named, and programs that run verbatim."""
 
 import itertools
 import re
@@ -58,7 +58,7 @@ def test_the_program_runs(name, tmp_path):
 
 
 def _expanded(word: str) -> set[str]:
-    """The last parts of the recipes that a word with braces names: `uwac/{a,b}_c`."""
+    """The last parts of the recipes named by a word with braces: `uwac/{a,b}_c`."""
     parts = re.split(r"\{([^}]*)\}", word.rpartition("/")[2])
     choices = [part.split(",") if i % 2 else [part] for i, part in enumerate(parts)]
     return {"".join(choice) for choice in itertools.product(*choices)}

@@ -1,4 +1,4 @@
-"""What a number was measured on, and what works on which backend."""
+"""The machine of a measurement, and which parts work on which backend."""
 
 import sys
 from functools import reduce

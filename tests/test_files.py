@@ -111,7 +111,7 @@ with f.replacing(sys.argv[1]) as file, f.aside(pathlib.Path(sys.argv[2])) as fol
 
 
 def test_what_killed_ones_left_goes_when_the_next_begins(tmp_path):
-    """By its lock: the number of the process and the name of the host say nothing."""
+    """By its lock: process id and host name are not reliable."""
     command("-c", KILLED, tmp_path / "a.txt", tmp_path / "b")
     assert len(list(tmp_path.iterdir())) == 4, "two leftovers, two locks"
     (tmp_path / ".kept-0000000.lock").touch()  # not ours
@@ -129,7 +129,7 @@ def test_a_users_path_is_expanded(tmp_path, monkeypatch):
 
 
 def test_windows_opens_no_folder(tmp_path, monkeypatch):
-    """There `os.open` of a folder fails, and a file opened for reading cannot be flushed."""
+    """On Windows `os.open` of a folder fails, and a file opened for reading cannot be flushed."""
     opened, real = [], os.open
     (tmp_path / "a").touch()
     monkeypatch.setattr(files.sys, "platform", "win32")

@@ -1,4 +1,4 @@
-"""Workers of the suite itself: a process a file, and a test that kills its own."""
+"""The suite's own workers: one process per file, and a test that kills its process."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""The rooms of the house: who may import whom, and who may import TensorFlow.
+"""The layers of the code: which module may import which, and which may import TensorFlow.
 
-Imports are read from the sources, those inside functions and `TYPE_CHECKING` blocks too.
+Imports are read from the sources, including those inside functions and `TYPE_CHECKING` blocks.
 """
 
 import ast
@@ -18,7 +18,7 @@ WINGS = tuple(
     f"data.{p.parent.name}" for p in sorted((ROOT / "tfzoo" / "data").glob("*/__init__.py"))
 )
 LAYERS = (
-    ("errors", "typing"),  # what any room raises, what its annotations say
+    ("errors", "typing"),  # errors and annotations of all rooms
     ("files",),
     ("config", "environment", "_moved"),
     ("registry", "zoo"),
@@ -54,7 +54,7 @@ TENSORFLOW = (
     r"skipclip\.(augment|sampling|streams)",  # tf.data pipelines
     r"uwac\.(agent|environments|online|policy|training)",  # TF-Agents, tf.data
 )
-"""Modules that may import TensorFlow, or what stands on it, when they are imported."""
+"""Modules that may import TensorFlow, or packages based on it, when they are imported."""
 
 
 def sources():
@@ -80,7 +80,7 @@ def run_on_import(node):
 
 
 def imported(path, inside=True):
-    """Modules that a file imports; `inside` functions and `TYPE_CHECKING` blocks too."""
+    """Modules that a file imports; with `inside`, also in functions and `TYPE_CHECKING` blocks."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree) if inside else run_on_import(tree):
         if isinstance(node, ast.Import):
@@ -99,7 +99,7 @@ GRAPH = {
 
 
 def room(module):
-    """The room that a module lies in."""
+    """The room of a module."""
     top, *rest = module.split(".")
     if top != "tfzoo" or not rest:
         return top
@@ -183,7 +183,7 @@ def test_the_command_line_imports_nothing_of_tfzoo_at_first():
 
 
 def references():
-    """The strings "module:name" in the sources, which no import shows."""
+    """The strings "module:name" in the sources, which are not imports."""
     texts = set()
     for path in SOURCES.values():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -215,7 +215,7 @@ def test_the_data_that_prepare_knows_are_there():
 
 
 def test_no_file_is_left_behind():
-    """Folders without a module in them, as a move may leave them."""
+    """Folders without modules, as left by a move."""
     for folder in (ROOT / "tfzoo").rglob("*"):
         if folder.is_dir() and folder.name not in ("__pycache__", "weights"):
             assert any(folder.rglob("*.py")), folder

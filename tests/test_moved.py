@@ -1,4 +1,4 @@
-"""Modules answer under the names that they had in tfzoo 0.1."""
+"""Modules are still importable under their names of tfzoo 0.1."""
 
 import importlib
 import sys
@@ -18,7 +18,7 @@ def test_the_old_name_is_the_moved_module(old):
         module = importlib.import_module(old)
     assert module is importlib.import_module(MOVED[old])
     assert module.__name__ == module.__spec__.name == MOVED[old]
-    assert any(w.filename == importlib.__file__ for w in warned)  # who imports, not who warns
+    assert any(w.filename == importlib.__file__ for w in warned)  # the importing module
 
 
 def test_the_warning_names_the_line_of_the_import():
@@ -38,7 +38,7 @@ def test_new_names_do_not_warn():
 
 
 def test_names_of_modules_that_became_packages_stay():
-    """What the cards of 0.1 show, and what was public beside it."""
+    """The names shown in the cards of 0.1, and other public ones."""
     for package, names in {
         "control": "collect rollout ControlTask PENDULUM POINT_MASS TASKS MIXTURES",
         "images": "to_size shift deit padded_crop color_jitter",

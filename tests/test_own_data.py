@@ -1,4 +1,4 @@
-"""A user's own folder of images: its class names and its range reach the other end."""
+"""A user's own folder of images: class names and value range are kept from end to end."""
 
 import json
 
@@ -20,7 +20,7 @@ def write_pixel(path):
 
 
 def picture(label, rng):
-    """8-bit pixels whose brightness tells the class."""
+    """8-bit pixels whose brightness encodes the class."""
     return np.clip(rng.normal(60 + 70 * label, 20, (8, 8, 1)), 0, 255).astype("uint8")
 
 
@@ -50,7 +50,7 @@ def test_the_models_file_says_where_it_comes_from(run, folder):
     assert tuple(about["info"]["classes"]) == NAMES
     assert (about["info"]["low"], about["info"]["high"]) == (0, 255)
     assert about["recipe"] == "metricopt/digits_mcr" and str(folder) in about["config"]
-    keras.models.load_model(run / "model.keras")  # and stays a file of Keras
+    keras.models.load_model(run / "model.keras")  # and stays a Keras file
     # a bare file knows its recipe
     model, resolved = runner.open_trained(str(run / "model.keras"))
     assert resolved.info.classes == NAMES

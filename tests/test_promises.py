@@ -1,7 +1,8 @@
-"""What is promised of every method, on its embedded recipe and real data, from end to end.
+"""The promises of every method, on its embedded recipe and real data, from end to end.
 
-Trained a little, evaluated, its `.keras` read where only tfzoo is imported, its SavedModel run
-where neither tfzoo nor Keras is, served and asked over REST and gRPC, every signature of the card.
+Trained briefly and evaluated; its `.keras` loaded where only tfzoo is imported, its SavedModel run
+where neither tfzoo nor Keras is; served and queried over REST and gRPC with every signature of the
+card.
 """
 
 import subprocess
@@ -27,7 +28,7 @@ READ = (
 
 
 def child(*words):
-    """A fresh process of this Python, to its end."""
+    """Runs a new process of this Python to its end."""
     done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
@@ -99,6 +100,6 @@ def plain(outputs):
 
 
 def packed(value):
-    """Strings as bytes of one length, so that no file of theirs is pickled."""
+    """Strings as bytes of equal length, so that their files are not pickled."""
     value = np.asarray(value)
     return value.astype("S") if value.dtype.kind in "OU" else value

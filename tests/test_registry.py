@@ -1,4 +1,4 @@
-"""Names are taken once, and configs hold the constructor's arguments."""
+"""Names are unique, and configs hold the constructor's arguments."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""Runs survive any end: the resumed one has the very weights of an uninterrupted one."""
+"""Runs survive interruption: a resumed one has exactly the weights of an uninterrupted one."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def recipe(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(recipe, tmp_path_factory):
-    """A run that nothing interrupts."""
+    """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     status, out, err = here("train", recipe, "--run-dir", folder)
     assert status == 0, err
@@ -54,7 +54,7 @@ def assert_same_state(a, b):
 
 
 def test_what_data_draw_does_not_change_a_run(recipe, tmp_path, monkeypatch):
-    """TFDS draws numbers when it prepares a data set, which it does the first time only."""
+    """TFDS draws random numbers when it prepares a data set, which it does only the first time."""
     resolved = runner.resolve(str(recipe), ["epochs=1", "deterministic=false"])
     plain = toy.Toy.datasets
 
@@ -95,7 +95,7 @@ def test_another_config_is_refused(whole, recipe):
 
 
 def test_a_run_of_an_earlier_version_is_known_again(whole, recipe, tmp_path):
-    """It lacks a key that came later, or has one that went."""
+    """It lacks a key added later, or has a removed one."""
     for name in ("config.yaml", "metrics.json"):
         shutil.copy(whole / name, tmp_path)
     config = tmp_path / "config.yaml"
@@ -109,7 +109,7 @@ def test_a_run_of_an_earlier_version_is_known_again(whole, recipe, tmp_path):
 
 
 def begun(recipe, folder):
-    """A training that has made a checkpoint and is in the middle of an epoch."""
+    """A training that has written a checkpoint and is in the middle of an epoch."""
     process = start("train", recipe, "--run-dir", folder, env={"TOY_PAUSE": "0.1"})
     deadline = time.monotonic() + 120
     while not (folder / "backup" / "0000000010.npz").exists():
@@ -143,7 +143,7 @@ def test_a_clock_that_goes_backwards(whole, recipe, tmp_path):
     process.kill()
     process.communicate()
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
-    for i, path in enumerate(files):  # the newest looks oldest, and all lie in the future
+    for i, path in enumerate(files):  # the newest looks oldest, and all are in the future
         os.utime(path, (time.time() + 10_000 - i,) * 2)
     status, _, err = run("train", recipe, "--run-dir", tmp_path, env={"TOY_CLOCK": "-86400"})
     assert status == 0 and "resuming after step 10" in err, err
@@ -183,7 +183,7 @@ def test_a_diverging_run_names_the_step_and_keeps_the_last_good_state(recipe, tm
 
 
 def test_a_disk_too_full_for_tensorboard_is_named(recipe, tmp_path, monkeypatch):
-    """Its writer is TensorFlow's, and raises TensorFlow's error."""
+    """It is written by TensorFlow, which raises its own error."""
 
     def full(folder, **_):
         raise tf.errors.ResourceExhaustedError(None, None, f"{folder}/x; No space left on device")

@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and that it runs where the checkout is not."""
+"""The wheel: its content, and that it runs without the checkout."""
 
 import os
 import zipfile

@@ -22,7 +22,7 @@ class ToyConfig(RunConfig):
 
 
 class Pause(keras.callbacks.Callback):
-    """Makes steps slow, so that a test can hit one."""
+    """Slows steps down, so that a test can hit one."""
 
     def on_train_batch_end(self, batch, logs=None):
         time.sleep(float(os.environ.get("TOY_PAUSE", 0)))

@@ -30,19 +30,19 @@ def sequence():
 
 
 def keep(*shape):
-    """The first two positions of axis 1 are masked, which all others see."""
+    """Masks the first two positions of axis 1, which all others see."""
     mask = np.ones(shape, bool)
     mask[:, :2] = False
     return mask
 
 
 def against(y):
-    """Class numbers, and a loss for them."""
+    """Class indices, and a loss for them."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return {"compile": {"optimizer": "adam", "loss": loss}, "y": y}
 
 
-# adding a constant to a channel's keys changes no average: the key bias has no gradient
+# adding a constant to a channel's keys does not change averages: the key bias has no gradient
 KEY = ("key/bias",)
 
 CASES = {

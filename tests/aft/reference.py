@@ -1,4 +1,4 @@
-"""AFT from the paper's equations, slowly, in float64 numpy."""
+"""A slow reference of AFT's equations, in float64 numpy."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Tokens, prompts, temperatures and sizes at the edge: right, or refused in one line."""
+"""Edge cases of tokens, prompts, temperatures and sizes: correct, or refused in one line."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def model():
 
 
 def one_line(call, words, kind=InputError):
-    with pytest.raises(kind, match=words):  # Keras says more, on lines of its own
+    with pytest.raises(kind, match=words):  # Keras adds further lines
         call()
 
 
@@ -147,7 +147,7 @@ def test_a_prompt_gives_way_down_to_half(given, length, kept):
 
 @pytest.mark.slow
 def test_of_a_long_prompt_the_end_counts(model):
-    """Greedy, so that the answer says which prompt it follows from."""
+    """Greedy, so that the output identifies its prompt."""
     generate = tf.function(model.generate)
 
     def answer(prompt, length):
@@ -184,7 +184,7 @@ CAUSAL = {
 
 @pytest.mark.parametrize("name", ["local", slow("full"), slow("conv"), slow("simple")])
 def test_bfloat16_sees_neither_the_future_nor_other_rows(name):
-    """Up to float32's rounding, which moves hardly any number of bfloat16."""
+    """Up to float32 rounding, which changes hardly any bfloat16 number."""
     layer = CAUSAL[name](dtype="mixed_bfloat16")
     x = RNG.normal(size=(2, 40, 8)).astype("float32")
     first = np.asarray(layer(x).numpy(), "float32")
@@ -210,7 +210,7 @@ def test_sizes_beyond_the_data_cost_nothing():
     x = RNG.normal(size=(1, 4, 4)).astype("float32")
     bias = RNG.normal(size=(4, 4)).astype("float32")
     for causal in (False, True):
-        wide = aft_local(x, x, x, bias, 100_000, causal)  # blocks of it would have 120 GB
+        wide = aft_local(x, x, x, bias, 100_000, causal)  # its blocks would take 120 GB
         np.testing.assert_allclose(wide, aft_local(x, x, x, bias, 4, causal), atol=1e-6)
         kernel = np.zeros((2, 200_001), "float32")
         kernel[:, 99_997:100_004] = RNG.normal(size=(2, 7))

@@ -1,4 +1,4 @@
-"""The layers: parameters, decoding, masks, and standing in for MultiHeadAttention."""
+"""The layers: parameters, decoding, masks, and replacing MultiHeadAttention."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ CAUSAL = {
 
 
 def moved(layer, x=X):
-    """The layer built, its weights moved off their special start."""
+    """The built layer, with weights moved off their special initial values."""
     layer(x)
     for weight in layer.trainable_weights:
         weight.assign_add(0.5 * RNG.normal(size=weight.shape))
@@ -108,7 +108,7 @@ def test_first_gradient_moves_gamma_and_not_the_raw_kernel():
     ],
 )
 def test_replaces_multi_head_attention(make):
-    """The same calls, a mask from an Embedding, any length, training in fit."""
+    """Supports the same calls, a mask from an Embedding, any length, and training in fit."""
     inputs = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(7, 4, mask_zero=True)(inputs)
     outputs = keras.layers.Dense(1)(keras.layers.GlobalAveragePooling1D()(make()(x, x)))

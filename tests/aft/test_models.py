@@ -60,7 +60,7 @@ def test_greedy_generation_follows_the_parallel_logits(variant):
     prompt = np.array([[3, 1, 4], [1, 5, -1]], np.int32)
     generated = model.generate(prompt, [5, 20], [0.0, 0.0], [0, 0]).numpy()
     assert generated.shape == (2, 10)
-    for row, (start, added) in enumerate(([[3, 1, 4], 5], [[1, 5], 8])):  # 20 is cut to fit
+    for row, (start, added) in enumerate(([[3, 1, 4], 5], [[1, 5], 8])):  # 20 is truncated to fit
         tokens = list(start)
         for _ in range(added):
             tokens.append(int(model(np.array([tokens]))[0, -1].numpy().argmax()))
@@ -116,7 +116,7 @@ def test_samples_are_images_that_follow_from_their_seed():
     images = model.sample(tf.constant([1, 2, 1])).numpy()
     assert images.shape == (3, 2, 2, 1) and images.min() >= 0 and images.max() < 3
     np.testing.assert_array_equal(images[0], images[2])
-    # the chance of a whole image, from its logits, is how often it is drawn
+    # the probability of a whole image, from its logits, is how often it is drawn
     count = 3000
     drawn = tf.function(model.sample)(tf.range(count)).numpy().reshape(count, -1)
     code = (drawn * [27, 9, 3, 1]).sum(1)
@@ -156,7 +156,7 @@ def test_drop_path_leaves_whole_branches_out():
     images = np.ones((64, 4, 4, 1))
     assert np.ptp(model(images).numpy(), axis=0).max() < 1e-5
     outputs = np.round(model(images, training=True).numpy(), 5)
-    assert 1 < len(np.unique(outputs, axis=0)) <= 4  # each example drops a branch, or does not
+    assert 1 < len(np.unique(outputs, axis=0)) <= 4  # each example drops a branch or keeps it
 
 
 def test_only_kernels_decay_and_a_loaded_optimizer_remembers(tmp_path):

@@ -20,7 +20,7 @@ KERNEL = RNG.normal(size=(H, 5)).astype("float32")
 MASKS = {
     "none": None,
     "end": np.arange(T)[None] < np.array([[T], [9]]),
-    "start": np.arange(T)[None] >= np.array([[0], [5]]),  # causal: first queries see nothing
+    "start": np.arange(T)[None] >= np.array([[0], [5]]),  # causal: the first queries see nothing
 }
 KEYS = {
     "calm": K,
@@ -37,7 +37,7 @@ def close(actual, expected, tolerance=1e-5):
 
 @functools.cache
 def compiled(form, *settings):
-    """A call of arrays and a mask; traced once, where the exact form's loops are slow eagerly."""
+    """A call with arrays and a mask, traced once, as the exact form's loops are slow eagerly."""
     return tf.function(lambda *x: form(*x[:-1], *settings, x[-1]), autograph=False)
 
 

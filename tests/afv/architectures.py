@@ -9,7 +9,7 @@ from tfzoo.layers import SNConv2D, SNDense
 
 
 class Transposed(layers.Layer):
-    """Uses the kernel of another layer, as tied weights are written."""
+    """Uses another layer's kernel, as in weight tying."""
 
     def __init__(self, other):
         super().__init__()
@@ -20,7 +20,7 @@ class Transposed(layers.Layer):
 
 
 class Gate(layers.Layer):
-    """A weight of its own around a layer inside."""
+    """Has its own weight and an inner layer."""
 
     def build(self, shape):
         self.gate = self.add_weight((shape[-1],), "ones", name="gate")
@@ -32,7 +32,7 @@ class Gate(layers.Layer):
 
 
 class Mix(layers.Layer):
-    """A weight and two inputs."""
+    """Has a weight and two inputs."""
 
     def build(self, *shapes):
         self.share = self.add_weight((1,), "ones", name="share")
@@ -42,7 +42,7 @@ class Mix(layers.Layer):
 
 
 class Coupled(layers.Layer):
-    """An example sees its neighbours: must be refused."""
+    """Couples neighbouring examples: must be refused."""
 
     def call(self, x):
         return x + ops.std(x, 0, keepdims=True)
@@ -141,7 +141,7 @@ VECTOR = (
 
 
 def architecture(seed):
-    """(model, whether its examples mix): a random model of one output."""
+    """(model, whether its examples interact): a random model with one output."""
     rng = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
     mixed = rng.random() < 0.15

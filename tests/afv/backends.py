@@ -1,4 +1,5 @@
-"""AFV's forward passes and losses on the backend of KERAS_BACKEND; as a program, to a file."""
+"""AFV's forward passes and losses on KERAS_BACKEND's backend; as a program, writes them to a
+file."""
 
 import sys
 
@@ -11,11 +12,11 @@ from tfzoo.layers import SNConv2D, SNDense, settle
 
 
 def filled(model):
-    """The model with the same numbers on every backend."""
+    """The model with equal weights on every backend."""
     rng = np.random.default_rng(1)
     for weight in model.weights:
         weight.assign(0.3 * rng.uniform(0.1, 1, weight.shape))
-    settle(model, 30)  # u and v are no unit vectors otherwise
+    settle(model, 30)  # u and v would not be unit vectors otherwise
     return model
 
 

@@ -24,7 +24,7 @@ def images(n=3, seed=0):
 
 def fitted(**options):
     keras.utils.set_random_seed(0)
-    # a sigmoid's last bias hardly varies while it is untrained: rounding shows in its coordinate
+    # an untrained sigmoid's last bias hardly varies: rounding dominates its coordinate
     with small.with_blocks(1):
         model = make_discriminator(16, 1, 2, "logit")
     return FisherVectorizer(model, **options).adapt(images(32, seed=7))
@@ -50,7 +50,7 @@ CASES = {
     "EnergyGAN": {
         "make": lambda: EnergyGAN(16, 1, 2, latent=3, seed=0),
         "inputs": images,
-        "no_gradient": ("g_",),  # the call is D, which does not use the generator
+        "no_gradient": ("g_",),  # calling evaluates D, which does not use the generator
         "fit": dict,
     },
     "ExpertEnergy": {

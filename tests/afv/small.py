@@ -1,4 +1,4 @@
-"""Small discriminators and images that several of AFV's tests use."""
+"""Small discriminators and images for several of AFV's tests."""
 
 from unittest import mock
 
@@ -14,7 +14,8 @@ def images(n=5, size=16, channels=1, seed=0):
 
 
 def with_blocks(count):
-    """Makes D's of fewer blocks than the paper's four: tracing them takes most of a test's time."""
+    """Builds discriminators with fewer blocks than the paper's four, whose tracing dominates test
+    time."""
     return mock.patch.object(networks, "BLOCKS", count)
 
 

@@ -1,4 +1,4 @@
-"""Fisher vectors against scikit-learn, scikit-image and their own laws."""
+"""Compares Fisher vectors with scikit-learn and scikit-image, and checks their invariances."""
 
 import keras
 import numpy as np
@@ -108,7 +108,7 @@ def test_statistics_stream_and_merge():
 
 @pytest.fixture(scope="module")
 def fitted():
-    """Fitted on 64 images; tests leave it as it is."""
+    """Fitted on 64 images; tests do not modify it."""
     return small.vectorizer()
 
 
@@ -205,7 +205,7 @@ def test_dead_coordinates_are_masked_and_reported():
     model = small.discriminator("logit", blocks=4)
     model.get_layer("block_4_conv_1").bias.assign([-100.0, 0, 0])  # a dead unit before the ReLU
     fv = FisherVectorizer(model).adapt(small.images(32, seed=7))
-    # the unit's bias, and the last one, whose gradient is 1; the unit's weights live on by sigma
+    # the unit's bias, and the last one, whose gradient is 1; sigma keeps the unit's weights alive
     assert fv.dead == 2
     v = fv.vector(small.images(3)).numpy()
     assert np.isfinite(v).all() and (v[:, fv.whitening() == 0] == 0).all()

@@ -14,7 +14,8 @@ gradients_tests = load_module("afv/test_gradients.py")
 
 
 def outcome(seed):
-    """`fast`, `slow` (some variable by the whole model) or `refused`; fails where it is wrong."""
+    """`fast`, `slow` (some variables by the whole model) or `refused`; fails if gradients are
+    wrong."""
     keras.utils.clear_session()
     model, coupled = architectures.architecture(seed)
     x = np.random.default_rng(seed + 1).normal(size=(3, *model.input_shape[1:])).astype("float32")
@@ -25,7 +26,7 @@ def outcome(seed):
     except ValueError as error:
         assert coupled, (seed, error)
         return "refused"
-    # coupling by a layer whose output the head does not use shows in no gradient
+    # coupling in a layer whose output the head does not use has no effect on gradients
     expected, rows = gradients_tests.loop(model, x), gradients(x).numpy()
     coarse = model.compute_dtype == "bfloat16"
     scale = np.abs(expected).max() + 1e-30

@@ -1,4 +1,4 @@
-"""Per-example gradients are those of one tape an example, for any layer."""
+"""Per-example gradients equal those of one tape per example, for any layer."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ small = load_module("afv/small.py")
 
 
 def loop(model, images, variables=None):
-    """One tape for each example."""
+    """One tape per example."""
     values = [v.value for v in (variables or model.trainable_variables)]
     rows = []
     for image in images:
@@ -101,7 +101,7 @@ def test_a_users_discriminator():
     chosen = model.trainable_variables[3:6]
     close(PerExampleGradients(model, chosen)(x), loop(model, x, chosen))
     before = model(x)
-    assert "call" not in vars(model.layers[1])  # nothing stays replaced
+    assert "call" not in vars(model.layers[1])  # the layers are restored
     np.testing.assert_array_equal(model(x), before)
 
 
@@ -216,7 +216,7 @@ def test_what_a_closed_form_would_get_wrong_is_seen_and_goes_a_slower_way(name):
 
 
 class Fickle(keras.layers.Layer):
-    """Uses another layer's kernel where its input is above 1 only."""
+    """Uses another layer's kernel only if its input is above 1."""
 
     def __init__(self, other):
         super().__init__()
@@ -233,11 +233,11 @@ def test_what_shows_on_real_inputs_only_is_seen_when_statistics_are_fitted():
     other.kernel.assign([[2.0]])
     x = np.random.default_rng(0).uniform(0.6, 1, (32, 4, 4, 1)).astype("float32")
     gradients = PerExampleGradients(model)
-    gradients._plan.whole.clear()  # as if the numbers tried at first had not shown it
+    gradients._plan.whole.clear()  # as if the first check had not detected it
     with pytest.warns(UserWarning, match="dense.*/kernel.* pass through the model"):
         assert not gradients.check(x)
     close(gradients(x[:3]), loop(model, x[:3]))
-    assert gradients.check(x)  # said once
+    assert gradients.check(x)  # warned once
 
 
 def test_examples_that_add_up_in_no_way_are_refused():

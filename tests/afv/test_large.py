@@ -12,7 +12,7 @@ GIB = 2**30
 
 
 def energy(model):
-    """The classifier as an energy model: the log of the sum of exp of its logits."""
+    """The classifier as an energy model: the logsumexp of its logits."""
     logits = keras.ops.logsumexp(model.output, -1, keepdims=True)
     return keras.Model(model.input, logits)
 
@@ -40,4 +40,4 @@ def test_folded_features_of_twenty_million_parameters_fit_in_memory(record_prope
     print(f"{parameters:,} parameters, 20 images: {grown:.2f} GiB more than the network's own")
     record_property("gib", round(grown, 2))
     assert features.shape == (4, 1024) and np.isfinite(features).all()
-    assert grown < 3  # the rows of 20 images alone would be 1.9 GiB, and as much again to whiten
+    assert grown < 3  # the rows of 20 images alone would take 1.9 GiB, and as much again to whiten

@@ -98,7 +98,7 @@ def test_a_step_moves_both_networks_and_the_average_follows(objective, head, sha
         np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-6)
     now = model.discriminator.trainable_weights
     still = [b.path for a, b in zip(moved, now, strict=True) if np.abs(a - b).max() == 0]
-    # inside both margins the hinge's pulls on the last bias cancel
+    # inside both margins, the hinge's gradients on the last bias cancel
     assert still == (["head/bias"] if objective == "hinge" else [])
     losses = model.evaluate(small.images(8), verbose=0, return_dict=True)
     assert set(losses) == {"loss", "d_loss", "g_loss", "d_real", "d_fake"}

@@ -1,4 +1,4 @@
-"""What is watched while a GAN trains."""
+"""Monitoring of a GAN in training."""
 
 import keras
 import numpy as np

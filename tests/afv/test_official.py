@@ -1,4 +1,4 @@
-"""The official networks, from their state dicts, are what the official code executes."""
+"""The official networks, loaded from state dicts, equal what the official code executes."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def discriminator_state(seed=0):
 
 
 def executed(state, x):
-    """What PyTorch does with [B, 3, 32, 32], ReLUs in place included."""
+    """What PyTorch computes for [B, 3, 32, 32], including in-place ReLUs."""
 
     def conv(name, x, size=3):
         kernel, u, v = (state[f"{name}.{k}"] for k in ("weight_orig", "weight_u", "weight_v"))
@@ -48,7 +48,7 @@ def executed(state, x):
 
     for i in range(4):
         if i:
-            x = tf.nn.relu(x)  # in place: whoever reads x from here on reads this
+            x = tf.nn.relu(x)  # in place: any later use of x gets this
         y = conv(f"main.{i}.conv.3.conv", tf.nn.relu(conv(f"main.{i}.conv.1.conv", x)))
         y += conv(f"main.{i}.shortcut.0.conv", x)
         x = pooled(y, 2) if i < 2 else y
@@ -56,7 +56,7 @@ def executed(state, x):
 
 
 def ours(name, gradient):
-    """A gradient of theirs, [out, in, h, w], in our order."""
+    """An official gradient, [out, in, h, w], in our order."""
     return (gradient.transpose(2, 3, 1, 0) if gradient.ndim == 4 else gradient).reshape(-1)
 
 

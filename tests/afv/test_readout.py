@@ -1,4 +1,4 @@
-"""Linear read-outs: all routes are one function; the dual is the primal; scikit-learn takes it."""
+"""Linear read-outs: all routes agree; the dual equals the primal; scikit-learn accepts them."""
 
 import pickle
 import time
@@ -176,7 +176,7 @@ def test_a_worker_reads_the_network_once_however_often_it_is_sent():
     assert first.stride == 2 and first.n_features_out_ == features.n_features_out_
     x = small.images()
     np.testing.assert_allclose(first.transform(x), features.transform(x), rtol=1e-4, atol=1e-5)
-    features.vectorizer.adapt(small.images(40, seed=9))  # other statistics are another network
+    features.vectorizer.adapt(small.images(40, seed=9))  # different statistics
     assert pickle.loads(pickle.dumps(features)).vectorizer is not first.vectorizer
 
 

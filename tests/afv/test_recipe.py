@@ -89,7 +89,7 @@ def test_the_distance_is_an_export_of_its_own(run, tmp_path):
 
 
 class StopsLater(StopFlag):
-    """Asks to stop at the eighth look."""
+    """Requests a stop at the eighth check."""
 
     looks = 0
 
@@ -101,7 +101,7 @@ class StopsLater(StopFlag):
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path):
-    """The GAN's `fit`; what follows it in a recipe starts from the GAN alone."""
+    """The GAN's `fit`; the later steps of a recipe depend only on the GAN."""
     config = runner.resolve("afv/digits", [*FAST, "steps_per_epoch=6", "epochs=2"]).config
     datasets = FisherClassification().datasets(config)
 
@@ -148,7 +148,7 @@ def test_augmentation_of_the_official_code():
     for i in range(40):
         changed = augmented(image, tf.constant([0, i]), "official", 8)
         assert changed.shape == (8, 8, 1)
-        inside = changed.numpy()[1:-1, 1:-1, 0]  # what a crop by one pixel never loses
+        inside = changed.numpy()[1:-1, 1:-1, 0]  # the part that a crop by one pixel always keeps
         seen.add((np.sign(inside[0, 1] - inside[0, 0]), abs(inside[0, 1] - inside[0, 0])))
     assert seen >= {(1, 1), (-1, 1), (1, 8), (-1, 8)}
     plain = augmented(image, tf.constant([0, 0]), "none", 8)

@@ -1,4 +1,4 @@
-"""The callback: exact where it does nothing, and what it says of bad input."""
+"""The callback: exact when inactive, and its errors for bad input."""
 
 import keras
 import numpy as np
@@ -52,7 +52,7 @@ def watch(controller=None, metric="balanced_error", held=None, **keywords):
     "make", [lambda: ClassWeightLoss(3, True), lambda: CorrelationLoss(3, True)]
 )
 def test_zero_actions_leave_training_bit_equal_to_the_fixed_loss(make):
-    """With dropout and shuffling: the callback takes nothing from their random numbers."""
+    """With dropout and shuffling: the callback does not consume their random numbers."""
     plain = fitted(make())
     callback = watch(LossController(beta=0.0))
     ours = fitted(make(), [callback])
@@ -75,7 +75,7 @@ def test_actions_move_the_loss_and_the_training():
 
 def test_labels_of_the_training_are_counted_and_no_others():
     x, y = data()
-    x, y = x[y > 0], y[y > 0]  # none of class 0, which the validation data have
+    x, y = x[y > 0], y[y > 0]  # no class 0, which the validation data have
     model, loss = network(), ClassWeightLoss(3, True)
     model.compile("sgd", loss)
     settings = {"batch_size": 8, "verbose": 0, "validation_data": data(1)}
@@ -88,7 +88,7 @@ def test_labels_of_the_training_are_counted_and_no_others():
 def test_the_warm_up_is_cross_entropy_then_the_windows_begin():
     loss = CorrelationLoss(3, True)
     callback = watch(warmup_steps=20)
-    ours = fitted(loss, [callback], epochs=2)  # 16 steps: nothing but warm-up
+    ours = fitted(loss, [callback], epochs=2)  # 16 steps: only warm-up
     plain = fitted(keras.losses.SparseCategoricalCrossentropy(from_logits=True), epochs=2)
     for a, b in zip(plain.weights, ours.weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -115,22 +115,23 @@ def test_a_saved_policy_is_applied_with_learning_off_and_stays_as_it_was(tmp_pat
 
 @pytest.mark.slow
 def test_a_planted_confusable_pair_is_found():
-    """The metric gains when pairs of classes are pulled together, but for 0 and 1: apart.
+    """The metric improves when pairs of classes move together, except for 0 and 1, which must move
+    apart.
 
-    It looks at Phi itself, so that it answers at once: what is tested is whether the policy, which
-    all pairs share, singles out by its state the one that the validation split confuses.
+    It is computed from Phi itself, so that it responds at once: the test is whether the policy,
+        shared by all pairs, singles out by its state the pair that the validation split confuses.
     """
     loss = CorrelationLoss(4)
     settings = {"learning_rate": 1e-3, "memory": 600, "entropy": 0.1, "updates": 4}
     controller = LossController(**(PAPER | {"uniform": True} | settings))
     alignment, rng = Alignment(loss, controller, 6, 400), np.random.default_rng(0)
     statistics = np.full((6, loss.decisions, 2), 3.0)
-    statistics[:, 0] = 0.7  # of the pair (0, 1): each is often taken for the other
+    statistics[:, 0] = 0.7  # of the pair (0, 1): the classes are often confused
     for _ in range(400):
         decided = np.stack([loss.decided(p) for p in np.array(alignment.phi)])
         alignment.add(decided[:, 0] - decided[:, 1:].mean(1) + 0.01 * rng.normal(size=6))
         alignment.act(statistics + 0.05 * rng.normal(size=statistics.shape))
-        if np.abs(np.array(alignment.phi) - np.eye(4)).max() >= 0.9:  # a limit: once more
+        if np.abs(np.array(alignment.phi) - np.eye(4)).max() >= 0.9:  # at the limit: once more
             alignment.phi.assign(np.broadcast_to(np.eye(4), (6, 4, 4)))
     p = controller.probabilities(np.array(alignment.state)).mean(0)
     assert p[0, 2] < 0.05 and p[0, 0] > 0.2  # the pair: never up
@@ -182,7 +183,8 @@ def test_wrong_arguments(make, words):
 
 @pytest.mark.slow
 def test_the_packages_controller_does_not_harm_a_problem_of_ones_own():
-    """Wine of scikit-learn, one class cut to six rows: against the fixed loss, over five draws."""
+    """scikit-learn's wine with one class reduced to six rows, compared with the fixed loss over
+    five draws."""
     x, y = load_wine(return_X_y=True)
     x = ((x - x.mean(0)) / x.std(0)).astype("float32")
     errors = {True: [], False: []}

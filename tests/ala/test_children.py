@@ -46,7 +46,7 @@ def test_children_are_the_separate_models(mode, jit):
         return networks[-1]
 
     phi = np.array([[0, 0, 0], [0.5, -0.5, 0], [-1, 0, 1]], "float32")
-    per_class = ClassWeightLoss(3, True, per="class")  # which counts no labels
+    per_class = ClassWeightLoss(3, True, per="class")  # which does not count labels
     children = Children(make, per_class, keras.optimizers.Adam(0.05), 3, mode, jit_compile=jit)
     for model, row in zip(networks, phi, strict=True):
         loss = ClassWeightLoss(3, True, phi=row, per="class")
@@ -117,17 +117,17 @@ for strategy in (None, tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
     for mode in ("vectorised", "loop"):
         keras.utils.set_random_seed(0)
         loss, adam = ClassWeightLoss(3, True), keras.optimizers.Adam(0.05)
-        made = Children(network, loss, adam, 3, mode, strategy)
+        children = Children(network, loss, adam, 3, mode, strategy)
         rng = np.random.default_rng(0)
         phi = rng.normal(size=(3, 3)).astype("float32")
         for _ in range(3):
             x = rng.normal(size=(3, 8, 4)).astype("float32")
-            losses = made.step(x, rng.integers(0, 3, (3, 8)), phi)
-        devices = {v.value.device[-5:] for v in made.variables}
+            losses = children.step(x, rng.integers(0, 3, (3, 8)), phi)
+        devices = {v.value.device[-5:] for v in children.variables}
         assert len(devices) == (1 if strategy is None else 2), devices
         model = network()
-        made.write(2, model)
-        said.append((np.array(losses), made.predict([x[0]]), model.predict(x[0], verbose=0)))
+        children.write(2, model)
+        said.append((np.array(losses), children.predict([x[0]]), model.predict(x[0], verbose=0)))
 for other in said[1:]:
     for a, b in zip(said[0], other):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

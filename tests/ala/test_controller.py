@@ -34,7 +34,7 @@ def test_standardised_states_say_how_a_class_stands_among_the_others():
     values = one[:, :20].reshape(4, 2, 10)
     np.testing.assert_allclose(values.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(values.std(0), 1, atol=0.02)
-    np.testing.assert_allclose(twice, one, atol=0.02)  # wherever the losses of all are
+    np.testing.assert_allclose(twice, one, atol=0.02)  # at any level of the losses
     same = states(np.ones((4, 2, 10)), 10, np.zeros(4), 0.5, True)
     np.testing.assert_array_equal(same[:, :20], 0)
 
@@ -162,7 +162,7 @@ def test_saved_and_loaded_it_goes_on_as_before(tmp_path):
 
 
 def test_the_advantage_is_kept_with_the_experience():
-    """Over the baseline of its own time, not over that of the day it is drawn."""
+    """Relative to the baseline at its own time, not at the time it is drawn."""
     controller = LossController(memory=20, credit="window", baseline=0.5)
     state = floats(2, 1, 24)
     for rewards in ([1.0, 1.0], [1.0, -1.0]):
@@ -178,7 +178,7 @@ def test_a_level_is_credited_to_all_that_its_child_did(memory, trace):
     controller.remember(floats(1, 4, 24), np.full((1, 4), 9), [5.0])  # of another training
     for window in range(3):
         levels = [1.0, -1.0] if window == 2 else [7.0, 8.0]
-        actions = np.full((2, 2), 2 * window) + np.array([[0], [1]])  # says window and child
+        actions = np.full((2, 2), 2 * window) + np.array([[0], [1]])  # encodes window and child
         controller.remember(floats(2, 2, 24), actions, levels, window)
     count = min(int(controller.written), memory)
     actions = np.array(controller.memory_actions)[:count]
@@ -195,15 +195,15 @@ def test_children_stand_among_each_other_and_a_single_one_against_its_own_line()
     np.testing.assert_allclose(standing(np.array([3.0, 2.0, 1.0])), [-1.2247, 0, 1.2247], rtol=1e-4)
     np.testing.assert_array_equal(standing(np.ones(3)), 0)
     falling = np.array([5.0, 4.1, 2.9, 2.0])
-    assert abs(surprise(falling, np.array([1.0]))[0]) < 1  # it went on
+    assert abs(surprise(falling, np.array([1.0]))[0]) < 1  # it continued
     assert surprise(falling, np.array([-3.0]))[0] == SURE
-    assert surprise(falling, np.array([2.0]))[0] == -SURE  # no worse than before, yet it stopped
+    assert surprise(falling, np.array([2.0]))[0] == -SURE  # no worse than before, but it stopped
     assert surprise(falling[:3], np.array([0.0]))[0] == 0
     assert surprise(np.ones(9), np.array([0.0]))[0] == 0
 
 
 def test_levels_are_learned_where_a_windows_sign_says_nothing():
-    """Class 0 up is better by far less than a window's noise."""
+    """Raising class 0 improves by far less than a window's noise."""
     rng, controller = np.random.default_rng(0), LossController(learning_rate=0.01)
     alignment = Alignment(ClassWeightLoss(3), controller, 4, 60)
     told = np.broadcast_to(np.array([[2.0, 1.0], [1.0, 1.0], [1.0, 1.0]]), (4, 3, 2))
@@ -243,7 +243,7 @@ def test_explored_policies_come_in_pairs_and_last():
     assert min(np.abs(logits[i] - shared).max() for i in range(4)) > 0.1
     last = LossController(exploration=0.5, hidden=())
     pair = last._logits(states_, 0)
-    np.testing.assert_allclose(pair[0] + pair[2], 0, atol=1e-4)  # this way and the other
+    np.testing.assert_allclose(pair[0] + pair[2], 0, atol=1e-4)  # both directions
     actions = [controller.act(states_, 0)[0] for _ in range(20)]
     shares = np.stack([np.mean(np.array(actions) == a, 0) for a in range(3)], -1)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -259,7 +259,7 @@ def test_a_file_of_an_earlier_version_is_the_papers_form():
 
 
 def test_permuting_classes_permutes_phi():
-    """One policy for all: given the same draws, decisions do not know their number."""
+    """One policy for all: given equal draws, decisions do not depend on their index."""
     controller = moved(LossController(), 1.0)
     history, order = np.abs(floats(6, 2, 10)), np.array([3, 1, 5, 0, 2, 4])
     p = controller.probabilities(states(history, 10, np.arange(6.0), 0.5))
@@ -281,7 +281,7 @@ def test_the_metric_of_a_window_is_discounted_and_rewarded():
     # M: (4, 4), (3.5, 7), (3.5, 1)
     np.testing.assert_array_equal(seen, [[1, -1], [0, 1]])
     assert len(alignment.trace) == 3 and int(alignment.windows) == 3
-    np.testing.assert_array_equal(loss.phi, 0)  # its own are not touched
+    np.testing.assert_array_equal(loss.phi, 0)  # its own are unchanged
     assert np.abs(np.array(alignment.phi)).max() > 0
 
 

@@ -1,4 +1,4 @@
-"""ALA's losses: closed forms, starting points, and what actions may do to them."""
+"""ALA's losses: closed forms, starting points, and the effect of actions."""
 
 import keras
 import numpy as np
@@ -94,16 +94,16 @@ def test_class_weights_at_zero_are_cross_entropy_and_then_weigh():
     np.testing.assert_allclose(loss.call(y, logits), cross, rtol=1e-6)
     phi = np.array([0.5, -1.0, 0.0, 0.5])
     loss.apply_action(phi)
-    weights = np.exp(phi) / np.exp(phi).mean()  # classes are as frequent, where nothing was counted
+    weights = np.exp(phi) / np.exp(phi).mean()  # nothing counted: equal frequencies
     np.testing.assert_allclose(loss.call(y, logits), weights[y] * cross, rtol=1e-5)
-    loss.apply_action(10 * np.ones(C))  # a common factor is no change
+    loss.apply_action(10 * np.ones(C))  # a common factor has no effect
     np.testing.assert_allclose(loss.phi, phi, atol=1e-5)
     loss.apply_action([20, 0, 0, -20])
     np.testing.assert_allclose(loss.phi, [3, -1, 0, -3], atol=1e-5)
 
 
 def test_an_examples_mean_weight_is_one_whatever_phi_is():
-    """So that Phi is a direction and no learning rate; a class's was one before."""
+    """Phi is a direction, not a learning rate, which a class's used to be."""
     counts, phi = np.array([90, 5, 4, 1]), np.array([-2.0, 1.0, 2.0, -1.0])
     loss = ClassWeightLoss(C, phi=phi, counts=counts)
     weights = np.array(loss.weights(phi))
@@ -128,7 +128,7 @@ def test_the_mixtures_steps_say_which_distances_count_and_leave_the_scale():
 
 @pytest.mark.parametrize("sharpness", [0.5, 4.0, 30.0])
 def test_derivatives_of_a_side_sum_to_one_at_most_however_sharp(sharpness, monkeypatch):
-    """So that the sharpness is a direction, too."""
+    """The sharpness is a direction, too."""
     monkeypatch.setattr(metric_losses, "distances", lambda x: x)
     rng, loss = np.random.default_rng(0), FocalPairLoss(phi=np.log([sharpness] * 2), limit=9)
     y, d = rng.integers(0, 3, 20), tf.constant(rng.uniform(0, 2, (20, 20)).astype("float32"))

@@ -1,4 +1,5 @@
-"""Kernels and their gradients on the backend of KERAS_BACKEND, float32; as a program, to a file."""
+"""Kernels and their gradients on KERAS_BACKEND's backend, float32; as a program, writes them to a
+file."""
 
 import sys
 
@@ -18,7 +19,7 @@ RAMP = np.cos(np.arange(30)).reshape(6, 5).astype("float32")
 
 
 def points():
-    """[6, 4] and [5, 4], some of them equal, antipodal, zero, or parallel."""
+    """[6, 4] and [5, 4], including equal, antipodal, zero and parallel points."""
     rng = np.random.default_rng(0)
     x1, x2 = (rng.normal(size=(n, 4)).astype("float32") for n in (6, 5))
     x1[1], x1[2], x1[3], x2[0] = x1[0], -x1[0], 0.0, 2 * x1[0]

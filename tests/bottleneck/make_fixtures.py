@@ -1,14 +1,14 @@
 """Writes fixtures/kernels.npz: kernels of neural_tangents, float64, for tests of `InfiniteMLP`.
 
-Made once, in an environment of its own (neural_tangents does not import on newer versions of JAX):
+Run once, in a separate environment (neural_tangents does not import with newer versions of JAX):
 
     python3.11 -m venv nt
     nt/bin/pip install jax==0.4.35 jaxlib==0.4.35 neural-tangents==0.6.5
     nt/bin/python tests/bottleneck/make_fixtures.py
 
-Every net is an entry of `nets`, JSON with the arguments of `InfiniteMLP`. `<name>/nngp` and
-`<name>/ntk` are its kernels of x1 [5, 7] and x2 [4, 7]; with `_own` after them, of x1 with itself.
-An entry with `of` is the net above another with infinitely many units between.
+Every network is an entry of `nets`, JSON with the arguments of `InfiniteMLP`. `<name>/nngp` and
+`<name>/ntk` are its kernels of x1 [5, 7] and x2 [4, 7]; with the suffix `_own`, of x1 with itself.
+An entry with `of` is a network on top of another, with infinitely many units in between.
 """
 
 import json
@@ -26,7 +26,7 @@ SCALED = {"weight_scale": 1.2, "bias_scale": 0.4, "readout_scale": 0.7, "input_s
 
 
 def nets():
-    """name -> arguments of `InfiniteMLP`; `of` names the net below."""
+    """name -> arguments of `InfiniteMLP`; `of` names the network below."""
     settings = {}
     for activation in PHI:
         for depth in (1, 2, 3, 5):
@@ -41,7 +41,7 @@ def nets():
 
 def layers(depth, activation="relu", weight_scale=None, bias_scale=0.0, readout_scale=None,
            input_scale=1.0, of=None):  # fmt: skip
-    """The stax layers of one net, bottom first."""
+    """The stax layers of one network, bottom first."""
     below = layers(**nets()[of]) if of else []
     weight = weight_scale or (2**0.5 if activation == "relu" else 1.0)
     scales = [input_scale, *[weight] * (depth - 1), readout_scale or weight][: depth + 1]
@@ -52,7 +52,7 @@ def layers(depth, activation="relu", weight_scale=None, bias_scale=0.0, readout_
 
 
 def main():
-    """Computes and writes."""
+    """Computes and writes the fixtures."""
     rng = np.random.default_rng(0)
     x1, x2 = rng.normal(size=(5, 7)), rng.normal(size=(4, 7))
     x2[0] = x1[1] * 2 + 0.01 * x2[0]  # nearly parallel

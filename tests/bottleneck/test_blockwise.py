@@ -1,4 +1,4 @@
-"""Kernel matrices and products block by block: equal to the whole, within their memory."""
+"""Kernel matrices and products block by block: equal to the whole, within the memory bound."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def normal(*shape, seed=0):
 
 
 class Counting:
-    """A kernel that notes the shapes that it is traced with and asked for. Not hashable."""
+    """A kernel that records the shapes with which it is traced and called. Unhashable."""
 
     __hash__ = None
 
@@ -34,7 +34,7 @@ class Counting:
 
 @pytest.fixture
 def _plain(monkeypatch):
-    """Blocks without XLA, in which the counting kernel could not call back."""
+    """Blocks without XLA, under which the counting kernel could not call back."""
     monkeypatch.setattr(
         blockwise, "_compile", lambda f: tf.function(f, reduce_retracing=True, autograph=False)
     )
@@ -78,7 +78,7 @@ def test_no_block_is_greater_than_memory_allows(second):
         memory = block_bytes(side, 6, 4)
         kernel = Counting()
         kernel_matrix(kernel, x1, x2, memory=memory)
-        assert len(kernel.traced) <= 2  # off the diagonal and on it
+        assert len(kernel.traced) <= 2  # off-diagonal and diagonal
         assert {(a, b) for a, _, b, _ in kernel.asked} == {
             (a, b) for a, _, b, _ in kernel.asked if block_bytes(max(a, b), 6, 4) <= memory
         }

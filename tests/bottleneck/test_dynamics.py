@@ -1,4 +1,5 @@
-"""The simulators against each other, against automatic differentiation, and their laws."""
+"""Compares the simulators with each other and with automatic differentiation, and checks their
+laws."""
 
 import numpy as np
 import pytest
@@ -152,7 +153,8 @@ def test_finite_networks_approach_the_hybrid():
 
 @pytest.mark.parametrize(("halves", "scale"), [(ERF, 2.0), (RELU, 3.0)], ids=["erf", "relu"])
 def test_hybrid_follows_function_space(halves, scale):
-    """S2 against S3. Without the moving kinks' part of J the ReLU case is off by half the way."""
+    """S2 compared with S3. Without the moving kinks' contribution to J, the ReLU case is off by
+    half."""
     x, y = data(8, outputs=1, scale=scale)
     problem = hybrid(halves, x, y, units=20_000)
     exact = FunctionSpace(problem.theta, problem.z, problem.head, y)

@@ -162,7 +162,7 @@ def test_equal_zero_and_antipodal_points(dtype, activation, scales):
 
 
 def test_gradient_of_the_self_term():
-    """At z' = z the term that jumps is 0: (1/d) 2 z' for one ReLU layer; also by autodiff."""
+    """At z' = z the discontinuous term is 0: (1/d) 2 z' for one ReLU layer; also by autodiff."""
     net, z = InfiniteMLP(1), normal(4, 3)
     gradient = net.input_gradient(z, z)[1].numpy()
     expected = 2 * z / 3
@@ -224,7 +224,7 @@ def test_configs_round_trip():
 
 @pytest.mark.slow
 def test_jax_gives_the_same(tmp_path):
-    """Kernels, their gradients and blocks on JAX, in a process of its own."""
+    """Kernels, their gradients and blocks on JAX, in a separate process."""
     pytest.importorskip("jax")
     path = tmp_path / "jax.npz"
     program = TESTS / "bottleneck" / "backends.py"

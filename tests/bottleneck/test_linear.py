@@ -1,4 +1,5 @@
-"""Linear halves: the simulators against two matrices at two rates, and what is conserved."""
+"""Linear halves: the simulators compared with two matrices at two rates, and the conserved
+quantity."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The Keras models: like the simulators, like any Keras model, and the same after loading."""
+"""The Keras models: equal to the simulators, usable as Keras models, and unchanged by loading."""
 
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def test_fit_runs_the_simulator():
     rows = tf.constant(x)
     problem = Hybrid(g.ntk(rows), model._initial(rows)[0], Head(f, model.u[0], model.v[0]), y)
     same = descend(problem, 30, rate=0.1)
-    np.testing.assert_allclose(history["loss"], same.losses[:-1], rtol=1e-3)  # k = 2: same unit
+    np.testing.assert_allclose(history["loss"], same.losses[:-1], rtol=1e-3)  # k = 2: same scale
     np.testing.assert_allclose(model.features(x)[:, 0], problem.features(same.state), atol=1e-3)
     np.testing.assert_allclose(model(x), problem.outputs(same.state), atol=1e-3)
     assert history["loss"][-1] < 0.7 * history["loss"][0]
@@ -75,7 +75,7 @@ def test_predictions_start_at_zero_and_features_at_the_draw():
 
 
 def test_points_outside_the_training_set_move_by_theta_g():
-    """z(x) is what a training point at x with no pull of its own would be."""
+    """z(x) equals that of a training point at x without its own force."""
     x, y = data()
     model = trained()
     others = data(4, seed=9)[0]
@@ -270,10 +270,10 @@ folder = sys.argv[1]
 x, y = (np.load(f"{folder}/data.npz")[k] for k in "xy")
 for name in ("infinite", "bottleneck"):
     model = keras.models.load_model(f"{folder}/{name}.keras")
-    found = {"first": np.stack(model.predictive(x)), "evaluated": model.evaluate(x, y, verbose=0)}
+    results = {"first": np.stack(model.predictive(x)), "evaluated": model.evaluate(x, y, verbose=0)}
     if name == "bottleneck":
-        found |= model.fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history
-    np.savez(f"{folder}/{name}.npz", **found)
+        results |= model.fit(x, y, epochs=3, steps_per_epoch=10, verbose=0).history
+    np.savez(f"{folder}/{name}.npz", **results)
 """
 
 

@@ -38,7 +38,7 @@ def test_digits_learn_and_export(name, tmp_path):
 
 
 class StopsLater(StopFlag):
-    """Asks to stop at the tenth look."""
+    """Requests a stop at the tenth check."""
 
     looks = 0
 

@@ -1,4 +1,4 @@
-"""The command line: wrong input is one line and status 2, never a traceback."""
+"""The command line: wrong input gives one line and status 2, never a traceback."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def test_list_is_a_line_for_each_recipe(capsys, monkeypatch):
     assert [line.split()[0] for line in lines] == zoo.list_recipes()
     assert max(map(len, lines)) <= 80
     monkeypatch.delenv("COLUMNS")
-    assert main(["list"]) == 0  # into a pipe: nothing is cut
+    assert main(["list"]) == 0  # into a pipe: nothing is truncated
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert re.fullmatch(r"sdn/shapes +tfzoo_shapes_views +189 s +0.605 IoU .+", lines["sdn/shapes"])
     assert re.fullmatch(r"aft/enwik8 +enwik8 +- +the paper's 1.154 .+", lines["aft/enwik8"])
@@ -118,7 +118,7 @@ LARGE = ("sdn/shapenet", "sdn/vggface2")
 
 
 def recipes():
-    """Every recipe; of those with one task, the first in the quick tier."""
+    """Every recipe; for each task, the first one in the quick tier."""
     seen = set()
     for name in zoo.list_recipes():
         task = configs.peek(configs.read_yaml(zoo.find_recipe(name)), "task")

@@ -26,7 +26,7 @@ def test_it_needs_no_tensorflow_and_says_nothing_else(words):
 
 
 def test_it_is_there_in_a_second():
-    """Of the processor's time, so that other work on it does not count."""
+    """Processor time, so that other work does not count."""
 
     def spent():
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -38,7 +38,7 @@ def test_it_is_there_in_a_second():
         return spent() - before
 
     for words in (["--version"], ["--help"], ["train", "--help"], ["list"]):
-        assert any(once(words) < 1.0 for _ in range(3)), words  # other work slows a core down
+        assert any(once(words) < 1.0 for _ in range(3)), words  # other work slows cores down
 
 
 def test_the_version():

@@ -1,4 +1,4 @@
-"""`Collegial`: members, their gradient, out and in again."""
+"""`Collegial`: members, their gradient, extracting and inserting them."""
 
 import keras
 import numpy as np
@@ -43,7 +43,7 @@ def test_gradient_of_a_member_sees_the_common_residual():
     plain_weights = [w.value for w in plain.trainable_weights]
     for a, b in zip(gradients, tape.gradient(ours, plain_weights), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-    apart = tape.gradient(own, plain_weights)  # what training the member alone would follow
+    apart = tape.gradient(own, plain_weights)  # the gradient of training the member alone
     assert max(np.abs(a - b).max() for a, b in zip(gradients, apart, strict=True)) > 0.1
 
 

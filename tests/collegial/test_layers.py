@@ -36,7 +36,7 @@ CASES = [
 
 
 def reference(x, kernel, strides, padding):
-    """Eq. of a grouped convolution with as many filters a group as it gives, float64."""
+    """The equation of a grouped convolution with equal filters per group, in float64."""
     (h, w), (kh, kw), steps = x.shape[1:3], kernel.shape[:2], strides
     if padding == "same":
         sides = [
@@ -70,7 +70,8 @@ MANY = list(
 @pytest.mark.parametrize("grid", [ONE_COLUMN, slow(MANY)], ids=["one column", "many"])
 @pytest.mark.parametrize("each", [1, slow(2)])
 def test_every_geometry_is_its_equation(grid, each):
-    """One channel a group, strides (1, s > 1), one column out: TensorFlow's own is no number."""
+    """One channel per group, strides (1, s > 1), one output column: TensorFlow's own result is
+    undefined."""
     for size, sides, strides, padding in grid:
         x = normal(2, *sides, 2 * each)
         kernel = normal(*size, each, 4, seed=1)

@@ -1,4 +1,4 @@
-"""Hyper-parameters: a range on each, the same defaults as the class that they make."""
+"""Hyper-parameters: each has a range, and the same default as the class that they build."""
 
 import dataclasses
 import importlib
@@ -164,7 +164,7 @@ def test_every_task_has_such_a_config():
 
 
 def arguments(target):
-    """Defaults by name of a function, or of a class and those of tfzoo that it inherits from."""
+    """Defaults by name, of a function, or of a class and its base classes in tfzoo."""
     parameters = {}
     for owner in reversed(inspect.getmro(target)) if inspect.isclass(target) else [target]:
         if inspect.isclass(owner) and "__init__" not in vars(owner):
@@ -175,7 +175,7 @@ def arguments(target):
 
 
 def plain(value):
-    """A default as a config has it: lists, and one number for a list of one."""
+    """A default in a config's form: lists, and a number for a list of one."""
     value = list(value) if isinstance(value, tuple) else value
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
@@ -195,15 +195,15 @@ def test_config_and_class_have_the_same_defaults(cls, target):
         if field.default_factory is not dataclasses.MISSING:
             mine = field.default_factory()
         if mine == MISSING or default is inspect.Parameter.empty:
-            continue  # one of them must be told
+            continue  # one of them must be given
         if mine is None and field.metadata["of_data"]:
-            continue  # measured from the data, which the class does not see
+            continue  # measured on the data, which the class does not see
         assert plain(mine) == plain(default), field.name
 
 
 NARROWER = {  # in a recipe than in Python
-    ("FineTuneConfig", "trajectories"),  # 0 is for a value function that was fitted elsewhere
-    ("LanguageModelConfig", "max_length"),  # one symbol has no next one to learn
+    ("FineTuneConfig", "trajectories"),  # 0 is for a pre-trained value function
+    ("LanguageModelConfig", "max_length"),  # a single symbol has no successor to predict
 }
 
 

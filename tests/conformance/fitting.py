@@ -1,4 +1,4 @@
-"""One step of `fit` with every layer and model, on the backend of KERAS_BACKEND, as JSON."""
+"""Runs one step of `fit` with every layer and model on KERAS_BACKEND's backend; prints JSON."""
 
 import json
 
@@ -9,14 +9,14 @@ from samples import CASES, LAYERS, as_model, inputs_of, is_a
 
 
 def step(name):
-    """What came of it: `trained`, or what was raised."""
+    """The outcome: `trained`, or the error."""
     inputs = inputs_of(name)
     x = inputs[0] if len(inputs) == 1 else list(inputs)
     try:
         if "fit" in CASES[name]:
             case, model = CASES[name]["fit"](), CASES[name]["make"]()
             x, y = case.get("x", x), case.get("y")
-        else:  # as a part of a model
+        else:  # as part of a model
             whole = as_model(name)
             model = keras.Sequential([whole]) if is_a(name, keras.Model) else whole
             case = {"compile": {"optimizer": "adam", "loss": "mse"}}

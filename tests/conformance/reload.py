@@ -1,6 +1,6 @@
-"""Loads every `.keras` file of a folder with nothing but `import tfzoo`, and records outputs.
+"""Loads every `.keras` file of a folder with only `import tfzoo`, and records outputs.
 
-The backend is KERAS_BACKEND's; what an object raises is recorded in place of its outputs.
+The backend is KERAS_BACKEND's; an error is recorded in place of outputs.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What a Keras user does with any model, tried on every registered one."""
+"""Common uses of Keras models, tried on every registered one."""
 
 import itertools
 import json
@@ -24,12 +24,12 @@ LIGHT = {
     "tfzoo.metricopt>AdaptedModel",
     "tfzoo.sdn>SetDistributionNetwork",
 }
-"""One of each way to train, for the quick tier."""
+"""One model per way to train, for the quick tier."""
 
 
 @pytest.fixture
 def float64():
-    """Keras's own float64, as `keras.config.set_floatx` in a fresh process gives it."""
+    """Keras's float64, as set by `keras.config.set_floatx` in a new process."""
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     yield
@@ -38,7 +38,7 @@ def float64():
 
 
 def training(name, **options):
-    """A compiled model and its training data: inputs and, where it has some, targets."""
+    """A compiled model and its training data: inputs and, if it has any, targets."""
     model = CASES[name]["make"]()
     case = CASES[name]["fit"]()
     model.compile(**case.get("compile", {}), **options)
@@ -109,7 +109,7 @@ def test_inputs_are_said_and_legacy_files_refused_in_one_line(name, tmp_path):
         model.save(tmp_path / "model.h5")
     assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
     specs = model.input_specs() if isinstance(model, ZooModel) else None
-    if specs is None:  # Keras knows them
+    if specs is None:  # Keras tracks them
         return
     assert len(specs) == len(inputs_of(name))
     for spec, value in zip(specs, inputs_of(name), strict=True):
@@ -154,7 +154,7 @@ def test_quantized_model_is_near_and_loads_or_says_that_it_does_not(name, tmp_pa
 
 
 def test_keras_own_attention_does_not_survive_quantization(tmp_path):
-    """When this fails, Keras has mended it: the README's words on `quantize` are out of date."""
+    """If this fails, Keras has been fixed: README's text on `quantize` is out of date."""
     inputs = keras.Input((4, 8))
     model = keras.Model(inputs, keras.layers.MultiHeadAttention(2, 4)(inputs, inputs))
     model.quantize("int8")

@@ -1,6 +1,6 @@
 """Keras's implicit masks, in every form of call, for every layer that claims to support them.
 
-What lies at a masked position must not move what comes out elsewhere. `mask` in a method's
+Values at masked positions must not affect outputs elsewhere. `mask` in a method's
 `cases.py` gives the mask of the first input.
 """
 
@@ -22,7 +22,7 @@ MIXERS = [n for n in MASKED if "AFT" in n]
 
 @keras.saving.register_keras_serializable("tests.masks")
 class Marked(keras.layers.Layer):
-    """Its input, whose positions of 8 and more are masked; a mask has `rank` axes."""
+    """Its input, with positions from 8 on masked; a mask has `rank` axes."""
 
     def __init__(self, rank, **keywords):
         super().__init__(**keywords)
@@ -48,13 +48,13 @@ def filled(name, value):
 
 
 def seen(name, outputs):
-    """What comes out at positions that are not masked, or all where there are no positions."""
+    """Outputs at unmasked positions, or all outputs if there are no positions."""
     keep = CASES[name]["mask"]()
     return [o[keep] if o.shape[: keep.ndim] == keep.shape else o for o in flat(outputs)]
 
 
 def options_of(layer):
-    """Statistics of a batch are of training alone."""
+    """Batch statistics apply only to training."""
     norm = isinstance(layer, keras.layers.BatchNormalization)
     return {"training": True} if norm else {}
 

@@ -1,7 +1,7 @@
-"""What holds for every registered layer, model, loss, metric, optimizer and schedule.
+"""Properties of every registered layer, model, loss, metric, optimizer and schedule.
 
-A method's `tests/<method>/cases.py` says in `CASES` how to make each of its objects; an object
-without a case fails here, so a new method is covered the moment it registers.
+A method's `tests/<method>/cases.py` defines in `CASES` how to create each of its objects; an object
+without a case fails here, so a new method is covered as soon as it registers.
 """
 
 import functools
@@ -23,7 +23,7 @@ from tfzoo import registry
 from tfzoo.environment import LIMITS
 
 shared_layer = functools.cache(perturbed)
-"""The object of tests that only call it: making one anew takes longer than most of them."""
+"""The object for tests that only call it: creating one takes longer than most of them."""
 
 
 @functools.cache
@@ -51,7 +51,7 @@ def test_config_makes_an_equal_object(name):
 
 
 ONE_EACH = list({n.split(">")[0]: n for n in LAYERS if not is_a(n, keras.Model)}.values())
-"""A layer of every package."""
+"""One layer of every package."""
 
 
 def save(folder, names):
@@ -77,7 +77,7 @@ def reload(folder, backend):
     program = TESTS / "conformance" / "reload.py"
     words = [sys.executable, program, folder, f".{backend}.npz"]
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling is all that it does
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # it only compiles
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
@@ -90,7 +90,7 @@ def reloaded(saved):
 
 @pytest.fixture(scope="module", params=["jax", "torch"])
 def elsewhere(request, saved):
-    """A backend that is installed, and what it made of the files."""
+    """An installed backend, and its results for the files."""
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
     return request.param, reload(saved, request.param)
@@ -138,7 +138,7 @@ def test_another_backend_gives_the_same_or_is_refused(name, elsewhere):
 def test_fit_on_another_backend_trains_or_is_refused(backend):
     pytest.importorskip(backend)
     settings = {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    settings["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling is all that it does
+    settings["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # it only compiles
     program = TESTS / "conformance" / "fitting.py"
     status, out, err = command(program, env=settings, timeout=1200)
     assert status == 0, err[-3000:]
@@ -167,18 +167,18 @@ DEAR = (
     "tfzoo.bottleneck>BottleneckNetwork",
     "tfzoo.uwac>ActorCritic",
 )
-"""To make anew; for the slow tier."""
+"""To be created anew; for the slow tier."""
 
 
 def kinds(layer):
-    """Class and policy of every layer in it, but for those whose policy has no effect."""
+    """Class and policy of every layer in it, except those whose policy has no effect."""
     idle = ("Functional", "InputLayer", "Sequential")
     told = [(type(part).__name__, part.dtype_policy.name) for part in layer._flatten_layers()]
     return [(kind, policy) for kind, policy in told if kind not in idle]
 
 
 def under(policy, function, *arguments):
-    """What a function gives while a policy is the global one."""
+    """A function's result under a global policy."""
     keras.config.set_dtype_policy(policy)
     try:
         return function(*arguments)
@@ -263,7 +263,7 @@ def test_compiled_outputs_are_equal_and_gradients_reach_every_weight(name, jit):
     silent = CASES[name].get("no_gradient", ())
     for weight, gradient in zip(layer.trainable_weights, gradients, strict=True):
         quiet = any(weight.path.endswith(s) or weight.path.startswith(s) for s in silent)
-        if gradient is None and quiet:  # of a part that the call does not use
+        if gradient is None and quiet:  # belongs to a part that the call does not use
             continue
         assert gradient is not None, weight.path
         value = tf.convert_to_tensor(gradient).numpy()

@@ -1,4 +1,4 @@
-"""Sizes that are not known when a graph is traced are refused when it runs, under XLA too."""
+"""Sizes that are unknown when a graph is traced are refused when it runs, also under XLA."""
 
 import keras
 import numpy as np
@@ -83,7 +83,7 @@ CASES = {
         lambda: ViewAggregation("var"),
         (floats(1, 2, 3, 4), np.ones((1, 2, 3), "float32")),
         (floats(1, 1, 3, 4), np.ones((1, 1, 3), "float32")),
-        "of one it is always 0",
+        "for one it is always 0",
     ),
     "mask of a set": (
         lambda: SetEncoder(**SET),
@@ -98,7 +98,7 @@ EACH = [(name, jit) for name in CASES for jit in (False, True)]
 
 
 def spec(x):
-    """Every axis free but the channels; of sets and clips, the first two."""
+    """Every axis is free except the channels; for sets and clips, the first two."""
     fixed = {1: 1, 2: 2, 3: 2, 4: 3}.get(x.ndim, 2)
     known = x.shape[fixed:] if x.dtype == "float32" else ()
     return tf.TensorSpec((*[None] * (x.ndim - len(known)), *known), x.dtype)

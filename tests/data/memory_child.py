@@ -1,4 +1,4 @@
-"""What preparing and opening a user's file takes above the process's start, in bytes, as JSON."""
+"""Memory for preparing and opening a user's file, above the process's start, in bytes, as JSON."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ PROCESS = psutil.Process()
 
 
 class Peak:
-    """The most memory of this process's own since it was entered."""
+    """Peak private memory of this process since entering the block."""
 
     def __enter__(self):
         self.start = self.most = self.now()
@@ -87,7 +87,7 @@ def main(folder):
 
 
 def classified(folder):
-    """A recipe that holds its images in memory; `main` has prepared them."""
+    """A recipe that holds its images in memory, prepared by `main`."""
     peaks = {}
     for name in ("small", "large"):
         words = ["data.name=tfzoo_arrays", f"data.path={folder}/{name}.npz", "batch_size=4"]
@@ -100,7 +100,7 @@ def classified(folder):
 
 
 def played(folder):
-    """A video, whose frames are not all alike."""
+    """A video with varying frames."""
     frames = np.zeros((400, 240, 320, 3), np.uint8)  # 88 MiB
     frames[:, 60:120] = np.arange(400, dtype=np.uint8)[:, None, None, None]
     video_files.write_video(f"{folder}/a.mp4", frames)
@@ -112,7 +112,7 @@ def played(folder):
 
 
 def recorded(folder):
-    """Transitions, of a hundred episodes, each of which is read whole."""
+    """Transitions from a hundred episodes, each of which is read whole."""
     count, width = 20_000, 1000
     np.savez(
         f"{folder}/t.npz",

@@ -199,8 +199,8 @@ def test_load_by_tfds_name(tmp_path):
 PREPARE = """
 import sys
 from tfzoo import data
-found = data.builder(data.DataConfig("tfzoo_digits", sys.argv[1]))
-print(sum(1 for _ in data.split(found, "train")))
+builder = data.builder(data.DataConfig("tfzoo_digits", sys.argv[1]))
+print(sum(1 for _ in data.split(builder, "train")))
 """
 
 
@@ -237,7 +237,7 @@ def test_an_interrupted_preparation_is_not_used(tmp_path, monkeypatch):
         patch.setattr(TfzooDigits, "_generate_examples", cut_off)
         with pytest.raises(KeyboardInterrupt):
             data.builder(config)
-    killed = tmp_path / "tfzoo_digits" / "incomplete.ABCDEF_1.0.0"  # what a kill leaves
+    killed = tmp_path / "tfzoo_digits" / "incomplete.ABCDEF_1.0.0"  # left by a kill
     killed.mkdir()
     (killed / "tfzoo_digits-train.tfrecord-00000-of-00001").write_bytes(b"half")
     assert len(examples(data.builder(config), "train")) == 1197

@@ -1,4 +1,4 @@
-"""What a user can do wrong with data is one line that names it, before training starts."""
+"""Every mistake with data gives one line that names it, before training starts."""
 
 import io
 import lzma

@@ -1,4 +1,4 @@
-"""Memory: what preparing and opening a user's file takes above the process's start."""
+"""Memory for preparing and opening a user's file, above the process's start."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_peaks_stay_below_the_data_and_one_chunk(tmp_path):
     assert status == 0, err[-3000:]
     peaks = json.loads(out.splitlines()[-1])
     whole, large = peaks["data"], peaks["large"]
-    # TFDS sorts up to 1 GB in memory: here that is the one shard
+    # TFDS sorts up to 1 GB in memory: here, the only shard
     assert large["prepared"] < 1.3 * (whole + CHUNK_BYTES)
     assert large["opened"] < 1.3 * (0.8 * whole + CHUNK_BYTES)  # the train split
     assert peaks["classified"] < 1.3 * (0.9 * whole + CHUNK_BYTES)

@@ -51,7 +51,7 @@ def test_any_image_is_brought_to_the_channels(array, form, mode):
 
 
 def broken_images():
-    """Name and bytes of each file that is no image, and what is said of it."""
+    """Name and bytes of each file that is not an image, and its error."""
     whole = {form: encoded(PIXELS, form) for form in ("PNG", "JPEG", "BMP", "WEBP")}
     yield from ((f"cut.{form.lower()}", part[:-20], "") for form, part in whole.items())
     yield "empty.png", b"", "the file is empty"
@@ -116,12 +116,12 @@ def test_sets_without_their_broken_images(tmp_path, capsys):
     sets = image_sets(config, 4, 3)
     assert sorted(int(n) for part in sets.values() for n in part.counts) == [1] + [2] * 15
     assert "left out 1" in capsys.readouterr().err
-    (folder / "cat" / "1.png").write_bytes(b"")  # known by size and time: looked at again
+    (folder / "cat" / "1.png").write_bytes(b"")  # identified by size and time: checked again
     assert sum(len(part) for part in image_sets(config, 4, 3).values()) == 15
 
 
 def test_prepared_without_what_is_now_refused(tmp_path):
-    """Videos and meshes were left out without being asked for until 0.2."""
+    """Until 0.2, videos and meshes were left out without being asked."""
     root = classes(tmp_path / "images")
     config = DataConfig("tfzoo_image_folder", str(tmp_path / "tfds"), str(root))
     builder = data.builder(config)

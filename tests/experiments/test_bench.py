@@ -14,7 +14,7 @@ MEGABYTE = 2**20
 
 
 def build(kind, log=None):
-    """Built in the workers: notes its turns, fills memory, or fails."""
+    """Built in the workers: records its turns, fills memory, or fails."""
     held = []
 
     def step():
@@ -34,8 +34,8 @@ def build(kind, log=None):
 
 @pytest.fixture
 def path(monkeypatch):
-    """Workers find this file by its name."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # theirs is this process's path
+    """Makes this file importable by workers."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # they inherit this process's path
 
 
 def test_alternatives_take_turns(tmp_path, path):
@@ -44,7 +44,7 @@ def test_alternatives_take_turns(tmp_path, path):
     with bench.workers(keywords) as workers:
         results = bench.compare(workers, "test_bench:build", keywords, 3, memory=False)
     turn = "a" * 10 + "b" * 10  # steps this short are repeated within a turn
-    assert log.read_text() == "ab" + 3 * turn  # once to build, then in turns
+    assert log.read_text() == "ab" + 3 * turn  # once for building, then in turns
     assert [len(r.seconds) for r in results.values()] == [30, 30]
 
 
@@ -137,12 +137,12 @@ def test_pulling_times_no_batch_that_lay_ready():
     pull = bench.Pulling(Stream())
     pull()
     assert taken == [2 * bench.BATCHES]
-    pull.prepare()  # what the first has ready by now is left
+    pull.prepare()  # batches that are already prepared are discarded
     assert taken == [2 * bench.BATCHES, bench.BATCHES]
 
 
 class Prepared:
-    """Built in a worker: notes what is done."""
+    """Built in a worker: records what is done."""
 
     def __init__(self, log):
         self.log = log

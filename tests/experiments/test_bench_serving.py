@@ -1,4 +1,4 @@
-"""The load test: what counts as wrong, targets from rows, seconds of it."""
+"""The load test: what counts as wrong, targets from rows, and a run of seconds."""
 
 import csv
 import time

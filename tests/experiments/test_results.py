@@ -1,4 +1,4 @@
-"""The committed figures say on what they were measured, in each row, as the JSON beside them."""
+"""The committed figures name their machine in each row, consistent with the JSON."""
 
 import csv
 import json

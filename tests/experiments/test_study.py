@@ -1,4 +1,4 @@
-"""Studies: every seed reported, intervals, failures kept, finished runs reused."""
+"""Studies: all seeds reported, intervals, failures recorded, finished runs reused."""
 
 import csv
 import json

@@ -1,8 +1,8 @@
-"""Writes the golden file of every registered layer and model that has none yet.
+"""Writes golden files for registered layers and models that have none yet.
 
     PYTHONPATH=tests python tests/golden/make.py
 
-A file that exists is never written again: it stands for what users have saved.
+Existing files are never overwritten: they represent what users have saved.
 """
 
 from pathlib import Path

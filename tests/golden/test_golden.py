@@ -1,4 +1,4 @@
-"""Files saved by earlier versions keep loading, and keep giving what they gave."""
+"""Files saved by earlier versions still load and give the same outputs."""
 
 import keras
 import numpy as np

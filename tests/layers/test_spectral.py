@@ -71,7 +71,7 @@ def test_the_plain_layer_of_the_normalised_kernel(make, shape):
 
 @pytest.mark.parametrize(("make", "shape"), LAYERS)
 def test_the_gradient_is_orthogonal_to_the_kernel(make, shape):
-    """f(W / sigma) does not see the scale of W: <dF/dW, W> = 0 for sigma = v^T W u."""
+    """f(W / sigma) is invariant to the scale of W: <dF/dW, W> = 0 for sigma = v^T W u."""
     layer, x = make(), normal(*shape)
     layer(x)
     with tf.GradientTape() as tape:

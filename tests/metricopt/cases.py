@@ -50,4 +50,4 @@ CARD_AFTER = (
     "keras.models.load_model('tuned.keras')\n"
     "assert not any(name.split('.')[0] == 'tfzoo' for name in sys.modules)"
 )
-"""What a fresh process finds where the card's program ran."""
+"""Checks, in a new process, what the card's program has written."""

@@ -13,7 +13,7 @@ cases = load_module("metricopt/cases.py")
 
 @keras.saving.register_keras_serializable("tests.metricopt")
 class Subclassed(keras.Model):
-    """A model that is no graph, with dropout and a block inside."""
+    """A subclassed model with dropout and a block inside."""
 
     def __init__(self, **keywords):
         super().__init__(**keywords)

@@ -1,4 +1,4 @@
-"""The plug-in and its callback: what they reduce to, what they solve, what they say."""
+"""The plug-in and its callback: special cases, solved problems, messages."""
 
 import keras
 import numpy as np
@@ -87,7 +87,7 @@ def test_one_step_is_its_equation():
 
 
 def test_a_problem_with_a_known_optimum_is_solved():
-    """The loss says nothing; the metric has its optimum at phi*."""
+    """The loss is uninformative; the metric has its optimum at phi*."""
     model, x, y = regression()
     adapted = attach_adapters(model)
     target = np.array([0.2, -0.25, 0.15, 0.3], "float32")
@@ -104,7 +104,7 @@ def test_a_problem_with_a_known_optimum_is_solved():
 
 
 def test_loss_and_metric_in_conflict_the_metric_wins():
-    """The loss pulls outputs up, the metric wants them down."""
+    """The loss pulls outputs up, the metric rewards low ones."""
     model, x, _ = regression(outputs=1)
     up = lambda y_true, y_pred: -keras.ops.mean(y_pred, -1)  # noqa: E731
     metric = lambda y_true, y_pred: float(np.mean(y_pred))  # noqa: E731
@@ -156,7 +156,7 @@ def test_the_best_observed_is_put_back_and_logged():
     best = max(value for _, value in callback.history)
     assert callback.held_out.evaluate(adapted, callback.metric) == pytest.approx(best)
     assert logs["best_val_recall_at_k"][-1] == pytest.approx(best)
-    assert logs["val_recall_at_k"][-1] == callback.history[-2][1]  # the last comes at the end
+    assert logs["val_recall_at_k"][-1] == callback.history[-2][1]  # the last one comes at the end
 
 
 def test_observations_are_interpolated_within_trajectories():
@@ -203,7 +203,7 @@ def test_xla_several_steps_an_execution_and_mixed_precision(policy, keywords):
     callback = MetricOpt(mean_square, (x, y), "min", **FAST)
     trained = tuned(model, MetricOptimizer("sgd", 0.3), x, y, 48, [callback], **keywords)
     steps = int(callback.optimizer.steps)
-    assert steps == 48 or (policy == "mixed_float16" and steps > 40)  # overflows are no steps
+    assert steps == 48 or (policy == "mixed_float16" and steps > 40)  # overflows are not steps
     assert (
         len(callback.history) >= 3 * 3 + steps // 4 - 5 and np.isfinite(trained.get_vector()).all()
     )

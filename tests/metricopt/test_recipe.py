@@ -71,7 +71,7 @@ class Cut(Exception):
 
 @pytest.mark.parametrize("step", [9, slow(30)])
 def test_resumed_equals_uninterrupted(step, tmp_path, monkeypatch):
-    """Cut off while trajectories are collected, and while the value function is at work."""
+    """Interrupted while collecting trajectories, and while using the value function."""
     small = [*SHORT, "epochs=1", "save_every=3"]
     name = "metricopt/digits_mcr"
     trained(name, tmp_path / "whole", *small)

@@ -1,4 +1,4 @@
-"""The trust region: what it finds, what it spends, and what it observes without a forward pass."""
+"""The trust region: results, budget, and observations without a forward pass."""
 
 import keras
 import numpy as np
@@ -98,7 +98,7 @@ def test_a_fit_spends_one_observation_each_so_many_steps_and_keeps_its_choice():
     adapted, callback = searched(model, x, y)
     values = [v for _, v in callback.history]
     assert callback.metric.calls == len(values) == 1 + 60 // 2
-    assert values[0] < 0.3 and max(values) > 0.7  # a shift of the logits is all it takes
+    assert values[0] < 0.3 and max(values) > 0.7  # a shift of the logits suffices
     chosen = callback.metric(y, np.array(adapted(x)))
     assert chosen > max(values) - 0.1
     numbers = {t.number for t in callback.optimizer.buffer.trajectories()}

@@ -1,4 +1,4 @@
-"""Black-box metrics against slow references, and what they say of wrong input."""
+"""Black-box metrics compared with slow references, and their errors for wrong input."""
 
 import keras
 import numpy as np
@@ -126,7 +126,7 @@ def test_retrieval_against_a_loop(k, monkeypatch):
 
 
 def test_ties_do_not_depend_on_the_order_of_rows():
-    """An embedding that collapsed to a point ranks nothing: precision is the class's share."""
+    """An embedding collapsed to a point cannot rank: precision equals the class's frequency."""
     y, x = np.repeat(np.arange(4), 5), np.ones((20, 3))
     assert metrics.mean_average_precision(y, x) == pytest.approx(4 / 19)
     x = np.random.default_rng(5).integers(0, 2, (20, 3)) + 0.5

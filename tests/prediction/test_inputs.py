@@ -1,4 +1,4 @@
-"""A user's files find the signature that takes them, and go to it in batches."""
+"""A user's files are matched with the signature that takes them, and batched."""
 
 import io
 import json
@@ -62,7 +62,7 @@ def test_folders_patterns_and_paths(folder, monkeypatch):
     assert names(inputs.listed([f"{folder}/**/*.jpg", f"{folder}/?.png"])) == ["c.jpg", "b.png"]
     assert names(inputs.listed([f"{folder}/bel*"])) == ["c.jpg"]
     assert names(inputs.listed([f"{folder}/notes.md"])) == ["notes.md"]
-    (folder / "x[1].png").write_bytes(PNG)  # what is there is no pattern
+    (folder / "x[1].png").write_bytes(PNG)  # an existing file is not a pattern
     assert names(inputs.listed([f"{folder}/x[1].png"])) == ["x[1].png"]
     monkeypatch.setenv("HOME", str(folder))
     assert names(inputs.listed(["~/b.png"])) == ["b.png"]
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_told_what_does(folder):
 def test_files_of_two_signatures_are_given_apart(folder):
     np.savez(folder / "x.npz", images=np.zeros((1, 4, 4, 1)))
     files = inputs.listed([str(folder / "b.png"), str(folder / "x.npz")])
-    with pytest.raises(InputError, match=r"x.npz': is arrays named images, for .*must be given ap"):
+    with pytest.raises(InputError, match=r"x.npz': is arrays named images, for .*must be given se"):
         inputs.choose(IMAGES, files)
 
 
@@ -150,7 +150,7 @@ def test_rows_go_in_batches(tmp_path):
 
 def test_large_rows_make_small_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs, "_ROOM", 100)
-    np.save(tmp_path / "x.npy", np.zeros((5, 10), "float32"))  # 40 bytes a row
+    np.save(tmp_path / "x.npy", np.zeros((5, 10), "float32"))  # 40 bytes per row
     batches = inputs.batches([one(tmp_path / "x.npy")], specs(x=("float32", [None, 10])), 32, True)
     assert [len(x["x"]) for _, x in batches] == [2, 2, 1]
 

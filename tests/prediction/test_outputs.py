@@ -1,4 +1,4 @@
-"""Answers as files: names, numbers and texts come back as they were."""
+"""Outputs as files: names, numbers and strings are preserved."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ def answers(suffix, files=("a.png", "b.png"), **outputs):
 
 
 def strict(text):
-    """JSON as its standard has it, without NaN."""
+    """Standard JSON, without NaN."""
 
     def refuse(word):
         raise ValueError(word)

@@ -1,4 +1,4 @@
-"""`tfzoo predict`, of models here and of a server's."""
+"""`tfzoo predict` with local models and a server's."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def signatures():
-    """A classifier's, and one that mixes its rows."""
+    """Signatures of a classifier, and one that mixes its rows."""
     layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
     model = keras.Sequential(layers)
     total = Signature(
@@ -118,7 +118,7 @@ def test_another_suffix_is_refused_before_work(capsys, tmp_path):
 
 
 class Reconstructor:
-    """Says what it is given."""
+    """Echoes its arguments."""
 
     def reconstruct(self, images, cameras):
         import trimesh

@@ -35,7 +35,7 @@ def views(b=3, v=2, size=32):
 
 
 def photos(b=3, v=2, size=32):
-    """Noise where the object is, on white."""
+    """Noise on the object, on a white background."""
     images = views(b, v, size)
     images[:, :, : size // 4] = images[:, :, -(size // 4) :] = 255
     images[:, :, :, : size // 4] = images[:, :, :, -(size // 4) :] = 255

@@ -1,4 +1,4 @@
-"""Projection and sampling against independent references, and the laws they obey."""
+"""Projection and sampling compared with independent references, and their invariances."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def some_cameras(v=4, size=64):
 
 
 def by_hand(camera, point):
-    """Rotate by scipy, shift, divide: no matrices of ours."""
+    """Rotates with scipy, translates, divides: independent of our matrices."""
     turn = spatial.transform.Rotation.from_matrix(camera[:, 3:6])
     x, y, z = turn.apply(point) + camera[:, 6]
     return camera[0, 0] * x / z + camera[0, 2], camera[1, 1] * y / z + camera[1, 2], z

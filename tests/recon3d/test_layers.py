@@ -1,4 +1,4 @@
-"""Encoders, point representations, aggregation, decoder: what each may and may not depend on."""
+"""Encoders, point representations, aggregation, decoder: what each may depend on."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def test_a_cell_sees_no_further_than_it_says(cls):
     layer = cls(128, 2, 3)
     x = tf.Variable(RNG.normal(size=(1, 128, 128, 3)).astype("f4"))
     with tf.GradientTape() as tape:
-        y = layer(x)[0, 30:32, 30:32]  # two cells, between which is interpolated
+        y = layer(x)[0, 30:32, 30:32]  # two cells, for interpolation
     seen = np.abs(tape.gradient(y, x)).max((0, 2, 3)) > 0
     span = np.flatnonzero(seen)
     assert 1 + span[-1] - span[0] <= layer.receptive_field

@@ -1,4 +1,4 @@
-"""Surfaces of known fields, and measures of shapes with known answers."""
+"""Surfaces of known fields, and metrics of shapes with known results."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_a_speck_between_the_points_of_the_first_grid_is_found():
     step = 1.1 / 32
     speck = -0.55 + step * (np.array([20, 20, 20]) + 0.5)
 
-    def field(x):  # logits: a ball, and far from it a speck of less than a cell
+    def field(x):  # logits: a ball, and far from it a speck smaller than a cell
         return np.maximum(20 * ball(0.2, (-0.25, -0.25, -0.25))(x), 60 * ball(0.4 * step, speck)(x))
 
     dense, all_ = meshes.dense_grid(field, 64)
@@ -60,7 +60,7 @@ def test_a_speck_between_the_points_of_the_first_grid_is_found():
 
 
 def is_plain(inside):
-    """No cell says two things: no face has its corners on both sides crosswise, and so on."""
+    """No cell is ambiguous: no face has diagonal corners on the same side, and so on."""
     for axis in range(3):
         a = np.moveaxis(inside, axis, 0)
         cross = (a[:, 1:, 1:] == a[:, :-1, :-1]) & (a[:, 1:, :-1] == a[:, :-1, 1:])
@@ -68,7 +68,7 @@ def is_plain(inside):
             return False
     corner = lambda i, j, k: inside[i : i - 1 or None, j : j - 1 or None, k : k - 1 or None]  # noqa: E731
     cells = np.stack([corner(*at) for at in meshes._CORNERS]).astype(int)
-    pairs = cells == cells[::-1]  # corner i lies opposite of corner 7 - i
+    pairs = cells == cells[::-1]  # corner i is opposite to corner 7 - i
     alone = np.isin(cells.sum(0), (2, 6)) & pairs.all(0)
     return not alone.any()
 

@@ -47,7 +47,7 @@ def test_a_point_without_any_view_that_has_it():
 
 
 def test_local_evidence_and_global_code():
-    cameras, x = cases.cameras(b=1, v=1), np.zeros((1, 1, 3))  # the image's middle
+    cameras, x = cases.cameras(b=1, v=1), np.zeros((1, 1, 3))  # the image's centre
     images = cases.photos(b=1, v=1)
     other = images.copy()
     other[:, :, 8, 8] = 255 - other[:, :, 8, 8]  # a corner of the object

@@ -1,4 +1,4 @@
-"""The recipe: learns, exports, evaluates; larger ones build; what is refused."""
+"""The recipe: learns, exports, evaluates; larger ones build; refusals."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Cameras that do not fit are named; captures of other programs come in, meshes go back."""
+"""Cameras that do not fit are named; other programs' captures are read, meshes written."""
 
 import json
 import shutil
@@ -135,7 +135,7 @@ def test_facing_points_are_the_same_for_a_longer_lens_and_a_turned_camera():
     near, far = (pinhole.orbit(40, 20, d, 40 * d, 64, roll=12) for d in (1.3, 6.0))
     np.testing.assert_allclose(facing(near), facing(far), atol=1e-5)
     np.testing.assert_allclose(facing(near), points[0] @ near[:, 3:6].T, atol=1e-5)
-    aside = near.copy()  # turned on its spot about the image's y axis
+    aside = near.copy()  # rotated in place about the image's y axis
     c, s = np.cos(0.4), np.sin(0.4)
     aside[:, 3:] = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ aside[:, 3:]
     np.testing.assert_allclose(facing(aside), facing(near), atol=1e-5)
@@ -167,7 +167,7 @@ def test_a_scene_is_framed_and_comes_back():
 
 @pytest.mark.parametrize("layout", ["transforms.json", "cameras.bin", "cameras.txt"])
 def test_a_capture_of_other_programs(layout, tmp_path):
-    """COLMAP's library wrote the model, trimesh's camera says what is seen: see colmap/make.py."""
+    """COLMAP's library wrote the model, trimesh rendered the views: see colmap/make.py."""
     shutil.copytree(COLMAP / "images", tmp_path / "images")
     if layout == "transforms.json":
         shutil.copy(COLMAP / layout, tmp_path)
@@ -198,7 +198,7 @@ def write(folder, images, suffix=".png"):
 
 
 def ring(size=(96, 72), count=4):
-    """Views [V, H, W, 3] of the body, cut so that the principal point is beside the middle."""
+    """Views [V, H, W, 3] of the body, cropped so that the principal point is off-centre."""
     square = np.stack([pinhole.orbit(90 * i + 5, 25, 2.5, 170, 128) for i in range(count)])
     images, _ = raycast.render(BODY, square, 128)
     cameras = square.copy()
@@ -232,7 +232,7 @@ def test_cameras_of_opencv_masks_and_distortion(tmp_path):
     straight, _ = pinhole.projected(cameras[:1], at)
     kk = k[0] - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
     turn = cv2.Rodrigues(r[0])[0]
-    seen = cv2.projectPoints(at, turn, t[0], kk, lens)[0][:, 0] + 0.5  # where the file has them
+    seen = cv2.projectPoints(at, turn, t[0], kk, lens)[0][:, 0] + 0.5  # as in the file
     for a, b in zip(np.floor(straight[0]).astype(int), np.floor(seen).astype(int), strict=True):
         assert np.abs(bent.images[0][a[1], a[0]].astype(int) - images[0][b[1], b[0]]).max() < 25
 
@@ -296,7 +296,7 @@ def test_a_colmap_capture_becomes_a_mesh_in_its_own_units(tmp_path, capsys):
 
 
 def test_solids_stay_as_they_were():
-    """`CameraRanges.draw` takes random numbers as the first data sets did."""
+    """`CameraRanges.draw` uses random numbers as the first data sets did."""
     rng = np.random.RandomState(5)
     a, e, d = rng.uniform(0, 360), rng.uniform(5, 45), rng.uniform(1.6, 1.9)
     camera = pinhole.R2N2_LIKE.draw(1, 64, np.random.RandomState(5))[0]

@@ -1,9 +1,10 @@
-"""Fuzzing led by coverage (atheris, libFuzzer): anything but an answer or `InputError` ends it.
+"""Coverage-guided fuzzing (atheris, libFuzzer) of readers and server: fails on anything but a
+response or `InputError`.
 
     pip install --constraint constraints.txt -e .[fuzz]
     PYTHONPATH=.:tests python tests/reliability/coverage_fuzz.py TARGET -max_total_time=600
 
-Inputs start from valid files. One that breaks something is left as `crash-...`.
+Inputs start from valid files. An input that causes a failure is kept as `crash-...`.
 """
 
 import contextlib
@@ -50,7 +51,7 @@ CODES = {200, 400, 404, 413}
 
 
 def file_target(name, read):
-    """Writes the bytes to a file of that name and reads it."""
+    """Writes the bytes to a file with that name and reads it."""
     path = FOLDER / name
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -68,7 +69,7 @@ def overrides(data):
 
 
 def served():
-    """A small exported model, as both fronts of the server hold it."""
+    """A small exported model, as held by both front ends of the server."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     spec, examples = tf.TensorSpec([None, 3], tf.float32), np.eye(4, 3, dtype="float32")
     answer = serving.Signature(lambda x: {"y": model(x)}, {"x": spec}, {"x": examples})

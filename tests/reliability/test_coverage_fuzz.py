@@ -1,4 +1,4 @@
-"""A short turn of the coverage-led fuzzer on every target; longer ones are run by hand."""
+"""A short run of the coverage-guided fuzzer on every target; longer ones are run by hand."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Commands killed at random moments and given again end as if nothing had happened."""
+"""Commands killed at random times and repeated end as if nothing had happened."""
 
 import csv
 import json
@@ -26,12 +26,12 @@ KILLS = {"train": 10, "study": 5, "export": 5}
 
 
 def killed(words, root, times, seconds):
-    """Gives a command until it was killed `times` times, at moments drawn by a fixed seed.
+    """Repeats a command until it has been killed `times` times, at times drawn by a fixed seed.
 
-    The command's last word is a folder below `root`; one that came to its end takes another.
+    The command's last argument is a folder below `root`; a finished command gets a new one.
 
     Returns:
-        The folders, the command ended in each.
+        The folders, in each of which the command finished.
     """
     rng, count, folders = random.Random(0), 0, [root / "0"]
     while count < times:
@@ -87,5 +87,5 @@ def test_an_export(tmp_path):
     words = ["export", "aft/digits", "--output"]
     seconds = timed(*words, tmp_path / "once")
     for folder in killed(words, tmp_path / "cut", KILLS["export"], seconds):
-        # what a killed one began is cleared away
+        # leftovers of a killed one are removed
         assert [p for p in folder.iterdir() if not p.name.isdigit()] == []

@@ -1,4 +1,4 @@
-"""A disk that is full or cannot be written: one line, nothing half-written, and it goes on."""
+"""A full or unwritable disk: one line, nothing half-written, and resuming works."""
 
 import subprocess
 
@@ -18,7 +18,7 @@ def mount(folder, options):
 
 @pytest.fixture(params=["1m"])
 def small_disk(request, tmp_path):
-    """A folder of its own with 1 MB; needs root."""
+    """A separate 1 MB file system; needs root."""
     folder = tmp_path / "disk"
     folder.mkdir()
     try:

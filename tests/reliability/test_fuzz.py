@@ -1,4 +1,4 @@
-"""Whatever a stranger gives ends in an answer or in `InputError`, never in another exception."""
+"""Any foreign input ends in a response or in `InputError`, never in another exception."""
 
 import io
 import json
@@ -39,7 +39,7 @@ keys = st.sampled_from(
 
 
 def allowed(call, *arguments):
-    """Calls; `InputError` is an answer too, and is one line."""
+    """Calls; `InputError` is accepted, and must be one line."""
     try:
         return call(*arguments)
     except InputError as error:
@@ -98,7 +98,7 @@ SPECS = {"x": tf.TensorSpec([None, 4, 4, 1], tf.uint8), "y": tf.TensorSpec([None
 
 
 def for_a_signature(path):
-    """What `tfzoo predict` reads of a file, for a signature that takes these inputs."""
+    """What `tfzoo predict` reads from a file, for a signature with these inputs."""
     file = inputs.InputFile(Path(path))
     if not file.fits(SPECS):
         raise InputError(f"input {path!r}: does not fit")

@@ -1,4 +1,5 @@
-"""Files that break midway or lie: one line that names them, in Python and in the shell."""
+"""Files that are truncated or inconsistent: one line that names them, in Python and in the
+shell."""
 
 import io
 import lzma
@@ -31,7 +32,7 @@ TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 3 4\nf 1 4 2\nf 
 
 
 def files(root, name, content, good, folders=("a", "b"), count=4):
-    """A folder of good files, one a class at least, and among them the broken one."""
+    """A folder of good files, at least one per class, and the broken one."""
     for folder in folders:
         (root / folder).mkdir(parents=True)
         for i in range(count):
@@ -124,10 +125,10 @@ HOSTILE = {
         lambda root, name: mesh(root / "m", name, TETRAHEDRON.encode() + b"f 1 2 9\n"),
     ),
 }
-"""Name of the broken file: name of the data, a recipe that reads it, and what makes it."""
+"""Name of the broken file: name of the data, a recipe that reads it, and its generator."""
 
 UNREAD = ("cut.xz", "beyond.obj")
-"""What a dry run does not open: it needs no text, and counts the meshes of a folder."""
+"""Files that a dry run does not open: it needs no text, and only counts a folder's meshes."""
 
 
 def read(name, path, data_dir):

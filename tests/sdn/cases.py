@@ -60,7 +60,7 @@ CASES = {
         ),
         "inputs": sets,
         "mask": keep,
-        # the call is the code, which only the encoder makes
+        # calling returns the code, which only the encoder computes
         "no_gradient": ("energy", "prior", "images"),
         "fit": dict,
     },

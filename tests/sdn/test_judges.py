@@ -1,4 +1,4 @@
-"""What the judges measure, on cases with known answers."""
+"""The evaluation networks' measures on cases with known results."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ def make_layer(dim=6, hidden=(11, 7), seed=0):
     keras.utils.set_random_seed(seed)
     layer = MADE(dim, hidden)
     layer.build((None, dim))
-    for weight in layer.weights:  # biases too, so that no bit is even
+    for weight in layer.weights:  # biases too, so that no bit is unbiased
         weight.assign(weight + 0.7 * np.random.default_rng(seed).normal(size=weight.shape))
     return layer
 
@@ -25,7 +25,7 @@ def test_a_narrow_layer_is_warned_of():
         layer = make_layer(6, (9, 4))
     masks = layer.masks()
     sees = (masks[0] @ masks[1] @ masks[2] > 0).sum(0)
-    assert (sees < np.arange(6)).any()  # some logit lacks a bit before it
+    assert (sees < np.arange(6)).any()  # some logit lacks an earlier bit
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         masks = make_layer(6, (9, 5)).masks()
@@ -40,7 +40,7 @@ def all_codes(dim):
 def test_probabilities_of_all_codes_sum_to_one(hidden):
     p = np.exp(np.asarray(make_layer(6, hidden).log_prob(all_codes(6))))
     np.testing.assert_allclose(p.sum(), 1, atol=1e-5)
-    assert p.std() > 1e-3  # and it is not the uniform one
+    assert p.std() > 1e-3  # and it is not uniform
 
 
 def test_a_logit_sees_only_earlier_bits_and_all_of_them():

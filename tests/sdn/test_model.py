@@ -1,4 +1,4 @@
-"""The network as a whole: its two steps, its faces, its files."""
+"""The whole network: its two steps, its methods, its files."""
 
 import keras
 import numpy as np
@@ -91,7 +91,7 @@ def test_a_made_set_beyond_the_margin_does_not_move_the_energy():
     network.train_on_batch(x)
     once = weights(network.energy.trainable_variables)
     other = model(margin=1e-9)
-    other.seed_generator = keras.random.SeedGenerator(99)  # other made sets
+    other.seed_generator = keras.random.SeedGenerator(99)  # other generated sets
     other.compile(optimizer=keras.optimizers.SGD(1.0), g_optimizer=keras.optimizers.SGD(0.0))
     other.train_on_batch(x)
     for a, b in zip(once, weights(other.energy.trainable_variables), strict=True):

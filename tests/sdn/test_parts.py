@@ -42,7 +42,7 @@ def test_code_ignores_order_copies_and_absent_images():
     np.testing.assert_array_equal(z, again)
     np.testing.assert_allclose(encoder(np.concatenate([x, x], 1))[1], a, atol=1e-6)
     mask = np.array([[1, 1, 0, 1]] * 3, bool)
-    x[:, 2] = 99  # not there: whatever it holds
+    x[:, 2] = 99  # absent: any values
     np.testing.assert_allclose(encoder(x, mask=mask)[1], encoder(x[:, [0, 1, 3]])[1], atol=1e-5)
 
 

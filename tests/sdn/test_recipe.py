@@ -100,7 +100,7 @@ def test_signatures(run):
 
 
 class StopsLater(StopFlag):
-    """Asks to stop at the sixth look."""
+    """Requests a stop at the sixth check."""
 
     looks = 0
 

@@ -13,7 +13,7 @@ WEIGHTS = np.arange(12, dtype="float32").reshape(3, 4) / 10 - 0.5
 
 
 def dense(factor=1.0):
-    """A model whose answers are known: `x @ (factor * WEIGHTS)`."""
+    """A model with known outputs: `x @ (factor * WEIGHTS)`."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, use_bias=False)])
     model.set_weights([factor * WEIGHTS])
     return model

@@ -1,4 +1,4 @@
-"""Writes an export under trouble: `python export_child.py DIRECTORY kill|full`."""
+"""Writes an export under failure: `python export_child.py DIRECTORY kill|full`."""
 
 import resource
 import signal

@@ -2,7 +2,7 @@
 
     load_child.py SAVED_MODEL INPUTS.npz OUTPUTS.npz
 
-Arrays are named `signature/name`; those signatures run that have inputs.
+Arrays are named `signature/name`; signatures with inputs are run.
 """
 
 import sys
@@ -12,7 +12,7 @@ BLOCKED = {"tfzoo", "keras", "tf_keras"}
 
 
 class Finder:
-    """Finds what is installed, but for the blocked; an editable install's finder is dropped."""
+    """Finds installed packages except the blocked ones; an editable install's finder is dropped."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

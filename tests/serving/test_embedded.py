@@ -18,7 +18,7 @@ SOURCE = TESTS.parent / "export" / "embedded.c"
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """Built as export/README.md says, against the installed package."""
+    """Built as described in export/README.md, against the installed package."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
@@ -37,7 +37,7 @@ def ask(program, *words):
 
 
 def answers(text):
-    """Its lines as arrays by output."""
+    """Its output lines as arrays by output name."""
     arrays = {}
     for line in text.splitlines():
         name, shape, values = re.fullmatch(r"(\w+) \[([^]]*)\] ?(.*)", line).groups()
@@ -50,7 +50,7 @@ def answers(text):
 
 
 def given(folder, arrays):
-    """Arrays as files, and the words that name them."""
+    """Arrays as files, and the arguments that name them."""
     for name, value in arrays.items():
         np.save(folder / f"{name}.npy", value)
     return [f"{name}={folder / name}.npy" for name in arrays]

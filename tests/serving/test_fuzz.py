@@ -1,4 +1,4 @@
-"""Requests changed at random are answered, by a result or an error's code, and the server lives."""
+"""Randomly mutated requests get a result or an error code, and the server survives."""
 
 import json
 import urllib.error

@@ -1,4 +1,4 @@
-"""HTTP around the REST API: compression, methods, the errors of its own layer, slow clients."""
+"""HTTP around the REST API: compression, methods, errors of the HTTP layer, slow clients."""
 
 import contextlib
 import gzip
@@ -18,10 +18,10 @@ BODY = json.dumps({"signature_name": "logits", "instances": X.tolist()}).encode(
 
 
 def raw(server, data, wait=30):
-    """Status, headers and body of an answer to bare bytes."""
+    """Status, headers and body of the response to raw bytes."""
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=wait) as connection:
         connection.sendall(data)
-        with contextlib.suppress(OSError):  # it has answered and closed already
+        with contextlib.suppress(OSError):  # it has already responded and closed
             connection.shutdown(socket.SHUT_WR)
         return parsed(connection)
 
@@ -58,7 +58,7 @@ def test_gzip_both_ways(url):
         _, headers, body = post(url, large, Accept_Encoding=accept)
         assert (headers["Content-Encoding"] == "gzip") == packed
         assert (gzip.decompress(body) if packed else body) == plain
-    for wrong, words in ((b"no gzip", "no gzip"), (gzip.compress(BODY)[:-9], "too early")):
+    for wrong, words in ((b"no gzip", "not gzip"), (gzip.compress(BODY)[:-9], "too early")):
         status, _, body = post(url, wrong, Content_Encoding="gzip")
         assert status == 400 and words in json.loads(body)["error"]
     status, _, body = post(url, gzip.compress(b" " * 10_000_000), Content_Encoding="gzip")
@@ -106,7 +106,7 @@ def test_errors_of_http_itself_are_json(server, data, status):
 
 
 def test_clients_that_never_finish(exported):
-    """One sends a byte now and then, many send nothing: others are answered meanwhile."""
+    """One sends a byte occasionally, many send nothing: others are served meanwhile."""
     with serving.serve(
         exported / "other",
         rest_port=0,

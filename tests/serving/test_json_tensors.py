@@ -1,4 +1,4 @@
-"""JSON forms against TensorFlow Serving's REST documentation (api_rest.md)."""
+"""JSON forms compared with TensorFlow Serving's REST documentation (api_rest.md)."""
 
 import json
 
@@ -194,7 +194,7 @@ def test_outputs_that_json_cannot_hold():
 
 
 def test_floats_survive_the_way_there_and_back():
-    """As the shortest decimals that are this float, whether all are finite or not."""
+    """As the shortest decimals that round-trip, whether or not all are finite."""
     bits = np.random.default_rng(0).integers(0, 2**32, 20_000, dtype="uint64").astype("uint32")
     values = bits.view("float32")
     values = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""Bounded work: rows, elements, calls at once, deadlines, memory after a peak."""
+"""Bounded work: rows, elements, concurrent calls, deadlines, memory after a peak."""
 
 import json
 import threading
@@ -91,13 +91,13 @@ def test_calls_at_once(small, monkeypatch):
     assert code(stub.Predict, request_for(X), timeout=30) == "UNAVAILABLE"
     status, text = post(url, {"instances": X.tolist()})
     assert status == 503 and "2 calls" in text
-    assert urllib.request.urlopen(url.removesuffix(":predict")).status == 200  # status still told
+    assert urllib.request.urlopen(url.removesuffix(":predict")).status == 200  # still reported
     go.set()
     assert all(call.result().outputs for call in calls)
 
 
 def test_what_nobody_waits_for_is_not_run(small, monkeypatch):
-    """A deadline that passed, or a caller who left, ends a call between its parts."""
+    """An expired deadline, or a caller who has gone, ends a call between its parts."""
     stub, url = small
     monkeypatch.setattr(servable, "ROWS", 10)
     ran, plain = [], servable.Deadline.check
@@ -119,7 +119,7 @@ def test_what_nobody_waits_for_is_not_run(small, monkeypatch):
     assert len(ran) == before < 200
     with pytest.raises(RequestFailed, match="deadline"):
         plain(Deadline(0.0))
-    with pytest.raises(RequestFailed, match="left"):
+    with pytest.raises(RequestFailed, match="disconnected"):
         plain(Deadline(None, lambda: False))
 
 
@@ -137,7 +137,7 @@ def test_parts_of_a_large_call_are_the_whole(small, monkeypatch):
 
 def test_memory_goes_back_after_a_peak():
     process = psutil.Process()
-    pieces = [bytes(60_000) for _ in range(3000)]  # below the size that is mapped alone
+    pieces = [bytes(60_000) for _ in range(3000)]  # below the size that is mapped separately
     kept = pieces[-1]
     peak = process.memory_info().rss
     del pieces

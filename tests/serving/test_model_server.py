@@ -1,4 +1,4 @@
-"""The real server's launch, tried on a stand-in program that records how it was started."""
+"""Launching the real server, tested with a stand-in program that records how it was started."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What operators expect: health, reflection, metrics, reload, TLS, joined requests."""
+"""Operations: health, reflection, metrics, reload, TLS, batched requests."""
 
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ EXPORT = TESTS.parent / "export"
 
 @pytest.fixture(scope="module")
 def observed(exported, tmp_path_factory):
-    """A server with metrics and joined requests, and a channel to it."""
+    """A server with metrics and batched requests, and a channel to it."""
     folder = tmp_path_factory.mktemp("observed") / "dense"
     shutil.copytree(exported / "dense" / "2", folder / "2")
     with (
@@ -102,7 +102,7 @@ def test_metrics_are_off_without_their_file(url):
 
 
 def test_requests_of_several_clients_are_joined(observed):
-    """By one run of the model, and every caller gets its own rows."""
+    """In one run of the model, and every caller gets its own rows."""
     server, _, _ = observed
     start, wrong = threading.Barrier(16), []
 
@@ -127,7 +127,7 @@ def test_requests_of_several_clients_are_joined(observed):
 
 
 class Counts(tf.Module):
-    """`y = x + the rows of the batch`: shows what was run together."""
+    """`y = x + the batch's number of rows`: shows what was run together."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")], autograph=False)
     def rows(self, x):
@@ -168,7 +168,7 @@ def test_the_models_are_changed_by_a_call(observed, exported):
             with pytest.raises(RequestError, match="NOT_FOUND"):
                 client.predict("dense", {"x": X})
         status = reload("broken", folder.parent)
-        assert status.error_code == 3 and "no version loads" in status.error_message
+        assert status.error_code == 3 and "no version can be loaded" in status.error_message
     finally:
         assert reload("dense", folder).error_code == 0
 

@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: min-tfs-client, Node's fetch and grpc-js, curl."""
+"""Third-party clients: min-tfs-client, Node's fetch and grpc-js, curl."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ def needs(program):
 
 
 def test_min_tfs_client(server):
-    """It reads typed fields alone.
+    """It reads only typed fields.
 
     Its wheel holds TensorFlow's message files of 2020, which would overwrite those of TensorFlow
     itself: `pip install --no-deps --target FOLDER min-tfs-client`, and FOLDER on PYTHONPATH.
@@ -40,7 +40,7 @@ def test_min_tfs_client(server):
 
 
 def _descriptors(path):
-    """The messages of the gRPC interface, all that they import first."""
+    """The messages of the gRPC interface, with their imports first."""
     files = descriptor_pb2.FileDescriptorSet()
     seen = set()
 
@@ -57,7 +57,7 @@ def _descriptors(path):
 
 
 def test_node(server, tmp_path):
-    """`fetch`, and gRPC where @grpc/grpc-js and @grpc/proto-loader are installed."""
+    """`fetch`, and gRPC if @grpc/grpc-js and @grpc/proto-loader are installed."""
     needs("node")
     ports = [str(server.rest_port), str(server.grpc_port)]
     script = Path(__file__).with_name("client.mjs")

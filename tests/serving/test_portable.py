@@ -24,7 +24,7 @@ def some(*names):
 
 
 def run(path, **arrays):
-    """A file's answers in its own runtime, by output."""
+    """A file's outputs in its own runtime, by name."""
     if path.suffix == ".tflite":
         interpreter = tf.lite.Interpreter(str(path))
         return interpreter.get_signature_runner(path.stem)(**arrays)
@@ -90,7 +90,7 @@ LITERT = {
     "collegial/digits": ["members", "serving_default"],
     "metricopt/digits_mcr": ["serving_default"],
 }
-"""Signatures of package weights that convert, where any was tried."""
+"""Convertible signatures of package weights, where any was tried."""
 
 
 @pytest.mark.parametrize("name", [slow(name) for name in LITERT])

@@ -1,4 +1,4 @@
-"""The in-process server over real sockets, by both clients and by bare HTTP and gRPC."""
+"""The in-process server over real sockets, with both clients and with raw HTTP and gRPC."""
 
 import json
 import re
@@ -30,7 +30,7 @@ X = np.array([[1.0, 2.0, 3.0], [0.5, -1.0, 0.0]], "float32")
 
 
 def http(address, body=None, method=None):
-    """Status and JSON of a bare request."""
+    """Status and JSON of a raw request."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(address, data, method=method)
     try:
@@ -48,7 +48,7 @@ def refused(call, *arguments):
     return caught.value
 
 
-# what both protocols answer
+# both protocols' responses
 
 
 def test_predict(client):
@@ -136,7 +136,7 @@ def test_refusals(client, arguments, status, code, words):
     assert error.code == (status if isinstance(client, RestClient) else code)
     assert re.search(words, str(error)), error
     assert "\n" not in str(error)
-    assert client.predict("dense", {"x": X})  # it is still up
+    assert client.predict("dense", {"x": X})  # it is still running
 
 
 def test_status_and_metadata_of_what_is_not_there(client):
@@ -153,7 +153,7 @@ def test_a_body_that_is_too_large(client):
 
 
 def test_many_threads(client):
-    """Every caller gets its own answer."""
+    """Every caller gets its own response."""
     wrong = []
 
     def work(seed):
@@ -171,7 +171,7 @@ def test_many_threads(client):
     assert not wrong and not any(thread.is_alive() for thread in threads)
 
 
-# REST alone
+# REST only
 
 
 def test_both_forms(url):
@@ -246,7 +246,7 @@ def test_metadata_is_the_documentations(url):
         ("/v1/models/dense/versions/" + "9" * 5000, None, None, 400, "convert version"),
         ("/v1/models/dense/versions/%D9%A1", None, None, 400, "Malformed"),  # an Arabic digit
         ("/v1/models", None, None, 400, "Missing model name"),
-        ("/elsewhere", None, None, 404, "Nothing"),
+        ("/elsewhere", None, None, 404, "No such path"),
     ],
 )
 def test_bad_requests(url, path, body, method, status, words):
@@ -277,11 +277,11 @@ def test_chunked_bodies_have_the_same_limit(server):
         with socket.create_connection(("127.0.0.1", server.rest_port), timeout=30) as connection:
             connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text))
             assert status in connection.recv(100)
-    data = b" " * 100_001  # one more than may come, said beforehand
+    data = b" " * 100_001  # one more than allowed, announced in advance
     assert http(f"http://127.0.0.1:{server.rest_port}/v1/models/dense:predict", data)[0] == 413
 
 
-# gRPC alone
+# gRPC only
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +350,7 @@ def test_tensors_that_lie_about_their_size(stub):
     assert stub.Predict(request_for(X)).outputs
 
 
-# the server's life
+# the server's lifetime
 
 
 def test_a_new_version_takes_over_and_a_removed_one_steps_back(exported, tmp_path):
@@ -456,7 +456,7 @@ def test_clients_say_what_is_wrong_with_an_address():
 
 
 def test_half_an_answer_is_no_answer():
-    """What a client gets from a server that is killed while it answers."""
+    """What a client gets from a server that is killed while responding."""
     text = b'{"model_version_status": []}'
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text)
     for answer in (b"", b"HTTP/1.1 200", head[:-1], head + text[:10], head + text[:-1]):

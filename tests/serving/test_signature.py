@@ -1,4 +1,4 @@
-"""Signatures check themselves when made, and their inputs when called."""
+"""Signatures check themselves when created, and their inputs when called."""
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def test_specs_get_their_names_and_examples_their_dtypes():
         ({"inputs": {"a b": FLOATS}, "examples": {"a b": np.ones((4, 3))}}, "identifier"),
         (
             {"inputs": {"x": tf.TensorSpec([None], tf.string)}, "examples": {"x": ["a"] * 4}},
-            "xla=False",
+            "xla=True: must be False",
         ),
     ],
 )

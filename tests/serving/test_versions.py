@@ -1,4 +1,5 @@
-"""The life of versions: loaded aside, switched, retried, forgotten, labelled, unloaded."""
+"""The life cycle of versions: loading in the background, switching, retrying, forgetting, labels,
+unloading."""
 
 import shutil
 import threading
@@ -92,7 +93,7 @@ def test_a_version_that_fails_is_tried_again_when_its_folder_changes(manager, fo
     (folder / "3").mkdir()
     (folder / "3" / "saved_model.pb").write_bytes(b"broken")
     until(lambda: state(manager, 3) == "END")
-    shutil.rmtree(folder / "3")  # deleted: nothing is remembered
+    shutil.rmtree(folder / "3")  # deleted: no state is kept
     until(lambda: state(manager, 3) is None)
     shutil.copytree(saved / "3", folder / "3")
     until(lambda: state(manager, 3) == "AVAILABLE")
@@ -170,7 +171,7 @@ def test_policies_and_labels(folder, saved):
         assert state(manager, 1) is None and factor(manager) == 3
         (folder / "4").mkdir()
         until(lambda: state(manager, 4) == "END")
-        assert factor(manager) == 3  # better an old one than none
+        assert factor(manager) == 3  # an old version is better than none
         labels = {"stable": 1, "canary": 2, "next": 9}
         manager.configure([ModelConfig("m", folder, specific=frozenset({1, 2}), labels=labels)])
         manager.wait()
@@ -251,7 +252,7 @@ def test_policies_are_those_of_the_proto():
 
 
 def test_models_of_any_making(tmp_path):
-    """A graph of TensorFlow 1 with a variable of its kind."""
+    """A TensorFlow 1 graph with a TensorFlow 1 variable."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         x = tf.compat.v1.placeholder(tf.float32, [None], "x")
         weight = tf.compat.v1.get_variable("w", initializer=3.0, use_resource=False)

@@ -29,7 +29,7 @@ def export(folder, function, inputs=None, examples=None, model=None, version=Non
 
 
 def numbers(folder):
-    """What TensorFlow Serving would take for versions."""
+    """What TensorFlow Serving would consider versions."""
     return sorted(p.name for p in Path(folder).glob("*") if p.name.isdigit())
 
 
@@ -93,7 +93,7 @@ def test_versions_count_up_and_are_never_overwritten(tmp_path):
     assert (folder / "2" / "saved_model.pb").read_bytes() == before
     assert numbers(folder) == ["1", "2", "7", "8"] and leftovers(folder) == []
     for wrong in (0, -1, True, "3"):
-        with pytest.raises(InputError, match="from 1"):
+        with pytest.raises(InputError, match="at least 1"):
             export(folder, lambda x: {"y": x}, version=wrong)
 
 

@@ -62,4 +62,4 @@ SMALL_RUN = ("skipclip/motions", ["epochs=1", "steps_per_epoch=3", "finetune.epo
 """A recipe on embedded data and what makes it end in seconds; see `tests/test_promises.py`."""
 
 CARD_AFTER = "import keras, tfzoo\nassert keras.models.load_model('motions.keras').classes == 12"
-"""What a fresh process finds where the card's program ran."""
+"""Checks, in a new process, what the card's program has written."""

@@ -1,4 +1,4 @@
-"""Small encoders and clips that several of Skip-Clip's tests use."""
+"""Small encoders and clips for several of Skip-Clip's tests."""
 
 import keras
 import numpy as np

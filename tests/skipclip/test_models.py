@@ -1,4 +1,4 @@
-"""Encoders by the paper's form; the pretext models' losses, gradients and copies."""
+"""Encoders in the paper's form; the pretext models' losses, gradients and copies."""
 
 import keras
 import numpy as np
@@ -59,7 +59,7 @@ def test_any_length_and_size(kind, shape, r3d18):
 
 
 def test_padding_is_pytorchs(r3d18):
-    """A stride-2 convolution sees the frame's first pixels as its last: a mirror commutes."""
+    """A stride-2 convolution treats both borders of a frame alike: it commutes with mirroring."""
     model = keras.models.clone_model(r3d18)
     video = np.random.default_rng(0).uniform(0, 255, (1, 5, 33, 33, 3)).astype("float32")
     for layer in model.layers:
@@ -76,7 +76,7 @@ def test_small_halves_times_and_cells_twice_after_its_stem():
     layers = [x for x in model.layers if isinstance(x, keras.layers.Conv3D)]
     assert [x.filters for x in layers if x.kernel_size[0] > 1] == [2] + [4] * 4 + [8] * 4
     at_once = [x.name for x in model.layers if x.output.shape[-1] == 2]
-    assert at_once == ["stem", "stem_norm", "stem_relu"]  # nothing else works on the large map
+    assert at_once == ["stem", "stem_norm", "stem_relu"]  # nothing else runs on the large map
 
 
 def test_folded_norm_equals_keras_norm():
@@ -95,7 +95,7 @@ def test_folded_norm_equals_keras_norm():
         np.testing.assert_allclose(
             tape.gradient(sums[0], held), tape.gradient(sums[1], held), atol=1e-3
         )
-    np.testing.assert_allclose(ours(x), theirs(x), atol=0.02)  # variances by n - 1 and by n
+    np.testing.assert_allclose(ours(x), theirs(x), atol=0.02)  # variances with n - 1 and with n
     ours.trainable = False
     before = ours.moving_mean.numpy()
     np.testing.assert_allclose(ours(x, training=True), ours(x), atol=1e-6)
@@ -236,7 +236,7 @@ def test_normalised_scores_use_their_whole_range(tmp_path):
     assert outputs["negative"].shape == (5, 2)
     before, after = (ops.convert_to_numpy(x["scores"]) for x in (plain(clips), outputs))
     assert before.min() > 0.5 and after.min() < 0.2 and after.std() > 2 * before.std()
-    for _ in range(60):  # running statistics come to those of the batch
+    for _ in range(60):  # running statistics converge to those of the batch
         normalised(clips, training=True)
     again = ActionRecognizer.from_pretrained(normalised, 0)
     ranked = again.rank(clips[:, 0], clips[:, 1])

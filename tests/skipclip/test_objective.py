@@ -1,4 +1,4 @@
-"""The ranking loss against PyTorch's definition, its gradients, and what leaves scores alone."""
+"""The ranking loss compared with PyTorch's definition, its gradients, and invariances of scores."""
 
 import itertools
 

@@ -20,7 +20,7 @@ FAST += ["augment.resize=28", "augment.size=16", "finetune.epochs=1", "finetune.
 
 @pytest.fixture(scope="module")
 def few():
-    """Motions of two videos a class."""
+    """Motions with two videos per class."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
         patch.setattr(motions.TfzooMotions, "VERSION", "8.8.8")
@@ -115,7 +115,7 @@ def test_rates_follow_the_schedule():
 
     assert rates("method=adam", "schedule=constant") == pytest.approx([0.002] * 4)
     cosine = [0.002 * (1 + np.cos(np.pi * t / 40)) / 2 for t in (0, 5, 20, 39)]
-    assert rates("method=adam") == pytest.approx(cosine, rel=1e-4)  # as it was without the key
+    assert rates("method=adam") == pytest.approx(cosine, rel=1e-4)  # as before the key existed
     assert rates("method=sgd", "schedule=cosine") == pytest.approx(cosine, rel=1e-4)
     steps = ["drop_epochs=[2]", "drop_factor=0.5"]
     for method in ("method=adam", "method=sgd"):
@@ -131,7 +131,7 @@ def test_rates_follow_the_schedule():
 
 def test_far_futures_are_judged_where_videos_are_long_enough():
     class Ranks:
-        """As a perfect ranker does: by the time between two clips, which their pixels tell."""
+        """A perfect ranker: by the time between two clips, which their pixels encode."""
 
         def rank(self, context, future):
             middle = [
@@ -171,7 +171,7 @@ def test_videos_are_judged_by_the_mean_of_their_clips():
 
 
 class MockedVideos:
-    """What the recipe reads of TFDS's `ucf101`: whole videos of JPEG frames of any size."""
+    """What the recipe reads from TFDS's `ucf101`: whole videos of JPEG frames of any size."""
 
     name, data_dir = "ucf101", "nowhere"
 

@@ -1,4 +1,5 @@
-"""Tuples keep their skips, never overlap the context, and are cropped and coloured as said."""
+"""Tuples keep their skips, never overlap the context, and are cropped and coloured as
+documented."""
 
 import dataclasses
 
@@ -51,7 +52,7 @@ def test_evaluation_clips_spread_over_the_video():
 
 
 def numbered(count=3, frames=2, height=14, width=12):
-    """A video whose pixels tell frame, row and column."""
+    """A video whose pixels encode frame, row and column."""
     index = np.arange(frames)[:, None, None], np.arange(height)[:, None], np.arange(width)
     one = np.stack(np.broadcast_arrays(*index), -1)
     return tf.constant(np.broadcast_to(one, (count, frames, height, width, 3)).astype("uint8"))
@@ -116,7 +117,7 @@ def test_colour_is_a_clips_own():
     coloured = augment.colour(clips, seeds(1)[0], gray).numpy().astype(int)
     luma = np.rint(clips.numpy() @ np.array([0.299, 0.587, 0.114]))[..., None]
     assert np.abs(coloured - luma).max() <= 1
-    turned = dataclasses.replace(PLAIN, hue=0.5)  # a hue turns colours about gray: same mean
+    turned = dataclasses.replace(PLAIN, hue=0.5)  # hue rotates colours about gray: same mean
     coloured = augment.colour(clips, seeds(1)[0], turned).numpy().astype(float)
     inside = ((coloured > 0) & (coloured < 255)).all(-1)
     np.testing.assert_allclose(coloured.mean(-1)[inside], clips.numpy().mean(-1)[inside], atol=1.01)

@@ -1,4 +1,4 @@
-"""torchvision's networks out of a state dict: features equal those of an independent reference."""
+"""torchvision's networks from a state dict: features equal those of an independent reference."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ WIDTHS, CLASSES = (4, 6, 8, 10), 5
 
 
 def state_dict(kind, seed=0):
-    """Random tensors under torchvision's names, written out independently of the converter."""
+    """Random tensors with torchvision's names, listed independently of the converter."""
     rng, rows = np.random.default_rng(seed), {}
 
     def conv(name, out, into, kernel):

@@ -1,4 +1,4 @@
-"""The script of the MuJoCo sets makes what their builder reads."""
+"""The script for MuJoCo data writes what its builder reads."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import mujoco_sets  # noqa: E402  of tools/
 
 
 class Buffer:
-    """As Stable-Baselines3's, of one environment, half full."""
+    """Like Stable-Baselines3's buffer of one environment, half full."""
 
     def __init__(self):
         self.observations = np.arange(80.0).reshape(8, 1, 10)

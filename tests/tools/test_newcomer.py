@@ -1,4 +1,4 @@
-"""A newcomer's protocol: its files, and that a recipe reaches the line."""
+"""The newcomer's protocol: its files, and that a recipe passes."""
 
 import numpy as np
 import pytest

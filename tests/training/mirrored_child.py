@@ -1,6 +1,6 @@
-"""Recipes of the tasks that no other test distributes, on one device and on two; prints the gaps.
+"""Recipes of tasks that no other test distributes, on one device and on two; prints differences.
 
-The folder given is filled; the command line's way through several processes is tested elsewhere.
+Fills the given folder; the command line with several processes is tested elsewhere.
 """
 
 import json

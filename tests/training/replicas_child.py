@@ -1,4 +1,4 @@
-"""Two steps of SGD on two replicas and on one device, of the cases named; prints how they part."""
+"""Two SGD steps of the named cases on two replicas and on one device; prints the differences."""
 
 import json
 import sys
@@ -41,7 +41,7 @@ def gan(objective, **keywords):
 
 
 class Entropy(keras.Model):
-    """A loss that is no mean over rows: the entropy of mean probabilities."""
+    """A loss that is not a mean over rows: the entropy of mean probabilities."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Checkpoints are complete or not there, and hold everything that decides a training."""
+"""Checkpoints are complete or absent, and hold everything that determines a training."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_passed_over(tmp_path):
 
 def test_only_the_newest_are_kept(tmp_path):
     small, store = model(), Checkpoints(tmp_path)
-    (tmp_path / ".0000000105-a1b2c3d4.npz").write_bytes(b"half")  # tfzoo 0.1 was killed here
+    (tmp_path / ".0000000105-a1b2c3d4.npz").write_bytes(b"half")  # tfzoo 0.1 killed here
     for step in range(5):
         store.save(step, small.variables, {})
     assert [int(p.stem) for p in sorted(tmp_path.iterdir())] == list(range(5 - KEEP, 5))

@@ -33,7 +33,7 @@ RECIPES = {
 
 @pytest.fixture(scope="module", params=[slow(n) if n != "toy" else n for n in RECIPES])
 def words(request, tmp_path_factory):
-    """Makes the command that trains into a folder."""
+    """Creates the command that trains into a folder."""
     name = request.param
     if name == "toy":
         name = tmp_path_factory.mktemp("recipe") / "toy.yaml"
@@ -62,7 +62,7 @@ def single(words, tmp_path_factory):
 
 
 def assert_same(folder, single):
-    """But for rounding, which Adam's first steps blow up where a gradient is 0."""
+    """Up to rounding, which Adam's first steps amplify where a gradient is 0."""
     loose = 1e-5 if "toy" in (single / "config.yaml").read_text() else 1e-3
     for path in single.glob("*.keras"):
         pair = [keras.models.load_model(f / path.name) for f in (folder, single)]
@@ -90,7 +90,7 @@ def test_tasks_without_a_recipe_above_end_with_the_weights_of_one_device(tmp_pat
     assert {name: gap for name, gap in gaps.items() if gap > 1e-5} == {}
     mine = {runner.resolve(name, RECIPES[name]).config.task for name in RECIPES if name != "toy"}
     rest = set(registry.tasks()) - mine - set(gaps) - {"toy.regression"}
-    # celeb_a, which is not here, has the training of `ala.images`
+    # celeb_a, which is not available, trains like `ala.images`
     assert {t for t in rest if t not in REFUSED} == {"ala.attribute"}
 
 

@@ -1,4 +1,4 @@
-"""Training steps of a method's own, on two replicas: the step of one device."""
+"""Custom training steps on two replicas equal the step on one device."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A killed run of each recipe ends with the bits of an uninterrupted one, in each precision."""
+"""A killed run of each recipe ends bit-identical to an uninterrupted one, in each precision."""
 
 import json
 
@@ -62,7 +62,7 @@ QUICK = {
     ("sets", "mixed_float16"),
     ("children", "mixed_bfloat16"),
 }
-"""Loops that differ, where Keras wraps the optimizer; the rest is of the slow tier. The tests of
+"""Different loops, where Keras wraps the optimizer; the rest is in the slow tier. The tests of
 MetricOpt's and UWAC's recipes stop and resume theirs too."""
 REFUSED = {
     ("children", "mixed_float16"),  # they would share a loss scale
@@ -77,7 +77,7 @@ CASES = [
 
 @pytest.fixture
 def few(monkeypatch, tmp_path):
-    """The toy, and a few sets, shapes and videos in place of those that take long to make."""
+    """The toy, and a few sets, shapes and videos instead of those that take long to generate."""
     (tmp_path / "toy.yaml").write_text("task: toy.regression\nepochs: 2\nbatch_size: 8\n")
     monkeypatch.setitem(RUNS, "one fit", [str(tmp_path / "toy.yaml")])
     made_sets = load_module("sdn/test_recipe.py").made_sets
@@ -98,7 +98,7 @@ def few(monkeypatch, tmp_path):
 
 
 class Killed(BaseException):
-    """As a signal that nothing catches."""
+    """Like a signal that cannot be caught."""
 
 
 def run(words, folder):

@@ -39,7 +39,7 @@ CASES = {
     "ActorCritic": {
         "make": lambda: ActorCritic(SETTINGS, **SPACE),
         "inputs": observations,
-        # the call is the actor's mean
+        # calling returns the actor's mean
         "no_gradient": (
             "hidden_0/kernel",
             "hidden_0/bias",

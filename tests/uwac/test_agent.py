@@ -1,4 +1,4 @@
-"""BEAR and UWAC as TF-Agents agents: what their steps do, and TF-Agents' use of them."""
+"""BEAR and UWAC as TF-Agents agents: the effect of their steps, and their use by TF-Agents."""
 
 from dataclasses import replace
 
@@ -76,7 +76,7 @@ def test_unweighted_uwac_is_bear():
 
 @pytest.mark.parametrize("power", [1, 2])
 def test_certain_values_take_the_greatest_weight(power):
-    """beta without bound: the critics' loss is the cap, to the power, times BEAR's."""
+    """For infinite beta the critics' loss is the cap, to the power, times BEAR's."""
     bear = make("bear")
     capped = make(beta=1e12, weight_clip=[0.0, 1.5], weight_power=power)
     a, b = (g.loss(agents.as_experience(batch(), g)).extra for g in (bear, capped))
@@ -93,7 +93,7 @@ def test_a_terminal_states_target_is_the_reward():
 
 
 def test_warm_up_ignores_the_value():
-    """While it warms up the actor's loss is alpha (MMD - eps) alone."""
+    """During warm-up the actor's loss is only alpha (MMD - eps)."""
     agent = make(warmup_steps=10)
     info = agent.loss(agents.as_experience(batch(), agent)).extra
     expected = info.alpha * (info.mmd - agent.settings.alpha_threshold)
@@ -154,7 +154,7 @@ def test_trajectories_are_transitions_and_borders_are_left_out():
     state.assign(start)
     two = agent.loss(trajectory).extra
     np.testing.assert_allclose(one.critic_loss, two.critic_loss, rtol=1e-5)
-    # rows whose first frame ends an episode count for nothing, whatever they hold
+    # rows whose first frame ends an episode do not count, whatever they hold
     wild = np.array([0.0] * 15 + [1e3])
     marked = trajectory._replace(
         step_type=tf.constant([[1, 1]] * 15 + [[2, 0]]),
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_weights():
 
 
 def test_a_bandit_is_solved():
-    """One state; the reward is greatest at the action 0.5 and 0.2: close to the data's best."""
+    """One state; the reward is highest at the action (0.5, 0.2), close to the data's best."""
     agent = make(
         warmup_steps=100,
         gamma=0.0,
@@ -256,7 +256,7 @@ def test_a_saved_policy_acts_equally(driven, tmp_path):
         agents.save_policy(agent, tmp_path / "policy")
     loaded = tf.saved_model.load(str(tmp_path / "policy"))
     step = environment.reset()
-    for _ in range(2):  # both draw on from the same state
+    for _ in range(2):  # both continue to draw from the same state
         np.testing.assert_allclose(loaded.action(step, ()).action, agent.policy.action(step).action)
 
 

@@ -1,4 +1,4 @@
-"""The embedded tasks, gymnasium's behind TF-Agents, and scores."""
+"""The embedded tasks, gymnasium environments for TF-Agents, and scores."""
 
 import gymnasium
 import numpy as np

@@ -30,7 +30,7 @@ def test_fit_and_predict(transitions, tmp_path):
     rows = learner.fit(transitions, 25, 10, {"mine": lambda it: asked.append(it) or 3.0})
     assert [r["step"] for r in rows] == [10, 20, 25] and rows[0]["mine"] == 3.0
     assert len(asked) == 3 and asked[0] is learner
-    assert learner.fit(transitions.arrays(), 5, 5)[0]["step"] == 30  # goes on
+    assert learner.fit(transitions.arrays(), 5, 5)[0]["step"] == 30  # continues
     x, a = transitions.observation[:6], transitions.action[:6]
     assert learner.predict(x).shape == (6, 2)
     np.testing.assert_array_equal(learner.predict(x), learner.predict(x))
@@ -91,7 +91,7 @@ def test_refuses(transitions):
     ):
         with pytest.raises(InputError, match=says):
             learner.fit(one | change, 1)
-    assert learner.model is None  # all before work began
+    assert learner.model is None  # all before work begins
     with pytest.raises(InputError, match="has no reward"):
         learner.fit({k: v for k, v in arrays.items() if k != "reward"}, 1)
     with pytest.raises(InputError, match="lambda_: no such setting"):

@@ -1,4 +1,4 @@
-"""The learner beyond `fit`: whole in a file, judged by evaluators, in an environment."""
+"""The learner beyond `fit`: saved to a file, evaluated, in an environment."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def transitions():
 
 @pytest.fixture(scope="module")
 def learner(transitions):
-    """With networks, not trained: tracing a step takes longer than all that is tried here."""
+    """With untrained networks: tracing a step takes longer than all these tests."""
     fresh = UWACConfig.paper(**SMALL).create()
     fresh._checked(transitions)
     return fresh
@@ -38,7 +38,7 @@ def learner(transitions):
 def test_a_file_holds_the_whole_learner(learner, tmp_path):
     rng = np.random.default_rng(0)
     for optimizer, _ in learner._agent.optimizers.values():
-        for variable in optimizer.variables[2:]:  # but the counter and the rate
+        for variable in optimizer.variables[2:]:  # except the counter and the rate
             variable.assign(rng.uniform(0, 1, variable.shape))
     learner._agent.train_step_counter.assign(7)
     learner.save(tmp_path / "a.keras")
@@ -72,7 +72,7 @@ def test_evaluators_judge_a_learner(learner, transitions):
     following = transitions.next_observation
     target = r + 0.99 * learner.predict_value(following, learner.predict(following))
     expected = np.mean((target - learner.predict_value(x, a)) ** 2)
-    # `predict` draws by a row's place, and evaluators shuffle rows
+    # `predict` draws by a row's position, and evaluators shuffle rows
     assert evaluators.td_error(transitions)(learner) == pytest.approx(expected, rel=0.05)
     own = learner.predict_value(x, learner.predict(x)).mean()
     assert evaluators.value_scale(transitions)(learner) == pytest.approx(own, abs=0.05)

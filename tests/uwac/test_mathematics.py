@@ -1,4 +1,4 @@
-"""UWAC's formulas against slow references, published numbers and TensorFlow Probability."""
+"""UWAC's formulas compared with slow references, published numbers and TensorFlow Probability."""
 
 import math
 
@@ -32,7 +32,7 @@ def test_mmd_is_the_slow_one(kernel, sigma):
 
 
 def test_mmd_of_the_official_code():
-    """Numbers of the official loss, in the specification."""
+    """Values of the official loss, from the specification."""
     gaussian, laplacian = (m.mmd(A, B, kernel, 1.0).numpy() for kernel in m.KERNELS)
     np.testing.assert_allclose(gaussian, [0.7019247, 0.2988986], rtol=1e-5)
     np.testing.assert_allclose(laplacian, [0.7339660, 0.4016723], rtol=1e-5)

@@ -16,7 +16,7 @@ ACTIONS = RNG.uniform([-2, 0], [2, 1], (5, 2)).astype("float32")
 
 
 def spread(model, scale=0.4):
-    """Weights away from their tiny start."""
+    """Weights away from their tiny initial values."""
     rng = np.random.default_rng(3)
     for w in model.trainable_weights:
         w.assign(w + scale * rng.normal(size=w.shape))
@@ -80,7 +80,7 @@ def all_masks(width, p):
 @pytest.mark.parametrize("hidden", [[3], [3, 2], [2, 2, 2]])
 @pytest.mark.parametrize("estimator", ["monte_carlo", "conditional"])
 def test_moments_are_those_over_all_masks(hidden, estimator):
-    """Every mask of a tiny network is enumerated: mean and variance are exact there."""
+    """Every mask of a tiny network is enumerated, so mean and variance are exact."""
     p = 0.3
     critic = spread(DropoutCritic(hidden, p, False, observation_dim=3, action_dim=2), 0.7)
     pair = np.concatenate([X, ACTIONS], 1)
@@ -185,7 +185,7 @@ def test_refuses(keywords, says):
     ("estimator", "hidden"), [("conditional", (64, 6)), ("monte_carlo", (64,))]
 )
 def test_a_product_shared_by_masks_changes_nothing(estimator, hidden, monkeypatch):
-    """What masks drop is subtracted from the product without them: the same to rounding."""
+    """Dropped terms are subtracted from the product without masks: equal up to rounding."""
     hidden = (*hidden, 5)
     critic = DropoutCritic(hidden, 0.1, False, observation_dim=3, action_dim=2)
     rng = np.random.default_rng(0)
@@ -202,7 +202,7 @@ def test_a_product_shared_by_masks_changes_nothing(estimator, hidden, monkeypatc
     monkeypatch.setattr(critic_module, "most_dropped", lambda rate, n: calls.append(n) or n)
     for one, other in zip(shared, gradient(critic.body[0].kernel), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
-    assert calls and shared[1].min() > 0  # the other way was taken the second time
+    assert calls and shared[1].min() > 0  # the other path was used the second time
 
 
 def test_hardly_ever_more_units_drop():

@@ -1,4 +1,4 @@
-"""UWAC's recipes: runs, exact resume, exports, alarms, what is refused."""
+"""UWAC's recipes: runs, exact resume, exports, warnings, refusals."""
 
 import csv
 import signal
@@ -70,7 +70,7 @@ def test_signatures(run):
 
 
 class StopsLater(StopFlag):
-    """Asks to stop at the first look."""
+    """Requests a stop at the first check."""
 
     @property
     def signum(self):
@@ -240,7 +240,7 @@ def test_refuses_an_environment_of_other_sizes(tmp_path):
 
 
 def test_a_served_policy_drives_the_environment(run):
-    """Observations go to the server, actions come back: as the model itself would act."""
+    """The server returns the actions that the model itself would take."""
     from tfzoo import serving
     from tfzoo.serving.client import RestClient
 

@@ -93,7 +93,7 @@ def test_arms_of_one_loss_share_what_was_compiled_and_begin_anew(monkeypatch):
     assert not np.ptp(trained[0].phi) and np.ptp(trained[2].phi) > 0.05
     expected = methods.inverse(problem) - methods.inverse(problem).mean()
     np.testing.assert_allclose(trained[1].phi[-1], [expected] * 3, rtol=1e-5)
-    # who knows which class is rare gets far, as fixed weights that know it do
+    # knowing which class is rare helps, as it does for fixed weights
     assert trained[3].validation < trained[0].validation - 0.05
     assert trained[1].validation < trained[0].validation - 0.05
     assert (trained[3].phi[-1][:, 0] > trained[3].phi[-1][:, 1] + 1).all()

@@ -1,4 +1,4 @@
-"""Offline data: embedded mixtures, D4RL-style files, Minari, RLDS of others, broken files."""
+"""Offline data: embedded mixtures, D4RL-style files, Minari, external RLDS, broken files."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from tfzoo.data.control import offline_files, tasks
 from tfzoo.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:minari.utils")
-EPISODES = (3, 2, 4)  # ends by a terminal, by a time limit, by the file's end
+EPISODES = (3, 2, 4)  # ends: by a terminal, by a time limit, by the end of the file
 
 
 def rows():
@@ -54,7 +54,7 @@ def read(path, tmp_path):
 def test_without_next_observations_a_cut_step_is_left_out(suffix, tmp_path):
     arrays = rows()
     transitions = read(write(arrays, tmp_path / f"d{suffix}"), tmp_path)
-    kept = [0, 1, 2, 3, 5, 6, 7]  # 4 and 8: what came next is unknown
+    kept = [0, 1, 2, 3, 5, 6, 7]  # 4 and 8: the next state is unknown
     np.testing.assert_array_equal(transitions.reward, kept)
     np.testing.assert_array_equal(transitions.discount, [1, 1, 0, 1, 1, 1, 1])
     np.testing.assert_array_equal(transitions.observation, arrays["observations"][kept])
@@ -82,7 +82,7 @@ def test_next_observations_keep_every_step(tmp_path):
 def test_a_jump_between_rows_is_a_border(tmp_path):
     arrays = rows()
     following = np.roll(arrays["observations"], -1, 0) + 0.0
-    following[0] += 1.0  # row 1 is not what followed row 0
+    following[0] += 1.0  # row 1 does not follow row 0
     write(arrays | {"next_observations": following}, tmp_path / "d.npz")
     episodes = offline_files.read(str(tmp_path / "d.npz"))
     assert [len(e.rewards) for e in episodes] == [1, 2, 2, 4]
@@ -113,7 +113,7 @@ def test_minari_04(tmp_path):
 
 @pytest.fixture
 def minari(tmp_path, monkeypatch):
-    """Minari itself, its data sets below `tmp_path`."""
+    """Minari, with its data sets below `tmp_path`."""
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     return pytest.importorskip("minari")
 
@@ -144,7 +144,7 @@ def test_minari(form, minari, tmp_path):
 
 
 def episodes_of_dicts(minari, form):
-    """A data set of one episode that ends; observations have two parts and a part of parts."""
+    """A data set with one terminating episode; observations have two parts and a nested part."""
     from gymnasium import spaces
     from minari.data_collector import EpisodeBuffer
 
@@ -212,7 +212,7 @@ def test_broken_minari(minari, tmp_path, monkeypatch):
         about.write_text(json.dumps(content))
         with pytest.raises(InputError, match=says):
             offline_files.read(str(folder))
-    assert not (tmp_path / "made").exists()  # nothing that a file names is run
+    assert not (tmp_path / "made").exists()  # no code named in a file is run
     about.write_text(json.dumps(told))
     next(folder.rglob("*.arrow")).write_bytes(b"no arrow")
     with pytest.raises(InputError, match="not readable as a Minari data set"):
@@ -357,7 +357,7 @@ def test_a_mixture_is_drawn_by_its_seed():
 
 
 def test_rlds_of_d4rls_builders():
-    """TFDS's `d4rl_*` hold steps with these fields; what is left out, and terminal states."""
+    """TFDS's `d4rl_*` have steps with these fields; checks omitted steps and terminal states."""
     from tfzoo.data.control.transitions import _of_episode
 
     steps = {

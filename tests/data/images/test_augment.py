@@ -1,4 +1,4 @@
-"""Augmentation: what each function does, and that it follows from the seed."""
+"""Augmentation: the effect of each function, and its dependence on the seed."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_the_seed_decides(function):
     compiled = tf.function(function)
     images = [compiled(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
     again = [function(tf.constant(IMAGE), seed).numpy() for seed in seeds(12)]
-    np.testing.assert_allclose(images, again, atol=1)  # a graph may round otherwise
+    np.testing.assert_allclose(images, again, atol=1)  # a graph may round differently
     assert (images[0] == compiled(tf.constant(IMAGE), seeds(1)[0]).numpy()).all()
     assert len({f.tobytes() for f in images}) > 1
 
@@ -47,7 +47,7 @@ def test_shift_values():
         shifted = augment.shift_values(tf.constant(IMAGE), seed).numpy().astype(int)
         inner = (IMAGE > 10) & (IMAGE < 245)
         shift = (shifted - IMAGE)[inner]
-        assert (shift == shift[0]).all()  # one draw for all sub-pixels
+        assert (shift == shift[0]).all()  # one draw for all values
         assert (shifted == np.clip(IMAGE.astype(int) + shift[0], 0, 255)).all()
         shifts.add(int(shift[0]))
     assert shifts == set(range(-10, 11))
@@ -64,7 +64,7 @@ def test_random_resized_crop():
         assert 0.6 < columns / rows < 1.6
         spans.append(rows)
     assert np.ptp(spans) > 10
-    tall = tf.zeros([100, 5, 3], tf.uint8)  # nothing fits: the largest middle part is taken
+    tall = tf.zeros([100, 5, 3], tf.uint8)  # nothing fits: the largest central part is used
     assert augment.random_resized_crop(tall, seeds(1)[0], 4, scale=(0.9, 1.0)).dtype == tf.uint8
     whole = augment.random_resized_crop(
         tf.constant(IMAGE[:20, :20]), seeds(1)[0], 20, (1, 1), (1, 1)
@@ -112,7 +112,7 @@ def test_mixup():
         np.testing.assert_allclose(y.sum(1), 1, rtol=1e-5)
         shares.append(share)
     assert abs(np.mean(shares) - 0.5) < 0.08
-    np.testing.assert_allclose(np.var(shares), 1 / (4 * (2 * 0.8 + 1)), rtol=0.25)  # Beta's
+    np.testing.assert_allclose(np.var(shares), 1 / (4 * (2 * 0.8 + 1)), rtol=0.25)  # Beta's mean
 
 
 def test_cutmix():
@@ -141,7 +141,7 @@ def test_mixup_or_cutmix_does_both():
 
 
 def pillow(name, image, level):
-    """The operation as Pillow does it."""
+    """The operation in Pillow."""
     from PIL import Image, ImageEnhance, ImageOps
 
     size, bilinear = image.size, Image.Resampling.BILINEAR
@@ -237,7 +237,7 @@ def test_color_jitter():
     np.testing.assert_allclose(transforms.color_jitter(image, seeds(1)[0], 0.0), image, atol=1e-3)
     gray = tf.constant(np.full((4, 4, 3), 100.0, np.float32))
     factors = {float(transforms.color_jitter(gray, s, 0.4)[0, 0, 0]) / 100 for s in seeds(60)}
-    # of a plain gray image only the brightness can change
+    # in a plain gray image only the brightness can change
     assert 0.6 - 1e-4 <= min(factors) < 0.7 and 1.3 < max(factors) <= 1.4 + 1e-4
     many = [transforms.color_jitter(image, s, 0.4).numpy() for s in seeds(20)]
     spread = [m.max(-1) - m.min(-1) for m in many]  # saturation

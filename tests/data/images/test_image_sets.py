@@ -1,4 +1,4 @@
-"""Sets of images: who is in which split, and what a batch holds."""
+"""Sets of images: which sets are in which split, and what a batch contains."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tfzoo.errors import InputError
 
 
 def sets(counts=(3, 1, 5)):
-    """Image i of set s is full of 10 s + i."""
+    """Image i of set s is filled with 10 s + i."""
     owner = np.repeat(np.arange(len(counts)), counts)
     values = np.concatenate([10 * s + np.arange(n) for s, n in enumerate(counts)])
     images = np.broadcast_to(values[:, None, None, None], (len(values), 2, 2, 1)).astype("uint8")

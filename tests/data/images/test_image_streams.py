@@ -1,4 +1,4 @@
-"""Image streams: the same examples from memory and from the bytes of the files."""
+"""Image streams: the same examples from memory and from encoded files."""
 
 import numpy as np
 import pytest

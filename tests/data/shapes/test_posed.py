@@ -1,4 +1,4 @@
-"""Solids, meshes made solid, and ShapeNet's files: what is inside, and where cameras stand."""
+"""Solids, meshes made solid, and ShapeNet files: interiors and cameras."""
 
 import dataclasses
 import functools
@@ -75,7 +75,7 @@ def test_an_open_mesh_becomes_solid():
     assert (closed(x) < 0).mean() == pytest.approx(1 * 0.6 * 0.4, rel=0.12)
     opened = mesh_solid(np.asarray(box.vertices), faces[2:])  # without a side
     assert 0 < (opened(x) < 0).mean() < 0.15  # a shell
-    assert closed.ratio == 1 and 0 < opened.ratio < 1  # walls, where a side opens the room
+    assert closed.ratio == 1 and 0 < opened.ratio < 1  # walls, if a side is open
     assert not mesh_files.is_watertight(mesh_files.Mesh("", "", box.vertices, faces[2:]))
     assert mesh_files.is_watertight(mesh_files.Mesh("", "", box.vertices, faces))
     far = np.array([[3.0, 0, 0]], "f4")
@@ -109,14 +109,15 @@ def test_slivers_are_covered_by_few_points(monkeypatch):
     vertices, faces = slivers(60)
     triangles = vertices[faces]
     points = np.concatenate(list(mesh_solids._covered(triangles, 0.02)))
-    assert len(points) < 120 * 51 * 4  # a row for each 0.02 of their width of 0.03
-    # wherever on the surface, a point is near
+    assert len(points) < 120 * 51 * 4  # a row per 0.02 of their width of 0.03
     rng = np.random.default_rng(0)
     weights = rng.dirichlet(np.ones(3), 2000)
     anywhere = np.einsum("pk,pkd->pd", weights, triangles[rng.integers(0, 120, 2000)])
     assert spatial.cKDTree(points).query(anywhere)[0].max() < 0.02
     monkeypatch.setattr(mesh_solids, "_MOST", 1000)
-    with pytest.raises(InputError, match=r"120 faces are so large that \d+ points .* at most 1000"):
+    with pytest.raises(
+        InputError, match=r"120 faces are so large that they need \d+ points, .* at most 1000"
+    ):
         mesh_solid(vertices, faces)
 
 
@@ -141,7 +142,7 @@ def test_a_closed_mesh_is_exactly_what_it_encloses(make):
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 3)).astype("f4")
     inside = solid.inside(x)
     assert inside.mean() == pytest.approx(mesh.volume, rel=0.05)
-    # the grid agrees, but for what is near the surface
+    # the grid agrees, except near the surface
     far = np.abs(solid(x)) > 0.02
     np.testing.assert_array_equal(inside[far], solid(x)[far] < 0)
     assert (inside != (solid(x) < 0)).mean() < 0.01
@@ -171,7 +172,7 @@ def test_winding_numbers_are_those_of_solid_angles():
     numbers = mesh_solids.winding_numbers(triangles, x)
     np.testing.assert_array_equal(numbers, np.rint(angles))
     assert set(numbers) == {0, 1, 2}
-    # two bodies through each other: what they share is inside once, walls in it are no surface
+    # two intersecting bodies: the common part is inside once, walls in it are not surface
     both = np.concatenate([a.triangles, b.triangles]).reshape(-1, 3)
     solid = mesh_solid(both, np.arange(len(both)).reshape(-1, 3), 32)
     points, normals = solid.surface(500, np.random.RandomState(0))
@@ -187,9 +188,9 @@ def test_a_mesh_is_closed_if_its_edges_cancel():
     flipped = np.concatenate([faces[:1, ::-1], faces[1:]])
     assert not mesh_solids.is_closed(vertices, flipped)
     assert type(mesh_solid(vertices, flipped, 24)) is GridSolid
-    thin = trimesh.creation.box((1, 0.7, 0.004))  # less than a cell thick
+    thin = trimesh.creation.box((1, 0.7, 0.004))  # thinner than a cell
     solid = mesh_solid(np.asarray(thin.vertices), np.asarray(thin.faces), 48)
-    assert solid(np.zeros((1, 3), "f4"))[0] < 0  # pictures show it
+    assert solid(np.zeros((1, 3), "f4"))[0] < 0  # images show it
     assert not solid.inside(np.array([[0, 0, 0.01]])).any()
 
 
@@ -247,7 +248,7 @@ def test_solids_builder(tmp_path, monkeypatch):
         near = np.maximum.reduce(
             [mask[at[:, 1] + i, at[:, 0] + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
         )
-        assert near.all()  # what is inside is seen as the object, to a pixel
+        assert near.all()  # points inside are seen as the object, up to a pixel
     with pytest.raises(InputError, match="data.unseen"):
         posed_shapes(ShapesConfig("tfzoo_solids", str(tmp_path), unseen=["table"]), 64)
     with pytest.raises(InputError, match="data.path: must be set"):
@@ -296,7 +297,7 @@ def test_shapenets_layouts(tmp_path):
     seen, unseen = (parts[n].arrays(2) for n in ("train", "unseen"))
     np.testing.assert_allclose(seen["cameras"][0, 0], unseen["cameras"][0, 0], rtol=1e-5)
     expected = np.linalg.norm(seen["points"], axis=-1) < 0.3
-    assert (seen["occupancies"] == expected).mean() > 0.97  # ties of 16 bits aside
+    assert (seen["occupancies"] == expected).mean() > 0.97  # except for ties in 16 bits
     image = seen["images"][0, 0]
     assert image.shape == (64, 64, 3) and image[:, :25].max() < 5 and image[:, 31:].min() > 250
     # the frame's point x is the world's 2 x + (0.1, 0, 0)

@@ -76,7 +76,7 @@ def test_a_video_that_decodes_in_part_is_broken(suffix, tmp_path):
 
 
 def upright(path, array, degrees, **flips):
-    """A file of frames with a display matrix, which says how to show them."""
+    """A file of frames with a display matrix."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25)
         if not hasattr(stream, "set_display_rotation"):
@@ -111,7 +111,7 @@ def test_frames_are_upright(tmp_path, degrees, flips, shown):
 
 
 def timed(path, levels, milliseconds):
-    """A file of plain frames at certain times."""
+    """A file of plain frames at given times."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
@@ -161,7 +161,7 @@ def folder(tmp_path_factory):
         for i in range(12):
             frames = 3 if i == 5 else 6 + i % 3
             video_files.write_video(root / name / f"{i:02}.avi", clip(frames, seed=100 * k + i))
-    for name in ("0a", "0b"):  # more than one, so that training has some whatever is drawn
+    for name in ("0a", "0b"):  # more than one, so that training has some for any draw
         (root / "run" / f"{name}.avi").write_bytes(b"broken" * 99)
     return root
 
@@ -330,7 +330,8 @@ def test_new_motions_are_many_of_each_class():
 
 
 def test_a_new_motion_is_one_sweep_that_never_comes_back():
-    """The swept quantity rises or falls throughout, the others stand; backwards it is the other."""
+    """The swept quantity is strictly monotonic, the others are constant; played backwards, it is
+    the opposite motion."""
     for motion, (name, sense) in sweeps._MOVES.items():
         path = sweeps.sweep(motion, np.random.RandomState(3), sweeps.FRAMES)
         steps = {key: np.diff(path[key]) for key in sweeps.SWEEPS}
@@ -347,7 +348,7 @@ def test_a_new_motion_is_one_sweep_that_never_comes_back():
 
 
 def test_new_motions_show_their_progress_and_keep_off_the_border():
-    """A ranker by nothing but pixels has an order to find, which the old videos have not."""
+    """Pixels alone allow ranking, unlike in the old videos."""
 
     def ordered(make, names):
         right = []
@@ -366,18 +367,19 @@ def test_new_motions_show_their_progress_and_keep_off_the_border():
 
 
 def test_ground_and_texture_do_not_tell_the_motion():
-    """The same seed gives the same ground, whatever moves before it."""
+    """The same seed gives the same background for any motion."""
     videos = [sweeps.make_video(m, (7,)).astype(int) for m in sweeps.MOTIONS]
     still = [(v == v[:1]).all((0, 3)) for v in videos]
     for video, where in zip(videos[1:], still[1:], strict=True):
         both = still[0] & where
         assert both.mean() > 0.3
         differ = (video[0] != videos[0][0]).any(-1) & both
-        assert differ.mean() < 0.06  # a shape that stands where the other has been at no time
+        assert differ.mean() < 0.06  # a static shape where the other one never was
 
 
 def test_the_motion_is_what_the_class_says():
-    """A video of `left` is one of `right` played backwards, and so on: from a middle frame on."""
+    """A video of `left` is one of `right` played backwards, and so on, starting at a middle
+    frame."""
     for name, other in (("left", "right"), ("up", "down"), ("clockwise", "counterclockwise")):
         a, b = (motions.make_video(m, (3,), 5).astype(int) for m in (name, other))
         np.testing.assert_array_equal(a[0], b[0])
@@ -385,13 +387,13 @@ def test_the_motion_is_what_the_class_says():
     shift = [motions.make_video(m, (3,), 2, 64).astype(float) for m in ("right", "down")]
     for video, axis in zip(shift, (1, 0), strict=True):
         errors = [np.abs(np.roll(video[0], k, axis) - video[1]).mean() for k in range(-4, 5)]
-        assert int(np.argmin(errors)) - 4 in (1, 2)  # moved by 1.3 to 2.5 pixels of 64
+        assert int(np.argmin(errors)) - 4 in (1, 2)  # moves by 1.3 to 2.5 of 64 pixels
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", [motions, sweeps])
 def test_a_single_frame_cannot_solve_motions(module):
-    """Place, angle and size are distributed alike for every motion, at a time drawn at random."""
+    """At a random time, position, angle and size have the same distribution for every motion."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
@@ -406,5 +408,5 @@ def test_a_single_frame_cannot_solve_motions(module):
 
     train, test = frames(0, 600), frames(600, 360)
     classifier = LogisticRegression(C=0.01, max_iter=200).fit(*train)
-    assert classifier.score(*train) > 0.2  # it does fit what it saw
-    assert classifier.score(*test) < 1 / 12 + 0.06  # chance, and 4 deviations
+    assert classifier.score(*train) > 0.2  # it does fit the training data
+    assert classifier.score(*test) < 1 / 12 + 0.06  # chance plus 4 deviations

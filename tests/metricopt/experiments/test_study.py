@@ -1,4 +1,4 @@
-"""MetricOpt's study: its arms at a small budget, and what it says of wrong words."""
+"""MetricOpt's study: its arms at a small budget, and its errors for wrong arguments."""
 
 import csv
 
@@ -102,7 +102,7 @@ def test_cut_keeps_a_few_of_some_classes():
     counts = np.bincount(y[kept])
     assert sorted(counts) == [3, 3, 10, 10] and (np.diff(kept) > 0).all()
     drawn = {tuple(np.flatnonzero(np.bincount(y[cut(y, 2, 3, s)]) == 3)) for s in range(9)}
-    assert len(drawn) > 2  # the seed draws the classes
+    assert len(drawn) > 2  # the seed selects the classes
     binary = np.array([0] * 5 + [1] * 5)
     assert (binary[cut(binary, 1, 2, seed=3)] == 1).sum() == 2
 

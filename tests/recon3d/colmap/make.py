@@ -1,11 +1,11 @@
-"""Makes the capture beside it, by programs that are not of tfzoo.
+"""Generates the capture in this folder with programs other than tfzoo.
 
     pip install pycolmap==4.2.1 trimesh==5.2.0 pillow
     python tests/recon3d/colmap/make.py
 
-A table of five boxes, 84 long, stands somewhere in a world of centimetres. trimesh's scene camera
-says where it is seen from and which rays its pixels have; COLMAP's own library writes the model,
-as text and in binary.
+A table of five boxes, 84 long, is placed somewhere in a world in centimetres. trimesh's scene
+camera gives the viewpoints and the pixels' rays; COLMAP's own library writes the model, as text and
+in binary.
 """
 
 import json
@@ -20,11 +20,11 @@ FOLDER = Path(__file__).parent
 CENTRE = np.array([120.0, -35.0, 310.0])
 BOXES = [((42, 2.5, 28), (0, 26, 0))]
 BOXES += [((3, 13, 3), (38 * i, 11, 24 * k)) for i in (-1, 1) for k in (-1, 1)]
-"""Half sides, and middles from CENTRE; y is up."""
+"""Half sides, and centres relative to CENTRE; y is up."""
 
 
 def shade(starts, ways):
-    """Colours [N, 4] of rays, by the nearest face of a box that they meet."""
+    """Colours [N, 4] of rays, from the nearest face of a box that they hit."""
     nearest, colour = np.full(len(ways), np.inf), np.zeros((len(ways), 4), np.uint8)
     light = np.array([0.4, 0.8, 0.45])
     for half, middle in BOXES:
@@ -56,10 +56,10 @@ def main():
         camera, pose = scene.camera, np.array(scene.camera_transform)  # to world, OpenGL's axes
         starts, ways, pixels = scene.camera_rays()
         image = np.zeros((height, width, 4), np.uint8)
-        # trimesh counts rows of pixels from the lowest
+        # trimesh counts pixel rows from the bottom
         image[height - 1 - pixels[:, 1], pixels[:, 0]] = shade(starts, ways)
         k = np.array(camera.K)
-        left, top, wide, high = 8 * (i % 2), 12, 224, 160  # cut out: the principal point moves
+        left, top, wide, high = 8 * (i % 2), 12, 224, 160  # cropped: the principal point moves
         name = f"{i}.png"
         Image.fromarray(image[top : top + high, left : left + wide]).save(FOLDER / "images" / name)
         numbers = [k[0, 0], k[1, 1], k[0, 2] - left, k[1, 2] - top]

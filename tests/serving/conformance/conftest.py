@@ -1,4 +1,4 @@
-"""The server that the cases are run on: ours, or any by `--address HOST:REST_PORT:GRPC_PORT`."""
+"""The server on which the cases run: ours, or any given by `--address HOST:REST_PORT:GRPC_PORT`."""
 
 import sys
 from pathlib import Path

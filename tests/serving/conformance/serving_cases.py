@@ -1,14 +1,14 @@
-"""One case a line of TensorFlow Serving's documentation of its REST and gRPC interfaces.
+"""One case per line of TensorFlow Serving's documentation of its REST and gRPC interfaces.
 
-A REST case is a request and what its answer must be. `says` is the line of api_rest.md (or of the
-source file named) that it stands for.
+A REST case is a request and its required response. `says` is the line of api_rest.md (or of the
+named source file) that it tests.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 ANY = object()
-"""A value that is not looked at."""
+"""A value that is not checked."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,15 @@ class Rest:
     """A request over HTTP.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         says: the line of the documentation.
-        path: after the address.
-        body: sent as JSON; a string as it is; None for GET.
-        status: HTTP status of the answer.
-        answer: the JSON of the answer, `ANY` in it for what is not looked at.
-        words: are in the answer's "error".
+        path: path after the address.
+        body: sent as JSON; a string is sent unchanged; None for GET.
+        status: HTTP status of the response.
+        answer: the JSON of the response, with `ANY` for values that are not checked.
+        words: strings in the response's "error".
         method: default: GET without a body, POST with one.
-        embedded: why the embedded server answers otherwise; "" where it does not.
+        embedded: why the embedded server responds differently; "" if it does not.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Small models whose answers are known, as TensorFlow alone saves them.
+"""Small models with known outputs, saved by plain TensorFlow.
 
     python tests/serving/conformance/serving_models.py FOLDER
 
@@ -14,7 +14,7 @@ TEXTS = ("negative", "positive")
 
 
 class Half(tf.Module):
-    """`y = factor * x + 2`, also on examples; and the kinds of tensors that JSON holds."""
+    """`y = factor * x + 2`, also on examples; and the kinds of tensors that JSON can hold."""
 
     def __init__(self, factor):
         super().__init__()
@@ -90,7 +90,7 @@ CONFIG = """model_config_list {{
 
 
 def write_all(folder):
-    """Two versions of one model, and the configuration that serves them; returns its path."""
+    """Writes two versions of one model and the configuration that serves them; returns its path."""
     folder = Path(folder).resolve()
     for version, factor in ((1, 0.5), (2, 1.0)):
         write(folder / "half" / str(version), factor)

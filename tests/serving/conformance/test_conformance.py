@@ -1,4 +1,4 @@
-"""TensorFlow Serving's documented answers, asked of a server."""
+"""Checks a server against TensorFlow Serving's documented responses."""
 
 import json
 import math
