@@ -1,6 +1,6 @@
 /* Runs a SavedModel from C, on TensorFlow's C API: no Python, no protocol-buffer library.
  *   embedded VERSION_DIR                           prints the signatures
- *   embedded VERSION_DIR SIGNATURE NAME=FILE ...   runs one, a line "name [shape] values" an output
+ *   embedded VERSION_DIR SIGNATURE NAME=FILE ...   runs one, prints "name [shape] values" per output
  * FILE is a .npy array of the input's dtype; any other file is one string, an image for example.
  */
 #include <inttypes.h>
@@ -18,7 +18,7 @@ static const struct { TF_DataType type; const char *npy, *name; } TYPES[] = {
     {TF_FLOAT, "<f4", "float32"}, {TF_INT32, "<i4", "int32"}, {TF_INT64, "<i8", "int64"},
     {TF_BOOL, "|b1", "bool"}, {TF_STRING, "-", "string"}, {0, NULL, "another dtype"}};
 
-/* A message of protocol buffers is a row of fields: a key, then a number or a span of bytes. */
+/* A protocol buffer message is a sequence of fields: a key, then a number or a span of bytes. */
 typedef struct { const uint8_t *at, *end; } Span;
 typedef struct { uint64_t id, number; Span bytes; } Field;
 static uint64_t varint(Span *s) {
