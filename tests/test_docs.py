@@ -104,7 +104,7 @@ def test_the_program_runs(name, tmp_path):
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert re.search(SAYS.get(name, ""), done.stdout)
