@@ -136,8 +136,7 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
-    """Processor name and widest vector extension: one name covers several, which round
-    differently."""
+    """Processor name and widest vector extension, on which its rounding depends."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         told = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}

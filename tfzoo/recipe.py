@@ -21,8 +21,7 @@ D = TypeVar("D", bound="Datasets")
 
 
 class Recipe(Generic[C, D]):
-    """One task of a method: its functions, the config that they read and the data that they pass
-    on.
+    """One task of a method: its functions, the config they read and the data they pass on.
 
     Subclasses are registered by `@task("<method>.<task>")`; `configs/<method>/*.yaml` name the
     task in their key `task`.

@@ -113,8 +113,7 @@ def configurable(cls: Any) -> Any:
 
 
 def _constructors(cls: type) -> tuple[list[Callable[..., None]], bool]:
-    """The constructors that a call reaches through `**keywords`, and whether Keras's is among
-    them."""
+    """The constructors that a call reaches through `**keywords`; whether Keras's is among them."""
     constructors: list[Callable[..., None]] = []
     for owner in cls.__mro__:
         if owner is object or owner.__module__.startswith("keras."):

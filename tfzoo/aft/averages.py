@@ -139,8 +139,7 @@ def window_mask(block: int, window: tuple[int, int]) -> Tensor:
 
 
 def _near_and_far(pairs: Tensor, weight: Tensor, far: Tensor, block: int, causal: bool) -> Tensor:
-    """Weighted sums [B, T, H, E] of `pairs` [B, T, H, E], without large slices, whose gradient is
-    slow."""
+    """Weighted sums of `pairs`, both [B, T, H, E], without large slices: their gradient is slow."""
     batch, length, heads, width = ops.shape(pairs)
     blocks = (length + block - 1) // block
     whole = isinstance(length, int) and length % block == 0

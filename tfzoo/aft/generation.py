@@ -77,8 +77,8 @@ def generate(
 
 
 def fitted(prompt: tf.Tensor, length: tf.Tensor, total: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Prompts [B, P] as [B, total], and their lengths; see `AFTLanguageModel.generate` for the
-    rule."""
+    """Prompts [B, P] as [B, total], and their lengths; for the rule see
+    `AFTLanguageModel.generate`."""
     prompt = tf.pad(prompt, [[0, 0], [0, 1]], constant_values=PADDING)
     given = tf.reduce_sum(tf.math.cumprod(tf.cast(prompt >= 0, tf.int32), axis=1), 1)
     kept = tf.minimum(given, tf.maximum(total - length, (total + 1) // 2))

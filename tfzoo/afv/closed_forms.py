@@ -37,7 +37,7 @@ class DenseForm:
         return plain and not getattr(layer, "lora_enabled", False) and not layer.quantization_mode
 
     def linear(self, x: tf.Tensor) -> tf.Tensor:
-        """The pre-activation s."""
+        """The layer's pre-activation s."""
         y = self.product(x, tf.cast(self.kernel(), x.dtype))
         return y + tf.cast(self.layer.bias.value, y.dtype) if self.layer.use_bias else y
 
@@ -57,8 +57,7 @@ class DenseForm:
         return s if activation is None else activation(s)
 
     def of_kernel(self, a: tf.Tensor, delta: tf.Tensor) -> tf.Tensor:
-        """[B, n_W], the gradients with respect to W, or W / sigma if normalised, in the kernel's
-        order."""
+        """Gradients [B, n_W] by W (by W / sigma if normalised), in the kernel's order."""
         a = tf.reshape(a, (tf.shape(a)[0], -1, a.shape[-1]))
         delta = tf.reshape(delta, (tf.shape(delta)[0], -1, delta.shape[-1]))
         return _flat(tf.matmul(a, delta, transpose_a=True))
@@ -179,7 +178,7 @@ class SlowForm:
         return one_by_one(of_one, (a, delta), self._variables)
 
     def scratch(self, shape: tuple[int, ...]) -> int:
-        """No extra memory per example."""
+        """The backward passes need no extra memory per example."""
         return 0
 
 

@@ -240,8 +240,7 @@ class EnergyGAN(TwoPlayer):
 def make_adam(
     rate: float, boundaries: Iterable[int] = (), factor: float = 0.5
 ) -> keras.optimizers.Adam:
-    """The official code's Adam: beta_1 = 0, beta_2 = 0.999; the rate drops by `factor` at given
-    steps."""
+    """The official code's Adam (beta 0, 0.999); the rate drops by `factor` at given steps."""
     steps = list(boundaries)
     schedule: float | keras.optimizers.schedules.LearningRateSchedule = rate
     if steps:

@@ -60,8 +60,7 @@ def by_layers(gradients: PerExampleGradients, images: tf.Tensor, tangents: tf.Te
 def gram(
     vectorizer: FisherVectorizer, x: np.ndarray, y: np.ndarray | None = None, memory: int = 2**31
 ) -> np.ndarray:
-    """K = V(x) V(y)^T of `transform`'s features, [N, M] float32, without holding all features at
-    once.
+    """K = V(x) V(y)^T [N, M] of `transform`'s features, float32, without holding all of them.
 
     Holds as many rows of `y` as fit `memory`, and streams `x` for each such block.
 

@@ -133,8 +133,7 @@ class FisherClassification(ImageClassification[ClassifierConfig]):
         Run(run.directory / "readout", config, run.strategy, run.stop).fit(model, datasets)
 
     def _compile(self, model: AFVClassifier, run: Run[ClassifierConfig], steps: int = 0) -> None:
-        """Compiles for the paper's way to train; the rate drops only if an epoch's `steps` are
-        known."""
+        """Compiles as in the paper; the rate drops only if the `steps` per epoch are known."""
         readout = run.config.readout
         drops = [epoch * steps for epoch in readout.drop_epochs] if steps else []
         with run.scope():

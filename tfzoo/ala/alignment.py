@@ -152,8 +152,7 @@ def standing(now: np.ndarray) -> np.ndarray:
 
 
 def surprise(past: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """How much lower a cost [1] is than a line through the previous ones [k], newest last, predicts
-    [1].
+    """How much lower a cost [1] is than predicted by a line through the previous ones [k].
 
     In standard deviations about the line, at most `SURE`; 0 with fewer than four previous costs.
     """

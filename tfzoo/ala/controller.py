@@ -79,8 +79,7 @@ def reward(before: ArrayLike, now: ArrayLike) -> np.ndarray:
 
 
 class _OfFiles(ZooModel):
-    """The config of a file written before credit by level existed, when the controller was the
-    paper's."""
+    """The config of a file from before credit by level, when the controller was the paper's."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

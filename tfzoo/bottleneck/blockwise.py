@@ -137,7 +137,7 @@ class _Plan:
         return self._parts(self.x1, self.rows)
 
     def second(self) -> Iterator[tuple[int, slice, np.ndarray]]:
-        """Column blocks, likewise."""
+        """The blocks of columns, likewise."""
         return self._parts(self.x2, self.columns)
 
     def _parts(self, x: np.ndarray, side: int) -> Iterator[tuple[int, slice, np.ndarray]]:
@@ -153,8 +153,7 @@ def _padded(x: np.ndarray, place: slice, side: int, dtype: np.dtype) -> np.ndarr
 
 
 def block_bytes(side: int, features: int, itemsize: int, columns: int = 0) -> int:
-    """Working memory of one block of `side` x `side`: four times its size, three times its
-    points."""
+    """Working memory of a `side` x `side` block: four times its size, three times its points."""
     return itemsize * side * (4 * side + 6 * features + 4 * columns)
 
 

@@ -208,13 +208,12 @@ class BottleneckNetwork(WholeSetModel):
         super().compile(optimizer, loss, **keywords)
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Keras's compile config, with `optimizer` None if the spectrum determines the learning
-        rate."""
+        """Keras's compile config; `optimizer` is None if the spectrum determines the rate."""
         config = super().get_compile_config()
         return config | {"optimizer": None} if config and self._spectral else config
 
     def _begin(self, y: np.ndarray) -> None:
-        """Computes kernel, initial values and targets of the training set, and the learning rate if
+        """Computes the training set's kernel, initial values and targets, and the rate if
         needed."""
         _, outputs, examples = self.sizes()
         loss, sparse = step_loss(self.loss, outputs)

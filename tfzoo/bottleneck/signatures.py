@@ -20,8 +20,7 @@ Network = BottleneckNetwork | InfiniteNetwork
 
 
 def answer(model: Network, classes: bool = False) -> Callable[..., dict[str, Tensor]]:
-    """A function from inputs to `mean`, `stddev` [B, k] and, with `classes`, `probabilities` and
-    `classes`.
+    """Maps inputs to `mean`, `stddev` [B, k] and, with `classes`, `probabilities`, `classes`.
 
     A network with one draw has no `stddev`. If trained by cross-entropy, `mean` are logits, and
     `probabilities` [B, k] the mean over draws of their softmax. If trained by squared error on

@@ -76,8 +76,7 @@ class ResNeXtClassification(_Images[ResNeXtTaskConfig]):
         return _compile(model, optimizer, config)
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
-        """`serving_default(images)` and `bytes(encoded)`; members do not extend to the output
-        here."""
+        """`serving_default(images)` and `bytes(encoded)`; members do not reach the output here."""
         return classifier(model, model.image_size, model.channels, info)
 
 

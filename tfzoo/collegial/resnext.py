@@ -52,8 +52,7 @@ def count_kernels(
     stages: int = 3,
     channels: int = 3,
 ) -> int:
-    """Parameters of convolution kernels and classifier, without batch normalisation: the search's
-    cost."""
+    """Parameters of kernels and classifier, without batch normalisation: the search's cost."""
     stem = 7 if family == "imagenet" else 3
     total, before = stem**2 * channels * 64, 64
     for stage, blocks in enumerate(stage_blocks(family, depth, stages)):

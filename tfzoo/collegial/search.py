@@ -80,8 +80,7 @@ class Polynomial:
 
 
 def dense_cost(inputs: int, depth: int, outputs: int) -> Polynomial:
-    """Kernel parameters of a fully connected member with `depth` hidden layers: n0 n + (L-1) n^2 +
-    n k.
+    """Kernel parameters of a dense member with `depth` hidden layers: n0 n + (L-1) n^2 + n k.
 
     Raises:
         ValueError: a number is below 1.

@@ -240,8 +240,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Lets one process in at a time; the lock is released when the process ends, however it
-    does."""
+    """Lets one process in at a time; the lock is released when the process ends in any way."""
     path = directory.parent / f".{directory.name}.lock"
     with contextlib.ExitStack() as held:
         try:

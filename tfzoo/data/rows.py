@@ -78,12 +78,12 @@ class Sliced:
 
     @property
     def ndim(self) -> int:
-        """Number of its axes."""
+        """The number of axes."""
         return len(self.shape)
 
     @property
     def size(self) -> int:
-        """Number of its values."""
+        """The number of values."""
         return math.prod(self.shape)
 
     @property

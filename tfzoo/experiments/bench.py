@@ -147,8 +147,7 @@ def _noting(result: Result) -> Iterator[None]:
 
 
 class Pulling:
-    """An alternative that pulls `BATCHES` batches of a tf.data stream; `table`'s `per` divides by
-    them.
+    """An alternative that pulls `BATCHES` batches of a tf.data stream, by which `table` divides.
 
     An idle pipeline fills its buffers, so each repetition uses a new pipeline that has been pulled
     at this rate from its start.

@@ -174,8 +174,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
 def _prepare(
     folder: Path, models: Sequence[str], batches: Sequence[int] = BATCHES
 ) -> tuple[list[Question], list[Callable[[], Any]]]:
-    """Exports the models and computes the correct responses by direct calls, which it returns as
-    well."""
+    """Exports the models and returns the correct responses, computed by direct calls."""
     import tensorflow as tf
 
     from tfzoo import runner, serving
@@ -216,8 +215,7 @@ def _load(
     seconds: float,
     count: int,
 ) -> list[dict[str, Any]]:
-    """Direct calls, one client of each protocol alone, then all clients at once, with memory
-    use."""
+    """Direct calls, one client per protocol alone, then all clients at once, with memory use."""
     import psutil
 
     direct, end = [], time.monotonic() + ALONE_SECONDS
@@ -309,8 +307,7 @@ def _versions(folder: Path, questions: Sequence[Question], count: int) -> list[d
 
 
 def _kills(folder: Path, questions: Sequence[Question], count: int, kills: int) -> dict[str, Any]:
-    """Kills the server at random times under load; refusals are correct, partial responses are
-    not."""
+    """Kills the server at random under load; refusals are correct, partial responses are not."""
     random = np.random.default_rng(0)
     clients: list[Client] = []
     ports = [0, 0]

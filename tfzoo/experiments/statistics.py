@@ -91,8 +91,7 @@ def holm(values: Sequence[float]) -> list[float]:
 def against_all(
     rows: Sequence[Row], ours: str, others: Sequence[str], metric: str, more: bool = False
 ) -> list[str]:
-    """A table of differences between one arm and each other, paired by seed, with Holm-adjusted
-    verdicts.
+    """A table of one arm's differences from each other, paired by seed, with Holm's verdicts.
 
     Args:
         rows: the study's rows.

@@ -102,8 +102,7 @@ class SpectralLayer(keras.layers.Layer):
         return ops.sum(v * ops.matmul(matrix, u))
 
     def normalised(self, training: bool | None = False) -> Tensor:
-        """The kernel divided by sigma, in the variables' dtype; in training, first updates u and
-        v."""
+        """The kernel over sigma, in the variables' dtype; in training, first updates u and v."""
         if training:
             self.settle(self.power_iterations)
         return ops.convert_to_tensor(self.kernel) / self.sigma()

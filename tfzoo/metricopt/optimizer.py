@@ -87,8 +87,7 @@ class MetricOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The own variables, and those of the inner optimizer, the value function and its
-        optimizer."""
+        """Its own variables and those of inner optimizer, value function and its optimizer."""
         if not self.built:
             return [*self._variables, *self.inner.variables]
         value = self.value

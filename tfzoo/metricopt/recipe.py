@@ -49,7 +49,7 @@ class _Tuned(Classification[TunedClassificationConfig]):
 
 @task("metricopt.images")
 class ImageMetric(_Tuned, Images[TunedClassificationConfig]):
-    """Small labelled images."""
+    """Tunes a classifier of small labelled images."""
 
 
 @task("metricopt.table")

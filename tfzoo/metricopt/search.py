@@ -28,8 +28,7 @@ NEAREST = 200
 
 @dataclass
 class GaussianProcess:
-    """A Matern 5/2 process with the observations' mean and variance, and the best of a few
-    settings.
+    """A Matern 5/2 process with the observations' mean and variance; the best of a few settings.
 
     Args:
         x: [N, D], in box sides.

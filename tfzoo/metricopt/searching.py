@@ -58,7 +58,7 @@ class Observer(Protocol):
 
     @property
     def optimizer(self) -> MetricOptimizer:
-        """Of the model."""
+        """The model's optimizer."""
 
     def _observe(self) -> None: ...
 

@@ -92,8 +92,7 @@ def balanced_error(y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5)
 def f1(
     y_true: ArrayLike, y_pred: ArrayLike, threshold: float = 0.5, average: str = "auto"
 ) -> float:
-    """F1 (`sklearn.metrics.f1_score`): of class 1 for two classes, otherwise the mean over
-    classes."""
+    """F1 (`sklearn.metrics.f1_score`) of class 1 for two classes, else the mean over classes."""
     from sklearn.metrics import f1_score
 
     labels, said = class_numbers(y_true), predicted(y_pred, threshold)

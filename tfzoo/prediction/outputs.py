@@ -88,8 +88,7 @@ class Answers:
             write_npz(path, self._arrays())
 
     def to_json(self) -> str:
-        """One JSON object: lists of values by output, and `file`, the input files, if there are
-        several.
+        """One JSON object: lists of values by output, and `file`, the input files, if several.
 
         Numbers that JSON lacks become the strings "NaN", "Infinity" and "-Infinity", as in
         protobuf's JSON; bytes that are not text become `{"b64": ...}`, as in TensorFlow Serving's.

@@ -41,7 +41,7 @@ class Classification(Recipe[C, data.Datasets]):
         return tf.cast(x, tf.float32)
 
     def augmented(self, x: tf.Tensor, seed: tf.Tensor, config: C) -> tf.Tensor:
-        """A training example."""
+        """An augmented training example."""
         return self.prepared(x)
 
     def datasets(self, config: C) -> data.Datasets:
@@ -116,7 +116,7 @@ class Classification(Recipe[C, data.Datasets]):
 
 
 class Images(Classification[C]):
-    """Small labelled images."""
+    """Classifies small labelled images."""
 
     feature = "image"
     own_data = {"tfzoo_image_folder": (), "tfzoo_arrays": ()}
@@ -228,8 +228,7 @@ def check_metric(
 
 
 def _splits(builder: Any) -> tuple[str, str, str]:
-    """Train, validation and test; a tenth of the training split replaces a missing validation
-    split."""
+    """Train, validation and test; a tenth of the first replaces a missing validation split."""
     if "validation" in builder.info.splits:
         return data.three_splits(builder)
     return "train[:90%]", "train[90%:]", "test"

@@ -16,8 +16,7 @@ _CAFFE_RGB = (123.68, 116.779, 103.939)
 def mlp(
     shape: Sequence[int], outputs: int, hidden: Sequence[int], mean: ArrayLike, std: ArrayLike
 ) -> keras.Model:
-    """Standardises inputs [B, *shape] and maps them through dense layers `hidden_0`, ... to
-    `logits`.
+    """Standardises inputs [B, *shape]; dense layers `hidden_0`, ... and `logits` follow.
 
     Args:
         shape: shape of one example.

@@ -37,8 +37,7 @@ class Retrieval(Recipe[C, data.Datasets]):
     }
 
     def data_info(self, config: C) -> data.Info:
-        """The properties that the model depends on; an epoch's length is unknown without the
-        data."""
+        """Properties the model depends on; an epoch's length is unknown without the data."""
         size = config.model.image_size
         shape = (size, size, config.model.channels)
         guesses = ("steps_per_epoch", "examples", "mean", "std")

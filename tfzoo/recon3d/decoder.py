@@ -59,8 +59,7 @@ class ConditionalBatchNorm(keras.layers.Layer):
 
 @serializable("recon3d")
 class ConditionalResidualBlock(keras.layers.Layer):
-    """h + fc_1(relu(CBN_1(fc_0(relu(CBN_0(h, c))), c))), or, for `plain`, without norms and with c
-    added.
+    """h + fc_1(relu(CBN_1(fc_0(relu(CBN_0(h, c))), c))); for `plain`, c is added and no norms.
 
     fc_1 starts at 0, so that the block starts as the identity (`plain`: as h + fc_c(c)).
 
@@ -94,7 +93,7 @@ class ConditionalResidualBlock(keras.layers.Layer):
             norm.build(h_shape, c_shape)
 
     def call(self, h: Tensor, c: Tensor, training: bool | None = None) -> Tensor:
-        """The block's output."""
+        """The block's output, of the shape of h."""
         if self.kind == "plain":
             h = h + self.fc_c(c)
             return h + self.fc_1(ops.relu(self.fc_0(ops.relu(h))))

@@ -69,8 +69,7 @@ def ray_directions(cameras: Tensor, pixels: Tensor) -> Tensor:
 
 
 def normalised_coordinates(seen: Tensor, distance: float, scale: float = 1.0) -> Tensor:
-    """Camera points [..., 3] with `distance` subtracted from the depth, times `scale`: of order
-    1."""
+    """Camera points [..., 3], `distance` subtracted from the depth, times `scale`: of order 1."""
     shift = ops.convert_to_tensor([0.0, 0.0, distance], dtype=seen.dtype)
     return (seen - shift) * scale
 
@@ -104,8 +103,7 @@ def facing_coordinates(cameras: Tensor, seen: Tensor) -> Tensor:
 
 
 def inside_image(pixels: Tensor, depth: Tensor, size: int) -> Tensor:
-    """Which points are in front of the camera and fall into an image of that size: bool [B, V,
-    N]."""
+    """Which points are before the camera and within an image of that size: bool [B, V, N]."""
     inside = ops.logical_and(pixels >= 0, pixels <= size)
     return ops.logical_and(ops.all(inside, axis=-1), depth > MIN_DEPTH)
 

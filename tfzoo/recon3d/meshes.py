@@ -29,8 +29,7 @@ _BLOCK = list(itertools.product((0, 1, 2), repeat=3))
 
 
 def lattice(resolution: int, bound: float = BOUND) -> np.ndarray:
-    """Vertices of a grid with `resolution` cells per side: float32 [n, n, n, 3], n = resolution +
-    1."""
+    """Vertices float32 [n, n, n, 3] of a grid with `resolution` = n - 1 cells per side."""
     axis = np.linspace(-bound, bound, resolution + 1, dtype=np.float32)
     return np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1)
 

@@ -1,5 +1,4 @@
-"""Writes a mesh from photographs and their cameras: `python -m tfzoo.recon3d.reconstruct MODEL
-...`.
+"""Writes a mesh from photographs with cameras: `python -m tfzoo.recon3d.reconstruct MODEL ...`.
 
     python -m tfzoo.recon3d.reconstruct recon3d/solids capture/ --output x.glb
     python -m tfzoo.recon3d.reconstruct recon3d/solids a.png b.png --cameras c.npz --output x.obj

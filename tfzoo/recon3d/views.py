@@ -97,8 +97,7 @@ def check_cameras(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> None:
 
 
 def foreground(image: np.ndarray) -> np.ndarray:
-    """Which pixels [H, W] of raw pixels [H, W, 3] show the object: all that are not nearly
-    white."""
+    """Which of the raw pixels [H, W, 3] show the object, [H, W]: all that are not nearly white."""
     return np.asarray(np.any(np.asarray(image) < _BLANK, axis=-1))
 
 
@@ -206,8 +205,7 @@ def _joint_faults(cameras: np.ndarray, masks: Sequence[np.ndarray]) -> list[Faul
 
 
 def odd_one(seen: np.ndarray) -> int:
-    """The view without which the most points are behind all others, or that agrees with the
-    fewest."""
+    """The view without which most points are behind all others, or that agrees with the fewest."""
     votes = seen.sum(0)
     alone = [int((votes - row == len(seen) - 1).sum()) for row in seen]
     apart = [int((votes * row).sum()) / max(1, int(row.sum())) for row in seen]

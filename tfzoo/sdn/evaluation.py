@@ -91,8 +91,7 @@ def of_shapes(
 def of_identities(
     model: SetDistributionNetwork, net: keras.Model, images: np.ndarray, seed: int = 0
 ) -> dict[str, float]:
-    """Whether a verification network assigns reconstructed sets to the same identity: areas under
-    ROC.
+    """Areas under ROC: does a verification network recognise the identity of rebuilt sets?
 
     `verify_real` is for two halves of a real set, `verify_reconstructed` for one half and the other
     half's reconstruction, `verify_sampled` for two halves of a sampled set.

@@ -92,8 +92,7 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
         return replace(info, examples=config.identities) if "examples" in info.guesses else info
 
     def datasets(self, config: JudgeConfig) -> data.Datasets:
-        """One random image from each of `batch_size` training sets per step, and the index of its
-        set."""
+        """A random image from each of `batch_size` training sets per step, and the set's index."""
         sets = self.sets(config)
         self.check(config, sets)
         train = sets["train"]
@@ -134,8 +133,7 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
     def train(
         self, model: keras.Model, datasets: data.Datasets, run: Run[JudgeConfig]
     ) -> dict[str, float]:
-        """Trains the classifier with one `fit`; held-out sets have no class in it, so they have no
-        loss."""
+        """Trains the classifier with one `fit`; held-out sets have no class and so no loss."""
         run.fit(self._classifier, datasets, validate=False)
         return {}
 

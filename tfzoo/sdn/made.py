@@ -66,8 +66,7 @@ class MADE(keras.layers.Layer):
             self._biases.append(weight((m,), "zeros", f"bias_{i}"))
 
     def masks(self) -> list[np.ndarray]:
-        """0 or 1 for each kernel entry: a unit sees inputs up to its degree, logit j those below
-        j."""
+        """0 or 1 per kernel entry: a unit sees inputs up to its degree, logit j those below j."""
         ins = self._degrees
         hidden = [b[None, :] >= a[:, None] for a, b in zip(ins, ins[1:], strict=False)]
         hidden.append(ins[0][None, :] > ins[-1][:, None])

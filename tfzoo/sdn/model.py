@@ -28,8 +28,7 @@ CHUNK = 64
 
 @serializable("sdn")
 class SetDistributionNetwork(TwoPlayer):
-    """Encoder, energy and prior, trained against a generator (arXiv:2006.10705; our
-    reconstruction).
+    """Encoder, energy and prior, trained against a generator (arXiv:2006.10705, reconstructed).
 
     A step updates encoder, energy and prior along E(X; z) + max(0, margin - E(X'; z)) - log p(z)
     with z = z(X), X' = G(z, noise), then the generator along E(G(z, noise); z) with new noise.

@@ -24,8 +24,7 @@ SLOPE = 0.2
 
 @serializable("sdn")
 class SelfAttention2D(keras.layers.Layer):
-    """x + gamma * attention(x) over a map's positions, with gamma starting at 0 (arXiv:1805.08318,
-    eq. 3).
+    """x + gamma * attention(x) over positions; gamma starts at 0 (arXiv:1805.08318, eq. 3).
 
     Keys and queries have C/8 channels, values C/2, each at least 1; all maps are 1x1 convolutions
     with the re-parametrised spectral norm.

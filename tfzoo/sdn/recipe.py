@@ -164,8 +164,7 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
     def evaluate(
         self, model: SetDistributionNetwork, datasets: SetDatasets, config: SetsConfig
     ) -> dict[str, float]:
-        """Metrics of the test sets' codes, and the config's evaluation networks on
-        reconstructions."""
+        """Metrics of the test sets' codes, and of their reconstructions by the config's judges."""
         sets = datasets.sets
         images, mask = sets["test"].arrays(2 * config.half, config.test_sets)
         whole = mask.all(1)  # two full halves

@@ -24,8 +24,7 @@ def load(version_dir: str | Path) -> Any:
 def open_session(
     version_dir: str | Path,
 ) -> tuple[tf.compat.v1.Session, meta_graph_pb2.MetaGraphDef]:
-    """Opens a session on a SavedModel of TensorFlow 1 or 2, restored and initialised as in TF
-    Serving.
+    """Opens a session on a SavedModel of TensorFlow 1 or 2, initialised as in TF Serving.
 
     It takes as long as `load`, but mostly without holding the GIL, since it creates no Python
     object per function of the model: other threads ran three to four times as often meanwhile.

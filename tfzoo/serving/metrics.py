@@ -59,8 +59,7 @@ class Metrics:
         self._warm_up.labels(str(folder), "OK").observe(seconds * 1e6)
 
     def page(self) -> bytes:
-        """The metrics in Prometheus's text format, without prometheus_client's `_total` and
-        `_created`."""
+        """The metrics in Prometheus's text format, without the suffixes `_total` and `_created`."""
         text = generate_latest(self._registry).decode()
         lines = [line for line in text.splitlines() if "_created" not in line.partition("{")[0]]
         return re.sub(r"(:request_count)_total\b", r"\1", "\n".join([*lines, ""])).encode()

@@ -18,8 +18,7 @@ PROGRAM = "tensorflow_model_server"
 
 
 def model_config(models: Mapping[str, Path]) -> str:
-    """A ModelServerConfig in text form: every version of every model, as the in-process server
-    serves them."""
+    """A ModelServerConfig in text form: every version of every model, as in the embedded server."""
 
     def quoted(text: object) -> str:
         escaped = str(text).replace("\\", "\\\\").replace('"', '\\"')

@@ -22,8 +22,7 @@ DRAWN = ("clip", "tuple")
 
 @dataclass(frozen=True)
 class AugmentConfig(Config):
-    """The config group `augment`. None of the values are from the paper, which does not give
-    them."""
+    """The config group `augment`. The paper does not give its values."""
 
     resize: Count = key(128, "shorter side of the frames before cropping")
     size: Count = key(112, "side of the square crop")
@@ -53,8 +52,7 @@ class AugmentConfig(Config):
 
 
 def crop(clips: tf.Tensor, seed: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
-    """Scales clips, crops a square at a common position up to small shifts, and mirrors all or
-    none.
+    """Scales clips, crops a square at a common position plus small shifts, mirrors all or none.
 
     Args:
         clips: uint8 [n, T, H, W, C], from one video.

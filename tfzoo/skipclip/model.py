@@ -145,8 +145,7 @@ class _Builder:
         return keras.layers.ReLU(dtype=self.dtype, name=name)(x)
 
     def cube(self, x: Tensor, filters: int, strides: int, name: str, middle: int) -> Tensor:
-        """A 3x3x3 convolution, full or factorised into 1x3x3 and 3x1x1 with `middle` channels in
-        between."""
+        """A 3x3x3 convolution, or 1x3x3 and 3x1x1 with `middle` channels in between."""
         s = strides
         if not self.factorised:
             return self.conv(x, filters, (3, 3, 3), (s, s, s), name)

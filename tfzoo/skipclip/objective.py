@@ -12,8 +12,7 @@ REDUCTIONS = ("sum", "mean_pairs")
 
 
 def similarity(h: Tensor, z: Tensor) -> Tensor:
-    """Gamma(h, z): the cosine similarity of context and future per cell, averaged over cells and
-    times.
+    """Gamma(h, z): the cosine similarity of context and future, averaged over cells and times.
 
     Args:
         h: feature maps of contexts, [..., T, H, W, D]; times are averaged first.
@@ -34,8 +33,7 @@ def similarity(h: Tensor, z: Tensor) -> Tensor:
 
 
 def pair_margins(scores: Tensor, margin: float) -> Tensor:
-    """margin - Gamma_i + Gamma_j for every i < j, with i the nearer clip: [..., m] -> [...,
-    pairs]."""
+    """margin - Gamma_i + Gamma_j for i < j (i is the nearer clip): [..., m] -> [..., pairs]."""
     scores = ops.cast(scores, "float32")
     count = scores.shape[-1]
     pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
@@ -70,8 +68,7 @@ def ranking_loss(
 
 
 def pair_accuracy(scores: Tensor) -> Tensor:
-    """Fraction of neighbouring future clips in the right order, [..., m] -> [...]; ties count
-    half."""
+    """Fraction of neighbouring futures in the right order, [..., m] -> [...]; ties count half."""
     difference = ops.cast(scores[..., :-1] - scores[..., 1:], "float32")
     return ops.mean(0.5 * (ops.sign(difference) + 1), -1)
 

@@ -133,8 +133,7 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
 
 
 def split_names(builder: Any) -> tuple[str, str, str]:
-    """Train, validation and test; a tenth of the training videos replaces a missing validation
-    split.
+    """Train, validation and test; a tenth of the first replaces a missing validation split.
 
     As TFDS shuffles UCF101, clips of one group may be in both parts, so choices on that validation
     part are optimistic.

@@ -125,8 +125,7 @@ def labelled(
 
 
 def few(source: splits.VideoSplit, labels: int | None, seed: int) -> splits.VideoSplit:
-    """`labels` videos of each class, drawn by the seed; a smaller draw is a prefix of a larger
-    one."""
+    """`labels` videos per class, drawn by the seed; a smaller draw is a prefix of a larger."""
     if labels is None:
         return source
     if source.lookup is None:

@@ -61,8 +61,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy | None:
 
 
 def _check_cluster(text: str | None) -> None:
-    """Checks TF_CONFIG: TensorFlow takes an incomplete one for a cluster of one and would train
-    alone."""
+    """Checks TF_CONFIG: with an incomplete one, TensorFlow would train alone without a word."""
     if text is None:
         raise InputError("distribute='multi_worker': needs the environment variable TF_CONFIG")
     try:

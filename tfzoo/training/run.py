@@ -54,8 +54,7 @@ class Run(Generic[C]):
         return replace(self, name=name, config=replace(self.config, epochs=epochs))
 
     def scope(self) -> contextlib.AbstractContextManager:
-        """Scope in which to create models and optimizers, so that their variables are on all
-        devices."""
+        """Scope for creating models and optimizers, so that their variables are on all devices."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
     def restore(self, *objects: Any) -> dict[str, Any]:

@@ -72,8 +72,7 @@ class StateDict:
         return arrays.astype("float32")
 
     def kernel(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Takes out a kernel [outputs, inputs, ...], in Keras's order [..., inputs, outputs] of
-        `shape`."""
+        """Takes out a kernel [outputs, inputs, ...] as Keras's [..., inputs, outputs] (`shape`)."""
         arrays = self.take(name, (shape[-1], shape[-2], *shape[:-2]))
         return np.moveaxis(arrays, (0, 1), (-1, -2))
 

@@ -79,8 +79,7 @@ class DropoutCritic(SpaceModel):
         )
 
     def settle(self) -> None:
-        """One power iteration of each spectrally normalised layer, to be called once per training
-        step."""
+        """One power iteration of each spectrally normalised layer: once per training step."""
         for layer in (*self.body, self.value):
             if isinstance(layer, SpectralLayer):
                 layer.settle(1)
@@ -163,8 +162,7 @@ class DropoutCritic(SpaceModel):
     def _linear(
         self, x: Tensor, kernels: list[Tensor], masks: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Q's linear part [T, B] in the masks, around the network without masks, and its
-        variance."""
+        """Q's linear part [T, B] in the masks, at the network without masks; its variance."""
         hidden, h = [], x
         for layer, kernel in zip(self.body, kernels, strict=False):
             h = ops.relu(ops.cast(h, "float32") @ ops.cast(kernel, "float32") + layer.bias)

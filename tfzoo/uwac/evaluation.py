@@ -76,8 +76,7 @@ class Evaluation:
 
 
 def _policy(model: ActorCritic, episodes: int) -> Callable[[np.ndarray, int], np.ndarray]:
-    """A function from observations and the step's index to actions, with separate noise per
-    step."""
+    """Maps observations and the step's index to actions, with separate noise per step."""
     import tensorflow as tf  # its draws take two integers as a seed
 
     shape = (episodes, model.settings.n_action_samples, model.space.action_dim)

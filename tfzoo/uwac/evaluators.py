@@ -44,8 +44,7 @@ def environment_return(environment: str, episodes: int = 10, parallel: bool = Fa
 
 
 def td_error(dataset: Transitions | Mapping[str, Any], seed: int = 0) -> Evaluator:
-    """The mean of (r + gamma discount Q1(s', a') - Q1(s, a))^2, where a' is the learner's action at
-    s'.
+    """The mean of (r + gamma discount Q1(s', a') - Q1(s, a))^2, a' the learner's action at s'.
 
     Args:
         dataset: as for `fit`; a sample is drawn from large data sets.

@@ -47,8 +47,7 @@ class UWACConfig(Config):
 
     @classmethod
     def paper(cls, **changes: Any) -> UWACConfig:
-        """Settings with the paper's weights; `changes` are fields of this class or of
-        `AgentSettings`."""
+        """Settings with the paper's weights; `changes`: fields of this class or `AgentSettings`."""
         return cls._of(AgentSettings.paper(), changes)
 
     @classmethod

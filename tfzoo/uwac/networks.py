@@ -197,8 +197,7 @@ class BehaviorVAE(SpaceModel):
         action: Tensor,
         seed: int | keras.random.SeedGenerator | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The action in [-1, 1] reconstructed from a sampled latent, and the latent's
-        parameters."""
+        """The action in [-1, 1] rebuilt from a sampled latent, and the latent's parameters."""
         mean, log_std = self.encode(observation, action)
         noise = keras.random.normal(ops.shape(mean), seed=seed, dtype="float32")
         return ops.tanh(self.decode(observation, mean + ops.exp(log_std) * noise)), mean, log_std

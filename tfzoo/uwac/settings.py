@@ -34,8 +34,7 @@ def _rising_pair(clip: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class AgentSettings(Config):
-    """Networks, losses and rates; the defaults are the official code's, except for the paper's
-    weights.
+    """Networks, losses and rates; by default the official code's, with the paper's weights.
 
     The critics' objective, with y from M candidates a' at s' and weights w from their uncertainty,
     is the mean of w (Q(s, a) - y)^2 (`weight_power` 1, the paper's) or (w (Q(s, a) - y))^2 (2, the

@@ -70,8 +70,7 @@ class Learner:
         self._many = many
 
     def steps(self, count: int) -> dict[str, float]:
-        """Makes several gradient steps; returns sums of their scalars (`target_max`: the
-        maximum)."""
+        """Makes gradient steps; returns sums of their scalars (`target_max`: the maximum)."""
         metrics = self._many(self._iterator, tf.constant(count))
         return {name: float(value) for name, value in metrics.items()}
 
@@ -154,8 +153,7 @@ def add(sums: dict[str, float], metrics: dict[str, float]) -> dict[str, float]:
 
 
 def reachable(data: Transitions, gamma: float) -> tuple[float, float]:
-    """Bounds of any true value: the extreme rewards forever; they include 0, where networks
-    start."""
+    """Bounds of any true value: the extreme rewards forever; with 0, where networks start."""
     low, high = min(float(data.reward.min()), 0.0), max(float(data.reward.max()), 0.0)
     return low / (1 - gamma), high / (1 - gamma)
 

@@ -1,5 +1,4 @@
-"""`tfzoo bench afv`: per-example gradients and linear read-outs, compared with TensorFlow's own
-means."""
+"""`tfzoo bench afv`: per-example gradients and linear read-outs, compared with plain TensorFlow."""
 
 from __future__ import annotations
 
@@ -46,8 +45,7 @@ def _flat(gradients: Sequence[Tensor], rows: int) -> Tensor:
 
 
 def per_example(name: str, model: keras.Model, images: Tensor) -> Callable[[], Tensor]:
-    """A function that maps a batch to [B, P]; all but `loop`, which uses eager tapes, are
-    graphs."""
+    """A function that maps a batch to [B, P]; a graph, except `loop`, which uses eager tapes."""
     import tensorflow as tf
 
     from tfzoo.afv import PerExampleGradients

@@ -79,8 +79,7 @@ def _of_seed(
 
 
 def _arms(gan, fake: np.ndarray, scale: Scale, seed: int) -> dict:
-    """By name: a function that returns the number of features and a vectorizer or a function of
-    images."""
+    """By name: a function that returns the number of features and how to compute them."""
     trained = gan.discriminator
 
     def fisher(discriminator: keras.Model):

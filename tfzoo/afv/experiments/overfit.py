@@ -15,8 +15,7 @@ SEEN = 200
 
 
 def run(task: Task, seeds: Sequence[int], scale: Scale, output: Path) -> list[Row]:
-    """Trains on `SEEN` images; returns their distances and those of as many held-out images, by
-    step."""
+    """Trains on `SEEN` images; returns by step their distance and that of as many held-out ones."""
     rows, curves = [], {}
     for seed in seeds:
         seen, _ = task.labelled(SEEN, seed)

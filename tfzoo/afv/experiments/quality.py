@@ -22,8 +22,7 @@ IMAGES = 1000
 
 
 def features(name: str = NETWORK) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from images [N, S, S, C] in [-1, 1] to the named network's last hidden layer [N,
-    d].
+    """Maps images [N, S, S, C] in [-1, 1] to the named network's last hidden layer [N, d].
 
     Images are resized to its size and averaged over channels to one channel of its range.
     """

@@ -41,8 +41,7 @@ class Task:
         return self.train[0].shape[-1]
 
     def labelled(self, count: int, seed: int) -> Part:
-        """`count` training examples, drawn by the seed; a smaller draw is a prefix of a larger
-        one."""
+        """`count` training examples drawn by the seed; a smaller draw is a prefix of a larger."""
         order = np.random.default_rng(seed).permutation(len(self.train[0]))[:count]
         return self.train[0][order], self.train[1][order]
 

@@ -1,5 +1,4 @@
-"""`tfzoo bench ala`: the cost of alignment relative to plain `fit`, and children compared with a
-loop."""
+"""`tfzoo bench ala`: the cost of alignment relative to plain `fit`, and of children to a loop."""
 
 from __future__ import annotations
 

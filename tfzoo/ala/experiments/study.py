@@ -1,5 +1,4 @@
-"""`tfzoo study ala`: adaptive losses compared with fixed ones, random policies, selection and
-transfer.
+"""`tfzoo study ala`: adaptive losses against fixed ones, random policies, selection, transfer.
 
 Compares at equal steps and, for the plain loss, at equal time; on digits and on the user's files.
 Settings come from `tfzoo study ala --choose`.

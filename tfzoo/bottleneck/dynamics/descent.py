@@ -116,8 +116,7 @@ def descend(
 def _in_graph(
     problem: Problem, state: Any, eta: tf.Tensor, count: tf.Tensor
 ) -> tuple[Any, tf.Tensor]:
-    """Runs `count` steps in one compiled loop; returns the final state and the loss before each
-    step."""
+    """Runs `count` steps in a compiled loop; returns the last state and each step's first loss."""
     losses = tf.TensorArray(eta.dtype, count)
 
     def body(i: tf.Tensor, state: Any, losses: tf.TensorArray) -> tuple:

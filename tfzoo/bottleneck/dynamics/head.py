@@ -109,8 +109,7 @@ class Point:
         self.value = ops.matmul(self.phi, head.v + change.v) + moved
 
     def pull(self, w: Tensor) -> tuple[Tensor, Change]:
-        """Transposed derivatives times w [..., N, k]: J^T w [..., N, d], and the same by the
-        parameters."""
+        """Transposed derivatives times w [..., N, k]: by z, [..., N, d], and by the parameters."""
         head = self.head
         back = ops.matmul(w, _transposed(self._hidden(head.v)))  # [..., N, n]
         by_unit = self.slope * back

@@ -84,8 +84,7 @@ def two_rate_descent(
 def plain_descent(
     x: np.ndarray, y: np.ndarray, *, rate: float, learning_rate: float, steps: int
 ) -> np.ndarray:
-    """Losses [steps + 1] of the linear network without a bottleneck: W changes at rate c_f +
-    c_g."""
+    """Losses [steps + 1] of a linear network without bottleneck: W changes at rate c_f + c_g."""
     w, losses = np.zeros((y.shape[1], x.shape[1])), []
     for _ in range(steps + 1):
         gap = x @ w.T - y

@@ -23,8 +23,7 @@ SLOWEST_ROUNDS = 3
 
 
 def build_kernel(name: str, points: int, inputs: int = INPUTS) -> Callable[[], None]:
-    """The NTK of a ReLU network of depth 3, float32 [points, points], or an alternative to compare
-    it with."""
+    """The NTK of a depth-3 ReLU network, float32 [points, points], or an alternative to it."""
     import numpy as np
     import tensorflow as tf
 

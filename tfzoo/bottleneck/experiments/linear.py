@@ -27,8 +27,7 @@ SCALES = (1, 5)
 def run(
     seeds: Sequence[int], output: Path, dims: Sequence[int] = DIMS, steps: int = STEPS
 ) -> list[Row]:
-    """Trains linear networks of each d; writes CSV, table, plots and the conserved quantity's
-    drift."""
+    """Trains linear networks of each d; writes CSV, table, plots and the invariant's drift."""
     rows: list[Row] = []
     paths: dict[tuple[str, int], dict[str, list[np.ndarray]]] = {}
     drifts: dict[int, list[float]] = {finer: [] for finer in FINER}

@@ -43,8 +43,7 @@ class Task:
 
     @cached_property
     def kernels(self) -> tuple[np.ndarray, np.ndarray]:
-        """K_g of all points (float64), and Theta_g of all points with the training points
-        (float32)."""
+        """K_g of all points (float64); Theta_g of all with the training points (float32)."""
         nngp, theta = G.covariances(self.x)
         return nngp, ops.cast(theta[:, : self.train], "float32")
 
@@ -126,8 +125,7 @@ def digits(train: int) -> list[Part]:
 
 
 def mnist(path: str | Path, sizes: Sequence[int]) -> list[Part]:
-    """The first images of an .npz with x_train, y_train, x_test, y_test, as train, validation,
-    test.
+    """The first images of an .npz (x_train, y_train, x_test, y_test): train, validation, test.
 
     Raises:
         InputError: no such file, or a wrong format.

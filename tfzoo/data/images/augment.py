@@ -96,8 +96,7 @@ def normalize(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> tf.Tensor:
-    """`(image - mean) / std` by channel, float32; means and deviations refer to the scale
-    0..255."""
+    """`(image - mean) / std` by channel, float32; `mean` and `std` refer to the scale 0..255."""
     return (tf.cast(image, tf.float32) - mean) / std
 
 

@@ -1,5 +1,4 @@
-"""Sets of related images, split by set: views of a shape, drawings of a letter, faces of a
-person."""
+"""Sets of related images, split by set: views of a shape, drawings of a letter, faces."""
 
 from __future__ import annotations
 
@@ -139,8 +138,7 @@ def from_files(files: list[list[Path]], size: int, channels: int) -> ImageSets:
 
 
 def fitted(image: tf.Tensor, size: int, channels: int) -> tf.Tensor:
-    """The central square of an image, area-resized to [size, size, channels], float32 raw
-    pixels."""
+    """An image's central square, area-resized to [size, size, channels], float32 raw pixels."""
     image = tf.cast(image, tf.float32)
     if image.shape[-1] == 3 and channels == 1:
         image = tf.image.rgb_to_grayscale(image)

@@ -44,8 +44,7 @@ class GridSolid(Body):
         self.half = cell * (values.shape[0] - 1) / 2
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Signed distances float32 [N] of points [N, 3]; outside the grid, at least the way to
-        it."""
+        """Signed distances float32 [N] of points [N, 3]; outside the grid, a lower bound."""
         from scipy import ndimage
 
         points = np.asarray(points, np.float32)

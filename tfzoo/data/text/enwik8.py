@@ -1,5 +1,4 @@
-"""`enwik8`: the first 10^8 bytes of an English Wikipedia dump, downloaded or read from a local
-file."""
+"""`enwik8`: the first 10^8 bytes of an English Wikipedia dump, downloaded or from a file."""
 
 from __future__ import annotations
 
@@ -40,8 +39,7 @@ _WHOLE = Enwik8Config(name="download-whole")
 
 
 def source(config: DataConfig) -> Enwik8Config:
-    """A builder config named after the content, so that different sources never share prepared
-    data.
+    """A builder config named after the content, so that sources never share prepared data.
 
     Raises:
         InputError: the local file does not exist or cannot be read.

@@ -233,8 +233,7 @@ def _video_bytes(
 
 
 def _held(long: tf.data.Dataset, lengths: np.ndarray, shape: Sequence[int]) -> Any:
-    """Lookup, dataset and size over frames in memory; None if there are too many or sizes
-    differ."""
+    """Lookup, dataset and size over frames in memory; None if too many or of different sizes."""
     total = int(lengths.sum())
     first = next(iter(long))["video"].shape[1:]
     if total * int(np.prod(first)) > IN_MEMORY_BYTES:

@@ -112,8 +112,7 @@ class _Shown:
         self.tick = Fraction(0)
 
     def __iter__(self) -> Iterator[tuple[Fraction | None, np.ndarray]]:
-        """Yields seconds since the first frame (None without time stamps) and uint8 [H, W, 3] of
-        equal size."""
+        """Yields seconds since the first frame (or None) and frames uint8 [H, W, 3] of one size."""
         import av
 
         shape = None

@@ -1,5 +1,4 @@
-"""`tfzoo bench metricopt`: the cost of MetricOpt relative to plain fine-tuning of the same
-adapters."""
+"""`tfzoo bench metricopt`: the cost of MetricOpt relative to plain fine-tuning of adapters."""
 
 from __future__ import annotations
 

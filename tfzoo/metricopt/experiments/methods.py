@@ -162,8 +162,7 @@ def cma_es(problem: Problem, seed: int) -> keras.Model:
 
 
 def thresholds(problem: Problem, seed: int) -> keras.Model:
-    """Tunes only the output's biases, one after another: for two classes, the decision
-    threshold."""
+    """Tunes only the output's biases, in turn: for two classes, the decision threshold."""
     model = attach_adapters(problem.base, problem.layers[-1], kind="shift")
     best, size = Best(problem, model), len(model.get_vector())
     best.look()

@@ -1,5 +1,4 @@
-"""`tfzoo study metricopt`: MetricOpt compared with fair competitors, its value function, its
-transfer.
+"""`tfzoo study metricopt`: comparison with fair competitors, value function, transfer.
 
 At equal numbers of metric evaluations and training steps, on embedded data and on the user's files.
 """

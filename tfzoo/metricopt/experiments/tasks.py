@@ -67,8 +67,7 @@ def digits_mcr(seed: int) -> Problem:
 
 
 def digits_recall(seed: int) -> Problem:
-    """Digits with an embedding trained on six classes; recall@1 among the rows of the other
-    four."""
+    """Digits with an embedding trained on six classes; recall@1 among the other four."""
     parts = _digits(seed)
     seen = np.random.RandomState(seed).permutation(10)[:6]
     x, y = parts[0]

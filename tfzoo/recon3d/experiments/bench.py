@@ -1,5 +1,4 @@
-"""`tfzoo bench recon3d`: points and images per second; meshes from a dense and from an adaptive
-grid."""
+"""`tfzoo bench recon3d`: points and images per second; meshes from dense and adaptive grids."""
 
 from __future__ import annotations
 

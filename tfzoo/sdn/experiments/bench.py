@@ -1,5 +1,4 @@
-"""`tfzoo bench sdn`: sets per second in training, encoding and sampling; the prior compared with
-TFP's."""
+"""`tfzoo bench sdn`: sets per second in training, encoding, sampling; the prior against TFP's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`tfzoo study sdn`: are codes of unseen sets preserved, are sampled sets consistent, and what
-matters?
+"""`tfzoo study sdn`: are unseen sets preserved, are sampled sets consistent, what matters?
 
 On procedural furniture, evaluated by a network that predicts occupancy from views; on Omniglot,
 from the user's file, on characters of unseen alphabets, evaluated by a verification network.

@@ -65,8 +65,7 @@ def build_forward(name: str, encoder: str = "small", width: int = WIDTH) -> Call
 
 
 def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Callable[[], None]:
-    """One repetition: a step on fixed clips, its convolutions alone, a step of `fit`, or many
-    batches."""
+    """One repetition: a step on fixed clips, its convolutions, a step of `fit`, or many batches."""
     if name == "convolutions":
         return _convolutions(_encoder(False, encoder, width), encoder)
     if name == "pipeline":
@@ -88,8 +87,7 @@ def build_training(name: str, encoder: str = "small", width: int = WIDTH) -> Cal
 
 
 def _stream(kind: str) -> Any:
-    """Tuples from videos like `tfzoo_motions` in memory, cropped and recoloured as in the
-    recipe."""
+    """Tuples of videos like `tfzoo_motions` in memory, cropped and coloured as in the recipe."""
     import numpy as np
     import tensorflow as tf
 

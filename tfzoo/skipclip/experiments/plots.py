@@ -40,8 +40,7 @@ QUERIES, NEAREST = 6, 4
 
 
 def of_run(run: Path, output: Path) -> None:
-    """Writes `retrieval.png` and, for a ranking pretext, `ranking.png`, from a run's model on test
-    videos."""
+    """Writes `retrieval.png` and, for a ranking pretext, `ranking.png`, of a run's test videos."""
     model, resolved = runner.open_trained(str(run))
     config = resolved.config
     datasets = resolved.recipe.datasets(config)

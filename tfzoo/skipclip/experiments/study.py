@@ -125,8 +125,7 @@ def compare(
     output: Path,
     name: str,
 ) -> list[Row]:
-    """Runs every arm with every seed, averaged over `folds` (further overrides); writes table and
-    pictures.
+    """Runs every arm with every seed, averaged over `folds` (overrides); writes table and plots.
 
     A seed determines initialisation, order of data, and which videos are labelled. An arm in mode
     `probe` is then fine-tuned on few labels from its encoder.
