@@ -54,14 +54,14 @@ def configurable(cls: Any) -> Any:
     """Gives a class `get_config` and `from_config`, based on its constructor's arguments.
 
     Arguments annotated with a range, e.g. `width: Count`, are checked (`InputError`). All are in an
-        object's `arguments` before its constructor begins, with defaults spelt out, so that a saved
-        file keeps its meaning when a default changes. Those that `**keywords` pass to tfzoo's base
-        classes are included; those passed to Keras are left to Keras. A constructor that decides on
-        a different value writes it there, e.g. `self.arguments.head = head`.
+    object's `arguments` before its constructor begins, with defaults spelt out, so that a saved
+    file keeps its meaning when a default changes. Those that `**keywords` pass to tfzoo's base
+    classes are included; those passed to Keras are left to Keras. A constructor that decides on
+    a different value writes it there, e.g. `self.arguments.head = head`.
 
     `get_config` returns them as stored in a file: lists, and Keras objects as their configs.
-        Entries of the class's or base's own `get_config` take precedence: Keras's name and dtype,
-        or a current value.
+    Entries of the class's or base's own `get_config` take precedence: Keras's name and dtype,
+    or a current value.
     """
     constructors, is_open = _constructors(cls)
     parameters = _defaults(constructors)

@@ -119,7 +119,7 @@ def test_a_planted_confusable_pair_is_found():
     apart.
 
     It is computed from Phi itself, so that it responds at once: the test is whether the policy,
-        shared by all pairs, singles out by its state the pair that the validation split confuses.
+    shared by all pairs, singles out by its state the pair that the validation split confuses.
     """
     loss = CorrelationLoss(4)
     settings = {"learning_rate": 1e-3, "memory": 600, "entropy": 0.1, "updates": 4}

@@ -167,10 +167,10 @@ class AFTLanguageModel(_Autoregressive):
         **keywords: `name`, `dtype`, ...
 
     Input: tokens int [B, T], T up to `max_length`, shorter rows padded with -1. Output: logits
-        float32 [B, T, vocabulary] of the token after each; those at padding are meaningless. Other
-        numbers that are not tokens are refused (`InputError`, in a graph
-        `tf.errors.InvalidArgumentError`); under XLA, where nothing can be raised, the logits of
-        such a row are NaN.
+    float32 [B, T, vocabulary] of the token after each; those at padding are meaningless. Other
+    numbers that are not tokens are refused (`InputError`, in a graph
+    `tf.errors.InvalidArgumentError`); under XLA, where nothing can be raised, the logits of
+    such a row are NaN.
     """
 
     def __init__(

@@ -206,7 +206,7 @@ def _chosen(
     """Rows [B, T, H, D] of the fast form where it is safe, and of the exact form elsewhere.
 
     Rows are independent: a row's result does not depend on whether another row needs the exact
-        form. Rows that do are hidden from the fast form, where their gradient would be NaN.
+    form. Rows that do are hidden from the fast form, where their gradient would be NaN.
     """
     rows = ops.reshape(safe, (-1, 1))
     quick = fast(visible * ops.cast(rows, "float32"))

@@ -181,7 +181,7 @@ def aft_conv(
     """AFT-conv, eq. 6: a head's channels share a key and a bias that depends only on the offset.
 
     The kernel's centre is offset 0: `w_ts = kernel[h, s - t + r]` with r = (size - 1) / 2, zero
-        outside, as in TensorFlow's (cross-correlating) convolutions.
+    outside, as in TensorFlow's (cross-correlating) convolutions.
 
     Args:
         query: [B, T, D] or [B, H, W, D], before the sigmoid.

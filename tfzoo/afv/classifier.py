@@ -43,8 +43,8 @@ class AFVClassifier(ZooModel):
     """A linear classifier on Fisher vectors, with the generator behind its statistics.
 
     There are two ways to train: `fit_ridge`, by the Gram matrix, and `compile` and `fit` as for any
-        Keras model, which is the paper's way: dropout on V, weights from 0, Adam,
-        `OneVsAllSquaredHinge`. Only the weights of the read-out are trained.
+    Keras model, which is the paper's way: dropout on V, weights from 0, Adam,
+    `OneVsAllSquaredHinge`. Only the weights of the read-out are trained.
 
     In inference the scores are <w_c, V(x)> + b_c without the features V (see `tfzoo.afv.readout`):
     `layers` in reverse mode layer by layer, `jvp` in forward mode with one pass per class, or

@@ -73,7 +73,7 @@ class FisherSets:
         """The mean Fisher vector of a set, [N, S, S, C] -> [P].
 
         Takes one backward pass of D's sum over the set: examples do not interact, so no per-example
-            gradients are needed.
+        gradients are needed.
         """
         self._check_fitted()
         total = self._sum(images)

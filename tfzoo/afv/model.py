@@ -36,7 +36,7 @@ class EnergyGAN(TwoPlayer):
     measures its own.
 
     `fit` takes images, alone or with labels that are ignored: raw pixels [B, S, S, C] of any square
-        size; see `to_network`. `call` returns D. The model defines its own losses and metrics.
+    size; see `to_network`. `call` returns D. The model defines its own losses and metrics.
 
     Args:
         image_size: side of the networks' images: 16, 32, 64 or 128.

@@ -44,7 +44,7 @@ class NetworkTaskConfig(RunConfig):
     `steps_per_epoch` steps of gradient descent on all of them.
 
     The size rule: a step needs about 4 N^2 bytes for the kernel and 40 N x draws x width for the
-        halves; their sum must fit into `memory_gib`.
+    halves; their sum must fit into `memory_gib`.
     """
 
     data: DataConfig = key(MISSING, "see `tfzoo.data.DataConfig`")

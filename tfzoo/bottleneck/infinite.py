@@ -40,7 +40,7 @@ class InfiniteNetwork(WholeSetModel):
     posterior variance for the NNGP, a relative measure for the NTK.
 
     With `head_activation` the kernel is that of f after g: a `BottleneckNetwork` with infinitely
-        many units in the bottleneck, the baseline. All computations are in float64.
+    many units in the bottleneck, the baseline. All computations are in float64.
 
     Args:
         depth: number of hidden layers of g.

@@ -1,8 +1,8 @@
 """JPEG files stored end to end in one array of an `.npz`.
 
 For each part, e.g. `train`: `jpeg_train` (uint8), the concatenated bytes of JPEG files;
-    `off_train`, integers [N + 1], where each begins and where the last ends; `y_train` [N], class
-    indices. This takes a third of the space of pixels, and `tfzoo_arrays` reads it, too.
+`off_train`, integers [N + 1], where each begins and where the last ends; `y_train` [N], class
+indices. This takes a third of the space of pixels, and `tfzoo_arrays` reads it, too.
 """
 
 from __future__ import annotations

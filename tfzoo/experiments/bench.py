@@ -110,7 +110,7 @@ def weigh(
     """Adds each alternative's memory to its result, unless that has an error.
 
     Each is measured in a fresh process: TensorFlow's pooling allocators (oneDNN's, on some CPUs)
-        keep memory of earlier work, so that an old process would show no increase.
+    keep memory of earlier work, so that an old process would show no increase.
 
     Args:
         workers: as in `compare`.

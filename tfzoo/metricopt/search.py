@@ -1,8 +1,8 @@
 """Chooses the next observation with a Gaussian process over phi, trusted near the best observation.
 
 This is ours, not the paper's: `MetricOpt(value="trust_region")`. The loss's own path is observed
-    occasionally; in between, the metric is observed at points around the best one so far, in a box
-    that grows with success and shrinks otherwise (the box is TuRBO's, arXiv:1910.01739).
+occasionally; in between, the metric is observed at points around the best one so far, in a box
+that grows with success and shrinks otherwise (the box is TuRBO's, arXiv:1910.01739).
 """
 
 from __future__ import annotations

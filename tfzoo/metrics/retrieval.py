@@ -42,7 +42,7 @@ def mean_average_precision(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Mean over queries of the average precision of all other rows, ranked by cosine similarity.
 
     scikit-learn's `label_ranking_average_precision_score`: rows of equal similarity share the last
-        of their ranks. Queries whose class has no other row are left out.
+    of their ranks. Queries whose class has no other row are left out.
 
     Args:
         y_true: class indices [N].

@@ -123,7 +123,7 @@ class ViewAggregation(keras.layers.Layer):
         **keywords: `name`, `dtype`, ...
 
     Input: r [B, V, N, C], weights [B, V, N], non-negative. Output: [B, N, C], for `mean_var` 2 C,
-        for `concat` views x C.
+    for `concat` views x C.
 
     Raises:
         ValueError: an argument is out of range; `concat` with more views; `var` with a single view.

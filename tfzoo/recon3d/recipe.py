@@ -144,7 +144,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
         """The mesh of one object, from raw `images` [V, S, S, 3] and their cameras.
 
         Cameras are `cameras` [V, 3, 7], or `k`, `r` and `t`: see `tfzoo.recon3d.reconstruct`. A
-            leading axis of size 1 is accepted, as in the signature `grid`.
+        leading axis of size 1 is accepted, as in the signature `grid`.
         """
         if "images" not in arrays:
             raise InputError("must hold images, and cameras or k, r and t")

@@ -16,10 +16,10 @@ def of_codes(
     """Codes of held-out sets, by the model's own encoder.
 
     Two disjoint halves of each set are encoded: `code_retrieval` is how often their codes are
-        nearest to each other, `code_auc` how well their distances separate same from different
-        sets, and `reconstruction_auc` the same for a set and its reconstruction. `novelty` is the
-        mean distance of samples of the prior from the nearest training code, `test_novelty` that of
-        test codes.
+    nearest to each other, `code_auc` how well their distances separate same from different
+    sets, and `reconstruction_auc` the same for a set and its reconstruction. `novelty` is the
+    mean distance of samples of the prior from the nearest training code, `test_novelty` that of
+    test codes.
 
     Args:
         model: a trained model.

@@ -1,7 +1,7 @@
 """Encoders and decoders of single images with one interface, for three problem sizes.
 
 The details are ours: of the paper's networks it is known only that they are SAGAN-like, with
-    spectral norm and self-attention (arXiv:2006.10705; arXiv:1805.08318).
+spectral norm and self-attention (arXiv:2006.10705; arXiv:1805.08318).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Life cycle of model versions: a thread watches their folders, loads, warms up and unloads.
 
 States are those of TensorFlow Serving: START, LOADING, AVAILABLE, UNLOADING, END. A request never
-    loads anything. A new version is loaded and warmed up in the background; the old one answers
-    until it is available. A version that fails is retried after increasing waits, and at once when
-    its folder changes.
+loads anything. A new version is loaded and warmed up in the background; the old one answers
+until it is available. A version that fails is retried after increasing waits, and at once when
+its folder changes.
 """
 
 from __future__ import annotations

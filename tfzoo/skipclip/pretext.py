@@ -121,7 +121,7 @@ class SkipClip(_Pretext):
         **keywords: `name`, `dtype`, ...
 
     Input: as for `fit`. Output: `scores` float32 [B, m], and, with the rotation objective,
-        `rotation` float32 [B, 4], the mean of the logits over clips.
+    `rotation` float32 [B, 4], the mean of the logits over clips.
 
     Raises:
         ValueError: an argument is out of range, or the margin cannot be reached.
@@ -256,9 +256,9 @@ class ClipOrder(_Pretext):
     """Predicts the order of shuffled clips of a video: the pretext task of Xu et al. (VCOP).
 
     A baseline: unlike Skip-Clip it has no context clip, so it cannot tell a motion from its
-        reverse. `fit` takes clips [B, n, T, H, W, C] with the index [B] of their permutation in
-        `itertools.permutations(range(n))`. Features of each pair of clips pass through a shared
-        layer, then jointly to a softmax over n! orders (the form of VCOP, CVPR 2019).
+    reverse. `fit` takes clips [B, n, T, H, W, C] with the index [B] of their permutation in
+    `itertools.permutations(range(n))`. Features of each pair of clips pass through a shared
+    layer, then jointly to a softmax over n! orders (the form of VCOP, CVPR 2019).
 
     Args:
         encoder: as in `SkipClip`.

@@ -119,9 +119,9 @@ class VideoRepresentation(Recipe[VideoConfig, VideoDatasets]):
         """Accuracy of videos and clips; retrieval; the fraction of future clips in the right order.
 
         `retrieval_1`: fraction of test videos whose nearest training video, by cosine of mean
-            features, is of their class. `pair_accuracy` is for tuples from the middle of test
-            videos that are long enough; `far_accuracy` likewise, for the clip just after the
-            context versus one that starts 40 frames after the context's start.
+        features, is of their class. `pair_accuracy` is for tuples from the middle of test
+        videos that are long enough; `far_accuracy` likewise, for the clip just after the
+        context versus one that starts 40 frames after the context's start.
         """
         return training.evaluate(model, datasets, config)
 

@@ -18,8 +18,8 @@ class _KerasReduce:
     """A `reduce` that works for Keras 3's `fit`.
 
     Keras makes two calls that strategies refuse: it reduces a whole batch before its symbolic build
-        (whose parts may have different lengths), and calls `reduce("MEAN", scalar, axis=0)` for a
-        loss that has no axis.
+    (whose parts may have different lengths), and calls `reduce("MEAN", scalar, axis=0)` for a
+    loss that has no axis.
     """
 
     def reduce(self, reduce_op, value, axis=None):

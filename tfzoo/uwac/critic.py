@@ -37,8 +37,8 @@ class DropoutCritic(SpaceModel):
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: concatenated observations and actions, [..., D + A]. Output: Q [...], float32, from the
-        network without dropout. `sample` draws one mask, `moments` returns mean and variance over
-        masks.
+    network without dropout. `sample` draws one mask, `moments` returns mean and variance over
+    masks.
 
     Raises:
         ValueError: see `Space`; a width below 1, a rate outside [0, 1), or a non-positive

@@ -32,7 +32,7 @@ class ActorCritic(SpaceModel):
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: observations [B, D]. Output: actions [B, A] of the actor's mean; `best_action` is the
-        paper's policy.
+    paper's policy.
 
     Attributes:
         actor: a `GaussianActor`.

@@ -155,8 +155,8 @@ class BehaviorVAE(SpaceModel):
         **keywords: arguments of `Space`, and `name`, `dtype`.
 
     Input: concatenated observations and actions, [..., D + A]. Output: the action reconstructed
-        from the latent's mean, in [-1, 1], and the latent's mean and log standard deviation, each
-        [..., 2 A], float32.
+    from the latent's mean, in [-1, 1], and the latent's mean and log standard deviation, each
+    [..., 2 A], float32.
 
     Raises:
         ValueError: see `Space`; or a width below 1.

@@ -95,8 +95,8 @@ def episodes(path: str, faults: Faults | None = None) -> Iterator[Episode]:
     not matter.
 
     Minari: a data set's folder, as the library reads it (HDF5, Arrow, Parquet). Parts of a `Dict`
-        or `Tuple` space are concatenated in the space's order, as by `gymnasium.spaces.flatten`
-        (integers are not one-hot encoded). Folders of Minari 0.4 are read without the library.
+    or `Tuple` space are concatenated in the space's order, as by `gymnasium.spaces.flatten`
+    (integers are not one-hot encoded). Folders of Minari 0.4 are read without the library.
 
     Args:
         path: the file or folder.

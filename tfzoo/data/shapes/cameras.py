@@ -1,8 +1,8 @@
 """Pinhole cameras as arrays [..., 3, 7]: intrinsics K, rotation R and translation t.
 
 Axes are OpenCV's: x right, y down, z forward. A world point X has the camera coordinates R X + t
-    and the image coordinates K (R X + t), divided by the third component. Pixel i spans [i, i + 1);
-    its centre is i + 1/2.
+and the image coordinates K (R X + t), divided by the third component. Pixel i spans [i, i + 1);
+its centre is i + 1/2.
 """
 
 from __future__ import annotations

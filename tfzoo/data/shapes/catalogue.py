@@ -31,7 +31,7 @@ def posed_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
     """Train, validation, test and unseen shapes; no shape is in two of them.
 
     Data without these splits are split here: `unseen` gets all shapes of the categories that the
-        config names; a tenth each of the others goes to validation and test, by a fixed seed.
+    config names; a tenth each of the others goes to validation and test, by a fixed seed.
 
     Args:
         config: names the data.

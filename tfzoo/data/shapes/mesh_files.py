@@ -1,9 +1,9 @@
 """A user's meshes: a folder of folders of mesh files, or one `.npz` of concatenated meshes.
 
 The `.npz`, which needs no trimesh: `v` [*, 3], floats, the concatenated vertices of all meshes, and
-    `f` [*, 3], integers, their triangles, with vertex indices within the mesh; `voff` and `foff` [N
-    + 1], where each mesh begins and where the last ends; `y` [N], indices into `classes`, the names
-    of the categories.
+`f` [*, 3], integers, their triangles, with vertex indices within the mesh; `voff` and `foff` [N
++ 1], where each mesh begins and where the last ends; `y` [N], indices into `classes`, the names
+of the categories.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def cone(x: np.ndarray, low: float, high: float, half: float) -> np.ndarray:
     """An upright truncated cone: radius at the bottom, radius at the top, half height.
 
     In the plane of axis and radius it is a trapezium: the distance to caps or slope, whichever is
-        nearer.
+    nearer.
     """
     r, y = np.hypot(x[..., 0], x[..., 2]), x[..., _UP]
     over = np.abs(y) - half

@@ -39,7 +39,7 @@ class TfzooMotions(tfds.core.GeneratorBasedBuilder):
     background and speed are drawn for each video.
 
     Features: `video` uint8 [T, 28, 28, 3], `label`. Splits are balanced over motions; video i of a
-        split is the same on every machine, up to rounding.
+    split is the same on every machine, up to rounding.
     """
 
     name = "tfzoo_motions"

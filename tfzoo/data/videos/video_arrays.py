@@ -59,9 +59,9 @@ class TfzooVideoArrays(tfds.core.GeneratorBasedBuilder):
     """Videos `x` uint8 [N, T, H, W, 3] of equal size, with class indices `y` if present.
 
     Features: `video`, and `label` if the file has `y`. With `held_out`, the test split is the
-        sequence (`seq`) with that number, the validation split the next one of the same `set`, and
-        the training split the other sequences of that set (leave one sequence out). Without it, 10
-        % each are drawn.
+    sequence (`seq`) with that number, the validation split the next one of the same `set`, and
+    the training split the other sequences of that set (leave one sequence out). Without it, 10
+    % each are drawn.
     """
 
     name = "tfzoo_video_arrays"

@@ -63,10 +63,10 @@ class TfzooVideoFolder(tfds.core.GeneratorBasedBuilder):
     """Video files, decoded once to frames with a shorter side of `short_side`.
 
     Features: `video` uint8 [T, H, W, 3], and `label` if there is a folder per class. Missing splits
-        are drawn from the training files: 10 % each, by a fixed seed. Files that cannot be decoded
-        entirely, or have no frames, are refused or, with `on_error` `skip`, left out: the
-        metadata's `skipped` has the reasons by file. With `partial` the frames before the damage
-        are used, if there are any; the metadata's `partial` has the faults by file.
+    are drawn from the training files: 10 % each, by a fixed seed. Files that cannot be decoded
+    entirely, or have no frames, are refused or, with `on_error` `skip`, left out: the
+    metadata's `skipped` has the reasons by file. With `partial` the frames before the damage
+    are used, if there are any; the metadata's `partial` has the faults by file.
     """
 
     name = "tfzoo_video_folder"

@@ -18,8 +18,8 @@ def describe(video: np.ndarray) -> np.ndarray:
     """Where a video changes and in which direction: uint8 [T, H, W, 3] -> float32 [6 x 16].
 
     For each of 4x4 cells: mean and deviation over time of the absolute difference of neighbouring
-        frames; its fraction in the second half; the difference times the horizontal and vertical
-        gradients, whose signs tell the direction of motion; and the last frame minus the first.
+    frames; its fraction in the second half; the difference times the horizontal and vertical
+    gradients, whose signs tell the direction of motion; and the last frame minus the first.
     """
     grey = video.astype("float32").mean(-1) / 255
     change = np.diff(grey, axis=0)
