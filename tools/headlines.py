@@ -1,7 +1,7 @@
 """Updates the figures of README, the site and the cards from the CSVs: `tools/headlines.py`.
 
 A headline is placed between `<!-- headline METHOD -->` and `<!-- end -->`; each study declares its
-own as `HEADLINE`. A study's `AGAINST`, which compares the method with what its user would take
+own as `HEADLINE`. A study's `AGAINST`, which compares the method with what its user would use
 otherwise, is placed after `<!-- against METHOD -->`. A test does the same and checks that nothing
 changes, so that text and numbers cannot diverge.
 """

@@ -54,7 +54,7 @@ def test_the_sentence(tmp_path):
         Headline("toy", "x", "cost", "", "a", "b").text(tmp_path)
 
 
-def test_a_method_beside_what_one_would_take_otherwise(tmp_path):
+def test_a_method_against_what_one_would_use_otherwise(tmp_path):
     (tmp_path / "results" / "toy").mkdir(parents=True)
     (tmp_path / "results" / "toy" / "x-results.csv").write_text(MADE)
     settings = {"digits": 1, "called": "the other"}
@@ -67,7 +67,7 @@ def test_a_method_beside_what_one_would_take_otherwise(tmp_path):
     assert replace(far, more=True).text(tmp_path).endswith(" worse")
 
 
-def test_times_beside_those_of_what_one_would_take_otherwise(tmp_path):
+def test_times_against_those_of_what_one_would_use_otherwise(tmp_path):
     (tmp_path / "results" / "toy").mkdir(parents=True)
     rows = "size,who,seconds,peak_mib\n1,ours,9,9\n2,ours,0.1824,301.2\n2,plain,1.4105,4856.6\n"
     (tmp_path / "results" / "toy" / "bench-results.csv").write_text(rows)

@@ -58,7 +58,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Rival(Headline):
-    """A method against what its user would take otherwise, whoever is ahead.
+    """A method against what its user would use otherwise, also where it loses.
 
     Attributes:
         called: what the sentence calls `second`; empty: as the CSV does.
@@ -91,7 +91,7 @@ class Rival(Headline):
 
 @dataclass(frozen=True)
 class Timed:
-    """Time and memory of a method against what its user would take otherwise, from a bench's CSV.
+    """Time and memory of a method against what its user would use otherwise, from a bench's CSV.
 
     Attributes:
         method: package below `tfzoo`.
