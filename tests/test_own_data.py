@@ -68,7 +68,7 @@ def test_metadata_leave_the_rest_of_a_file_alone(run, tmp_path):
     for a, b in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     (tmp_path / "broken.keras").write_bytes(b"PK")
-    with pytest.raises(InputError, match="no .keras file"):
+    with pytest.raises(InputError, match="not a .keras file"):
         zoo.metadata(tmp_path / "broken.keras")
 
 

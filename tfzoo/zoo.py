@@ -94,7 +94,9 @@ def metadata(name_or_path: str | Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("metadata.json")).get("tfzoo", {})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"model {str(name_or_path)!r}: {str(path)!r} is no .keras file") from error
+        raise InputError(
+            f"model {str(name_or_path)!r}: {str(path)!r} is not a .keras file"
+        ) from error
 
 
 def write_metadata(path: str | Path, about: dict[str, Any]) -> None:

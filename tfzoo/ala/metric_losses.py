@@ -65,7 +65,7 @@ class DistanceMixtureLoss(ParametricLoss):
         margin: margin m.
         limit: limit of the entries.
         scale: scale of the steps.
-        phi: parameters to go on from.
+        phi: parameters to continue from.
         **keywords: arguments of `keras.losses.Loss`.
 
     Raises:
@@ -134,7 +134,7 @@ class FocalPairLoss(ParametricLoss):
         offset: offset a.
         limit: limit of Phi's distance from Phi_0.
         scale: scale of the steps.
-        phi: parameters to go on from.
+        phi: parameters to continue from.
         **keywords: arguments of `keras.losses.Loss`.
 
     Raises:

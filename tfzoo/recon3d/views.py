@@ -123,7 +123,8 @@ def matrix_faults(cameras: np.ndarray) -> list[Fault]:
             words = f"K has focal lengths {k[0, 0]:.4g}, {k[1, 1]:.4g} and last row {k[2]}"
             faults.append(Fault(v, f"{words}, must be above 0 and [0, 0, 1]"))
         elif np.abs(r @ r.T - np.eye(3)).max() > 1e-2:
-            faults.append(Fault(v, f"R is no rotation, R R^T is up to {np.abs(r @ r.T).max():.4g}"))
+            largest = np.abs(r @ r.T).max()
+            faults.append(Fault(v, f"R is not a rotation: R R^T is up to {largest:.4g}"))
         elif determinant < 0:
             faults.append(
                 Fault(v, f"R has determinant {determinant:.4g}, must be 1: an axis is mirrored")
@@ -246,7 +247,7 @@ def behind_mask(
 
 
 READINGS: tuple[tuple[str, Callable[[np.ndarray], np.ndarray]], ...] = (
-    ("camera to world in place of world to camera", lambda c: _inverse(c)),
+    ("camera to world instead of world to camera", lambda c: _inverse(c)),
     ("with the sign of t turned", lambda c: _moved(c, -1.0)),
     ("in OpenGL's axes (from_opengl)", lambda c: _flipped(c)),
     ("camera to world in OpenGL's axes (from_opengl)", lambda c: _flipped(_inverse(c))),
