@@ -15,12 +15,10 @@ for _threads in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_TH
 # XLA compiles the same programs without LLVM's passes, since a test runs each only once or twice
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
-import keras  # noqa: E402
 import pytest  # noqa: E402
 
 from forked import ForkedFiles  # noqa: E402
 from support import LocalWorker  # noqa: E402
-from tfzoo.experiments import bench  # noqa: E402
 
 
 def pytest_configure(config):
@@ -36,6 +34,8 @@ def pytest_configure(config):
 def _plain_keras():
     """Every test starts seeded and in float32, and leaves float32 for the next module's
     fixtures."""
+    import keras  # here, since the process that hands tests to workers runs none
+
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
     yield
@@ -45,6 +45,8 @@ def _plain_keras():
 @pytest.fixture
 def local_workers(monkeypatch):
     """Benches measure in this process: starting workers is tested once, in `test_bench.py`."""
+
+    from tfzoo.experiments import bench
 
     @contextlib.contextmanager
     def workers(names, **limits):

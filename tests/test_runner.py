@@ -161,7 +161,7 @@ def test_a_second_process_is_turned_away(whole, recipe, tmp_path):
     while not (tmp_path / "config.yaml").exists():
         assert first.poll() is None and time.monotonic() < deadline, first.communicate()[1]
         time.sleep(0.01)
-    status, _, err = run("train", recipe, "--run-dir", tmp_path)
+    status, _, err = here("train", recipe, "--run-dir", tmp_path)
     first.kill()
     first.communicate()
     assert status == 2 and "in use by another process" in err

@@ -67,7 +67,7 @@ def test_a_graph_names_what_is_no_token(model):
     score = language_model(model)["score"].function
     spec = [tf.TensorSpec([None, None], tf.int32)]
     in_graph = r"tokens: *\] \[11\] \[ in row *\] \[1\] \[: must be from 0 to 10, or -1"
-    graph = tf.function(score, input_signature=spec)
+    graph = tf.function(score, input_signature=spec, autograph=False)
     one_line(lambda: graph(tokens), in_graph, tf.errors.InvalidArgumentError)
 
 
@@ -76,13 +76,13 @@ def test_xla_raises_nothing_and_marks_the_row(model):
     tokens = np.array([[3, 1, 4], [1, 11, 5], [9, 2, 6]])
     score = language_model(model)["score"].function
     spec = [tf.TensorSpec([None, None], tf.int32)]
-    scores = tf.function(score, input_signature=spec, jit_compile=True)(tokens)
+    scores = tf.function(score, input_signature=spec, jit_compile=True, autograph=False)(tokens)
     good = [0, 2]
     expected = score(tf.constant(tokens[good]))
     for key, value in scores.items():
         assert np.isnan(value[1]).all()
         np.testing.assert_allclose(value.numpy()[good], expected[key], atol=1e-5)
-    answer = tf.function(model.generate, jit_compile=True)(
+    answer = tf.function(model.generate, jit_compile=True, autograph=False)(
         tf.constant(tokens, tf.int32), tf.fill([3], 2), tf.zeros([3]), tf.zeros([3], tf.int32)
     )
     assert (answer[1] == -1).numpy().all() and (answer.numpy()[good, :2] >= 0).all()
@@ -148,7 +148,7 @@ def test_a_prompt_gives_way_down_to_half(given, length, kept):
 @pytest.mark.slow
 def test_of_a_long_prompt_the_end_counts(model):
     """Greedy, so that the output identifies its prompt."""
-    generate = tf.function(model.generate)
+    generate = tf.function(model.generate, autograph=False)
 
     def answer(prompt, length):
         padded = tf.constant([prompt + [-1] * (30 - len(prompt))])

@@ -41,7 +41,7 @@ def moved(layer, x=X):
 @pytest.mark.parametrize("name", CAUSAL)
 def test_decoding_equals_the_parallel_form(name, jit):
     layer = moved(CAUSAL[name]())
-    step = tf.function(layer.decode_step, jit_compile=jit)
+    step = tf.function(layer.decode_step, jit_compile=jit, autograph=False)
     state, decoded = layer.initial_state(2), []
     shapes = [tuple(v.shape) for v in tf.nest.flatten(state)]
     for t in range(X.shape[1]):

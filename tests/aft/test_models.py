@@ -83,7 +83,9 @@ def test_draws_have_the_model_distribution():
     count = 4000
     prompt = np.tile([[3, 1]], (count, 1)).astype(np.int32)
     ones = tf.ones([count])
-    drawn = tf.function(model.generate)(prompt, ones, ones, tf.range(count)).numpy()[:, 0]
+    drawn = tf.function(model.generate, autograph=False)(
+        prompt, ones, ones, tf.range(count)
+    ).numpy()[:, 0]
     expected = tf.nn.softmax(model(prompt[:1])[0, -1]).numpy()
     frequencies = np.bincount(drawn, minlength=11) / count
     assert np.abs(frequencies - expected).max() < 4 * math.sqrt(0.25 / count)
@@ -118,7 +120,7 @@ def test_samples_are_images_that_follow_from_their_seed():
     np.testing.assert_array_equal(images[0], images[2])
     # the probability of a whole image, from its logits, is how often it is drawn
     count = 3000
-    drawn = tf.function(model.sample)(tf.range(count)).numpy().reshape(count, -1)
+    drawn = tf.function(model.sample, autograph=False)(tf.range(count)).numpy().reshape(count, -1)
     code = (drawn * [27, 9, 3, 1]).sum(1)
     images = np.array(list(np.ndindex(3, 3, 3, 3)), np.int32)
     log = tf.nn.log_softmax(model(images.reshape(81, 2, 2, 1))).numpy().reshape(81, 4, 3)

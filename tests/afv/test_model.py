@@ -85,7 +85,7 @@ def gan(**options):
 
 @pytest.mark.parametrize(
     ("objective", "head"),
-    [("lsgan", "sigmoid"), ("lsgan", "logit"), ("hinge", None), ("vgan", None)],
+    [slow(("lsgan", "sigmoid")), ("lsgan", "logit"), ("hinge", None), ("vgan", None)],
 )
 def test_a_step_moves_both_networks_and_the_average_follows(objective, head, shallow):
     model = gan(objective=objective, head=head, mcmc_weight=0.5, mcmc_noise=0.1)

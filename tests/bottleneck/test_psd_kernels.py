@@ -95,7 +95,7 @@ def test_amplitude_can_be_trained():
 
 def test_under_xla():
     x = normal(6, 4)
-    compiled = tf.function(NTKernel(NET).matrix, jit_compile=True)
+    compiled = tf.function(NTKernel(NET).matrix, jit_compile=True, autograph=False)
     np.testing.assert_allclose(compiled(x, x), NET.ntk(x), atol=1e-6)
 
 

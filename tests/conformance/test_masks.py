@@ -77,7 +77,7 @@ def forms(layer, name, mark, tmp_path):
         "explicit": lambda x: layer(*x, mask=mark.compute_mask(x[0]), **more),
         "functional": model,
         "reloaded": again,
-        "graph": tf.function(model),
+        "graph": tf.function(model, autograph=False),
     }
     if len(inputs_of(name)) == 1 and not more:
         stack = keras.Sequential([mark, layer])

@@ -110,7 +110,9 @@ def test_a_size_of_the_run_is_refused_and_not_answered(name, jit):
     good, bad = (x if isinstance(x, tuple) else (x,) for x in (good, bad))
     layer = make()
     expected = flat(layer(*good))
-    graph = tf.function(layer, input_signature=list(map(spec, good)), jit_compile=jit)
+    graph = tf.function(
+        layer, input_signature=list(map(spec, good)), jit_compile=jit, autograph=False
+    )
     for a, b in zip(flat(graph(*good)), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     with pytest.raises(tf.errors.InvalidArgumentError, match=None if jit else words):

@@ -68,6 +68,7 @@ def test_a_lost_worker_is_started_anew(path):
     assert lost["a"].error and not again["a"].error and again["a"].seconds
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_from_outside_is_said(path):
     with bench.workers(["a"]) as workers:
         workers["a"].ask("build", "test_bench:build", {"kind": "small"}, time_limit=60)

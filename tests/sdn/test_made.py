@@ -114,7 +114,7 @@ def test_learns_a_markov_chain():
         codes[:, j] = codes[:, j - 1] * np.where(rng.random(4000) < 0.9, 1, -1)
     layer, adam = make_layer(dim, (16,)), keras.optimizers.Adam(0.02)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(layer.log_prob(codes))

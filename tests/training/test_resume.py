@@ -59,7 +59,6 @@ RUNS = {
 }
 QUICK = {
     ("one fit", "mixed_float16"),
-    ("sets", "mixed_float16"),
     ("children", "mixed_bfloat16"),
 }
 """Different loops, where Keras wraps the optimizer; the rest is in the slow tier. The tests of

@@ -185,7 +185,7 @@ def test_a_bandit_is_solved():
     reward = -((actions - [0.5, 0.2]) ** 2).sum(1)
     zeros = np.zeros((512, 3))
     data = batch(512, observation=zeros, action=actions, reward=reward, next_observation=zeros)
-    step = tf.function(lambda: agent._train(agents.as_experience(data, agent)))
+    step = tf.function(lambda: agent._train(agents.as_experience(data, agent)), autograph=False)
     for _ in range(500):
         step()
     action = agent.networks(tf.zeros([1, 3]))
@@ -196,7 +196,7 @@ def test_behavioural_cloning_imitates():
     agent = make("bc", actor_learning_rate=1e-2)
     data = batch(64)
     data["action"] = tf.tanh(data["observation"][:, :2])
-    step = tf.function(lambda: agent.train(agents.as_experience(data, agent)).loss)
+    step = tf.function(lambda: agent.train(agents.as_experience(data, agent)).loss, autograph=False)
     first = float(step())
     for _ in range(300):
         last = float(step())

@@ -111,7 +111,7 @@ def test_conditional_is_unbiased_and_more_exact():
     critic = spread(DropoutCritic([16, 16], 0.2, False, observation_dim=3, action_dim=2), 0.2)
     seeds = keras.random.SeedGenerator(1)
 
-    @tf.function
+    @tf.function(autograph=False)
     def draw(name, samples):
         return critic.moments(X, ACTIONS, samples, seeds, name)
 

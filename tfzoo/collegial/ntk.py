@@ -189,7 +189,9 @@ def gradient_rows(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     k = _outputs(model(tf.zeros([1, *model_input_shape(model)]), training=False)).shape[1]
     spec = tf.TensorSpec([k, size], tf.float32)
     return tf.function(
-        lambda x: tf.map_fn(of_one, x, fn_output_signature=spec), reduce_retracing=True
+        lambda x: tf.map_fn(of_one, x, fn_output_signature=spec),
+        autograph=False,
+        reduce_retracing=True,
     )
 
 
@@ -239,7 +241,7 @@ def diagonal(
             weight.assign(draw(weight.shape, weight.dtype))
         return i + 1, entries.write(i, norm())
 
-    @tf.function
+    @tf.function(autograph=False)
     def run() -> tf.Tensor:
         entries = tf.TensorArray(tf.float32, samples)
         return tf.while_loop(lambda i, _: i < samples, step, (0, entries))[1].stack()

@@ -89,7 +89,9 @@ class ImageClassification(Recipe[C, data.Datasets]):
         """Accuracy, cross-entropy and number of test images."""
         accuracy = keras.metrics.CategoricalAccuracy()
         loss, count = keras.metrics.CategoricalCrossentropy(from_logits=True), 0
-        predict = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        predict = tf.function(
+            lambda x: model(x, training=False), autograph=False, reduce_retracing=True
+        )
         for x, labels in datasets.test:
             logits = predict(x)
             accuracy.update_state(labels, logits)

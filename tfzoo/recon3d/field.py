@@ -53,7 +53,7 @@ def _compiled(
     import tensorflow as tf  # everything else runs on any backend
 
     specs = [tf.TensorSpec([None, None, *shape], dtype) for shape, dtype in inputs]
-    return tf.function(function, input_signature=specs)
+    return tf.function(function, input_signature=specs, autograph=False)
 
 
 class Field:

@@ -131,7 +131,9 @@ class _Check:
                 self._fail(f"output {output!r} is not finite {where}")
 
     def _check_xla(self, expected: dict[str, np.ndarray]) -> None:
-        compiled = tf.function(lambda **inputs: self.served(**inputs), jit_compile=True)
+        compiled = tf.function(
+            lambda **inputs: self.served(**inputs), autograph=False, jit_compile=True
+        )
         specs = {
             name: tf.TensorSpec(np.shape(value), self.signature.inputs[name].dtype, name)
             for name, value in self.signature.examples.items()

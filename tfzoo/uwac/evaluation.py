@@ -81,7 +81,7 @@ def _policy(model: ActorCritic, episodes: int) -> Callable[[np.ndarray, int], np
 
     shape = (episodes, model.settings.n_action_samples, model.space.action_dim)
 
-    @tf.function
+    @tf.function(autograph=False)
     def act(observation: Tensor, step: Tensor) -> Tensor:
         noise = tf.random.stateless_normal(shape, tf.stack([SEED, step]))
         return model.best_action(observation, noise)
@@ -144,7 +144,7 @@ def critic_metrics(model: ActorCritic, data: Transitions, seed: int = 0) -> dict
     observation, action = data.observation[rows], data.action[rows]
     uniform = rng.uniform(space.action_low, space.action_high, action.shape).astype("float32")
 
-    @tf.function
+    @tf.function(autograph=False)
     def ask(observation: Tensor, action: Tensor) -> Tensor:
         samples = model.settings.n_mc_samples
         return model.q1.moments(observation, action, samples, 0, "conditional", True)

@@ -87,7 +87,7 @@ class OnlineLearner:
         self._fresh = collector.batches(size)
         self._recorded = None if recorded is None else iter(recorded)
 
-        @tf.function
+        @tf.function(autograph=False)
         def one(fresh: Any, batch: dict[str, Tensor] | None) -> dict[str, Tensor]:
             at, action, after = agent._as_transition(fresh)[:3]
             rows = {

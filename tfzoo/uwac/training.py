@@ -51,7 +51,7 @@ class Learner:
         self.agent, self._iterator = agent, iter(batches)
         as_experience = extras.load("tfzoo.uwac.agent").as_experience
 
-        @tf.function(jit_compile=jit_compile)
+        @tf.function(autograph=False, jit_compile=jit_compile)
         def one(batch: dict[str, Tensor]) -> dict[str, Tensor]:
             return scalars(agent._train(as_experience(batch, agent)))
 

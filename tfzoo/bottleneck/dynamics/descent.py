@@ -87,8 +87,12 @@ def descend(
     if learning_rate is None:
         learning_rate = rate / (problem.loss.curvature * largest(problem, state))
     eta = tf.constant(learning_rate, probe.dtype)
-    advance = _in_python if getattr(problem, "growing", False) else tf.function(_in_graph)
-    look = tf.function(watch)
+    advance = (
+        _in_python
+        if getattr(problem, "growing", False)
+        else tf.function(_in_graph, autograph=False)
+    )
+    look = tf.function(watch, autograph=False)
     losses, rates, sharpness, noted, done = [], [], {}, {}, 0
     if note:
         noted[0] = note(0, state)

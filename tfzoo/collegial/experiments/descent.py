@@ -70,7 +70,7 @@ def descend(
             weight.assign_sub(learning_rate * tf.convert_to_tensor(gradient))
         return i + 1, loss
 
-    @tf.function
+    @tf.function(autograph=False)
     def run() -> tuple[tf.Tensor, tf.Tensor]:
         def going(i: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(i < steps, loss > until)
