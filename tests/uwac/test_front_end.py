@@ -27,7 +27,16 @@ def transitions():
 def test_fit_and_predict(transitions, tmp_path):
     learner = UWACConfig.paper(**SMALL, warmup_steps=0).create()
     asked = []
-    rows = learner.fit(transitions, 25, 10, {"mine": lambda it: asked.append(it) or 3.0})
+    judges = {"mine": lambda it: asked.append(it) or 3.0}
+    rows = learner.fit(transitions, 25, 10, judges, log_dir=tmp_path / "board")
+    (events,) = (tmp_path / "board").glob("events*")
+    mine = [
+        (event.step, float(tf.make_ndarray(value.tensor)))
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+        if value.tag == "mine"
+    ]
+    assert mine == [(10, 3.0), (20, 3.0), (25, 3.0)]
     assert [r["step"] for r in rows] == [10, 20, 25] and rows[0]["mine"] == 3.0
     assert len(asked) == 3 and asked[0] is learner
     assert learner.fit(transitions.arrays(), 5, 5)[0]["step"] == 30  # continues

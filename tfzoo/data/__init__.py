@@ -4,7 +4,7 @@ TensorFlow Datasets itself is imported when a builder is first requested.
 """
 
 from tfzoo.data.config import DataConfig
-from tfzoo.data.control.transitions import Transitions, transitions
+from tfzoo.data.control.transitions import Transitions, minari_transitions, transitions
 from tfzoo.data.images import augment
 from tfzoo.data.images.image_streams import image_stream
 from tfzoo.data.info import Info, epoch_steps, moments
@@ -28,6 +28,7 @@ __all__ = [
     "eval_batches",
     "eval_windows",
     "image_stream",
+    "minari_transitions",
     "moments",
     "read_bytes",
     "register",

@@ -18,7 +18,7 @@ from tfzoo.config import Config, Count, OneOf, check, key
 from tfzoo.data import Transitions, train_stream
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
-from tfzoo.files import replacing
+from tfzoo.files import expanded, replacing
 from tfzoo.typing import Tensor
 from tfzoo.uwac import extras, training
 from tfzoo.uwac.inputs import limited, rows_of, transitions_of
@@ -88,15 +88,18 @@ class UWAC:
         n_steps: int,
         n_steps_per_epoch: int = 1000,
         evaluators: Mapping[str, Callable[[UWAC], float]] | None = None,
+        log_dir: str | Path | None = None,
     ) -> list[dict[str, float]]:
         """Takes gradient steps; when called again, continues with the same networks.
 
         Args:
             dataset: transitions, or their five arrays by name; also under the names of gymnasium's
                 and D4RL's buffers (`observations`, `next_observations`, `terminations`, ...).
+                For Minari, see `tfzoo.data.minari_transitions`.
             n_steps: total number of gradient steps.
             n_steps_per_epoch: steps between rows of the result.
             evaluators: functions of this learner, called after each epoch.
+            log_dir: folder for TensorBoard, which gets each row; None: no log.
 
         Returns:
             A row for each epoch: its number, mean losses, and the evaluators' results.
@@ -114,12 +117,13 @@ class UWAC:
         stream = train_stream(rows, batch_size=self.config.batch_size, seed=self.config.seed)
         start = int(self._agent.train_step_counter.numpy())
         learner = training.Learner(self._agent, stream.from_step(start))
+        board = _board(log_dir)
         history: list[dict[str, float]] = []
         for done in range(0, n_steps, n_steps_per_epoch):
             count = min(n_steps_per_epoch, n_steps - done)
             sums = learner.steps(count)
             step = start + done + count
-            history.append(self._row(len(history) + 1, step, count, sums, evaluators))
+            history.append(self._row(len(history) + 1, step, count, sums, evaluators, board))
         return history
 
     def predict(self, observation: Tensor) -> np.ndarray:
@@ -239,6 +243,7 @@ class UWAC:
         n_first: int = 1000,
         capacity: int = 100_000,
         evaluators: Mapping[str, Callable[[UWAC], float]] | None = None,
+        log_dir: str | Path | None = None,
     ) -> list[dict[str, float]]:
         """Continues training in an environment, alternating environment and gradient steps.
 
@@ -253,6 +258,7 @@ class UWAC:
             n_first: environment steps before the first gradient step.
             capacity: capacity of the buffer.
             evaluators: as for `fit`.
+            log_dir: as for `fit`.
 
         Returns: Rows as from `fit`.
 
@@ -287,6 +293,7 @@ class UWAC:
         try:
             collector.steps(max(n_first, 2))
             learner = online.OnlineLearner(self._agent, collector, size, recorded)
+            board = _board(log_dir)
             rows: list[dict[str, float]] = []
             for done in range(0, n_steps, n_steps_per_epoch):
                 count = min(n_steps_per_epoch, n_steps - done)
@@ -294,7 +301,8 @@ class UWAC:
                 for _ in range(count):
                     collector.steps(1)
                     sums = training.add(sums, learner.step())
-                rows.append(self._row(len(rows) + 1, start + done + count, count, sums, evaluators))
+                step = start + done + count
+                rows.append(self._row(len(rows) + 1, step, count, sums, evaluators, board))
             return rows
         finally:
             collector.close()
@@ -321,10 +329,15 @@ class UWAC:
         count: int,
         sums: dict[str, float],
         evaluators: Mapping[str, Callable[[UWAC], float]] | None,
+        board: Any,
     ) -> dict[str, float]:
         row: dict[str, float] = {"epoch": epoch, "step": step}
         row |= {k: v if k == "target_max" else v / count for k, v in sums.items()}
-        return row | {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
+        row |= {name: float(ask(self)) for name, ask in (evaluators or {}).items()}
+        if board is not None:
+            training.write(board, row)
+            board.flush()
+        return row
 
     def _checked(self, dataset: Transitions | Mapping[str, Any]) -> dict[str, np.ndarray]:
         """A data set's arrays, checked against the networks' sizes."""
@@ -358,3 +371,10 @@ class UWAC:
         mine = self.model.space.observation_dim, self.model.space.action_dim
         if mine != sizes:
             raise InputError(f"dataset: sizes {sizes} of observations and actions must be {mine}")
+
+
+def _board(log_dir: str | Path | None) -> Any:
+    """A TensorBoard writer; None without a folder."""
+    import tensorflow as tf  # writes the file
+
+    return None if log_dir is None else tf.summary.create_file_writer(str(expanded(log_dir)))

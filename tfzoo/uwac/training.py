@@ -158,12 +158,17 @@ def reachable(data: Transitions, gamma: float) -> tuple[float, float]:
     return low / (1 - gamma), high / (1 - gamma)
 
 
-def report(row: dict[str, float], epochs: int, board: Any, bar: Any) -> None:
-    """Writes to TensorBoard, and prints a line or updates the progress bar."""
+def write(board: Any, row: dict[str, float]) -> None:
+    """Writes a row's scalars to a TensorBoard writer."""
     with board.as_default(step=row["step"]):
         for name, value in row.items():
             if name not in ("epoch", "step"):
                 tf.summary.scalar(name, value)
+
+
+def report(row: dict[str, float], epochs: int, board: Any, bar: Any) -> None:
+    """Writes to TensorBoard, and prints a line or updates the progress bar."""
+    write(board, row)
     shown = {k: v for k, v in row.items() if k not in ("epoch", "step")}
     if bar:
         bar.update(row["step"], list(shown.items()))

@@ -134,13 +134,25 @@ def test_minari(form, minari, tmp_path):
             kept.append((seen[-1], action, reward, following))
             seen.append(following)
     collector.create_dataset("pendulum/random-v0")
-    transitions = read(str(tmp_path / "minari" / "pendulum" / "random-v0"), tmp_path)
+    transitions = read("pendulum/random-v0", tmp_path)  # by its id
+    folder = str(tmp_path / "minari" / "pendulum" / "random-v0")
+    assert offline_files.fingerprint(folder)[:12] in transitions.version
     names = ("observation", "action", "reward", "next_observation")
     for name, values in zip(names, zip(*kept, strict=True), strict=True):
         np.testing.assert_allclose(
             getattr(transitions, name), np.array(values, "float32"), err_msg=name
         )
     np.testing.assert_array_equal(transitions.discount, np.ones(8))
+    same = data.minari_transitions("pendulum/random-v0").arrays()
+    for name, array in transitions.arrays().items():
+        np.testing.assert_array_equal(same[name], array, err_msg=name)
+    second = minari.load_dataset("pendulum/random-v0").filter_episodes(lambda e: e.id == 1)
+    some = data.minari_transitions(second)
+    np.testing.assert_array_equal(some.reward, transitions.reward[4:])
+    with pytest.raises(
+        InputError, match="no downloaded Minari data set .*minari download no/no-v0"
+    ):
+        data.minari_transitions("no/no-v0")
 
 
 def episodes_of_dicts(minari, form):

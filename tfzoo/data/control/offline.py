@@ -50,14 +50,15 @@ def source(config: DataConfig) -> TransitionsConfig | None:
     if config.path is None:
         raise InputError(
             "data.path: must be set, to a D4RL-style .npz or .hdf5 file or a Minari data set's "
-            "folder, for tfzoo_transitions"
+            "folder or id, for tfzoo_transitions"
         )
-    for episode in offline_files.episodes(config.path, Faults(config.on_error)):  # checks them all
+    path = offline_files.located(config.path)
+    for episode in offline_files.episodes(path, Faults(config.on_error)):  # checks them all
         sizes = episode.observations.shape[1], episode.actions.shape[1]
     return TransitionsConfig(
-        name=f"file-{offline_files.fingerprint(config.path)[:12]}",
-        path=config.path,
-        unread=offline_files.unread_arrays(config.path),
+        name=f"file-{offline_files.fingerprint(path)[:12]}",
+        path=path,
+        unread=offline_files.unread_arrays(path),
         observations=sizes[0],
         actions=sizes[1],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ _WANTED = {
 }
 _ONES = ("rewards", "terminals", "dones", "timeouts")
 _DENSEST = 2000  # deflate expands a byte to at most 1032
+_MINARI_ID = re.compile(r"([\w-]+/)*[\w-]+-v\d+")
 _MINARI = Path("data") / "metadata.json"
 _MINARI_04 = Path("data") / "main_data.hdf5"  # all data of Minari 0.4, the arrays of 0.5
 
@@ -65,6 +67,22 @@ class Episode:
                 "is_last": t == last,
                 "is_terminal": self.terminal and t == last,
             }
+
+
+def located(path: str) -> str:
+    """The folder of a downloaded Minari data set, if `path` is its id and no file's name."""
+    if Path(path).exists() or not _MINARI_ID.fullmatch(path):
+        return path
+    with contextlib.suppress(ImportError):
+        from minari.storage import get_dataset_path
+
+        folder = Path(get_dataset_path(path))
+        if (folder / "data").is_dir():
+            return str(folder)
+    raise InputError(
+        f"data.path={path!r}: no such file, and no downloaded Minari data set (to download it: "
+        f"`minari download {path}`)"
+    )
 
 
 def fingerprint(path: str) -> str:
@@ -117,6 +135,16 @@ def episodes(path: str, faults: Faults | None = None) -> Iterator[Episode]:
             f"data.path={path!r}: has no {_MINARI} or {_MINARI_04.name}; must be a Minari data set"
         )
     return _checked(path, _of_arrays(path), faults)
+
+
+def minari_episodes(dataset: Any) -> Iterator[Episode]:
+    """The episodes of a `minari.MinariDataset`; see `episodes`.
+
+    Raises:
+        InputError: actions are discrete, or numbers are not finite.
+    """
+    named = dataset.spec.dataset_id
+    return _checked(named, _of_minari(named, dataset), Faults())
 
 
 def unread_arrays(path: str) -> tuple[str, ...]:
@@ -191,25 +219,28 @@ def _minari(path: str) -> Iterator[Episode]:
         for key in ("observation_space", "action_space"):
             if key not in told:  # Minari would run the environment's code
                 raise InputError(f"data.path={path!r}: {_MINARI} has no {key}")
-        dataset = MinariDataset(Path(path) / "data")
-        spaces = dataset.observation_space, dataset.action_space
-        if (kind := type(spaces[1]).__name__) in ("Discrete", "MultiDiscrete", "MultiBinary"):
-            refuse(f"data.path={path!r}", f"of the space {kind}, discrete actions")
-        for e in dataset:
-            yield _minari_episode(
-                path,
-                f"episode {e.id}",
-                observations=_flat(e.observations, spaces[0]),
-                actions=_flat(e.actions, spaces[1]),
-                rewards=e.rewards,
-                terminations=e.terminations,
-            )
+        yield from _of_minari(path, MinariDataset(Path(path) / "data"))
     except InputError:
         raise
     except Exception as error:  # errors of pyarrow, h5py, json and Minari share no base
         raise InputError(
             f"data.path={path!r}: not readable as a Minari data set: {error}"
         ) from None
+
+
+def _of_minari(path: str, dataset: Any) -> Iterator[Episode]:
+    spaces = dataset.observation_space, dataset.action_space
+    if (kind := type(spaces[1]).__name__) in ("Discrete", "MultiDiscrete", "MultiBinary"):
+        refuse(f"data.path={path!r}", f"of the space {kind}, discrete actions")
+    for e in dataset:
+        yield _minari_episode(
+            path,
+            f"episode {e.id}",
+            observations=_flat(e.observations, spaces[0]),
+            actions=_flat(e.actions, spaces[1]),
+            rewards=e.rewards,
+            terminations=e.terminations,
+        )
 
 
 def _flat(values: Any, space: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfzoo.data import memory, prepare
+from tfzoo.data.control import offline_files
 from tfzoo.errors import InputError
 
 if TYPE_CHECKING:
@@ -73,6 +74,36 @@ def transitions(builder: tfds.core.DatasetBuilder, split: str = "train") -> Tran
         if not np.isfinite(array).all():
             raise InputError(f"data.name={builder.name!r}: {name} holds NaN or infinity")
     return Transitions(**whole, version=builder.info.full_name)
+
+
+def minari_transitions(dataset: Any) -> Transitions:
+    """All transitions of a Minari data set, in order; needs `tfzoo[rl]`.
+
+    Args:
+        dataset: a `minari.MinariDataset`, also a filtered one; or the id of a downloaded one.
+
+    Raises:
+        InputError: not downloaded, no episodes, discrete actions, or non-finite numbers.
+    """
+    if isinstance(dataset, str):
+        folder = offline_files.located(dataset)
+        name, episodes = dataset, offline_files.episodes(folder)
+    else:
+        name, episodes = dataset.spec.dataset_id, offline_files.minari_episodes(dataset)
+    parts: dict[str, list[np.ndarray]] = {}
+    for episode in episodes:
+        discount = np.ones(len(episode.rewards))
+        discount[-1] = not episode.terminal
+        rows = {
+            "observation": episode.observations[:-1],
+            "action": episode.actions,
+            "reward": episode.rewards,
+            "discount": discount,
+            "next_observation": episode.observations[1:],
+        }
+        for key, array in rows.items():
+            parts.setdefault(key, []).append(np.asarray(array, "float32"))
+    return Transitions(**{key: np.concatenate(part) for key, part in parts.items()}, version=name)
 
 
 def _of_episode(steps: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
