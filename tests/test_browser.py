@@ -36,7 +36,7 @@ PAGES = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The address of the site, built anew, on a server of this process."""
+    """The address of the freshly built site, on a server in this process."""
     folder = tmp_path_factory.mktemp("site")
     words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder]
     subprocess.run(words, cwd=ROOT, check=True)
@@ -61,7 +61,7 @@ def driver():
 
 
 def shown(driver, width, address, name):
-    """Opens a page at a width and leaves a screenshot of its beginning."""
+    """Opens a page at a given width and saves a screenshot of its beginning."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     driver.get(address)

@@ -1,4 +1,4 @@
-"""The site: links lead somewhere, guides have one form, settings exist, programs run."""
+"""The site: links resolve, guides share one form, settings exist, programs run."""
 
 import importlib.util
 import os
@@ -41,7 +41,7 @@ def prose(page):
 
 
 def anchors(page):
-    """Of a page's headings, as MkDocs and the usual forges make them."""
+    """The anchors of a page's headings, as MkDocs and the usual forges generate them."""
     outside = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
     titles = re.findall(r"^#+ (.*)$", outside, re.M)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}

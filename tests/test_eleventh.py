@@ -1,4 +1,4 @@
-"""An eleventh method, by the steps of the guide on extending, in a copy that the house tries."""
+"""An eleventh method, added by the guide on extending to a copy, passes the tests."""
 
 import shutil
 import subprocess
@@ -239,7 +239,7 @@ def test_a_toy_method_trains_and_is_exported(copy):
 
 
 def test_its_results_and_the_houses_tests(copy):
-    """Its figures are made as those of the ten; then every test of the house passes."""
+    """Its figures are generated like those of the ten; then all tests of the house pass."""
     given(copy, "-m", "tfzoo_cli", "study", "gain", "epochs=2", "--output", "study")
     given(copy, "-m", "tfzoo_cli", "bench", "gain", "--output", "bench")
     results = copy / "results" / "gain"

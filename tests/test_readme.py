@@ -1,4 +1,4 @@
-"""README is short, and its program runs as it stands there, in a fresh process."""
+"""README is short, and its program runs verbatim, in a new process."""
 
 import re
 import subprocess

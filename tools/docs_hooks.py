@@ -1,8 +1,8 @@
-"""MkDocs hooks of the site: its tree is the repository's, so one link works in both.
+"""MkDocs hooks that give the site the repository's tree, so that links work in both.
 
-A page of `docs/` links to a card as `../../tfzoo/aft/README.md`, as it must where the repository
-is read. Here MkDocs gets to know every file by its path from the repository's root, so that it
-resolves the same link; cards, changelog and pictures become part of the site without a copy.
+A page of `docs/` links to a card as `../../tfzoo/aft/README.md`, which is right in the repository.
+Here every file is given to MkDocs with its path from the repository's root, so that it resolves the
+same link; cards, changelog and pictures become part of the site without copies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BESIDES = (
     "results/**/*.png",
     "tfzoo/*/README.md",
 )
-"""What lies outside `docs/` and is on the site."""
+"""The files outside `docs/` that are part of the site."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

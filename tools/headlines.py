@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def headlines() -> dict[str, Headline | Timed]:
-    """What the studies declare: `headline METHOD` of each, `against METHOD` of some."""
+    """The studies' declarations: `headline METHOD` for each, `against METHOD` for some."""
     declared = {}
     for name in registry.experiments("study"):
         module = sys.modules[registry.get_experiment("study", name).__module__]
@@ -34,7 +34,7 @@ def headlines() -> dict[str, Headline | Timed]:
 
 
 def filled(text: str, known: Mapping[str, Headline | Timed], root: Path = ROOT) -> str:
-    """A Markdown text with its headlines as the CSVs below `root` say.
+    """A Markdown text with its headlines computed from the CSVs below `root`.
 
     Raises:
         InputError: the text has a headline of another method, or the CSV is missing.

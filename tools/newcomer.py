@@ -32,8 +32,7 @@ BASELINE = "logistic regression"
 
 
 def offered() -> list[str]:
-    """Classification recipes for images that are small enough for two cores: those for the
-    digits."""
+    """Classification recipes for images, small enough for two cores: those for the digits."""
     return [
         name
         for name, task in recipes().items()

@@ -1,7 +1,7 @@
-"""Rewrites the tables of the site that the code states itself: `python tools/site_tables.py`.
+"""Rewrites the tables of the site that follow from the code: `python tools/site_tables.py`.
 
-A table stands between `<!-- table NAME -->` and `<!-- end of table -->`. A test makes each again,
-so that what the site says of data, devices and backends is what the code does.
+A table is placed between `<!-- table NAME -->` and `<!-- end of table -->`. A test recomputes each,
+so that the site agrees with the code about data, devices and backends.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def weights() -> str:
 
 
 def runs() -> str:
-    """What recipes take as `distribute` and `precision`, those with the same answers together."""
+    """What recipes accept as `distribute` and `precision`, grouped by equal values."""
     groups: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in zoo.list_recipes():
         resolved = runner.resolve(name)
@@ -62,7 +62,7 @@ def _taken(config: RunConfig, precision: str) -> bool:
 
 
 def backends() -> str:
-    """What is limited to some backends of Keras, and why: all of `LIMITS`."""
+    """What is limited to some Keras backends, and why: all of `LIMITS`."""
     for path in sorted((ROOT / "tfzoo").rglob("*.py")):
         if "@only_on(" in path.read_text(encoding="utf-8"):
             importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
@@ -78,7 +78,7 @@ def backends() -> str:
 
 
 def _called(place: str) -> list[str]:
-    """What a user calls it: a function, a class, or the method of each class that has it."""
+    """Its public names: a function, a class, or the method of each class that has it."""
     module = max((m for m in sys.modules if place.startswith(f"{m}.")), key=len)
     name = place.removeprefix(f"{module}.")
     if "." not in name:
@@ -91,7 +91,7 @@ def _called(place: str) -> list[str]:
 
 
 def load() -> str:
-    """What `tfzoo bench serving` measured: who asked, how often, and how long answers took."""
+    """The results of `tfzoo bench serving`: clients, numbers of requests, and latencies."""
     lines = ["| | answers | p50, ms | p99, ms | failed or wrong |", "|---|---|---|---|---|"]
     with (ROOT / "results" / "serving" / "load-results.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -112,7 +112,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """A Markdown text with its tables as the code states them."""
+    """A Markdown text with its tables recomputed."""
 
     def fill(match: re.Match[str]) -> str:
         return f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end of table -->"

@@ -1,4 +1,4 @@
-"""Figures of README, the site and the cards are those of the committed CSVs."""
+"""Figures in README, the site and the cards match the committed CSVs."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The site's tables are what the code states; what is promised of a user's own data works."""
+"""The site's tables agree with the code; the promises for a user's own data are kept."""
 
 import functools
 import itertools
@@ -17,7 +17,7 @@ from tfzoo.data.splits import SPLITS
 from tfzoo.data.videos import video_files
 
 RNG = np.random.default_rng(0)
-CLASSES, EACH, SIDE = 24, 4, 32  # of which two sets each are for validation and test
+CLASSES, EACH, SIDE = 24, 4, 32  # two sets each for validation and test
 RECIPES = recipes()
 PROMISED = [(recipe, name) for recipe, task in RECIPES.items() for name in task.own_data]
 
@@ -34,7 +34,7 @@ KEYS = {
     "environment": "null",
     "data.unseen": "[cup]",
 }
-"""What the user of the files below sets."""
+"""The settings for the files below."""
 
 SMALL = {
     "aft.language_model": {"model.max_length": 16},
@@ -42,9 +42,9 @@ SMALL = {
     "sdn.sets": {"set_size": 2},
     "sdn.verifier": {"set_size": 2},
     "skipclip.videos": {"data.short": "loop"},
-    "recon3d.occupancy": {"image_size": 64},  # what meshes are drawn in
+    "recon3d.occupancy": {"image_size": 64},  # for rendering meshes
 }
-"""More, by task, as the files are tiny."""
+"""Further settings by task, since the files are tiny."""
 
 
 def pictures(root):
@@ -125,7 +125,7 @@ LAYOUTS = {"whole": FILES, "splits": SPLIT_FILES}
 
 @pytest.fixture(scope="module")
 def own_file(tmp_path_factory):
-    """The path of a tiny file or folder of a kind, made when it is first asked for."""
+    """The path of a tiny file or folder of a kind, created on first use."""
 
     @functools.cache
     def path_of(name, layout):
@@ -145,7 +145,7 @@ def test_the_site_has_each_table_as_the_code_states_it():
 
 
 def test_every_reader_of_a_users_path_is_promised_and_every_method_takes_one():
-    named = {"tfzoo_mujoco"}  # sets of known names, read where the user has them
+    named = {"tfzoo_mujoco"}  # known data sets, read from the user's folder
     assert set(KINDS) == {name for _, name in PROMISED} == set(FILES)
     assert set(FILES) == set(prepare._BY_PATH) - named
     toy = {"gain"}  # of test_eleventh.py, which draws its data

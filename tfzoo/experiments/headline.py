@@ -58,10 +58,10 @@ class Headline:
 
 @dataclass(frozen=True)
 class Rival(Headline):
-    """A method against what its user would use otherwise, also where it loses.
+    """A method compared with what its user would use otherwise, also if it loses.
 
     Attributes:
-        called: what the sentence calls `second`; empty: as the CSV does.
+        called: name of `second` in the sentence; empty: that in the CSV.
         second_metric: the column of `second`; empty: `metric`.
     """
 
@@ -71,7 +71,7 @@ class Rival(Headline):
     def text(self, root: Path) -> str:
         """E.g. `error 0.163, tuned thresholds 0.130: 0.033 ± 0.021 worse`.
 
-        The last word is `open` where the interval of the paired difference holds 0.
+        The last word is `open` if the interval of the paired difference contains 0.
         """
         path = root / "results" / self.method / f"{self.data}-results.csv"
         other = self.second_metric or self.metric
@@ -91,16 +91,16 @@ class Rival(Headline):
 
 @dataclass(frozen=True)
 class Timed:
-    """Time and memory of a method against what its user would use otherwise, from a bench's CSV.
+    """Time and memory of a method and of what its user would use otherwise, from a bench's CSV.
 
     Attributes:
         method: package below `tfzoo`.
         says: what was timed, in words.
-        rows: which rows of `results/<method>/bench-results.csv`: a value for each of some columns.
-        column: that says whose row it is.
+        rows: selects rows of `results/<method>/bench-results.csv` by values of columns.
+        column: the column that distinguishes method and alternative.
         first: its value for the method.
         second: its value for the alternative.
-        called: what the sentence calls the alternative.
+        called: name of the alternative in the sentence.
     """
 
     method: str
@@ -115,7 +115,7 @@ class Timed:
         """E.g. `2,048 steps: 182 ms, 301 MiB; attention 1,411 ms, 4,857 MiB`.
 
         Raises:
-            InputError: no such file, or not one row for each of the two.
+            InputError: there is no such file, or not exactly one row for each of the two.
         """
         path = root / "results" / self.method / "bench-results.csv"
         if not path.is_file():
