@@ -114,7 +114,7 @@ def locked(path: str | Path, wait: bool = False) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise BlockingIOError(f"{path} is held") from None
+        raise BlockingIOError(f"{path} is locked by another process") from None
     try:
         yield
     finally:

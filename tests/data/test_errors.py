@@ -166,6 +166,6 @@ def test_image_folders(tmp_path):
 def test_a_split_that_is_not_there(tmp_path):
     builder = data.builder(DataConfig("tfzoo_digits", str(tmp_path)))
     with pytest.raises(
-        InputError, match="has no split 'trian.*; must be of train, validation, test"
+        InputError, match="has no split 'trian.*; must be one of train, validation, test"
     ):
         data.split(builder, "trian[:9%]")

@@ -32,7 +32,9 @@ def test_joined_parts_are_one_after_the_other_and_alike():
     parts = [{"x": np.full((n, 2), n)} for n in (3, 0, 70, 1)]
     whole = memory.joined(iter(parts))
     np.testing.assert_array_equal(whole["x"][:, 1], [3] * 3 + [70] * 70 + [1])
-    with pytest.raises(ValueError, match=r"must be alike: int64\[2\] and int64\[3\]"):
+    with pytest.raises(
+        ValueError, match=r"must have equal dtypes and shapes: int64\[2\] and int64\[3\]"
+    ):
         memory.joined([np.zeros((1, 2), int), np.zeros((1, 3), int)])
     with pytest.raises(ValueError, match="must be at least one"):
         memory.joined([])

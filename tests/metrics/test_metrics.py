@@ -189,7 +189,7 @@ def test_wrong_names_and_modes(call, words):
     [
         ("recall_at_precision", {"precision": 1.5}, [0, 1], [0.1, 0.9], "precision=1.5"),
         ("recall_at_precision", {}, [0, 0], [0.1, 0.9], "no example of class 1"),
-        ("recall_at_precision", {}, [0, 1], np.eye(3)[:2], "must be of two classes"),
+        ("recall_at_precision", {}, [0, 1], np.eye(3)[:2], "must be for two classes"),
         ("recall_at_k", {"k": 2}, [0, 1], np.eye(2), "k=2: must be from 1 to 1"),
         ("recall_at_k", {}, [0, 1, 1], np.eye(2), r"embeddings \[2, 2\]: must be \[3, D\]"),
         ("mean_average_precision", {}, [0, 1], np.eye(2), "no class has two rows"),

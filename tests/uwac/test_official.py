@@ -89,7 +89,10 @@ def test_actions_and_values_equal_the_reference(spectral, tmp_path):
 def test_other_tensors_are_refused(tmp_path):
     for change, words in (
         ({"qf2.fc1.weight_orig": None}, "has no qf2.fc1.weight_orig"),
-        ({"qf1.fc2.bias": np.zeros(3)}, "has qf1.fc2.bias, must hold the tensors of the official"),
+        (
+            {"qf1.fc2.bias": np.zeros(3)},
+            "has qf1.fc2.bias, must hold only the tensors of the official",
+        ),
         ({"policy.fc1.bias": np.zeros(3)}, r"policy.fc1.bias is \[3\], must be \[6\]"),
     ):
         tensors = {k: v for k, v in (snapshot(True) | change).items() if v is not None}

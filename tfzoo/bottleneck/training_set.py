@@ -68,7 +68,7 @@ def _pairs(batches: Iterable[Any]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         count += len(inputs)
         if count > MOST:
             raise ValueError(
-                f"x: has given more than {MOST:,} examples; must end after one pass over the "
+                f"x: gave more than {MOST:,} examples; must end after one pass over the "
                 "training set"
             )
         yield inputs, targets

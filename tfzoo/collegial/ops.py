@@ -41,8 +41,8 @@ def grouped_conv2d(
     groups, rest = divmod(channels, kernel.shape[2])
     if rest or filters % groups:
         raise ValueError(
-            f"kernel {tuple(kernel.shape)}: its channels must divide {channels}, and the groups "
-            f"that gives its filters"
+            f"kernel {tuple(kernel.shape)}: its channels must divide the input's {channels}, and "
+            "the number of groups that follows must divide its filters"
         )
     if padding == "same":
         # a tap beyond the image only sees padding, but its distance would cost memory

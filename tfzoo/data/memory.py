@@ -84,7 +84,7 @@ def arrays(examples: tf.data.Dataset, count: int | None = None) -> Any:
         for target, x in zip(whole, flat, strict=True):
             if x.shape[1:] != target.shape[1:]:
                 raise ValueError(
-                    f"examples: must fit one tensor, or shuffle_buffer: {list(x.shape[1:])} and "
+                    f"examples: must have one shape, or a shuffle_buffer: {list(x.shape[1:])} and "
                     f"{list(target.shape[1:])}"
                 )
             target[at : at + size] = x
@@ -114,8 +114,8 @@ def joined(parts: Iterable[Any]) -> Any:
         for target, x in zip(whole, flat, strict=True):
             if (x.shape[1:], x.dtype) != (target.shape[1:], target.dtype):
                 raise ValueError(
-                    f"parts: must be alike: {target.dtype}{list(target.shape[1:])} and "
-                    f"{x.dtype}{list(x.shape[1:])}"
+                    "parts: must have equal dtypes and shapes: "
+                    f"{target.dtype}{list(target.shape[1:])} and {x.dtype}{list(x.shape[1:])}"
                 )
             if end > len(target):
                 target.resize((end + end // 8, *target.shape[1:]), refcheck=False)
@@ -149,7 +149,7 @@ def _readable() -> Iterator[None]:
         raise InputError(f"prepared data are corrupt, delete them: {first_line(error)}") from None
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
-            f"examples: must fit one tensor, or shuffle_buffer: {first_line(error)}"
+            f"examples: must have one shape, or a shuffle_buffer: {first_line(error)}"
         ) from None
 
 

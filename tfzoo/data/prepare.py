@@ -157,7 +157,7 @@ def split(
     splits = builder.info.splits
     if splits and name.split("[")[0].split("+")[0] not in splits:
         raise InputError(
-            f"data.name={builder.name!r}: has no split {name!r}; must be of {', '.join(splits)}"
+            f"data.name={builder.name!r}: has no split {name!r}; must be one of {', '.join(splits)}"
         )
     images = [k for k, f in builder.info.features.items() if isinstance(f, tfds.features.Image)]
     return builder.as_dataset(

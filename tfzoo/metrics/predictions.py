@@ -33,7 +33,7 @@ def positive_score(y_pred: ArrayLike) -> np.ndarray:
     if y_pred.ndim == 1 or y_pred.shape[1] == 1:
         return y_pred.reshape(len(y_pred))
     if y_pred.shape[1] != 2:
-        raise ValueError(f"predictions [N, {y_pred.shape[1]}]: must be of two classes")
+        raise ValueError(f"predictions [N, {y_pred.shape[1]}]: must be for two classes")
     return y_pred[:, 1] - y_pred[:, 0]
 
 

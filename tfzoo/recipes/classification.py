@@ -251,7 +251,7 @@ def _in_memory(builder: Any, split: str, feature: str) -> dict[str, np.ndarray]:
     except InputError:
         raise
     except ValueError:
-        raise InputError(f"data.name={builder.name!r}: {feature} must be of one shape") from None
+        raise InputError(f"data.name={builder.name!r}: {feature} must all have one shape") from None
 
 
 def _labels(builder: Any, split: str, feature: str, shape: tf.TensorShape) -> np.ndarray:

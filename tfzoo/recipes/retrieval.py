@@ -50,7 +50,7 @@ class Retrieval(Recipe[C, data.Datasets]):
         for name in ("image", config.label):
             if name not in features:
                 raise InputError(
-                    f"data.name={config.data.name!r}: has no feature {name!r}; must be of "
+                    f"data.name={config.data.name!r}: has no feature {name!r}; must be one of "
                     f"{', '.join(features)}"
                 )
         names = [s for s in ("train", "validation", "test") if s in builder.info.splits]

@@ -137,7 +137,7 @@ class ViewAggregation(keras.layers.Layer):
     ):
         super().__init__(**keywords)
         if (mode == "concat") != (views is not None) or (views or 1) < 1:
-            raise ValueError(f"views={views}: must be given, at least 1, only for 'concat'")
+            raise ValueError(f"views={views}: must be at least 1 for 'concat', otherwise None")
         self.mode, self.views = mode, views
         self.built = True
 

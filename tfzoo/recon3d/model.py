@@ -242,7 +242,7 @@ class OccupancyReconstructor(ZooModel):
         """
         shape = np.shape(images)
         if len(shape) == 5:
-            raise InputError(f"images{list(shape)}: must be of one object, [V, S, S, 3]")
+            raise InputError(f"images{list(shape)}: must show one object, [V, S, S, 3]")
         images, cameras, _, _ = inputs.checked(self, images, cameras, np.zeros((1, 3)))
         field = self.field(images[:1], cameras[:1])
         limit = self.threshold if threshold is None else threshold

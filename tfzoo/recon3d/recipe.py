@@ -150,7 +150,7 @@ class OccupancyReconstruction(Recipe[ReconstructionConfig, ShapeDatasets]):
             raise InputError("must hold images, and cameras or k, r and t")
         if arrays["images"].ndim == 5:
             if {len(value) for value in arrays.values()} != {1}:
-                raise InputError(f"images{list(arrays['images'].shape)}: must be of one object")
+                raise InputError(f"images{list(arrays['images'].shape)}: must show one object")
             arrays = {name: value[0] for name, value in arrays.items()}
         mesh = model.reconstruct(arrays["images"], cameras_of(arrays))
         save_mesh(mesh, path)

@@ -92,7 +92,9 @@ class StateDict:
             if not name.endswith("num_batches_tracked") and not name.startswith(ignored)
         ]
         if rest:
-            raise InputError(f"path={self.path!r}: has {rest[0]}, must hold the tensors of {of}")
+            raise InputError(
+                f"path={self.path!r}: has {rest[0]}, must hold only the tensors of {of}"
+            )
 
     def _find(self, name: str) -> np.ndarray:
         if name not in self._tensors:

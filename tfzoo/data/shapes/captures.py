@@ -165,7 +165,7 @@ def _pixels(view: View) -> tuple[np.ndarray, np.ndarray]:
         mask = np.where(mask[..., 1] == 255, mask[..., 0], mask[..., 1])
         if mask.shape != alpha.shape:
             sizes = "{1} x {0}, its image {3} x {2}".format(*mask.shape, *alpha.shape)
-            raise InputError(f"mask {str(view.mask)!r}: is {sizes}; must be of one size")
+            raise InputError(f"mask {str(view.mask)!r}: is {sizes}; must have its size")
         # classes 0 and 1, or 0 and 255
         return pixels, mask if mask.max() > 1 else mask * np.uint8(255)
     if (alpha < 255).any():

@@ -105,7 +105,7 @@ def _parts(
 ) -> dict[str, np.ndarray]:
     """Rows of each split, for shapes with these categories."""
     for name in unseen:
-        check(name in names, "data.unseen", name, f"of {', '.join(names)}")
+        check(name in names, "data.unseen", name, f"one of {', '.join(names)}")
     out = np.isin(labels, [list(names).index(name) for name in unseen])
     seen = np.flatnonzero(~out)
     parts = drawn(len(seen), ["validation", "test"])

@@ -41,7 +41,7 @@ def shapenet_shapes(config: ShapesConfig, size: int) -> dict[str, PosedShapes]:
         raise InputError(f"data.path={config.path!r}: has no <synset>/train.lst")
     for name in config.unseen:
         if name not in synsets:
-            raise InputError(f"data.unseen={name!r}: must be of {', '.join(synsets)}")
+            raise InputError(f"data.unseen={name!r}: must be one of {', '.join(synsets)}")
     seen = [name for name in synsets if name not in config.unseen]
     wanted = {split: (seen, file) for split, file in _LISTS.items()}
     wanted["unseen"] = (list(config.unseen), _LISTS["test"])

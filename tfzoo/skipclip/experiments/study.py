@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> None:
     if "pretexts" in parts:
         names = [a.strip() for a in words.arms.split(",")] if words.arms else list(PRETEXTS)
         for arm in names:
-            check(arm in PRETEXTS, "--arms", arm, f"of {', '.join(PRETEXTS)}")
+            check(arm in PRETEXTS, "--arms", arm, f"one of {', '.join(PRETEXTS)}")
         arms = [Arm(n, recipe, [*PROBE, *common, *PRETEXTS[n]]) for n in names]
         if name != "motions":  # the older study did not have it
             arms.append(Arm(PLAIN, recipe, [*PROBE, *common, "pretext.kind=none", "epochs=1"]))
