@@ -150,7 +150,7 @@ def test_a_mesh_of_images_and_cameras(suffix, tmp_path, monkeypatch, capsys):
         assert len(trimesh.load(target, force="mesh").faces) == 12
         target.unlink()
     output = ["--output", tmp_path / f"o{suffix}"]
-    assert "of one object" in refused(capsys, "recon3d/solids", tmp_path / "c.npz", *output)
+    assert "must show one object" in refused(capsys, "recon3d/solids", tmp_path / "c.npz", *output)
     two = [tmp_path / "a.npz", tmp_path / "b.npz"]
     assert "one .npz or one folder" in refused(capsys, "recon3d/solids", *two, *output)
     assert "has none of transforms.json" in refused(capsys, "recon3d/solids", tmp_path, *output)
