@@ -199,7 +199,7 @@ class Manager:
             for name, model in self._models.items():
                 if not model.available():
                     reasons = "; ".join(
-                        f"{number}: {version.state.message}"
+                        f"{number}: {version.state.message or version.state.name}"
                         for number, version in sorted(model.versions.items())
                     )
                     raise InputError(
@@ -345,10 +345,8 @@ class Manager:
 def _fingerprint(folder: Path) -> object:
     """A fingerprint of a version's folder that changes when it is completed or replaced."""
     entries = []
-    for path in sorted(folder.rglob("*")):
-        try:
+    with contextlib.suppress(OSError):  # a folder that is being deleted: the next poll sees the end
+        for path in sorted(folder.rglob("*")):
             status = path.stat()
-        except OSError:
-            continue
-        entries.append((str(path), status.st_ino, status.st_mtime_ns, status.st_size))
+            entries.append((str(path), status.st_ino, status.st_mtime_ns, status.st_size))
     return tuple(entries)
