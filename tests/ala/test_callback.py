@@ -149,7 +149,7 @@ def test_a_constant_metric_is_warned_of_and_a_failing_one_named():
     with pytest.warns(UserWarning, match="the same in all 8 windows"):
         fitted(ClassWeightLoss(3, True), [watch(metric=lambda a, b: 0.5, mode="min")])
     nan = watch(metric=lambda a, b: float("nan"), mode="min")
-    with pytest.raises(MetricError, match="gave nan at call 1"):
+    with pytest.raises(MetricError, match="returned nan at call 1"):
         fitted(ClassWeightLoss(3, True), [nan])
 
 

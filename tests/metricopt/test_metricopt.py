@@ -259,7 +259,7 @@ def test_a_fit_that_only_collects_is_warned_of():
 def test_a_metric_that_fails_stops_the_training_by_name():
     model, x, y = regression()
     callback = MetricOpt(lambda a, b: float("nan"), (x, y), "min", **FAST)
-    with pytest.raises(MetricError, match="gave nan at call 1"):
+    with pytest.raises(MetricError, match="returned nan at call 1"):
         tuned(model, MetricOptimizer("sgd", 0.3), x, y, 24, [callback])
 
 

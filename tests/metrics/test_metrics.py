@@ -160,10 +160,10 @@ def raising(y_true, y_pred):
     ("function", "words"),
     [
         (raising, "metric 'raising': raised KeyError at call 1, for labels int64.*no such thing"),
-        (lambda y, p: float("nan"), "gave nan at call 1, must be a finite number"),
-        (lambda y, p: float("inf"), "gave inf"),
-        (lambda y, p: None, "gave None"),
-        (lambda y, p: p, "gave array"),
+        (lambda y, p: float("nan"), "returned nan at call 1, must be a finite number"),
+        (lambda y, p: float("inf"), "returned inf"),
+        (lambda y, p: None, "returned None"),
+        (lambda y, p: p, "returned array"),
     ],
 )
 def test_a_metric_that_fails_says_so(function, words):
