@@ -45,6 +45,15 @@ def run(folder, tmp_path_factory):
     return directory
 
 
+def test_the_mlp_sees_images_of_the_norm_that_its_rates_are_for(run, folder):
+    model = keras.models.load_model(run / "model.keras")
+    flat = next(layer for layer in model.layers if isinstance(layer, keras.layers.Flatten))
+    files = sorted(folder.rglob("*.png"))
+    images = np.stack([tf.io.decode_png(file.read_bytes(), 3).numpy() for file in files])
+    seen = keras.Model(model.inputs, flat.output).predict(images.astype("float32"), verbose=0)
+    assert np.square(seen).sum(1).mean() == pytest.approx(16, rel=0.2)  # of the training split
+
+
 def test_the_models_file_says_where_it_comes_from(run, folder):
     about = tfzoo.metadata(run)
     assert tuple(about["info"]["classes"]) == NAMES

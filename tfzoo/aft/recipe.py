@@ -196,7 +196,8 @@ def _compile_bits(model: keras.Model, config: Any, info: data.Info, name: str) -
 
 def _evaluate_bits(model: keras.Model, test: tf.data.Dataset, name: str) -> dict[str, float]:
     metric, count = BitsPerSymbol(), 0
-    score = tf.function(lambda x: model(x, training=False), autograph=False, reduce_retracing=True)
+    x, _ = test.element_spec
+    score = tf.function(lambda x: model(x, training=False), input_signature=[x], autograph=False)
     for x, y in test:
         metric.update_state(y, score(x))
         count += int(tf.size(y))

@@ -48,13 +48,7 @@ class HeldOut:
 
     def predictions(self, model: keras.Model) -> Any:
         """The model's predictions for all inputs, NumPy arrays."""
-        return _joined([self._answer(model, x) for x in self.inputs])
-
-    @staticmethod
-    def _answer(model: keras.Model, x: Any) -> Any:
-        # under a strategy each replica predicts the whole batch, one after another
-        count = len(keras.tree.flatten(x)[0])
-        return keras.tree.map_structure(lambda a: a[:count], model.predict_on_batch(x))
+        return _predicted(model, self.inputs)
 
     def evaluate(self, model: keras.Model, metric: BlackBoxMetric) -> float:
         """A model's metric."""
@@ -63,9 +57,29 @@ class HeldOut:
 
 def answers(model: keras.Model, batches: Any) -> tuple[Any, Any]:
     """Labels and predictions of all batches, NumPy arrays."""
-    pairs = [(y, HeldOut._answer(model, x)) for x, y in map(HeldOut._pair, batches)]
-    labels, predictions = zip(*pairs, strict=True)
-    return _joined(labels), _joined(predictions)
+    inputs, labels = zip(*map(HeldOut._pair, batches), strict=True)
+    return _joined(labels), _predicted(model, inputs)
+
+
+def _predicted(model: keras.Model, batches: Sequence[Any]) -> Any:
+    size = _rows(batches[0])
+    parts = []
+    for x in batches:
+        count = _rows(x)
+        if count < size:  # a smaller batch would be traced once more after each `compile`
+            x = keras.tree.map_structure(lambda a: _padded(np.asarray(a), size), x)
+        answer = model.predict_on_batch(x)
+        # under a strategy each replica predicts the whole batch, one after another
+        parts.append(keras.tree.map_structure(lambda a, rows=count: a[:rows], answer))
+    return _joined(parts)
+
+
+def _rows(x: Any) -> int:
+    return len(keras.tree.flatten(x)[0])
+
+
+def _padded(array: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([array, np.repeat(array[-1:], size - len(array), 0)])
 
 
 def _joined(parts: Sequence[Any]) -> Any:

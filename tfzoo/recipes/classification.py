@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import keras
@@ -25,6 +26,11 @@ from tfzoo.training.run import Run
 from tfzoo.typing import Tensor
 
 C = TypeVar("C", bound=ClassificationConfig)
+
+NORM = 16.0
+"""Mean squared norm of the images that an `mlp` sees, unless `pixel_std` is given: about that of
+the 8x8 digits. A gradient step changes the first layer's outputs in proportion to it: without the
+limit, learning rates would depend on the number of pixels."""
 
 
 class Classification(Recipe[C, data.Datasets]):
@@ -144,6 +150,8 @@ class Images(Classification[C]):
         shape = info.sizes
         scale = tuple(info.by_channel(settings).values())
         if settings.kind == "mlp":
+            if settings.pixel_std is None:
+                scale = scale[0], np.multiply(scale[1], max(1.0, (math.prod(shape) / NORM) ** 0.5))
             return networks.mlp(shape, info.num_classes, settings.hidden, *scale)
         size = (settings.depth, settings.width)
         return networks.resnet(shape, info.num_classes, *size, *scale)

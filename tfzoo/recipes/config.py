@@ -91,7 +91,11 @@ class NetworkConfig(Config):
     pixel_mean: Level | None = key(
         None, f"{PIXEL_MEAN}; tables are standardised by their training split", of_data=True
     )
-    pixel_std: Spread | None = key(None, PIXEL_STD, of_data=True)
+    pixel_std: Spread | None = key(
+        None,
+        f"{PIXEL_STD}, for `mlp` enlarged until an image's mean squared norm is at most 16",
+        of_data=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -89,8 +89,9 @@ class ImageClassification(Recipe[C, data.Datasets]):
         """Accuracy, cross-entropy and number of test images."""
         accuracy = keras.metrics.CategoricalAccuracy()
         loss, count = keras.metrics.CategoricalCrossentropy(from_logits=True), 0
+        x, _ = datasets.test.element_spec
         predict = tf.function(
-            lambda x: model(x, training=False), autograph=False, reduce_retracing=True
+            lambda x: model(x, training=False), input_signature=[x], autograph=False
         )
         for x, labels in datasets.test:
             logits = predict(x)
