@@ -19,7 +19,8 @@ KINDS = {
     "tfzoo_video_folder": "videos, one folder a class, at the top or in each of `train`, "
     "`validation`, `test`",
     "tfzoo_video_arrays": "clips in an `.npz`: `x`, and `y` where there are labels",
-    "tfzoo_transitions": "transitions: D4RL's `.hdf5` or `.npz`, Minari's folders (extra `rl`)",
+    "tfzoo_transitions": "transitions: D4RL's `.hdf5` or `.npz`, Minari's folders or ids (extra "
+    "`rl`)",
     "tfzoo_meshes": "meshes, one folder a category, or all in an `.npz`",
 }
 """Kinds of a user's data, by `data.name`."""
