@@ -153,6 +153,8 @@ def test_minari(form, minari, tmp_path):
         InputError, match="no downloaded Minari data set .*minari download no/no-v0"
     ):
         data.minari_transitions("no/no-v0")
+    with pytest.raises(InputError, match="dataset=3: must be a Minari data set or its id"):
+        data.minari_transitions(3)
 
 
 def episodes_of_dicts(minari, form):

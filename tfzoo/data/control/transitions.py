@@ -88,6 +88,8 @@ def minari_transitions(dataset: Any) -> Transitions:
     if isinstance(dataset, str):
         folder = offline_files.located(dataset)
         name, episodes = dataset, offline_files.episodes(folder)
+    elif not hasattr(dataset, "spec"):
+        raise InputError(f"dataset={dataset!r}: must be a Minari data set or its id")
     else:
         name, episodes = dataset.spec.dataset_id, offline_files.minari_episodes(dataset)
     parts: dict[str, list[np.ndarray]] = {}
