@@ -81,9 +81,9 @@ def test_from_training_to_an_answer(recipe, tmp_path, capsys):
         tmp_path / "out.npz",
     )
     with np.load(tmp_path / "out.npz", allow_pickle=False) as out:
-        outputs = {key: out[key] for key in out.files}
+        loaded = {key: out[key] for key in out.files}
     for name, outputs in wanted.items():
-        mine = {k.split("/")[1]: v for k, v in outputs.items() if k.split("/")[0] == name}
+        mine = {k.split("/")[1]: v for k, v in loaded.items() if k.split("/")[0] == name}
         assert_near(mine, outputs, f"{recipe} {name}, without tfzoo")
 
     with serving.serve(exported, rest_port=0, grpc_port=0) as server:

@@ -149,8 +149,10 @@ def load(
     if sha256 is not None and (actual := digest(path)) != sha256.lower():
         raise InputError(f"model {name!r}: sha256 of {str(path)!r} is {actual}, must be {sha256}")
     try:
-        with warnings.catch_warnings():  # package weights lack them on purpose
-            warnings.filterwarnings("ignore", ".*the saved optimizer has 0 variables", UserWarning)
+        with warnings.catch_warnings():
+            # 0: package weights lack the state on purpose; 1 or 2: compiled, but never fitted
+            text = r".*the saved optimizer has [012] variables"
+            warnings.filterwarnings("ignore", text, UserWarning)
             return keras.models.load_model(path, compile=compile, safe_mode=True)
     except Exception as error:  # errors of zipfile, h5py, json, or any layer's constructor
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -9,6 +9,7 @@ import pytest
 import toy  # noqa: F401
 from support import load_module
 from tfzoo import runner
+from tfzoo.data.shapes.catalogue import SPLITS
 from tfzoo.data.videos import motions
 from tfzoo.errors import InputError
 from tfzoo.recon3d import recipe as recon3d
@@ -28,7 +29,7 @@ SDN_NETWORK = ["model.width=8", "model.code_dim=4", "model.noise_dim=2", "model.
 UWAC = ["epochs=2", "steps_per_epoch=6", "batch_size=8", "agent.hidden=[4]", "agent.vae_units=4"]
 UWAC += ["agent.n_target_samples=2", "agent.n_action_samples=2", "agent.n_mc_samples=2"]
 UWAC += ["evaluation_episodes=2", "agent.warmup_steps=3"]
-RECON3D = ["epochs=2", "batch_size=2", "points=16", "image_size=32", "model.encoder_width=4"]
+RECON3D = ["epochs=3", "batch_size=2", "points=16", "image_size=32", "model.encoder_width=4"]
 RECON3D += ["model.features=4", "model.point_width=6", "model.decoder_width=8", "model.blocks=1"]
 RECON3D += ["mesh_shapes=0", "max_views=2", "test_views=[1,2]"]
 VIDEO = ["epochs=2", "model.width=2", "steps_per_epoch=2", "batch_size=4", "pretext.frames=2"]
@@ -90,7 +91,7 @@ def few(monkeypatch, tmp_path):
         },
     )
     monkeypatch.setattr(
-        recon3d, "posed_shapes", lambda *_: {n: made_shapes(4, 9 * i) for i, n in enumerate(counts)}
+        recon3d, "posed_shapes", lambda *_: {n: made_shapes(4, 9 * i) for i, n in enumerate(SPLITS)}
     )
     monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
     monkeypatch.setattr(motions.TfzooMotions, "VERSION", "8.8.8")
@@ -115,7 +116,7 @@ def kept(folder):
         with np.load(path) as archive:
             arrays |= {f"{path.relative_to(folder)} {n}": archive[n] for n in archive.files}
     model = keras.models.load_model(folder / "model.keras", compile=False)
-    arrays |= {f"{i} {w.path}": np.array(w) for i, w in enumerate(model.weights)}
+    arrays |= {f"{i} {w.name}": np.array(w) for i, w in enumerate(model.weights)}
     return arrays | {"metrics": json.loads((folder / "metrics.json").read_text())}
 
 

@@ -55,17 +55,12 @@ def kernel_matrix(
         out = np.empty(shape, dtype)
     elif getattr(out, "shape", None) != shape:
         raise ValueError(f"out of shape {getattr(out, 'shape', None)}: must be {shape}")
-    plan = _Plan(x1, second, dtype, memory)
-    compiled = _compiled(kernel, which)
-    for i, rows, a in plan.first():
-        for j, columns, b in plan.second():
-            if x2 is None and j < i:
-                continue
-            block = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
-            block = np.asarray(block)[: rows.stop - rows.start, : columns.stop - columns.start]
-            out[rows, columns] = block
-            if x2 is None and j > i:
-                out[columns, rows] = block.T
+    blocks = _Blocks(kernel, x1, x2, which, dtype, memory)
+    for rows, columns, block, mirrored in blocks.each():
+        block = np.asarray(block)[: rows.stop - rows.start, : columns.stop - columns.start]
+        out[rows, columns] = block
+        if mirrored:
+            out[columns, rows] = block.T
     return out
 
 
@@ -97,53 +92,134 @@ def kernel_times(
         ValueError: an argument is out of range, has a wrong shape, or is not finite.
     """
     x1, x2 = _checked(kernel, x1, x2, which, memory, dtype)
-    second = x1 if x2 is None else x2
+    v = _vectors("v", v, len(x1 if x2 is None else x2))
+    flat = v.reshape(len(v), -1)
+    blocks = _Blocks(kernel, x1, x2, which, dtype, memory, flat.shape[1])
+    return blocks.times(flat).astype(dtype).reshape(len(x1), *v.shape[1:])
+
+
+class KernelOperator:
+    """v -> K(x, x) v for many v: keeps as many blocks of K as fit and recomputes the others.
+
+    Only half of K is computed and kept: N = 60,000 points need 7.2 GB in float32 to keep all of it.
+
+    Args:
+        kernel: see `kernel_matrix`.
+        x: [N, n]; a NumPy array or memory map is read block by block.
+        which: `nngp` or `ntk`.
+        memory: maximum bytes besides `x`, the argument and the result, kept blocks included.
+        dtype: float32 or float64, for the kernel; sums over blocks are float64.
+
+    Raises:
+        ValueError: an argument is out of range, has a wrong shape, or is not finite.
+    """
+
+    COLUMNS = 16
+    """Columns of v that working memory is reserved for; wider arguments take more."""
+
+    def __init__(
+        self,
+        kernel: Any,
+        x: Tensor,
+        which: str = "ntk",
+        *,
+        memory: int = 2**30,
+        dtype: str = "float32",
+    ):
+        x, _ = _checked(kernel, x, None, which, memory, dtype)
+        working = min(memory, block_bytes(LARGEST_BLOCK, x.shape[1], 8, self.COLUMNS))
+        self._blocks = _Blocks(
+            kernel, x, None, which, dtype, working, self.COLUMNS, keep=memory - working
+        )
+
+    def times(self, v: Tensor) -> np.ndarray:
+        """K v: [N] or [N, k] -> float64 of the same shape.
+
+        Raises:
+            ValueError: `v` has a wrong shape or is not finite.
+        """
+        v = _vectors("v", v, len(self._blocks.x1))
+        return self._blocks.times(v.reshape(len(v), -1)).reshape(v.shape)
+
+
+def _vectors(name: str, v: Tensor, rows: int) -> np.ndarray:
     v = np.asarray(v)
-    if v.ndim not in (1, 2) or len(v) != len(second):
-        raise ValueError(f"v of shape {v.shape}: must be [{len(second)}] or [{len(second)}, k]")
-    _check_finite("v", v)
-    flat = v.reshape(len(second), -1)
-    total = np.zeros((len(x1), flat.shape[1]), np.float64)
-    plan = _Plan(x1, second, dtype, memory, flat.shape[1])
-    compiled = _compiled(kernel, which)
-    for i, rows, a in plan.first():
-        for j, columns, b in plan.second():
-            if x2 is None and j < i:
-                continue
-            block = compiled.own(a) if x2 is None and i == j else compiled.block(a, b)
+    if v.ndim not in (1, 2) or len(v) != rows:
+        raise ValueError(f"{name} of shape {v.shape}: must be [{rows}] or [{rows}, k]")
+    _check_finite(name, v)
+    return v
+
+
+class _Blocks:
+    """The blocks of a kernel matrix in turn, padded to equal shape.
+
+    Args:
+        kernel: see `kernel_matrix`.
+        x1: checked points.
+        x2: checked points; None: `x1`, of whose kernel half is computed.
+        which: `nngp` or `ntk`.
+        dtype: of the blocks.
+        memory: bytes of working memory.
+        columns: columns of the vectors that the blocks are multiplied by.
+        keep: bytes for blocks to be reused.
+    """
+
+    def __init__(
+        self,
+        kernel: Any,
+        x1: np.ndarray,
+        x2: np.ndarray | None,
+        which: str,
+        dtype: str,
+        memory: int,
+        columns: int = 0,
+        keep: int = 0,
+    ):
+        self.x1, self.x2 = x1, x1 if x2 is None else x2
+        self._symmetric = x2 is None
+        self._dtype = np.dtype(dtype)
+        side = _side(x1.shape[1], self._dtype.itemsize, memory, columns)
+        self._rows, self._columns = (_even(len(x), side) for x in (self.x1, self.x2))
+        self._compiled = _compiled(kernel, which)
+        self._room = keep // (self._rows * self._columns * self._dtype.itemsize)
+        self._kept: dict[tuple[int, int], Tensor] = {}
+
+    def each(self) -> Iterator[tuple[slice, slice, Tensor, bool]]:
+        """Rows, columns, the block, and whether it also stands transposed on the other side."""
+        for i, rows, a in _parts(self.x1, self._rows, self._dtype):
+            for j, columns, b in _parts(self.x2, self._columns, self._dtype):
+                if self._symmetric and j < i:
+                    continue
+                block = self._kept.get((i, j))
+                if block is None:
+                    own = self._symmetric and i == j
+                    block = self._compiled.own(a()) if own else self._compiled.block(a(), b())
+                    if len(self._kept) < self._room:
+                        self._kept[i, j] = block
+                yield rows, columns, block, self._symmetric and j > i
+
+    def times(self, v: np.ndarray) -> np.ndarray:
+        """K v: [N2, k] -> float64 [N1, k]."""
+        total = np.zeros((len(self.x1), v.shape[1]), np.float64)
+        for rows, columns, block, mirrored in self.each():
             # on the backend: NumPy's own threads would compete with those that computed the block
-            product = np.asarray(ops.matmul(block, plan.padded(flat, columns)))
+            part = _padded(v, columns, self._columns, self._dtype)
+            product = np.asarray(ops.matmul(block, part))
             total[rows] += product[: rows.stop - rows.start]
-            if x2 is None and j > i:
-                product = np.asarray(ops.matmul(plan.padded(flat, rows).T, block)).T
+            if mirrored:
+                part = _padded(v, rows, self._rows, self._dtype)
+                product = np.asarray(ops.matmul(part.T, block)).T
                 total[columns] += product[: columns.stop - columns.start]
-    return total.astype(dtype).reshape(len(x1), *v.shape[1:])
+        return total
 
 
-class _Plan:
-    """Sides of the blocks, and the blocks' points, padded to equal shape."""
-
-    def __init__(self, x1: np.ndarray, x2: np.ndarray, dtype: str, memory: int, columns: int = 0):
-        self.x1, self.x2, self.dtype = x1, x2, np.dtype(dtype)
-        side = _side(x1.shape[1], self.dtype.itemsize, memory, columns)
-        self.rows, self.columns = (_even(len(x), side) for x in (x1, x2))
-
-    def padded(self, v: np.ndarray, place: slice) -> np.ndarray:
-        """Rows `place` of v, padded to the side of a column block."""
-        return _padded(v, place, self.columns, self.dtype)
-
-    def first(self) -> Iterator[tuple[int, slice, np.ndarray]]:
-        """Row blocks: index, slice, and points [B1, n]."""
-        return self._parts(self.x1, self.rows)
-
-    def second(self) -> Iterator[tuple[int, slice, np.ndarray]]:
-        """The blocks of columns, likewise."""
-        return self._parts(self.x2, self.columns)
-
-    def _parts(self, x: np.ndarray, side: int) -> Iterator[tuple[int, slice, np.ndarray]]:
-        for number, start in enumerate(range(0, len(x), side)):
-            place = slice(start, min(start + side, len(x)))
-            yield number, place, _padded(x, place, side, self.dtype)
+def _parts(
+    x: np.ndarray, side: int, dtype: np.dtype
+) -> Iterator[tuple[int, slice, Callable[[], np.ndarray]]]:
+    """Index and place of each part of x, and a function that reads it, padded."""
+    for number, start in enumerate(range(0, len(x), side)):
+        place = slice(start, min(start + side, len(x)))
+        yield number, place, functools.partial(_padded, x, place, side, dtype)
 
 
 def _padded(x: np.ndarray, place: slice, side: int, dtype: np.dtype) -> np.ndarray:
