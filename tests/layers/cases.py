@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfzoo.layers import SNConv2D, SNDense
+from tfzoo.layers import Conv2D, Conv3D, SNConv2D, SNDense
 
 
 def floats(*shape):
@@ -10,6 +10,14 @@ def floats(*shape):
 
 
 CASES = {
+    "Conv2D": {
+        "make": lambda: Conv2D(4, (3, 2), strides=2, padding="same", activation="tanh"),
+        "inputs": lambda: floats(3, 5, 6, 2),
+    },
+    "Conv3D": {
+        "make": lambda: Conv3D(4, 3, strides=(1, 2, 2), padding="same"),
+        "inputs": lambda: floats(3, 2, 5, 6, 2),
+    },
     "SNConv2D": {
         "make": lambda: SNConv2D(4, (3, 2), strides=2, padding="same", activation="tanh"),
         "inputs": lambda: floats(3, 5, 6, 2),

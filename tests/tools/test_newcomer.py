@@ -1,8 +1,13 @@
 """The newcomer's protocol: its files, and that a recipe passes."""
 
+import csv
+import json
+
 import numpy as np
 import pytest
-from newcomer import main, write_files
+from newcomer import FORMS, main, offered, write_files
+
+from support import TESTS
 
 
 def test_both_files_hold_the_same_digits(tmp_path):
@@ -19,3 +24,16 @@ def test_the_quickest_recipe_reaches_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["collegial/digits"]) == 0
     assert "2 of 2 reached the line" in capsys.readouterr().out
+
+
+def test_the_committed_run_is_of_every_recipe_on_offer():
+    folder = TESTS.parent / "results" / "own_data"
+    study = json.loads((folder / "newcomer-study.json").read_text())
+    arms = {f"{name}, {form}" for name in offered() for form in FORMS}
+    assert study["reached"].keys() == arms
+    with (folder / "newcomer-results.csv").open() as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    for arm in arms:
+        line = study["line"][arm.rpartition(", ")[2]]
+        assert study["reached"][arm] == (float(rows[arm]["accuracy"]) >= line)
+    assert {rows[arm]["commit"] for arm in arms} == {study["commit"]}

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfzoo.layers import SNConv2D, SNDense, SpectralLayer
+from tfzoo.layers import Conv2D, SNConv2D, SNDense, SpectralLayer
 
 
 class DenseForm:
@@ -94,7 +94,7 @@ class DenseForm:
 
 
 class ConvForm(DenseForm):
-    """`keras.layers.Conv2D` (one group, no dilation) and `SNConv2D` on [B, H, W, C]."""
+    """Keras's and our `Conv2D` (one group, no dilation) and `SNConv2D` on [B, H, W, C]."""
 
     @staticmethod
     def fits(layer: keras.layers.Layer) -> bool:
@@ -102,7 +102,7 @@ class ConvForm(DenseForm):
         if type(layer) is SNConv2D:
             return True
         return (
-            type(layer) is keras.layers.Conv2D
+            type(layer) in (keras.layers.Conv2D, Conv2D)
             and layer.groups == 1
             and tuple(layer.dilation_rate) == (1, 1)
             and layer.data_format == "channels_last"

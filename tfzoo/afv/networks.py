@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 from typing_extensions import override
 
-from tfzoo.layers import SNConv2D
+from tfzoo.layers import Conv2D, SNConv2D
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -144,7 +144,7 @@ def make_generator(
         for i in range(int(math.log2(image_size)) - 2):
             x = _up(x, width, f"g_block_{i + 1}")
         x = layers.ReLU(name="g_last_relu")(_norm(x, "g_last_norm"))
-        x = _conv(x, channels, 3, layers.Conv2D, "g_last")
+        x = _conv(x, channels, 3, Conv2D, "g_last")
         x = layers.Activation("tanh", name="images")(x)
         return keras.Model(inputs, x, name="generator")
 
@@ -155,12 +155,12 @@ def _norm(x: Tensor, name: str) -> Tensor:
 
 def _up(x: Tensor, width: int, name: str) -> Tensor:
     skip = layers.UpSampling2D(name=f"{name}_up_skip")(x)
-    skip = _conv(skip, width, 3, layers.Conv2D, f"{name}_skip")
+    skip = _conv(skip, width, 3, Conv2D, f"{name}_skip")
     x = layers.ReLU(name=f"{name}_relu_1")(_norm(x, f"{name}_norm_1"))
     x = layers.UpSampling2D(name=f"{name}_up")(x)
-    x = _conv(x, width, 3, layers.Conv2D, f"{name}_conv_1")
+    x = _conv(x, width, 3, Conv2D, f"{name}_conv_1")
     x = layers.ReLU(name=f"{name}_relu_2")(_norm(x, f"{name}_norm_2"))
-    x = _conv(x, width, 3, layers.Conv2D, f"{name}_conv_2")
+    x = _conv(x, width, 3, Conv2D, f"{name}_conv_2")
     return layers.Add(name=name)([x, skip])
 
 

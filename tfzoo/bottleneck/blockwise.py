@@ -126,7 +126,7 @@ class KernelOperator:
         memory: int = 2**30,
         dtype: str = "float32",
     ):
-        x, _ = _checked(kernel, x, None, which, memory, dtype)
+        x, _ = _checked(kernel, x, None, which, memory, dtype, "x")
         working = min(memory, block_bytes(LARGEST_BLOCK, x.shape[1], 8, self.COLUMNS))
         self._blocks = _Blocks(
             kernel, x, None, which, dtype, working, self.COLUMNS, keep=memory - working
@@ -284,7 +284,13 @@ def _compiled(kernel: Any, which: str) -> _Compiled:
 
 
 def _checked(
-    kernel: Any, x1: Tensor, x2: Tensor | None, which: str, memory: int, dtype: str
+    kernel: Any,
+    x1: Tensor,
+    x2: Tensor | None,
+    which: str,
+    memory: int,
+    dtype: str,
+    name: str = "x1",
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """x1 and x2 as arrays, with all arguments checked."""
     if which not in WHICH or not hasattr(kernel, which):
@@ -295,7 +301,7 @@ def _checked(
         raise ValueError(f"dtype={dtype!r}: needs jax_enable_x64 on JAX")
     if not memory > 0:
         raise ValueError(f"memory={memory}: must be above 0")
-    first = _array("x1", x1)
+    first = _array(name, x1)
     second = None if x2 is None else _array("x2", x2)
     if second is not None and second.shape[1] != first.shape[1]:
         raise ValueError(

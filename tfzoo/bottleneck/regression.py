@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import scipy.linalg
 
 from tfzoo.bottleneck.blockwise import DTYPES, WHICH, KernelOperator, kernel_matrix, kernel_times
 from tfzoo.bottleneck.kernels import InfiniteMLP
@@ -18,6 +17,7 @@ from tfzoo.errors import InputError
 from tfzoo.files import expanded, read_npz, write_npz
 from tfzoo.typing import Tensor
 
+DEFAULT = InfiniteMLP(3)
 SAVE_SECONDS = 60.0
 """Time between two checkpoints of `fit`."""
 STATE = ("coefficients", "residual", "direction", "product", "iteration")
@@ -37,7 +37,7 @@ class KernelRegression:
 
     Args:
         kernel: an `InfiniteMLP`, a `Composition`, or an object with the same methods `nngp`, `ntk`
-            and `diagonal`.
+            and `diagonal`. Default: three hidden ReLU layers.
         which: `ntk` or `nngp`.
         noise: variance of the targets' noise.
         jitter: improves the condition of the kernel matrix; relative to its mean diagonal.
@@ -63,7 +63,7 @@ class KernelRegression:
     @checked
     def __init__(
         self,
-        kernel: Any = InfiniteMLP(3),
+        kernel: Any = DEFAULT,
         *,
         which: Annotated[str, OneOf(*WHICH)] = "ntk",
         noise: NonNegative = 0.0,
@@ -80,6 +80,10 @@ class KernelRegression:
         self.rank, self.tolerance, self.max_iterations = rank, tolerance, max_iterations
         self.memory, self.dtype, self.seed = memory, dtype, seed
         self.x: np.ndarray | None = None
+        self._operator: KernelOperator | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_operator": None, "_preconditioner": None}
 
     def fit(self, x: Tensor, y: Tensor, checkpoint: str | Path | None = None) -> KernelRegression:
         """Solves for the coefficients.
@@ -143,6 +147,8 @@ class KernelRegression:
             self.kernel, self._points(), x, self.which, memory=self.memory, dtype=self.dtype
         )
         cross = cross.astype(np.float64)
+        if self._operator is None:  # unpickled
+            self._prepare(self._points(), cross.shape[1])
         solution = self._solve(cross, None, "")[0]
         variance = np.maximum(self._diagonal(x) - np.sum(cross * solution, 0), 0.0) + self.noise
         stddev = np.sqrt(variance).reshape(-1, *[1] * len(self._shape))
@@ -164,8 +170,8 @@ class KernelRegression:
         rest = self.memory - vectors - _Preconditioner.bytes(len(x), rank)
         if rest <= 0:
             raise ValueError(
-                f"memory={self.memory}: must be above {self.memory - rest} bytes for {len(x)} rows, "
-                f"{columns} columns and rank={rank}"
+                f"memory={self.memory}: must be above {self.memory - rest} bytes for "
+                f"{len(x)} rows, {columns} columns and rank={rank}"
             )
         self._operator = KernelOperator(self.kernel, x, self.which, memory=rest, dtype=self.dtype)
         self._shift = self.noise + self.jitter * float(self._diagonal(x).mean())
@@ -186,6 +192,7 @@ class KernelRegression:
         else:
             a, r, p, product, iteration = state
         saved = time.monotonic()
+        assert self._operator is not None  # `_prepare` ran
         while True:
             residual = float((np.linalg.norm(r, axis=0) / norm).max())
             if residual <= self.tolerance or iteration >= self.max_iterations:
@@ -243,13 +250,15 @@ class _Preconditioner:
         shift: float,
         memory: int,
     ):
+        from scipy import linalg  # not at import, which it would slow down
+
         self._vectors = np.zeros((len(x), 0), np.float32)
         if not len(points):
             return
         chosen = x[points].astype(np.float64)
         own = kernel_matrix(kernel, chosen, None, which, memory=memory, dtype="float64")
         own[np.diag_indices_from(own)] += 1e-9 * np.trace(own) / len(own)
-        factor = scipy.linalg.cholesky(own, lower=True, overwrite_a=True)
+        factor = linalg.cholesky(own, lower=True, overwrite_a=True)
         rows = max(1, min(len(x), 2**26 // (8 * len(points))))
         parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
 
@@ -258,13 +267,13 @@ class _Preconditioner:
             cross = kernel_matrix(
                 kernel, chosen, x[part].astype(np.float64), which, memory=memory, dtype="float64"
             )
-            return scipy.linalg.solve_triangular(factor, cross, lower=True, overwrite_b=True).T
+            return linalg.solve_triangular(factor, cross, lower=True, overwrite_b=True).T
 
         gram = np.zeros_like(own)
         for part in parts:
             block = whitened(part)
             gram += block.T @ block
-        values, turn = scipy.linalg.eigh(gram, overwrite_a=True)
+        values, turn = linalg.eigh(gram, overwrite_a=True)
         real = values > self.LEAST * values[-1]
         values, turn = values[real], turn[:, real] / np.sqrt(values[real])
         self._vectors = np.empty((len(x), len(values)), np.float32)

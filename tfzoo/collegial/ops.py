@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from tfzoo.layers import conv2d
+from tfzoo.layers import conv
 from tfzoo.typing import Tensor
 
 
@@ -55,8 +55,8 @@ def grouped_conv2d(
     import tensorflow as tf
 
     def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        if x.shape[-1] == 1 and set(dilation_rate) == {1}:
-            return conv2d(x, kernel, strides, padding)
+        if set(dilation_rate) == {1}:
+            return conv(x, kernel, strides, padding)
         return tf.nn.convolution(x, kernel, strides, padding.upper(), dilations=dilation_rate)
 
     x, kernel = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)

@@ -17,7 +17,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.config import Count
-from tfzoo.layers.convolution import conv2d
+from tfzoo.layers.convolution import conv
 from tfzoo.registry import configurable, serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -217,7 +217,7 @@ class SNConv2D(SpectralLayer):
 
     def linear(self, x: Tensor, kernel: Tensor) -> Tensor:
         """[B, H, W, C] -> [B, H', W', filters]."""
-        return conv2d(x, kernel, self.strides, self.padding)
+        return conv(x, kernel, self.strides, self.padding)
 
     def compute_output_shape(self, shape: Shape) -> Shape:
         """[B, H', W', filters]."""

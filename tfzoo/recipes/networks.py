@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfzoo.layers import Conv2D
 from tfzoo.typing import Tensor
 
 _CAFFE_RGB = (123.68, 116.779, 103.939)
@@ -49,7 +50,7 @@ def resnet(
         std: see `mlp`.
     """
     inputs, h = _standardised(shape, mean, std)
-    h = _normal(keras.layers.Conv2D(width, 3, padding="same", use_bias=False, name="stem")(h))
+    h = _normal(Conv2D(width, 3, padding="same", use_bias=False, name="stem")(h))
     h = keras.layers.ReLU()(h)
     for stage in range(3):
         for block in range((depth - 2) // 6):
@@ -79,7 +80,7 @@ def embedder(
     else:
         inputs, h = _standardised(shape, mean, std)
         for width in (16, 32, 64):
-            h = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(h)
+            h = Conv2D(width, 3, padding="same", activation="relu")(h)
             h = keras.layers.MaxPooling2D(padding="same")(h)
     h = keras.layers.GlobalAveragePooling2D(name="features")(h)
     h = keras.layers.Dense(dim, name="embedding")(h)
@@ -109,9 +110,9 @@ def _normal(h: Tensor, name: str | None = None) -> Tensor:
 
 def _block(h: Tensor, width: int, stride: int, name: str) -> Tensor:
     kept = h
-    h = keras.layers.Conv2D(width, 3, stride, "same", use_bias=False)(h)
+    h = Conv2D(width, 3, stride, "same", use_bias=False)(h)
     h = keras.layers.ReLU()(_normal(h))
-    h = _normal(keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(h), f"{name}_norm")
+    h = _normal(Conv2D(width, 3, padding="same", use_bias=False)(h), f"{name}_norm")
     if kept.shape[-1] != width or stride != 1:
-        kept = keras.layers.Conv2D(width, 1, stride, use_bias=False)(kept)
+        kept = Conv2D(width, 1, stride, use_bias=False)(kept)
     return keras.layers.ReLU()(keras.layers.Add()([h, kept]))

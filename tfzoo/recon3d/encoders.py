@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from tfzoo.config import Count
+from tfzoo.layers import Conv2D
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -19,7 +20,7 @@ from tfzoo.typing import Shape, Tensor
 def _block(filters: int, kernel: int = 3, stride: int = 1) -> list[keras.layers.Layer]:
     """Convolution, BatchNormalization with PyTorch's settings, ReLU."""
     return [
-        layers.Conv2D(filters, kernel, stride, "same", use_bias=False),
+        Conv2D(filters, kernel, stride, "same", use_bias=False),
         layers.BatchNormalization(momentum=0.9, epsilon=1e-5),
         layers.ReLU(),
     ]
@@ -146,7 +147,7 @@ class UNetEncoder(_Encoder):
         for width in reversed(widths[:-1]):
             x = layers.Concatenate()([layers.UpSampling2D(2)(x), skips.pop()])
             x = _apply(x, _block(width))
-        return layers.Conv2D(self.features, 1)(x)
+        return Conv2D(self.features, 1)(x)
 
 
 @serializable("recon3d")
@@ -172,7 +173,7 @@ class LocalEncoder(_Encoder):
     def make(self, image: Tensor) -> Tensor:
         """Three convolutions and a 1x1 convolution."""
         x = _apply(image, _block(self.width, 4, 2), _block(self.width), _block(self.width))
-        return layers.Conv2D(self.features, 1)(x)
+        return Conv2D(self.features, 1)(x)
 
 
 ENCODERS = {"global": GlobalEncoder, "unet": UNetEncoder, "local": LocalEncoder}

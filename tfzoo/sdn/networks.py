@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 from typing_extensions import override
 
-from tfzoo.layers import SNConv2D, SNDense
+from tfzoo.layers import Conv2D, SNConv2D, SNDense
 from tfzoo.registry import serializable
 from tfzoo.typing import Shape, Tensor
 
@@ -164,7 +164,7 @@ def _kinds(preset: str) -> tuple[Callable, Callable]:
     """Dense and convolution layers; the SAGAN-like networks' are spectrally normalised."""
     if preset == "sagan":
         return SNDense, SNConv2D
-    return layers.Dense, layers.Conv2D
+    return layers.Dense, Conv2D
 
 
 def _widths(preset: str, image_size: int, width: int) -> list[int]:

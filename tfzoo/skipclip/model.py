@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from tfzoo.layers import Conv3D
 from tfzoo.skipclip.layers import FoldedBatchNormalization, PadChannels
 from tfzoo.typing import Tensor
 
@@ -125,7 +126,7 @@ class _Builder:
             mode = "valid"
             if max(padding):
                 x = keras.layers.ZeroPadding3D(padding, dtype=self.dtype, name=f"{name}_pad")(x)
-        return keras.layers.Conv3D(
+        return Conv3D(
             filters,
             kernel,
             strides,

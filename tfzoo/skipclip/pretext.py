@@ -11,7 +11,7 @@ from keras import ops
 from typing_extensions import override
 
 from tfzoo.config import Count, NonNegative, OneOf, check
-from tfzoo.layers import size_within
+from tfzoo.layers import Conv3D, size_within
 from tfzoo.registry import serializable
 from tfzoo.skipclip import objective
 from tfzoo.skipclip.layers import FoldedBatchNormalization
@@ -153,7 +153,7 @@ class SkipClip(_Pretext):
         self.context_head = self.future_head = self.turn = None
         if head == "conv1x1":
             self.context_head, self.future_head = (
-                keras.layers.Conv3D(head_width, 1, dtype=policy, name=f"{which}_head")
+                Conv3D(head_width, 1, dtype=policy, name=f"{which}_head")
                 for which in ("context", "future")
             )
         elif head == "norm":

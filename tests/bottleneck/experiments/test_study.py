@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from tfzoo.bottleneck.dynamics import descend
-from tfzoo.bottleneck.experiments import acceleration, features, generalisation, linear, tasks
+from tfzoo.bottleneck.experiments import (
+    acceleration,
+    features,
+    generalisation,
+    linear,
+    regression,
+    tasks,
+)
 from tfzoo.errors import InputError
 from tfzoo_cli.main import main
 
@@ -90,3 +97,27 @@ def test_wrong_options(words, said, capsys):
 def test_missing_mnist(tmp_path):
     with pytest.raises(InputError, match="--mnist"):
         tasks.mnist(tmp_path / "none.npz", [1, 1, 1])
+
+
+@pytest.mark.slow
+def test_regression(tmp_path, monkeypatch):
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = np.kron(digits.images * 15.9, np.ones((1, 2, 2))).astype("uint8")
+    parts = {"x_train": x[:1200], "y_train": digits.target[:1200]}
+    np.savez(tmp_path / "mnist.npz", **parts, x_test=x[1200:], y_test=digits.target[1200:])
+    mnist = tasks.mnist
+    monkeypatch.setattr(tasks, "mnist", lambda path, s: mnist(path, [1000, 200, 500]))
+    monkeypatch.setattr(regression, "CHOICE", 200)
+    rows = regression.run(tmp_path / "out", str(tmp_path / "mnist.npz"), (100, 1200))
+    assert {r.arm.split(",")[0] for r in rows} == set(regression.ARMS)
+    for name in regression.ARMS:
+        (few,), (many,) = (values(rows, f"{name}, {n} rows", "test_error") for n in (100, 1200))
+        assert many < 0.08 < 0.1 < few + 0.05
+    assert (tmp_path / "out" / "choice.csv").is_file()
+
+
+def test_the_parts_of_mnist_need_its_file(capsys):
+    assert main(["study", "bottleneck", "--parts", "regression", "--seeds", "0"]) == 2
+    assert "--mnist=None: must be a file for the part regression" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import numpy as np
 from tfzoo import metrics
 from tfzoo.data.jpegs import read_jpegs
 from tfzoo.data.tables.imbalance import cut
+from tfzoo.layers import Conv2D
 from tfzoo.errors import InputError
 
 Part = tuple[np.ndarray, np.ndarray]
@@ -175,7 +176,7 @@ def _trunk(train: Part) -> keras.Model:
     """Three convolutions, trained by cross-entropy with a top layer that is discarded."""
     h = inputs = keras.Input(train[0].shape[1:])
     for width in (16, 32, 64):
-        h = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(h)
+        h = Conv2D(width, 3, padding="same", activation="relu")(h)
         h = keras.layers.MaxPooling2D()(h)
     trunk = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(h))
     whole = keras.Sequential([trunk, keras.layers.Dense(10)])
@@ -195,7 +196,7 @@ def _of_classes(x: np.ndarray, y: np.ndarray, classes: np.ndarray) -> Part:
 def _embedder() -> keras.Model:
     layers = [keras.Input((14, 14, 1))]
     for width in (16, 32):
-        layers.append(keras.layers.Conv2D(width, 3, padding="same", activation="relu"))
+        layers.append(Conv2D(width, 3, padding="same", activation="relu"))
         layers.append(keras.layers.MaxPooling2D(padding="same"))
     layers += [keras.layers.Flatten(), keras.layers.Dense(32, name="embedding")]
     return keras.Sequential(layers)

@@ -13,6 +13,7 @@ import numpy as np
 from tfzoo import metrics
 from tfzoo.data.jpegs import read_jpegs
 from tfzoo.data.tables.imbalance import cut
+from tfzoo.layers import Conv2D
 from tfzoo.errors import InputError
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
 
@@ -212,7 +213,7 @@ def _images(
     inputs = keras.Input(x.shape[1:])
     h = inputs
     for width in (16, 32, 64):
-        h = keras.layers.Conv2D(width, 3, padding="same", activation="relu")(h)
+        h = Conv2D(width, 3, padding="same", activation="relu")(h)
         h = keras.layers.MaxPooling2D()(h)
     trunk = keras.Model(inputs, keras.layers.Flatten()(h))
     head = mlp(trunk.output_shape[-1], (32,), 10)
