@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import threading
 from typing import Any
@@ -77,6 +78,8 @@ def run(words: argparse.Namespace) -> None:
         model_config_file=words.model_config_file,
         **options,
     ) as server:
+        gc.collect()
+        gc.freeze()  # what TensorFlow has created takes a full collection 0.2 s to look through
         print(
             f"ready: {server.backend} serves {', '.join(server.models)}: "
             f"REST http://{words.host}:{server.rest_port}/v1/models/..., "

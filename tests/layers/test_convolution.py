@@ -45,7 +45,9 @@ def test_outputs_equal_keras(padding, dtype, known):
         wanted = tf.cast(keras_own(x), "float32").numpy()
         actual = tf.cast(call(x), "float32").numpy()
         rounding = 1e-5 if dtype == "float32" else 4e-2
-        np.testing.assert_allclose(actual, wanted, atol=rounding, err_msg=f"{sides} {size} {stride}")
+        np.testing.assert_allclose(
+            actual, wanted, atol=rounding, err_msg=f"{sides} {size} {stride}"
+        )
 
 
 def kernel_gradient(x, g, sizes, strides):

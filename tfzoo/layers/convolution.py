@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import backend, ops
@@ -61,7 +62,7 @@ class _Convolution:
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """The convolution without bias and activation."""
-        layer: keras.layers.Conv2D = self  # type: ignore[assignment]
+        layer: Any = self
         if (
             layer.groups != 1
             or layer.data_format != "channels_last"

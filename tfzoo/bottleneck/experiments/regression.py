@@ -87,7 +87,7 @@ def run(output: Path, mnist: str, sizes: Sequence[int] = SIZES) -> list[Row]:
         )
         choices += [{"kernel": name, **score} for score in scores]
         best = min(scores, key=lambda score: score["error"])
-        kernel, which = candidates[best["candidate"]]
+        kernel, which = candidates[int(best["candidate"])]
         every_x, every_y = np.concatenate([x, held_x]), np.concatenate([y, held_y])
         for size in sizes:
             model = KernelRegression(
@@ -107,8 +107,9 @@ def run(output: Path, mnist: str, sizes: Sequence[int] = SIZES) -> list[Row]:
             )
     write_csv(output / "choice.csv", choices)
     notes = [
-        f"Regression on one-hot rows of MNIST, rows of one length. Networks have three hidden ReLU "
-        f"layers; bandwidth and noise were chosen on the last {HELD:,} training rows after training on the first {CHOICE:,} "
+        "Regression on one-hot rows of MNIST, rows of one length. Networks have three hidden ReLU "
+        f"layers; bandwidth and noise were chosen on the last {HELD:,} training rows after "
+        f"training on the first {CHOICE:,} "
         "(`choice.csv`). One draw: nothing but the preconditioner's points is random; the "
         "binomial standard error of an error of .0150 is .0012. Solved to a relative residual of "
         "1e-4."

@@ -13,8 +13,8 @@ import numpy as np
 from tfzoo import metrics
 from tfzoo.data.jpegs import read_jpegs
 from tfzoo.data.tables.imbalance import cut
-from tfzoo.layers import Conv2D
 from tfzoo.errors import InputError
+from tfzoo.layers import Conv2D
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
 
 Part = tuple[np.ndarray, np.ndarray]
