@@ -91,14 +91,14 @@ def _called(place: str) -> list[str]:
 
 
 def load() -> str:
-    """The results of `tfzoo bench serving`: clients, numbers of requests, and latencies."""
-    lines = ["| | answers | p50, ms | p99, ms | failed or wrong |", "|---|---|---|---|---|"]
-    with (ROOT / "results" / "serving" / "load-results.csv").open(encoding="utf-8") as file:
+    """The results of `tfzoo bench serving`: clients, answers and their rate, and latencies."""
+    lines = ["| | answers | a second | p50, ms | p99, ms | wrong |", "|---|---|---|---|---|---|"]
+    with (ROOT / "results" / "serving" / "bench-results.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            times = (f"{float(row[name]):,.0f}" for name in ("p50_ms", "p99_ms"))
-            bad = int(row["failed"]) + int(row["wrong"]) if row["failed"] else ""
-            cells = (row["alternative"], f"{int(row['requests']):,}", *times, str(bad))
-            lines.append(f"| {' | '.join(cells)} |")
+            times = (f"{float(row[name]):,.1f}" for name in ("p50_ms", "p99_ms"))
+            rate = f"{float(row['a_second']):,.0f}" if row["a_second"] else ""
+            cells = (f"{int(row['requests']):,}", rate, *times, row["wrong"])
+            lines.append(f"| {' | '.join((row['alternative'], *cells))} |")
     return "\n".join(lines)
 
 

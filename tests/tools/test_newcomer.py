@@ -28,7 +28,7 @@ def test_the_quickest_recipe_reaches_it(tmp_path, monkeypatch, capsys):
 
 def test_the_committed_run_is_of_every_recipe_on_offer():
     folder = TESTS.parent / "results" / "own_data"
-    study = json.loads((folder / "newcomer-study.json").read_text())
+    study = json.loads((folder / "newcomer.json").read_text())
     arms = {f"{name}, {form}" for name in offered() for form in FORMS}
     assert study["reached"].keys() == arms
     with (folder / "newcomer-results.csv").open() as file:
