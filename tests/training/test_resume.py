@@ -1,6 +1,7 @@
 """A killed run of each recipe ends bit-identical to an uninterrupted one, in each precision."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -90,9 +91,20 @@ def few(monkeypatch, tmp_path):
             name: made_sets(count, seed, size) for seed, (name, count) in enumerate(counts.items())
         },
     )
-    monkeypatch.setattr(
-        recon3d, "posed_shapes", lambda *_: {n: made_shapes(4, 9 * i) for i, n in enumerate(SPLITS)}
-    )
+
+    def posed_shapes(*_):
+        """The training shapes are renewed in each epoch: new ones repeat the old in turn."""
+        shapes = {name: made_shapes(4, 9 * i) for i, name in enumerate(SPLITS)}
+        old = shapes["train"]
+        shapes["train"] = replace(
+            old,
+            renewed=2,
+            views_of=lambda i, views: old.views_of(3 * i % 4, views),
+            samples_of=lambda i: old.samples_of(3 * i % 4),
+        )
+        return shapes
+
+    monkeypatch.setattr(recon3d, "posed_shapes", posed_shapes)
     monkeypatch.setattr(motions, "COUNTS", {"train": 24, "validation": 12, "test": 12})
     monkeypatch.setattr(motions.TfzooMotions, "VERSION", "8.8.8")
 
