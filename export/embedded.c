@@ -16,7 +16,7 @@
 
 static const struct { TF_DataType type; const char *npy, *name; } TYPES[] = {
     {TF_FLOAT, "<f4", "float32"}, {TF_INT32, "<i4", "int32"}, {TF_INT64, "<i8", "int64"},
-    {TF_BOOL, "|b1", "bool"}, {TF_STRING, "-", "string"}, {0, NULL, "another dtype"}};
+    {TF_UINT8, "|u1", "uint8"}, {TF_BOOL, "|b1", "bool"}, {TF_STRING, "-", "string"}, {0, NULL, "another dtype"}};
 
 /* A protocol buffer message is a sequence of fields: a key, then a number or a span of bytes. */
 typedef struct { const uint8_t *at, *end; } Span;
@@ -101,7 +101,7 @@ static void print_tensor(Span name, TF_Tensor *tensor) {
     case TF_FLOAT: printf(" %.9g", ((float *)x)[i]); break;
     case TF_INT32: printf(" %" PRId32, ((int32_t *)x)[i]); break;
     case TF_INT64: printf(" %" PRId64, ((int64_t *)x)[i]); break;
-    case TF_BOOL: printf(" %d", ((uint8_t *)x)[i]); break;
+    case TF_UINT8: case TF_BOOL: printf(" %d", ((uint8_t *)x)[i]); break;
     case TF_STRING: printf(" %.*s", (int)TF_StringGetSize((TF_TString *)x + i),
                            TF_StringGetDataPointer((TF_TString *)x + i)); break;
     default: FAIL("dtype %d: is not printed here", TF_TensorType(tensor));
