@@ -92,7 +92,7 @@ def kernel_times(
         ValueError: an argument is out of range, has a wrong shape, or is not finite.
     """
     x1, x2 = _checked(kernel, x1, x2, which, memory, dtype)
-    v = _vectors("v", v, len(x1 if x2 is None else x2))
+    v = _vectors(v, len(x1 if x2 is None else x2))
     flat = v.reshape(len(v), -1)
     blocks = _Blocks(kernel, x1, x2, which, dtype, memory, flat.shape[1])
     return blocks.times(flat).astype(dtype).reshape(len(x1), *v.shape[1:])
@@ -138,15 +138,15 @@ class KernelOperator:
         Raises:
             ValueError: `v` has a wrong shape or is not finite.
         """
-        v = _vectors("v", v, len(self._blocks.x1))
+        v = _vectors(v, len(self._blocks.x1))
         return self._blocks.times(v.reshape(len(v), -1)).reshape(v.shape)
 
 
-def _vectors(name: str, v: Tensor, rows: int) -> np.ndarray:
+def _vectors(v: Tensor, rows: int) -> np.ndarray:
     v = np.asarray(v)
     if v.ndim not in (1, 2) or len(v) != rows:
-        raise ValueError(f"{name} of shape {v.shape}: must be [{rows}] or [{rows}, k]")
-    _check_finite(name, v)
+        raise ValueError(f"v of shape {v.shape}: must be [{rows}] or [{rows}, k]")
+    _check_finite("v", v)
     return v
 
 

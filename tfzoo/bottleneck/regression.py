@@ -137,7 +137,8 @@ class KernelRegression:
     def predictive(self, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation: [B, n] -> two of [B] or [B, k].
 
-        A system with B right-hand sides is solved: for N = 60,000 some minutes for 100 points.
+        A system with B right-hand sides is solved, whose vectors take 64 N x B bytes beyond
+        `memory`.
 
         Raises:
             ValueError: `fit` has not run, or x has a wrong shape or is not finite.

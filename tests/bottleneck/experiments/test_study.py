@@ -121,3 +121,5 @@ def test_regression(tmp_path, monkeypatch):
 def test_the_parts_of_mnist_need_its_file(capsys):
     assert main(["study", "bottleneck", "--parts", "regression", "--seeds", "0"]) == 2
     assert "--mnist=None: must be a file for the part regression" in capsys.readouterr().err
+    assert main(["study", "bottleneck", "--mnist", "mnist.npz", "--seeds", "0"]) == 2
+    assert "must be with one of the parts mnist, regression" in capsys.readouterr().err

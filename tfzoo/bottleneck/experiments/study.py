@@ -2,8 +2,8 @@
 
 The claims of arXiv:2107.00364 at a scale for one machine, in function space: a small bottleneck
 trains in fewer steps, the more so the larger the targets; features move and the kernel aligns;
-linear halves show why. Generalisation is only reported, with `--mnist` also on MNIST; the part
-`regression` is kernel regression on all of it.
+linear halves show why. Generalisation is only reported. Two more parts need `--mnist`: `mnist`,
+generalisation there, and `regression`, kernel regression on all of it.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def main(argv: Sequence[str]) -> None:
         check(part in PARTS + OF_MNIST, "--parts", part, f"one of {', '.join(PARTS + OF_MNIST)}")
         needs = part in OF_MNIST
         check(bool(words.mnist) or not needs, "--mnist", words.mnist, f"a file for the part {part}")
+    unread = bool(words.mnist) and not set(parts) & set(OF_MNIST)
+    check(not unread, "--mnist", words.mnist, f"with one of the parts {', '.join(OF_MNIST)}")
     output = Path(words.output or "studies/bottleneck")
 
     for part, run in (
