@@ -144,6 +144,10 @@ def test_what_cannot_be():
         KernelRegression(NET).fit(x, np.full(30, np.nan))
     with pytest.raises(ValueError, match="x: row 0 is not finite"):
         KernelRegression(NET).fit(np.full((30, 6), np.nan), y)
+    with pytest.raises(InputError, match="checkpoint=.*: must be in a folder that can be written"):
+        KernelRegression(NET).fit(x, y, checkpoint="/proc/none/state.npz")
+    with pytest.raises(ValueError, match=r"x of shape \(30, 2\): must be \[B, 6\]"):
+        KernelRegression(NET, noise=0.1).fit(x, y).predict(x[:, :2])
     with pytest.raises(ValueError, match="memory=1000: must be above .* for 30 rows, 2 columns"):
         KernelRegression(NET, memory=1000).fit(x, y)
     with pytest.warns(RuntimeWarning, match="max_iterations=2: the relative residual is"):

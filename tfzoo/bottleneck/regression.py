@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -99,7 +100,7 @@ class KernelRegression:
 
         Raises:
             ValueError: wrong shapes, values that are not finite, or `memory` is too small.
-            InputError: the checkpoint is not one, or is of other data or settings.
+            InputError: the checkpoint is none, is of other data or settings, or cannot be written.
         """
         self.x, self.coefficients = None, np.zeros((0, 0))
         x, y = np.asarray(x), np.asarray(y)
@@ -111,7 +112,7 @@ class KernelRegression:
         if not np.isfinite(targets).all():
             raise ValueError("y: must be finite")
         self._prepare(x, targets.shape[1])
-        path = None if checkpoint is None else Path(expanded(checkpoint))
+        path = None if checkpoint is None else _writable(Path(expanded(checkpoint)))
         mark = "" if path is None else self._fingerprint(x, targets)
         coefficients, self.iterations, self.residual = self._solve(targets, path, mark)
         self.x, self.coefficients, self._shape = x, coefficients, y.shape[1:]
@@ -123,10 +124,13 @@ class KernelRegression:
         Raises:
             ValueError: `fit` has not run, or x has a wrong shape or is not finite.
         """
+        x, points = np.asarray(x), self._points()
+        if x.ndim != 2 or x.shape[1] != points.shape[1]:
+            raise ValueError(f"x of shape {x.shape}: must be [B, {points.shape[1]}]")
         mean = kernel_times(
             self.kernel,
             x,
-            self._points(),
+            points,
             self.coefficients,
             self.which,
             memory=self.memory,
@@ -298,6 +302,18 @@ class _Preconditioner:
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """above / below by column; 0 for a column that is already solved exactly."""
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def _writable(path: Path) -> Path:
+    """The path, after its folder is created; checked before an hour's work depends on it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise InputError(
+            f"checkpoint={str(path)!r}: must be in a folder that can be written: {error}"
+        ) from None
+    return path
 
 
 def _read(path: Path, mark: str) -> tuple | None:
