@@ -94,6 +94,8 @@ I0000 00:00:1796016644.221304    3833 cpu_feature_guard.cc:227] This TensorFlow 
 To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow
 E0000 00:00:1796016648.528  3833 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)
 2026-11-30 05:21:42.123456: I tensorflow/core/util/port.cc:153] oneDNN custom operations are on.
+E0000 00:00:1796092257.855742    3092 util.cc:131] oneDNN supports DT_INT64 only on platforms with \
+AVX-512. Falling back to the default Eigen-based implementation if present.
 """
 ERRORS = """E0000 00:00:1796016648.528  3833 cuda_platform.cc:52] failed call to cuInit: NO MEMORY
 F0000 00:00:1796016648.528601    3833 cpu_feature_guard.cc:99] needs AVX instructions
@@ -115,6 +117,16 @@ HELD = (
 def test_real_errors_come_through():
     status, _, err = command("-c", HELD, NOISE + ERRORS)
     assert status == 0 and err == ERRORS + "after\n"
+
+
+def test_the_first_transpose_of_integers_says_nothing():
+    program = (
+        "from tfzoo_cli import loading; loading.load_tfzoo()\n"
+        "import tensorflow as tf\n"
+        "print(tf.function(tf.transpose)(tf.ones((2, 3), tf.int64)).shape)\n"
+    )
+    status, out, err = command("-c", program, env={"TF_CPP_MIN_LOG_LEVEL": "2"})
+    assert status == 0 and out == "(3, 2)\n" and not err
 
 
 def test_the_last_words_of_a_crash_come_through():
