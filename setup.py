@@ -21,9 +21,9 @@ extras = {
     ],
     "serve": [
         "tensorflow-serving-api>=2.21",
-        "grpcio>=1.70",
-        "grpcio-health-checking>=1.70",
-        "grpcio-reflection>=1.70",
+        "grpcio>=1.72.1",
+        "grpcio-health-checking>=1.72.1",
+        "grpcio-reflection>=1.72.1",
         "prometheus-client>=0.21",
         "waitress>=3.0",
     ],
@@ -79,7 +79,7 @@ setup(
         "importlib_resources",  # TFDS imports it without saying so
         "tensorboard>=2.20",
         "annotated-types>=0.7",
-        "typing_extensions>=4.6",
+        "typing_extensions>=4.9",
         "omegaconf>=2.4,<3",
         "pyyaml>=6.0.1",
         "rich>=13",

@@ -97,8 +97,12 @@ def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
     views = len(read_cameras(listed[0])[1])
 
     def views_of(i: tf.Tensor, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # stateless, or TensorFlow reads one by one where operations are deterministic
         images, cameras = tf.numpy_function(
-            lambda i, n: read_views(listed[int(i)], n, size), [i, numbers], [tf.float32] * 2
+            lambda i, n: read_views(listed[int(i)], n, size),
+            [i, numbers],
+            [tf.float32] * 2,
+            stateful=False,
         )
         count = numbers.shape[0]
         return tf.ensure_shape(images, [count, size, size, 3]), tf.ensure_shape(
@@ -107,7 +111,7 @@ def _split(listed: list[Path], synsets: list[str], size: int) -> PosedShapes:
 
     def samples_of(i: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         points, inside = tf.numpy_function(
-            lambda i: read_points(listed[int(i)]), [i], [tf.float32] * 2
+            lambda i: read_points(listed[int(i)]), [i], [tf.float32] * 2, stateful=False
         )
         return tf.ensure_shape(points, [None, 3]), tf.ensure_shape(inside, [None])
 

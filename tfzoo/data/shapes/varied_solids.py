@@ -77,7 +77,8 @@ class _Split:
             images, cameras, _, _ = self.sample(int(number))
             return images[views].astype(np.float32), cameras[views]
 
-        images, cameras = tf.numpy_function(read, [number, views], [tf.float32] * 2)
+        # stateless, or TensorFlow reads one by one where operations are deterministic
+        images, cameras = tf.numpy_function(read, [number, views], [tf.float32] * 2, stateful=False)
         count = views.shape[0]
         images = tf.ensure_shape(images, [count, self.size, self.size, 3])
         return images, tf.ensure_shape(cameras, [count, 3, 7])
@@ -89,7 +90,7 @@ class _Split:
             _, _, points, inside = self.sample(int(number))
             return points, inside.astype(np.float32)
 
-        points, inside = tf.numpy_function(read, [number], [tf.float32] * 2)
+        points, inside = tf.numpy_function(read, [number], [tf.float32] * 2, stateful=False)
         return tf.ensure_shape(points, [None, 3]), tf.ensure_shape(inside, [None])
 
     def surface_of(self, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
