@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from support import command
 from tfzoo import data
 from tfzoo.data.images import augment
 from tfzoo.data.splits import drawn
@@ -108,6 +109,25 @@ def test_starting_late_costs_no_mapping_of_what_comes_before():
         source = stream(kind, map_fn=counted, batch_size=1)
         next(iter(source.from_step(20)))
         assert len(calls) < 20
+
+
+def test_a_program_ends_while_the_stream_reads_ahead_in_python():
+    program = (
+        "import time, numpy as np, tensorflow as tf\n"
+        "from tfzoo import data\n"
+        "def slow(index):\n"
+        "    time.sleep(0.05)\n"
+        "    return np.float32(index)\n"
+        "def read(index, epoch):\n"
+        "    x = tf.numpy_function(slow, [index], tf.float32, stateful=False)\n"
+        "    return tf.ensure_shape(x, [])\n"
+        "stream = data.train_stream(read, count=100, batch_size=2, seed=0).from_step(0)\n"
+        "batches = iter(stream)\n"
+        "print(next(batches).shape)\n"
+    )
+    one = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")  # always hung
+    status, out, _ = command("-c", program, env=one, timeout=120)
+    assert status == 0 and out == "(2,)\n"
 
 
 def test_refused():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,37 @@ class TrainStream:
         """
         if step < 0:
             raise ValueError(f"step={step}: must be at least 0")
-        return self.make(step)
+        return _Released(self.make(step))
+
+
+class _Released(tf.data.Dataset):
+    """A dataset whose iterators may outlive the program although it calls Python functions.
+
+    An iterator that is destroyed waits for the calls of `tf.numpy_function` that it has started.
+    While the interpreter shuts down these never return, and the process hangs. So an iterator's
+    state is replaced by that of an empty dataset before.
+    """
+
+    def __init__(self, dataset: tf.data.Dataset):
+        self._dataset = dataset
+        super().__init__(dataset._variant_tensor)
+
+    def _inputs(self) -> list[tf.data.Dataset]:
+        return [self._dataset]
+
+    @property
+    def element_spec(self) -> Any:
+        return self._dataset.element_spec
+
+    def __iter__(self) -> Iterator:
+        iterator = super().__iter__()
+        if tf.executing_eagerly():
+            weakref.finalize(iterator, _empty, iterator._iterator_resource, self.take(0))
+        return iterator
+
+
+def _empty(iterator: tf.Tensor, empty: tf.data.Dataset) -> None:
+    tf.raw_ops.MakeIterator(dataset=empty._variant_tensor, iterator=iterator)
 
 
 @dataclass(frozen=True)
