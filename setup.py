@@ -29,9 +29,9 @@ extras = {
     ],
     "plot": ["matplotlib>=3.9"],
     "search": ["cma>=4"],  # CMA-ES, which MetricOpt's study compares with
-    "mesh": ["trimesh>=4.0", "scikit-image>=0.24", "pillow"],
+    "mesh": ["trimesh>=4.4", "scikit-image>=0.24", "pillow"],
     "capture": ["opencv-python-headless>=4.10.0.84"],  # undistorts photographs
-    "video": ["av>=13"],
+    "video": ["av>=15"],
     "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
     "jax": ["jax>=0.6"],
     "docs": [
