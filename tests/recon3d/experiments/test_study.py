@@ -67,10 +67,10 @@ def test_a_tiny_study_leaves_tables_and_pictures(tmp_path, monkeypatch, capsys):
     splits = {name: recipes.made_shapes(4, 10 * i) for i, name in enumerate(recipes.shapes.SPLITS)}
     for module in (recipe, recon_study):
         monkeypatch.setattr(module, "posed_shapes", lambda *a: splits)
-    monkeypatch.setattr(recon_study, "CORE", (recon_study.OURS, recon_study.BASE))
     monkeypatch.setattr(plots, "CELLS", 8)
     small = [w for w in recipes.SMALL if not w.startswith(("deterministic", "epochs", "mesh"))]
-    words = ["--seeds", "0", "--parts", "solids", "--arms", "core", "--epochs", "1"]
+    arms = "; ".join((recon_study.OURS, recon_study.BASE))
+    words = ["--seeds", "0", "--parts", "solids", "--arms", arms, "--epochs", "1"]
     assert main(["study", "recon3d", *words, "--output", str(tmp_path), *small]) == 0
     names = {p.name for p in (tmp_path / "solids").iterdir()}
     assert {"table.md", "results.csv", "study.json", "views.png", "reconstructions.png"} <= names
