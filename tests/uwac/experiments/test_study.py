@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tfzoo import runner
@@ -32,6 +33,40 @@ def test_arms_differ_as_they_say():
     assert not agent["UWAC, actor's weights only"].weight_critic
     names = [a.name for a in uwac_study.arms("pendulum/human")]
     assert names == [name for name in uwac_study.SETTINGS if name not in uwac_study.ABLATIONS]
+
+
+def test_mujoco_has_few_arms_and_ablations_once():
+    names = {
+        name: [a.name for a in uwac_study.arms(name, mujoco="sets")] for name in uwac_study.MUJOCO
+    }
+    few = [uwac_study.BC, uwac_study.BEAR, uwac_study.UWAC]
+    replay, expert, cheetah = names.values()
+    assert expert == cheetah == few and replay == [*few, uwac_study.DROPOUT, uwac_study.CODE]
+    config = runner.resolve("uwac/mujoco_hopper_medium_expert", ["data.path=sets"]).config
+    assert config.epochs * config.steps_per_epoch == 100_000 and config.agent.hidden == [256, 256]
+    arm = uwac_study.arms(uwac_study.MUJOCO[1], mujoco="sets")[2]
+    assert runner.resolve(arm.recipe, arm.overrides).config == config
+
+
+@pytest.mark.slow
+def test_mujoco_runs(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    sets = tmp_path / "sets"
+    sets.mkdir()
+    ends = np.arange(1, 601) % 60 == 0
+    arrays = {"observations": rng.normal(size=(600, 11)), "rewards": rng.uniform(size=600)}
+    arrays |= {"actions": rng.uniform(-1, 1, (600, 3))}
+    arrays = {name: array.astype("float32") for name, array in arrays.items()}
+    ends = {"terminals": np.zeros(600, bool), "timeouts": ends}
+    np.savez(sets / "hopper_medium_replay.npz", **arrays, **ends)
+    words = ["--seeds", "0", "--mujoco", str(sets), "--output", str(tmp_path / "out")]
+    words += ["--data", "mujoco/hopper_medium_replay"]
+    small = ["epochs=2", "steps_per_epoch=5", "agent.hidden=[4]", "agent.vae_units=4"]
+    small += ["evaluation_episodes=2", "evaluate_every=1", "agent.n_action_samples=2"]
+    assert main(["study", "uwac", *words, *small]) == 0
+    text = (tmp_path / "out" / "mujoco-hopper_medium_replay" / "table.md").read_text()
+    assert "not D4RL's" in text and "| score |" in text and "without spectral norm" not in text
+    capsys.readouterr()
 
 
 @pytest.mark.slow
@@ -78,6 +113,9 @@ def test_the_curves_axis_has_ticks(worst, tmp_path, monkeypatch):
 
 
 def test_refuses(capsys):
-    for words in (["--data", "pointmass/none"], ["--seeds", "x"]):
+    mujoco = "mujoco/hopper_medium_replay"
+    for words in (["--data", "pointmass/none"], ["--data", mujoco], ["--seeds", "x"]):
         assert main(["study", "uwac", *words]) == 2
         assert words[0] in capsys.readouterr().err
+    assert main(["study", "uwac", "--mujoco", "/no/such"]) == 2
+    assert "--mujoco='/no/such': no such folder" in capsys.readouterr().err

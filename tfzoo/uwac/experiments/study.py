@@ -1,7 +1,7 @@
 """`tfzoo study uwac`: do uncertainty weights help an offline actor-critic, and why?
 
-On the embedded tasks, evaluated by returns of whole episodes. Two data sets also have ablations of
-the weights.
+On the embedded tasks, or given a folder, on MuJoCo's, evaluated by returns of whole episodes. Some
+data sets also have ablations of the weights.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 
 from tfzoo.config import check
 from tfzoo.data.control.tasks import MIXTURES
+from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
 from tfzoo.experiments.headline import Headline, Rival
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
+from tfzoo.files import expanded
 from tfzoo.uwac.experiments import plots
 
 HEADLINE = Headline(
@@ -61,32 +63,54 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 ABLATED = ("pointmass/random_expert", "pendulum/expert")
 DATA = tuple(f"{task}/{mixture}" for task in ("pointmass", "pendulum") for mixture in MIXTURES)
+MUJOCO = (
+    "mujoco/hopper_medium_replay",
+    "mujoco/hopper_medium_expert",
+    "mujoco/halfcheetah_medium_replay",
+)
+"""A run on these has 100,000 steps, so they have few arms; the first also has ablations."""
+_FEW, _ABLATIONS = (BC, BEAR, UWAC), (DROPOUT, CODE)
 
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study uwac` with the arguments `argv`."""
     parser = study.parser("uwac")
-    parser.add_argument("--data", default=",".join(DATA), help="a subset of %(default)s")
+    parser.add_argument("--data", help=f"a subset of {','.join((*DATA, *MUJOCO))}")
+    parser.add_argument(
+        "--mujoco",
+        type=expanded,
+        default="",
+        metavar="FOLDER",
+        help="its data sets, of tools/mujoco_sets.py, instead of the embedded ones",
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
-    chosen = [name for name in words.data.split(",") if name]
+    known = MUJOCO if words.mujoco else DATA
+    chosen = list(known) if words.data is None else [n for n in words.data.split(",") if n]
     for name in chosen:
-        check(name in DATA, "--data", name, f"one of {', '.join(DATA)}")
-    check(bool(chosen), "--data", words.data, f"at least one of {', '.join(DATA)}")
+        check(name in known, "--data", name, f"one of {', '.join(known)}")
+    check(bool(chosen), "--data", words.data, f"at least one of {', '.join(known)}")
+    if words.mujoco and not Path(words.mujoco).is_dir():
+        raise InputError(f"--mujoco={words.mujoco!r}: no such folder")
     output = Path(words.output or "studies/uwac")
     for name in chosen:
         print(name, flush=True)
         folder = output / name.replace("/", "-")
-        rows = with_costs(study.run_grid(arms(name, words.overrides), seeds, folder))
+        grid = arms(name, words.overrides, words.mujoco)
+        rows = with_costs(study.run_grid(grid, seeds, folder))
         report(name, rows, folder)
         plots.curves(folder / "runs", rows, folder / "curves.png")
-    plots.returns(output, DATA, output / "returns.png")
+    plots.returns(output, known, output / "returns.png")
     print(f"written to {output}")
 
 
-def arms(name: str, overrides: Sequence[str] = ()) -> list[Arm]:
-    """The arms of one data set, `<task>/<mixture>`."""
+def arms(name: str, overrides: Sequence[str] = (), mujoco: str = "") -> list[Arm]:
+    """The arms of one data set, `<task>/<mixture>`; MuJoCo's are in the folder `mujoco`."""
     task, mixture = name.split("/")
+    if name in MUJOCO:
+        few = (*_FEW, *_ABLATIONS) if name == MUJOCO[0] else _FEW
+        common = [f"data.path={mujoco}", *overrides]
+        return [Arm(arm, f"uwac/mujoco_{mixture}", [*SETTINGS[arm], *common]) for arm in few]
     common = [f"data.name=tfzoo_{task}_offline/{mixture}", *overrides]
     kept = [arm for arm in SETTINGS if name in ABLATED or arm not in ABLATIONS]
     return [Arm(arm, f"uwac/{task}", [*SETTINGS[arm], *common]) for arm in kept]
@@ -111,13 +135,19 @@ def report(name: str, rows: Sequence[Row], output: Path) -> None:
         ("BEAR costs less than with spectral norm", BEAR, BEAR_SN),
         ("UWAC costs less than with the official code's weights alone", UWAC, UWAC_EXP),
     ]
-    note = (
-        f"tfzoo_{name.replace('/', '_offline/')}, 1.0.0; cost: negative mean return of 20 episodes "
-        "after the last step, the same starts for all; target_max: greatest target of any step "
-        "(rewards are never positive, so a positive one is impossible)"
-    )
-    print(
-        study.report(
-            f"uwac {name}", rows, "cost", output, claims, [*statistics.all_metrics(rows), "", note]
+    ran = {row.arm for row in rows}
+    claims = [claim for claim in claims if {*claim[1:]} <= ran]
+    if name in MUJOCO:
+        note = (
+            f"tfzoo/{name.removeprefix('mujoco/')}-v0, made by us, not D4RL's; cost: negative mean "
+            "return of 10 episodes after the last step, the same starts for all; score: 0 as "
+            "uniform random actions, 100 as the soft actor-critic behind the expert data"
         )
-    )
+    else:
+        note = (
+            f"tfzoo_{name.replace('/', '_offline/')}, 1.0.0; cost: negative mean return of 20 "
+            "episodes after the last step, the same starts for all; target_max: greatest target of "
+            "any step (rewards are never positive, so a positive one is impossible)"
+        )
+    notes = [*statistics.all_metrics(rows), "", note]
+    print(study.report(f"uwac {name}", rows, "cost", output, claims, notes))
