@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -22,8 +23,11 @@ _NOISE = re.compile(
     rb"|Unable to register cu\w+ factory"
     rb"|computation placer already registered"
     rb"|oneDNN supports DT_INT\d+ only on platforms with AVX-512"  # on those platforms, too
+    # a parallel map that determinism makes sequential keeps this attribute
+    rb"|NodeDef mentions attribute use_unbounded_threadpool which is not in the op definition: "
+    rb"Op<name=MapDataset;"
 )
-"""TensorFlow's start-up messages, on machines with and without a GPU."""
+"""Messages of TensorFlow that say nothing to a user, on machines with and without a GPU."""
 
 
 @contextlib.contextmanager
@@ -59,54 +63,44 @@ def load_tfzoo(verbose: bool = False) -> None:
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _without_noise():
-        import tensorflow as tf
+    _filter_noise()
+    import tensorflow as tf
 
-        import tfzoo  # noqa: F401
+    import tfzoo  # noqa: F401
 
-        tf.config.list_physical_devices()
-        with tf.device("CPU"):  # oneDNN's line on integers comes once, with their first transpose
-            tf.function(tf.transpose)(tf.zeros((2, 2), tf.int32))
+    tf.config.list_physical_devices()
 
 
-@contextlib.contextmanager
-def _without_noise() -> Iterator[None]:
-    """Drops `_NOISE` from file descriptor 2; other lines pass at once.
+def _filter_noise() -> None:
+    """Drops `_NOISE` from file descriptor 2, to which TensorFlow writes, until the program ends.
 
-    A separate process filters the lines, so that the last lines before a crash appear, too.
+    A separate process filters the lines, so that the last lines before a crash appear, too. Python
+    goes on writing to the original, which may be a terminal.
     """
-    try:
-        kept = os.dup(2)
-    except OSError:  # standard error is closed
-        yield
+    if not hasattr(os, "fork"):  # Windows
         return
     try:
-        if not hasattr(os, "fork"):  # Windows
-            yield
-            return
-        sys.stderr.flush()
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(write)
-            _filter(read, kept)
-        os.close(read)
-        os.dup2(write, 2)
+        original = os.dup(2)
+    except OSError:  # standard error is closed
+        return
+    sys.stderr.flush()
+    read, write = os.pipe()
+    if os.fork() == 0:
         os.close(write)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.waitpid(child, 0)
-    finally:
-        os.close(kept)
+        _copy(read, original)
+    os.close(read)
+    os.dup2(write, 2)
+    os.close(write)
+    encoding, errors = sys.stderr.encoding, sys.stderr.errors
+    sys.stderr = os.fdopen(original, "w", 1, encoding=encoding, errors=errors)
 
 
-def _filter(read: int, write: int) -> None:
-    """Copies lines until the pipe ends, then exits; the process does nothing else."""
+def _copy(read: int, write: int) -> None:
+    """Copies lines until no process holds the pipe's other end, then exits; does nothing else."""
     try:
-        os.dup2(write, 2)  # the pipe ends when no other process holds its write end
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the program may go on
+            signal.signal(number, signal.SIG_IGN)
+        os.dup2(write, 2)  # closes this process's copy of the pipe
         with os.fdopen(read, "rb") as lines:
             for line in lines:
                 if not _NOISE.search(line):

@@ -21,6 +21,7 @@ from tf_agents.typing import types
 from tfzoo.environment import only_on
 from tfzoo.errors import InputError
 from tfzoo.files import aside, expanded
+from tfzoo.serving.loading import without
 from tfzoo.typing import Tensor
 from tfzoo.uwac import mathematics
 from tfzoo.uwac.critic import DropoutCritic
@@ -367,6 +368,7 @@ def save_policy(agent: tf_agent.TFAgent, path: str | Path) -> None:
     if path.exists():
         raise InputError(f"path={str(path)!r}: already exists, must be new")
     with aside(path) as hidden:
-        saver = policy_saver.PolicySaver(agent.policy, train_step=agent.train_step_counter)
-        saver.save(str(hidden))
+        with without("absl", "Could not serialize policy.distribution", "Sanitizing to `arg_0_"):
+            saver = policy_saver.PolicySaver(agent.policy, train_step=agent.train_step_counter)
+            saver.save(str(hidden))
         os.rename(hidden, path)
