@@ -2,8 +2,9 @@
 
 A headline is placed between `<!-- headline METHOD -->` and `<!-- end -->`; each study declares its
 own as `HEADLINE`. A study's `AGAINST`, which compares the method with what its user would use
-otherwise, is placed after `<!-- against METHOD -->`. A test does the same and checks that nothing
-changes, so that text and numbers cannot diverge.
+otherwise, is placed after `<!-- against METHOD -->`, and each of its `TABLES` after
+`<!-- table METHOD NAME -->`. A test does the same and checks that nothing changes, so that text and
+numbers cannot diverge.
 """
 
 from __future__ import annotations
@@ -16,24 +17,29 @@ from pathlib import Path
 import tfzoo  # noqa: F401  registers the studies
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Headline, Timed
+from tfzoo.experiments.headline import Headline, Table, Timed
 from tfzoo.files import write_text
 
 ROOT = Path(__file__).parent.parent
 
 
-def headlines() -> dict[str, Headline | Timed]:
-    """The studies' declarations: `headline METHOD` for each, `against METHOD` for some."""
-    declared = {}
+Declared = Headline | Table | Timed
+
+
+def headlines() -> dict[str, Declared]:
+    """All declarations: `headline METHOD`, for some `against METHOD`, `table METHOD NAME`."""
+    declared: dict[str, Declared] = {}
     for name in registry.experiments("study"):
         module = sys.modules[registry.get_experiment("study", name).__module__]
         declared[f"headline {name}"] = module.HEADLINE
         if hasattr(module, "AGAINST"):
             declared[f"against {name}"] = module.AGAINST
+        for title, table in getattr(module, "TABLES", {}).items():
+            declared[f"table {name} {title}"] = table
     return declared
 
 
-def filled(text: str, known: Mapping[str, Headline | Timed], root: Path = ROOT) -> str:
+def filled(text: str, known: Mapping[str, Declared], root: Path = ROOT) -> str:
     """A Markdown text with its headlines computed from the CSVs below `root`.
 
     Raises:
@@ -45,7 +51,7 @@ def filled(text: str, known: Mapping[str, Headline | Timed], root: Path = ROOT) 
             raise InputError(f"{match[1]!r}: must be one of {', '.join(known)}")
         return f"<!-- {match[1]} -->{known[match[1]].text(root)}<!-- end -->"
 
-    pattern = r"<!-- ((?:headline|against) \w+) -->.*?<!-- end -->"
+    pattern = r"<!-- ((?:headline|against|table) [\w ]+) -->.*?<!-- end -->"
     return re.sub(pattern, fill, text, flags=re.S)
 
 

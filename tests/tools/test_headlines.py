@@ -8,7 +8,7 @@ import pytest
 from headlines import ROOT, filled, headlines, texts
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Headline, Rival, Timed
+from tfzoo.experiments.headline import Headline, Rival, Table, Timed
 
 MADE = "arm,seed,parameters,loss,seconds,error\na,0,,1.0,,\na,1,,2.0,,\nb,0,,3.0,,\nb,1,,4.5,,\n"
 
@@ -76,3 +76,44 @@ def test_times_against_those_of_what_one_would_use_otherwise(tmp_path):
     assert "-->2 rows: 182 ms, 301 MiB; loops 1,410 ms, 4,857 MiB<!--" in said
     with pytest.raises(InputError, match="0 rows of 'plain', must be 1"):
         replace(timed, rows={"size": "1"}).text(tmp_path)
+
+
+def test_a_table_of_all_arms(tmp_path):
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    rows = "arm,seed,parameters,loss,right,plain,error\n"
+    rows += "a,0,,1,.5,7,\na,1,,2,.5,7,\nb,0,,3,.75,7,\nb,1,,4.5,.75,7,\nc,0,,1000,,7,broken\n"
+    (tmp_path / "results" / "toy" / "x-results.csv").write_text(rows)
+    table = Table(
+        "toy",
+        "x",
+        {"loss": "the loss", "right": "accuracy"},
+        names={"b": "ours"},
+        less=["loss"],
+        more=["right"],
+        digits={"loss": 1},
+        plain={"without": {"loss": "plain"}},
+    )
+    known = {"table toy x": table}
+    lines = filled("<!-- table toy x --><!-- end -->", known, tmp_path).splitlines()
+    assert lines == [
+        "<!-- table toy x -->",
+        "| | the loss | accuracy |",
+        "|---|---|---|",
+        "| a | **1.5 ± 6.4** | 0.500 |",
+        "| ours | 3.8 ± 9.5 | **0.750** |",
+        "| c | - | - |",
+        "| without | 7.0 | - |",
+        "<!-- end -->",
+    ]
+    some = replace(table, arms=["b"], plain={})
+    assert some.text(tmp_path).count("\n") == 4
+    with pytest.raises(InputError, match="no arm 'd'"):
+        replace(table, arms=["d"]).text(tmp_path)
+    with pytest.raises(InputError, match="no column 'time'"):
+        replace(table, columns={"time": "s"}).text(tmp_path)
+
+
+def test_every_table_is_in_a_card():
+    cards = "".join(path.read_text() for path in (ROOT / "tfzoo").glob("*/README.md"))
+    declared = {name for name in headlines() if name.startswith("table ")}
+    assert declared == set(re.findall(r"<!-- (table [\w ]+) -->", cards))

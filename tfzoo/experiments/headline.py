@@ -1,14 +1,14 @@
-"""The sentences that README, the guides and the cards quote, computed from committed CSVs."""
+"""Sentences and tables of README, the guides and the cards, computed from committed CSVs."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfzoo.errors import InputError
-from tfzoo.experiments.statistics import interval, paired, read, values, verdict
+from tfzoo.experiments.statistics import Row, interval, paired, read, values, verdict
 
 
 @dataclass(frozen=True)
@@ -130,3 +130,85 @@ class Timed:
             milliseconds, mib = 1e3 * float(ours[0]["seconds"]), float(ours[0]["peak_mib"])
             costs.append(f"{milliseconds:,.0f} ms, {mib:,.0f} MiB")
         return f"{self.says}: {costs[0]}; {self.called} {costs[1]}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a study: a row for each arm, a column for each metric, the best in bold.
+
+    A cell is the mean over seeds, with the half of its 95 % interval if they differ.
+
+    Attributes:
+        method: package below `tfzoo`.
+        data: CSV below `results/<method>/`, without `-results.csv`.
+        columns: headings by metric, which is a column of numbers in the CSV.
+        arms: the arms in the table; empty: all.
+        names: names of rows by arm, where they are not the arms'.
+        more: metrics of which the highest is best.
+        less: metrics of which the lowest is best.
+        digits: number of decimals, of all columns or by metric.
+        plain: names of rows of what needs no training, and for each the metrics of the first arm
+            that hold its numbers, by column.
+    """
+
+    method: str
+    data: str
+    columns: Mapping[str, str]
+    arms: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    more: Sequence[str] = ()
+    less: Sequence[str] = ()
+    digits: int | Mapping[str, int] = 3
+    plain: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def text(self, root: Path) -> str:
+        """The lines of Markdown, each with its end, after one that is empty.
+
+        Raises:
+            InputError: there is no such file, column or arm.
+        """
+        path = root / "results" / self.method / f"{self.data}-results.csv"
+        rows = {metric: read(path, metric) for metric in self.columns}
+        present = dict.fromkeys(row.arm for row in rows[next(iter(rows))])
+        arms = self.arms or list(present)
+        for arm in arms:
+            if arm not in present:
+                raise InputError(f"results {str(path)!r}: no arm {arm!r}")
+        cells = {
+            metric: {arm: self._cell(read_rows, arm, metric) for arm in arms}
+            for metric, read_rows in rows.items()
+        }
+        for metric, column in cells.items():
+            best = max if metric in self.more else min
+            known = [mean for mean, _ in column.values() if mean == mean]
+            if known and metric in (*self.more, *self.less):
+                for arm, (mean, text) in column.items():
+                    if mean == best(known):
+                        column[arm] = mean, f"**{text}**"
+        lines = ["", f"| | {' | '.join(self.columns.values())} |", "|---" * (len(rows) + 1) + "|"]
+        for arm in arms:
+            texts = [cells[metric][arm][1] for metric in rows]
+            lines.append(f"| {self.names.get(arm, arm)} | {' | '.join(texts)} |")
+        for name, metrics in self.plain.items():
+            texts = []
+            for metric in rows:
+                source = metrics.get(metric)
+                texts.append(self._of_first(path, source, metric) if source else "-")
+            lines.append(f"| {name} | {' | '.join(texts)} |")
+        return "\n".join(lines) + "\n"
+
+    def _of_first(self, path: Path, metric: str, column: str) -> str:
+        rows = read(path, metric)
+        return self._cell(rows, rows[0].arm, metric, column)[1]
+
+    def _cell(
+        self, rows: Sequence[Row], arm: str, metric: str, column: str = ""
+    ) -> tuple[float, str]:
+        """The mean and the text."""
+        digits = self.digits
+        digits = digits if isinstance(digits, int) else digits.get(column or metric, 3)
+        value = interval(list(values(rows, arm, metric).values()))
+        if not value.count:
+            return value.mean, "-"
+        mean, half = (f"{x:,.{digits}f}" for x in (value.mean, value.half))
+        return value.mean, f"{mean} ± {half}" if value.half and float(half) > 0 else mean

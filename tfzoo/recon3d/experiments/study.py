@@ -16,7 +16,7 @@ from tfzoo.config import check
 from tfzoo.data.shapes.catalogue import posed_shapes
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Headline, Rival, Table
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
@@ -78,6 +78,17 @@ _PAPERS += ["model.hull=false"]
 CORE = (OURS, BASE, "local encoder", "world points", "mean")
 UNSEEN = ("Bottle", "Guitar", "Bed", "Sword", "DeskLamp", "Monitor")
 """The held-out categories of the meshes."""
+
+_COLUMNS = {f"unseen_{v}": f"unseen, {v} view{'s' * (v > 1)}" for v in (3, 1, 5)}
+_COLUMNS |= {"seen_3": "seen, 3 views", "gauge_3": "seen, 3 views, the world turned"}
+_HULL = {"visual hull": {name: f"hull_{name}" for name in _COLUMNS if name != "gauge_3"}}
+_NAMES = {OURS: "U-Net, camera points, mean + variance", BASE: "global code, world points, mean"}
+_NAMES |= {"global encoder": "global code"}
+TABLES = {
+    data: Table("recon3d", data, _COLUMNS, names=_NAMES, more=list(_COLUMNS), plain=_HULL)
+    for data in ("solids", "meshes")
+}
+"""The tables of the card."""
 
 
 def main(argv: Sequence[str]) -> None:
