@@ -132,7 +132,8 @@ def _pass(call: Callable, weights: Callable[[], list], x: Tensor) -> Callable[[]
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = call(x)
-        return [tf.convert_to_tensor(g) for g in tape.gradient(y, [x, *values], dy)]
+        # y too: a linear layer's gradients do not need it, so that TensorFlow would not compute it
+        return [y, *(tf.convert_to_tensor(g) for g in tape.gradient(y, [x, *values], dy))]
 
     def step() -> None:
         both(x, dy)[0][:1].numpy()  # waits for the device
