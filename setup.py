@@ -43,6 +43,7 @@ extras = {
     "test": ["hypothesis>=6.100", "mypy>=2.4", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.14"],
 }
 extras["all"] = sorted({package for packages in extras.values() for package in packages})
+extras["peers"] = ["torch>=2.4", "torchvision>=0.19"]  # what benches compare with
 extras["fuzz"] = ["atheris>=3"]  # Linux only; tests/reliability/coverage_fuzz.py
 
 setup(

@@ -24,6 +24,16 @@ def slow(value, **keywords):
     return pytest.param(*values, marks=pytest.mark.slow, **keywords)
 
 
+def torch_or_skip(*also):
+    """PyTorch as the benches import it; skips the test without it, or without `also`."""
+    from tfzoo.experiments import peers
+
+    for name in ("torch", *also):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed: extra peers")
+    return peers.import_torch()
+
+
 def load_module(path):
     """A helper file of the tests, as a module."""
     name = str(path).replace("/", "_").removesuffix(".py")

@@ -79,6 +79,8 @@ PACKAGES = (
     "tensorflow-probability",
     "tensorflow-datasets",
     "tf-agents",
+    "torch",
+    "torchvision",
 )
 
 VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")

@@ -2,15 +2,16 @@
 
 import importlib.util
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from support import load_module, slow
-from tfzoo import runner, zoo
+from support import TESTS, load_module, slow
+from tfzoo import runner
 from tfzoo.errors import InputError
-from tfzoo.serving import ExportError, Signature, write_portable
+from tfzoo.serving import ExportError, Signature, portable, write_portable
 
 conftest = load_module("serving/conftest.py")
 ONNX = importlib.util.find_spec("tf2onnx") and importlib.util.find_spec("onnxruntime")
@@ -85,18 +86,45 @@ def test_a_wrong_answer_is_refused(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-LITERT = {
-    "ala/digits": ["serving_default"],
-    "collegial/digits": ["members", "serving_default"],
-    "metricopt/digits_mcr": ["serving_default"],
-}
-"""Convertible signatures of package weights, where any was tried."""
+def told():
+    """What export/README.md says to be converted: (weight, format, names of signatures)."""
+    text = (TESTS.parent / "export" / "README.md").read_text(encoding="utf-8")
+    table = text.split("| weight | LiteRT | ONNX |")[1].split("\n\n")[0]
+    for row in table.splitlines()[2:]:
+        weight, *cells = row.split("|")[1:-1]
+        for name, cell in zip(("litert", "onnx"), cells, strict=True):
+            if cell.strip() != "not tried":
+                weight, converted = weight.strip(" `"), re.findall(r"`(\w+)`", cell)
+                yield slow((weight, name, converted), id=f"{weight}-{name}")
 
 
-@pytest.mark.parametrize("name", [slow(name) for name in LITERT])
-def test_weights_convert_to_litert(name, tmp_path):
-    model, resolved = runner.open_trained(name)
-    reasons = runner.write_portable(model, resolved, tmp_path / "out", "litert")
-    assert sorted(path.stem for path in (tmp_path / "out").glob("*.tflite")) == LITERT[name]
-    assert reasons.keys() == resolved.recipe.signatures(model).keys() - set(LITERT[name])
-    assert name in zoo.list_models()
+@pytest.mark.parametrize(("weight", "format", "converted"), list(told()), indirect=["format"])
+def test_weights_convert_as_the_readme_says(weight, format, converted, tmp_path):
+    model, resolved = runner.open_trained(weight)
+    target, signatures = tmp_path / "out", resolved.recipe.signatures(model, resolved.info)
+    if not converted:
+        with pytest.raises(ExportError, match="no signature can be converted"):
+            runner.write_portable(model, resolved, target, format)
+        return
+    reasons = runner.write_portable(model, resolved, target, format)
+    assert reasons.keys() == signatures.keys() - set(converted)
+    suffix = {"litert": ".tflite", "onnx": ".onnx"}[format]
+    assert sorted(path.stem for path in target.glob(f"*{suffix}")) == sorted(converted)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            "x\n'tf.Roll' op is neither a custom op nor a flex op",
+            "the converter to LiteRT does not translate Roll",
+        ),
+        (
+            "<unknown>:0: error: loc(a): 'tf.Map' op requires b\nmore",
+            "LiteRT refuses it: Map requires b",
+        ),
+        ("too large\nmore", "LiteRT refuses it: too large"),
+    ],
+)
+def test_a_reason_is_one_line(message, reason):
+    assert portable._reason("litert", ValueError(message)) == reason

@@ -47,7 +47,8 @@ def dense_average(
             columns = ops.transpose(pairs, (1, 0, 2, 3))  # [T, B, 1, E]
             columns = ops.reshape(columns, (length, -1))
             sums = ops.matmul(ops.cast(weight[0], pairs.dtype), columns)
-            sums = ops.reshape(sums, (length, -1, 1, pairs.shape[-1]))
+            # not -1 for the batch, of which LiteRT's converter makes an invalid shape
+            sums = ops.reshape(sums, (length, ops.shape(pairs)[0], 1, pairs.shape[-1]))
             sums = ops.swapaxes(sums, 0, 1)
         else:
             sums = ops.einsum("hts,bshe->bthe", ops.cast(weight, pairs.dtype), pairs)

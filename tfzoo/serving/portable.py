@@ -33,6 +33,7 @@ from tfzoo.serving.writer import describe, save, tolerance_of
 
 Arrays = dict[str, np.ndarray]
 SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
+NAMES = {"litert": "LiteRT", "onnx": "ONNX"}
 
 
 @only_on("tensorflow", why="whose graphs are converted", name="an export")
@@ -125,21 +126,21 @@ def _litert(
         with _without_native_errors():
             content = converter.convert()
     except Exception as error:  # MLIR's errors are plain `Exception`s in several releases
-        raise _CannotError(_missing(str(error)) or first_line(error)) from None
-    with warnings.catch_warnings():
-        # the package that it recommends has the same class
-        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(
-            model_content=content,
-            experimental_op_resolver_type=(
-                tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            ),
-        )
+        raise _CannotError(_reason("litert", error)) from None
     try:
+        with warnings.catch_warnings():
+            # the package that it recommends has the same class
+            warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
+            interpreter = tf.lite.Interpreter(
+                model_content=content,
+                experimental_op_resolver_type=(
+                    tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+                ),
+            )
         runner = interpreter.get_signature_runner(name)
         runner(**signature.examples)
     except (RuntimeError, ValueError) as error:
-        raise _CannotError(first_line(error)) from None
+        raise _CannotError(_reason("litert", error)) from None
     return content, lambda arrays: runner(**arrays)
 
 
@@ -163,7 +164,7 @@ def _onnx(
             names = [output.name for output in session.get_outputs()]
             session.run(names, signature.examples)
     except Exception as error:  # protobuf's, NumPy's and the runtime's errors share no base
-        raise _CannotError(_missing(str(error)) or first_line(error)) from None
+        raise _CannotError(_reason("onnx", error)) from None
     return content, lambda arrays: dict(zip(names, session.run(names, arrays), strict=True))
 
 
@@ -174,11 +175,16 @@ def _refuse_text(signature: Signature, outputs: Mapping[str, Any]) -> None:
         raise _CannotError(f"{', '.join(text)}: text is not converted")
 
 
-def _missing(message: str) -> str:
-    """The operations that a runtime lacks, from its converter's message."""
-    names = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", message)
-    operations = sorted({one or other for one, other in names})
-    return f"no {', '.join(operations)} in that format" if operations else ""
+def _reason(format: str, error: Exception) -> str:
+    """Why a format cannot express a signature, from the message of its converter or runtime."""
+    message, name = str(error), NAMES[format]
+    pairs = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", message)
+    lacking = sorted({one or other for one, other in pairs})
+    if lacking:
+        return f"the converter to {name} does not translate {', '.join(lacking)}"
+    refused = re.search(r"'tf\.(\w+)' op (.+)", message)  # after its place in the graph
+    said = " ".join(refused.groups()) if refused else first_line(error)
+    return f"{name} refuses it: {said}"
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
-"""AFT's bench at a small size, and the targets it computes."""
+"""AFT's bench at a small size, the targets it computes, and what it compares with PyTorch."""
 
 import csv
 
 import pytest
 
+from support import torch_or_skip
 from tfzoo.aft.experiments import bench as aft_bench
+from tfzoo.aft.experiments import peers as aft_peers
 from tfzoo_cli.main import main
 
 
@@ -51,3 +53,46 @@ def test_wrong_options(capsys):
     for words in (["--lengths", "many"], ["--layers", "all"]):
         assert main(["bench", "aft", *words]) == 2
         assert words[0] in capsys.readouterr().err
+
+
+SMALL = ("model.dim=8", "model.depth=1", "model.bias_dim=2")
+
+
+def test_peers_targets_take_the_fastest_setting():
+    layer, generation, step = aft_bench.PEER_KINDS
+    given = [(layer, 2048, "attention", 9.0), (layer, 2048, "attention", 8.0)]
+    given += [(layer, 2048, "torch", 6.0), (layer, 2048, "full", 2.0)]
+    given += [(generation, size, "ours", size / 256) for size in aft_bench.GENERATED]
+    rows = [row(name, size, s, "", kind) for kind, size, name, s in given]
+    rows += [row(n, 224, s, "", step) | {"variant": "conv"} for n, s in (("ours", 2), ("torch", 3))]
+    measured = [(t.measured, t.met) for t in aft_bench.targets(rows)]
+    assert measured == [(4.0, False), (3.0, False), (4.0, False), (1.5, True)]
+
+
+def test_what_is_compared_computes():
+    aft_bench.build_peer_layer("full", 16, "float32")()
+    aft_peers.build_generation("ours", 4, 2, overrides=SMALL)()
+
+
+@pytest.mark.slow
+def test_a_classifiers_step_computes():
+    small = (*SMALL, "model.num_heads=2", "model.patch_size=8", "model.kernel_size=3")
+    aft_peers.build_step("ours", "conv", 16, 2, "float32", overrides=small)()
+
+
+def test_what_pytorch_computes():
+    torch_or_skip("torchvision")
+    for precision in ("float32", "mixed_bfloat16", "bfloat16"):
+        aft_bench.build_peer_layer("torch", 16, precision)()
+    aft_peers.build_generation("torch", 4, 2, overrides=("model.depth=1",))()
+    small = ("model.depth=1", "model.dim=24", "model.num_heads=3", "model.patch_size=8")
+    aft_peers.build_step("torch", "conv", 16, 2, "mixed_bfloat16", overrides=small)()
+
+
+def test_pytorchs_cache_gives_what_attention_over_all_does():
+    torch = torch_or_skip()
+    mixer, x = aft_peers._attention(8, 2, True), torch.randn(2, 5, 8)
+    held = torch.zeros(2, 2, 2, 5, 4)
+    with torch.no_grad():
+        steps = [mixer.step(x[:, t : t + 1], held, t) for t in range(5)]
+    assert torch.allclose(torch.cat(steps, 1), mixer(x), atol=1e-6)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from support import torch_or_skip
 from tfzoo.skipclip.experiments import bench as video_bench
 from tfzoo_cli.main import main
 
@@ -14,8 +15,9 @@ def row(alternative, seconds):
 def test_targets_follow_from_the_rows():
     rows = [row("convolutions", 0.06), row("training", 0.1), row("pipeline", 0.01)]
     rows += [row("step", 0.08), row("plain_step", 0.12)]
+    rows += [row("ours", 2.0) | {"kind": "peers"}, row("torch", 3.0) | {"kind": "peers"}]
     targets = [(round(t.measured, 4), t.met) for t in video_bench.targets(rows)]
-    assert targets == [(0.6, False), (0.125, True), (1.5, True)]
+    assert targets == [(0.6, False), (0.125, True), (1.5, True), (1.5, True)]
 
 
 def test_plain_layers_are_the_same_network():
@@ -23,6 +25,15 @@ def test_plain_layers_are_the_same_network():
     plain.set_weights(ours.get_weights())
     x = video_bench._videos("small")[0]
     np.testing.assert_allclose(ours(x), plain(x), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_step_beside_torchvisions_runs():
+    small = {"precision": "float32", "clips": 2, "frames": 4, "pixels": 16}
+    video_bench.build_peer("ours", layout="channels_last", widths=(2, 2, 2, 2), **small)()
+    torch_or_skip("torchvision")
+    for layout in video_bench.LAYOUTS:
+        video_bench.build_peer("torch", layout=layout, **small)()
 
 
 @pytest.mark.slow

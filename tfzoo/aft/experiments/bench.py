@@ -1,4 +1,8 @@
-"""`tfzoo bench aft`: time and memory of AFT layers and `keras.layers.MultiHeadAttention`."""
+"""`tfzoo bench aft`: time and memory of AFT layers and `keras.layers.MultiHeadAttention`.
+
+The part `peers` compares the layers, the generation of text and a training step of an image
+classifier with PyTorch's attention.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfzoo.aft.experiments import peers as torch_peers
 from tfzoo.config import check
-from tfzoo.experiments import bench
+from tfzoo.experiments import bench, peers
 from tfzoo.experiments.bench import Result, Target, Times
 from tfzoo.typing import Tensor
 
@@ -26,6 +31,19 @@ ALL_UP_TO = 2048
 """Up to this length each alternative is timed with all settings; beyond, with the best."""
 
 SETTINGS = [(policy, xla) for policy in ("float32", "mixed_bfloat16") for xla in (False, True)]
+
+PARTS = ("layers", "decoding", peers.PART)
+PEER_KINDS = ("peers, layer", "peers, generation", "peers, training step")
+PEER_LENGTH = 2048
+PEER_LAYERS = ("full", "local", "simple", "conv", "attention")
+GENERATED = (256, 1024)
+"""Tokens of a repetition; the cost of one is to be the same."""
+SIDE = 224
+VARIANTS = ("conv", "full")
+"""Of the classifier `aft/imagenet_tiny`, whose own is `conv`."""
+PEER_TARGETS = {"full": (5.0, 4.0), "local": (8.0, 7.0), "simple": (12.0, 10.0), "conv": (9.0, 0.0)}
+"""By layer, times faster than Keras's attention and than PyTorch's, best setting of each."""
+OTHERS = {"attention": "Keras's attention", "torch": "PyTorch's attention"}
 
 
 def build_layer(
@@ -121,11 +139,11 @@ def build_decoding(name: str, position: int, steps: int = DECODED) -> Callable[[
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench aft` with the arguments `argv`."""
-    parser = bench.parser("aft", __doc__, 5)
+    parser = bench.parser("aft", __doc__, 5, PARTS)
     parser.add_argument("--lengths", default="256,512,1024,2048,4096,8192")
     parser.add_argument("--layers", default=",".join(LAYERS), help="a subset of %(default)s")
     parser.add_argument("--causal", action="store_true", help="all layers causal")
-    words = bench.parse(parser, argv)
+    words = bench.parse(parser, argv, PARTS)
     try:
         lengths = sorted({int(n) for n in words.lengths.split(",")})
     except ValueError:
@@ -136,11 +154,16 @@ def main(argv: Sequence[str]) -> None:
     for name in layers:
         check(name in LAYERS, "--layers", name, f"one of {', '.join(LAYERS)}")
 
-    rows = layer_rows(layers, lengths, words.causal, words.rounds)
-    positions = [p for p in (64, 512, 4096) if p < 4 * max(lengths)]
-    rows += decoding_rows([n for n in DECODING if n in layers], positions, words.rounds)
-    plot(rows, Path(words.output) / "scaling.png")
-    show(rows)
+    rows = []
+    if "layers" in words.parts:
+        rows += layer_rows(layers, lengths, words.causal, words.rounds)
+        plot(rows, Path(words.output) / "scaling.png")
+        show(rows)
+    if "decoding" in words.parts:
+        positions = [p for p in (64, 512, 4096) if p < 4 * max(lengths)]
+        rows += decoding_rows([n for n in DECODING if n in layers], positions, words.rounds)
+    if peers.PART in words.parts:
+        rows += peer_rows(words.rounds)
     bench.report("aft", rows, targets(rows), words.output)
 
 
@@ -208,6 +231,45 @@ def decoding_rows(
     return rows
 
 
+def build_peer_layer(name: str, size: int, precision: str, xla: bool = False) -> Callable:
+    """As `build_layer`, or PyTorch's attention for `torch`; not causal."""
+    if name == "torch":
+        return torch_peers.build_attention(BATCH, size, DIM, precision)
+    return build_layer(name, size, xla, False, precision)
+
+
+def peer_rows(rounds: int) -> list[dict[str, Any]]:
+    """Layers, generation and a classifier's step beside PyTorch's, if that is installed."""
+    if peers.missing("torch"):
+        return []
+    module = "tfzoo.aft.experiments"
+
+    def compare(
+        kind: str, target: str, settings: dict[str, list], common: dict[str, Any], per: int = 1
+    ) -> list[dict[str, Any]]:
+        place = f"{module}.{target}"
+        return peers.compare(place, settings, common, rounds, per=per, name="layer", kind=kind)
+
+    layer, generation, step = PEER_KINDS
+    layers: dict[str, list] = {name: peers.KERAS for name in PEER_LAYERS}
+    layers["torch"] = [*peers.TORCH, {"precision": "bfloat16"}]
+    rows = compare(layer, "bench:build_peer_layer", layers, {"size": PEER_LENGTH})
+    drawing: dict[str, list] = {"ours": [{"xla": xla} for xla in (False, True)], "torch": [{}]}
+    for length in GENERATED:
+        text = {"size": length, "batch": BATCH}
+        drawn = compare(generation, "peers:build_generation", drawing, text, length)
+        for row in drawn:
+            row["precision"] = "float32"
+            row["tokens_per_second"] = round(BATCH / row["seconds"]) if row["seconds"] else ""
+        rows += drawn
+    if not peers.missing("torchvision"):
+        steps = {"ours": peers.KERAS, "torch": peers.TORCH}
+        for variant in VARIANTS:
+            images = {"variant": variant, "size": SIDE, "batch": BATCH}
+            rows += compare(step, "peers:build_step", steps, images)
+    return rows
+
+
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The layers' targets that can be computed from the rows."""
     times, reached, passes = Times(rows, "kind", "layer", "size"), [], "forward+backward"
@@ -238,6 +300,31 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
         if shares:
             says = f"{name} memory / attention's, worst from T=1024"
             reached.append(Target(says, max(shares), 1.0, False))
+    return reached + peer_targets(rows)
+
+
+def peer_targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
+    """Those of the part `peers`, each alternative in its fastest setting."""
+    keys = ("kind", "size", "variant", "layer")
+    rows = [{"variant": ""} | row for row in rows if row["kind"] in PEER_KINDS]
+    times, reached = Times(peers.fastest(rows, *keys), *keys), []
+    layer, generation, step = PEER_KINDS
+    for name, bounds in PEER_TARGETS.items():
+        for other, bound in zip(("attention", "torch"), bounds, strict=True):
+            says = f"{name} at T={PEER_LENGTH}, best settings: times faster than {OTHERS[other]}"
+            over, under = ((layer, PEER_LENGTH, "", n) for n in (other, name))
+            reached += times.ratio(says, over, under, bound, True)
+    for length in GENERATED:
+        says = f"generation of {length}: times as many tokens a second as PyTorch's attention"
+        over, under = ((generation, length, "", n) for n in ("torch", "ours"))
+        reached += times.ratio(says, over, under, 3.0, True)
+    short, long = ((generation, length, "", "ours") for length in GENERATED)
+    says = f"generation: cost of a token of {GENERATED[1]} / of {GENERATED[0]}"
+    reached += times.ratio(says, long, short, 1.2, False)
+    for variant in VARIANTS:
+        says = f"AFT-{variant} tiny, a training step: times as fast as PyTorch's ViT of equal size"
+        over, under = ((step, SIDE, variant, n) for n in ("torch", "ours"))
+        reached += times.ratio(says, over, under, 1.0, True)
     return reached
 
 

@@ -1,4 +1,8 @@
-"""`tfzoo bench bottleneck`: kernel matrices at several sizes, and steps of the simulators."""
+"""`tfzoo bench bottleneck`: kernel matrices at several sizes, and steps of the simulators.
+
+The part `peers` compares the kernel matrix with that of neural-tangents, if that is installed. The
+extra `peers` leaves it out: its release 0.6.5 does not import with today's JAX.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfzoo.config import check
-from tfzoo.experiments import bench
+from tfzoo.experiments import bench, peers
 from tfzoo.experiments.bench import Target, Times
 from tfzoo.typing import Tensor
 
@@ -35,6 +39,8 @@ def build_kernel(name: str, points: int, inputs: int = INPUTS) -> Callable[[], N
             kernel_matrix(InfiniteMLP(DEPTH), x)
 
         return ours
+    if name == "neural_tangents":
+        return _neural_tangents(x)
     x = tf.constant(x)
     if name == "plain":
         compute = tf.function(plain_ntk)
@@ -51,6 +57,16 @@ def build_kernel(name: str, points: int, inputs: int = INPUTS) -> Callable[[], N
         k[:1].numpy()
 
     return limit
+
+
+def _neural_tangents(x: Any) -> Callable[[], None]:
+    import jax
+    from neural_tangents import stax
+
+    hidden = [layer for _ in range(DEPTH) for layer in (stax.Dense(1, 2**0.5), stax.Relu())]
+    kernel = jax.jit(stax.serial(*hidden, stax.Dense(1))[2], static_argnames="get")
+    x = jax.numpy.asarray(x)
+    return lambda: kernel(x, None, get="ntk").block_until_ready() and None
 
 
 def plain_ntk(x: Tensor, depth: int) -> Tensor:
@@ -111,7 +127,7 @@ def build_simulator(
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench bottleneck` with the arguments `argv`."""
-    makers = {"kernel": kernel_rows, "simulator": simulator_rows}
+    makers = {"kernel": kernel_rows, "simulator": simulator_rows, peers.PART: peer_rows}
     parser = bench.parser("bottleneck", __doc__, 9, tuple(makers))
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="sizes N of the kernels")
     words = bench.parse(parser, argv, tuple(makers))
@@ -148,6 +164,16 @@ def simulator_rows(rounds: int, sizes: Sequence[int] = ()) -> list[dict[str, Any
     return bench.table(results, steps, kind="simulator", size=SIMULATION["width"])
 
 
+def peer_rows(rounds: int, sizes: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """The kernel matrix beside that of neural-tangents, if that is installed."""
+    if peers.missing("neural_tangents"):
+        return []
+    points = min(TARGET_SIZE, *sizes)
+    target = "tfzoo.bottleneck.experiments.bench:build_kernel"
+    given: dict[str, list] = {name: [{}] for name in ("ours", "neural_tangents")}
+    return peers.compare(target, given, {"points": points}, rounds, kind=peers.PART, size=points)
+
+
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The targets that can be computed from the rows."""
     times, reached = Times(rows, "kind", "size", "alternative"), []
@@ -167,6 +193,9 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
             beyond = row["peak_mib"] - 4 * row["size"] ** 2 / 2**20
             says = f"N={row['size']}: MiB beyond the result"
             reached.append(Target(says, beyond, 1024, False))
+    ours, other = ((peers.PART, TARGET_SIZE, n) for n in ("ours", "neural_tangents"))
+    says = f"N={TARGET_SIZE}: times faster than neural-tangents"
+    reached += times.ratio(says, other, ours, 1, True)
     width = SIMULATION["width"]
     hybrid, finite = (("simulator", width, name) for name in SIMULATORS)
     says = f"steps per second: hybrid / finite net of width {width}"

@@ -1,4 +1,7 @@
-"""`tfzoo bench collegial`: grouped convolution, batched dense layers, a ResNeXt's training step."""
+"""`tfzoo bench collegial`: grouped convolution, batched dense layers, a ResNeXt's training step.
+
+The part `peers` compares the grouped convolution with PyTorch's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfzoo.config import check
-from tfzoo.experiments import bench
+from tfzoo.experiments import bench, peers
 from tfzoo.experiments.bench import Target, Times
 from tfzoo.typing import Tensor
 
@@ -16,6 +19,14 @@ GROUPS = {4: 256, 32: 256, 37: 370}
 CONVOLUTIONS = ("ours", "keras", "loop", "dense")
 DENSE = {"members": 32, "inputs": 64, "units": 64, "batch": 128}
 NETWORKS = {"wide": (1, 128), "searched": (37, 10)}
+PEERS = {"groups": 32, "channels": GROUPS[32]}
+"""The convolution that is compared with PyTorch's."""
+PEER_SETTINGS = {
+    "ours": [{"precision": "float32", "layout": "channels_last"}],
+    "torch": [
+        {"precision": "float32", "layout": kind} for kind in ("channels_first", "channels_last")
+    ],
+}
 SLOW_ROUNDS = 2
 """Repetitions of Keras's grouped convolution, which takes seconds."""
 
@@ -83,6 +94,19 @@ def build_network(name: str) -> Callable[[], None]:
     return lambda: model.train_on_batch(x, y) and None
 
 
+def build_peer(name: str, precision: str, layout: str, groups: int, channels: int) -> Callable:
+    """As `build_convolution`, ours in channels-last or PyTorch's in either layout; float32."""
+    if name == "ours":
+        return build_convolution(name, groups, channels)
+    torch = peers.import_torch()
+    last = layout == "channels_last"
+    form = torch.channels_last if last else torch.contiguous_format
+    module = torch.nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=False)
+    x = torch.randn(BATCH, channels, SIDE, SIDE).to(memory_format=form)
+    dy = torch.randn(BATCH, channels, SIDE, SIDE).to(memory_format=form)
+    return peers.torch_pass(module.to(memory_format=form), x, precision, dy)
+
+
 def _slices(x: Tensor, members: int) -> list[Tensor]:
     """A plain loop over the members; its gradient sums m arrays of the size of `x`."""
     return [x[:, j] for j in range(members)]
@@ -108,7 +132,8 @@ def _pass(call: Callable, weights: Callable[[], list], x: Tensor) -> Callable[[]
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = call(x)
-        return [tf.convert_to_tensor(g) for g in tape.gradient(y, [x, *values], dy)]
+        # y too: a linear layer's gradients do not need it, so that TensorFlow would not compute it
+        return [y, *(tf.convert_to_tensor(g) for g in tape.gradient(y, [x, *values], dy))]
 
     def step() -> None:
         both(x, dy)[0][:1].numpy()  # waits for the device
@@ -118,7 +143,12 @@ def _pass(call: Callable, weights: Callable[[], list], x: Tensor) -> Callable[[]
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench collegial` with the arguments `argv`."""
-    makers = {"convolution": convolution_rows, "dense": dense_rows, "network": network_rows}
+    makers = {
+        "convolution": convolution_rows,
+        "dense": dense_rows,
+        "network": network_rows,
+        peers.PART: peer_rows,
+    }
     parser = bench.parser("collegial", __doc__, 9, tuple(makers))
     parser.add_argument("--groups", default="4,32,37", help="a subset of %(default)s")
     words = bench.parse(parser, argv, tuple(makers))
@@ -166,9 +196,18 @@ def network_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]
     return bench.table(results, kind="network", size=29)
 
 
+def peer_rows(rounds: int, groups: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """The grouped convolution beside PyTorch's in two layouts, if that is installed."""
+    if peers.missing("torch"):
+        return []
+    target = "tfzoo.collegial.experiments.bench:build_peer"
+    return peers.compare(target, PEER_SETTINGS, PEERS, rounds, kind=peers.PART, size=32)
+
+
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The targets that can be computed from the rows."""
-    times, reached = Times(rows, "kind", "size", "alternative"), []
+    keys = ("kind", "size", "alternative")
+    times, reached = Times(peers.fastest(rows, *keys), *keys), []
     for g in GROUPS:
         ours, keras = ("convolution", g, "ours"), ("convolution", g, "keras")
         if g == 32:
@@ -180,5 +219,8 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     for name, what, bound in (("loop", "of Dense", 3), ("unstacked", "on unstacked rows", 1)):
         says = f"CollegialDense, m=32: times faster than a loop {what}"
         reached += times.ratio(says, ("dense", DENSE["members"], name), ours, bound, True)
+    torch, ours = ((peers.PART, PEERS["groups"], name) for name in ("torch", "ours"))
+    says = "g=32, float32: times faster than PyTorch's faster layout"
+    reached += times.ratio(says, torch, ours, 1.2, True)
     wide, searched = ("network", 29, "wide"), ("network", 29, "searched")
     return reached + times.ratio("ResNeXt-29 step: 37x10d / 1x128d", searched, wide, 2, False)

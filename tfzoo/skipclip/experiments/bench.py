@@ -2,7 +2,8 @@
 
 The network is compared with the same network of plain Keras layers, with its convolutions alone
 (forward and both gradients of each, on fixed inputs, one after another as in training: its upper
-bound), and with complete training from the input pipeline.
+bound), and with complete training from the input pipeline. The part `peers` compares a
+training step of 3D ResNet-18 with that of torchvision's `r3d_18`, the same network.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
-from tfzoo.experiments import bench
+from tfzoo.experiments import bench, peers
 from tfzoo.experiments.bench import Target, Times
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ RECIPES = dict.fromkeys(SIZES, "skipclip/ucf101_pretrain") | {"small": "skipclip
 """The recipe with each encoder's crops and colours."""
 FORWARD = ("forward", "plain_forward")
 TRAINING = ("convolutions", "step", "plain_step", "training", "pipeline")
-PARTS = ("forward", "training")
+PARTS = ("forward", "training", peers.PART)
+PEERS = {"clips": 5, "frames": 16, "pixels": 112}
+"""Clips of a batch, and their size, of the training step beside torchvision's."""
+ACTIONS = 400
+LAYOUTS = ("channels_first", "channels_last")
 
 
 def _encoder(plain: bool, kind: str, width: int) -> keras.Model:
@@ -146,6 +151,56 @@ def _convolutions(model: keras.Model, kind: str) -> Callable[[], None]:
     return lambda: run(held).numpy()
 
 
+def build_peer(
+    name: str,
+    precision: str,
+    layout: str,
+    clips: int,
+    frames: int,
+    pixels: int,
+    xla: bool = False,
+    widths: Sequence[int] | None = None,
+) -> Callable[[], None]:
+    """A training step by SGD with momentum of 3D ResNet-18 in torchvision's form, 400 classes.
+
+    Args:
+        name: `ours` or `torch`.
+        precision: `float32` or `mixed_bfloat16`.
+        layout: of the videos in memory; ours are `channels_last`.
+        clips: videos of a batch.
+        frames: frames of each.
+        pixels: side of each.
+        xla: compiles ours by XLA.
+        widths: channels of our stages, for a smaller network.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(clips, frames, pixels, pixels, 3)).astype("float32")
+    y = rng.integers(0, ACTIONS, clips)
+    if name == "torch":
+        torch = peers.import_torch()
+        from torchvision.models.video import r3d_18
+
+        last = layout == "channels_last"
+        form = torch.channels_last_3d if last else torch.contiguous_format
+        model = r3d_18(num_classes=ACTIONS).to(memory_format=form)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
+        videos = torch.from_numpy(x).permute(0, 4, 1, 2, 3).contiguous(memory_format=form)
+        return peers.torch_step(model, optimizer, videos, torch.from_numpy(y), precision)
+    import keras
+
+    from tfzoo.skipclip import ActionRecognizer, make_encoder
+
+    keras.config.set_dtype_policy(precision)
+    encoder = make_encoder(
+        "r3d18", form="torchvision", widths=widths, pixel_mean=0.0, pixel_std=1.0
+    )
+    recognizer = ActionRecognizer(encoder, ACTIONS, dropout=0.0)
+    videos, actions = (keras.ops.convert_to_tensor(value) for value in (x, y))
+    return peers.keras_step(recognizer, keras.optimizers.SGD(0.01, 0.9), videos, actions, xla)
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo bench skipclip` with the arguments `argv`."""
     parser = bench.parser("skipclip", __doc__, 7, PARTS)
@@ -164,6 +219,8 @@ def main(argv: Sequence[str]) -> None:
         for part, names in (("forward", FORWARD), ("training", TRAINING)):
             if part in words.parts:
                 rows += _compare(part, names, words.rounds, size)
+    if peers.PART in words.parts:
+        rows += peer_rows(words.rounds)
     bench.report("skipclip", rows, targets(rows), words.output)
 
 
@@ -182,9 +239,27 @@ def _compare(
     return rows
 
 
+def peer_rows(rounds: int) -> list[dict[str, Any]]:
+    """A training step of 3D ResNet-18 beside torchvision's, if that is installed."""
+    if peers.missing("torch", "torchvision"):
+        return []
+    given = {
+        "ours": [s | {"layout": "channels_last"} for s in peers.KERAS],
+        "torch": [s | {"layout": layout} for s in peers.TORCH for layout in LAYOUTS],
+    }
+    target = "tfzoo.skipclip.experiments.bench:build_peer"
+    form: dict[str, Any] = {"kind": peers.PART, "encoder": "r3d18", "width": 64}
+    rows = peers.compare(target, given, PEERS, rounds, **form)
+    for row in rows:
+        if row["seconds"]:
+            row["clips_per_second"] = round(PEERS["clips"] / row["seconds"], 1)
+    return rows
+
+
 def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     """The targets that can be computed from the rows."""
-    times, reached, t = Times(rows, "encoder", "kind", "alternative"), [], "training"
+    keys = ("encoder", "kind", "alternative")
+    times, reached, t = Times(peers.fastest(rows, *keys), *keys), [], "training"
     for e in dict.fromkeys(row["encoder"] for row in rows):
         says = f"{e}: training's clips a second / the convolutions' alone"
         reached += times.ratio(says, (e, t, "convolutions"), (e, t, "training"), 0.8, True)
@@ -192,4 +267,7 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
         reached += times.ratio(says, (e, t, "pipeline"), (e, t, "step"), 1.0, False)
         says = f"{e}: times as fast as plain Keras layers, a training step"
         reached += times.ratio(says, (e, t, "plain_step"), (e, t, "step"), 1.0, True)
+        says = f"{e}, a training step, best settings: times as fast as torchvision's"
+        torch, ours = ((e, peers.PART, name) for name in ("torch", "ours"))
+        reached += times.ratio(says, torch, ours, 1.0, True)
     return reached
