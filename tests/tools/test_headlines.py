@@ -8,7 +8,7 @@ import pytest
 from headlines import ROOT, filled, headlines, texts
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Headline, Rival, Table, Timed
+from tfzoo.experiments.headline import Across, Headline, Rival, Table, Timed
 
 MADE = "arm,seed,parameters,loss,seconds,error\na,0,,1.0,,\na,1,,2.0,,\nb,0,,3.0,,\nb,1,,4.5,,\n"
 
@@ -111,6 +111,23 @@ def test_a_table_of_all_arms(tmp_path):
         replace(table, arms=["d"]).text(tmp_path)
     with pytest.raises(InputError, match="no column 'time'"):
         replace(table, columns={"time": "s"}).text(tmp_path)
+
+
+def test_a_table_across_data(tmp_path):
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    (tmp_path / "results" / "toy" / "x-results.csv").write_text(MADE)
+    other = "arm,seed,loss,error\nb,0,2,\nb,1,2,\nc,0,1000,\n"
+    (tmp_path / "results" / "toy" / "y-results.csv").write_text(other)
+    arms = {"b": "theirs", "a": "ours"}
+    table = Across("toy", {"x": "few", "y": "many"}, "loss", arms, digits={"x": 1})
+    assert table.text(tmp_path).splitlines() == [
+        "",
+        "| data | theirs | ours |",
+        "|---|---|---|",
+        "| few | 3.8 ± 9.5 | **1.5 ± 6.4** |",
+        "| many | **2.000** | - |",
+    ]
+    assert "**3.8 ± 9.5** | 1.5" in replace(table, more=True).text(tmp_path)
 
 
 def test_every_table_is_in_a_card():

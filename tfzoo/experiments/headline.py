@@ -169,46 +169,83 @@ class Table:
         """
         path = root / "results" / self.method / f"{self.data}-results.csv"
         rows = {metric: read(path, metric) for metric in self.columns}
-        present = dict.fromkeys(row.arm for row in rows[next(iter(rows))])
-        arms = self.arms or list(present)
+        present = list(dict.fromkeys(row.arm for row in rows[next(iter(rows))]))
+        arms = self.arms or present
         for arm in arms:
             if arm not in present:
                 raise InputError(f"results {str(path)!r}: no arm {arm!r}")
-        cells = {
-            metric: {arm: self._cell(read_rows, arm, metric) for arm in arms}
-            for metric, read_rows in rows.items()
-        }
-        for metric, column in cells.items():
-            best = max if metric in self.more else min
-            known = [mean for mean, _ in column.values() if mean == mean]
-            if known and metric in (*self.more, *self.less):
-                for arm, (mean, text) in column.items():
-                    if mean == best(known):
-                        column[arm] = mean, f"**{text}**"
-        lines = ["", f"| | {' | '.join(self.columns.values())} |", "|---" * (len(rows) + 1) + "|"]
-        for arm in arms:
-            texts = [cells[metric][arm][1] for metric in rows]
-            lines.append(f"| {self.names.get(arm, arm)} | {' | '.join(texts)} |")
-        for name, metrics in self.plain.items():
-            texts = []
-            for metric in rows:
-                source = metrics.get(metric)
-                texts.append(self._of_first(path, source, metric) if source else "-")
-            lines.append(f"| {name} | {' | '.join(texts)} |")
-        return "\n".join(lines) + "\n"
+        columns = []
+        for metric in self.columns:
+            cells = [_cell(rows[metric], arm, metric, self._decimals(metric)) for arm in arms]
+            ranked = metric in (*self.more, *self.less)
+            column = _best(cells, metric in self.more) if ranked else [c[1] for c in cells]
+            for metrics in self.plain.values():
+                source, text = metrics.get(metric), "-"
+                if source:
+                    of = read(path, source)
+                    text = _cell(of, of[0].arm, source, self._decimals(metric))[1]
+                column.append(text)
+            columns.append(column)
+        names = [*(self.names.get(arm, arm) for arm in arms), *self.plain]
+        return _markdown("", list(self.columns.values()), names, list(zip(*columns, strict=True)))
 
-    def _of_first(self, path: Path, metric: str, column: str) -> str:
-        rows = read(path, metric)
-        return self._cell(rows, rows[0].arm, metric, column)[1]
+    def _decimals(self, metric: str) -> int:
+        return self.digits if isinstance(self.digits, int) else self.digits.get(metric, 3)
 
-    def _cell(
-        self, rows: Sequence[Row], arm: str, metric: str, column: str = ""
-    ) -> tuple[float, str]:
-        """The mean and the text."""
-        digits = self.digits
-        digits = digits if isinstance(digits, int) else digits.get(column or metric, 3)
-        value = interval(list(values(rows, arm, metric).values()))
-        if not value.count:
-            return value.mean, "-"
-        mean, half = (f"{x:,.{digits}f}" for x in (value.mean, value.half))
-        return value.mean, f"{mean} ± {half}" if value.half and float(half) > 0 else mean
+
+@dataclass(frozen=True)
+class Across:
+    """A table of one metric: a row for each data set, a column for each arm, the best in bold.
+
+    Attributes:
+        method: package below `tfzoo`.
+        data: headings of rows by CSV below `results/<method>/`, without `-results.csv`.
+        metric: column of the metric.
+        arms: headings of columns by arm; a data set may lack some.
+        says: heading of the rows.
+        more: whether higher is better.
+        digits: number of decimals, of all rows or by data set.
+    """
+
+    method: str
+    data: Mapping[str, str]
+    metric: str
+    arms: Mapping[str, str]
+    says: str = "data"
+    more: bool = False
+    digits: int | Mapping[str, int] = 3
+
+    def text(self, root: Path) -> str:
+        """As `Table.text`."""
+        lines = []
+        for data in self.data:
+            digits = self.digits if isinstance(self.digits, int) else self.digits.get(data, 3)
+            rows = read(root / "results" / self.method / f"{data}-results.csv", self.metric)
+            cells = [_cell(rows, arm, self.metric, digits) for arm in self.arms]
+            lines.append(_best(cells, self.more))
+        return _markdown(self.says, list(self.arms.values()), list(self.data.values()), lines)
+
+
+def _cell(rows: Sequence[Row], arm: str, metric: str, digits: int) -> tuple[float, str]:
+    """The mean and its text, with half of the interval unless that rounds to 0."""
+    value = interval(list(values(rows, arm, metric).values()))
+    if not value.count:
+        return value.mean, "-"
+    mean, half = (f"{x:,.{digits}f}" for x in (value.mean, value.half))
+    return value.mean, f"{mean} ± {half}" if value.half >= 0.5 * 10**-digits else mean
+
+
+def _best(cells: Sequence[tuple[float, str]], more: bool) -> list[str]:
+    """The texts, the best in bold."""
+    known = [mean for mean, _ in cells if mean == mean]
+    best = max(known, default=None) if more else min(known, default=None)
+    return [f"**{text}**" if mean == best else text for mean, text in cells]
+
+
+def _markdown(
+    corner: str, columns: Sequence[str], names: Sequence[str], cells: Sequence[Sequence[str]]
+) -> str:
+    lines = ["", f"| {corner} | {' | '.join(columns)} |".replace("|  |", "| |")]
+    lines.append("|---" * (len(columns) + 1) + "|")
+    lines += [f"| {n} | {' | '.join(row)} |" for n, row in zip(names, cells, strict=True)]
+    return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from tfzoo.aft.config import TextConfig
 from tfzoo.aft.experiments.plots import METRIC, WINDOWS, plot
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline, Timed
+from tfzoo.experiments.headline import Headline, Table, Timed
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
 
@@ -38,6 +38,17 @@ AGAINST = Timed(
     "attention",
 )
 """The comparison that README quotes."""
+
+TABLES = {
+    data: Table(
+        "aft",
+        f"study-{data}",
+        {"bits_per_byte": "bits per byte"},
+        less=["bits_per_byte"],
+    )
+    for data in ("pydoc", "enwik8")
+}
+"""The tables of the card."""
 
 PAPER = {"attention": 1.130, "simple": 1.209, "local-32": 1.154}
 """Enwik8 test bits per character at 24 layers of width 256 (table 2), far from this scale."""

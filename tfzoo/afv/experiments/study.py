@@ -16,7 +16,7 @@ from tfzoo.afv.experiments.training import Scale
 from tfzoo.config import check, choices
 from tfzoo.errors import InputError
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline, Timed
+from tfzoo.experiments.headline import Headline, Table, Timed
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -39,6 +39,19 @@ AGAINST = Timed(
     "`tf.vectorized_map`",
 )
 """The comparison that README quotes."""
+
+_ERRORS = {f"error_{n}": f"n={n:,}" for n in (100, 500, 1000, 5000)}
+_FEATURES = {
+    "AFV, random D": "AFV of a random D",
+    "D-pool": "D-pool (the paper's baseline)",
+    "last layer": "last layer (mean of the last map)",
+    "last map": "last map, flattened",
+}
+TABLES = {
+    data: Table("afv", data, _ERRORS, names=_FEATURES, less=list(_ERRORS))
+    for data in ("mnist", "cifar")
+}
+"""The tables of the card: errors of a classifier on n labelled images."""
 
 PARTS = ("features", "overfit")
 DIGITS = (1000, 300, 300)

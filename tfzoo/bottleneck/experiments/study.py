@@ -20,7 +20,7 @@ from tfzoo.bottleneck.experiments import (
 )
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline, Timed
+from tfzoo.experiments.headline import Across, Headline, Timed
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -44,6 +44,22 @@ AGAINST = Timed(
     "TensorFlow",
 )
 """The comparison that README quotes."""
+
+_DATA = {
+    "teacher": "512 points of a low-rank teacher",
+    "digits": "600 digits, regression",
+    "digits_ce": "600 digits, cross-entropy",
+    "mnist": "first 1,000 MNIST images, regression",
+}
+TABLES = {
+    "generalisation": Across(
+        "bottleneck",
+        _DATA,
+        "test_error",
+        {arm: arm for arm in ("no bottleneck", "d=16", "d=64")},
+    )
+}
+"""The tables of the card."""
 
 PARTS = ("linear", "acceleration", "features", "teacher", "digits", "digits_ce")
 OF_MNIST = ("mnist", "regression")

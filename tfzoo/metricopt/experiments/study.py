@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Across, Headline, Rival
 from tfzoo.files import expanded
 from tfzoo.metricopt.experiments import compare, fit_quality, meta, settings, tasks
 
@@ -34,6 +34,30 @@ AGAINST = Rival(
     called="tuned thresholds",
 )
 """The comparison that README quotes."""
+
+_TASKS = {
+    "digits_mcr": "digits, error rate, 5 rare classes",
+    "digits_recall_at_1": "digits, recall@1 of unseen classes",
+    "cancer_recall_at_precision": "breast cancer, recall at precision 0.95",
+    "cancer_average_precision": "breast cancer, average precision",
+    "mammography_f1": "mammography, F1",
+    "mammography_average_precision": "mammography, average precision",
+    "mnist_mcr": "MNIST, error rate, 5 rare classes",
+    "cifar10_jpeg_mcr": "CIFAR-10-JPEG, error rate",
+    "cifar10_jpeg_imbalanced_f1": "CIFAR-10-JPEG, macro F1, 5 rare classes",
+}
+_ARMS = ("base", "loss only", "MetricOpt", "random search", "CMA-ES", "thresholds", "soft F1")
+TABLES = {
+    "errors": Across(
+        "metricopt",
+        _TASKS,
+        "test_error",
+        {arm: arm for arm in _ARMS},
+        says="task",
+        digits={"cancer_average_precision": 4},
+    )
+}
+"""The tables of the card."""
 
 PARTS = ("compare", "value", "meta")
 """Parts of a whole study; the part `settings` is run separately, with seeds of at least 100."""

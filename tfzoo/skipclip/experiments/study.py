@@ -17,7 +17,7 @@ from tfzoo import runner
 from tfzoo.config import check
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Headline, Rival, Table
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
@@ -43,6 +43,19 @@ AGAINST = Rival(
     called="from scratch",
 )
 """The comparison that README quotes."""
+
+_ERRORS = {"probe_error": "linear probe, all labels", "retrieval_error": "nearest neighbour"}
+_FEW = {"error_5": "fine-tuned, 5 labels a class"}
+_ORDER = {"pair_accuracy": "neighbouring futures in order"}
+_COLUMNS = {"pretexts": _ERRORS | _FEW | _ORDER, "settings": _ERRORS | _ORDER}
+TABLES = {
+    f"{data} {part}": Table(
+        "skipclip", f"{data}-{part}", columns, less=[*_ERRORS, *_FEW], more=list(_ORDER)
+    )
+    for data in ("motions", "ut")
+    for part, columns in _COLUMNS.items()
+}
+"""The tables of the card."""
 
 PARTS = ("pretexts", "settings")
 PRETEXTS = {

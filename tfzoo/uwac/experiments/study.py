@@ -14,7 +14,7 @@ from tfzoo.config import check
 from tfzoo.data.control.tasks import MIXTURES
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Across, Headline, Rival, Table
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded
@@ -43,6 +43,35 @@ AGAINST = Rival(
     digits=2,
 )
 """The comparison that README quotes."""
+
+_ARMS = {
+    "BC": "BC",
+    "BEAR": "BEAR",
+    "dropout only": "dropout only",
+    "UWAC": "UWAC",
+    "UWAC, official code without spectral norm": "UWAC exp",
+    "UWAC, official code": "UWAC exp, SN (official code)",
+    "BEAR, spectral norm": "BEAR, SN",
+    "UWAC, spectral norm": "UWAC, SN",
+}
+_KINDS = ("random_expert", "medium_expert", "expert", "medium", "human", "random")
+_EMBEDDED = {f"{t}-{kind}": f"{t}/{kind}" for t in ("pointmass", "pendulum") for kind in _KINDS}
+TABLES = {
+    "returns": Across("uwac", _EMBEDDED, "return", _ARMS, more=True, digits=2),
+    "weights": Table(
+        "uwac",
+        "pointmass-random_expert",
+        {
+            "return": "return",
+            "target_max": "greatest target",
+            "weight": "mean weight",
+            "ood_auc": "out-of-distribution AUC",
+        },
+        more=["return"],
+        digits=2,
+    ),
+}
+"""The tables of the card."""
 
 BC, BEAR, DROPOUT, UWAC, CODE = "BC", "BEAR", "dropout only", "UWAC", "UWAC, official code"
 BEAR_SN, UWAC_EXP = "BEAR, spectral norm", "UWAC, official code without spectral norm"
