@@ -20,7 +20,7 @@ from tfzoo.bottleneck.experiments import (
 )
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Across, Headline, Timed
+from tfzoo.experiments.headline import Across, Headline, Table, Timed
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -57,7 +57,13 @@ TABLES = {
         _DATA,
         "test_error",
         {arm: arm for arm in ("no bottleneck", "d=16", "d=64")},
-    )
+    ),
+    "regression": Table(
+        "bottleneck",
+        "regression",
+        {"test_error": "test error", "iterations": "iterations", "seconds": "seconds of `fit`"},
+        digits={"test_error": 4, "iterations": 0, "seconds": 0},
+    ),
 }
 """The tables of the card."""
 
