@@ -38,6 +38,23 @@ def test_a_processor_of_another_kind_is_told_by_the_system(monkeypatch):
     assert environment.environment()["processor"] == "aarch64"
 
 
+def test_the_command_has_no_folder_of_this_machine(monkeypatch):
+    words = [
+        "bench",
+        "x",
+        "--output",
+        "/tmp/a/b",
+        "data.path=/srv/x.npz,/y",
+        "http://h:1/v1",
+        "a/b",
+    ]
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/__main__.py", *words])
+    command = environment.environment()["command"]
+    assert command == "tfzoo bench x --output b data.path=x.npz,y http://h/v1 a/b"
+    monkeypatch.setattr(sys, "argv", ["/opt/newcomer.py"])
+    assert environment.environment()["command"] == "newcomer.py"
+
+
 def test_threads_are_told(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     assert environment.environment()["variables"]["TF_NUM_INTRAOP_THREADS"] == "1"

@@ -6,6 +6,7 @@ import datetime
 import functools
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -93,7 +94,7 @@ def environment(seed: int | None = None) -> dict[str, Any]:
 
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(),
         "seed": seed,
         "commit": _commit(),
         "python": platform.python_version(),
@@ -116,6 +117,14 @@ def columns(machine: dict[str, Any]) -> dict[str, Any]:
 def versions_of(*packages: str) -> dict[str, str]:
     """Versions of the packages that are installed."""
     return {name: version for name in packages if (version := _version(name))}
+
+
+def _command() -> str:
+    """The command without the folders of absolute paths, which are of this machine alone."""
+    program = Path(sys.argv[0])
+    name = "tfzoo" if program.name == "__main__.py" else program.name
+    words = [re.sub(r"(?<![\w.~:/])/(?:[^\s/=,]+/)*", "", word) for word in sys.argv[1:]]
+    return " ".join([name, *words])
 
 
 def _version(package: str) -> str | None:
