@@ -45,7 +45,7 @@ def test_the_command_has_no_folder_of_this_machine(monkeypatch):
         "--output",
         "/tmp/a/b",
         "data.path=/srv/x.npz,/y",
-        "http://h:1/v1",
+        "http://h/v1",
         "a/b",
     ]
     monkeypatch.setattr(sys, "argv", ["/opt/bin/__main__.py", *words])
