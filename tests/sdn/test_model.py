@@ -230,7 +230,7 @@ def test_codes_become_a_name_for_each_of_four_identities(settings):
     assert all(len(codes_of) == 1 for codes_of in names.values())
     assert len(set.union(*names.values())) == 4
     firsts = np.array([next(iter(names[k])) for k in range(4)], "float32")
-    np.testing.assert_allclose(np.exp(network.log_prob(firsts)), 0.25, atol=0.08)
+    np.testing.assert_allclose(np.exp(network.log_prob(firsts)), 0.25, atol=0.1)
     errors = np.abs(network.decode(firsts, 1)[:, 0] - base).mean((1, 2, 3))
     others = np.abs(network.decode(firsts, 1)[:, 0] - base[[1, 2, 3, 0]]).mean((1, 2, 3))
     assert (errors < others).all()
