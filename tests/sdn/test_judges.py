@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from tfzoo import runner
+from tfzoo.data.images import image_sets
 from tfzoo.errors import InputError
-from tfzoo.sdn import judges
+from tfzoo.sdn import evaluation, judges, recipe
 from tfzoo.sdn.corruptions import CORRUPTIONS, corrupted
 
 
@@ -112,3 +114,62 @@ def test_corruptions_change_images_within_the_range_and_repeat_by_seed(kind):
     np.testing.assert_array_equal(new, corrupted(x, 3, kind))
     if kind != "blended":  # of equal images
         assert judges.stroke_iou(new[None], x[None]) < 0.7
+
+
+def glyphs(sets, seed, n=8):
+    """Sets of n drawings of a random character of 12x12 pixels, each a little shifted."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((sets, n, 12, 12, 1), "float32")
+    for one in x:
+        bars = rng.integers(1, 7, (3, 2))
+        for image in one:
+            for i, (a, b) in enumerate(bars + rng.integers(0, 2, (1, 2))):
+                image[(slice(a, a + 4), b) if i % 2 else (a, slice(b, b + 4))] = 255
+    return x
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """The recipe of the verifier on glyphs: its data, its network and a function that trains it."""
+
+    def few(config, size, channels):
+        split = lambda n, seed: image_sets.from_arrays(  # noqa: E731
+            glyphs(n, seed).reshape(-1, 12, 12, 1).astype("uint8"), np.repeat(np.arange(n), 8)
+        )
+        return {"train": split(60, 0), "validation": split(4, 1), "test": split(30, 2)}
+
+    monkeypatch.setattr(recipe, "image_sets", few)
+
+    def resolved(*words):
+        small = ["image_size=12", "set_size=4", "width=8", "batch_size=48", "rate=0.005"]
+        return runner.resolve("sdn/omniglot_verifier", [*small, "deterministic=false", *words])
+
+    return resolved
+
+
+def test_the_judge_scores_corrupted_drawings_low_and_real_ones_high(task):
+    given = task("corrupted=0.4", "steps_per_epoch=200")
+    datasets = given.recipe.datasets(given.config)
+    embed = given.recipe.build(given.config, datasets.info)
+    given.recipe._classifier.fit(datasets.train.from_step(0), steps_per_epoch=200, verbose=0)
+    a, b = judges.halves(glyphs(30, 2), 4)
+    flat, real = a.reshape(-1, 12, 12, 1), judges.set_embeddings(embed, b)
+    score = lambda x: judges.verification(judges.set_embeddings(embed, x), real)[0]  # noqa: E731
+    assert score(a) > 0.95
+    for kind in evaluation.CONTROLS:
+        assert score(corrupted(flat, 1, kind).reshape(a.shape)) < score(a) - 0.2, kind
+    noise = np.random.default_rng(0).uniform(0, 255, a.shape).astype("float32")
+    assert score(noise) < 0.65
+
+
+def test_corrupted_images_are_a_class_of_their_own_and_repeat_by_step(task):
+    given = task("corrupted=0.25")
+    stream = given.recipe.datasets(given.config).train
+    batches = list(stream.from_step(0).take(3).as_numpy_iterator())
+    images, owner = batches[2]
+    assert images.shape == (48, 12, 12, 1) and (owner[-12:] == 60).all() and owner[:-12].max() < 60
+    for x, y in zip(next(stream.from_step(2).as_numpy_iterator()), batches[2], strict=True):
+        np.testing.assert_array_equal(x, y)
+    with pytest.raises(InputError, match="corrupted=0.001: must be a part of a batch"):
+        few = task("corrupted=0.001")
+        few.recipe.datasets(few.config)
