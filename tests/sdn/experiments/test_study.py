@@ -68,7 +68,7 @@ def test_both_parts_run(tmp_path, short, monkeypatch, capsys):
     omniglot(tmp_path / "o.npz")
     words = ["--seeds", "0", "--epochs", "1", "--omniglot-epochs", "1"]
     words += ["--omniglot", str(tmp_path / "o.npz"), "--output", str(tmp_path / "out")]
-    words += ["--parts", "shapes,rebuilt,omniglot,terms"]
+    words += ["--parts", "shapes,rebuilt,omniglot,terms", "--arms", sdn_study.REBUILT]
     small = ["model.width=8", "model.code_dim=6", "model.prior_hidden=[6]", "monitor_sets=4"]
     assert main(["study", "sdn", *words, *small]) == 0
     out = tmp_path / "out"
@@ -105,7 +105,12 @@ def test_terms_are_studied_on_training_characters_alone(tmp_path):
 
 
 def test_refuses(tmp_path, capsys):
-    for words in (["--parts", "faces"], ["--epochs", "0"], ["--omniglot", "nowhere.npz"]):
+    for words in (
+        ["--parts", "faces"],
+        ["--arms", "SDN;other"],
+        ["--epochs", "0"],
+        ["--omniglot", "nowhere.npz"],
+    ):
         assert main(["study", "sdn", *words]) == 2
         assert words[0] in capsys.readouterr().err
     np.savez(tmp_path / "x.npz", x=np.zeros(3))

@@ -67,8 +67,23 @@ SCALE = ("pixel_mean=20.0", "pixel_std=235.0")
 
 BLACK = ("pixel_mean=127.5", "pixel_std=127.5")
 BALANCED = ("model.balanced=true", "model.margin=0.1")
-REBUILDING = ("model.rebuilding=1.0", "model.noise_cost=1.0")
-ADVERSARIAL = ("model.adversarial=1.0", "model.margin=0.1")
+FAST = ("optimizer.rate=0.001", "optimizer.g_rate=0.001", "optimizer.beta_1=0.9")
+
+TERMS: dict[str, tuple[str, Sequence[str]]] = {
+    OURS: ("sdn/omniglot", SCALE),
+    "balanced codes, black ground": ("sdn/omniglot", (*BLACK, *BALANCED)),
+    "both rates x 5, beta_1 0.9": ("sdn/omniglot", (*SCALE, *FAST)),
+    "margin x 3": ("sdn/omniglot", (*SCALE, "model.margin=0.18")),
+    "average over 1,000 steps": ("sdn/omniglot", (*SCALE, "model.ema=0.999")),
+    REBUILT: ("sdn/omniglot_rebuilt", BLACK),
+    "ours, with the adversarial step": (
+        "sdn/omniglot_rebuilt",
+        (*BLACK, "model.adversarial=1.0", "model.margin=0.1"),
+    ),
+    "ours, codes not balanced": ("sdn/omniglot_rebuilt", (*BLACK, "model.balanced=false")),
+    "ours, not turned": ("sdn/omniglot_rebuilt", (*BLACK, "model.turned=false")),
+}
+"""The arms of the part `terms`: a recipe, and what is changed."""
 
 _UNTRAINED = ("epochs=1", "steps_per_epoch=1", "optimizer.rate=1e-12", "optimizer.g_rate=1e-12")
 
@@ -106,7 +121,11 @@ DRAWINGS_CLAIMS = (
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study sdn` with the arguments `argv`."""
     parser = study.parser("sdn")
-    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
+    parser.add_argument(
+        "--parts",
+        default=",".join(PARTS[:-1]),
+        help="some of them, and `terms`, which should have seeds of its own; default %(default)s",
+    )
     parser.add_argument(
         "--epochs", type=int, default=12, help="epochs of shapes; default %(default)s"
     )
@@ -116,6 +135,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--omniglot-epochs", type=int, default=20, help="its networks' epochs; default %(default)s"
     )
+    parser.add_argument(
+        "--arms", default="", help="of terms, separated by semicolons; default: all"
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     for name in ("epochs", "omniglot_epochs"):
@@ -124,6 +146,9 @@ def main(argv: Sequence[str]) -> None:
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:
         check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
+    chosen = [name for name in words.arms.split(";") if name]
+    for name in chosen:
+        check(name in TERMS, "--arms", name, f"of {'; '.join(TERMS)}")
     if words.omniglot and not Path(words.omniglot).is_file():
         raise InputError(f"--omniglot={words.omniglot!r}: no such file")
     output = Path(words.output or "studies/sdn")
@@ -131,12 +156,13 @@ def main(argv: Sequence[str]) -> None:
         shapes(seeds, output / "shapes", words.epochs, words.overrides)
     if "rebuilt" in parts:
         rebuilt(seeds, output / "rebuilt", words.epochs, words.overrides)
-    if words.omniglot:
-        for part, run in (("omniglot", omniglot), ("terms", terms)):
-            if part in parts:
-                tuning = part == "terms"
-                path = omniglot_arrays(words.omniglot, output / f"{part}.npz", tuning)
-                run(seeds, output / part, path, words.omniglot_epochs, words.overrides)
+    epochs = words.omniglot_epochs
+    if "omniglot" in parts and words.omniglot:
+        path = omniglot_arrays(words.omniglot, output / "omniglot.npz")
+        omniglot(seeds, output / "omniglot", path, epochs, words.overrides)
+    if "terms" in parts and words.omniglot:
+        path = omniglot_arrays(words.omniglot, output / "terms.npz", tuning=True)
+        terms(seeds, output / "terms", path, epochs, words.overrides, chosen)
     print(f"written to {output}")
 
 
@@ -239,29 +265,27 @@ def omniglot(
 
 
 def terms(
-    seeds: Sequence[int], output: Path, path: Path, epochs: int, overrides: Sequence[str] = ()
+    seeds: Sequence[int],
+    output: Path,
+    path: Path,
+    epochs: int,
+    overrides: Sequence[str] = (),
+    names: Sequence[str] = (),
 ) -> None:
-    """What makes characters legible: one change at a time, on validation characters.
+    """What makes characters legible: changes of the objective, on validation characters.
 
-    `path` holds training characters alone, a part of which are the test sets here.
+    Args:
+        seeds: none of the reported ones.
+        output: the folder to write.
+        path: a file of training characters alone, a part of which are the test sets here.
+        epochs: epochs of each network.
+        overrides: `key=value` words for every arm.
+        names: the arms; empty: all of `TERMS`.
     """
     data = _data(path)
     common = [*data, *_judges(seeds[0], output, data), *_length(epochs), *overrides]
-    ours = [*common, *BLACK]
-    paper = [*common, *SCALE]
-    fast = ("optimizer.rate=0.001", "optimizer.g_rate=0.001", "optimizer.beta_1=0.9")
-    studied = [
-        Arm(OURS, "sdn/omniglot", paper),
-        Arm("both rates x 5, beta_1 0.9", "sdn/omniglot", [*paper, *fast]),
-        Arm("margin x 3", "sdn/omniglot", [*paper, "model.margin=0.18"]),
-        Arm("average over 1,000 steps", "sdn/omniglot", [*paper, "model.ema=0.999"]),
-        Arm("balanced codes, black ground", "sdn/omniglot", [*common, *BLACK, *BALANCED]),
-        Arm("with rebuilding", "sdn/omniglot", [*common, *BLACK, *BALANCED, *fast, *REBUILDING]),
-        Arm(REBUILT, "sdn/omniglot_rebuilt", ours),
-        Arm("ours, with the adversarial step", "sdn/omniglot_rebuilt", [*ours, *ADVERSARIAL]),
-        Arm("ours, codes not balanced", "sdn/omniglot_rebuilt", [*ours, "model.balanced=false"]),
-        Arm("ours, not turned", "sdn/omniglot_rebuilt", [*ours, "model.turned=false"]),
-    ]
+    studied = [Arm(name, recipe, [*common, *given]) for name, (recipe, given) in TERMS.items()]
+    studied = [arm for arm in studied if not names or arm.name in names]
     rows = with_errors(study.run_grid(studied, seeds, output), "judge_reconstructed")
     note = f"{epochs} epochs; error: 1 - AUC of reconstructions of validation characters"
     lines = [*statistics.all_metrics(rows), "", note]
