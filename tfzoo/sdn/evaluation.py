@@ -161,7 +161,7 @@ def of_drawings(
     rows = np.random.default_rng(seed).permutation(len(flat))[:IMAGES]
     embed = lambda x: judges.image_embeddings(net, x)[rows]  # noqa: E731
     reals = embed(b)
-    drawn = model.generate(*a.shape[:2], seed)
+    drawn = model.generate(len(a), a.shape[1], seed)
     for name, x in (("reconstructed", rebuilt), ("sampled", drawn), ("floor", a)):
         metrics[f"kid_{name}"] = judges.kid(embed(x), reals)
     return metrics

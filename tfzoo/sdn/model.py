@@ -124,7 +124,7 @@ class SetDistributionNetwork(TwoPlayer):
         self.generator, self.average = make("generator"), make("average")
         self.average.set_weights(self.generator.get_weights())
         self.average.trainable = False
-        self.posterior = None
+        self.posterior: keras.Model | None = None
         if rebuilding:
             self.posterior = self.encoder.under_policy(make_encoder, 2 * noise_dim, 2, "posterior")
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -330,6 +330,7 @@ class SetDistributionNetwork(TwoPlayer):
 
     def _rebuilt(self, real: Tensor, z: Tensor, mask: Tensor | None) -> Tensor:
         """The weighted loss of images rebuilt from their set's code and noise of their own."""
+        assert self.posterior is not None
         numbers = unflat(self.posterior(flat(real), training=True), real)
         mean, log_std = ops.split(ops.cast(numbers, "float32"), 2, -1)
         noise = mean + ops.exp(log_std) * self._noise(real)
