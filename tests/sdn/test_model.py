@@ -21,6 +21,8 @@ SETTINGS = {
     "seed": 0,
 }
 
+OURS = {"rebuilding": 1.0, "adversarial": 0.0, "balanced": True}
+
 
 def model(**settings):
     keras.utils.set_random_seed(0)
@@ -98,6 +100,45 @@ def test_a_made_set_beyond_the_margin_does_not_move_the_energy():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_rebuilding_moves_all_but_what_only_the_energy_would():
+    network = model(**OURS)
+    parts = (network.encoder, network.energy, network.prior, network.generator, network.posterior)
+    before = [weights(p.trainable_variables) for p in parts]
+    network.compile()
+    logs = network.train_on_batch(sets(), return_dict=True)
+    for part, old in zip(parts, before, strict=True):
+        assert any(moved(old, weights(part.trainable_variables))), part.name
+    assert logs["e_fake"] == logs["g_loss"] == 0
+    # a generator that knows the images has no error left, only the noise's cost
+    x = network.prepare(sets())
+    network.generator = lambda z, noise, training: x
+    network.posterior = lambda images, training: np.zeros((18, 6), "float32")
+    assert float(network._rebuilt(x, network.encode(sets()), None)) == 0
+
+
+@pytest.mark.slow
+def test_rebuilding_with_scaled_losses_takes_the_steps_of_float32():
+    steps = []
+    for dtype in ("float32", "mixed_float16"):
+        keras.config.set_dtype_policy(dtype)
+        network = model(**OURS)
+        network.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+        before = weights(network.generator_variables())
+        network.train_on_batch(sets())
+        pairs = zip(before, weights(network.generator_variables()), strict=True)
+        steps.append(np.concatenate([(b - a).ravel() for a, b in pairs]))
+    assert np.linalg.norm(steps[1] - steps[0]) < 0.1 * np.linalg.norm(steps[0])
+
+
+def test_turning_turns_the_images_of_a_set_alike():
+    network, x = model(turned=True), np.tile(sets(1, 1), (40, 3, 1, 1, 1))
+    turned = np.asarray(network._turned(x))
+    np.testing.assert_array_equal(turned, np.tile(turned[:, :1], (1, 3, 1, 1, 1)))
+    one = x[0, 0]
+    expected = {np.rot90(m, k).tobytes() for m in (one, one[::-1]) for k in range(4)}
+    assert {np.ascontiguousarray(t[0]).tobytes() for t in turned} == expected
+
+
 @pytest.mark.slow
 def test_masked_images_do_not_matter_to_training():
     trained_weights = []
@@ -159,8 +200,9 @@ def test_trains_compiled_and_in_mixed_precision(jit, policy):
 
 
 @pytest.mark.slow
-def test_a_file_goes_on_as_the_model_would(tmp_path):
-    network = trained(margin=0.2)
+@pytest.mark.parametrize("settings", [{}, OURS])
+def test_a_file_goes_on_as_the_model_would(tmp_path, settings):
+    network = trained(margin=0.2, **settings)
     path = tmp_path / "model.keras"
     network.save(path)
     again = keras.models.load_model(path)
@@ -172,14 +214,15 @@ def test_a_file_goes_on_as_the_model_would(tmp_path):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
 
 
-def test_codes_become_a_name_for_each_of_four_identities():
+@pytest.mark.parametrize("settings", [{}, OURS])
+def test_codes_become_a_name_for_each_of_four_identities(settings):
     """Four constant images with noise: after training, their codes differ, and the prior knows."""
     rng = np.random.default_rng(0)
     base = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "float32")
     base = np.repeat(np.repeat(base.reshape(4, 2, 2), 2, 1), 2, 2)[..., None]
     who = rng.integers(0, 4, 400)
     x = base[who][:, None] + 0.05 * rng.normal(size=(400, 3, 4, 4, 1))
-    network = model(width=32, code_dim=4, prior_hidden=(16,))
+    network = model(width=32, code_dim=4, prior_hidden=(16,), **settings)
     network.compile(make_adam(2e-3), make_adam(2e-3))
     network.fit(x.astype("float32"), batch_size=40, epochs=40, verbose=0)
     codes = network.encode(x.astype("float32"))
@@ -187,7 +230,7 @@ def test_codes_become_a_name_for_each_of_four_identities():
     assert all(len(codes_of) == 1 for codes_of in names.values())
     assert len(set.union(*names.values())) == 4
     firsts = np.array([next(iter(names[k])) for k in range(4)], "float32")
-    np.testing.assert_allclose(np.exp(network.log_prob(firsts)), 0.25, atol=0.08)
+    np.testing.assert_allclose(np.exp(network.log_prob(firsts)), 0.25, atol=0.1)
     errors = np.abs(network.decode(firsts, 1)[:, 0] - base).mean((1, 2, 3))
     others = np.abs(network.decode(firsts, 1)[:, 0] - base[[1, 2, 3, 0]]).mean((1, 2, 3))
     assert (errors < others).all()
@@ -225,7 +268,8 @@ def test_refuses_masks_and_codes():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"margin": 0}, {"prior_to_encoder": -1}, {"ema": 1}, {"pixel_std": 0}]
+    "wrong",
+    [{"rebuilding": -1}, {"margin": 0}, {"prior_to_encoder": -1}, {"ema": 1}, {"pixel_std": 0}],
 )
 def test_refuses_settings(wrong):
     with pytest.raises(ValueError, match="must be"):

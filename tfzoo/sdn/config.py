@@ -60,6 +60,11 @@ class SDNConfig(Config):
     use_code: bool = key(True, "whether the energy sees the code")
     stochastic: bool = key(False, "whether codes are random in training")
     ema: Fraction = key(0.99, "decay rate of the averaged generator")
+    adversarial: NonNegative = key(1.0, "weight of the energy in the generator's loss")
+    rebuilding: NonNegative = key(0.0, "weight of rebuilding images by the generator (ours)")
+    noise_cost: NonNegative = key(0.5, "weight, in rebuilding, of what the noise says of an image")
+    balanced: bool = key(False, "whether a code's means are normalised over sets (ours)")
+    turned: bool = key(False, "whether sets are turned and mirrored in training (ours)")
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,11 @@ class SetsConfig(ImagesConfig):
         of_data=True,
     )
     verifier: str | None = key(None, "a trained `sdn.verifier`, likewise", of_data=True)
+    drawings_judge: str | None = key(
+        None,
+        "a `sdn.verifier` trained with `corrupted`, likewise, for bright drawings on a dark ground",
+        of_data=True,
+    )
     test_size: Count | None = key(None, "images per half of a test set; null: `set_size`")
     test_sets: Annotated[int, Ge(2)] | None = key(
         None, "maximum number of test sets for results; null: all"
@@ -126,6 +136,14 @@ class JudgeConfig(ImagesConfig):
     width: Count = key(256, "see `make_voxel_net`, `make_verifier`")
     dim: Count = key(32, "size of a verifier's embedding")
     rate: Positive = key(1e-3, "Adam's learning rate")
+    corrupted: Fraction = key(
+        0.0,
+        "share of a verifier's images that are corrupted and belong to no set; with any, the "
+        "others are slightly blurred and noisy, as a person still recognises those",
+    )
+    generated_by: str | None = key(
+        None, "a trained `sdn.sets`, whose reconstructions are among the corrupted images"
+    )
     identities: Count = key(
         1000, "number of training sets, for a dry run of a verifier whose data are not prepared"
     )

@@ -7,6 +7,7 @@ import numpy as np
 
 from tfzoo.sdn import judges
 from tfzoo.sdn.codes import hamming
+from tfzoo.sdn.corruptions import corrupted
 from tfzoo.sdn.model import SetDistributionNetwork
 
 
@@ -112,6 +113,58 @@ def of_identities(
         "verify_reconstructed": judges.verification(rebuilt, real)[0],
         "verify_sampled": judges.verification(embed(x), embed(y))[0],
     }
+
+
+CONTROLS = ("noisy", "blurred", "shuffled", "smeared")
+"""Corruptions of real images whose figures are printed beside those of the reconstructions."""
+
+IMAGES = 2000
+"""Maximum number of images in a kernel distance."""
+
+
+def of_drawings(
+    model: SetDistributionNetwork, net: keras.Model, images: np.ndarray, seed: int = 0
+) -> dict[str, float]:
+    """Are rebuilt drawings legible? By a judge that knows corrupted images, and without a network.
+
+    Rebuilt from one half of a set and compared with the other half: `judge_NAME` is an area under
+    ROC as in `of_identities`, for `reconstructed` sets, and as controls for the `real` half, its
+    `mean` image and its corruptions `CONTROLS`. `kid_reconstructed` and `kid_sampled` are distances
+    of images from real ones in the judge's embeddings, `kid_floor` that of real halves. Compared
+    with the encoded half itself: `stroke_iou`, that of the other half (`_real`) and of the mean
+    image (`_mean`); and the deviation of the `background`, also that of the other half.
+
+    Args:
+        model: a trained model.
+        net: a network from `make_verifier`, trained with corrupted images.
+        images: raw pixels [M, 2 n, S, S, C] of bright drawings on a dark ground, 0 to 255.
+        seed: seed of the generated images.
+    """
+    a, b = judges.halves(images, images.shape[1] // 2)
+    flat = a.reshape(-1, *a.shape[2:])
+    rebuilt = model.reconstruct(a, seed=seed)
+    mean = np.repeat(a.mean(1, keepdims=True), a.shape[1], 1)
+    shown = {"real": a, "reconstructed": rebuilt, "mean": mean} | {
+        kind: corrupted(flat, seed, kind).reshape(a.shape) for kind in CONTROLS
+    }
+    real = judges.set_embeddings(net, b)
+    metrics = {
+        f"judge_{name}": judges.verification(judges.set_embeddings(net, x), real)[0]
+        for name, x in shown.items()
+    }
+    for end, x in (("", rebuilt), ("_real", b), ("_mean", mean)):
+        metrics[f"stroke_iou{end}"] = judges.stroke_iou(x, a)
+        metrics[f"background{end}"] = judges.background(x, a)
+    # what a claim compares the other figure with
+    metrics["stroke_iou_twice"] = 2 * metrics["stroke_iou"]
+    metrics["background_real_twice"] = 2 * metrics["background_real"]
+    rows = np.random.default_rng(seed).permutation(len(flat))[:IMAGES]
+    embed = lambda x: judges.image_embeddings(net, x)[rows]  # noqa: E731
+    reals = embed(b)
+    drawn = model.generate(len(a), a.shape[1], seed)
+    for name, x in (("reconstructed", rebuilt), ("sampled", drawn), ("floor", a)):
+        metrics[f"kid_{name}"] = judges.kid(embed(x), reals)
+    return metrics
 
 
 def _halves(net: keras.Model, images: np.ndarray, name: str) -> dict[str, float]:

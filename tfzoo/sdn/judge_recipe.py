@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo import data
+from tfzoo import data, zoo
+from tfzoo.config import check
 from tfzoo.data import memory
 from tfzoo.data.images.image_sets import ImageSets
 from tfzoo.errors import InputError
@@ -16,6 +17,7 @@ from tfzoo.recipes.image_signatures import image_signatures
 from tfzoo.registry import task
 from tfzoo.sdn import judges
 from tfzoo.sdn.config import JudgeConfig
+from tfzoo.sdn.corruptions import corrupted
 from tfzoo.sdn.recipe import SetsRecipe, info_of
 from tfzoo.serving import Signature
 from tfzoo.training.run import Run
@@ -107,6 +109,8 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
             lambda x, i: (x["images"][:, 0], i)
         )
         stream = data.TrainStream(views.steps_per_epoch, make)
+        if config.corrupted:
+            stream = _with_corrupted(stream, train, config)
         size = config.set_size
         held, test = (
             sets[name].batches(2 * size, config.batch_size) for name in ("validation", "test")
@@ -119,7 +123,7 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
         embed, self._classifier = judges.make_verifier(
             config.image_size,
             info.channels,
-            info.examples,
+            info.examples + bool(config.corrupted),  # a class for what belongs to no set
             config.width,
             config.dim,
             *info.to_unit(config).values(),
@@ -158,6 +162,47 @@ class Verifier(SetsRecipe[JudgeConfig, data.Datasets]):
         _, size, _, channels = model.input_shape
         answer = lambda images: {"embedding": model(images, training=False)}  # noqa: E731
         return image_signatures(answer, size, channels, "an embedding of unit length", info)
+
+
+BANK = 8192
+"""Number of corrupted images that a verifier is trained with."""
+
+
+def _with_corrupted(
+    stream: data.TrainStream, train: ImageSets, config: JudgeConfig
+) -> data.TrainStream:
+    """A stream of images and sets, of which the last rows are corrupted and have the class M."""
+    bank = tf.constant(_bank(train, config))
+    extra = round(config.batch_size * config.corrupted)
+    keep, reach = config.batch_size - extra, train.limits[1] - train.limits[0]
+    check(0 < extra < config.batch_size, "corrupted", config.corrupted, "a part of a batch")
+
+    def mixed(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        images, owner = batch[0][:keep], batch[1][:keep]
+        seed = tf.stack([config.seed, tf.cast(step, tf.int32)])
+        soft, rough = tf.unstack(tf.random.stateless_uniform([2, keep, 1, 1, 1], seed))
+        images += soft * (tf.nn.avg_pool2d(images, 3, 1, "SAME") - images)
+        images += 0.08 * reach * rough * tf.random.stateless_normal(tf.shape(images), seed)
+        images = tf.clip_by_value(images, *train.limits)
+        rows = tf.random.stateless_uniform([extra], seed, 0, len(bank), tf.int32)
+        none = tf.fill([extra], tf.cast(len(train), owner.dtype))
+        return tf.concat([images, tf.gather(bank, rows)], 0), tf.concat([owner, none], 0)
+
+    make = lambda step: stream.from_step(step).enumerate(step).map(mixed)  # noqa: E731
+    return data.TrainStream(stream.steps_per_epoch, make)
+
+
+def _bank(train: ImageSets, config: JudgeConfig) -> np.ndarray:
+    """Corrupted training images, and reconstructions by `generated_by`: at most `BANK`."""
+    images, mask = train.arrays(config.set_size)
+    rng = np.random.default_rng(config.seed)
+    given = images[mask]
+    bank = corrupted(given[rng.permutation(len(given))[:BANK]], config.seed, limits=train.limits)
+    if config.generated_by:
+        rebuilt = zoo.load(config.generated_by).reconstruct(images, None, mask, config.seed)[mask]
+        rows = np.arange(0, len(bank), 4)
+        bank[rows] = rebuilt[rng.integers(len(rebuilt), size=len(rows))]
+    return bank
 
 
 def _views(sets: ImageSets, config: JudgeConfig) -> data.TrainStream:

@@ -1,7 +1,8 @@
 """Networks that evaluate sets independently: which shape or identity they show.
 
-Both are trained only on real images of the training sets, as in the paper's evaluation; the paper's
-networks are unknown to us.
+Both are trained on images of the training sets only, as in the paper's evaluation; the paper's
+networks are unknown to us. A verification network that has seen nothing but real images accepts
+noise with a hint of a stroke, so one that judges images also learns to reject corrupted ones.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 from keras import layers
+
+from tfzoo.errors import InputError
 
 VOXELS = 8
 """Side of the grid predicted by `make_voxel_net`."""
@@ -108,11 +111,14 @@ def make_verifier(
     return embed, keras.Model(inputs, layers.Rescaling(20.0, name="logits")(x))
 
 
+def image_embeddings(net: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Embeddings of the images of sets, [M, n, S, S, C] of raw pixels -> [M n, dim]."""
+    return net.predict(images.reshape(-1, *images.shape[2:]), batch_size=512, verbose=0)
+
+
 def set_embeddings(net: keras.Model, images: np.ndarray) -> np.ndarray:
     """Unit-length means of a set's embeddings, [M, n, S, S, C] of raw pixels -> [M, dim]."""
-    m, n = images.shape[:2]
-    flat = images.reshape(m * n, *images.shape[2:])
-    embeddings = net.predict(flat, batch_size=512, verbose=0).reshape(m, n, -1).mean(1)
+    embeddings = image_embeddings(net, images).reshape(*images.shape[:2], -1).mean(1)
     return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-9)
 
 
@@ -143,3 +149,74 @@ def retrieval(a: np.ndarray, b: np.ndarray) -> float:
 def halves(images: np.ndarray, n: int) -> Sequence[np.ndarray]:
     """The first n images of each set, and the next n."""
     return images[:, :n], images[:, n : 2 * n]
+
+
+def stroke_iou(drawn: np.ndarray, real: np.ndarray, ink: float = 127.5) -> float:
+    """The mean, over drawings, of the greatest intersection over union with a real drawing's ink.
+
+    Args:
+        drawn: raw pixels [M, n, S, S, C].
+        real: raw pixels [M, k, S, S, C], the drawings that row i of `drawn` is compared with.
+        ink: pixels above it are ink; a drawing without ink has 0.
+
+    Raises:
+        InputError: other shapes.
+    """
+    _check_sets(drawn, real)
+    a, b = (_rows(np.asarray(x) > ink) for x in (drawn, real))
+    both = a @ b.swapaxes(1, 2)  # [M, n, k]
+    union = a.sum(2)[:, :, None] + b.sum(2)[:, None] - both
+    return float((both / np.maximum(union, 1)).max(2).mean())
+
+
+def background(drawn: np.ndarray, real: np.ndarray, ink: float = 127.5) -> float:
+    """The deviation of `drawn` where no real drawing of its set has ink within a pixel.
+
+    In units of twice `ink`, the pixels' range; sets that cover the whole image do not count.
+
+    Args:
+        drawn: raw pixels [M, n, S, S, C].
+        real: raw pixels [M, k, S, S, C].
+        ink: see `stroke_iou`.
+
+    Raises:
+        InputError: other shapes, or no background in any set.
+    """
+    from scipy import ndimage
+
+    _check_sets(drawn, real)
+    near = ndimage.binary_dilation((np.asarray(real) > ink).any(1), np.ones((1, 3, 3, 1)))
+    pixels = [x[:, ~covered] for x, covered in zip(drawn, near, strict=True) if not covered.all()]
+    if not pixels:
+        raise InputError(f"ink={ink}: no set has a background, must be above some pixels")
+    return float(np.mean([x.std() for x in pixels]) / (2 * ink))
+
+
+def kid(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased squared MMD of features [N, d], [M, d] under (x.y / d + 1)^3 (1801.01401).
+
+    Rows are scaled by the root of d, as unit vectors would make the kernel nearly constant. About
+    0, and negative half the time, for two draws of one distribution.
+
+    Raises:
+        InputError: fewer than two rows, or different widths.
+    """
+    if min(len(x), len(y)) < 2 or x.shape[1] != y.shape[1]:
+        raise InputError(
+            f"features: shapes {list(x.shape)}, {list(y.shape)}, must be two rows or more, of "
+            "equal width"
+        )
+    x, y = (np.asarray(a, "float64") for a in (x, y))  # d of the kernel and of the scale cancel
+    across = lambda a, b: (a @ b.T + 1) ** 3  # noqa: E731
+    inner = [(k.sum() - np.trace(k)) / (len(k) * (len(k) - 1)) for k in map(across, (x, y), (x, y))]
+    return float(sum(inner) - 2 * across(x, y).mean())
+
+
+def _rows(sets: np.ndarray) -> np.ndarray:
+    return sets.reshape(*sets.shape[:2], -1).astype("float32")
+
+
+def _check_sets(drawn: np.ndarray, real: np.ndarray) -> None:
+    a, b = np.shape(drawn), np.shape(real)
+    if len(a) != 5 or len(b) != 5 or (a[0], a[2:]) != (b[0], b[2:]) or 0 in (*a, *b):
+        raise InputError(f"drawn: shape {list(a)}, must be [M, n, S, S, C] as real, {list(b)}")

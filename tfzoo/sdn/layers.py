@@ -62,7 +62,8 @@ class _Part(keras.layers.Layer):
         self.image_size, self.channels, self.code_dim = image_size, channels, code_dim
         self.preset, self.width = preset, width
 
-    def _under_policy(self, make: Callable[..., keras.Model], *arguments: Any) -> keras.Model:
+    def under_policy(self, make: Callable[..., keras.Model], *arguments: Any) -> keras.Model:
+        """make(preset, image_size, channels, width, *arguments) under this layer's policy."""
         before = keras.config.dtype_policy()
         try:
             keras.config.set_dtype_policy(self.dtype_policy)
@@ -93,6 +94,8 @@ class SetEncoder(_Reader):
         width: see `make_encoder`.
         stochastic: in training, z_j = +1 with probability sigmoid(2 a_j) instead of the sign.
         seed: seed of these draws.
+        balanced: the means are normalised over the batch's sets, each bit by itself; after training
+            by their running mean and variance.
         **keywords: `name`, `dtype`, ...
 
     Input: images [B, n, S, S, C] in [-1, 1]; mask [B, n] or None.
@@ -112,12 +115,18 @@ class SetEncoder(_Reader):
         width: int = 256,
         stochastic: bool = False,
         seed: int | None = None,
+        balanced: bool = False,
         **keywords: Any,
     ):
         super().__init__(image_size, channels, code_dim, preset, width, **keywords)
         self.stochastic, self.seed = stochastic, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.features = self._under_policy(make_encoder, code_dim, 3, "code")
+        self.features = self.under_policy(make_encoder, code_dim, 3, "code")
+        self.norm = None
+        if balanced:
+            plain = {"center": False, "scale": False, "dtype": "float32"}
+            self.norm = keras.layers.BatchNormalization(name="balance", **plain)
+            self.norm.build((None, code_dim))
 
     def build(self, *shapes: Shape) -> None:
         """The network is created with the layer."""
@@ -127,6 +136,8 @@ class SetEncoder(_Reader):
         self, images: Tensor, mask: Tensor | None = None, training: bool | None = None
     ) -> tuple[Tensor, Tensor]:
         a = masked_mean(unflat(self.features(flat(images), training=training), images), mask)
+        if self.norm is not None:
+            a = self.norm(a, training=training)
         hard = None
         if self.stochastic and training:
             draw = keras.random.uniform(ops.shape(a), dtype="float32", seed=self.seed_generator)
@@ -180,9 +191,9 @@ class SetDiscriminator(_Reader):
     ):
         super().__init__(image_size, channels, code_dim, preset, width, **keywords)
         self.bottleneck, self.use_code = bottleneck, use_code
-        self.encoder = self._under_policy(make_encoder, bottleneck, 2, "energy_encoder")
+        self.encoder = self.under_policy(make_encoder, bottleneck, 2, "energy_encoder")
         size = bottleneck + code_dim
-        self.decoder = self._under_policy(make_decoder, size, False, "energy_decoder")
+        self.decoder = self.under_policy(make_decoder, size, False, "energy_decoder")
 
     def build(self, *shapes: Shape) -> None:
         """The networks are created with the layer."""
@@ -253,7 +264,7 @@ class SetGenerator(_Part):
         super().__init__(image_size, channels, code_dim, preset, width, **keywords)
         self.noise_dim = noise_dim
         size = code_dim + noise_dim
-        self.network = self._under_policy(make_decoder, size, True, "images")
+        self.network = self.under_policy(make_decoder, size, True, "images")
 
     def build(self, *shapes: Shape) -> None:
         """The network is created with the layer."""

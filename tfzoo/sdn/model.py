@@ -15,9 +15,16 @@ from tfzoo.config import Count, Fraction, NonNegative, OneOf, Positive, Spread, 
 from tfzoo.registry import serializable
 from tfzoo.sdn import inputs
 from tfzoo.sdn.codes import check_codes, code_statistics
-from tfzoo.sdn.layers import SetDiscriminator, SetEncoder, SetGenerator
+from tfzoo.sdn.layers import (
+    SetDiscriminator,
+    SetEncoder,
+    SetGenerator,
+    flat,
+    masked_mean,
+    unflat,
+)
 from tfzoo.sdn.made import MADE
-from tfzoo.sdn.networks import PRESETS
+from tfzoo.sdn.networks import PRESETS, make_encoder
 from tfzoo.training import replicas
 from tfzoo.training.two_player import TwoPlayer, follow
 from tfzoo.typing import Shape, Tensor
@@ -34,6 +41,11 @@ class SetDistributionNetwork(TwoPlayer):
     with z = z(X), X' = G(z, noise), then the generator along E(G(z, noise); z) with new noise.
     `average` follows the generator's parameters as a <- ema a + (1 - ema) p and generates images
     after training.
+
+    Settings of ours mend what the energy alone does not achieve (the card has the ablation). With
+    `rebuilding`, encoder and generator also learn by |x - G(z(X), noise of x)|^2 + `noise_cost` KL:
+    an image's noise is drawn from a network's Gaussian, as in a variational auto-encoder
+    (arXiv:1312.6114). `adversarial=0` leaves out the generator's step along the energy.
 
     `fit` takes sets of raw pixels [B, n, H, W, C] of the networks' size, alone or as a dict
     `images`, `mask`. `call` returns their codes. The model defines its own losses and metrics.
@@ -53,6 +65,12 @@ class SetDistributionNetwork(TwoPlayer):
         use_code: False hides the code from the energy, for ablations.
         stochastic: see `SetEncoder`.
         ema: decay rate of the average.
+        adversarial: weight of the energy of generated sets in the generator's loss.
+        rebuilding: weight of rebuilding images by the generator; 0: not at all.
+        noise_cost: weight of the noise's divergence, per pixel, from the normal distribution.
+        balanced: see `SetEncoder`.
+        turned: in training, sets are turned and mirrored at random; for square images to which
+            this gives things of the same kind, such as characters.
         pixel_mean: subtracted from raw pixels.
         pixel_std: divisor of the result, which should be in [-1, 1].
         seed: seed of noise while training.
@@ -79,6 +97,11 @@ class SetDistributionNetwork(TwoPlayer):
         use_code: bool = True,
         stochastic: bool = False,
         ema: Fraction = 0.99,
+        adversarial: NonNegative = 1.0,
+        rebuilding: NonNegative = 0.0,
+        noise_cost: NonNegative = 0.5,
+        balanced: bool = False,
+        turned: bool = False,
         pixel_mean: float = 127.5,
         pixel_std: Spread = 127.5,
         seed: int | None = None,
@@ -89,7 +112,9 @@ class SetDistributionNetwork(TwoPlayer):
             setattr(self, name, value)
         part = {"preset": preset, "width": width, "dtype": self.dtype_policy}
         size = (image_size, channels, code_dim)
-        self.encoder = SetEncoder(*size, stochastic=stochastic, seed=seed, **part, name="encoder")
+        self.encoder = SetEncoder(
+            *size, stochastic=stochastic, balanced=balanced, seed=seed, **part, name="encoder"
+        )
         self.energy = SetDiscriminator(
             *size, bottleneck=bottleneck, use_code=use_code, **part, name="energy"
         )
@@ -99,6 +124,9 @@ class SetDistributionNetwork(TwoPlayer):
         self.generator, self.average = make("generator"), make("average")
         self.average.set_weights(self.generator.get_weights())
         self.average.trainable = False
+        self.posterior: keras.Model | None = None
+        if rebuilding:
+            self.posterior = self.encoder.under_policy(make_encoder, 2 * noise_dim, 2, "posterior")
         self.seed_generator = keras.random.SeedGenerator(seed)
         names = ("loss", "d_loss", "g_loss", "e_real", "e_fake", "code_nll", "mean_a")
         self._means = {name: keras.metrics.Mean(name) for name in names}
@@ -124,7 +152,8 @@ class SetDistributionNetwork(TwoPlayer):
 
     @override
     def generator_variables(self) -> list[keras.Variable]:
-        return self.generator.trainable_variables
+        parts = (self.generator, self.posterior) if self.posterior else (self.generator,)
+        return [v for part in parts for v in part.trainable_variables]
 
     def default_optimizers(self) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
         """Adam(2e-4, 0, 0.999) for both parts."""
@@ -138,22 +167,31 @@ class SetDistributionNetwork(TwoPlayer):
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Updates encoder, energy and prior, then the generator and its average."""
         real, mask = self._sets(data)
+        real = self._turned(real) if self.turned else real
         with self.tape() as tape:
             z, a = self.encoder(real, mask=mask, training=True)
             fixed = ops.stop_gradient(z)
-            fake = ops.stop_gradient(self.generator(fixed, self._noise(real), training=True))
             e_real = self.energy(real, z, mask=mask, training=True)
-            e_fake = self.energy(fake, z, mask=mask, training=True)
+            e_fake = ops.zeros_like(e_real)
             # the prior's own gradient is unweighted, the encoder's is weighted
             nll = -self.prior.log_prob(fixed + self.prior_to_encoder * (z - fixed))
+            if self.adversarial:
+                fake = ops.stop_gradient(self.generator(fixed, self._noise(real), training=True))
+                e_fake = self.energy(fake, z, mask=mask, training=True)
             d_loss = self._judged(e_real, e_fake, nll)
-            scaled = self.scaled(d_loss, self.optimizer)
-        self.move(tape, scaled, self.optimizer, self.judge_variables())
-        with self.tape() as tape:
-            fake = self.generator(fixed, self._noise(real), training=True)
-            g_loss = ops.mean(self.energy(fake, fixed, mask=mask, training=True))
-            scaled = self.scaled(g_loss, self.g_optimizer)
-        self.move(tape, scaled, self.g_optimizer, self.generator_variables())
+            loss = d_loss + self._rebuilt(real, z, mask) if self.posterior else d_loss
+            scaled = self.scaled(loss, self.optimizer)
+        if self.posterior:
+            self._move_both(tape, scaled)
+        else:
+            self.move(tape, scaled, self.optimizer, self.judge_variables())
+        g_loss = ops.zeros(())
+        if self.adversarial:
+            with self.tape() as tape:
+                fake = self.generator(fixed, self._noise(real), training=True)
+                g_loss = ops.mean(self.energy(fake, fixed, mask=mask, training=True))
+                scaled = self.scaled(self.adversarial * g_loss, self.g_optimizer)
+            self.move(tape, scaled, self.g_optimizer, self.generator.trainable_variables)
         follow(self.average, self.generator, self.ema)
         return self._note(d_loss, g_loss, e_real, e_fake, nll, a)
 
@@ -281,6 +319,37 @@ class SetDistributionNetwork(TwoPlayer):
             return keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
 
         return replicas.draw(sets, normal)
+
+    def _turned(self, images: Tensor) -> Tensor:
+        """Each set turned by a multiple of a right angle and mirrored, at random."""
+        draw = lambda rows: keras.random.uniform((rows, 3, 1, 1, 1, 1), seed=self.seed_generator)  # noqa: E731
+        coins = replicas.draw(ops.shape(images)[0], draw) < 0.5
+        images = ops.where(coins[:, 0], ops.transpose(images, (0, 1, 3, 2, 4)), images)
+        images = ops.where(coins[:, 1], ops.flip(images, 2), images)
+        return ops.where(coins[:, 2], ops.flip(images, 3), images)
+
+    def _rebuilt(self, real: Tensor, z: Tensor, mask: Tensor | None) -> Tensor:
+        """The weighted loss of images rebuilt from their set's code and noise of their own."""
+        assert self.posterior is not None
+        numbers = unflat(self.posterior(flat(real), training=True), real)
+        mean, log_std = ops.split(ops.cast(numbers, "float32"), 2, -1)
+        noise = mean + ops.exp(log_std) * self._noise(real)
+        again = ops.cast(self.generator(z, noise, training=True), "float32")
+        error = ops.mean(ops.square(real - again), (2, 3, 4))
+        # KL(N(mean, std) || N(0, 1)), nats per image
+        nats = ops.sum((ops.square(mean) + ops.exp(2 * log_std) - 1) / 2 - log_std, -1)
+        pixels = self.image_size**2 * self.channels
+        return self.rebuilding * ops.mean(
+            masked_mean(error + self.noise_cost / pixels * nats, mask)
+        )
+
+    def _move_both(self, tape: Any, loss: Tensor) -> None:
+        """A step of each optimizer along one loss, which has the first one's scale."""
+        one, judge, maker = ops.ones(()), self.judge_variables(), self.generator_variables()
+        ratio = self.g_optimizer.scale_loss(one) / self.optimizer.scale_loss(one)
+        gradients = tape.gradient(loss, [v.value for v in (*judge, *maker)])
+        self.optimizer.apply(gradients[: len(judge)], judge)
+        self.g_optimizer.apply([g * ratio for g in gradients[len(judge) :]], maker)
 
     def _judged(self, e_real: Tensor, e_fake: Tensor, nll: Tensor) -> Tensor:
         return ops.mean(e_real) + ops.mean(ops.relu(self.margin - e_fake)) + ops.mean(nll)

@@ -179,6 +179,9 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
             )
         if config.verifier:
             metrics |= evaluation.of_identities(model, _judge(config.verifier), images, config.seed)
+        if config.drawings_judge:
+            judge = _judge(config.drawings_judge)
+            metrics |= evaluation.of_drawings(model, judge, images, config.seed)
         return {k: float(v) for k, v in metrics.items()} | {"count": len(images)}
 
     def signatures(

@@ -55,6 +55,9 @@ def omniglot(path, characters=80, drawings=16):
 def short(monkeypatch):
     few = sdn_study.arms
     monkeypatch.setattr(sdn_study, "arms", lambda *a: [few(*a)[0], few(*a)[-1]])
+    monkeypatch.setattr(sdn_study, "HONEST", ("corrupted=0.33", "batch_size=32", "epochs=2"))
+    monkeypatch.setattr(sdn_study, "JUDGE_EPOCHS", 2)
+    monkeypatch.setattr(sdn_study, "GENERATOR_EPOCHS", 1)
 
 
 @pytest.mark.slow
@@ -65,22 +68,49 @@ def test_both_parts_run(tmp_path, short, monkeypatch, capsys):
     omniglot(tmp_path / "o.npz")
     words = ["--seeds", "0", "--epochs", "1", "--omniglot-epochs", "1"]
     words += ["--omniglot", str(tmp_path / "o.npz"), "--output", str(tmp_path / "out")]
+    words += ["--parts", "shapes,rebuilt,omniglot,terms", "--arms", sdn_study.REBUILT]
     small = ["model.width=8", "model.code_dim=6", "model.prior_hidden=[6]", "monitor_sets=4"]
     assert main(["study", "sdn", *words, *small]) == 0
     out = tmp_path / "out"
-    for part, more in (("shapes", {"views.png"}), ("omniglot", {"roc.png"})):
+    pictures = {"sets.png", "nearest.png"}
+    for part, more in (
+        ("shapes", {"views.png", *pictures}),
+        ("rebuilt", pictures),
+        ("omniglot", {"roc.png", "arms.png", *pictures}),
+        ("terms", {"terms.png"}),
+    ):
         names = {p.name for p in (out / part).iterdir()}
-        expected = {"table.md", "results.csv", "study.json", "sets.png", "nearest.png"}
-        assert expected | more <= names
+        assert {"table.md", "results.csv", "study.json"} | more <= names
     text = (out / "shapes" / "table.md").read_text()
     assert "untrained" in text and "sample_consistency" in text
-    assert "verify_reconstructed" in (out / "omniglot" / "table.md").read_text()
+    text = (out / "omniglot" / "table.md").read_text()
+    for name in ("verify_reconstructed", "judge_noisy", "judge_mean", "stroke_iou", "kid_floor"):
+        assert f"| {name} |" in text
     capsys.readouterr()
     assert main(["study", "sdn", *words, *small]) == 0  # finished runs are not repeated
 
 
+def test_terms_are_studied_on_training_characters_alone(tmp_path):
+    omniglot(tmp_path / "o.npz", characters=20, drawings=3)
+    with np.load(tmp_path / "o.npz") as file:
+        first, last = file["x28_background"], file["x28_evaluation"]
+    path = sdn_study.omniglot_arrays(str(tmp_path / "o.npz"), tmp_path / "t.npz", tuning=True)
+    with np.load(path) as file:
+        parts = {name: file[name] for name in file}
+    assert len(np.unique(parts["y_test"])) == 2 and len(np.unique(parts["y_train"])) == 18
+    assert not set(parts["y_test"]) & set(parts["y_train"])
+    rows = lambda *x: {row.tobytes() for part in x for row in part}  # noqa: E731
+    assert rows(parts["x_train"], parts["x_test"]) == rows(first[..., None])
+    assert not rows(parts["x_test"]) & rows(last[..., None])
+
+
 def test_refuses(tmp_path, capsys):
-    for words in (["--parts", "faces"], ["--epochs", "0"], ["--omniglot", "nowhere.npz"]):
+    for words in (
+        ["--parts", "faces"],
+        ["--arms", "SDN;other"],
+        ["--epochs", "0"],
+        ["--omniglot", "nowhere.npz"],
+    ):
         assert main(["study", "sdn", *words]) == 2
         assert words[0] in capsys.readouterr().err
     np.savez(tmp_path / "x.npz", x=np.zeros(3))

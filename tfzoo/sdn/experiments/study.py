@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tfzoo.config import check
+from tfzoo.data.splits import drawn
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
 from tfzoo.experiments.headline import Headline, Rival
@@ -44,13 +45,45 @@ AGAINST = Rival(
 )
 """The comparison that README quotes."""
 
-PARTS = ("shapes", "omniglot")
-OURS, UNTRAINED = "SDN", "untrained"
+PARTS = ("shapes", "rebuilt", "omniglot", "terms")
+OURS, REBUILT, UNTRAINED = "SDN", "rebuilding (ours)", "untrained"
 WEAK = 1 / (8 * 16 * 16)
 """The weight of -log p(z) in the likelihood itself, for 8 images of 16x16."""
 
 JUDGE_EPOCHS = 80
-"""Epochs of the verification network."""
+"""Epochs of the verification network that knows only real images."""
+
+HONEST = ("corrupted=0.33", "batch_size=96", "epochs=160")
+"""Settings of the one that also knows corrupted ones."""
+
+GENERATOR_EPOCHS = 20
+"""Epochs of the network whose reconstructions are among the corrupted images."""
+
+GENERATOR_SEED = 100
+"""Its seed, which is none of the reported ones."""
+
+SCALE = ("pixel_mean=20.0", "pixel_std=235.0")
+"""Of `sdn/omniglot`, for TFDS's Omniglot."""
+
+BLACK = ("pixel_mean=127.5", "pixel_std=127.5")
+BALANCED = ("model.balanced=true", "model.margin=0.1")
+FAST = ("optimizer.rate=0.001", "optimizer.g_rate=0.001", "optimizer.beta_1=0.9")
+
+TERMS: dict[str, tuple[str, Sequence[str]]] = {
+    OURS: ("sdn/omniglot", SCALE),
+    "balanced codes, black ground": ("sdn/omniglot", (*BLACK, *BALANCED)),
+    "both rates x 5, beta_1 0.9": ("sdn/omniglot", (*SCALE, *FAST)),
+    "margin x 3": ("sdn/omniglot", (*SCALE, "model.margin=0.18")),
+    "average over 1,000 steps": ("sdn/omniglot", (*SCALE, "model.ema=0.999")),
+    REBUILT: ("sdn/omniglot_rebuilt", BLACK),
+    "ours, with the adversarial step": (
+        "sdn/omniglot_rebuilt",
+        (*BLACK, "model.adversarial=1.0", "model.margin=0.1"),
+    ),
+    "ours, codes not balanced": ("sdn/omniglot_rebuilt", (*BLACK, "model.balanced=false")),
+    "ours, not turned": ("sdn/omniglot_rebuilt", (*BLACK, "model.turned=false")),
+}
+"""The arms of the part `terms`: a recipe, and what is changed."""
 
 _UNTRAINED = ("epochs=1", "steps_per_epoch=1", "optimizer.rate=1e-12", "optimizer.g_rate=1e-12")
 
@@ -76,11 +109,23 @@ CHARACTERS_CLAIMS = (
 )
 """(text, greater metric, lesser metric) for claims about the trained network alone."""
 
+DRAWINGS_CLAIMS = (
+    ("judge: reconstructions above the mean image", "judge_reconstructed", "judge_mean"),
+    ("judge: reconstructions above smeared drawings", "judge_reconstructed", "judge_smeared"),
+    ("stroke IoU: above half of real drawings'", "stroke_iou_twice", "stroke_iou_real"),
+    ("background: within twice the real one's", "background_real_twice", "background"),
+)
+"""The same, of the form that rebuilds."""
+
 
 def main(argv: Sequence[str]) -> None:
     """Runs `tfzoo study sdn` with the arguments `argv`."""
     parser = study.parser("sdn")
-    parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
+    parser.add_argument(
+        "--parts",
+        default=",".join(PARTS[:-1]),
+        help="some of them, and `terms`, which should have seeds of its own; default %(default)s",
+    )
     parser.add_argument(
         "--epochs", type=int, default=12, help="epochs of shapes; default %(default)s"
     )
@@ -90,6 +135,9 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--omniglot-epochs", type=int, default=20, help="its networks' epochs; default %(default)s"
     )
+    parser.add_argument(
+        "--arms", default="", help="of terms, separated by semicolons; default: all"
+    )
     words = parser.parse_args(argv)
     seeds = study.parse_seeds(words.seeds)
     for name in ("epochs", "omniglot_epochs"):
@@ -98,14 +146,23 @@ def main(argv: Sequence[str]) -> None:
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:
         check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
+    chosen = [name for name in words.arms.split(";") if name]
+    for name in chosen:
+        check(name in TERMS, "--arms", name, f"of {'; '.join(TERMS)}")
     if words.omniglot and not Path(words.omniglot).is_file():
         raise InputError(f"--omniglot={words.omniglot!r}: no such file")
     output = Path(words.output or "studies/sdn")
     if "shapes" in parts:
         shapes(seeds, output / "shapes", words.epochs, words.overrides)
+    if "rebuilt" in parts:
+        rebuilt(seeds, output / "rebuilt", words.epochs, words.overrides)
+    epochs = words.omniglot_epochs
     if "omniglot" in parts and words.omniglot:
         path = omniglot_arrays(words.omniglot, output / "omniglot.npz")
-        omniglot(seeds, output / "omniglot", path, words.omniglot_epochs, words.overrides)
+        omniglot(seeds, output / "omniglot", path, epochs, words.overrides)
+    if "terms" in parts and words.omniglot:
+        path = omniglot_arrays(words.omniglot, output / "terms.npz", tuning=True)
+        terms(seeds, output / "terms", path, epochs, words.overrides, chosen)
     print(f"written to {output}")
 
 
@@ -120,7 +177,7 @@ def arms(epochs: int, overrides: Sequence[str] = ()) -> list[Arm]:
         "prior to encoder, 0.05": ("model.prior_to_encoder=0.05",),
         UNTRAINED: _UNTRAINED,
     }
-    common = [f"epochs={epochs}", "deterministic=false", f"monitor_every={epochs}", *overrides]
+    common = ["deterministic=false", *_length(epochs), *overrides]
     return [Arm(name, "sdn/shapes", [*common, *given]) for name, given in settings.items()]
 
 
@@ -140,33 +197,126 @@ def shapes(seeds: Sequence[int], output: Path, epochs: int, overrides: Sequence[
     plots.by_views(rows, OURS, output / "views.png")
 
 
+def rebuilt(seeds: Sequence[int], output: Path, epochs: int, overrides: Sequence[str] = ()) -> None:
+    """Both forms and an untrained network on the shapes."""
+    common = ["deterministic=false", *_length(epochs), *overrides]
+    studied = [
+        Arm(REBUILT, "sdn/shapes_rebuilt", common),
+        Arm(OURS, "sdn/shapes", common),
+        Arm(UNTRAINED, "sdn/shapes", [*common, *_UNTRAINED]),
+    ]
+    rows = with_errors(study.run_grid(studied, seeds, output), "iou_reconstructed")
+    claims = [
+        (
+            f"{REBUILT}: reconstructions are nearer to the truth than those of {other}",
+            REBUILT,
+            other,
+        )
+        for other in (OURS, UNTRAINED)
+    ]
+    lines = [*statistics.claims_about(REBUILT, rows, SHAPES_CLAIMS)]
+    note = f"shapes, {epochs} epochs; error: 1 - IoU of 400 unseen shapes, 8 views"
+    lines += ["", *statistics.all_metrics(rows), "", note]
+    print(study.report("sdn rebuilt", rows, "error", output, claims, lines))
+    plots.of_run(output / "runs" / f"{REBUILT}-seed{seeds[0]}", output)
+
+
 def omniglot(
     seeds: Sequence[int], output: Path, path: Path, epochs: int, overrides: Sequence[str] = ()
 ) -> None:
-    """The network and an untrained one on characters of unseen alphabets."""
-    data = ["data.name=tfzoo_arrays", f"data.path={path}", "deterministic=false"]
-    scale = ["pixel_mean=127.5", "pixel_std=127.5"]
-    judge = Arm("verifier", "sdn/omniglot_verifier", [*data, *scale, f"epochs={JUDGE_EPOCHS}"])
-    study.run_grid([judge], seeds[:1], output)
-    verifier = output / "runs" / f"verifier-seed{seeds[0]}" / "model.keras"
-    data += ["pixel_mean=20.0", "pixel_std=235.0"]  # as in the recipe for TFDS's Omniglot
-    common = [*data, f"verifier={verifier}", f"epochs={epochs}", f"monitor_every={epochs}"]
+    """Both forms and an untrained network on characters of unseen alphabets."""
+    data = _data(path)
+    judges = _judges(seeds[0], output, data)
+    common = [*data, *judges, *_length(epochs), *overrides]
+    paper = [*common, *SCALE]
     studied = [
-        Arm(OURS, "sdn/omniglot", [*common, *overrides]),
-        Arm(UNTRAINED, "sdn/omniglot", [*common, *overrides, *_UNTRAINED]),
+        Arm(OURS, "sdn/omniglot", paper),
+        Arm(REBUILT, "sdn/omniglot_rebuilt", [*common, *BLACK]),
+        Arm(UNTRAINED, "sdn/omniglot", [*paper, *_UNTRAINED]),
     ]
-    rows = with_errors(study.run_grid(studied, seeds, output), "verify_reconstructed")
-    claims = [("reconstructions are verified better than untrained ones", OURS, UNTRAINED)]
+    rows = with_errors(study.run_grid(studied, seeds, output), "judge_reconstructed")
+    claims = [
+        (
+            f"reconstructions of {REBUILT} are recognised better than those of {other}",
+            REBUILT,
+            other,
+        )
+        for other in (OURS, UNTRAINED)
+    ]
     notes = [
+        *statistics.claims_about(REBUILT, rows, DRAWINGS_CLAIMS),
+        "",
         *statistics.claims_about(OURS, rows, CHARACTERS_CLAIMS),
         "",
         *statistics.all_metrics(rows),
     ]
-    note = f"sdn/omniglot, {epochs} epochs; error: 1 - AUC of reconstructions against real images"
+    note = (
+        f"{epochs} epochs; error: 1 - AUC of reconstructions against real images (`judge_`), by a "
+        "network that was also trained on noise, blur and images that a network generated. "
+        "`verify_`, by one that had seen only real images, is kept for the last time: it rates "
+        "blots of noise almost like characters."
+    )
     print(study.report("sdn omniglot", rows, "error", output, claims, [*notes, "", note]))
-    run = output / "runs" / f"{OURS}-seed{seeds[0]}"
-    plots.of_run(run, output)
-    plots.roc(run, verifier, output / "roc.png")
+    verifier = output / "runs" / f"honest verifier-seed{seeds[0]}" / "model.keras"
+    runs = {arm.name: output / "runs" / f"{arm.name}-seed{seeds[0]}" for arm in studied}
+    plots.of_run(runs[REBUILT], output)
+    plots.compared(runs, output / "arms.png")
+    plots.roc(runs[REBUILT], verifier, output / "roc.png")
+
+
+def terms(
+    seeds: Sequence[int],
+    output: Path,
+    path: Path,
+    epochs: int,
+    overrides: Sequence[str] = (),
+    names: Sequence[str] = (),
+) -> None:
+    """What makes characters legible: changes of the objective, on validation characters.
+
+    Args:
+        seeds: none of the reported ones.
+        output: the folder to write.
+        path: a file of training characters alone, a part of which are the test sets here.
+        epochs: epochs of each network.
+        overrides: `key=value` words for every arm.
+        names: the arms; empty: all of `TERMS`.
+    """
+    data = _data(path)
+    common = [*data, *_judges(seeds[0], output, data), *_length(epochs), *overrides]
+    studied = [Arm(name, recipe, [*common, *given]) for name, (recipe, given) in TERMS.items()]
+    studied = [arm for arm in studied if not names or arm.name in names]
+    rows = with_errors(study.run_grid(studied, seeds, output), "judge_reconstructed")
+    note = f"{epochs} epochs; error: 1 - AUC of reconstructions of validation characters"
+    lines = [*statistics.all_metrics(rows), "", note]
+    print(study.report("sdn terms", rows, "error", output, (), lines))
+    runs = {arm.name: output / "runs" / f"{arm.name}-seed{seeds[0]}" for arm in studied}
+    plots.compared(runs, output / "terms.png")
+
+
+def _data(path: Path) -> list[str]:
+    return ["data.name=tfzoo_arrays", f"data.path={path}", "deterministic=false"]
+
+
+def _length(epochs: int) -> list[str]:
+    return [f"epochs={epochs}", f"monitor_every={epochs}"]
+
+
+def _judges(seed: int, output: Path, data: Sequence[str]) -> list[str]:
+    """Trains both verification networks, and gives the keys of a config that name them."""
+    generator = Arm("for the verifier", "sdn/omniglot", [*data, *SCALE, *_length(GENERATOR_EPOCHS)])
+    study.run_grid([generator], [GENERATOR_SEED], output)
+    made_by = output / "runs" / f"{generator.name}-seed{GENERATOR_SEED}" / "model.keras"
+    honest = [*HONEST, f"generated_by={made_by}"]
+    keys = {
+        "verifier": Arm(
+            "verifier", "sdn/omniglot_verifier", [*data, *BLACK, f"epochs={JUDGE_EPOCHS}"]
+        ),
+        "drawings_judge": Arm("honest verifier", "sdn/omniglot_verifier", [*data, *BLACK, *honest]),
+    }
+    study.run_grid(list(keys.values()), [seed], output)
+    runs = {key: output / "runs" / f"{arm.name}-seed{seed}" for key, arm in keys.items()}
+    return [f"{key}={run / 'model.keras'}" for key, run in runs.items()]
 
 
 def with_errors(rows: Sequence[Row], metric: str) -> list[Row]:
@@ -178,13 +328,15 @@ def with_errors(rows: Sequence[Row], metric: str) -> list[Row]:
     return kept
 
 
-def omniglot_arrays(source: str, target: Path) -> Path:
+def omniglot_arrays(source: str, target: Path, tuning: bool = False) -> Path:
     """Converts both halves of the alphabets in a file `omniglot_28.npz` for `tfzoo_arrays`.
 
     Args:
         source: a file with `x28_background` [N, 28, 28], `y_background` [N], `x28_evaluation`,
             `y_evaluation`, in each of which characters are numbered from 0.
         target: the file to write.
+        tuning: leaves out the second half: the test sets are then a tenth of the first one, the
+            characters that are validation sets otherwise.
 
     Raises:
         InputError: an array is missing.
@@ -195,13 +347,14 @@ def omniglot_arrays(source: str, target: Path) -> Path:
     if missing:
         raise InputError(f"--omniglot={source!r}: has no {missing[0]}; must have {names}")
     x, y, test_x, test_y = (arrays[name] for name in names)
-    test_y = test_y.astype("int64") + int(y.max()) + 1
+    y, test_y = y.astype("int64"), test_y.astype("int64") + int(y.max()) + 1
+    if tuning:
+        rows = drawn(len(np.unique(y)), ["validation"])
+        assert rows is not None
+        held = np.isin(y, np.unique(y)[rows["validation"]])
+        x, y, test_x, test_y = x[~held], y[~held], x[held], y[held]
     with replacing(target) as aside:
         np.savez_compressed(
-            aside,
-            x_train=x[..., None],
-            y_train=y.astype("int64"),
-            x_test=test_x[..., None],
-            y_test=test_y,
+            aside, x_train=x[..., None], y_train=y, x_test=test_x[..., None], y_test=test_y
         )
     return target
