@@ -93,7 +93,8 @@ def run(*words, timeout=240, **keywords):
 
 
 def here(*words):
-    """Runs the command line in this process: (exit status, stdout, stderr)."""
+    """Runs the command line in this process, with the toy recipe: (exit status, stdout, stderr)."""
+    import toy  # noqa: F401  registers it
     from tfzoo_cli.main import main
 
     out, err = io.StringIO(), io.StringIO()

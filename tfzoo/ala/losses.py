@@ -208,7 +208,7 @@ class ClassWeightLoss(_OfClasses):
 
     @property
     def state(self) -> list[keras.Variable]:
-        """The class counts."""
+        """The class counts [C], which `observe` updates."""
         return [self.counts]
 
     def observe(self, y_true: Tensor, weight: Tensor | float = 1.0) -> None:

@@ -292,7 +292,7 @@ class _Preconditioner:
         return 4 * rows * rank + 3 * 8 * rank**2 + (2**27 if rank else 0)
 
     def apply(self, r: np.ndarray) -> np.ndarray:
-        """P^-1 r, [N, k]."""
+        """The preconditioner's P^-1 r for residuals r [N, k]."""
         if not self._vectors.shape[1]:
             return r.copy()
         inner = (self._vectors.T @ r.astype(np.float32)).astype(np.float64)

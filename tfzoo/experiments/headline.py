@@ -216,7 +216,7 @@ class Across:
     digits: int | Mapping[str, int] = 3
 
     def text(self, root: Path) -> str:
-        """As `Table.text`."""
+        """The lines of Markdown, as `Table.text` gives them."""
         lines = []
         for data in self.data:
             digits = self.digits if isinstance(self.digits, int) else self.digits.get(data, 3)
@@ -245,7 +245,7 @@ def _best(cells: Sequence[tuple[float, str]], more: bool) -> list[str]:
 def _markdown(
     corner: str, columns: Sequence[str], names: Sequence[str], cells: Sequence[Sequence[str]]
 ) -> str:
-    lines = ["", f"| {corner} | {' | '.join(columns)} |".replace("|  |", "| |")]
+    lines = ["", f"|{f' {corner}' if corner else ''} | {' | '.join(columns)} |"]
     lines.append("|---" * (len(columns) + 1) + "|")
     lines += [f"| {n} | {' | '.join(row)} |" for n, row in zip(names, cells, strict=True)]
     return "\n".join(lines) + "\n"

@@ -51,7 +51,7 @@ class HeldOut:
         return _predicted(model, self.inputs)
 
     def evaluate(self, model: keras.Model, metric: BlackBoxMetric) -> float:
-        """A model's metric."""
+        """The metric of the model's predictions for all inputs."""
         return metric(self.labels, self.predictions(model))
 
 

@@ -58,7 +58,6 @@ class ServerOptions:
     request_seconds: float = 60.0
 
     def __post_init__(self):
-        """Checks the ranges."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, (bool, str)):

@@ -57,7 +57,7 @@ class Radial:
     ntk = nngp
 
     def diagonal(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Ones, twice [N]."""
+        """The diagonals of both kernels at x [N, n]: ones, [N] each."""
         ones = ops.ones_like(ops.convert_to_tensor(x)[:, 0])
         return ones, ones
 

@@ -251,7 +251,6 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    """Width and height."""
     with _file(path) as file:
         return file.size
 

@@ -14,7 +14,7 @@ class Body:
     """A solid: its `Field`, its interior and its surface."""
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """See `Field`."""
+        """Signed distances of points [N, 3], or bounds of them: see `Field`."""
         raise NotImplementedError
 
     def inside(self, points: np.ndarray) -> np.ndarray:

@@ -71,7 +71,6 @@ class _Split:
             return self._ready[number]
 
     def views_of(self, number: tf.Tensor, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `PosedShapes`."""
 
         def read(number: Any, views: Any) -> tuple[np.ndarray, np.ndarray]:
             images, cameras, _, _ = self.sample(int(number))
@@ -84,7 +83,6 @@ class _Split:
         return images, tf.ensure_shape(cameras, [count, 3, 7])
 
     def samples_of(self, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """See `PosedShapes`."""
 
         def read(number: Any) -> tuple[np.ndarray, np.ndarray]:
             _, _, points, inside = self.sample(int(number))
@@ -94,7 +92,6 @@ class _Split:
         return tf.ensure_shape(points, [None, 3]), tf.ensure_shape(inside, [None])
 
     def surface_of(self, number: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """See `PosedShapes`."""
         solid, rng = self.solid(number)
         return solid.surface(count, rng)
 

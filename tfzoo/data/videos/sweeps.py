@@ -118,7 +118,6 @@ class _Texture:
         self.weights = strength * random.uniform(-0.7, 0.7, (3, 3))
 
     def __call__(self, x: Array, y: Array) -> Array:
-        """float32 [..., 3]."""
         turns = np.stack([x, y], -1) @ self.waves.T.astype("float32") + self.phases
         waves = np.sin(np.float32(2 * np.pi) * turns.astype("float32"))
         return waves @ self.weights.astype("float32") + self.level.astype("float32")

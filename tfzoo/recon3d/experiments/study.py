@@ -112,7 +112,7 @@ def main(argv: Sequence[str]) -> None:
     sets = {"all": list(ARMS), "core": list(CORE), "evidence": [OURS, *EVIDENCE]}
     names = sets.get(words.arms) or [arm.strip() for arm in words.arms.split(";")]
     for name in names:
-        allowed = f"all, core, evidence, or some of {'; '.join(ARMS | EVIDENCE)}"
+        allowed = f"all, core, evidence, or one of {'; '.join(ARMS | EVIDENCE)}"
         check(name in ARMS | EVIDENCE, "--arms", name, allowed)
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:

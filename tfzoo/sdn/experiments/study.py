@@ -146,9 +146,11 @@ def main(argv: Sequence[str]) -> None:
     parts = [part for part in words.parts.split(",") if part]
     for part in parts:
         check(part in PARTS, "--parts", part, f"one of {', '.join(PARTS)}")
-    chosen = [name for name in words.arms.split(";") if name]
+    chosen = [name.strip() for name in words.arms.split(";") if name.strip()]
     for name in chosen:
-        check(name in TERMS, "--arms", name, f"of {'; '.join(TERMS)}")
+        check(name in TERMS, "--arms", name, f"one of {'; '.join(TERMS)}")
+    if "terms" in parts and not words.omniglot:
+        raise InputError("--omniglot: must be given for the part `terms`")
     if words.omniglot and not Path(words.omniglot).is_file():
         raise InputError(f"--omniglot={words.omniglot!r}: no such file")
     output = Path(words.output or "studies/sdn")
@@ -184,11 +186,8 @@ def arms(epochs: int, overrides: Sequence[str] = ()) -> list[Arm]:
 def shapes(seeds: Sequence[int], output: Path, epochs: int, overrides: Sequence[str] = ()) -> None:
     """Runs all arms; writes the table of claims and pictures of the first seed."""
     rows = with_errors(study.run_grid(arms(epochs, overrides), seeds, output), "iou_reconstructed")
-    claims = [
-        (f"reconstructions are nearer to the truth than those of {other}", OURS, other)
-        for other in dict.fromkeys(r.arm for r in rows)
-        if other != OURS
-    ]
+    others = [arm for arm in dict.fromkeys(r.arm for r in rows) if arm != OURS]
+    claims = _better(OURS, others, "reconstructions are nearer to the truth than those of")
     notes = [*statistics.claims_about(OURS, rows, SHAPES_CLAIMS), "", *statistics.all_metrics(rows)]
     note = f"sdn/shapes, {epochs} epochs; error: 1 - IoU of 400 unseen shapes, 8 views"
     print(study.report("sdn shapes", rows, "error", output, claims, [*notes, "", note]))
@@ -206,14 +205,8 @@ def rebuilt(seeds: Sequence[int], output: Path, epochs: int, overrides: Sequence
         Arm(UNTRAINED, "sdn/shapes", [*common, *_UNTRAINED]),
     ]
     rows = with_errors(study.run_grid(studied, seeds, output), "iou_reconstructed")
-    claims = [
-        (
-            f"{REBUILT}: reconstructions are nearer to the truth than those of {other}",
-            REBUILT,
-            other,
-        )
-        for other in (OURS, UNTRAINED)
-    ]
+    says = f"{REBUILT}: reconstructions are nearer to the truth than those of"
+    claims = _better(REBUILT, (OURS, UNTRAINED), says)
     lines = [*statistics.claims_about(REBUILT, rows, SHAPES_CLAIMS)]
     note = f"shapes, {epochs} epochs; error: 1 - IoU of 400 unseen shapes, 8 views"
     lines += ["", *statistics.all_metrics(rows), "", note]
@@ -235,14 +228,8 @@ def omniglot(
         Arm(UNTRAINED, "sdn/omniglot", [*paper, *_UNTRAINED]),
     ]
     rows = with_errors(study.run_grid(studied, seeds, output), "judge_reconstructed")
-    claims = [
-        (
-            f"reconstructions of {REBUILT} are recognised better than those of {other}",
-            REBUILT,
-            other,
-        )
-        for other in (OURS, UNTRAINED)
-    ]
+    says = f"reconstructions of {REBUILT} are recognised better than those of"
+    claims = _better(REBUILT, (OURS, UNTRAINED), says)
     notes = [
         *statistics.claims_about(REBUILT, rows, DRAWINGS_CLAIMS),
         "",
@@ -294,6 +281,11 @@ def terms(
     plots.compared(runs, output / "terms.png")
 
 
+def _better(arm: str, others: Sequence[str], says: str) -> list[tuple[str, str, str]]:
+    """Claims for `study.report` that the error of an arm is below that of each other."""
+    return [(f"{says} {other}", arm, other) for other in others]
+
+
 def _data(path: Path) -> list[str]:
     return ["data.name=tfzoo_arrays", f"data.path={path}", "deterministic=false"]
 
@@ -306,8 +298,8 @@ def _judges(seed: int, output: Path, data: Sequence[str]) -> list[str]:
     """Trains both verification networks, and gives the keys of a config that name them."""
     generator = Arm("for the verifier", "sdn/omniglot", [*data, *SCALE, *_length(GENERATOR_EPOCHS)])
     study.run_grid([generator], [GENERATOR_SEED], output)
-    made_by = output / "runs" / f"{generator.name}-seed{GENERATOR_SEED}" / "model.keras"
-    honest = [*HONEST, f"generated_by={made_by}"]
+    generator_path = output / "runs" / f"{generator.name}-seed{GENERATOR_SEED}" / "model.keras"
+    honest = [*HONEST, f"generated_by={generator_path}"]
     keys = {
         "verifier": Arm(
             "verifier", "sdn/omniglot_verifier", [*data, *BLACK, f"epochs={JUDGE_EPOCHS}"]
