@@ -193,7 +193,7 @@ def one_by_one(
         rows: tensors [B, ...] in any structure.
         variables: variables to differentiate by.
     """
-    values = [v.value for v in variables]
+    values = [local_value(v) for v in variables]
 
     @tf.autograph.experimental.do_not_convert  # which takes seconds without a graph
     def of_one(row: Any) -> list[tf.Tensor]:
@@ -205,6 +205,13 @@ def one_by_one(
 
     specs = [tf.TensorSpec((v.shape.num_elements(),), tf.float32) for v in values]
     return tf.map_fn(of_one, rows, fn_output_signature=specs)
+
+
+def local_value(variable: keras.Variable) -> tf.Variable:
+    """What a tape can watch: a mirrored variable's first copy where no replica runs."""
+    if not tf.distribute.in_cross_replica_context():
+        return variable.value
+    return tf.distribute.get_strategy().experimental_local_results(variable.value)[0]
 
 
 FORMS = (DenseForm, ConvForm)

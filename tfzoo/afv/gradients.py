@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfzoo.afv.closed_forms import SlowForm, one_by_one
+from tfzoo.afv.closed_forms import SlowForm, local_value, one_by_one
 from tfzoo.afv.noting import Plan, Use, make_plan
 from tfzoo.afv.sketch import sketch
 from tfzoo.environment import only_on
@@ -212,7 +212,7 @@ class PerExampleGradients:
 
     def _sums(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> list[tf.Tensor]:
         """The sum of the examples' gradients by each variable, [size] float32, by a tape."""
-        values = [v.value for v in self.variables]
+        values = [local_value(v) for v in self.variables]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             total = tf.reduce_sum(self.value(images, labels))
