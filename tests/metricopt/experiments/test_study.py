@@ -8,7 +8,7 @@ import pytest
 
 from tfzoo.data.tables.imbalance import cut
 from tfzoo.metricopt import attach_adapters
-from tfzoo.metricopt.experiments import compare, fit_quality, meta, methods, tasks
+from tfzoo.metricopt.experiments import compare, fit_quality, meta, methods, settings, tasks
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
 from tfzoo_cli.main import main
 
@@ -33,6 +33,17 @@ def tiny(seed):
     y = (x @ rng.normal(size=4) > 1).astype("int64")
     parts = [(x[i::3], y[i::3]) for i in range(3)]
     return tasks._binary(4, parts[0], parts[1:], "f1", {"threshold": 0.0})
+
+
+def test_settings_are_judged_on_validation_rows_that_the_search_does_not_see():
+    problem = tiny(0)
+    halves = settings.halved(problem, 100)
+    rows = [{tuple(row) for row in part[0]} for part in (halves.validation, halves.test)]
+    assert not rows[0] & rows[1]
+    assert rows[0] | rows[1] == {tuple(row) for row in problem.validation[0]}
+    positives = [part[1].sum() for part in (halves.validation, halves.test)]
+    assert abs(positives[0] - positives[1]) <= 1  # stratified
+    assert halves.train is problem.train
 
 
 @pytest.mark.slow
