@@ -37,7 +37,7 @@ class SearchSettings:
         smoothed: whether the final choice uses the process's estimate or the lowest observation.
     """
 
-    warm_up: Annotated[float, Ge(0), Lt(1)] = 0.4
+    warm_up: Annotated[float, Ge(0), Lt(1)] = 0.2
     look: Count = 4
     head_share: Fraction = 0.4
     idle: Count = 8

@@ -6,29 +6,33 @@ The search observes one half of the validation split; its result is judged on th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.stats import rankdata
 
 from tfzoo.config import check
 from tfzoo.experiments import study
 from tfzoo.experiments.keeping import kept
 from tfzoo.experiments.statistics import Row, values
+from tfzoo.files import write_text
 from tfzoo.metricopt import SearchSettings
 from tfzoo.metricopt.experiments import compare, methods
 from tfzoo.metricopt.experiments.tasks import Problem
 
 FIRST = 100
 """Seeds below this are reserved for reported figures."""
+BEFORE = SearchSettings(warm_up=0.4)
+"""The default before this study, whose choice replaced it."""
 CHOICES = {
-    "default": SearchSettings(),
+    "default": BEFORE,
     "short warm-up": SearchSettings(warm_up=0.2),
     "long warm-up": SearchSettings(warm_up=0.6),
-    "little head": SearchSettings(head_share=0.2),
-    "much head": SearchSettings(head_share=0.6, idle=16),
-    "lowest observed": SearchSettings(smoothed=False),
+    "little head": replace(BEFORE, head_share=0.2),
+    "much head": replace(BEFORE, head_share=0.6, idle=16),
+    "lowest observed": replace(BEFORE, smoothed=False),
 }
 NOTE = (
     "Error of the metric by setting of the search, which observes one half of validation, on the "
@@ -36,26 +40,37 @@ NOTE = (
 )
 
 
-def run(
-    tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path
-) -> dict[str, float]:
-    """Each setting's mean rank over tasks and seeds, printed and written as `table.md`s."""
+def run(tasks: Mapping[str, Callable[[int], Problem]], seeds: Sequence[int], output: Path) -> None:
+    """Runs every setting on every task; writes a table for each, and `ranks.md`."""
     check(min(seeds) >= FIRST, "--seeds", min(seeds), f"at least {FIRST} for settings")
-    ranks: dict[str, list[float]] = {name: [] for name in CHOICES}
+    by_task: dict[str, Sequence[Row]] = {}
     for task, make in tasks.items():
         rows: list[Row] = []
         for seed in seeds:
             rows += kept(output / task, f"{task}, seed {seed}", CHOICES, _of_seed, make, seed)
         print(study.report(f"settings {task}", rows, "unseen_error", output / task, notes=[NOTE]))
-        for seed in seeds:
-            errors = np.array([values(rows, name, "unseen_error")[seed] for name in CHOICES])
-            places = (errors[:, None] > errors).sum(1) + 0.5 * (errors[:, None] == errors).sum(1)
-            for name, place in zip(CHOICES, places, strict=True):
-                ranks[name].append(float(place + 0.5))
-    means = {name: float(np.mean(places)) for name, places in ranks.items()}
-    for name, place in sorted(means.items(), key=lambda pair: pair[1]):
-        print(f"mean rank {place:.2f}  {name}: {CHOICES[name]}", flush=True)
-    return means
+        by_task[task] = rows
+    table = ranks(by_task)
+    print(table, flush=True)
+    write_text(output / "ranks.md", table)
+
+
+def ranks(by_task: Mapping[str, Sequence[Row]]) -> str:
+    """A Markdown table of each setting's mean rank over tasks and seeds; 1 is best."""
+    places: dict[str, list[float]] = {name: [] for name in CHOICES}
+    for rows in by_task.values():
+        errors = {name: values(rows, name, "unseen_error") for name in CHOICES}
+        for seed in errors["default"]:
+            ranked = rankdata([errors[name][seed] for name in CHOICES])  # ties share their mean
+            for name, place in zip(CHOICES, ranked, strict=True):
+                places[name].append(float(place))
+    count = len(places["default"])
+    lines = [f"| setting | `SearchSettings` | mean rank over {count} runs |", "|---|---|---|"]
+    for name in sorted(CHOICES, key=lambda name: float(np.mean(places[name]))):
+        changed = {k: v for k, v in asdict(CHOICES[name]).items() if v != asdict(BEFORE)[k]}
+        words = ", ".join(f"{key}={value}" for key, value in changed.items())
+        lines.append(f"| {name} | {words} | {np.mean(places[name]):.2f} |")
+    return "\n".join([*lines, "", NOTE]) + "\n"
 
 
 def _of_seed(make: Callable[[int], Problem], seed: int) -> list[Row]:
