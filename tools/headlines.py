@@ -17,13 +17,13 @@ from pathlib import Path
 import tfzoo  # noqa: F401  registers the studies
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Across, Headline, Table, Timed
+from tfzoo.experiments.headline import Across, Compared, Headline, Table, Timed
 from tfzoo.files import write_text
 
 ROOT = Path(__file__).parent.parent
 
 
-Declared = Across | Headline | Table | Timed
+Declared = Across | Compared | Headline | Table | Timed
 
 
 def headlines() -> dict[str, Declared]:

@@ -8,7 +8,7 @@ import pytest
 from headlines import ROOT, filled, headlines, texts
 from tfzoo import registry
 from tfzoo.errors import InputError
-from tfzoo.experiments.headline import Across, Headline, Rival, Table, Timed
+from tfzoo.experiments.headline import Across, Compared, Headline, Rival, Table, Timed
 
 MADE = "arm,seed,parameters,loss,seconds,error\na,0,,1.0,,\na,1,,2.0,,\nb,0,,3.0,,\nb,1,,4.5,,\n"
 
@@ -105,6 +105,14 @@ def test_a_table_of_all_arms(tmp_path):
         "| without | 7.0 | - |",
         "<!-- end -->",
     ]
+    turned = replace(table, arms=["a", "b"], turned=True)
+    assert turned.text(tmp_path).splitlines() == [
+        "",
+        "| | a | ours | without |",
+        "|---|---|---|---|",
+        "| the loss | **1.5 ± 6.4** | 3.8 ± 9.5 | 7.0 |",
+        "| accuracy | 0.500 | **0.750** | - |",
+    ]
     some = replace(table, arms=["b"], plain={})
     assert some.text(tmp_path).count("\n") == 4
     with pytest.raises(InputError, match="no arm 'd'"):
@@ -128,6 +136,26 @@ def test_a_table_across_data(tmp_path):
         "| many | **2.000** | - |",
     ]
     assert "**3.8 ± 9.5** | 1.5" in replace(table, more=True).text(tmp_path)
+
+
+def test_an_arm_compared_with_each_other(tmp_path):
+    (tmp_path / "results" / "toy").mkdir(parents=True)
+    rows = ["arm,seed,loss,error"]
+    for seed, noise in enumerate((0.01, -0.01, 0.02, -0.02)):
+        for arm, loss in (("ours", 1), ("far", 2 + noise), ("near", 1 + noise), ("other", 3)):
+            rows.append(f"{arm},{seed},{loss},")
+    (tmp_path / "results" / "toy" / "x-results.csv").write_text("\n".join(rows) + "\n")
+    table = Compared("toy", "x", "loss", "the loss", {"ours": ["far", "near"]}, "ours less it")
+    assert table.text(tmp_path).splitlines() == [
+        "",
+        "| arm | the loss | ours less it | p, adjusted | verdict |",
+        "|---|---|---|---|---|",
+        "| ours | 1.000 |  |  |  |",
+        "| far | 2.000 ± 0.029 | -1.000 ± 0.029 | 0.000 | better |",
+        "| near | 1.000 ± 0.029 | 0.000 ± 0.029 | 1.000 | no difference shown |",
+        "| other | 3.000 |  |  |  |",
+    ]
+    assert "0.000 | worse" in replace(table, more=True).text(tmp_path)
 
 
 def test_every_table_is_in_a_card():

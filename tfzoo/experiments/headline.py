@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfzoo.errors import InputError
-from tfzoo.experiments.statistics import Row, interval, paired, read, values, verdict
+from tfzoo.experiments.statistics import (
+    Row,
+    against_each,
+    interval,
+    paired,
+    read,
+    values,
+    verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,8 @@ class Timed:
 class Table:
     """A table of a study: a row for each arm, a column for each metric, the best in bold.
 
+    `turned`, arms are columns and metrics are rows.
+
     A cell is the mean over seeds, with the half of its 95 % interval if they differ.
 
     Attributes:
@@ -149,6 +159,7 @@ class Table:
         digits: number of decimals, of all columns or by metric.
         plain: names of rows of what needs no training, and for each the metrics of the first arm
             that hold its numbers, by column.
+        turned: whether arms are columns.
     """
 
     method: str
@@ -160,6 +171,7 @@ class Table:
     less: Sequence[str] = ()
     digits: int | Mapping[str, int] = 3
     plain: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    turned: bool = False
 
     def text(self, root: Path) -> str:
         """The lines of Markdown, each with its end, after one that is empty.
@@ -187,6 +199,8 @@ class Table:
                 column.append(text)
             columns.append(column)
         names = [*(self.names.get(arm, arm) for arm in arms), *self.plain]
+        if self.turned:
+            return _markdown("", names, list(self.columns.values()), columns)
         return _markdown("", list(self.columns.values()), names, list(zip(*columns, strict=True)))
 
     def _decimals(self, metric: str) -> int:
@@ -224,6 +238,52 @@ class Across:
             cells = [_cell(rows, arm, self.metric, digits) for arm in self.arms]
             lines.append(_best(cells, self.more))
         return _markdown(self.says, list(self.arms.values()), list(self.data.values()), lines)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A table of one metric: a row for each arm, and how far another arm is from it.
+
+    p-values are from Student's paired two-sided test over seeds, adjusted by Holm's method within
+    each group.
+
+    Attributes:
+        method: package below `tfzoo`.
+        data: CSV below `results/<method>/`, without `-results.csv`.
+        metric: column of the metric.
+        says: the metric in words.
+        groups: arms by the arm that is compared with each of them. Other arms have a row without a
+            comparison.
+        ours: heading of the differences.
+        more: whether higher is better.
+        digits: number of decimals.
+    """
+
+    method: str
+    data: str
+    metric: str
+    says: str
+    groups: Mapping[str, Sequence[str]]
+    ours: str
+    more: bool = False
+    digits: int = 3
+
+    def text(self, root: Path) -> str:
+        """The lines of Markdown, as `Table.text` gives them."""
+        path = root / "results" / self.method / f"{self.data}-results.csv"
+        rows = read(path, self.metric)
+        compared = {}
+        for ours, others in self.groups.items():
+            results = against_each(rows, ours, others, self.metric, self.more)
+            for other, (difference, p, says) in zip(others, results, strict=True):
+                mean, half = (f"{x:.{self.digits}f}" for x in (difference.mean, difference.half))
+                compared[other] = [f"{mean} ± {half}", f"{p:.3f}", says]
+        arms = list(dict.fromkeys(row.arm for row in rows))
+        lines = [
+            [_cell(rows, arm, self.metric, self.digits)[1], *compared.get(arm, ["", "", ""])]
+            for arm in arms
+        ]
+        return _markdown("arm", [self.says, self.ours, "p, adjusted", "verdict"], arms, lines)
 
 
 def _cell(rows: Sequence[Row], arm: str, metric: str, digits: int) -> tuple[float, str]:

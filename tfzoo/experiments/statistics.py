@@ -88,10 +88,20 @@ def holm(values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def against_all(
+def p_value(difference: Interval) -> float:
+    """Student's paired two-sided test of a paired difference; 1 if its spread is 0 or unknown."""
+    from scipy import stats
+
+    error = difference.half / stats.t.ppf(0.975, max(difference.count - 1, 1))
+    if difference.count < 2 or not error > 0:
+        return 1.0
+    return float(2 * stats.t.sf(abs(difference.mean) / error, difference.count - 1))
+
+
+def against_each(
     rows: Sequence[Row], ours: str, others: Sequence[str], metric: str, more: bool = False
-) -> list[str]:
-    """A table of one arm's differences from each other, paired by seed, with Holm's verdicts.
+) -> list[tuple[Interval, float, str]]:
+    """One arm's differences from each other arm, paired by seed, with Holm's verdicts.
 
     Args:
         rows: the study's rows.
@@ -101,22 +111,27 @@ def against_all(
         more: whether higher is better.
 
     Returns:
-        Lines of Markdown. p-values are from Student's paired two-sided test.
+        For each of `others` the difference, the adjusted p-value of Student's paired two-sided
+        test, and the verdict.
     """
-    from scipy import stats
-
-    lines = [f"| {ours} against | difference | p, adjusted | verdict |", "|---|---|---|---|"]
     differences = [paired(rows, ours, other, metric) for other in others]
-    ps = []
-    for difference in differences:
-        error = difference.half / stats.t.ppf(0.975, max(difference.count - 1, 1))
-        some = difference.count > 1 and error > 0
-        size = abs(difference.mean) / error if some else 0.0
-        ps.append(float(2 * stats.t.sf(size, difference.count - 1)) if some else 1.0)
-    for other, difference, p in zip(others, differences, holm(ps), strict=True):
+    ps = [p_value(difference) for difference in differences]
+    results = []
+    for difference, p in zip(differences, holm(ps), strict=True):
         says = "no difference shown"
         if p < 0.05:
             says = "better" if (difference.mean > 0) == more else "worse"
+        results.append((difference, p, says))
+    return results
+
+
+def against_all(
+    rows: Sequence[Row], ours: str, others: Sequence[str], metric: str, more: bool = False
+) -> list[str]:
+    """The results of `against_each` as lines of Markdown."""
+    lines = [f"| {ours} against | difference | p, adjusted | verdict |", "|---|---|---|---|"]
+    results = against_each(rows, ours, others, metric, more)
+    for other, (difference, p, says) in zip(others, results, strict=True):
         lines.append(f"| {other} | {difference} | {p:.3f} | {says} |")
     return lines
 

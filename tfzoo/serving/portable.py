@@ -159,6 +159,9 @@ def _onnx(
     try:
         with _without_native_errors():
             model, _ = tf2onnx.convert.from_function(function, input_signature=specs)
+            # captured tensors are constants by now, but still listed
+            for entry in [e for e in model.graph.input if e.name not in signature.inputs]:
+                model.graph.input.remove(entry)
             content = model.SerializeToString()
             session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             names = [output.name for output in session.get_outputs()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from tfzoo.ala.experiments import choose, compare, long_tail, tasks
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Compared, Headline, Rival
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -35,6 +35,18 @@ AGAINST = Rival(
 )
 """The comparison that README quotes."""
 
+_OTHERS = (
+    *("CE", "CE, momentum", "focal", "label smoothing", "PBT", "persistent random"),
+    *("ALA, paper's credit", "ALA, transferred", "ALA, Eq. 6"),
+    *("inverse frequency", "inverse frequency, momentum", "class-balanced", "balanced softmax"),
+    *("logit adjustment", "CE, momentum, equal time"),
+)
+TABLES = {
+    "digits": Compared(
+        "ala", "digits", "balanced_error", "balanced error", {"ALA": _OTHERS}, "ALA less this arm"
+    )
+}
+"""The table of the card."""
 
 CHOICE_SEEDS = range(100, 103)
 

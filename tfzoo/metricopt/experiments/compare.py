@@ -56,22 +56,13 @@ def over_all_tasks(by_task: Mapping[str, Sequence[Row]]) -> str:
     Returns:
         A Markdown table; p-values are from Student's paired two-sided test on test errors.
     """
-    from scipy import stats
-
     pairs = [
         (task, other, statistics.paired(rows, "MetricOpt", other, "test_error"))
         for task, rows in by_task.items()
         for other in dict.fromkeys(r.arm for r in rows)
         if other != "MetricOpt"
     ]
-    values = []
-    for _, _, gap in pairs:
-        if gap.count < 2 or np.isnan(gap.half):
-            values.append(1.0)
-            continue
-        error = gap.half / stats.t.ppf(0.975, gap.count - 1)
-        t = gap.mean / error if error > 0 else (0.0 if gap.mean == 0 else np.inf)
-        values.append(2 * float(stats.t.sf(abs(t), gap.count - 1)))
+    values = [statistics.p_value(gap) for _, _, gap in pairs]
     lines = ["| task | MetricOpt against | difference | p, adjusted | verdict |"]
     lines += ["|---|---|---|---|---|"]
     for (task, other, gap), p in zip(pairs, statistics.holm(values), strict=True):

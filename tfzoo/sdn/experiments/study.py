@@ -16,7 +16,7 @@ from tfzoo.config import check
 from tfzoo.data.splits import drawn
 from tfzoo.errors import InputError
 from tfzoo.experiments import statistics, study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Headline, Rival, Table
 from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 from tfzoo.files import expanded, read_npz, replacing
@@ -47,6 +47,78 @@ AGAINST = Rival(
 
 PARTS = ("shapes", "rebuilt", "omniglot", "terms")
 OURS, REBUILT, UNTRAINED = "SDN", "rebuilding (ours)", "untrained"
+_SHAPES = {
+    "iou_reconstructed": "IoU of reconstructions",
+    "iou_reconstructed_shuffled": "the same, against another shape",
+    "sample_consistency": "IoU of the halves of a sampled set",
+    "sample_cross": "IoU of halves of different sampled sets",
+    "view_spread": "spread of a set's images over noise, real = 1",
+    "code_retrieval": "codes of two halves nearest to each other, share",
+}
+_CODES = {
+    "unique_codes": "unique codes of 400",
+    "marginal_entropy": "entropy of the codes' bits",
+    "code_bits": "-log2 p of test codes",
+    "novelty": "bits from a sampled code to the nearest training code",
+    "test_novelty": "bits from a test code to the nearest training code",
+}
+_OMNIGLOT = {
+    "judge_reconstructed": "judge, AUC: reconstructions against real drawings",
+    "stroke_iou": "stroke IoU with the nearest encoded drawing",
+    "background": "deviation of the background",
+    "kid_reconstructed": "kernel distance (KID) of reconstructions from real ones",
+    "kid_sampled": "KID of free samples",
+    "view_spread": "spread over noise, real = 1",
+    "code_retrieval": "codes of two halves nearest to each other, share",
+    "verify_reconstructed": "old verifier, reconstructions against real",
+}
+_REAL_SHAPES = {
+    "iou_reconstructed": "iou_real",
+    "iou_reconstructed_shuffled": "iou_real_shuffled",
+    "sample_consistency": "real_consistency",
+    "sample_cross": "real_cross",
+}
+_CONTROLS = {
+    "other real drawings": {
+        "judge_reconstructed": "judge_real",
+        "stroke_iou": "stroke_iou_real",
+        "background": "background_real",
+        "kid_reconstructed": "kid_floor",
+        "verify_reconstructed": "verify_real",
+    },
+    "a set's mean image": {
+        "judge_reconstructed": "judge_mean",
+        "stroke_iou": "stroke_iou_mean",
+        "background": "background_mean",
+    },
+}
+_NAMES = {
+    "energy without code": "energy without the code",
+    "prior to encoder, 5e-4": "-log p into the encoder, 5e-4",
+    "prior to encoder, 0.05": "the same, 0.05",
+}
+_BEST = ("iou_reconstructed", "judge_reconstructed")
+_BITS = dict.fromkeys(_CODES, 1) | {"unique_codes": 0}
+TABLES = {
+    "shapes": Table(
+        "sdn",
+        "shapes",
+        _SHAPES | _CODES,
+        ["SDN", *_NAMES, "untrained"],
+        names=_NAMES,
+        more=_BEST,
+        digits=_BITS,
+        plain={"real views": _REAL_SHAPES},
+        turned=True,
+    ),
+    "rebuilt": Table(
+        "sdn", "rebuilt", _SHAPES, more=_BEST, plain={"real views": _REAL_SHAPES}, turned=True
+    ),
+    "omniglot": Table("sdn", "omniglot", _OMNIGLOT, more=_BEST, plain=_CONTROLS, turned=True),
+    "terms": Table("sdn", "terms", dict(list(_OMNIGLOT.items())[:6]), turned=True),
+}
+"""The tables of the card."""
+
 WEAK = 1 / (8 * 16 * 16)
 """The weight of -log p(z) in the likelihood itself, for 8 images of 16x16."""
 
