@@ -14,7 +14,7 @@ from tfzoo.collegial import search
 from tfzoo.collegial.experiments import cifar, drifting, spread, sweep
 from tfzoo.config import check
 from tfzoo.experiments import study
-from tfzoo.experiments.headline import Headline, Rival
+from tfzoo.experiments.headline import Headline, Rival, Table
 from tfzoo.files import expanded
 
 HEADLINE = Headline(
@@ -38,6 +38,15 @@ AGAINST = Rival(
     called="one network",
 )
 """The comparison that README quotes."""
+
+_SWEEP = {"train_loss": "training loss", "test_accuracy": "test accuracy"}
+_DRIFT = {"kernel_drift": "kernel drift", "test_accuracy": "test accuracy"}
+TABLES = {
+    "sweep": Table("collegial", "sweep", _SWEEP, less=["train_loss"], more=["test_accuracy"]),
+    "drift": Table("collegial", "drift", _DRIFT, digits={"kernel_drift": 4}),
+    "cifar": Table("collegial", "cifar", {"loss": "test loss", "accuracy": "test accuracy"}),
+}
+"""The tables of the card."""
 
 PARTS = ("spread", "sweep", "drift")
 
