@@ -37,11 +37,11 @@ HEADLINE = Headline(
 
 AGAINST = Rival(
     "recon3d",
-    "solids",
+    "varied",
     "unseen_3",
     "IoU",
-    "local encoder",
-    "local encoder",
+    "facing, both",
+    "facing, both",
     more=True,
     called="visual hull",
     second_metric="hull_unseen_3",
@@ -84,9 +84,13 @@ _COLUMNS |= {"seen_3": "seen, 3 views", "gauge_3": "seen, 3 views, the world tur
 _HULL = {"visual hull": {name: f"hull_{name}" for name in _COLUMNS if name != "gauge_3"}}
 _NAMES = {OURS: "U-Net, camera points, mean + variance", BASE: "global code, world points, mean"}
 _NAMES |= {"global encoder": "global code"}
+_NAMES |= {
+    "facing, both": "facing points, silhouettes, hull",
+    "facing points": "facing points alone",
+}
 TABLES = {
     data: Table("recon3d", data, _COLUMNS, names=_NAMES, more=list(_COLUMNS), plain=_HULL)
-    for data in ("solids", "meshes")
+    for data in ("solids", "meshes", "varied")
 }
 """The tables of the card."""
 
