@@ -78,6 +78,26 @@ def test_package_weights_keep_how_they_were_compiled_and_no_optimizer_variables(
             assert "optimizer" not in weights
 
 
+OTHER = ("aft/pydoc", "ala/controller", "skipclip/motions", "uwac/pointmass")
+TAKES_IMAGES = sorted(zoo.index().keys() - OTHER)
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in ("collegial/digits", "sdn/shapes") else slow(n) for n in TAKES_IMAGES]
+)
+def test_images_of_another_scale_are_refused_by_every_signature(name):
+    model, resolved = runner.open_trained(name)
+    for signature in resolved.recipe.signatures(model, resolved.info).values():
+        if "images" in signature.inputs:
+            signature(**signature.examples)
+            high = float(signature.examples["images"].max())
+            assert signature.ranges["images"][1] >= high
+            for factor in (4, 1 / 255):
+                scaled = signature.examples["images"] * np.float32(factor)
+                with pytest.raises(InputError, match=r"^input 'images': values from .* must be"):
+                    signature(**{**signature.examples, "images": scaled})
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -79,7 +79,8 @@ def image_model(model: keras.Model) -> dict[str, Signature]:
         score,
         {"images": tf.TensorSpec([None, *model.image_shape], tf.int32)},
         {"images": images},
-        description="integer images to bits per sub-pixel",
+        description=f"integer images from 0 to {model.symbols - 1} to bits per sub-pixel",
+        ranges={"images": (0, model.symbols - 1)},
     )
     named = {"serving_default": scoring, "bits_per_dim": scoring}
     if model.variant != "attention":

@@ -63,7 +63,7 @@ def signatures(model: Network, classes: bool = False) -> dict[str, Signature]:
             answer(model, classes), inputs, examples, description="inputs to mean and spread"
         )
     }
-    return named | _features(model, "x", inputs, examples)
+    return named | _features(model, "x", inputs, examples, {})
 
 
 def of_images(model: Network, info: Info | None = None) -> dict[str, Signature]:
@@ -74,10 +74,12 @@ def of_images(model: Network, info: Info | None = None) -> dict[str, Signature]:
     says = "mean and spread of the outputs, and the most likely class"
     named = image_signatures(answer(model, classes=True), height, channels, says, info)
     default = named["serving_default"]
-    return named | _features(model, "images", default.inputs, default.examples)
+    return named | _features(model, "images", default.inputs, default.examples, default.ranges)
 
 
-def _features(model: keras.Model, name: str, inputs: Any, examples: Any) -> dict[str, Signature]:
+def _features(
+    model: keras.Model, name: str, inputs: Any, examples: Any, ranges: Any
+) -> dict[str, Signature]:
     if not isinstance(model, BottleneckNetwork):
         return {}
 
@@ -85,4 +87,4 @@ def _features(model: keras.Model, name: str, inputs: Any, examples: Any) -> dict
         return {"features": model.features(values[name])}
 
     says = "inputs to the values of the bottleneck, for each draw"
-    return {"features": Signature(call, inputs, examples, description=says)}
+    return {"features": Signature(call, inputs, examples, description=says, ranges=ranges)}

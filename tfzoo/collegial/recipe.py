@@ -113,5 +113,6 @@ class MLPClassification(_Images[MLPTaskConfig]):
             default.inputs,
             default.examples,
             description="raw pixels to each member's class probabilities [B, members, classes]",
+            ranges=default.ranges,
         )
         return outputs

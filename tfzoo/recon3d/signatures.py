@@ -63,12 +63,14 @@ def signatures(model: OccupancyReconstructor) -> dict[str, Signature]:
         whole = ops.reshape(ops.transpose(parts, (1, 0, 2)), (-1, GRID + 1, GRID + 1, GRID + 1))
         return {"occupancy": whole}
 
-    says = "posed raw images to probabilities of being inside"
+    ranges = {"images": (0.0, 255.0)}  # all readers give 8-bit images
+    says = "posed raw images from 0 to 255 to probabilities of being inside"
     inside = Signature(
         occupancy,
         specs | {"points": tf.TensorSpec([None, None, 3], tf.float32)},
         examples | {"points": points},
         description=f"{says}, at points",
+        ranges=ranges,
     )
     return {
         "serving_default": inside,
@@ -77,7 +79,8 @@ def signatures(model: OccupancyReconstructor) -> dict[str, Signature]:
             features,
             {"images": specs["images"]},
             {"images": image},
-            description="raw images to the encoder's features of each view",
+            description="raw images from 0 to 255 to the encoder's features of each view",
+            ranges=ranges,
         ),
-        "grid": Signature(grid, specs, examples, description=f"{says}, on a grid"),
+        "grid": Signature(grid, specs, examples, description=f"{says}, on a grid", ranges=ranges),
     }

@@ -66,8 +66,8 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
 
     def signatures(self, model: keras.Model, info: data.Info | None = None) -> dict[str, Signature]:
         """`serving_default(images)` to `occupancy`, probabilities [B, 8, 8, 8]."""
-        size = model.input_shape[2:]
-        images = np.random.default_rng(0).integers(0, 256, (4, 3, *size)).astype(np.float32)
+        size, limits = model.input_shape[2:], (0.0, 255.0) if info is None else info.limits
+        images = np.random.default_rng(0).uniform(*limits, (4, 3, *size)).astype(np.float32)
 
         def answer(images: Tensor) -> dict[str, Tensor]:
             return {"occupancy": tf.sigmoid(model(images, training=False))}
@@ -78,6 +78,7 @@ class VoxelJudge(SetsRecipe[JudgeConfig, data.Datasets]):
                 {"images": tf.TensorSpec([None, None, *size], tf.float32)},
                 {"images": images},
                 description="views of a shape, raw pixels, to its occupancy",
+                ranges={"images": limits},
             )
         }
 

@@ -188,7 +188,7 @@ class SetModelling(SetsRecipe[SetsConfig, SetDatasets]):
         self, model: SetDistributionNetwork, info: data.Info | None = None
     ) -> dict[str, Signature]:
         """`serving_default`, `encode`, `reconstruct`, `sample`, `score`."""
-        return signatures(model)
+        return signatures(model, info=info)
 
 
 def _judge(name: str) -> keras.Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfzoo.data import Info
 from tfzoo.sdn.model import SetDistributionNetwork
 from tfzoo.serving import Signature
 from tfzoo.typing import Tensor
@@ -12,7 +13,9 @@ from tfzoo.typing import Tensor
 SEEDS = np.arange(4, dtype=np.int32)
 
 
-def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature]:
+def signatures(
+    model: SetDistributionNetwork, n: int = 4, info: Info | None = None
+) -> dict[str, Signature]:
     """Maps sets to codes, images and scores, and seeds to sets.
 
     `serving_default(images, mask)` and its alias `encode` return `code` [B, d]; a row without
@@ -25,10 +28,12 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
     Args:
         model: a trained model.
         n: number of images of a sampled set.
+        info: properties of the training images; without it their range is assumed to be 0 to 255.
     """
     size = (model.image_size, model.image_size, model.channels)
     rng = np.random.default_rng(0)
-    low, high = model.pixel_mean - model.pixel_std, model.pixel_mean + model.pixel_std
+    low, high = (0.0, 255.0) if info is None else info.limits
+    ranges = {"images": (low, high)}
     images = rng.uniform(low, high, (4, 3, *size)).astype(np.float32)
     mask = np.array([[True] * 3, [True, True, False], [True, False, False], [True] * 3])
     specs = {
@@ -56,8 +61,8 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
         energy = model.energy(model.prepare(images), code, mask=mask, training=False)
         return {"energy": energy, "log_prob": model.prior.log_prob(code)}
 
-    says = "sets of raw images, with a mask of those present, to"
-    code = Signature(encode, specs, examples, description=f"{says} binary codes")
+    says = f"sets of raw images from {low:g} to {high:g}, with a mask of those present, to"
+    code = Signature(encode, specs, examples, description=f"{says} binary codes", ranges=ranges)
     return {
         "serving_default": code,
         "encode": code,
@@ -66,6 +71,7 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
             specs | seed,
             examples | {"seed": SEEDS},
             description=f"{says} new images by their codes, each row by its own seed",
+            ranges=ranges,
         ),
         "sample": Signature(
             sample,
@@ -74,7 +80,11 @@ def signatures(model: SetDistributionNetwork, n: int = 4) -> dict[str, Signature
             description=f"seeds to codes of the prior and {n} raw images of each",
         ),
         "score": Signature(
-            score, specs, examples, description=f"{says} energies and log-probabilities of codes"
+            score,
+            specs,
+            examples,
+            description=f"{says} energies and log-probabilities of codes",
+            ranges=ranges,
         ),
     }
 

@@ -16,7 +16,7 @@ from tfzoo.metricopt.experiments import compare, fit_quality, meta, settings, ta
 
 HEADLINE = Headline(
     "metricopt",
-    "search-digits_mcr",
+    "digits_mcr",
     "test_error",
     "test misclassification rate, digits",
     "MetricOpt",
@@ -26,7 +26,7 @@ HEADLINE = Headline(
 
 AGAINST = Rival(
     "metricopt",
-    "search-digits_mcr",
+    "digits_mcr",
     "test_error",
     "error",
     "MetricOpt",
@@ -45,26 +45,17 @@ _TASKS = {
     "cifar10_jpeg_mcr": "CIFAR-10-JPEG, error rate",
     "cifar10_jpeg_imbalanced_f1": "CIFAR-10-JPEG, macro F1, 5 rare classes",
 }
-_BEFORE = ("base", "loss only", "MetricOpt", "random search", "CMA-ES", "thresholds", "soft F1")
 _ARMS = ("base", "loss only", "MetricOpt", "MetricOpt, paper's", "random search", "CMA-ES")
 _ARMS += ("thresholds", "logit adjustment", "TunedThresholdClassifierCV", "soft F1")
 TABLES = {
-    "search": Across(
-        "metricopt",
-        {f"search-{task}": _TASKS[task] for task in list(_TASKS)[:6]},
-        "test_error",
-        {arm: arm for arm in _ARMS},
-        says="task",
-        digits={"search-cancer_average_precision": 4},
-    ),
     "errors": Across(
         "metricopt",
         _TASKS,
         "test_error",
-        {arm: f"{arm}, paper's" if arm == "MetricOpt" else arm for arm in _BEFORE},
+        {arm: arm for arm in _ARMS},
         says="task",
         digits={"cancer_average_precision": 4},
-    ),
+    )
 }
 """The tables of the card."""
 
