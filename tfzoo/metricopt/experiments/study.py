@@ -45,8 +45,10 @@ _TASKS = {
     "cifar10_jpeg_mcr": "CIFAR-10-JPEG, error rate",
     "cifar10_jpeg_imbalanced_f1": "CIFAR-10-JPEG, macro F1, 5 rare classes",
 }
-_ARMS = ("base", "loss only", "MetricOpt", "MetricOpt, paper's", "random search", "CMA-ES")
-_ARMS += ("thresholds", "logit adjustment", "TunedThresholdClassifierCV", "soft F1")
+_ARMS = (
+    *("base", "loss only", "MetricOpt", "MetricOpt, paper's", "random search", "CMA-ES"),
+    *("thresholds", "logit adjustment", "TunedThresholdClassifierCV", "soft F1"),
+)
 TABLES = {
     "errors": Across(
         "metricopt",
