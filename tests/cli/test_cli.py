@@ -7,7 +7,7 @@ import pytest
 
 from support import here, slow
 from tfzoo import config as configs
-from tfzoo import zoo
+from tfzoo import registry, zoo
 from tfzoo_cli.main import main
 
 
@@ -25,6 +25,21 @@ def test_unknown_names_list_near_matches(capsys):
     assert "hf://" in fails(capsys, "evaluate", "aft/nonsense")
     assert "must be one of aft" in fails(capsys, "study", "nonsense")
     assert "must be one of aft" in fails(capsys, "bench", "nonsense")
+
+
+def test_a_study_of_many_models_is_not_taken_for_retracing(monkeypatch, caplog):
+    import tensorflow as tf
+
+    says = "5 out of the last 5 calls to <function %s at 0x7f> triggered tf.function retracing."
+    keras = "TensorFlowTrainer.make_predict_function.<locals>.one_step_on_data_distributed"
+
+    def study(rest):  # TensorFlow itself warns twice in a process
+        tf.get_logger().warning(says % keras)
+        tf.get_logger().warning(says % "mine")
+
+    monkeypatch.setattr(registry, "get_experiment", lambda kind, name: study)
+    assert main(["study", "aft"]) == 0
+    assert [record.getMessage() for record in caplog.records] == [says % "mine"]
 
 
 @pytest.mark.parametrize(

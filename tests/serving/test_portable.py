@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from support import TESTS, load_module, slow
-from tfzoo import runner
+from tfzoo import runner, zoo
 from tfzoo.errors import InputError
 from tfzoo.serving import ExportError, Signature, portable, write_portable
 
@@ -95,6 +95,11 @@ def told():
         for name, cell in zip(("litert", "onnx"), cells, strict=True):
             weight, converted = weight.strip(" `"), re.findall(r"`(\w+)`", cell)
             yield slow((weight, name, converted), id=f"{weight}-{name}")
+
+
+def test_the_readme_tells_of_every_weight():
+    models = {case.values[0] for case in told()}
+    assert models == zoo.index().keys() - {"ala/controller"}  # which has no signature
 
 
 @pytest.mark.parametrize(("weight", "format", "converted"), list(told()), indirect=["format"])
