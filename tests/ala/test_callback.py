@@ -122,7 +122,7 @@ def test_a_planted_confusable_pair_is_found():
     shared by all pairs, singles out by its state the pair that the validation split confuses.
     """
     loss = CorrelationLoss(4)
-    settings = {"learning_rate": 1e-3, "memory": 600, "entropy": 0.1, "updates": 4}
+    settings = {"learning_rate": 1e-3, "memory": 600, "batch": 32, "entropy": 0.1, "updates": 4}
     controller = LossController(**(PAPER | {"uniform": True} | settings))
     alignment, rng = Alignment(loss, controller, 6, 400), np.random.default_rng(0)
     statistics = np.full((6, loss.decisions, 2), 3.0)

@@ -170,6 +170,7 @@ def test_they_share_one_controller_and_resume_exactly():
     whole.fit(stream())
     assert [s for s, _ in whole.values] == [s for t in range(9, 30, 4) for s in (t - 1, t)]
     assert int(whole.alignment.windows) == 6 and int(whole.alignment.controller.written) == 45
+    assert int(whole.alignment.controller.decisions) == 3
     cut = learning()
     state = {}
 

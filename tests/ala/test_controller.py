@@ -73,7 +73,7 @@ def test_reinforce_is_the_exact_gradient_on_a_bandit():
     for baseline in (0.0, 0.5):  # which does not change the mean
         total = None
         for action in range(3):
-            weighted = controller.gradient(state, [action], [gains[action] - baseline], 1)
+            weighted = controller.gradient(state, [[action]], [[gains[action] - baseline]], 1)
             weighted = [p[action] * np.array(g) for g in weighted]
             total = (
                 weighted if total is None else [a + b for a, b in zip(total, weighted, strict=True)]
@@ -95,12 +95,12 @@ def test_reinforce_is_the_exact_gradient_on_a_bandit():
 
 def test_the_step_is_the_sum_over_decisions_by_the_root_of_their_number():
     controller = moved(LossController(hidden=(4,), entropy=0.0))
-    state, actions, advantages = floats(6, 24), np.array([0, 1, 2, 0, 1, 2]), floats(6, seed=1)
+    state, actions = floats(2, 3, 24), np.array([[0, 1, 2], [0, 2, 1]])
+    advantages = floats(2, 3, seed=1)
     with tf.GradientTape() as tape:
         log_p = tf.nn.log_softmax(controller(state))
-        terms = tf.gather(log_p, actions, batch_dims=1) * advantages
-        # two experiences of three decisions
-        loss = -tf.reduce_mean(tf.reduce_sum(tf.reshape(terms, (2, 3)), 1)) / 3**0.5
+        terms = tf.gather(log_p, actions, batch_dims=2) * advantages
+        loss = -tf.reduce_mean(tf.reduce_sum(terms, 1)) / 3**0.5
     values = [v.value for v in controller.trainable_variables]
     for a, b in zip(
         tape.gradient(loss, values),
@@ -175,12 +175,12 @@ def test_the_advantage_is_kept_with_the_experience():
 @pytest.mark.parametrize(("memory", "trace"), [(100, 0.5), (7, 1.0)])
 def test_a_level_is_credited_to_all_that_its_child_did(memory, trace):
     controller = LossController(memory=memory, trace=trace)
-    controller.remember(floats(1, 4, 24), np.full((1, 4), 9), [5.0])  # of another training
+    controller.remember(floats(2, 2, 24), np.full((2, 2), 9), [5.0, 5.0])  # of another training
     for window in range(3):
         levels = [1.0, -1.0] if window == 2 else [7.0, 8.0]
         actions = np.full((2, 2), 2 * window) + np.array([[0], [1]])  # encodes window and child
         controller.remember(floats(2, 2, 24), actions, levels, window)
-    count = min(int(controller.written), memory)
+    count = min(int(controller.written), memory // 2 * 2)
     actions = np.array(controller.memory_actions)[:count]
     advantages = np.array(controller.memory_advantages)[:count]
     for action, advantage in zip(actions, advantages, strict=True):
@@ -220,13 +220,49 @@ def test_a_single_child_that_learns_is_drawn_back_to_the_fixed_loss():
     for learn in (True, False):
         controller = LossController(learning_rate=0.0, uniform=False)
         alignment = Alignment(ClassWeightLoss(3), controller, 1, 30, learn)
-        controller.act = lambda s, w, c=controller: (np.array([[2, 1, 0]]), c.steps([[2, 1, 0]]))
+        controller.act = lambda *_, c=controller: (np.array([[2, 1, 0]]), c.steps([[2, 1, 0]]))
         for _ in range(100):
             alignment.add([1.0])
             alignment.act(np.zeros((1, 3, 2)))
         ends[learn] = np.array(alignment.phi)[0]
     np.testing.assert_allclose(ends[True], [0.1 / (1 - ALONE), 0, -0.1 / (1 - ALONE)], atol=0.01)
     np.testing.assert_allclose(ends[False], [3, 0, -3], atol=1e-5)
+
+
+def test_a_centred_policy_cannot_want_the_same_for_all_classes():
+    """Its logits are relative to the experience, in acting and in learning alike."""
+    states_, controller = floats(4, 5, 24), moved(LossController(hidden=(4,)))
+    plain = moved(LossController(hidden=(4,), centred=False))
+    controller.layers_[-1].bias.assign([5.0, 0.0, -5.0])  # the same wish for every class
+    plain.layers_[-1].bias.assign([5.0, 0.0, -5.0])
+    for c, centred in ((controller, True), (plain, False)):
+        free, relative = c.probabilities(states_), c.probabilities(states_, relative=True)
+        assert free[..., 0].min() > 0.9
+        assert (relative.mean((0, 1))[0] < 0.5) == centred
+        if centred:
+            mean_logits = np.log(relative) - np.log(relative).mean(-1, keepdims=True)
+            np.testing.assert_allclose(mean_logits.mean(1), 0, atol=1e-5)
+    actions, advantages = np.full((4, 5), 2), np.ones((4, 5))
+    alike = controller.gradient(states_, actions, advantages, 5, relative=True)
+    np.testing.assert_allclose(alike[-1], 0, atol=1e-6)  # of the common bias
+    assert np.abs(np.array(controller.gradient(states_, actions, advantages, 5)[-1])).max() > 0.01
+    several = np.repeat(states_, 50, 1)
+    drawn = controller.act(several, 0, True)[0]
+    assert np.bincount(drawn.reshape(-1), minlength=3)[0] < 0.5 * drawn.size
+
+
+def test_experiences_are_complete_and_of_one_length():
+    controller = LossController(memory=10, learning_rate=0.01)
+    controller.remember(floats(2, 4, 24), np.zeros((2, 4)), [1.0, -1.0])
+    assert int(controller.written) == 8 and controller.capacity(4) == 8
+    controller.remember(floats(2, 3, 24), np.ones((2, 3)), [1.0, -1.0])  # other classes
+    assert int(controller.written) == 6 and int(controller.decisions) == 3
+    controller.learn([1.0, -1.0], 3, relative=True)
+    with pytest.raises(InputError, match="memory=10: must be at least 64, one experience"):
+        controller.capacity(100)
+    with pytest.raises(InputError, match="memory=2: must be at least 3"):
+        Alignment(ClassWeightLoss(3), LossController(memory=2), 2, 10)
+    Alignment(ClassWeightLoss(3), LossController(memory=2), 2, 10, learn=False)
 
 
 def test_explored_policies_come_in_pairs_and_last():
@@ -253,6 +289,7 @@ def test_explored_policies_come_in_pairs_and_last():
 def test_a_file_of_an_earlier_version_is_the_papers_form():
     saved = keras.models.load_model(TESTS / "golden" / "tfzoo.ala.LossController.keras")
     assert saved.credit == "window" and not saved.standardised and not saved.uniform
+    assert not saved.centred and int(saved.decisions) == 0
     again = LossController.from_config(saved.get_config())
     assert again.get_config() == saved.get_config()
     assert LossController.from_config(LossController().get_config()).credit == "level"

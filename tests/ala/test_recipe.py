@@ -45,6 +45,27 @@ def test_digits_train_and_export(children, tmp_path):
         assert int(used.written) == int(controller.written)
 
 
+@pytest.mark.parametrize("common", [True, slow(False)])
+def test_children_with_common_random_numbers_differ_by_their_losses_only(
+    common, tmp_path, monkeypatch
+):
+    from tfzoo.ala.children import Children
+
+    steps, said = Children.step, []
+
+    def observed(self, x, y, phi, warm=False):
+        said.append((np.array(x), self.predict([np.zeros((1, 8, 8, 1)) + 7])))
+        return steps(self, x, y, phi, warm)
+
+    monkeypatch.setattr(Children, "step", observed)
+    words = ["ala.children=2", "ala.beta=0", f"ala.common={common}".lower()]
+    trained("digits", tmp_path, *SHORT, *words)
+    assert len(said) > 10
+    for pair, predictions in said:
+        assert (np.ptp(pair, 0).max() == 0) == common
+        assert (np.ptp(predictions, 0).max() < 1e-5) == common  # but for rounding
+
+
 class Cut(Exception):
     pass
 

@@ -44,6 +44,9 @@ class Alignment:
     Attributes:
         phi: the children's parameters, a variable [P, ...].
         trace: parameters and costs after each action: (phi [P, ...], cost [P]).
+
+    Raises:
+        InputError: the controller's memory is smaller than one experience.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Alignment:
         self.loss, self.controller, self.learn = loss, controller, learn
         self.children, self.total = children, max(int(total), 1)
         n = loss.decisions
+        if learn:
+            controller.capacity(n)
         phi = np.broadcast_to(ops.convert_to_numpy(loss.phi), (children, *loss.start.shape))
         self.phi = _held(phi, "phi")
         self.history = _held(np.zeros((children, n, 2, HISTORY)), "history")
@@ -104,7 +109,7 @@ class Alignment:
         decided = np.stack([self.loss.decided(p) for p in phi])
         progress = min(windows / self.total, 1.0)
         state = states(history, windows + 1, decided, progress, self.controller.standardised)
-        action, steps = self.controller.act(state, windows)
+        action, steps = self.controller.act(state, windows, self.loss.relative)
         if self.learn and self.children == 1 and self.controller.credit == "level":
             phi = self.loss.start + ALONE * (phi - self.loss.start)
         phi = ops.convert_to_numpy(self._moved(phi.astype("float32"), steps))
@@ -142,7 +147,7 @@ class Alignment:
             credit = standing(now) if self.children > 1 else surprise(past[0], now)
         state, action = (ops.convert_to_numpy(v) for v in (self.state, self.action))
         self.controller.remember(state, action, credit, windows - 1)
-        self.controller.learn(credit, self.loss.decisions)
+        self.controller.learn(credit, self.loss.decisions, self.loss.relative)
 
 
 def standing(now: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ class AlignmentConfig(Config):
     link: Annotated[str, OneOf(*LINKS)] = key("sigmoid", "link of `correlation`")
     limit: Positive | None = key(None, "limit of the loss's parameters; null: its default")
     scale: Positive = key(1.0, "scale of the loss's steps")
-    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, also for the next twelve keys")
+    beta: NonNegative = key(0.1, "see `tfzoo.ala.LossController`, also for the next thirteen keys")
     controller_rate: NonNegative = key(3e-3, "its argument `learning_rate`")
     memory: Count = key(10_000, "see `LossController`")
     batch: Count = key(120, "see `LossController`")
@@ -84,6 +84,7 @@ class AlignmentConfig(Config):
     entropy: NonNegative = key(0.0, "see `LossController`")
     gamma: Share = key(0.9, "see `LossController`")
     uniform: bool = key(True, "see `LossController`")
+    centred: bool = key(True, "see `LossController`")
     credit: Annotated[str, OneOf(*CREDITS)] = key(
         "level", "`level`, or the paper's `window`; `tfzoo.ala.PAPER` has the matching settings"
     )
@@ -102,6 +103,11 @@ class AlignmentConfig(Config):
     evaluations: Count = key(1, "evaluations of the metric in a window")
     warmup_steps: Natural = key(0, "steps with the fixed loss")
     children: Count = key(1, "number of children P; 1 trains the model by `fit` with the callback")
+    common: bool = key(
+        True,
+        "whether several children start from the same weights and see the same batches (common "
+        "random numbers), so that only their losses make them differ",
+    )
     mode: Annotated[str, OneOf(*MODES)] = key(
         "vectorised", "how several children are computed, see `tfzoo.ala.Children`"
     )

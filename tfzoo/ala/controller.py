@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from tfzoo.config import Count, NonNegative, OneOf, Share
+from tfzoo.config import Count, NonNegative, OneOf, Share, check
 from tfzoo.environment import only_on
 from tfzoo.registry import serializable
 from tfzoo.training.zoo_model import ZooModel
@@ -34,6 +34,7 @@ PAPER = {
     "credit": "window",
     "standardised": False,
     "uniform": False,
+    "centred": False,
     "learning_rate": 1e-3,
     "memory": 4000,
     "batch": 8,
@@ -94,7 +95,8 @@ class LossController(_OfFiles):
     losses. Everything that its learning depends on is in its weights (policy, Adam, memory,
     baseline, count of draws): a saved `controller.keras` continues as if never interrupted.
 
-    It learns by REINFORCE from a memory of decisions, each with its advantage. `credit` selects the
+    It learns by REINFORCE from a memory of experiences (the decisions of one child at one time),
+    each with its advantage. `credit` selects the
     advantage. `window`, the paper's: the sign of the metric's change over the window after the
     decision, minus the moving average of such signs at that time. `level`, ours: the *current*
     metric of the decision's child relative to the other children, in standard deviations; it is
@@ -108,9 +110,9 @@ class LossController(_OfFiles):
         beta: size of a step.
         hidden: widths of the policy's hidden layers.
         learning_rate: learning rate of its Adam; 0 keeps the policy fixed.
-        memory: number of decisions that are remembered.
-        batch: experiences (states of all decisions at once) per update, at most all those
-            remembered.
+        memory: number of decisions that are remembered, as complete experiences. Experiences of
+            another number of decisions, e.g. of another task's classes, are forgotten.
+        batch: experiences per update, at most all those remembered.
         updates: REINFORCE steps after each action; one in the paper.
         baseline: decay of the baseline of `window`: b <- baseline b + (1 - baseline) mean r.
         entropy: weight of the policy's entropy.
@@ -118,6 +120,9 @@ class LossController(_OfFiles):
         uniform: whether the policy starts uniform. With usual initial weights a network prefers
             some action for a kind of state in all windows, and a short training ends with that
             preference.
+        centred: whether logits are centred over the decisions of an experience if only differences
+            of decisions matter to the loss (`ParametricLoss.relative`). A policy that wants the
+            same action for all classes changes nothing; uncentred, short trainings often end there.
         seed: seed of actions and minibatches.
         credit: `level` or `window`.
         trace: decay of credit with age for `level`; 1 credits the whole past equally.
@@ -144,6 +149,7 @@ class LossController(_OfFiles):
         entropy: NonNegative = 0.0,
         gamma: Share = 0.9,
         uniform: bool = True,
+        centred: bool = True,
         seed: int = 0,
         credit: Annotated[str, OneOf(*CREDITS)] = "level",
         trace: Share = 1.0,
@@ -158,6 +164,7 @@ class LossController(_OfFiles):
         self.decay = float(baseline)
         self.entropy, self.gamma, self.seed = float(entropy), float(gamma), int(seed)
         self.uniform, self.standardised = bool(uniform), bool(standardised)
+        self.centred = bool(centred)
         self.credit, self.trace = credit, float(trace)
         self.exploration, self.hold = float(exploration), int(hold)
         self.layers_ = [
@@ -185,11 +192,18 @@ class LossController(_OfFiles):
         whole = make | {"dtype": "int32"}
         self.written = self.add_weight((), name="written", **whole)
         self.draws = self.add_weight((), name="draws", **whole)
+        self.decisions = self.add_weight((), name="decisions", **whole)
         self.adam.build(self.trainable_variables)
         self.built = True
 
+    def load_own_variables(self, store: Any) -> None:
+        """Restores the memory; one from before its experiences were complete is left out."""
+        names = list(store.keys())  # a group of a file, not a dict
+        saved = {name: store[name] for name in names}
+        super().load_own_variables({str(len(saved)): 0} | saved if len(saved) == 6 else saved)
+
     def call(self, states: Tensor) -> Tensor:
-        """Logits of the three actions [B, 3] of states [B, 24]."""
+        """Logits of the three actions [..., 3] of states [..., 24], not centred."""
         for layer in self.layers_:
             states = layer(states)
         return ops.cast(states, "float32")
@@ -199,21 +213,26 @@ class LossController(_OfFiles):
         """All variables that learning depends on."""
         return [*self.variables, *self.adam.variables]
 
-    def act(self, states: np.ndarray, window: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Draws actions of states [..., 24]: numbers 0, 1, 2 and their steps, both [...].
+    def act(
+        self, states: np.ndarray, window: int = 0, relative: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draws actions of states [P, n, 24]: numbers 0, 1, 2 and their steps, both [P, n].
 
         Args:
-            states: with `exploration`, of the children [P, n, 24].
+            states: states of the children's decisions.
             window: number of previous windows, which decides whether `hold` has ended.
+            relative: whether only differences of the decisions matter; see `centred`.
         """
         logits = self._logits(np.asarray(states, "float32"), window)
+        if relative and self.centred:
+            logits = logits - logits.mean(-2, keepdims=True)
         # the argmax of logits plus Gumbel noise is a draw from their softmax
         actions = np.argmax(logits + self._random(4).gumbel(size=logits.shape), -1)
         self.draws.assign_add(1)
         return actions, self.steps(actions)
 
     def _logits(self, states: np.ndarray, window: int) -> np.ndarray:
-        """Like `call` [..., 3], but with `exploration` each child has its own policy."""
+        """Like `call` [P, n, 3], but with `exploration` each child has its own policy."""
         random, h = np.random.default_rng([self.seed, 3, window // self.hold]), states
         for layer in self.layers_:
             kernel, bias = (ops.convert_to_numpy(v) for v in (layer.kernel, layer.bias))
@@ -259,9 +278,13 @@ class LossController(_OfFiles):
             kept = np.stack(drawn)
             states = np.take_along_axis(states, kept[..., None], 1)
             actions, count = np.take_along_axis(actions, kept, 1), KEPT
-        states = states.reshape(-1, STATE)[-self.memory :]
-        rows = (int(self.written) + np.arange(len(states))) % self.memory
-        new = (states, np.reshape(actions, -1)[-self.memory :])
+        if int(self.decisions) != count:
+            self.written.assign(0)
+            self.decisions.assign(count)
+        capacity = self.capacity(count)
+        states = states.reshape(-1, STATE)[-capacity:]
+        rows = (int(self.written) + np.arange(len(states))) % capacity
+        new = (states, np.reshape(actions, -1)[-capacity:])
         for variable, part in zip((self.memory_states, self.memory_actions), new, strict=True):
             value = ops.convert_to_numpy(variable).copy()
             value[rows] = part
@@ -270,45 +293,74 @@ class LossController(_OfFiles):
         # from the newest row backwards: its child, and its age in windows
         size = children * count
         shared = earlier + 1 if self.credit == "level" else 1
-        back = np.arange(min(shared * size, self.memory, int(self.written)))
+        back = np.arange(min(shared * size, capacity, int(self.written)))
         child, age = children - 1 - back % size // count, back // size
         value = ops.convert_to_numpy(self.memory_advantages).copy()
-        value[(int(self.written) - 1 - back) % self.memory] = advantages[child] * self.trace**age
+        value[(int(self.written) - 1 - back) % capacity] = advantages[child] * self.trace**age
         self.memory_advantages.assign(value)
 
+    def capacity(self, decisions: int) -> int:
+        """How many rows the memory uses for complete experiences of a number of decisions.
+
+        Raises:
+            InputError: not even one experience fits.
+        """
+        count = min(decisions, KEPT)
+        check(self.memory >= count, "memory", self.memory, f"at least {count}, one experience")
+        return self.memory // count * count
+
     @only_on("tensorflow", why="whose policy is a distribution of TensorFlow Probability")
-    def learn(self, credit: ArrayLike, decisions: int) -> None:
+    def learn(self, credit: ArrayLike, decisions: int, relative: bool = False) -> None:
         """REINFORCE on remembered experiences; with `window` the baseline follows the rewards.
 
         Args:
             credit: the newest credit [P].
-            decisions: number n of decisions of an experience; `batch` times as many are drawn.
+            decisions: number n of decisions of an experience.
+            relative: see `act`.
         """
-        count = min(int(self.written), self.memory)
-        if not count or not self.learning_rate:
+        rows = min(int(self.written), self.capacity(decisions))
+        if not rows or not self.learning_rate:
             return
-        random, size = self._random(2), self.batch * min(decisions, KEPT)
+        random, n = self._random(2), int(self.decisions)
         memory = (self.memory_states, self.memory_actions, self.memory_advantages)
-        held = [ops.convert_to_numpy(v)[:count] for v in memory]
+        held = [ops.convert_to_numpy(v)[:rows] for v in memory]
+        held = [v.reshape(-1, n, *v.shape[1:]) for v in held]
+        count = len(held[0])
         for _ in range(self.updates):
-            rows = random.integers(0, count, size) if count > size else np.arange(count)
-            self._update(*(v[rows] for v in held), decisions)
+            drawn = random.integers(0, count, self.batch) if count > self.batch else slice(None)
+            self._update(*(v[drawn] for v in held), decisions, relative)
         self.draws.assign_add(1)
         if self.credit == "window":
             mean = float(np.mean(np.asarray(credit)))
             self.average.assign(self.decay * self.average + (1 - self.decay) * mean)
 
     def gradient(
-        self, states: Tensor, actions: Tensor, advantages: Tensor, decisions: int
+        self,
+        states: Tensor,
+        actions: Tensor,
+        advantages: Tensor,
+        decisions: int,
+        relative: Tensor | bool = False,
     ) -> list[Tensor]:
         """The gradient of -sqrt(n) mean[A log pi(a|s)] - entropy mean H(pi(.|s)).
 
         The first term is the mean over experiences of -A sum_i log pi(a_i|s_i) / sqrt(n).
+
+        Args:
+            states: states of experiences [E, m, 24], m = n or a sample of n decisions.
+            actions: [E, m].
+            advantages: [E, m].
+            decisions: number n of decisions of a complete experience.
+            relative: see `act`.
         """
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            policy = _categorical(self(ops.cast(states, "float32")))
+            logits = self(ops.cast(states, "float32"))
+            if self.centred:
+                share = tf.cast(relative, tf.float32)
+                logits -= share * tf.reduce_mean(logits, -2, keepdims=True)
+            policy = _categorical(logits)
             gain = policy.log_prob(tf.cast(actions, tf.int32)) * tf.cast(advantages, tf.float32)
             loss = -(decisions**0.5) * tf.reduce_mean(gain)
             loss -= self.entropy * tf.reduce_mean(policy.entropy())
@@ -319,27 +371,30 @@ class LossController(_OfFiles):
         import tensorflow as tf
 
         if self._compiled is None:
-            dtypes = (tf.float32, tf.int32, tf.float32, tf.float32)
-            shapes: tuple[list[int | None], ...] = ([None, STATE], [None], [None], [])
+            dtypes = (tf.float32, tf.int32, tf.float32, tf.float32, tf.bool)
+            pair: list[int | None] = [None, None]
+            shapes: tuple[list[int | None], ...] = ([*pair, STATE], pair, pair, [], [])
             signature = [tf.TensorSpec(s, d) for s, d in zip(shapes, dtypes, strict=True)]
 
             def step(*given: Tensor) -> None:
                 self.adam.apply(self.gradient(*given), self.trainable_variables)
 
             self._compiled = tf.function(step, input_signature=signature, autograph=False)
-        states, actions, advantages, decisions = given
+        states, actions, advantages, decisions, relative = given
         self._compiled(
             states,
             np.asarray(actions, "int32"),
             np.asarray(advantages, "float32"),
             float(decisions),
+            bool(relative),
         )
 
-    def probabilities(self, states: ArrayLike) -> np.ndarray:
-        """pi(. | s) of states [..., 24] -> [..., 3]."""
-        flat = np.asarray(states, "float32").reshape(-1, STATE)
-        p = ops.convert_to_numpy(ops.softmax(self(flat)))
-        return p.reshape(*np.shape(states)[:-1], 3)
+    def probabilities(self, states: ArrayLike, relative: bool = False) -> np.ndarray:
+        """pi(. | s) of the states of experiences [..., n, 24] -> [..., n, 3]."""
+        logits = ops.convert_to_numpy(self(np.asarray(states, "float32")))
+        if relative and self.centred:
+            logits = logits - logits.mean(-2, keepdims=True)
+        return ops.convert_to_numpy(ops.softmax(logits))
 
     def _random(self, *purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(self.draws), *purpose])

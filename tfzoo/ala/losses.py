@@ -181,6 +181,7 @@ class ClassWeightLoss(_OfClasses):
         InputError: counts of another shape, or negative ones.
     """
 
+    relative: ClassVar[bool] = True
     earlier: ClassVar[dict[str, Any]] = {"per": "class"}
 
     def __init__(

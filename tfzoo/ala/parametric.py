@@ -34,6 +34,7 @@ class ParametricLoss(keras.losses.Loss):
         counting: variable; while it is 1, `call` lets the loss `observe` the labels. The callback
             sets it while `fit` trains, so that labels of an evaluation are not among them.
         decisions: number n of decisions of the controller.
+        relative: whether only differences of decisions matter, a common step changing nothing.
         earlier: values of arguments missing from files that are older than the arguments.
 
     Raises:
@@ -41,6 +42,7 @@ class ParametricLoss(keras.losses.Loss):
     """
 
     decisions: int
+    relative: ClassVar[bool] = False
     earlier: ClassVar[dict[str, Any]] = {}
 
     def __init__(

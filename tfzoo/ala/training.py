@@ -117,8 +117,15 @@ def _children(
     schedule = Schedule(
         actions, settings.steps_per_action, settings.evaluations, settings.warmup_steps
     )
+
+    def make() -> keras.Model:
+        child = keras.models.clone_model(model)
+        if settings.common:
+            child.set_weights(model.get_weights())
+        return child
+
     children = Children(
-        lambda: keras.models.clone_model(model),
+        make,
         model.loss,
         config.optimizer.make(steps),
         settings.children,
@@ -145,9 +152,16 @@ def _children(
         run.log.add(row)
         run.checkpoint(step, learning)
 
-    # each child has its own batches: consecutive ones of the stream
-    stream = datasets.train.from_step(step * settings.children)
-    learning.fit(stream.batch(settings.children).map(_joined), step, after)
+    if settings.common:
+
+        def repeated(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+            return tuple(ops.concatenate([a] * settings.children) for a in (x, y))
+
+        batches = datasets.train.from_step(step).map(repeated)
+    else:  # consecutive batches of the stream
+        stream = datasets.train.from_step(step * settings.children)
+        batches = stream.batch(settings.children).map(_joined)
+    learning.fit(batches, step, after)
     best = learning.best()
     children.write(best, model)
     model.loss.phi.assign(alignment.phi[best])

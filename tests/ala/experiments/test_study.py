@@ -1,6 +1,7 @@
 """ALA's study at toy size."""
 
 import csv
+import dataclasses
 import io
 from types import SimpleNamespace
 
@@ -125,6 +126,33 @@ def test_a_population_takes_over_what_is_best(monkeypatch):
     assert copied == [(1, 0)]
     np.testing.assert_array_equal(after[1:], before[1:])
     assert 0 < np.abs(after[0] - before[1]).max() < 2
+
+
+def test_evolution_continues_from_the_mean_of_the_better_half():
+    problem = toy()
+    arm = methods.arms(problem, methods.Chosen(spread=0.2, every=3))["evolution"]
+    alignment = methods.train(problem, arm, 4, SCHEDULE, 0).learning.alignment
+    alignment.windows.assign(3)
+    alignment.add([0.4, 0.1, 0.3, 0.2])
+    before = np.array(alignment.phi)
+    after = alignment.act(None)
+    mean = before[[1, 3]].mean(0)
+    np.testing.assert_allclose(after[:2] + after[2:], [2 * mean] * 2, atol=1e-5)  # antithetic
+    assert 0.05 < np.abs(after - mean).max() < 1
+
+
+def test_with_common_random_numbers_only_the_loss_makes_a_difference():
+    problem = toy()
+    still = methods.Arm(control={"beta": 0.0, "learning_rate": 0.0}, common=True)
+    for common in (True, False):
+        arm = dataclasses.replace(still, common=common)
+        children = methods.train(problem, arm, 3, SCHEDULE, 0).learning.children
+        said = children.predict([problem.test[0]])
+        assert (np.ptp(said, 0).max() == 0) == common
+    moving = methods.arms(problem, methods.Chosen())["ALA"]
+    assert moving.common
+    children = methods.train(problem, moving, 3, SCHEDULE, 0).learning.children
+    assert np.ptp(children.predict([problem.test[0]]), 0).max() > 1e-3
 
 
 def test_settings_are_chosen_one_after_the_other_by_validation_alone(tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 """MetricOpt's study: its arms at a small budget, and its errors for wrong arguments."""
 
 import csv
+import io
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfzoo.data.tables.imbalance import cut
 from tfzoo.metricopt import attach_adapters
@@ -66,6 +68,47 @@ def test_every_arm_keeps_to_the_budget_and_leaves_the_base_alone(small):
         assert name == "base" or calls > 0.5 * methods.EVALUATIONS, name
         for a, b in zip(before, problem.base.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def jpegs(path, counts, seed=0):
+    """A file in the form of CIFAR-10-JPEG."""
+    random, arrays = np.random.default_rng(seed), {}
+    for part, count in counts.items():
+        files = []
+        for image in random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8):
+            stream = io.BytesIO()
+            Image.fromarray(image).save(stream, "JPEG")
+            files.append(np.frombuffer(stream.getvalue(), np.uint8))
+        arrays[f"jpeg_{part}"] = np.concatenate(files)
+        arrays[f"off_{part}"] = np.cumsum([0, *(len(f) for f in files)])
+        arrays[f"y_{part}"] = np.arange(count) % 10
+    np.savez(path, **arrays)
+
+
+@pytest.mark.slow
+def test_the_task_at_size_adapts_the_last_block_of_a_resnet(small, tmp_path, monkeypatch):
+    jpegs(tmp_path / "cifar.npz", {"train": 200, "test": 30})
+    for name, value in (("HELD", 50), ("RARE", 3), ("BATCH", 16), ("EPOCHS", 2)):
+        monkeypatch.setattr(tasks, f"SIZE_{name}", value)
+    trained, train = [], tasks._train_resnet
+    monkeypatch.setattr(
+        tasks, "_train_resnet", lambda *given: (train(*given), trained.append(given))
+    )
+    known = tasks.by_path("", "", str(tmp_path / "cifar.npz"))
+    problem = known[tasks.AT_SIZE](0)
+    (whole, (x, y), _), *_ = trained
+    assert sorted(np.bincount(y))[:5] == [3] * 5 and np.bincount(y).max() > 10
+    assert problem.base.input_shape == (None, 8, 8, 64)
+    x = x.astype("float32")
+    expected = whole.predict(x, verbose=0)
+    said = problem.base.predict(problem.train[0], verbose=0)
+    np.testing.assert_allclose(said, expected, rtol=1e-4, atol=1e-4)
+    assert len(problem.validation[1]) == 50 and len(problem.test[1]) == 30
+    adapted = methods.loss_only(problem, 0)
+    assert len(adapted.get_vector()) == 2 * 64 + 2 * 10
+    assert set(methods.arms(problem)) == {
+        *("base", "loss only", "MetricOpt", "CMA-ES", "thresholds", "logit adjustment")
+    }
 
 
 def test_thresholds_find_the_best_bias():

@@ -22,13 +22,14 @@ from tfzoo.files import write_text
 
 GRID: dict[str, tuple[str, tuple[Any, ...]]] = {
     "momentum": ("CE, momentum", (0.0, 0.9)),
-    "tau": ("logit adjustment", (0.5, 1.0, 1.5)),
+    "tau": ("logit adjustment", (0.5, 1.0, 1.5, 2.0)),
     "effective": ("class-balanced", (0.999, 0.9999)),
-    "perturbation": ("PBT", (0.3, 1.0)),
+    "perturbation": ("PBT", (0.3, 1.0, 2.0)),
+    "spread": ("evolution", (0.3, 1.0, 2.0)),
     "beta": ("ALA", (0.1, 0.2)),
     "exploration": ("ALA", (0.0, 0.3)),
     "trace": ("ALA", (1.0, 0.97)),
-    "random": ("persistent random", (0.3, 1.0)),
+    "random": ("persistent random", (0.3, 1.0, 2.0)),
 }
 """By field of `Chosen`: the arm to evaluate, and the values to try."""
 

@@ -24,7 +24,9 @@ class Oracle(LossController):
     answer: np.ndarray
 
     @override
-    def act(self, states: np.ndarray, window: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def act(
+        self, states: np.ndarray, window: int = 0, relative: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         actions = np.broadcast_to(self.answer, states.shape[:-1])
         return actions, self.steps(actions)
 
@@ -49,12 +51,8 @@ def knowing(loss: str, problem: Problem) -> np.ndarray:
     return np.concatenate([np.where(powers > 1, 2, 0), np.where(powers < 1, 2, 0)])
 
 
-class Population(Alignment):
-    """Population-based training (arXiv:1711.09846) of the loss's parameters; nothing is learned.
-
-    Each child starts with its own parameters. Every `every` windows the worst third of the children
-    copies weights, optimizer and parameters from the best third, and normal deviates are added to
-    the parameters.
+class Selection(Alignment):
+    """Changes the loss's parameters by comparing the children; nothing is learned.
 
     Args:
         loss: the loss whose parameters are changed.
@@ -62,9 +60,9 @@ class Population(Alignment):
         count: number of children P.
         total: number of actions T.
         children: the children whose weights are copied.
-        size: standard deviation of the deviates.
+        size: standard deviation of the perturbations.
         every: windows between selections.
-        seed: seed of the deviates.
+        seed: seed of the perturbations.
     """
 
     def __init__(
@@ -86,14 +84,8 @@ class Population(Alignment):
     def act(self, statistics: np.ndarray) -> np.ndarray:
         now, windows = ops.convert_to_numpy(self.sum), int(self.windows)
         phi = ops.convert_to_numpy(self.phi).copy()
-        if windows == 0:
-            phi = np.stack([self._perturbed(p) for p in phi])
-        elif windows % self.every == 0:
-            order, third = np.argsort(now, kind="stable"), max(self.children // 3, 1)
-            for better, worse in zip(order[:third], order[-third:], strict=True):
-                if better != worse:
-                    self.members.copy(int(better), int(worse))
-                    phi[worse] = self._perturbed(phi[better])
+        if windows % self.every == 0:
+            phi = self.selected(phi, np.argsort(now, kind="stable") if windows else None)
         for variable, value in ((self.phi, phi), (self.before, now), (self.sum, 0.0 * now)):
             variable.assign(value)
         self.windows.assign(windows + 1)
@@ -104,6 +96,55 @@ class Population(Alignment):
     def close(self) -> None:
         """Does nothing, as no reward is used here."""
 
-    def _perturbed(self, phi: np.ndarray) -> np.ndarray:
-        steps = self.size * self.random.normal(size=self.loss.decisions)
+    def selected(self, phi: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+        """The children's next parameters [P, ...].
+
+        Args:
+            phi: the current ones.
+            order: the children [P], the best first; None at the start.
+        """
+        raise NotImplementedError
+
+    def moved(self, phi: np.ndarray, direction: np.ndarray) -> np.ndarray:
+        """Parameters perturbed in a direction [n]."""
+        steps = self.size * direction
         return ops.convert_to_numpy(self.loss.moved(ops.convert_to_tensor(phi), steps))
+
+
+class Population(Selection):
+    """Population-based training (arXiv:1711.09846).
+
+    Each child starts with its own parameters. At a selection the worst third of the children copies
+    weights, optimizer and parameters from the best third, whose parameters are perturbed.
+    """
+
+    @override
+    def selected(self, phi: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+        if order is None:
+            return np.stack([self.moved(p, self._direction()) for p in phi])
+        phi, third = phi.copy(), max(self.children // 3, 1)
+        for better, worse in zip(order[:third], order[-third:], strict=True):
+            if better != worse:
+                self.members.copy(int(better), int(worse))
+                phi[worse] = self.moved(phi[better], self._direction())
+        return phi
+
+    def _direction(self) -> np.ndarray:
+        return self.random.normal(size=self.loss.decisions)
+
+
+class Evolution(Selection):
+    """An evolution strategy, (mu/mu, lambda) with antithetic pairs (arXiv:1604.00772, 2).
+
+    The children's parameters are perturbations of a common mean, which a selection moves to the
+    mean of the better half.
+    """
+
+    @override
+    def selected(self, phi: np.ndarray, order: np.ndarray | None) -> np.ndarray:
+        chosen = phi if order is None else phi[order[: max(self.children // 2, 1)]]
+        mean = chosen.mean(0)
+        away = self.random.normal(size=(self.children // 2, self.loss.decisions))
+        rest = np.zeros((self.children % 2, self.loss.decisions))
+        directions = np.concatenate([away, -away, rest])
+        return np.stack([self.moved(mean, direction) for direction in directions])

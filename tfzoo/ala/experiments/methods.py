@@ -16,7 +16,7 @@ from typing_extensions import override
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.children import Children
 from tfzoo.ala.controller import PAPER, LossController
-from tfzoo.ala.experiments.controls import Oracle, Population, knowing
+from tfzoo.ala.experiments.controls import Evolution, Oracle, Population, Selection, knowing
 from tfzoo.ala.experiments.tasks import Part, Problem, digits
 from tfzoo.ala.learning import Schedule, SharedLearning
 from tfzoo.ala.losses import ClassWeightLoss, CorrelationLoss, effective_number
@@ -47,7 +47,8 @@ class Chosen:
         smoothing: smoothing of labels.
         effective: beta of the class-balanced loss.
         perturbation: perturbation of the population's Phi, a standard deviation.
-        every: windows between the population's selections.
+        spread: perturbation of the evolution strategy's Phi, a standard deviation.
+        every: windows between the selections of both.
         random: `exploration` of the random policies.
         random_hold: windows for which they are kept.
         beta: step size of ALA, of the random policies and of the oracle.
@@ -62,6 +63,7 @@ class Chosen:
     smoothing: float = 0.1
     effective: float = 0.999
     perturbation: float = 0.3
+    spread: float = 0.3
     every: int = 5
     random: float = 0.3
     random_hold: int = 20
@@ -71,7 +73,7 @@ class Chosen:
     trace: float = 1.0
 
 
-CHOSEN = Chosen(tau=1.5, perturbation=1.0)
+CHOSEN = Chosen(tau=1.5, perturbation=2.0, spread=1.0, random=1.0)
 """The output of `tfzoo study ala --choose --tasks digits`, used for all tasks."""
 
 
@@ -117,11 +119,14 @@ class Arm:
         control: arguments of the controller that changes the loss; None: the loss is fixed.
         learn: whether the controller learns.
         source: creates the controller from a seed, instead of a new one.
-        population: whether selection changes the loss instead of a controller.
+        selection: what changes the loss instead of a controller: a class, the size of its
+            perturbations and the windows between selections.
         oracle: whether the controller knows the answer.
         momentum: whether SGD has momentum.
         adjust: tau of the logit adjustment subtracted when the model is used.
         alone: whether there is a single child.
+        common: whether the children have common random numbers: the same initial weights and the
+            same batches.
     """
 
     loss: tuple[Any, ...] = ("class weights",)
@@ -129,16 +134,17 @@ class Arm:
     control: Mapping[str, Any] | None = None
     learn: bool = False
     source: Callable[[int], LossController] | None = None
-    population: tuple[float, int] | None = None
+    selection: tuple[type[Selection], float, int] | None = None
     oracle: bool = False
     momentum: float = 0.0
     adjust: float = 0.0
     alone: bool = False
+    common: bool = False
 
     @property
     def moves(self) -> bool:
         """Whether the loss's parameters change."""
-        return self.control is not None or self.source is not None or self.population is not None
+        return self.control is not None or self.source is not None or self.selection is not None
 
 
 @dataclass
@@ -180,10 +186,11 @@ def arms(problem: Problem, s: Chosen) -> dict[str, Arm]:
         "CE, momentum": Arm(**m),
         "focal": Arm(("focal", s.focus), **m),
         "label smoothing": Arm(("label smoothing", s.smoothing), **m),
-        "PBT": Arm(population=(s.perturbation, s.every), **m),
-        "persistent random": Arm(control=still, **m),
+        "PBT": Arm(selection=(Population, s.perturbation, s.every), **m),
+        "evolution": Arm(selection=(Evolution, s.spread, s.every), common=True, **m),
+        "persistent random": Arm(control=still, common=True, **m),
         "ALA, paper's credit": Arm(control=PAPER, learn=True, **m),
-        "ALA": Arm(control=level, learn=True, **m),
+        "ALA": Arm(control=level, learn=True, common=True, **m),
         "ALA, transferred": Arm(source=from_digits, **m),
         "ALA, Eq. 6": Arm(("Eq. 6",), control=PAPER, learn=True, **m),
         "one child: CE, momentum": Arm(alone=True, **m),
@@ -216,11 +223,12 @@ def _embedding_arms(s: Chosen) -> dict[str, Arm]:
     return {
         "triplet": Arm(mixture),
         "focal pairs": Arm(pairs),
-        "PBT": Arm(mixture, population=(s.perturbation, s.every)),
-        "persistent random": Arm(mixture, control=still),
+        "PBT": Arm(mixture, selection=(Population, s.perturbation, s.every)),
+        "evolution": Arm(mixture, selection=(Evolution, s.spread, s.every), common=True),
+        "persistent random": Arm(mixture, control=still, common=True),
         "ALA, paper's credit": Arm(mixture, control=PAPER, learn=True),
-        "ALA": Arm(mixture, control=level, learn=True),
-        "ALA, focal pairs": Arm(pairs, control=level, learn=True),
+        "ALA": Arm(mixture, control=level, learn=True, common=True),
+        "ALA, focal pairs": Arm(pairs, control=level, learn=True, common=True),
         "oracle": Arm(mixture, control={"learning_rate": 0.0}, oracle=True),
         "oracle, focal pairs": Arm(pairs, control={"learning_rate": 0.0}, oracle=True),
         "one child: triplet": Arm(mixture, alone=True),
@@ -306,7 +314,8 @@ def train(problem: Problem, arm: Arm, count: int, schedule: Schedule, seed: int)
     controller = _controller(problem, arm, seed)
     learning = _learning(problem, arm, controller, 1 if arm.alone else count, schedule, seed)
     start = time.process_time()
-    learning.fit(batches(problem, learning.children.count, seed), together=FEW)
+    count = learning.children.count
+    learning.fit(batches(problem, count, seed, arm.common), together=FEW)
     return _outcome(problem, arm, learning, time.process_time() - start)
 
 
@@ -346,8 +355,11 @@ def _outcome(problem: Problem, arm: Arm, learning: SharedLearning, seconds: floa
     return Outcome(learning, seconds, model, child, value, phi)
 
 
-def batches(problem: Problem, count: int, seed: int) -> Iterator[Part]:
-    """Separate rows for each child; for embeddings, four rows of each of 16 classes."""
+def batches(problem: Problem, count: int, seed: int, common: bool = False) -> Iterator[Part]:
+    """Rows for each child, separate or common; for embeddings, four rows of each of 16 classes."""
+    if common:
+        for x, y in batches(problem, 1, seed):
+            yield np.concatenate([x] * count), np.concatenate([y] * count)
     random, (x, y) = np.random.default_rng(seed), problem.train
     by_class = [np.flatnonzero(y == c) for c in np.unique(y)]
     while True:
@@ -391,6 +403,9 @@ def _learning(
 ) -> SharedLearning:
     keras.utils.set_random_seed(seed)
     models = [problem.make() for _ in range(count)]
+    if arm.common:
+        for model in models[1:]:
+            model.set_weights(models[0].get_weights())
     children = _compiled(problem, arm, count, models)
     loss = children.loss
     if isinstance(loss, ClassWeightLoss):
@@ -401,11 +416,9 @@ def _learning(
         left = schedule.total % window
         schedule = Schedule(schedule.total // window, window, 1, left)
     total = schedule.actions
-    if arm.population is not None:
-        size, every = arm.population
-        alignment: Alignment = Population(
-            loss, controller, count, total, children, size, every, seed
-        )
+    if arm.selection is not None:
+        way, size, every = arm.selection
+        alignment: Alignment = way(loss, controller, count, total, children, size, every, seed)
     else:
         alignment = Alignment(loss, controller, count, total, arm.learn)
     held = HeldOut(problem.validation, CHUNK)

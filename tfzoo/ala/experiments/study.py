@@ -48,7 +48,7 @@ TABLES = {
 }
 """The table of the card."""
 
-CHOICE_SEEDS = range(100, 103)
+CHOICE_SEEDS = range(100, 110)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -249,7 +249,7 @@ def arms(problem: Problem) -> dict[str, Callable[[Problem, int], keras.Model]]:
             methods["TunedThresholdClassifierCV"] = tuned_threshold
     if problem.classes:
         methods["soft F1"] = soft_f1
-    return methods
+    return {name: methods[name] for name in problem.arms or methods}
 
 
 def _relaxed(problem: Problem, loss: keras.losses.Loss, seed: int) -> keras.Model:

@@ -70,7 +70,8 @@ def main(argv: Sequence[str]) -> None:
     parser = study.parser("metricopt", overrides=False)
     parser.set_defaults(seeds="0,1,2,3,4,5")
     parser.add_argument("--parts", default=",".join(PARTS), help="a subset of %(default)s")
-    parser.add_argument("--tasks", default="", help="comma-separated; default: all tasks")
+    says = f"comma-separated; default: all but {tasks.AT_SIZE}"
+    parser.add_argument("--tasks", default="", help=says)
     parser.add_argument(
         "--mammography", type=expanded, default="", metavar="CSV", help="adds its tasks"
     )
@@ -90,6 +91,8 @@ def main(argv: Sequence[str]) -> None:
         check(name in chosen, "--tasks", name, allowed)
     if words.tasks:
         chosen = {name: chosen[name] for name in words.tasks.split(",")}
+    else:
+        chosen.pop(tasks.AT_SIZE, None)
     output = Path(words.output or "studies/metricopt")
     if "settings" in parts:
         settings.run(chosen, seeds, output / "settings")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,20 @@ from tfzoo.data.tables.imbalance import cut
 from tfzoo.errors import InputError
 from tfzoo.layers import Conv2D
 from tfzoo.metricopt.experiments.contrastive import SupervisedContrastive
+from tfzoo.optim import MomentumSGD
+from tfzoo.recipes import networks
+from tfzoo.typing import Tensor
 
 Part = tuple[np.ndarray, np.ndarray]
 
 MNIST_ROWS = (12_000, 2_000)
 CIFAR_ROWS = (10_000, 2_000)
+
+SIZE_HELD, SIZE_RARE, SIZE_BATCH, SIZE_EPOCHS = 2_500, 250, 128, 15
+"""The task at size: validation rows, examples of a rare class, and the base model's training."""
+
+AT_SIZE = "cifar10_jpeg_resnet20_f1"
+"""The task whose base model takes half an hour or more; it runs only if it is requested."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Problem:
         train: inputs and labels.
         validation: data on which the metric is observed.
         test: data for the reported results.
+        arms: the arms to run; empty: all.
     """
 
     base: keras.Model
@@ -46,6 +56,7 @@ class Problem:
     train: Part
     validation: Part
     test: Part
+    arms: tuple[str, ...] = field(default=(), kw_only=True)
 
     def black_box(self) -> metrics.BlackBoxMetric:
         """The metric, with a separate count of calls."""
@@ -128,6 +139,68 @@ def _cifar(path: str, metric: str) -> Callable[[int], Problem]:
     return make
 
 
+def _at_size(path: str) -> Callable[[int], Problem]:
+    """ResNet-20 on all images, five classes of which are rare; its last block is adapted.
+
+    The outputs of the blocks before are computed once, without augmentation.
+    """
+
+    def make(seed: int) -> Problem:
+        with np.load(path, allow_pickle=False) as file:
+            (x, y), (xt, yt) = read_jpegs(file, "train"), read_jpegs(file, "test")
+        order = np.random.RandomState(seed).permutation(len(x))
+        held, train = order[:SIZE_HELD], np.sort(order[SIZE_HELD:])
+        train = train[cut(y[train], 5, SIZE_RARE, seed)]
+        mean, std = x[train].mean((0, 1, 2)), x[train].std((0, 1, 2))
+        whole = networks.resnet(x.shape[1:], 10, 20, 16, mean, std)
+        _train_resnet(whole, (x[train], y[train]), seed)
+        *_, last = (layer for layer in whole.layers if layer.name.endswith("_norm"))
+        start = _inputs_of_block(whole, last)
+        trunk, head = keras.Model(whole.input, start), keras.Model(start, whole.output)
+        parts = [(x[train], y[train]), (x[held], y[held]), (xt, yt)]
+        cached = [
+            (trunk.predict(a.astype("float32"), batch_size=500, verbose=0), b) for a, b in parts
+        ]
+        arms = ("base", "loss only", "MetricOpt", "CMA-ES", "thresholds", "logit adjustment")
+        layers = (last.name, "logits")
+        return Problem(head, layers, _softmax(), "f1", {}, *cached, arms=arms)
+
+    return make
+
+
+def _inputs_of_block(model: keras.Model, norm: keras.layers.Layer) -> Tensor:
+    """The input of the residual block whose second branch ends in `norm`: its shortcut."""
+    add = next(la for la in model.layers if isinstance(la, keras.layers.Add) and _feeds(norm, la))
+    return next(t for t in add.input if t is not norm.output)
+
+
+def _feeds(source: keras.layers.Layer, target: keras.layers.Layer) -> bool:
+    return any(t is source.output for t in target.input)
+
+
+def _train_resnet(model: keras.Model, train: Part, seed: int) -> None:
+    """SGD with a warm-up and a cosine, images flipped and cropped."""
+    import tensorflow as tf
+
+    from tfzoo.data.images import augment, transforms
+
+    x, y = (tf.constant(a) for a in train)
+    steps = len(train[1]) // SIZE_BATCH * SIZE_EPOCHS
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.01, steps, warmup_target=0.2, warmup_steps=steps // 5
+    )
+
+    def drawn(number: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
+        place, mirror = tf.unstack(tf.random.split(tf.stack([seed, tf.cast(number, tf.int32)]), 2))
+        image = tf.cast(transforms.padded_crop(x[row], place, 4), tf.float32)
+        return augment.flip(image, mirror), y[row]
+
+    rows = tf.data.Dataset.range(len(y)).shuffle(len(y), seed=seed).repeat()
+    batches = rows.enumerate().map(drawn).batch(SIZE_BATCH).prefetch(2)
+    model.compile(MomentumSGD(rate, 0.9, 5e-4), _softmax())
+    model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+
+
 def embedded() -> dict[str, Callable[[int], Problem]]:
     """Tasks on data shipped with scikit-learn."""
     return {
@@ -156,6 +229,7 @@ def by_path(mammography: str, mnist: str, cifar: str) -> dict[str, Callable[[int
     if cifar:
         tasks["cifar10_jpeg_mcr"] = _cifar(cifar, "misclassification_rate")
         tasks["cifar10_jpeg_imbalanced_f1"] = _cifar(cifar, "f1")
+        tasks[AT_SIZE] = _at_size(cifar)
     return tasks
 
 
