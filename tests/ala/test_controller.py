@@ -215,6 +215,26 @@ def test_levels_are_learned_where_a_windows_sign_says_nothing():
     assert p[1, 2] < 0.3
 
 
+def test_an_anchored_child_keeps_the_loss_and_teaches_by_comparison_only():
+    loss, seen = ClassWeightLoss(3, phi=[0.5, 0.0, -0.5]), []
+    controller = LossController(learning_rate=0.01, memory=30)
+    remember = controller.remember
+    controller.remember = lambda s, a, r, n: (seen.append((s, r)), remember(s, a, r, n))
+    alignment = Alignment(loss, controller, 3, 10, anchor=True)
+    for _ in range(4):
+        alignment.add([1.0, 2.0, 3.0])
+        phi = alignment.act(np.ones((3, 3, 2)))
+        np.testing.assert_allclose(phi[0], [0.5, 0.0, -0.5])
+    assert np.abs(phi[1:] - phi[0]).max() > 0
+    assert all(s.shape == (2, 3, 24) for s, _ in seen)
+    np.testing.assert_allclose(seen[-1][1], [0.0, -1.2247], atol=1e-4)
+    alone = Alignment(ClassWeightLoss(3), LossController(), 1, 10, anchor=True)
+    for _ in range(4):
+        alone.add([1.0])
+        moved_ = alone.act(np.ones((1, 3, 2)))
+    assert np.abs(moved_).max() > 0  # a single child moves
+
+
 def test_a_single_child_that_learns_is_drawn_back_to_the_fixed_loss():
     ends = {}
     for learn in (True, False):

@@ -32,6 +32,9 @@ class Alignment:
     Phi moves far where the policy keeps one direction and stays near the start where it wavers. A
     policy that is only applied (`learn=False`) is not pulled back.
 
+    With `anchor`, the first child keeps the loss's own parameters. The others are credited relative
+    to it too, and the best child by the metric is then no worse than the fixed loss on validation.
+
     The state is in variables, so that a checkpoint of `variables` resumes exactly.
 
     Args:
@@ -40,6 +43,7 @@ class Alignment:
         children: number of children P.
         total: number of actions T in the training, for the state's progress.
         learn: whether the controller learns; False only applies its policy.
+        anchor: whether the first child of several keeps the loss's parameters.
 
     Attributes:
         phi: the children's parameters, a variable [P, ...].
@@ -56,8 +60,10 @@ class Alignment:
         children: int,
         total: int,
         learn: bool = True,
+        anchor: bool = False,
     ):
         self.loss, self.controller, self.learn = loss, controller, learn
+        self.fixed = int(anchor and children > 1)
         self.children, self.total = children, max(int(total), 1)
         n = loss.decisions
         if learn:
@@ -109,7 +115,11 @@ class Alignment:
         decided = np.stack([self.loss.decided(p) for p in phi])
         progress = min(windows / self.total, 1.0)
         state = states(history, windows + 1, decided, progress, self.controller.standardised)
-        action, steps = self.controller.act(state, windows, self.loss.relative)
+        fixed = np.zeros((self.fixed, self.loss.decisions), "float32")
+        action, steps = (
+            np.concatenate([fixed, moving])
+            for moving in self.controller.act(state[self.fixed :], windows, self.loss.relative)
+        )
         if self.learn and self.children == 1 and self.controller.credit == "level":
             phi = self.loss.start + ALONE * (phi - self.loss.start)
         phi = ops.convert_to_numpy(self._moved(phi.astype("float32"), steps))
@@ -145,7 +155,9 @@ class Alignment:
         if self.controller.credit == "level":
             past = ops.convert_to_numpy(self.levels)[:, -min(windows, HISTORY) :]
             credit = standing(now) if self.children > 1 else surprise(past[0], now)
-        state, action = (ops.convert_to_numpy(v) for v in (self.state, self.action))
+        state, action, credit = (
+            ops.convert_to_numpy(v)[self.fixed :] for v in (self.state, self.action, credit)
+        )
         self.controller.remember(state, action, credit, windows - 1)
         self.controller.learn(credit, self.loss.decisions, self.loss.relative)
 

@@ -108,6 +108,11 @@ class AlignmentConfig(Config):
         "whether several children start from the same weights and see the same batches (common "
         "random numbers), so that only their losses make them differ",
     )
+    anchor: bool = key(
+        True,
+        "whether the first of several children keeps the fixed loss, so that the best child is no "
+        "worse than it on validation",
+    )
     mode: Annotated[str, OneOf(*MODES)] = key(
         "vectorised", "how several children are computed, see `tfzoo.ala.Children`"
     )

@@ -132,7 +132,9 @@ def _children(
         settings.mode,
         jit_compile=config.jit_compile,
     )
-    alignment = Alignment(model.loss, controller, settings.children, actions, settings.learn)
+    alignment = Alignment(
+        model.loss, controller, settings.children, actions, settings.learn, settings.anchor
+    )
     held = HeldOut(datasets.validation)
     learning = SharedLearning(children, alignment, held, metric, schedule)
     step = run.restore(learning).get("step", 0)

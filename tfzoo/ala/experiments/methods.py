@@ -127,6 +127,7 @@ class Arm:
         alone: whether there is a single child.
         common: whether the children have common random numbers: the same initial weights and the
             same batches.
+        anchor: whether the first child keeps the loss as it starts.
     """
 
     loss: tuple[Any, ...] = ("class weights",)
@@ -140,6 +141,7 @@ class Arm:
     adjust: float = 0.0
     alone: bool = False
     common: bool = False
+    anchor: bool = False
 
     @property
     def moves(self) -> bool:
@@ -181,6 +183,7 @@ def arms(problem: Problem, s: Chosen) -> dict[str, Arm]:
         return _embedding_arms(s)
     m: dict[str, Any] = {"momentum": s.momentum}
     level, still = _controls(s)
+    paired: dict[str, Any] = {"common": True, "anchor": True}
     of = {
         "CE": Arm(),
         "CE, momentum": Arm(**m),
@@ -188,10 +191,10 @@ def arms(problem: Problem, s: Chosen) -> dict[str, Arm]:
         "label smoothing": Arm(("label smoothing", s.smoothing), **m),
         "PBT": Arm(selection=(Population, s.perturbation, s.every), **m),
         "evolution": Arm(selection=(Evolution, s.spread, s.every), common=True, **m),
-        "persistent random": Arm(control=still, common=True, **m),
+        "persistent random": Arm(control=still, **paired, **m),
         "ALA, paper's credit": Arm(control=PAPER, learn=True, **m),
-        "ALA": Arm(control=level, learn=True, common=True, **m),
-        "ALA, transferred": Arm(source=from_digits, **m),
+        "ALA": Arm(control=level, learn=True, **paired, **m),
+        "ALA, transferred": Arm(source=from_digits, anchor=True, **m),
         "ALA, Eq. 6": Arm(("Eq. 6",), control=PAPER, learn=True, **m),
         "one child: CE, momentum": Arm(alone=True, **m),
         "one child: ALA": Arm(control=level, learn=True, alone=True, **m),
@@ -219,16 +222,17 @@ def _controls(s: Chosen) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _embedding_arms(s: Chosen) -> dict[str, Arm]:
     level, still = _controls(s)
+    paired: dict[str, Any] = {"common": True, "anchor": True}
     mixture, pairs = ("distance mixture",), ("focal pairs",)
     return {
         "triplet": Arm(mixture),
         "focal pairs": Arm(pairs),
         "PBT": Arm(mixture, selection=(Population, s.perturbation, s.every)),
         "evolution": Arm(mixture, selection=(Evolution, s.spread, s.every), common=True),
-        "persistent random": Arm(mixture, control=still, common=True),
+        "persistent random": Arm(mixture, control=still, **paired),
         "ALA, paper's credit": Arm(mixture, control=PAPER, learn=True),
-        "ALA": Arm(mixture, control=level, learn=True, common=True),
-        "ALA, focal pairs": Arm(pairs, control=level, learn=True, common=True),
+        "ALA": Arm(mixture, control=level, learn=True, **paired),
+        "ALA, focal pairs": Arm(pairs, control=level, learn=True, **paired),
         "oracle": Arm(mixture, control={"learning_rate": 0.0}, oracle=True),
         "oracle, focal pairs": Arm(pairs, control={"learning_rate": 0.0}, oracle=True),
         "one child: triplet": Arm(mixture, alone=True),
@@ -420,7 +424,7 @@ def _learning(
         way, size, every = arm.selection
         alignment: Alignment = way(loss, controller, count, total, children, size, every, seed)
     else:
-        alignment = Alignment(loss, controller, count, total, arm.learn)
+        alignment = Alignment(loss, controller, count, total, arm.learn, arm.anchor)
     held = HeldOut(problem.validation, CHUNK)
     metric = problem.black_box()
     if arm.adjust:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from tfzoo.layers import Conv2D
 
 Part = tuple[np.ndarray, np.ndarray]
 
+NORM = 16.0
+"""Mean squared norm of the inputs of dense networks, about that of the digits and as of the
+recipes: the learning rates are chosen on digits, and a step changes the first layer's outputs in
+proportion to it."""
 MNIST_ROWS = (4000, 1000, 2000)
 CIFAR_ROWS = (4000, 1000, 2000)
 OMNIGLOT_CLASSES = (200, 60, 100)
@@ -78,7 +82,8 @@ def _mnist(path: str) -> Callable[[int], Problem]:
             x, y = file["x_train"], file["y_train"].astype("int64")
             test = file["x_test"], file["y_test"].astype("int64")
         parts = _drawn((x, y), test, MNIST_ROWS, seed)
-        train, held, tested = ((a.reshape(len(a), -1).astype("float32") / 255, b) for a, b in parts)
+        parts = [(a.reshape(len(a), -1).astype("float32"), b) for a, b in parts]
+        train, held, tested = _normed(parts)
         return _rare(train, held, tested, 20, seed, "balanced_error")
 
     return make
@@ -98,7 +103,8 @@ def _cifar(path: str, metric: str, rare: int | None) -> Callable[[int], Problem]
         trunk = _trunk(parts[0])
         parts = [(trunk.predict(a, batch_size=500, verbose=0), b) for a, b in parts]
         mean, std = parts[0][0].mean(0), parts[0][0].std(0) + 1e-3
-        train, held, tested = (((a - mean) / std, b) for a, b in parts)
+        parts = [((a - mean) / std, b) for a, b in parts]
+        train, held, tested = _normed(parts)
         return _rare(train, held, tested, None, seed, metric)
 
     return make
@@ -143,6 +149,12 @@ def by_path(mnist: str, cifar: str, omniglot: str) -> dict[str, Callable[[int], 
     if omniglot:
         tasks["omniglot"] = _omniglot(omniglot)
     return tasks
+
+
+def _normed(parts: Sequence[Part]) -> list[Part]:
+    """Parts whose inputs are scaled to a mean squared norm of `NORM` on the first."""
+    scale = np.sqrt(NORM / np.square(parts[0][0]).sum(1).mean())
+    return [((a * scale).astype("float32"), b) for a, b in parts]
 
 
 def _rare(
