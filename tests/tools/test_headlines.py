@@ -136,6 +136,14 @@ def test_a_table_across_data(tmp_path):
         "| many | **2.000** | - |",
     ]
     assert "**3.8 ± 9.5** | 1.5" in replace(table, more=True).text(tmp_path)
+    pairs = {("a", "b"): "ours less theirs"}
+    differences = replace(table, arms=pairs, more=None, others={("c", "loss"): "c's"})
+    assert differences.text(tmp_path).splitlines()[1:] == [
+        "| data | ours less theirs | c's |",
+        "|---|---|---|",
+        "| few | -2.2 ± 3.2 | - |",
+        "| many | - | 1,000.000 |",
+    ]
 
 
 def test_an_arm_compared_with_each_other(tmp_path):

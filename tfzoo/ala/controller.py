@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
+from typing_extensions import override
 
 from tfzoo.config import Count, NonNegative, OneOf, Share, check
 from tfzoo.environment import only_on
@@ -195,6 +196,10 @@ class LossController(_OfFiles):
         self.decisions = self.add_weight((), name="decisions", **whole)
         self.adam.build(self.trainable_variables)
         self.built = True
+
+    @override
+    def input_specs(self) -> list[keras.InputSpec]:
+        return [keras.InputSpec("float32", (None, STATE))]
 
     def load_own_variables(self, store: Any) -> None:
         """Restores the memory; one from before its experiences were complete is left out."""

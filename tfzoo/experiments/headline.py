@@ -215,29 +215,37 @@ class Across:
         method: package below `tfzoo`.
         data: headings of rows by CSV below `results/<method>/`, without `-results.csv`.
         metric: column of the metric.
-        arms: headings of columns by arm; a data set may lack some.
+        arms: headings of columns by arm; a data set may lack some. Of two arms, the column has
+            their paired differences, the first less the second.
         says: heading of the rows.
-        more: whether higher is better.
+        more: whether higher is better; None: no cell is in bold.
         digits: number of decimals, of all rows or by data set.
+        others: other metrics of an arm in further columns: headings by (arm, metric).
     """
 
     method: str
     data: Mapping[str, str]
     metric: str
-    arms: Mapping[str, str]
+    arms: Mapping[str, str] | Mapping[tuple[str, str], str]
     says: str = "data"
-    more: bool = False
+    more: bool | None = False
     digits: int | Mapping[str, int] = 3
+    others: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def text(self, root: Path) -> str:
         """The lines of Markdown, as `Table.text` gives them."""
         lines = []
         for data in self.data:
             digits = self.digits if isinstance(self.digits, int) else self.digits.get(data, 3)
-            rows = read(root / "results" / self.method / f"{data}-results.csv", self.metric)
+            path = root / "results" / self.method / f"{data}-results.csv"
+            rows = read(path, self.metric)
             cells = [_cell(rows, arm, self.metric, digits) for arm in self.arms]
-            lines.append(_best(cells, self.more))
-        return _markdown(self.says, list(self.arms.values()), list(self.data.values()), lines)
+            texts = [c[1] for c in cells] if self.more is None else _best(cells, self.more)
+            for arm, metric in self.others:
+                texts.append(_cell(read(path, metric), arm, metric, digits)[1])
+            lines.append(texts)
+        headings = [*self.arms.values(), *self.others.values()]
+        return _markdown(self.says, headings, list(self.data.values()), lines)
 
 
 @dataclass(frozen=True)
@@ -286,9 +294,14 @@ class Compared:
         return _markdown("arm", [self.says, self.ours, "p, adjusted", "verdict"], arms, lines)
 
 
-def _cell(rows: Sequence[Row], arm: str, metric: str, digits: int) -> tuple[float, str]:
+def _cell(
+    rows: Sequence[Row], arm: str | tuple[str, str], metric: str, digits: int
+) -> tuple[float, str]:
     """The mean and its text, with half of the interval unless that rounds to 0."""
-    value = interval(list(values(rows, arm, metric).values()))
+    if isinstance(arm, tuple):
+        value = paired(rows, *arm, metric)
+    else:
+        value = interval(list(values(rows, arm, metric).values()))
     if not value.count:
         return value.mean, "-"
     mean, half = (f"{x:,.{digits}f}" for x in (value.mean, value.half))

@@ -13,11 +13,11 @@ from tfzoo.experiments.statistics import Row
 from tfzoo.experiments.study import Arm
 
 RECIPE, METRIC = "ala/cifar10_lt", "balanced_error"
-STILL = ["ala.beta=0", "ala.learn=false"]
+STILL = ["ala.beta=0", "ala.learn=false", "ala.common=false"]
 OVERRIDES: dict[str, list[str]] = {
     "CE, momentum": STILL,
     "class-balanced": [*STILL, "ala.effective=0.9999", "ala.warmup_steps=0"],
-    "persistent random": ["ala.exploration=0.3", "ala.learn=false"],
+    "persistent random": ["ala.exploration=1.0", "ala.learn=false"],
     "ALA": [],
 }
 """Overrides by arm; all arms have the same numbers of children and steps."""

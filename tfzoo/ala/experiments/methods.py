@@ -73,7 +73,9 @@ class Chosen:
     trace: float = 1.0
 
 
-CHOSEN = Chosen(tau=1.5, perturbation=2.0, spread=1.0, random=1.0)
+CHOSEN = Chosen(
+    tau=1.5, perturbation=2.0, spread=1.0, random=1.0, beta=0.2, exploration=0.3, trace=0.97
+)
 """The output of `tfzoo study ala --choose --tasks digits`, used for all tasks."""
 
 

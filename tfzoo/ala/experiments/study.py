@@ -36,17 +36,35 @@ AGAINST = Rival(
 """The comparison that README quotes."""
 
 _OTHERS = (
-    *("CE", "CE, momentum", "focal", "label smoothing", "PBT", "persistent random"),
-    *("ALA, paper's credit", "ALA, transferred", "ALA, Eq. 6"),
-    *("inverse frequency", "inverse frequency, momentum", "class-balanced", "balanced softmax"),
-    *("logit adjustment", "CE, momentum, equal time"),
+    *("CE", "CE, momentum", "focal", "label smoothing", "PBT", "evolution", "persistent random"),
+    *("ALA, paper's credit", "ALA, transferred", "ALA, Eq. 6", "CE, momentum, equal time"),
 )
+_RARE = (
+    *("inverse frequency", "inverse frequency, momentum", "class-balanced", "balanced softmax"),
+    "logit adjustment",
+)
+_EMBEDDING = (
+    *("triplet", "focal pairs", "PBT", "evolution", "persistent random", "ALA, paper's credit"),
+    *("ALA, focal pairs", "triplet, equal time"),
+)
+
+
+def _compared(
+    data: str, metric: str, says: str, others: Sequence[str], more: bool = False
+) -> Compared:
+    alone = "triplet" if others is _EMBEDDING else "CE, momentum"
+    groups = {"ALA": others, "one child: ALA": [f"one child: {alone}"]}
+    return Compared("ala", data, metric, says, groups, "ours less this arm", more)
+
+
 TABLES = {
-    "digits": Compared(
-        "ala", "digits", "balanced_error", "balanced error", {"ALA": _OTHERS}, "ALA less this arm"
-    )
+    "digits": _compared("digits", "balanced_error", "balanced error", (*_OTHERS, *_RARE)),
+    "mnist": _compared("mnist", "balanced_error", "balanced error", (*_OTHERS, *_RARE)),
+    "cifar_error": _compared("cifar10_jpeg_error", "misclassification", "error", _OTHERS),
+    "cifar_aucpr": _compared("cifar10_jpeg_aucpr", "aucpr", "AUCPR", (*_OTHERS, *_RARE), True),
+    "omniglot": _compared("omniglot", "recall_at_1", "recall@1", _EMBEDDING, True),
 }
-"""The table of the card."""
+"""The tables of the card."""
 
 CHOICE_SEEDS = range(100, 110)
 

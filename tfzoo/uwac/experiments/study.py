@@ -58,6 +58,19 @@ _KINDS = ("random_expert", "medium_expert", "expert", "medium", "human", "random
 _EMBEDDED = {f"{t}-{kind}": f"{t}/{kind}" for t in ("pointmass", "pendulum") for kind in _KINDS}
 TABLES = {
     "returns": Across("uwac", _EMBEDDED, "return", _ARMS, more=True, digits=2),
+    "paired": Across(
+        "uwac",
+        _EMBEDDED,
+        "return",
+        {("UWAC", "BEAR"): "UWAC less BEAR", ("UWAC", "dropout only"): "UWAC less dropout only"},
+        says="paired by seed",
+        more=None,
+        digits=2,
+        others={
+            ("BEAR", "target_max"): "greatest target: BEAR",
+            ("UWAC", "target_max"): "greatest target: UWAC",
+        },
+    ),
     "weights": Table(
         "uwac",
         "pointmass-random_expert",
