@@ -1,9 +1,11 @@
 """UWAC's bench: targets and sample counts from rows, and a run of small networks."""
 
 import csv
+import sys
 
 import pytest
 
+from tfzoo.errors import InputError
 from tfzoo.uwac.experiments import bench as uwac_bench
 from tfzoo_cli.main import main
 
@@ -15,9 +17,33 @@ def row(kind, name, seconds="", **more):
 def test_targets_follow_from_the_rows():
     rows = [row("steps", "uwac_conditional", 0.6), row("steps", "bear", 0.1)]
     rows += [row("shares", "data", 0.01), row("shares", "whole", 0.04)]
-    steps, share = uwac_bench.targets(rows)
-    assert steps.met and round(steps.measured, 6) == 6
+    rows += [row("steps", "d3rlpy_bear", 0.2)]
+    steps, peer, share = uwac_bench.targets(rows)
+    assert not steps.met and round(steps.measured, 6) == 6
+    assert peer.met and round(peer.measured, 6) == 2
     assert not share.met and round(share.measured, 6) == 0.8
+
+
+def test_d3rlpys_step_is_asked_of_another_python(tmp_path):
+    """A stand-in answers as `d3rlpy_step.py` does, after a line of a log."""
+    other = tmp_path / "python"
+    other.write_text(
+        f"#!{sys.executable}\n"
+        "import sys\n"
+        "print('a log')\nprint('ready 2', *sys.argv[2:], flush=True)\n"
+        f"for line in sys.stdin: open({str(tmp_path / 'steps')!r}, 'a').write('x')"
+        "; print('done', flush=True)\n"
+    )
+    other.chmod(0o755)
+    step = uwac_bench.build_step("d3rlpy_bear", 2, 4, 3, str(other))
+    step()
+    step()
+    assert (tmp_path / "steps").read_text() == "xx"
+    with pytest.raises(InputError, match="--d3rlpy='none': No such file"):
+        uwac_bench.build_step("d3rlpy_bear", 2, 4, 3, "none")
+    other.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(InputError, match="must be a Python with d3rlpy and PyTorch"):
+        uwac_bench.build_step("d3rlpy_bear", 2, 4, 3, str(other))
 
 
 def test_enough_samples_are_as_exact_as_the_official_ones():

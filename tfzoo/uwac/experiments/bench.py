@@ -5,10 +5,14 @@ Networks, batch and action counts are the paper's, on random transitions of Half
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfzoo.config import check
+from tfzoo.errors import InputError
 from tfzoo.experiments import bench
 from tfzoo.experiments.bench import Target, Times
 from tfzoo.typing import Tensor
@@ -27,10 +31,12 @@ SAMPLES = (2, 4, 8, 16)
 """Numbers of samples of the conditional estimator in the comparison of accuracies."""
 TRAINED = "uwac/pointmass"
 STEPS = ("bc", "bear", "uwac_conditional", "uwac_official")
+PEER = "d3rlpy_bear"
+"""The step of d3rlpy's BEAR, in an environment of its own."""
 SHARES = ("data", "vae", "target", "critics", "actor", "whole")
 REPEATS = 200
 """Number of draws whose spread is an estimator's error."""
-MOST_BEAR_STEPS, LEAST_STEP_SHARE = 8, 0.9
+MOST_BEAR_STEPS, LEAST_STEP_SHARE, LEAST_OF_PEER = 2.5, 0.9, 1.5
 
 
 def main(argv: Sequence[str]) -> None:
@@ -43,6 +49,12 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument(
         "--samples", type=int, help="samples of the conditional estimator; default: by accuracy"
+    )
+    parser.add_argument(
+        "--d3rlpy",
+        default="",
+        metavar="PYTHON",
+        help="Python of an environment with d3rlpy: adds the step of its BEAR",
     )
     words = bench.parse(parser, argv, PARTS)
     for name, least in (("width", 1), ("batch_size", 1), ("official_samples", 2)):
@@ -60,6 +72,8 @@ def main(argv: Sequence[str]) -> None:
     if "steps" in words.parts:
         counts = {"uwac_official": official, "uwac_conditional": samples}
         keywords = {n: {"name": n, "samples": counts.get(n, 2), **size} for n in STEPS}
+        if words.d3rlpy:
+            keywords[PEER] = {"name": PEER, "samples": 2, "python": words.d3rlpy, **size}
         rows += _compare("steps", "build_step", keywords, words.rounds)
     if "shares" in words.parts:
         keywords = {n: {"name": n, "samples": samples, **size} for n in SHARES}
@@ -148,15 +162,20 @@ def accuracies(width: int, official: int, rows: int = 64) -> list[dict[str, Any]
     return errors
 
 
-def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], None]:
+def build_step(
+    name: str, samples: int, width: int, batch: int, python: str = ""
+) -> Callable[[], None]:
     """One gradient step of an agent on a fixed batch.
 
     Args:
-        name: one of `STEPS`.
+        name: one of `STEPS`, or `PEER`.
         samples: number of dropout masks.
         width: width of actor and critics.
         batch: transitions per batch.
+        python: Python of the peer's environment.
     """
+    if name == PEER:
+        return _peer_step(python, width, batch)
     import tensorflow as tf
 
     from tfzoo.uwac import extras, training
@@ -166,6 +185,39 @@ def build_step(name: str, samples: int, width: int, batch: int) -> Callable[[], 
     experience = extras.load("tfzoo.uwac.agent").as_experience(_batch(batch), agent)
     step = tf.function(lambda: agent._train(experience).loss)
     return lambda: step().numpy() and None
+
+
+def _peer_step(python: str, width: int, batch: int) -> Callable[[], None]:
+    """A step of d3rlpy's BEAR, in a process that ends with this one.
+
+    Raises:
+        InputError: d3rlpy cannot run there.
+    """
+    script = Path(__file__).with_name("d3rlpy_step.py")
+    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
+    sizes = (OBSERVATIONS, ACTIONS, width, _vae_units(width), batch, threads)
+    command = [python, str(script), *map(str, sizes)]
+    # not tfzoo's own packages
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    try:
+        process = subprocess.Popen(command, text=True, env=environment, **pipes)
+    except OSError as error:
+        raise InputError(f"--d3rlpy={python!r}: {error.strerror}") from error
+    asked, answers = process.stdin, process.stdout
+    assert asked is not None and answers is not None
+    while not (line := answers.readline()).startswith("ready"):
+        if not line:
+            raise InputError(f"--d3rlpy={python!r}: must be a Python with d3rlpy and PyTorch")
+
+    def step() -> None:
+        asked.write("\n")
+        asked.flush()
+        while answers.readline().strip() != "done":
+            if process.poll() is not None:
+                raise RuntimeError("d3rlpy's process ended")
+
+    return step
 
 
 def build_part(name: str, samples: int, width: int, batch: int) -> Callable[[], object]:
@@ -226,6 +278,8 @@ def targets(rows: Sequence[dict[str, Any]]) -> list[Target]:
     says = "UWAC's step at the official accuracy, in BEAR steps"
     over, under = ("steps", "uwac_conditional"), ("steps", "bear")
     reached = times.ratio(says, over, under, MOST_BEAR_STEPS, False)
+    says = "BEAR's step, times as fast as d3rlpy's"
+    reached += times.ratio(says, ("steps", PEER), ("steps", "bear"), LEAST_OF_PEER, True)
     data, whole = ("shares", "data"), ("shares", "whole")
     if data in times.seconds and whole in times.seconds:
         share = times.seconds[whole] / (times.seconds[whole] + times.seconds[data])
@@ -239,13 +293,18 @@ def _model(algorithm: str, width: int, samples: int, estimator: str = "condition
 
     settings = AgentSettings(
         hidden=[width, width],
-        vae_units=max(1, round(width * 750 / 256)),
+        vae_units=_vae_units(width),
         dropout_rate=0.1 if algorithm == "uwac" else 0.0,
         n_mc_samples=samples,
         estimator=estimator,
         warmup_steps=0,
     )
     return ActorCritic(settings, algorithm, observation_dim=OBSERVATIONS, action_dim=ACTIONS)
+
+
+def _vae_units(width: int) -> int:
+    """Units of the behaviour model, in the paper's proportion."""
+    return max(1, round(width * 750 / 256))
 
 
 def _batch(count: int) -> dict[str, Any]:
