@@ -45,7 +45,7 @@ def _of_seed(
 ) -> list[Row]:
     problem, (count, schedule) = make(seed), methods.settings(name)
     rows, outcomes = [], {}
-    arms = methods.arms(problem, methods.CHOSEN)
+    arms = methods.arms(problem, methods.CHOSEN[name])
     for arm_name, arm in arms.items():
         outcome = methods.train(problem, arm, count, schedule, seed)
         row = _row(arm_name, arm, seed, problem, outcome, schedule.total)
@@ -88,7 +88,7 @@ def _report(name: str, rows: Sequence[Row], output: Path) -> None:
         f"child`: 1), {schedule.total} steps of {way}, batch {methods.BATCH}; losses that move: "
         f"{schedule.warmup_steps} of these a warm-up by the fixed loss, {schedule.actions} "
         f"actions, {schedule.evaluations} evaluations a window; of every arm the child that is "
-        f"best on validation is reported. Settings: {methods.CHOSEN}. `equal time` had the "
+        f"best on validation is reported. Settings: {methods.CHOSEN[name]}. `equal time` had the "
         "seconds of ours, evaluations included and compilation not (the process's own seconds on "
         "one thread)."
     )

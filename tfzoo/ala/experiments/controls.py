@@ -8,39 +8,42 @@ from typing_extensions import override
 
 from tfzoo.ala.alignment import Alignment
 from tfzoo.ala.children import Children
-from tfzoo.ala.controller import LossController
+from tfzoo.ala.controller import HISTORY, LossController
 from tfzoo.ala.experiments.tasks import Problem
 from tfzoo.ala.metric_losses import POWERS
 from tfzoo.ala.parametric import ParametricLoss
 
 
 class Oracle(LossController):
-    """A controller that takes the same actions in every window, as an upper bound.
+    """A controller that knows the answer, as an upper bound.
 
     Attributes:
-        answer: actions 0, 1, 2 of the decisions [n].
+        answer: actions 0, 1, 2 of the decisions [n], the same in every window.
+        target: instead, the parameters [n] to which the actions lead.
     """
 
-    answer: np.ndarray
+    answer: np.ndarray | None = None
+    target: np.ndarray | None = None
 
     @override
     def act(
         self, states: np.ndarray, window: int = 0, relative: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        actions = np.broadcast_to(self.answer, states.shape[:-1])
+        if self.target is None:
+            actions = np.broadcast_to(self.answer, states.shape[:-1])
+        else:
+            away = self.target - states[..., 2 * HISTORY + 2]
+            actions = 1 + np.clip(np.round(away / self.beta), -1, 1).astype(int)
         return actions, self.steps(actions)
 
 
 def knowing(loss: str, problem: Problem) -> np.ndarray:
     """Actions [n] given knowledge of which classes are rare, or that hard pairs matter.
 
-    Class weights: rare classes up, others down. Eq. 6: pairs of rare classes up, pairs of others
-        down, which increases the weight of the rare ones' rows. Distance mixture: the large
-        distances of positive pairs
-    and the small ones of negative pairs. Focal pairs: sharper.
+    Eq. 6: pairs of rare classes up, pairs of others down, which increases the weight of the rare
+    ones' rows. Distance mixture: the large distances of positive pairs and the small ones of
+    negative pairs. Focal pairs: sharper.
     """
-    if loss == "class weights":
-        return np.where(np.isin(np.arange(problem.classes), problem.rare), 2, 0)
     if loss == "Eq. 6":
         rare = np.isin(np.arange(problem.classes), problem.rare).astype(int)
         rows, columns = np.triu_indices(problem.classes, 1)

@@ -73,10 +73,12 @@ class Chosen:
     trace: float = 1.0
 
 
-CHOSEN = Chosen(
-    tau=1.5, perturbation=2.0, spread=1.0, random=1.0, beta=0.2, exploration=0.3, trace=0.97
-)
-"""The output of `tfzoo study ala --choose --tasks digits`, used for all tasks."""
+CHOSEN = {
+    "digits": Chosen(
+        tau=1.5, perturbation=2.0, spread=1.0, random=1.0, beta=0.2, exploration=0.3, trace=0.97
+    ),
+}
+"""The output of `tfzoo study ala --choose` for each task."""
 
 
 class Fixed(ParametricLoss):
@@ -305,7 +307,7 @@ LOSSES: dict[str, Callable[..., ParametricLoss]] = {
 def from_digits(seed: int) -> LossController:
     """A controller trained on digits of another split with other rare classes."""
     if seed not in _sources:
-        problem, s = digits(1000 + seed), CHOSEN
+        problem, s = digits(1000 + seed), CHOSEN["digits"]
         outcome = train(problem, arms(problem, s)["ALA"], *DIGITS, seed)
         _sources[seed] = outcome.learning.alignment.controller
     return _sources[seed]
@@ -393,7 +395,10 @@ def _controller(problem: Problem, arm: Arm, seed: int) -> LossController:
     keras.utils.set_random_seed(seed)
     if arm.oracle:
         oracle = Oracle(seed=seed, **(arm.control or {}))
-        oracle.answer = knowing(arm.loss[0], problem)
+        if arm.loss == ("class weights",):
+            oracle.target = inverse(problem) - inverse(problem).mean()
+        else:
+            oracle.answer = knowing(arm.loss[0], problem)
         return oracle
     still = {"beta": 0.0, "learning_rate": 0.0}
     return LossController(seed=seed, **(arm.control or still))
