@@ -22,7 +22,7 @@ class Oracle(LossController):
         target: instead, the parameters [n] to which the actions lead.
     """
 
-    answer: np.ndarray | None = None
+    answer: np.ndarray
     target: np.ndarray | None = None
 
     @override

@@ -32,7 +32,7 @@ FEW = 50
 """Steps per window of an arm with a fixed loss, which is evaluated only for plots."""
 
 DIGITS = (6, Schedule(100, 10, 1, 150))
-IMAGES = (4, Schedule(60, 10, 1, 150))
+IMAGES = (6, Schedule(60, 10, 1, 150))
 EMBEDDINGS = (2, Schedule(40, 10, 1, 50))
 
 
@@ -77,8 +77,12 @@ CHOSEN = {
     "digits": Chosen(
         tau=1.5, perturbation=2.0, spread=1.0, random=1.0, beta=0.2, exploration=0.3, trace=0.97
     ),
+    "mnist": Chosen(tau=1.5, effective=0.9999, perturbation=1.0, random=2.0, beta=0.2, trace=0.97),
+    "cifar10_jpeg_error": Chosen(),
+    "cifar10_jpeg_aucpr": Chosen(tau=0.5),
+    "omniglot": Chosen(),
 }
-"""The output of `tfzoo study ala --choose` for each task."""
+"""The output of `tfzoo study ala --choose` for each task, with four children for images."""
 
 
 class Fixed(ParametricLoss):
