@@ -16,7 +16,7 @@ from tfzoo.ala.parametric import ParametricLoss
 from tfzoo.typing import Tensor
 
 ALONE = 0.9
-"""Fraction of Phi's distance from its start that a single learning child keeps per window."""
+"""Fraction of Phi's distance from its start that a single child keeps per window."""
 
 SURE = 2.0
 """Maximum credit of a single child, in standard deviations."""
@@ -28,9 +28,9 @@ class Alignment:
     With credit by level, children are compared with each other. A single child is compared with its
     own progress instead: its credit is the amount by which the metric is better than a line through
     its last ten values predicts, in standard deviations about that line. That is weak evidence, so
-    a single learning child is pulled back towards the fixed loss, by a tenth of the way per window:
-    Phi moves far where the policy keeps one direction and stays near the start where it wavers. A
-    policy that is only applied (`learn=False`) is not pulled back.
+    a single child, whose policy learns or is only applied, is pulled back towards the fixed loss,
+    by a tenth of the way per window: Phi moves far where the policy keeps one direction and stays
+    near the start where it wavers.
 
     With `anchor`, the first child keeps the loss's own parameters. The others are credited relative
     to it too, and the best child by the metric is then no worse than the fixed loss on validation.
@@ -120,7 +120,7 @@ class Alignment:
             np.concatenate([fixed, moving])
             for moving in self.controller.act(state[self.fixed :], windows, self.loss.relative)
         )
-        if self.learn and self.children == 1 and self.controller.credit == "level":
+        if self.children == 1 and self.controller.credit == "level":
             phi = self.loss.start + ALONE * (phi - self.loss.start)
         phi = ops.convert_to_numpy(self._moved(phi.astype("float32"), steps))
         levels = np.concatenate([ops.convert_to_numpy(self.levels)[:, 1:], now[:, None]], 1)
